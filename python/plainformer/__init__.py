@@ -1,0 +1,1 @@
+"""plainformer: the Transformer, whole and small."""

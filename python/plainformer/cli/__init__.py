@@ -1,0 +1,38 @@
+"""`plainformer ...` on the command line: one file a command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "bench": "Measure kernels against NumPy and PyTorch.",
+    "generate": "Continue a prompt with a trained model.",
+    "info": "Show version, processor, threads and memory.",
+    "pretrain": "Train a model on unlabelled text.",
+    "quickstart": "Train a small GPT in two minutes; needs nothing but this package.",
+    "tokenizer": "Train a tokenizer, or show how it cuts text.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports `plainformer.cli.<command>` only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"plainformer.cli.{name}"), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="plainformer")
+def main() -> None:
+    """The Transformer, whole and small."""
