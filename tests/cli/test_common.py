@@ -1,0 +1,101 @@
+"""What every command shares: the JSON line, one-line errors, exit codes."""
+
+import json
+import logging
+import warnings
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from plainformer.cli import _common
+from plainformer.errors import ConfigError, DataError, warn_once
+
+
+def run(function, *args):
+    command = click.command("work", cls=_common.Command)(function)
+    return CliRunner().invoke(command, args)
+
+
+def last_json(result):
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_json_is_the_last_line_and_talk_goes_to_stderr():
+    def work():
+        _common.echo("talking")
+        return {"loss": np.float32(0.5), "steps": np.int64(3), "eval_loss": float("nan")}
+
+    result = run(work, "--json")
+    assert result.exit_code == 0
+    assert result.stdout.count("\n") == 1
+    assert "talking" in result.stderr
+    values = last_json(result)
+    assert (values["command"], values["loss"], values["steps"]) == ("work", 0.5, 3)
+    assert values["eval_loss"] is None
+    assert "version" in values
+
+
+def test_without_json_people_read_stdout():
+    def work():
+        _common.echo("talking")
+        return {"steps": 3}
+
+    assert run(work).stdout == "talking\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (DataError("bad", "a.txt", 3), 1, "a.txt:3: bad"),
+        (FileNotFoundError(2, "No such file", "x"), 1, "No such file"),
+        (MemoryError(), 1, "out of memory"),
+        (KeyboardInterrupt("resume with --resume-from-checkpoint"), 130, "resume with"),
+        (click.UsageError("wrong flag"), 2, "wrong flag"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_are_one_line_and_an_exit_code(error, code, text):
+    def work():
+        raise error
+
+    result = run(work, "--json")
+    assert result.exit_code == code
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr
+    assert text in last_json(result)["error"]
+
+
+def test_a_defect_keeps_its_traceback():
+    def work():
+        raise ZeroDivisionError("ours")
+
+    result = run(work, "--json")
+    assert isinstance(result.exception, ZeroDivisionError)
+    assert "ours" in last_json(result)["error"]
+
+
+def test_bad_usage_reports_json_too():
+    result = run(lambda: {}, "--json", "--no-such-flag")
+    assert result.exit_code == 2
+    assert "no-such-flag" in last_json(result)["error"]
+
+
+def test_config_errors_of_flags_are_usage():
+    def work():
+        with _common.usage_errors():
+            raise ConfigError("max_steps: got -1")
+
+    assert run(work).exit_code == 2
+
+
+def test_log_and_warnings_are_lines_on_stderr():
+    def work():
+        logging.getLogger("plainformer").info("reading")
+        warn_once("slow path", cause="test_log_and_warnings")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # as on a command line; pytest makes them errors
+        result = run(work)
+    assert result.stderr.splitlines() == ["reading", "Warning: slow path"]
