@@ -166,7 +166,7 @@ def _messages_to_stderr() -> Iterator[None]:
             else:
                 shown(message, category, *rest, **kw)
 
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         try:
             yield
         finally:
