@@ -1,0 +1,8 @@
+// plainformer._cpu: a list of families, one file each.
+#include "families.h"
+
+PYBIND11_MODULE(_cpu, module) {
+    module.doc() = "plainformer's CPU kernels. Call them through plainformer.kernels.";
+    plainformer::bind_add(module);
+    plainformer::bind_runtime(module);
+}

@@ -1,0 +1,101 @@
+// Chooses the operation tables. The level is one atomic, so that tests and the bench may switch it
+// while other threads compute.
+#include "dispatch.h"
+
+#include <atomic>
+#include <stdexcept>
+
+namespace plainformer {
+
+#define PF_LEVEL_TABLES(level)                                 \
+    namespace level {                                          \
+    extern const OperationTable<float> float32_operations;     \
+    extern const OperationTable<bfloat16> bfloat16_operations; \
+    }
+PF_LEVEL_TABLES(generic)
+#ifdef PF_HAS_AVX2
+PF_LEVEL_TABLES(avx2)
+#endif
+#ifdef PF_HAS_AVX512
+PF_LEVEL_TABLES(avx512)
+#endif
+#ifdef PF_HAS_AVX512BF16
+PF_LEVEL_TABLES(avx512bf16)
+#endif
+#undef PF_LEVEL_TABLES
+
+namespace generic {
+extern const OperationTable<double> float64_operations;
+}
+
+namespace {
+
+struct Tables {
+    const OperationTable<float>* for_float32;
+    const OperationTable<bfloat16>* for_bfloat16;
+};
+
+// Null where the build has no such level.
+Tables tables_of(Level level) {
+    switch (level) {
+        case Level::generic:
+            return {&generic::float32_operations, &generic::bfloat16_operations};
+#ifdef PF_HAS_AVX2
+        case Level::avx2:
+            return {&avx2::float32_operations, &avx2::bfloat16_operations};
+#endif
+#ifdef PF_HAS_AVX512
+        case Level::avx512:
+            return {&avx512::float32_operations, &avx512::bfloat16_operations};
+#endif
+#ifdef PF_HAS_AVX512BF16
+        case Level::avx512bf16:
+            return {&avx512bf16::float32_operations, &avx512bf16::bfloat16_operations};
+#endif
+        default:
+            return {nullptr, nullptr};
+    }
+}
+
+constexpr int not_chosen = -1;
+std::atomic<int> chosen_level{not_chosen};
+
+// The best level that is both asked for and built.
+Level choose_level() {
+    int level = static_cast<int>(initial_level());
+    while (!level_is_built(static_cast<Level>(level))) --level;
+    return static_cast<Level>(level);
+}
+
+}  // namespace
+
+bool level_is_built(Level level) { return tables_of(level).for_float32 != nullptr; }
+
+Level current_level() {
+    int level = chosen_level.load(std::memory_order_relaxed);
+    if (level == not_chosen) {
+        level = static_cast<int>(choose_level());
+        chosen_level.store(level, std::memory_order_relaxed);
+    }
+    return static_cast<Level>(level);
+}
+
+void set_level(Level level) {
+    if (!level_is_built(level)) throw std::invalid_argument("this build has no such ISA level");
+    chosen_level.store(static_cast<int>(level), std::memory_order_relaxed);
+}
+
+template <>
+const OperationTable<float>& dispatch<float>() {
+    return *tables_of(current_level()).for_float32;
+}
+template <>
+const OperationTable<bfloat16>& dispatch<bfloat16>() {
+    return *tables_of(current_level()).for_bfloat16;
+}
+template <>
+const OperationTable<double>& dispatch<double>() {
+    return generic::float64_operations;
+}
+
+}  // namespace plainformer

@@ -1,0 +1,1 @@
+#include "runtime/thread_pool.h"

@@ -1,0 +1,16 @@
+// add: y = a + b, element by element.
+// accumulate: out += x, where out is float32 (or x's own type): gradients are summed there.
+#pragma once
+#include "plainformer/types.h"
+
+namespace plainformer {
+
+template <typename T>
+struct AddArgs {
+    T* y;        // (N)
+    const T* a;  // (N)
+    const T* b;  // (N)
+    int64_t N;
+};
+
+}  // namespace plainformer

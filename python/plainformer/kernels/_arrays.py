@@ -1,0 +1,130 @@
+"""Checks and views shared by all kernels: the slow path behind every compiled function.
+
+A compiled function takes the canonical case and returns None for anything else. The wrapper then
+calls these helpers, which raise the one clear error, or copy a strided last axis (counted in
+`copies`), and tries again.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ..errors import ConfigError, DTypeError, ShapeError
+from ._backend import backend
+
+bfloat16 = np.dtype(ml_dtypes.bfloat16)
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+FLOATS = (float32, bfloat16, float64)
+IDS = (np.dtype(np.int32), np.dtype(np.int64))
+
+copies = 0
+"""How many arrays were copied because their last axis was strided or unaligned."""
+
+
+def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] = FLOATS) -> None:
+    """Raise unless `array` is an array of a backend with one of `dtypes`, in native byte order."""
+    backend(name, array)
+    if array.dtype not in dtypes or not array.dtype.isnative:
+        wanted = " or ".join(str(d) for d in dtypes)
+        hint = (
+            "; CPU kernels have no float16, use bfloat16 or float32"
+            if (array.dtype == np.float16)
+            else f"; convert it with {name}.astype(...)"
+        )
+        raise DTypeError(f"{name}: got dtype {array.dtype}, expected {wanted}{hint}")
+
+
+def check_same_dtype(**arrays: Any) -> None:
+    """Raise unless all arrays that are not None have the dtype of the first."""
+    (first, reference), *rest = ((n, a) for n, a in arrays.items() if a is not None)
+    for name, array in rest:
+        if array.dtype != reference.dtype:
+            raise DTypeError(
+                f"{name}: got dtype {array.dtype}, expected {reference.dtype} like {first}; "
+                "kernels never promote"
+            )
+
+
+def check_shape(shape: Sequence[int], **arrays: Any) -> None:
+    """Raise unless every array that is not None has exactly `shape`."""
+    for name, array in arrays.items():
+        if array is not None and array.shape != tuple(shape):
+            raise ShapeError(f"{name}: got shape {array.shape}, expected {tuple(shape)}")
+
+
+def check_ndim(name: str, array: Any, least: int) -> None:
+    """Raise unless the array has at least `least` axes."""
+    if array.ndim < least:
+        raise ShapeError(
+            f"{name}: got shape {array.shape}, expected at least {least} "
+            f"{'axis' if least == 1 else 'axes'}"
+        )
+
+
+def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
+    """`value` as a float within [low, high]; NaN and anything that is no number is an error."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise DTypeError(f"{name}: got {value!r}, expected a number")
+    if not low <= value <= high:
+        raise ConfigError(f"{name}: got {value!r}, expected a number from {low} to {high}")
+    return float(value)
+
+
+def check_size(name: str, value: Any, least: int = 0) -> int:
+    """`value` as an int of at least `least`."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{name}: got {value!r}, expected a whole number") from None
+    if size < least:
+        raise ShapeError(f"{name}: got {size}, expected at least {least}")
+    return size
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise unless `value` is one of `choices`."""
+    if value not in choices:
+        wanted = ", ".join(repr(c) for c in choices)
+        raise ConfigError(f"{name}: got {value!r}, expected one of {wanted}")
+
+
+def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, **inputs: Any) -> None:
+    """Raise unless `out` can be written: right shape and dtype, contiguous, apart from inputs."""
+    check_array("out", out, (dtype,))
+    check_shape(shape, out=out)
+    if not out.flags.writeable:
+        raise ConfigError("out: got a read-only array, expected a writable one")
+    if not out.flags.c_contiguous:
+        raise ShapeError("out: got a strided array, expected a contiguous one")
+    for name, array in inputs.items():
+        if array is not None and np.may_share_memory(out, array):
+            raise ConfigError(f"out: shares memory with {name}, expected an array of its own")
+
+
+def unit_last_axis(array: Any) -> Any:
+    """The array itself if its last axis can be walked by plain loads, else a counted copy."""
+    global copies
+    walkable = array.ndim == 0 or array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
+    aligned = array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides)
+    if walkable and aligned:
+        return array
+    copies += 1
+    return np.array(array, order="C")
+
+
+def contiguous(array: Any) -> Any:
+    """The array itself if it is row-major without gaps, else a counted copy. None stays None."""
+    global copies
+    if array is None or (array.flags.c_contiguous and array.flags.aligned):
+        return array
+    copies += 1
+    return np.array(array, order="C")
