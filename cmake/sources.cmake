@@ -5,7 +5,11 @@ set(kernel_sources
 set(runtime_sources
     csrc/cpu/dispatch.cpp
     csrc/cpu/runtime/allocator.cpp
+    csrc/cpu/runtime/cgroup.cpp
     csrc/cpu/runtime/cpu_info.cpp
+    csrc/cpu/runtime/environment.cpp
+    csrc/cpu/runtime/pages.cpp
+    csrc/cpu/runtime/parking.cpp
     csrc/cpu/runtime/thread_pool.cpp
 )
 set(binding_sources

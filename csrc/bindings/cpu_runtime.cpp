@@ -1,35 +1,146 @@
+// Threads, memory and processor: what plainformer.runtime shows and sets.
+#include <pybind11/stl.h>
+
+#include <chrono>
 #include <string>
 
 #include "families.h"
 #include "operand.h"
+#include "runtime/allocator.h"
+#include "runtime/cgroup.h"
 #include "runtime/cpu_info.h"
+#include "runtime/errors.h"
+#include "runtime/float_mode.h"
+#include "runtime/thread_pool.h"
 
 namespace plainformer {
+namespace {
 
-static constexpr const char* level_names[] = {"generic", "avx2", "avx512", "avx512bf16"};
-static constexpr int level_count = 4;
+// ---- ISA levels ------------------------------------------------------------------------------
 
-static std::string level_name() { return level_names[static_cast<int>(current_level())]; }
-
-static py::list available_levels() {
+py::list available_levels() {
     py::list names;
-    for (int i = 0; i < level_count; ++i)
-        if (level_is_built(static_cast<Level>(i)) && i <= static_cast<int>(best_level()))
-            names.append(level_names[i]);
+    for (int i = 0; i <= static_cast<int>(best_level()); ++i) {
+        const Level level = static_cast<Level>(i);
+        if (level_is_built(level)) names.append(level_name(level));
+    }
     return names;
 }
 
-static void set_level_by_name(const std::string& name) {
-    for (int i = 0; i <= static_cast<int>(best_level()); ++i)
-        if (name == level_names[i]) return set_level(static_cast<Level>(i));
-    throw py::value_error("level: got '" + name + "', which this processor or build does not have");
+void set_level_by_name(const std::string& name) {
+    const Level level = level_from_name(name);
+    if (!cpu_supports(level) || !level_is_built(level)) {
+        throw ConfigError("ISA level: got \"" + name + "\", which this processor or build lacks");
+    }
+    set_level(level);
 }
 
+// ---- threads ---------------------------------------------------------------------------------
+
+py::dict pool_info() {
+    const DefaultThreads wanted = default_threads();
+    py::dict info;
+    info["num_threads"] = num_threads();
+    info["default_threads"] = wanted.count;
+    info["default_reason"] = wanted.reason;
+    info["workers"] = num_workers();
+    info["affinity"] = affinity_count();
+    info["cgroup_cpus"] = cgroup_cpu_limit();
+    return info;
+}
+
+// Keeps this thread busy for so many microseconds.
+void work_for(int64_t microseconds) {
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point end = Clock::now() + std::chrono::microseconds(microseconds);
+    while (Clock::now() < end) continue;
+}
+
+// A parallel loop over `n` pieces of work that last `microseconds` each; the number of the thread
+// that did each (0 is the caller). With nested=True each piece is itself a loop of two, and the
+// number is that of the thread of its second half.
+py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, bool nested) {
+    py::array threads = new_array(DType::int64, {n < 0 ? 0 : n});
+    int64_t* const thread_of = data_of<int64_t>(threads);
+    {
+        py::gil_scoped_release unlocked;
+        parallel_for(n, grain, [=](int64_t i) {
+            parallel_for(nested ? 2 : 1, 1, [=](int64_t) {
+                work_for(microseconds);
+                thread_of[i] = thread_index();
+            });
+        });
+    }
+    return threads;
+}
+
+// ---- memory ----------------------------------------------------------------------------------
+
+py::dict memory_counters() {
+    const MemoryStats stats = memory_stats();
+    py::dict counters;
+    counters["live_bytes"] = stats.live_bytes;
+    counters["peak_bytes"] = stats.peak_bytes;
+    counters["cached_bytes"] = stats.cached_bytes;
+    counters["limit_bytes"] = stats.limit_bytes;
+    counters["hits"] = stats.hits;
+    counters["misses"] = stats.misses;
+    return counters;
+}
+
+// An uninitialized array of bytes from the caching allocator.
+py::array empty_bytes(int64_t bytes) {
+    if (bytes < 0) throw ConfigError("bytes: got " + std::to_string(bytes) + ", expected >= 0");
+    return new_array(DType::boolean, {bytes}).attr("view")("uint8");
+}
+
+// ---- processor -------------------------------------------------------------------------------
+
+py::dict cpu_summary() {
+    py::dict summary;
+    summary["name"] = cpu_name();
+    summary["features"] = py::cast(cpu_features());
+    summary["cache_bytes"] = py::make_tuple(cache_bytes(1), cache_bytes(2), cache_bytes(3));
+    summary["memory_bytes"] = memory_bytes();
+    return summary;
+}
+
+// The runtime's ConfigError becomes Python's, which is looked up when the first one is raised.
+void translate_config_errors() {
+    py::register_exception_translator([](std::exception_ptr error) {
+        try {
+            if (error) std::rethrow_exception(error);
+        } catch (const ConfigError& config) {
+            const py::object type = py::module_::import("plainformer.errors").attr("ConfigError");
+            py::set_error(type, config.what());
+        }
+    });
+}
+
+}  // namespace
+
 void bind_runtime(py::module_& module) {
+    translate_config_errors();
     module.def("set_bfloat16_dtype", &set_bfloat16_dtype);
-    module.def("current_level", &level_name);
+    module.def("current_level", [] { return level_name(current_level()); });
     module.def("available_levels", &available_levels);
     module.def("set_level", &set_level_by_name);
+    module.def("cpu_summary", &cpu_summary);
+
+    module.def("get_num_threads", &num_threads);
+    module.def("set_num_threads", &set_num_threads);
+    module.def("pool_info", &pool_info);
+    module.def("trace_parallel_for", &trace_parallel_for, py::arg("n"), py::arg("grain") = 1,
+               py::arg("microseconds") = 0, py::arg("nested") = false);
+    module.def("cgroup_cpu_limit", &cgroup_cpu_limit, py::arg("root") = "");
+    module.def("cgroup_memory_limit", &cgroup_memory_limit, py::arg("root") = "");
+    module.def("get_float_mode", &get_float_mode);
+    module.def("set_float_mode", &set_float_mode);
+
+    module.def("memory_stats", &memory_counters);
+    module.def("reset_peak_memory", &reset_peak);
+    module.def("trim_memory", &trim_memory);
+    module.def("empty_bytes", &empty_bytes);
 }
 
 }  // namespace plainformer

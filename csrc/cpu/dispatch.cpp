@@ -3,7 +3,10 @@
 #include "dispatch.h"
 
 #include <atomic>
-#include <stdexcept>
+#include <optional>
+#include <string>
+
+#include "runtime/errors.h"
 
 namespace plainformer {
 
@@ -60,9 +63,14 @@ Tables tables_of(Level level) {
 constexpr int not_chosen = -1;
 std::atomic<int> chosen_level{not_chosen};
 
-// The best level that is both asked for and built.
+// The level that PLAINFORMER_CPU_ISA asks for, or the best that this processor and build have.
 Level choose_level() {
-    int level = static_cast<int>(initial_level());
+    if (const std::optional<Level> forced = forced_level()) {
+        if (level_is_built(*forced)) return *forced;
+        throw ConfigError(std::string("PLAINFORMER_CPU_ISA: this build has no level ") +
+                          level_name(*forced) + "; build it (PLAINFORMER_LEVELS) or unset it");
+    }
+    int level = static_cast<int>(best_level());
     while (!level_is_built(static_cast<Level>(level))) --level;
     return static_cast<Level>(level);
 }
@@ -81,7 +89,7 @@ Level current_level() {
 }
 
 void set_level(Level level) {
-    if (!level_is_built(level)) throw std::invalid_argument("this build has no such ISA level");
+    if (!level_is_built(level)) throw ConfigError("this build has no such ISA level");
     chosen_level.store(static_cast<int>(level), std::memory_order_relaxed);
 }
 
