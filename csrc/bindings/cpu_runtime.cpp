@@ -1,6 +1,7 @@
 // Threads, memory and processor: what plainformer.runtime shows and sets.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -56,19 +57,21 @@ void work_for(int64_t microseconds) {
     while (Clock::now() < end) continue;
 }
 
-// A parallel loop over `n` pieces of work that last `microseconds` each; the number of the thread
-// that did each (0 is the caller). With nested=True each piece is itself a loop of two, and the
-// number is that of the thread of its second half.
-py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, bool nested) {
-    py::array threads = new_array(DType::int64, {n < 0 ? 0 : n});
+// What a parallel loop does: n pieces of work that last `microseconds` each, every one a nested
+// loop of `inner`; returns the number of the thread behind each, (n, inner), 0 being the caller.
+// Piece `fail_at` asks for more memory than there is.
+py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, int64_t inner,
+                             int64_t fail_at) {
+    if (n < 0 || inner < 0) throw ConfigError("n, inner: got a negative number, expected >= 0");
+    py::array threads = new_array(DType::int64, {n, inner});
     int64_t* const thread_of = data_of<int64_t>(threads);
+    std::fill(thread_of, thread_of + n * inner, -1);
     {
         py::gil_scoped_release unlocked;
         parallel_for(n, grain, [=](int64_t i) {
-            parallel_for(nested ? 2 : 1, 1, [=](int64_t) {
-                work_for(microseconds);
-                thread_of[i] = thread_index();
-            });
+            work_for(microseconds);
+            if (i == fail_at) release(allocate(~size_t{0}));
+            parallel_for(inner, 1, [=](int64_t j) { thread_of[i * inner + j] = thread_index(); });
         });
     }
     return threads;
@@ -127,11 +130,12 @@ void bind_runtime(py::module_& module) {
     module.def("set_level", &set_level_by_name);
     module.def("cpu_summary", &cpu_summary);
 
+    module.attr("MAX_THREADS") = max_threads;
     module.def("get_num_threads", &num_threads);
     module.def("set_num_threads", &set_num_threads);
     module.def("pool_info", &pool_info);
     module.def("trace_parallel_for", &trace_parallel_for, py::arg("n"), py::arg("grain") = 1,
-               py::arg("microseconds") = 0, py::arg("nested") = false);
+               py::arg("microseconds") = 0, py::arg("inner") = 1, py::arg("fail_at") = -1);
     module.def("cgroup_cpu_limit", &cgroup_cpu_limit, py::arg("root") = "");
     module.def("cgroup_memory_limit", &cgroup_memory_limit, py::arg("root") = "");
     module.def("get_float_mode", &get_float_mode);

@@ -190,7 +190,7 @@ int64_t available_processors() {
 }
 
 DefaultThreads default_threads() {
-    DefaultThreads threads{affinity_count(), "processors this process may run on (affinity)"};
+    DefaultThreads threads{affinity_count(), "processors this process may run on"};
     const auto cap = [&](int64_t count, const char* reason) {
         if (count < threads.count) threads = {count, reason};
     };

@@ -1,0 +1,150 @@
+"""Threads, memory and processor of this process.
+
+The kernels share one pool of threads and one cache of memory a process. Both look after
+themselves; this module shows them and sets their bounds. Environment variables, read once on first
+use:
+
+PLAINFORMER_NUM_THREADS   most threads by default; OMP_NUM_THREADS counts where it is unset
+PLAINFORMER_CPU_ISA       ISA level: generic, avx2, avx512 or avx512bf16
+PLAINFORMER_CACHE_LIMIT   bytes of freed memory kept for reuse, such as 0, 500M or 2G
+PLAINFORMER_POISON        1 fills fresh memory with NaN, to find uses before a write
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from . import _cpu
+from .errors import ConfigError, DTypeError, warn_once
+
+__all__ = [
+    "cpu_features",
+    "get_num_threads",
+    "memory_stats",
+    "num_threads",
+    "reset_peak_memory",
+    "set_num_threads",
+    "threadpool_info",
+    "trim_memory",
+    "use_level",
+]
+
+
+def set_num_threads(n: int) -> None:
+    """Let every parallel loop of this process use `n` threads, the calling one included.
+
+    `n` is taken as given: 7 on two processors really runs seven ways. The bytes of a result do not
+    depend on it.
+
+    Raises
+    ------
+    ConfigError : unless 1 <= n <= 1024
+    DTypeError : if n is no whole number
+    """
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise DTypeError(f"num_threads: got {n!r}, expected a whole number") from None
+    if not 1 <= count <= _cpu.MAX_THREADS:
+        raise ConfigError(f"num_threads: got {count}, expected 1 to {_cpu.MAX_THREADS}")
+    _cpu.set_num_threads(count)
+
+
+def get_num_threads() -> int:
+    """Threads a parallel loop may use, the calling one included.
+
+    Until `set_num_threads` it is the least of the processors this process may run on, the CPU
+    quota of its control group, and PLAINFORMER_NUM_THREADS or else OMP_NUM_THREADS.
+    """
+    return _cpu.get_num_threads()
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Inside `with num_threads(n):` parallel loops of the whole process use `n` threads."""
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def threadpool_info() -> dict[str, Any]:
+    """How many threads, and why that many.
+
+    Returns
+    -------
+    dict with
+        num_threads : int, threads a parallel loop may use
+        reason : str, what set num_threads
+        workers : int, threads started so far beside the callers'
+        affinity : int, processors this process may run on
+        cgroup_cpus : int or None, CPU quota of the control group in whole processors
+    """
+    info = _cpu.pool_info()
+    is_default = info["num_threads"] == info["default_threads"]
+    return {
+        "num_threads": info["num_threads"],
+        "reason": info["default_reason"] if is_default else "set_num_threads",
+        "workers": info["workers"],
+        "affinity": info["affinity"],
+        "cgroup_cpus": info["cgroup_cpus"] or None,
+    }
+
+
+def memory_stats() -> dict[str, int]:
+    """Counters of the allocator behind every output and workspace, in bytes and calls.
+
+    Returns
+    -------
+    dict with live_bytes (in use), peak_bytes (most in use at once), cached_bytes (freed and kept
+    for reuse), limit_bytes (most that is kept), hits and misses (served from the cache, or not)
+    """
+    return _cpu.memory_stats()
+
+
+def reset_peak_memory() -> None:
+    """Start a new `peak_bytes` of `memory_stats` from what is in use now."""
+    _cpu.reset_peak_memory()
+
+
+def trim_memory() -> int:
+    """Give all cached memory back to the system; returns how many bytes that were."""
+    return _cpu.trim_memory()
+
+
+def cpu_features() -> tuple[str, ...]:
+    """Instruction sets of this processor that the kernels can use, as Linux names them."""
+    return tuple(_cpu.cpu_summary()["features"])
+
+
+@contextmanager
+def use_level(name: str) -> Iterator[None]:
+    """Inside `with use_level(name):` kernels of the whole process run at that ISA level.
+
+    Raises
+    ------
+    ConfigError : for an unknown level, or one that this processor or build lacks
+    """
+    before = _cpu.current_level()
+    _cpu.set_level(name)
+    try:
+        yield
+    finally:
+        _cpu.set_level(before)
+
+
+def _warn_about_openmp_variable() -> None:
+    """OMP_NUM_THREADS is not ours, so a value that is no thread count is passed over, aloud."""
+    value = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if value and not re.fullmatch(r"0*[1-9][0-9]*([ ,].*)?", value):
+        warn_once(f'OMP_NUM_THREADS: got "{value}", expected a whole number >= 1; ignored')
+
+
+_warn_about_openmp_variable()
