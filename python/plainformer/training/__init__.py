@@ -1,0 +1,22 @@
+"""Training: arguments, the trainer, callbacks, checkpoints that resume exactly."""
+
+from .arguments import TrainingArguments
+from .callbacks import EarlyStoppingCallback, TimeLimitCallback, TrainerCallback
+from .evaluation import EvalPrediction, PredictionOutput
+from .signals import TrainingInterrupted
+from .state import TrainerControl, TrainerState
+from .trainer import Trainer, TrainOutput
+
+__all__ = [
+    "EarlyStoppingCallback",
+    "EvalPrediction",
+    "PredictionOutput",
+    "TimeLimitCallback",
+    "TrainOutput",
+    "Trainer",
+    "TrainerCallback",
+    "TrainerControl",
+    "TrainerState",
+    "TrainingArguments",
+    "TrainingInterrupted",
+]

@@ -1,0 +1,203 @@
+"""Callbacks: code that runs at the corners of training, and the two that come with us.
+
+A callback gets the arguments, the state and the control, and may change the control:
+
+    class StopAtLoss(TrainerCallback):
+        def on_log(self, args, state, control, logs):
+            control.should_training_stop |= logs.get("loss", 9.0) < 1.0
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import ConfigError
+from .arguments import TrainingArguments
+from .state import TrainerControl, TrainerState
+
+logger = logging.getLogger("plainformer")
+
+
+class TrainerCallback:
+    """Base of callbacks: override what you need.
+
+    A callback that remembers something returns it from `state_dict` as plain values, and gets it
+    back through `load_state_dict` when a run is resumed.
+    """
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """Before the first update, after a checkpoint was loaded."""
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """Before the passes of one update."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """After an update, before it is logged, evaluated and saved."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+    ) -> None:
+        """After a record went to log.jsonl."""
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any],
+    ) -> None:
+        """After an evaluation; `metrics` have the prefix eval_."""
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """After a checkpoint was written."""
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """After the last update of a pass over the training data."""
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """After the last update, also when training stops early."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback, as values that JSON can hold."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+
+
+class CallbackList:
+    """Calls every callback in order, and carries their states into checkpoints."""
+
+    def __init__(self, callbacks: Iterable[TrainerCallback | type[TrainerCallback]]):
+        self.callbacks = [c() if isinstance(c, type) else c for c in callbacks]
+        for callback in self.callbacks:
+            if not isinstance(callback, TrainerCallback):
+                raise ConfigError(f"callbacks: got {callback!r}, expected TrainerCallback objects")
+
+    def call(self, event: str, *args: Any) -> None:
+        """Call the method `event` of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, event)(*args)
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Class name and place to state, of the callbacks that have one."""
+        states = {self._key(i): c.state_dict() for i, c in enumerate(self.callbacks)}
+        return {key: state for key, state in states.items() if state}
+
+    def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
+        """Give each callback its state back; one that was added since starts fresh."""
+        for i, callback in enumerate(self.callbacks):
+            if self._key(i) in states:
+                callback.load_state_dict(states[self._key(i)])
+
+    def _key(self, index: int) -> str:
+        """The class name, numbered among callbacks of that class."""
+        name = type(self.callbacks[index]).__name__
+        same = sum(type(c).__name__ == name for c in self.callbacks[:index])
+        return f"{name}.{same}"
+
+
+class EarlyStoppingCallback(TrainerCallback):
+    """Stop after `patience` evaluations in a row that do not improve the deciding metric.
+
+    An improvement is larger than `threshold`. A NaN never counts as one.
+    """
+
+    def __init__(self, patience: int, threshold: float = 0.0):
+        self.patience = patience
+        self.threshold = threshold
+        self.best: float | None = None
+        self.failures = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """A run that had stopped already does not go on when it is resumed."""
+        control.should_training_stop |= self.failures >= self.patience
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any],
+    ) -> None:
+        value = deciding_metric(args, metrics)
+        if is_better(value, self.best, args.best_metric_is_greater, self.threshold):
+            self.best, self.failures = value, 0
+            return
+        self.failures += 1
+        if self.failures >= self.patience:
+            control.should_training_stop = True
+            logger.info(
+                "stopping early at step %d: %s did not improve in %d evaluations",
+                state.global_step, args.best_metric_name, self.failures,
+            )  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "failures": self.failures}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.failures = state["best"], state["failures"]
+
+
+class TimeLimitCallback(TrainerCallback):
+    """Stop once this process has trained for `max_seconds`; a checkpoint is written first."""
+
+    def __init__(self, max_seconds: float):
+        self.max_seconds = max_seconds
+        self.deadline = math.inf
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        self.deadline = time.monotonic() + self.max_seconds
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        if time.monotonic() >= self.deadline and not state.is_done:
+            control.should_training_stop = True
+            logger.warning(
+                "stopping at step %d of %d: the time limit of %g s has passed",
+                state.global_step, state.max_steps, self.max_seconds,
+            )  # fmt: skip
+
+
+def deciding_metric(args: TrainingArguments, metrics: dict[str, Any]) -> float:
+    """The value that decides which model is best. ConfigError when the evaluation lacks it."""
+    name = args.best_metric_name
+    if name not in metrics:
+        raise ConfigError(
+            f"metric_for_best_model: got {name!r}, the evaluation has {sorted(metrics)}"
+        )
+    return float(metrics[name])
+
+
+def is_better(value: float, best: float | None, greater: bool, threshold: float = 0.0) -> bool:
+    """Whether `value` beats `best` by more than `threshold`. NaN never does."""
+    if math.isnan(value):
+        return False
+    if best is None:
+        return True
+    return value - best > threshold if greater else best - value > threshold

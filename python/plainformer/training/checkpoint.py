@@ -1,0 +1,184 @@
+"""Checkpoints of a run: `checkpoint-<step>/` directories that appear whole or not at all.
+
+    output_dir/
+      checkpoint-20/ checkpoint-30/     config.json, model.safetensors, optimizer.safetensors,
+                                        trainer_state.json, checksums.json
+      latest                            the name of the newest complete one, written last
+
+A directory is written under another name, forced to the disk and renamed; then the pointer is
+written; then old ones are deleted. Loading compares every file with its checksum.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints._files import read_json
+from ..checkpoints.atomic import (
+    atomic_directory,
+    read_pointer,
+    remove_partials,
+    verify_checksums,
+    write_checksums,
+    write_json_atomic,
+    write_pointer,
+)
+from ..checkpoints.huggingface import load_state
+from ..checkpoints.safetensors import load_file, save_file
+from ..errors import CheckpointError
+
+logger = logging.getLogger("plainformer")
+
+POINTER = "latest"
+STATE = "trainer_state.json"
+OPTIMIZER = "optimizer.safetensors"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass
+class Loaded:
+    """A checkpoint read back: weights, optimizer arrays and the trainer's own values."""
+
+    path: Path
+    weights: dict[str, Any]
+    optimizer: dict[str, Any]
+    values: dict[str, Any]
+
+
+class CheckpointDirectory:
+    """The checkpoints in one output directory.
+
+    limit : int or None, how many of the newest are kept
+    """
+
+    def __init__(self, output_dir: str | Path, limit: int | None):
+        self.root = Path(output_dir)
+        self.limit = limit
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of `step` is, or would be."""
+        return self.root / f"checkpoint-{step}"
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints on disk, oldest first; good or not."""
+        matches = (_NAME.fullmatch(p.name) for p in self.root.glob("checkpoint-*") if p.is_dir())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def save(
+        self,
+        step: int,
+        write_model: Callable[[Path], None],
+        optimizer: dict[str, Any],
+        values: dict[str, Any],
+        best_step: int | None = None,
+    ) -> Path:
+        """Write `checkpoint-<step>`, then the pointer, then delete what is beyond the limit.
+
+        Raises CheckpointError when the disk refuses; what was there before stays.
+        """
+        target = self.path(step)
+        try:
+            with atomic_directory(target) as directory:
+                write_model(directory)
+                save_file(optimizer, directory / OPTIMIZER)
+                write_json_atomic(directory / STATE, values)
+                write_checksums(directory)
+            write_pointer(self.root / POINTER, target.name)
+        except OSError as error:
+            raise CheckpointError(f"{target}: not saved: {error}; {self._last_words()}") from error
+        self._rotate(best_step)
+        return target
+
+    def load(self, where: str | Path | bool) -> Loaded:
+        """Read the checkpoint at a path, or with True the newest good one.
+
+        A damaged newest one is passed over, with a warning, for the one before it.
+        Raises CheckpointError when there is none.
+        """
+        if isinstance(where, bool):
+            return self._load_newest()
+        return read_checkpoint(Path(where))
+
+    def load_weights(self, step: int) -> dict[str, Any]:
+        """The weights alone of the checkpoint of `step`, compared with their checksums."""
+        verify_checksums(self.path(step))
+        return load_state(self.path(step))
+
+    def continue_from(self, path: Path) -> None:
+        """Make `path` the newest: point to it and delete those that came after it.
+
+        A continued run writes the later ones again; left alone they would look newer than it.
+        """
+        match = _NAME.fullmatch(path.name)
+        if match is None or path.resolve().parent != self.root.resolve():
+            return
+        write_pointer(self.root / POINTER, path.name)
+        for step in self.steps():
+            if step > int(match[1]):
+                self._delete(step)
+
+    def clear(self) -> None:
+        """Delete every checkpoint and the pointer."""
+        (self.root / POINTER).unlink(missing_ok=True)
+        for step in self.steps():
+            self._delete(step)
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written."""
+        for name in remove_partials(self.root):
+            logger.info("removed %s, left half written by a former run", self.root / name)
+
+    def _load_newest(self) -> Loaded:
+        names = [f"checkpoint-{step}" for step in reversed(self.steps())]
+        try:
+            pointed = read_pointer(self.root / POINTER)
+        except CheckpointError as error:
+            logger.warning("%s", error)
+            pointed = None
+        if pointed in names:  # newer ones were complete too, but never announced
+            names.insert(0, names.pop(names.index(pointed)))
+        for name in names:
+            try:
+                return read_checkpoint(self.root / name)
+            except CheckpointError as error:
+                logger.warning("%s; falling back to the checkpoint before it", error)
+        raise CheckpointError(f"{self.root}: holds no good checkpoint to resume from")
+
+    def _rotate(self, best_step: int | None) -> None:
+        if self.limit is None:
+            return
+        for step in self.steps()[: -self.limit]:
+            if step != best_step:
+                self._delete(step)
+
+    def _delete(self, step: int) -> None:
+        """Rename first, so that a killed process never leaves half a checkpoint under its name."""
+        aside = self.root / f".checkpoint-{step}.deleted.partial"
+        shutil.rmtree(aside, ignore_errors=True)
+        self.path(step).rename(aside)
+        shutil.rmtree(aside)
+
+    def _last_words(self) -> str:
+        steps = self.steps()
+        if not steps:
+            return "there is no earlier checkpoint"
+        return f"the last good checkpoint is {self.path(steps[-1])}"
+
+
+def read_checkpoint(path: Path) -> Loaded:
+    """Read one checkpoint and compare every file with its checksum.
+
+    Raises CheckpointError naming what is missing or damaged.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such checkpoint directory")
+    verify_checksums(path)
+    if not (path / STATE).exists():
+        raise CheckpointError(f"{path}: a model without {STATE} cannot be resumed from")
+    return Loaded(path, load_state(path), load_file(path / OPTIMIZER), read_json(path / STATE))

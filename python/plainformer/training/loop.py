@@ -1,0 +1,262 @@
+"""The training loop: updates in order, and after each one what is due."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import CheckpointError, ConfigError, warn_once
+from ..nn.random import dropout_state
+from .callbacks import deciding_metric, is_better
+from .checkpoint import CheckpointDirectory, Loaded
+from .flow import decide
+from .log import RunLog, strict
+from .optimizers import make_optimizer, non_finite
+from .progress import make_progress
+from .sampling import Batch, UpdatePlan, count_labels, count_tokens
+from .schedules import make_schedule
+from .signals import InterruptGuard, TrainingInterrupted
+from .state import TrainerControl, TrainerState
+from .timing import Stopwatch
+from .trainable import float32_values, set_storage
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+logger = logging.getLogger("plainformer")
+
+DROPOUT_STREAM = 2
+
+
+class TrainingLoop:
+    """One call of `Trainer.train`.
+
+    An update's data, dropout masks and learning rate follow from the seed and its number alone;
+    all else it needs is in weights, optimizer and `TrainerState`. So a checkpoint after any
+    update continues with the same bytes.
+    """
+
+    def __init__(self, trainer: Trainer):
+        args = trainer.args
+        self.trainer, self.args, self.model = trainer, args, trainer.model
+        self.plan = UpdatePlan(trainer.train_dataset, args, trainer.collate)
+        self.state = trainer.state = TrainerState(
+            max_steps=self.plan.total_steps(args), steps_per_epoch=self.plan.steps_per_epoch
+        )
+        self.control = TrainerControl()
+        self.callbacks = trainer.callbacks
+        masters = float32_values(self.model) if args.bf16 else {}
+        set_storage(self.model, args)
+        self.optimizer = make_optimizer(self.model, args, masters)
+        self.factor = make_schedule(
+            args.lr_scheduler_type,
+            warmup_steps=args.warmup_updates(self.state.max_steps),
+            total_steps=self.state.max_steps,
+            floor=(args.min_lr or 0.0) / args.learning_rate,
+            options=args.lr_scheduler_kwargs,
+        )
+        self.directory = CheckpointDirectory(args.output_dir, args.save_total_limit)
+        self.progress = make_progress(args)
+        self.stopwatch = Stopwatch(self.model, "bfloat16" if args.bf16 else "float32")
+        self.saved_step: int | None = None
+        self.learning_rate = self.grad_norm = 0.0
+        self.tokens = 0  # input tokens of this process
+
+    def run(self, resume: str | bool | None) -> None:
+        """Train to the end, an early stop or Ctrl-C."""
+        self._begin(resume)
+        self.model.train()
+        self.progress.start(self.state)
+        self.callbacks.call("on_train_begin", self.args, self.state, self.control)
+        try:
+            with InterruptGuard() as guard:
+                while not (self.state.is_done or self.control.should_training_stop):
+                    self._update()
+                    self._after_update()
+                    if guard.requested:
+                        raise TrainingInterrupted(self.state.global_step, self._ensure_saved())
+        finally:
+            self.progress.close()
+        self._end()
+
+    # Before the first update
+
+    def _begin(self, resume: str | bool | None) -> None:
+        self.directory.tidy()
+        if resume:
+            self._restore(self.directory.load(resume))
+        elif self.args.overwrite_output_dir:
+            self.directory.clear()
+        elif steps := self.directory.steps():
+            raise ConfigError(
+                f"output_dir: {self.directory.path(steps[-1])} is there from a former run; set "
+                "resume_from_checkpoint=True, overwrite_output_dir=True or another output_dir"
+            )
+        self.trainer.log = RunLog(self.args.output_dir, self.state.log_history, fresh=not resume)
+
+    def _restore(self, loaded: Loaded) -> None:
+        values = loaded.values
+        self._check_same_run(loaded)
+        self.model.load_state_dict(loaded.weights)
+        self.optimizer.load_state_dict(loaded.optimizer)
+        state = TrainerState.from_dict(values["state"])
+        state.max_steps, state.steps_per_epoch = self.state.max_steps, self.state.steps_per_epoch
+        self.state = self.trainer.state = state
+        self.callbacks.load_state_dict(values["callbacks"])
+        self.directory.continue_from(loaded.path)
+        self.saved_step = state.global_step
+        logger.info("resuming from %s", loaded.path)
+
+    def _check_same_run(self, loaded: Loaded) -> None:
+        """The data order must be the checkpoint's, or its position would mean something else."""
+        missing = {"state", "callbacks", "data"} - loaded.values.keys()
+        if missing:
+            raise CheckpointError(f"{loaded.path}/trainer_state.json: misses {sorted(missing)}")
+        for name, now in self.plan.fingerprint().items():
+            then = loaded.values["data"].get(name)
+            if then != now:
+                raise ConfigError(
+                    f"{name}: got {now}, but {loaded.path} was written with {then}; a run can "
+                    "only be resumed with the same value"
+                )
+
+    # One update
+
+    def _update(self) -> None:
+        """Forward and backward over the batches of one update, then the optimizer."""
+        self.callbacks.call("on_step_begin", self.args, self.state, self.control)
+        step = self.state.global_step
+        with self.stopwatch.update():
+            batches = self.plan.batches(step)
+            items = self._count_items(batches)
+            loss = sum(self._backward(step, i, batch, items) for i, batch in enumerate(batches))
+            self.grad_norm, scale = self.optimizer.clip(step + 1)
+            self.learning_rate = self.args.learning_rate * self.factor(step)
+            self.optimizer.step(step + 1, self.learning_rate, scale)
+            self.model.zero_grad()
+        tokens = 0
+        for batch in batches:
+            batch_tokens = count_tokens(batch)
+            self.stopwatch.count(batch, batch_tokens)
+            tokens += batch_tokens
+        self.tokens += tokens
+        self.state.count_step(loss, tokens)
+        self.progress.step()
+
+    def _count_items(self, batches: list[Batch]) -> int:
+        """Labels that count in all batches: what their losses are divided by, once."""
+        items = sum(count_labels(self.model, batch) for batch in batches)
+        if items == 0:
+            warn_once("an update without labels that count: its loss and gradients are 0")
+        return max(1, items)
+
+    def _backward(self, step: int, micro: int, batch: Batch, items: int) -> float:
+        """Add the gradients of one batch; its share of the update's loss."""
+        options: dict[str, Any] = {"num_items_in_batch": items}
+        if self.args.label_smoothing_factor:
+            options["label_smoothing"] = self.args.label_smoothing_factor
+        with dropout_state(dropout_seed(self.args.seed, step, micro), 0):
+            loss = self.model(**batch, **options).loss
+            value = float(np.asarray(loss))
+            if not math.isfinite(value):
+                raise non_finite("loss", step + 1)
+            loss.backward()
+        return value
+
+    # After an update
+
+    def _after_update(self) -> None:
+        decide(self.args, self.state, self.control)
+        self.callbacks.call("on_step_end", self.args, self.state, self.control)
+        if self.state.at_epoch_end:
+            self.callbacks.call("on_epoch_end", self.args, self.state, self.control)
+        if self.control.should_log:
+            self._log()
+        if self.control.should_evaluate:
+            self._evaluate()
+        if self.control.should_save:
+            self._save()
+
+    def _log(self) -> None:
+        state = self.state
+        record = {
+            "step": state.global_step,
+            "epoch": state.epoch,
+            "loss": state.take_window_loss(),
+            "learning_rate": self.learning_rate,
+            "grad_norm": self.grad_norm,
+            "tokens": state.tokens_seen,
+        }
+        self._record(record)
+        speed = self.stopwatch.take(state.max_steps - state.global_step)
+        self.trainer.log.append_timing({"step": state.global_step, **speed.record()})
+        self.progress.log(state, record, speed)
+        self.callbacks.call("on_log", self.args, state, self.control, record)
+
+    def _evaluate(self) -> None:
+        start, state = time.perf_counter(), self.state
+        metrics = self.trainer.evaluate()
+        self._note_best(metrics)
+        record = {"step": state.global_step, "epoch": state.epoch, **metrics}
+        self._record(record)
+        seconds = round(time.perf_counter() - start, 6)
+        self.trainer.log.append_timing({"step": state.global_step, "eval_seconds": seconds})
+        self.progress.log(state, record)
+        self.callbacks.call("on_evaluate", self.args, state, self.control, metrics)
+
+    def _record(self, record: dict[str, Any]) -> None:
+        self.state.log_history.append(strict(record))
+        self.trainer.log.append(record)
+
+    def _note_best(self, metrics: dict[str, Any]) -> None:
+        """Remember a new best evaluation, and have it saved where it is wanted back."""
+        if not self.args.watches_best:
+            return
+        value = deciding_metric(self.args, metrics)
+        if is_better(value, self.state.best_metric, self.args.best_metric_is_greater):
+            self.state.best_metric, self.state.best_step = value, self.state.global_step
+            if self.args.load_best_model_at_end or self.args.save_strategy == "best":
+                self.control.should_save = True
+
+    def _save(self) -> None:
+        """Write a checkpoint. Weights that are not finite would replace a good one: an error."""
+        step = self.state.global_step
+        for name, parameter in self.model.named_parameters():
+            if not np.isfinite(parameter.data).all():
+                raise non_finite(name, step)
+        values = {
+            "state": self.state.to_dict(),
+            "data": self.plan.fingerprint(),
+            "callbacks": self.callbacks.state_dict(),
+        }
+        self.directory.save(
+            step, self.trainer.write_model, self.optimizer.state_dict(), values,
+            self.state.best_step,
+        )  # fmt: skip
+        self.saved_step = step
+        self.callbacks.call("on_save", self.args, self.state, self.control)
+
+    def _ensure_saved(self) -> Any:
+        if self.saved_step != self.state.global_step:
+            self._save()
+        return self.directory.path(self.state.global_step)
+
+    def _end(self) -> None:
+        """Save what an early stop left unsaved, and take the best weights back."""
+        if self.args.save_strategy in ("steps", "epoch"):
+            self._ensure_saved()
+        best = self.state.best_step
+        if self.args.load_best_model_at_end and best is not None:
+            self.model.load_state_dict(self.directory.load_weights(best))
+            logger.info("loaded the best model, of step %d", best)
+        self.callbacks.call("on_train_end", self.args, self.state, self.control)
+
+
+def dropout_seed(seed: int, step: int, micro: int) -> int:
+    """The seed of all dropout masks of one pass: a function of run, update and pass alone."""
+    bits = np.random.Philox(key=[seed, DROPOUT_STREAM], counter=[0, 0, micro, step])
+    return int(np.random.Generator(bits).integers(2**63))

@@ -1,0 +1,141 @@
+"""Which examples make up which update: a pure function of seed and update number.
+
+Nothing here remembers a position, so a resumed run continues in the middle of an epoch by asking
+for its next update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data.batches import epoch_order
+from ..errors import ConfigError, ShapeError
+from .arguments import TrainingArguments
+
+Batch = dict[str, Any]
+Collator = Callable[[list[Any]], Batch]
+
+IGNORED = -100
+
+
+class EpochView:
+    """One epoch of a data set, in that epoch's order.
+
+    A data set with `for_epoch(seed, epoch)` gives its own examples for each epoch (language model
+    blocks start at a random offset); any other is only permuted.
+    """
+
+    def __init__(self, dataset: Any, seed: int, epoch: int):
+        per_epoch = getattr(dataset, "for_epoch", None)
+        self.dataset = per_epoch(seed, epoch) if per_epoch else dataset
+        self.order = epoch_order(len(self.dataset), seed, epoch)
+
+    def examples(self, start: int, stop: int) -> list[Any]:
+        """The examples at places `start` to `stop` of the epoch."""
+        return [self.dataset[int(i)] for i in self.order[start:stop]]
+
+
+class UpdatePlan:
+    """Cuts epochs into updates of `gradient_accumulation_steps` batches.
+
+    The last batch of an epoch may be short and the last update may have fewer batches; an update
+    never spans two epochs.
+    """
+
+    def __init__(self, dataset: Any, args: TrainingArguments, collate: Collator):
+        check_dataset("train_dataset", dataset)
+        self.dataset = dataset
+        self.collate = collate
+        self.seed = args.seed
+        self.batch_size = args.per_device_train_batch_size
+        self.per_update = self.batch_size * args.gradient_accumulation_steps
+        self.steps_per_epoch = math.ceil(len(dataset) / self.per_update)
+        self._view: tuple[int, EpochView] | None = None
+
+    def total_steps(self, args: TrainingArguments) -> int:
+        """Updates of the whole run."""
+        if args.max_steps > 0:
+            return args.max_steps
+        return math.ceil(args.num_train_epochs * self.steps_per_epoch)
+
+    def batches(self, step: int) -> list[Batch]:
+        """The batches of update `step` (0 for the first)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        view = self._epoch(epoch)
+        start = place * self.per_update
+        stop = min(start + self.per_update, len(view.order))
+        cuts = range(start, stop, self.batch_size)
+        return [self.collate(view.examples(a, min(a + self.batch_size, stop))) for a in cuts]
+
+    def fingerprint(self) -> dict[str, int]:
+        """What must not change between a checkpoint and its continuation."""
+        return {
+            "seed": self.seed,
+            "per_device_train_batch_size": self.batch_size,
+            "gradient_accumulation_steps": self.per_update // self.batch_size,
+            "train_dataset_length": len(self.dataset),
+        }
+
+    def _epoch(self, epoch: int) -> EpochView:
+        if self._view is None or self._view[0] != epoch:
+            self._view = (epoch, EpochView(self.dataset, self.seed, epoch))
+        return self._view[1]
+
+
+def check_dataset(name: str, dataset: Any) -> None:
+    """Raise ConfigError unless `dataset` has a length above 0 and can be indexed."""
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise ConfigError(f"{name}: got {type(dataset).__name__}, expected __len__ and __getitem__")
+    if len(dataset) == 0:
+        raise ConfigError(f"{name}: got no examples, expected at least one")
+
+
+def sequential_batches(dataset: Sequence[Any], size: int, collate: Collator) -> Any:
+    """The batches of a data set in its own order, the last one perhaps short."""
+    for start in range(0, len(dataset), size):
+        stop = min(start + size, len(dataset))
+        yield collate([dataset[i] for i in range(start, stop)])
+
+
+def count_tokens(batch: Batch) -> int:
+    """Input tokens of a batch, without padding where an attention mask tells."""
+    mask = batch.get("attention_mask")
+    if mask is not None:
+        return int(np.count_nonzero(np.asarray(mask)))
+    ids = batch.get("input_ids")
+    return 0 if ids is None else int(np.asarray(ids).size)
+
+
+def count_labels(model: Any, batch: Batch) -> int:
+    """How many labels of a batch enter the loss.
+
+    Labels that are aligned already (`shift_labels`) count as they are. For `labels` the model's
+    own `count_labels` decides, because a causal model drops the first of each row.
+    """
+    if batch.get("shift_labels") is not None:
+        return int(np.count_nonzero(np.asarray(batch["shift_labels"]) != IGNORED))
+    if batch.get("labels") is None:
+        raise ShapeError(f"batch: got {sorted(batch)}, training needs labels or shift_labels")
+    labels = np.asarray(batch["labels"])
+    count = getattr(model, "count_labels", None)
+    return int(count(labels)) if count else int(np.count_nonzero(labels != IGNORED))
+
+
+class Truncation:
+    """Cuts the rows of every example to `max_length` before a collator pads them."""
+
+    def __init__(self, collate: Collator, max_length: int):
+        self.collate = collate
+        self.max_length = max_length
+
+    def __call__(self, examples: list[Any]) -> Batch:
+        cut = [{k: self._cut(v) for k, v in example.items()} for example in examples]
+        return self.collate(cut)
+
+    def _cut(self, value: Any) -> Any:
+        is_row = isinstance(value, (list, tuple)) or np.ndim(value) == 1
+        return value[: self.max_length] if is_row else value

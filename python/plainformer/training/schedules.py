@@ -1,0 +1,178 @@
+"""Learning rate schedules: a step number in, a factor of the peak learning rate out.
+
+Step numbers count the updates already made, so the first update of a run with warmup uses
+factor 0 and the last one a factor just above the end value, exactly as transformers 5 does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..errors import ConfigError
+
+Factor = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Span:
+    """The steps a schedule covers and its floor.
+
+    warmup : int, updates that rise from 0 (or the floor) to the peak
+    total : int, updates of the whole run
+    floor : float, `min_lr / learning_rate`
+    """
+
+    warmup: int
+    total: int
+    floor: float
+
+    def progress(self, step: int) -> float:
+        """How far the part after the warmup has come, 0 to 1."""
+        return min(1.0, (step - self.warmup) / max(1, self.total - self.warmup))
+
+    def above_floor(self, factor: float) -> float:
+        """Squeeze a factor in 0..1 into floor..1."""
+        return max(0.0, factor) * (1.0 - self.floor) + self.floor
+
+
+def constant(step: int, span: Span) -> float:
+    """1 throughout, after the warmup if there is one."""
+    return 1.0
+
+
+def linear(step: int, span: Span) -> float:
+    """From 1 straight down to the floor."""
+    return span.above_floor(1.0 - span.progress(step))
+
+
+def cosine(step: int, span: Span, num_cycles: float = 0.5) -> float:
+    """(1 + cos(2 pi num_cycles progress)) / 2; half a wave by default.
+
+    Loshchilov, Hutter, "SGDR", 2017, arXiv:1608.03983.
+    """
+    wave = math.cos(2.0 * math.pi * num_cycles * span.progress(step))
+    return span.above_floor(0.5 * (1.0 + wave))
+
+
+def polynomial(step: int, span: Span, power: float = 1.0) -> float:
+    """(1 - progress) ** power, down to the floor."""
+    return span.above_floor((1.0 - span.progress(step)) ** power)
+
+
+def inverse_sqrt(step: int, span: Span, timescale: float | None = None) -> float:
+    """1 / sqrt(1 + (step - warmup) / timescale), never below the floor.
+
+    `timescale` defaults to the warmup steps, or 10,000 without warmup. Zhai et al.,
+    "Scaling Vision Transformers", 2022, arXiv:2106.04560.
+    """
+    scale = timescale or span.warmup or 10_000
+    return max(span.floor, 1.0 / math.sqrt(1.0 + (step - span.warmup) / scale))
+
+
+_DECAYS: dict[str, Callable[[float], float]] = {
+    "linear": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+    "1-sqrt": lambda progress: 1.0 - math.sqrt(progress),
+}
+
+
+def warmup_stable_decay(
+    step: int, span: Span, num_decay_steps: int | None = None, decay_type: str = "cosine"
+) -> float:
+    """1 until the last `num_decay_steps` (a tenth of the run by default), then down to the floor.
+
+    `decay_type` is linear, cosine or 1-sqrt. Hu et al., "MiniCPM", 2024, arXiv:2404.06395.
+    """
+    steps = math.ceil(span.total / 10) if num_decay_steps is None else num_decay_steps
+    start = max(span.warmup, span.total - steps)
+    if step < start:
+        return 1.0
+    progress = min(1.0, (step - start) / max(1, span.total - start))
+    return span.above_floor(_DECAYS[decay_type](progress))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule, what `lr_scheduler_kwargs` it knows and whether it has a warmup and a floor."""
+
+    factor: Callable[..., float]
+    options: Mapping[str, Callable[[Any], bool]]
+    warmup: bool = True
+    floor: bool = True
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _positive_int(value: Any) -> bool:
+    return isinstance(value, int) and _positive(value)
+
+
+def _decay_name(value: Any) -> bool:
+    return isinstance(value, str) and value in _DECAYS
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "linear": Schedule(linear, {}),
+    "cosine": Schedule(cosine, {"num_cycles": _positive}),
+    "cosine_with_min_lr": Schedule(cosine, {"num_cycles": _positive}),
+    "constant": Schedule(constant, {}, warmup=False, floor=False),
+    "constant_with_warmup": Schedule(constant, {}, floor=False),
+    "polynomial": Schedule(polynomial, {"power": _positive}),
+    "inverse_sqrt": Schedule(inverse_sqrt, {"timescale": _positive}),
+    "warmup_stable_decay": Schedule(
+        warmup_stable_decay, {"num_decay_steps": _positive_int, "decay_type": _decay_name}
+    ),
+}
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless every one of `lr_scheduler_kwargs` is known to schedule `name`."""
+    known = SCHEDULES[name].options
+    for option, value in options.items():
+        if option not in known:
+            wanted = ", ".join(known) or "none"
+            raise ConfigError(
+                f"lr_scheduler_kwargs: got {option!r}, schedule {name!r} takes {wanted}"
+                + ("; set the field min_lr instead" if "min_lr" in option else "")
+            )
+        if not known[option](value):
+            raise ConfigError(f"lr_scheduler_kwargs: got {option}={value!r}, out of its range")
+
+
+def make_schedule(
+    name: str,
+    *,
+    warmup_steps: int = 0,
+    total_steps: int,
+    floor: float = 0.0,
+    options: Mapping[str, Any] | None = None,
+) -> Factor:
+    """The function from updates already made (0, 1, ...) to the factor of the learning rate.
+
+    name : one of SCHEDULES
+    warmup_steps : updates of linear rise before the schedule proper
+    total_steps : updates of the whole run
+    floor : lowest factor, `min_lr / learning_rate`
+    options : the schedule's own words (`lr_scheduler_kwargs`)
+
+    Raises ConfigError for an unknown name or option.
+    """
+    if name not in SCHEDULES:
+        raise ConfigError(
+            f"lr_scheduler_type: got {name!r}, expected one of {', '.join(SCHEDULES)}"
+        )
+    check_options(name, options or {})
+    body = partial(SCHEDULES[name].factor, **(options or {}))
+    return partial(_with_warmup, body, Span(warmup_steps, total_steps, floor))
+
+
+def _with_warmup(body: Callable[[int, Span], float], span: Span, step: int) -> float:
+    if step < span.warmup:
+        return step / span.warmup
+    return body(step, span)

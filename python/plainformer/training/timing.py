@@ -1,0 +1,88 @@
+"""Speed of a run: tokens a second, model FLOP utilization, time to go, memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import runtime
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What the updates since the last record cost.
+
+    seconds : of updates alone, without evaluations and checkpoints
+    tokens_per_second : input tokens
+    mfu : model FLOP a second over the measured peak of this machine, 0 to 1
+    seconds_left : until the last update, at this speed
+    """
+
+    seconds: float
+    tokens_per_second: float
+    mfu: float
+    seconds_left: float
+
+    def record(self) -> dict[str, Any]:
+        """The values for timing.jsonl, with the allocator's peak memory."""
+        return {
+            "seconds": round(self.seconds, 6),
+            "tokens_per_second": round(self.tokens_per_second, 1),
+            "mfu": round(self.mfu, 4),
+            "peak_bytes": runtime.memory_stats()["peak_bytes"],
+        }
+
+
+class Stopwatch:
+    """Adds up the time, tokens and FLOP of updates, from one record to the next."""
+
+    def __init__(self, model: Any, dtype: str):
+        self.model = model
+        self.peak = runtime.measure_peak(dtype)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start the next window."""
+        self.seconds, self.tokens, self.flops, self.updates = 0.0, 0, 0.0, 0
+
+    @contextmanager
+    def update(self) -> Iterator[None]:
+        """Times one update."""
+        start = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - start
+        self.updates += 1
+
+    def count(self, batch: dict[str, Any], tokens: int) -> None:
+        """Note the work of one batch."""
+        self.tokens += tokens
+        self.flops += tokens * flops_per_token(self.model, batch)
+
+    def take(self, updates_left: int) -> Speed:
+        """The speed of this window; starts the next."""
+        seconds = max(self.seconds, 1e-9)
+        speed = Speed(
+            seconds=self.seconds,
+            tokens_per_second=self.tokens / seconds,
+            mfu=self.flops / seconds / self.peak,
+            seconds_left=updates_left * seconds / max(1, self.updates),
+        )
+        self.reset()
+        return speed
+
+
+def flops_per_token(model: Any, batch: dict[str, Any]) -> float:
+    """FLOP of forward and backward a token: the model's own count, or 6 a parameter.
+
+    Kaplan et al., "Scaling Laws for Neural Language Models", 2020, arXiv:2001.08361.
+    """
+    own = getattr(model, "flops_per_token", None)
+    ids = batch.get("input_ids")
+    if own is not None and ids is not None:
+        return float(own(np.shape(ids)[-1]))
+    return 6.0 * sum(p.data.size for _, p in model.named_parameters())

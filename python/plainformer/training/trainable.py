@@ -1,0 +1,88 @@
+"""Preparing a model for a run: precision, what is trained, dropout, recomputation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ..errors import ConfigError
+from .arguments import TrainingArguments
+
+logger = logging.getLogger("plainformer")
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def prepare_model(model: Any, args: TrainingArguments) -> None:
+    """Apply `freeze`, `train_only`, `dropout` and `activation_checkpointing` to `model`.
+
+    Raises ConfigError when one of them would change nothing, or nothing is left to train.
+    """
+    choose_trainable(model, freeze=args.freeze, train_only=args.train_only)
+    if args.dropout is not None and model.set_dropout(args.dropout) == 0:
+        raise ConfigError(f"dropout: got {args.dropout}, the model has no dropout; leave it out")
+    if args.activation_checkpointing:
+        model.gradient_checkpointing_enable()
+    else:
+        model.gradient_checkpointing_disable()
+    trained, total = count_parameters(model)
+    logger.info("training %d of %d parameters", trained, total)
+
+
+def choose_trainable(
+    model: Any, *, freeze: Sequence[str] | None, train_only: Sequence[str] | None
+) -> None:
+    """Set `requires_grad` of every parameter from globs of parameter or module names.
+
+    A glob names a run of whole dotted parts anywhere in a name: `encoder.layer.[0-3]` freezes
+    `bert.encoder.layer.2.output.dense.weight`.
+    """
+    globs = freeze or train_only
+    if not globs:
+        return
+    parameters = dict(model.named_parameters())
+    for glob in globs:
+        if not any(names_part(glob, name) for name in parameters):
+            word = "freeze" if freeze else "train_only"
+            raise ConfigError(f"{word}: {glob!r} matches none of the {len(parameters)} parameters")
+    for name, parameter in parameters.items():
+        matched = any(names_part(glob, name) for glob in globs)
+        parameter.requires_grad = matched if train_only else not matched
+    if not any(p.requires_grad for p in parameters.values()):
+        raise ConfigError(f"freeze: got {list(globs)}, which leaves nothing to train")
+
+
+def names_part(glob: str, name: str) -> bool:
+    """Whether `glob` matches a run of whole dotted parts of `name`."""
+    parts, width = name.split("."), glob.count(".") + 1
+    runs = (".".join(parts[i : i + width]) for i in range(len(parts) - width + 1))
+    return fnmatchcase(name, glob) or any(fnmatchcase(run, glob) for run in runs)
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """Numbers of trained and of all values; tied parameters count once."""
+    sizes = [(p.requires_grad, int(p.data.size)) for _, p in model.named_parameters()]
+    return sum(size for trained, size in sizes if trained), sum(size for _, size in sizes)
+
+
+def float32_values(model: Any) -> dict[str, np.ndarray]:
+    """Trained parameters in float32, before storage is rounded: the first master weights."""
+    return {
+        name: np.array(p.data, dtype=np.float32)
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    }
+
+
+def set_storage(model: Any, args: TrainingArguments) -> None:
+    """Store weights in bfloat16 with `bf16`, and never in bfloat16 without it."""
+    is_bf16 = any(p.data.dtype == BFLOAT16 for _, p in model.named_parameters())
+    if args.bf16:
+        model.to("bfloat16")
+    elif is_bf16:
+        model.to("float32")

@@ -1,0 +1,183 @@
+"""Trainer: a model, data and arguments in; a trained model, checkpoints and logs out.
+
+It knows no particular model. What it asks of one:
+
+    model(**batch, num_items_in_batch=n, label_smoothing=0.0, return_logits=False) -> .loss, .logits
+    named_parameters, state_dict, load_state_dict, train, eval, zero_grad, to, training
+    set_dropout, gradient_checkpointing_enable / _disable, save_pretrained
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..data.batches import collate
+from ..errors import ConfigError
+from ._validation import check_arguments
+from .arguments import TrainingArguments
+from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
+from .evaluation import ComputeMetrics, PredictionOutput, metrics_of, run_pass
+from .log import RunLog
+from .loop import TrainingLoop
+from .sampling import Collator, Truncation, check_dataset
+from .state import TrainerState
+from .trainable import prepare_model
+
+
+class TrainOutput(NamedTuple):
+    """What `Trainer.train` returns.
+
+    global_step : updates made, those of earlier processes included
+    training_loss : mean loss of them
+    metrics : train_loss, epoch, and this process's train_runtime and train_tokens_per_second
+    """
+
+    global_step: int
+    training_loss: float
+    metrics: dict[str, float]
+
+
+class Trainer:
+    """Trains and evaluates a model.
+
+    Parameters
+    ----------
+    model : module, see the top of this file for what it must offer
+    args : TrainingArguments; the defaults without
+    train_dataset, eval_dataset : anything with `__len__` and `__getitem__` whose items are dicts;
+        one with `for_epoch(seed, epoch)` gives its own examples for each epoch
+    data_collator : function from a list of examples to a batch, a dict of arrays; by default rows
+        are padded to the longest, input ids with 0 and labels with -100
+    compute_metrics : function from an EvalPrediction to a dict of numbers
+    callbacks : TrainerCallback objects or classes
+    processing_class : tokenizer with `save_pretrained(dir)` or `save(path)`, written beside the
+        model into every checkpoint
+
+    Raises
+    ------
+    ConfigError : an argument has a value that is not allowed or would have no effect
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        data_collator: Collator | None = None,
+        compute_metrics: ComputeMetrics | None = None,
+        callbacks: Iterable[TrainerCallback | type[TrainerCallback]] | None = None,
+        *,
+        processing_class: Any = None,
+    ):
+        self.model = model
+        self.args = args if args is not None else TrainingArguments()
+        check_arguments(self.args)  # fields may have been set since it was made
+        self.train_dataset = train_dataset
+        self.eval_dataset = eval_dataset
+        self.compute_metrics = compute_metrics
+        self.processing_class = processing_class
+        self.collate = self._collator(data_collator)
+        self.callbacks = CallbackList([*self._own_callbacks(), *(callbacks or [])])
+        self.state = TrainerState()
+        self.log: RunLog
+        self._check_datasets()
+        prepare_model(model, self.args)
+
+    def train(self, resume_from_checkpoint: str | Path | bool | None = None) -> TrainOutput:
+        """Train until the last update, an early stop or Ctrl-C.
+
+        resume_from_checkpoint : a checkpoint directory, or True for the newest good one in
+            `output_dir`; default is the argument of the same name
+
+        Raises
+        ------
+        NonFiniteError : a loss, gradient or weight became NaN or infinite; names it
+        CheckpointError : nothing good to resume from, or a checkpoint cannot be written
+        ConfigError : no training data; or the output directory belongs to another run
+        TrainingInterrupted : Ctrl-C; everything is saved
+        """
+        if self.train_dataset is None:
+            raise ConfigError("train_dataset: got None, train() needs one")
+        resume = resume_from_checkpoint
+        if resume is None:
+            resume = self.args.resume_from_checkpoint
+        start = time.perf_counter()
+        loop = TrainingLoop(self)
+        loop.run(str(resume) if isinstance(resume, Path) else resume)
+        return self._output(time.perf_counter() - start, loop.tokens)
+
+    def evaluate(
+        self, eval_dataset: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Loss and metrics over a data set, `self.eval_dataset` by default.
+
+        The loss is the mean over all labels that count, without label smoothing.
+        """
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if dataset is None:
+            raise ConfigError("eval_dataset: got None, evaluate() needs one")
+        result = self._pass(dataset, keep_logits=self.compute_metrics is not None)
+        if not result.labelled:
+            raise ConfigError("eval_dataset: has no labels, evaluate() needs them; use predict()")
+        return metrics_of(result, self.compute_metrics, metric_key_prefix)
+
+    def predict(self, test_dataset: Any, metric_key_prefix: str = "test") -> PredictionOutput:
+        """Logits over a data set in its order, with labels and metrics where it has labels."""
+        result = self._pass(test_dataset, keep_logits=True)
+        metrics = metrics_of(result, self.compute_metrics, metric_key_prefix)
+        return PredictionOutput(*result.prediction(), metrics)
+
+    def save_model(self, output_dir: str | Path | None = None) -> None:
+        """Write the model (and tokenizer) as a Hugging Face directory, `output_dir` by default."""
+        directory = Path(self.args.output_dir if output_dir is None else output_dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.write_model(directory)
+
+    def write_model(self, directory: Path) -> None:
+        """Write the model, and the tokenizer where there is one, into an existing directory."""
+        self.model.save_pretrained(directory)
+        tokenizer = self.processing_class
+        if hasattr(tokenizer, "save_pretrained"):
+            tokenizer.save_pretrained(directory)
+        elif tokenizer is not None:
+            tokenizer.save(str(directory / "tokenizer.json"))
+
+    def _pass(self, dataset: Any, *, keep_logits: bool) -> Any:
+        size = self.args.per_device_eval_batch_size
+        return run_pass(self.model, dataset, size, self.collate, keep_logits)
+
+    def _collator(self, data_collator: Collator | None) -> Collator:
+        if self.args.max_length is None:
+            return data_collator or collate
+        if data_collator is not None:
+            raise ConfigError("max_length: has no effect with a data_collator; leave one out")
+        return Truncation(collate, self.args.max_length)
+
+    def _own_callbacks(self) -> list[TrainerCallback]:
+        patience = self.args.early_stopping_patience
+        if patience is None:
+            return []
+        return [EarlyStoppingCallback(patience, self.args.early_stopping_threshold)]
+
+    def _check_datasets(self) -> None:
+        for name in ("train_dataset", "eval_dataset"):
+            if getattr(self, name) is not None:
+                check_dataset(name, getattr(self, name))
+        if self.args.eval_strategy != "no" and self.eval_dataset is None:
+            raise ConfigError(
+                f"eval_dataset: got None, eval_strategy={self.args.eval_strategy!r} needs one"
+            )
+
+    def _output(self, seconds: float, tokens: int) -> TrainOutput:
+        loss = self.state.loss_sum / max(1, self.state.global_step)
+        metrics = {
+            "train_loss": loss,
+            "epoch": self.state.epoch,
+            "train_runtime": seconds,
+            "train_tokens_per_second": tokens / seconds,
+        }
+        return TrainOutput(self.state.global_step, loss, metrics)
