@@ -1,6 +1,9 @@
 # What is built. Kernel files once an ISA level; the rest once.
 set(kernel_sources
     csrc/cpu/add.cpp
+    csrc/cpu/cross_entropy.cpp
+    csrc/cpu/embedding.cpp
+    csrc/cpu/optimizer.cpp
 )
 set(runtime_sources
     csrc/cpu/dispatch.cpp
@@ -15,6 +18,9 @@ set(runtime_sources
 set(binding_sources
     csrc/bindings/cpu_module.cpp
     csrc/bindings/cpu_add.cpp
+    csrc/bindings/cpu_cross_entropy.cpp
+    csrc/bindings/cpu_embedding.cpp
+    csrc/bindings/cpu_optimizer.cpp
     csrc/bindings/cpu_runtime.cpp
     csrc/bindings/operand.cpp
 )

@@ -4,5 +4,8 @@
 PYBIND11_MODULE(_cpu, module) {
     module.doc() = "plainformer's CPU kernels. Call them through plainformer.kernels.";
     plainformer::bind_add(module);
+    plainformer::bind_cross_entropy(module);
+    plainformer::bind_embedding(module);
+    plainformer::bind_optimizer(module);
     plainformer::bind_runtime(module);
 }

@@ -13,4 +13,11 @@ struct AddArgs {
     int64_t N;
 };
 
+template <typename T>
+struct AccumulateArgs {
+    acc_t<T>* out;  // (N)
+    const T* x;     // (N)
+    int64_t N;
+};
+
 }  // namespace plainformer

@@ -24,6 +24,12 @@ float64 = np.dtype(np.float64)
 FLOATS = (float32, bfloat16, float64)
 IDS = (np.dtype(np.int32), np.dtype(np.int64))
 
+
+def accumulator_dtype(dtype: np.dtype) -> np.dtype:
+    """The type in which sums, statistics and losses of `dtype` are kept."""
+    return float64 if dtype == float64 else float32
+
+
 copies = 0
 """How many arrays were copied because their last axis was strided or unaligned."""
 
@@ -97,14 +103,19 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
         raise ConfigError(f"{name}: got {value!r}, expected one of {wanted}")
 
 
+def check_writable(name: str, array: Any, shape: Sequence[int], dtype: np.dtype) -> None:
+    """Raise unless a kernel can write `array`: right shape and dtype, writable, contiguous."""
+    check_array(name, array, (dtype,))
+    check_shape(shape, **{name: array})
+    if not array.flags.writeable:
+        raise ConfigError(f"{name}: got a read-only array, expected a writable one")
+    if not array.flags.c_contiguous:
+        raise ShapeError(f"{name}: got a strided array, expected a contiguous one")
+
+
 def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, **inputs: Any) -> None:
-    """Raise unless `out` can be written: right shape and dtype, contiguous, apart from inputs."""
-    check_array("out", out, (dtype,))
-    check_shape(shape, out=out)
-    if not out.flags.writeable:
-        raise ConfigError("out: got a read-only array, expected a writable one")
-    if not out.flags.c_contiguous:
-        raise ShapeError("out: got a strided array, expected a contiguous one")
+    """Raise unless `out` can be written (`check_writable`) and shares no memory with an input."""
+    check_writable("out", out, shape, dtype)
     for name, array in inputs.items():
         if array is not None and np.may_share_memory(out, array):
             raise ConfigError(f"out: shares memory with {name}, expected an array of its own")
@@ -128,3 +139,15 @@ def contiguous(array: Any) -> Any:
         return array
     copies += 1
     return np.array(array, order="C")
+
+
+def check_ids(name: str, ids: Any, limit: int, *, ignore_index: int | None = None) -> None:
+    """Raise unless `ids` is an int32 or int64 array of values in [0, limit) or `ignore_index`."""
+    check_array(name, ids, IDS)
+    bad = (ids < 0) | (ids >= limit)
+    if ignore_index is not None:
+        bad &= ids != ignore_index
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        but = "" if ignore_index is None else f" or ignore_index {ignore_index}"
+        raise ShapeError(f"{name}: got {int(ids[at])} at {at}, expected 0 to {limit - 1}{but}")

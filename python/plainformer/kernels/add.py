@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import check_array, check_same_dtype, check_shape, contiguous
+from ..errors import DTypeError
+from ._arrays import (
+    accumulator_dtype,
+    check_array,
+    check_out,
+    check_same_dtype,
+    check_shape,
+    contiguous,
+)
 from ._backend import backend
 
 
@@ -31,3 +39,26 @@ def add(a: Any, b: Any) -> Any:
         check_shape(a.shape, b=b)
         y = backend("a", a).add(contiguous(a), contiguous(b))
     return y
+
+
+def accumulate(out: Any, x: Any) -> None:
+    """out += x in place, where out has the precision in which gradients are summed.
+
+    Parameters
+    ----------
+    out : array, float32 (float64 for float64 x), contiguous and writable; written
+    x : array of the same shape, float32, bfloat16 or float64
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
+    """
+    if backend("x", x).accumulate(out, x) is None:
+        check_array("x", x)
+        check_array("out", out)
+        if out.dtype != accumulator_dtype(x.dtype):
+            raise DTypeError(
+                f"out: got dtype {out.dtype}, expected {accumulator_dtype(x.dtype)}"
+            )
+        check_out(out, x.shape, out.dtype)
+        backend("x", x).accumulate(out, contiguous(x))

@@ -1,0 +1,70 @@
+#include "families.h"
+#include "ids.h"
+#include "operand.h"
+
+namespace plainformer {
+
+constexpr int64_t no_exception = -1;  // no id may be negative
+
+static py::object embedding(py::handle ids_, py::handle weight_) {
+    const Operand ids(ids_), weight(weight_);
+    if (!is_ids(ids) || weight.ndim() != 2 || !weight.last_axis_contiguous() ||
+        ids.ndim() >= Operand::max_ndim || !ids_in_range(ids, weight.dim(0), no_exception))
+        return py::none();
+    return for_dtype(weight.dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        int64_t shape[Operand::max_ndim];
+        for (int i = 0; i < ids.ndim(); ++i) shape[i] = ids.dim(i);
+        shape[ids.ndim()] = weight.dim(1);
+        py::array y = new_array(weight.dtype(), shape, ids.ndim() + 1);
+        run(dispatch<T>().embedding,
+            EmbeddingArgs<T>{data_of<T>(y), weight.data<T>(), ids_of(ids), ids.size(),
+                             weight.dim(1), weight.stride(0)});
+        return y;
+    });
+}
+
+// out may be None (a fresh gradient), in dy's type or float32.
+static py::object embedding_backward(py::handle dy_, py::handle ids_, int64_t V, py::handle out_,
+                                     bool accumulate) {
+    const Operand dy(dy_), ids(ids_), out(out_);
+    int64_t N, C, dy_stride;
+    if (!is_ids(ids) || !dy.as_rows(&N, &C, &dy_stride) || dy.ndim() != ids.ndim() + 1 ||
+        N != ids.size() || !ids_in_range(ids, V, no_exception))
+        return py::none();
+    for (int i = 0; i < ids.ndim(); ++i)
+        if (ids.dim(i) != dy.dim(i)) return py::none();
+    return for_dtype(dy.dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        using A = acc_t<T>;
+        EmbeddingBackwardArgs<T> s{nullptr, nullptr,   dy.data<T>(), ids_of(ids), N,
+                                   V,       C,         dy_stride,    accumulate};
+        py::object result;
+        if (out.is_none()) {
+            py::array fresh = new_array(dy.dtype(), {V, C});
+            s.dweight = data_of<T>(fresh);
+            s.accumulate = false;
+            result = fresh;
+        } else {
+            if (!out.contiguous() || !out.writeable() || !out.has_shape({V, C}) ||
+                !out.disjoint(dy))
+                return py::none();
+            if (out.dtype() == dy.dtype())
+                s.dweight = out.mutable_data<T>();
+            else if (out.dtype() == dtype_of<A>)
+                s.dweight_acc = out.mutable_data<A>();
+            else
+                return py::none();
+            result = py::reinterpret_borrow<py::object>(out_);
+        }
+        run(dispatch<T>().embedding_backward, s);
+        return result;
+    });
+}
+
+void bind_embedding(py::module_& module) {
+    module.def("embedding", &embedding);
+    module.def("embedding_backward", &embedding_backward);
+}
+
+}  // namespace plainformer

@@ -1,0 +1,141 @@
+#include <vector>
+
+#include "families.h"
+#include "lists.h"
+#include "operand.h"
+
+namespace plainformer {
+
+namespace {
+
+// The lists of one step. Empty lists stand for None; all others have one entry a parameter.
+struct Lists {
+    std::vector<Operand> params, grads, moments, squares, masters;
+};
+
+// A flat array of the parameter's shape, T or A, that may be written.
+bool is_state(const Operand& state, const Operand& param, DType dtype) {
+    return state.contiguous() && state.writeable() && state.dtype() == dtype &&
+           state.same_shape(param);
+}
+
+template <typename T>
+bool fill_gradient(ParameterSlot<T>* slot, const Operand& grad) {
+    if (!grad.contiguous()) return false;
+    if (grad.dtype() == dtype_of<T>)
+        slot->grad = grad.data<T>();
+    else if (grad.dtype() == dtype_of<acc_t<T>>)
+        slot->grad_acc = grad.data<acc_t<T>>();
+    return slot->grad || slot->grad_acc || grad.size() == 0;
+}
+
+template <typename T>
+bool fill_state(acc_t<T>** slot, const std::vector<Operand>& list, size_t i,
+                const Operand& param) {
+    if (list.empty()) return true;
+    if (!is_state(list[i], param, dtype_of<acc_t<T>>)) return false;
+    *slot = list[i].template mutable_data<acc_t<T>>();
+    return true;
+}
+
+// False where any array is not what the step needs.
+template <typename T>
+bool fill(std::vector<ParameterSlot<T>>* slots, const Lists& lists) {
+    const size_t count = lists.params.size();
+    if (lists.grads.size() != count) return false;
+    for (const auto* list : {&lists.moments, &lists.squares, &lists.masters})
+        if (!list->empty() && list->size() != count) return false;
+    for (size_t i = 0; i < count; ++i) {
+        const Operand& param = lists.params[i];
+        if (!is_state(param, param, dtype_of<T>) || !lists.grads[i].same_shape(param)) return false;
+        ParameterSlot<T> slot{};
+        slot.p = param.mutable_data<T>();
+        slot.size = param.size();
+        if (!fill_gradient(&slot, lists.grads[i]) ||
+            !fill_state<T>(&slot.m, lists.moments, i, param) ||
+            !fill_state<T>(&slot.v, lists.squares, i, param) ||
+            !fill_state<T>(&slot.master, lists.masters, i, param))
+            return false;
+        slots->push_back(slot);
+    }
+    return true;
+}
+
+// True when the step was taken, None when a list is not canonical.
+template <typename MakeArgs>
+py::object step(const Lists& lists, MakeArgs make_args) {
+    if (lists.params.empty()) return py::bool_(lists.grads.empty());
+    return for_dtype(lists.params[0].dtype(), [&](auto type) -> py::object {
+        std::vector<ParameterSlot<decltype(type)>> slots;
+        if (!fill(&slots, lists)) return py::none();
+        make_args(slots);
+        return py::bool_(true);
+    });
+}
+
+py::object adamw_step(py::handle params, py::handle grads, py::handle exp_avgs,
+                      py::handle exp_avg_sqs, py::handle masters, double lr, double beta1,
+                      double beta2, double eps, double weight_decay, double grad_scale,
+                      double correction1, double correction2) {
+    const Lists lists{operands_of(params), operands_of(grads), operands_of(exp_avgs),
+                      operands_of(exp_avg_sqs), operands_of(masters)};
+    if (lists.moments.size() != lists.params.size() || lists.squares.size() != lists.params.size())
+        return py::none();
+    return step(lists, [&](auto& slots) {
+        using T = std::remove_pointer_t<decltype(slots[0].p)>;
+        run(dispatch<T>().adamw_step,
+            AdamWStepArgs<T>{slots.data(), static_cast<int64_t>(slots.size()), lr, beta1, beta2,
+                             eps, weight_decay, grad_scale, correction1, correction2});
+    });
+}
+
+py::object sgd_step(py::handle params, py::handle grads, py::handle buffers, py::handle masters,
+                    double lr, double momentum, double weight_decay, double grad_scale,
+                    bool nesterov) {
+    const Lists lists{operands_of(params), operands_of(grads), operands_of(buffers), {},
+                      operands_of(masters)};
+    return step(lists, [&](auto& slots) {
+        using T = std::remove_pointer_t<decltype(slots[0].p)>;
+        run(dispatch<T>().sgd_step,
+            SgdStepArgs<T>{slots.data(), static_cast<int64_t>(slots.size()), lr, momentum,
+                           weight_decay, grad_scale, nesterov});
+    });
+}
+
+// One type's gradients, the others skipped; `found` counts those taken.
+template <typename T>
+double squared_norm_of(const std::vector<Operand>& grads, size_t* found) {
+    std::vector<ParameterSlot<T>> slots;
+    for (const Operand& grad : grads) {
+        if (!grad.contiguous() || grad.dtype() != dtype_of<T>) continue;
+        ParameterSlot<T> slot{};
+        slot.grad = grad.data<T>();
+        slot.size = grad.size();
+        slots.push_back(slot);
+    }
+    *found += slots.size();
+    double result = 0;
+    if (!slots.empty())
+        run(dispatch<T>().squared_norm,
+            SquaredNormArgs<T>{&result, slots.data(), static_cast<int64_t>(slots.size())});
+    return result;
+}
+
+py::object squared_norm(py::handle grads_) {
+    const std::vector<Operand> grads = operands_of(grads_);
+    size_t found = 0;
+    double sum = squared_norm_of<float>(grads, &found);
+    sum += squared_norm_of<bfloat16>(grads, &found);
+    sum += squared_norm_of<double>(grads, &found);
+    return found == grads.size() ? py::object(py::float_(sum)) : py::object(py::none());
+}
+
+}  // namespace
+
+void bind_optimizer(py::module_& module) {
+    module.def("adamw_step", &adamw_step);
+    module.def("sgd_step", &sgd_step);
+    module.def("squared_norm", &squared_norm);
+}
+
+}  // namespace plainformer

@@ -1,0 +1,139 @@
+// Optimizer steps and the gradient norm. Formulas and shapes: plainformer/optimizer.h
+// Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
+//
+// All tensors of a call are cut into blocks of one size and handed out together: a model has many
+// small tensors, and one fork-join a tensor would cost more than their arithmetic.
+#include "plainformer/optimizer.h"
+
+#include "isa/vec.h"              // Vec, load, store, for_lanes
+#include "runtime/allocator.h"    // Scratch
+#include "runtime/thread_pool.h"  // parallel_for
+
+namespace plainformer::PF_ISA {
+
+constexpr int64_t block = 1 << 14;
+
+static int64_t blocks_of(int64_t size) { return (size + block - 1) / block; }
+
+// f(slot, begin, size, number) for every block of every tensor; `number` counts all blocks.
+template <typename T, typename F>
+static void for_slot_blocks(const ParameterSlot<T>* slots, int64_t count, const F& f) {
+    Scratch<int64_t> first(count + 1);
+    first.data[0] = 0;
+    for (int64_t i = 0; i < count; ++i)
+        first.data[i + 1] = first.data[i] + blocks_of(slots[i].size);
+    parallel_for(first.data[count], 1, [&](int64_t number) {
+        int64_t low = 0, high = count;  // the last tensor that starts at or before this block
+        while (high - low > 1) {
+            const int64_t middle = (low + high) / 2;
+            (first.data[middle] <= number ? low : high) = middle;
+        }
+        const int64_t begin = (number - first.data[low]) * block;
+        const int64_t rest = slots[low].size - begin;
+        f(slots[low], begin, rest < block ? rest : block, number);
+    });
+}
+
+// f(i, tail, g) for the elements [begin, begin + size) of a tensor, g their gradient.
+template <typename T, typename F>
+PF_INLINE void for_gradient(const ParameterSlot<T>& slot, int64_t begin, int64_t size, const F& f) {
+    if (slot.grad_acc)
+        for_lanes<T>(size, [&](int64_t i, auto tail) {
+            f(begin + i, tail, load(slot.grad_acc + begin + i, tail));
+        });
+    else
+        for_lanes<T>(size, [&](int64_t i, auto tail) {
+            f(begin + i, tail, load(slot.grad + begin + i, tail));
+        });
+}
+
+template <typename T, typename Lanes>
+PF_INLINE VecOf<T> load_parameter(const ParameterSlot<T>& slot, int64_t i, Lanes tail) {
+    return slot.master ? load(slot.master + i, tail) : load(slot.p + i, tail);
+}
+
+template <typename T, typename Lanes>
+PF_INLINE void store_parameter(const ParameterSlot<T>& slot, int64_t i, Lanes tail, VecOf<T> p) {
+    if (slot.master) store(slot.master + i, tail, p);
+    store(slot.p + i, tail, p);
+}
+
+template <typename T>
+void adamw_step(const AdamWStepArgs<T>& s) {
+    using A = acc_t<T>;
+    const auto splat = [](double x) { return VecOf<T>(static_cast<A>(x)); };
+    const auto keep = splat(1 - s.lr * s.weight_decay), scale = splat(s.grad_scale);
+    const auto beta1 = splat(s.beta1), one_minus_beta1 = splat(1 - s.beta1);
+    const auto beta2 = splat(s.beta2), one_minus_beta2 = splat(1 - s.beta2);
+    const auto step_size = splat(s.lr / s.correction1), eps = splat(s.eps);
+    const auto denominator_scale = splat(1 / __builtin_sqrt(s.correction2));
+    for_slot_blocks(s.slots, s.count, [&](const auto& slot, int64_t begin, int64_t size, int64_t) {
+        for_gradient(slot, begin, size, [&](int64_t i, auto tail, auto raw) {
+            const auto g = raw * scale;
+            const auto m = fma(beta1, load(slot.m + i, tail), one_minus_beta1 * g);
+            const auto v = fma(beta2, load(slot.v + i, tail), one_minus_beta2 * g * g);
+            const auto update = m / fma(sqrt(v), denominator_scale, eps);
+            const auto p = fnma(step_size, update, load_parameter(slot, i, tail) * keep);
+            store(slot.m + i, tail, m);
+            store(slot.v + i, tail, v);
+            store_parameter(slot, i, tail, p);
+        });
+    });
+}
+PF_INSTANTIATE(adamw_step, AdamWStepArgs)
+
+template <typename T>
+void sgd_step(const SgdStepArgs<T>& s) {
+    using A = acc_t<T>;
+    const auto splat = [](double x) { return VecOf<T>(static_cast<A>(x)); };
+    const auto lr = splat(s.lr), momentum = splat(s.momentum), decay = splat(s.weight_decay);
+    const auto scale = splat(s.grad_scale);
+    for_slot_blocks(s.slots, s.count, [&](const auto& slot, int64_t begin, int64_t size, int64_t) {
+        for_gradient(slot, begin, size, [&](int64_t i, auto tail, auto raw) {
+            const auto p = load_parameter(slot, i, tail);
+            const auto g = fma(decay, p, raw * scale);
+            auto direction = g;
+            if (slot.m) {
+                const auto buffer = fma(momentum, load(slot.m + i, tail), g);
+                store(slot.m + i, tail, buffer);
+                direction = s.nesterov ? fma(momentum, buffer, g) : buffer;
+            }
+            store_parameter(slot, i, tail, fnma(lr, direction, p));
+        });
+    });
+}
+PF_INSTANTIATE(sgd_step, SgdStepArgs)
+
+// In double, for the rare block whose squares leave float32's range.
+template <typename T>
+static double squared_norm_in_double(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
+    double sum = 0;
+    for (int64_t i = begin; i < begin + size; ++i) {
+        const double g = slot.grad_acc ? slot.grad_acc[i] : to_float(slot.grad[i]);
+        sum += g * g;
+    }
+    return sum;
+}
+
+template <typename T>
+void squared_norm(const SquaredNormArgs<T>& s) {
+    int64_t blocks = 0;
+    for (int64_t i = 0; i < s.count; ++i) blocks += blocks_of(s.slots[i].size);
+    Scratch<double> partial(blocks);
+    constexpr double smallest = 1e-25, largest = 1e37;  // squares are normal numbers in between
+    for_slot_blocks(s.slots, s.count,
+                    [&](const auto& slot, int64_t begin, int64_t size, int64_t number) {
+                        VecOf<T> sum(acc_t<T>(0));
+                        for_gradient(slot, begin, size,
+                                     [&](int64_t, auto, auto g) { sum = fma(g, g, sum); });
+                        const double total = reduce_add(sum);
+                        const bool in_range = total > smallest && total < largest;
+                        partial.data[number] =
+                            in_range ? total : squared_norm_in_double(slot, begin, size);
+                    });
+    *s.result = 0;
+    for (int64_t i = 0; i < blocks; ++i) *s.result += partial.data[i];
+}
+PF_INSTANTIATE(squared_norm, SquaredNormArgs)
+
+}  // namespace plainformer::PF_ISA
