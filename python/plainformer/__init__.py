@@ -1,1 +1,62 @@
-"""plainformer: the Transformer, whole and small."""
+"""plainformer: the Transformer, whole and small.
+
+    import plainformer as pf
+    y = pf.kernels.layer_norm(x, x.shape[-1])       # kernels on NumPy arrays
+    model = pf.load("directory")                    # a Hugging Face checkpoint directory
+
+Names are imported when they are first used, so that `import plainformer` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_MODULES = (
+    "bench",
+    "checkpoints",
+    "data",
+    "errors",
+    "functional",
+    "generation",
+    "kernels",
+    "models",
+    "nn",
+    "runtime",
+    "tensor",
+    "training",
+)
+_NAMES = {
+    "GPT2Config": "models",
+    "GPT2LMHeadModel": "models",
+    "PlainformerError": "errors",
+    "PlainformerWarning": "errors",
+    "Tensor": "tensor",
+    "Trainer": "training",
+    "TrainingArguments": "training",
+    "get_num_threads": "runtime",
+    "load": "models",
+    "no_grad": "tensor",
+    "num_threads": "runtime",
+    "set_num_threads": "runtime",
+    "threadpool_info": "runtime",
+    "trim_memory": "runtime",
+}
+
+__all__ = [*_MODULES, *_NAMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("plainformer")
+    if name in _MODULES:
+        return importlib.import_module(f"plainformer.{name}")
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"plainformer.{_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'plainformer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
