@@ -76,8 +76,8 @@ void row_gradient(Out* dx, const T* x, const acc_t<T>* weight, int64_t target, a
         if (smoothing != 0) d = weight ? fnma(even, load(weight + v, tail), d) : d - even;
         store(dx + v, tail, d);
     });
-    A d = grad * (total * __builtin_exp(x_target - lse) - (1 - smoothing) * w);
-    if (smoothing != 0) d -= grad * spread * w;
+    const A label_share = (1 - smoothing) * w + (smoothing == 0 ? 0 : spread * w);
+    const A d = grad * (total * __builtin_exp(x_target - lse) - label_share);
     dx[target] = from_float<Out>(d);
 }
 

@@ -2,5 +2,19 @@
 // and the declarations in each ISA namespace come from this list.
 #pragma once
 #include "plainformer/add.h"
+#include "plainformer/cross_entropy.h"
+#include "plainformer/embedding.h"
+#include "plainformer/optimizer.h"
 
-#define PF_OPERATIONS(X) X(add, AddArgs)
+// clang-format off
+#define PF_OPERATIONS(X) \
+    X(accumulate, AccumulateArgs) \
+    X(adamw_step, AdamWStepArgs) \
+    X(add, AddArgs) \
+    X(cross_entropy, CrossEntropyArgs) \
+    X(cross_entropy_backward, CrossEntropyBackwardArgs) \
+    X(embedding, EmbeddingArgs) \
+    X(embedding_backward, EmbeddingBackwardArgs) \
+    X(sgd_step, SgdStepArgs) \
+    X(squared_norm, SquaredNormArgs)
+// clang-format on
