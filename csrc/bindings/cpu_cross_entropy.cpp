@@ -19,7 +19,7 @@ bool check(const Operand& x, const Operand& target, const Operand& weight, int64
     if (!weight.is_none() &&
         (!weight.contiguous() || weight.dtype() != acc || !weight.has_shape({rows->V})))
         return false;
-    return ids_in_range(target, rows->V, ignore_index);
+    return ids_in_range(target, rows->V, &ignore_index);
 }
 
 template <typename A>
@@ -36,7 +36,8 @@ py::object cross_entropy(py::handle x_, py::handle target_, py::handle weight_,
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        py::array loss = new_array(dtype_of<A>, {rows.N}), label_weight = new_array(dtype_of<A>, {rows.N}),
+        py::array loss = new_array(dtype_of<A>, {rows.N}),
+                  label_weight = new_array(dtype_of<A>, {rows.N}),
                   lse = new_array(dtype_of<A>, {rows.N});
         run(dispatch<T>().cross_entropy,
             CrossEntropyArgs<T>{data_of<A>(loss), data_of<A>(label_weight), data_of<A>(lse),
@@ -60,10 +61,9 @@ py::object cross_entropy_backward(py::handle grad_, py::handle x_, py::handle ta
                 return py::none();
         py::array dx = new_array_like(x);
         run(dispatch<T>().cross_entropy_backward,
-            CrossEntropyBackwardArgs<T>{data_of<T>(dx), grad.data<A>(), x.data<T>(),
-                                        ids_of(target), lse.data<A>(), data_or_null<A>(weight),
-                                        rows.N, rows.V, rows.stride, ignore_index,
-                                        static_cast<A>(smoothing)});
+            CrossEntropyBackwardArgs<T>{data_of<T>(dx), grad.data<A>(), x.data<T>(), ids_of(target),
+                                        lse.data<A>(), data_or_null<A>(weight), rows.N, rows.V,
+                                        rows.stride, ignore_index, static_cast<A>(smoothing)});
         return dx;
     });
 }

@@ -4,12 +4,10 @@
 
 namespace plainformer {
 
-constexpr int64_t no_exception = -1;  // no id may be negative
-
 static py::object embedding(py::handle ids_, py::handle weight_) {
     const Operand ids(ids_), weight(weight_);
     if (!is_ids(ids) || weight.ndim() != 2 || !weight.last_axis_contiguous() ||
-        ids.ndim() >= Operand::max_ndim || !ids_in_range(ids, weight.dim(0), no_exception))
+        ids.ndim() >= Operand::max_ndim || !ids_in_range(ids, weight.dim(0)))
         return py::none();
     return for_dtype(weight.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
@@ -17,9 +15,8 @@ static py::object embedding(py::handle ids_, py::handle weight_) {
         for (int i = 0; i < ids.ndim(); ++i) shape[i] = ids.dim(i);
         shape[ids.ndim()] = weight.dim(1);
         py::array y = new_array(weight.dtype(), shape, ids.ndim() + 1);
-        run(dispatch<T>().embedding,
-            EmbeddingArgs<T>{data_of<T>(y), weight.data<T>(), ids_of(ids), ids.size(),
-                             weight.dim(1), weight.stride(0)});
+        run(dispatch<T>().embedding, EmbeddingArgs<T>{data_of<T>(y), weight.data<T>(), ids_of(ids),
+                                                      ids.size(), weight.dim(1), weight.stride(0)});
         return y;
     });
 }
@@ -30,15 +27,15 @@ static py::object embedding_backward(py::handle dy_, py::handle ids_, int64_t V,
     const Operand dy(dy_), ids(ids_), out(out_);
     int64_t N, C, dy_stride;
     if (!is_ids(ids) || !dy.as_rows(&N, &C, &dy_stride) || dy.ndim() != ids.ndim() + 1 ||
-        N != ids.size() || !ids_in_range(ids, V, no_exception))
+        N != ids.size() || !ids_in_range(ids, V))
         return py::none();
     for (int i = 0; i < ids.ndim(); ++i)
         if (ids.dim(i) != dy.dim(i)) return py::none();
     return for_dtype(dy.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        EmbeddingBackwardArgs<T> s{nullptr, nullptr,   dy.data<T>(), ids_of(ids), N,
-                                   V,       C,         dy_stride,    accumulate};
+        EmbeddingBackwardArgs<T> s{nullptr, nullptr, dy.data<T>(), ids_of(ids), N,
+                                   V,       C,       dy_stride,    accumulate};
         py::object result;
         if (out.is_none()) {
             py::array fresh = new_array(dy.dtype(), {V, C});

@@ -30,8 +30,7 @@ bool fill_gradient(ParameterSlot<T>* slot, const Operand& grad) {
 }
 
 template <typename T>
-bool fill_state(acc_t<T>** slot, const std::vector<Operand>& list, size_t i,
-                const Operand& param) {
+bool fill_state(acc_t<T>** slot, const std::vector<Operand>& list, size_t i, const Operand& param) {
     if (list.empty()) return true;
     if (!is_state(list[i], param, dtype_of<acc_t<T>>)) return false;
     *slot = list[i].template mutable_data<acc_t<T>>();
@@ -92,8 +91,8 @@ py::object adamw_step(py::handle params, py::handle grads, py::handle exp_avgs,
 py::object sgd_step(py::handle params, py::handle grads, py::handle buffers, py::handle masters,
                     double lr, double momentum, double weight_decay, double grad_scale,
                     bool nesterov) {
-    const Lists lists{operands_of(params), operands_of(grads), operands_of(buffers), {},
-                      operands_of(masters)};
+    const Lists lists{
+        operands_of(params), operands_of(grads), operands_of(buffers), {}, operands_of(masters)};
     return step(lists, [&](auto& slots) {
         using T = std::remove_pointer_t<decltype(slots[0].p)>;
         run(dispatch<T>().sgd_step,

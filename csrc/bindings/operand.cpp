@@ -115,7 +115,7 @@ bool Operand::contiguous() const {
 }
 
 bool Operand::last_axis_contiguous() const {
-    return usable() && (ndim_ == 0 || dim(-1) <= 1 || stride(-1) == 1);
+    return usable() && (ndim_ == 0 || dim(-1) <= 1 || stride(-1) == 1 || size() == 0);
 }
 
 bool Operand::has_shape(std::initializer_list<int64_t> shape) const {

@@ -14,9 +14,8 @@ template <typename T>
 acc_t<T> row_max(const T* x, int64_t V) {
     const auto lowest = -static_cast<acc_t<T>>(__builtin_inf());
     VecOf<T> largest(lowest);
-    for_lanes<T>(V, [&](int64_t v, auto tail) {
-        largest = max(load_or(x + v, tail, lowest), largest);
-    });
+    for_lanes<T>(
+        V, [&](int64_t v, auto tail) { largest = max(load_or(x + v, tail, lowest), largest); });
     return reduce_max(largest);
 }
 

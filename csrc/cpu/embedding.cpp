@@ -38,7 +38,8 @@ static void sum_rows(Out* out, bool add_to_out, const EmbeddingBackwardArgs<T>& 
                      const int64_t* rows, int64_t count) {
     for_lanes<T>(s.C, [&](int64_t c, auto tail) {
         VecOf<T> sum = add_to_out ? load(out + c, tail) : VecOf<T>(acc_t<T>(0));
-        for (int64_t r = 0; r < count; ++r) sum = sum + load(s.dy + rows[r] * s.dy_stride + c, tail);
+        for (int64_t r = 0; r < count; ++r)
+            sum = sum + load(s.dy + rows[r] * s.dy_stride + c, tail);
         store(out + c, tail, sum);
     });
 }

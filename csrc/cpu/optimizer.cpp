@@ -115,21 +115,30 @@ static double squared_norm_in_double(const ParameterSlot<T>& slot, int64_t begin
     return sum;
 }
 
+// Lanes are emptied into a double every few hundred additions, so that float32 keeps seven digits.
+template <typename T>
+static double squared_norm_of_block(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
+    constexpr int64_t run = 1 << 10;
+    double total = 0;
+    for (int64_t i = 0; i < size; i += run) {
+        VecOf<T> sum(acc_t<T>(0));
+        for_gradient(slot, begin + i, size - i < run ? size - i : run,
+                     [&](int64_t, auto, auto g) { sum = fma(g, g, sum); });
+        total += reduce_add(sum);
+    }
+    constexpr double smallest = 1e-25, largest = 1e37;  // squares are normal numbers in between
+    const bool in_range = total > smallest && total < largest;
+    return in_range ? total : squared_norm_in_double(slot, begin, size);
+}
+
 template <typename T>
 void squared_norm(const SquaredNormArgs<T>& s) {
     int64_t blocks = 0;
     for (int64_t i = 0; i < s.count; ++i) blocks += blocks_of(s.slots[i].size);
     Scratch<double> partial(blocks);
-    constexpr double smallest = 1e-25, largest = 1e37;  // squares are normal numbers in between
     for_slot_blocks(s.slots, s.count,
-                    [&](const auto& slot, int64_t begin, int64_t size, int64_t number) {
-                        VecOf<T> sum(acc_t<T>(0));
-                        for_gradient(slot, begin, size,
-                                     [&](int64_t, auto, auto g) { sum = fma(g, g, sum); });
-                        const double total = reduce_add(sum);
-                        const bool in_range = total > smallest && total < largest;
-                        partial.data[number] =
-                            in_range ? total : squared_norm_in_double(slot, begin, size);
+                    [&](const auto& slot, int64_t begin, int64_t size, int64_t i) {
+                        partial.data[i] = squared_norm_of_block(slot, begin, size);
                     });
     *s.result = 0;
     for (int64_t i = 0; i < blocks; ++i) *s.result += partial.data[i];
