@@ -4,6 +4,7 @@ set(kernel_sources
     csrc/cpu/cross_entropy.cpp
     csrc/cpu/embedding.cpp
     csrc/cpu/optimizer.cpp
+    csrc/cpu/roofline.cpp
 )
 set(runtime_sources
     csrc/cpu/dispatch.cpp
@@ -21,6 +22,7 @@ set(binding_sources
     csrc/bindings/cpu_cross_entropy.cpp
     csrc/bindings/cpu_embedding.cpp
     csrc/bindings/cpu_optimizer.cpp
+    csrc/bindings/cpu_roofline.cpp
     csrc/bindings/cpu_runtime.cpp
     csrc/bindings/operand.cpp
 )

@@ -5,6 +5,7 @@
 #include "plainformer/cross_entropy.h"
 #include "plainformer/embedding.h"
 #include "plainformer/optimizer.h"
+#include "plainformer/roofline.h"
 
 // clang-format off
 #define PF_OPERATIONS(X) \
@@ -15,6 +16,8 @@
     X(cross_entropy_backward, CrossEntropyBackwardArgs) \
     X(embedding, EmbeddingArgs) \
     X(embedding_backward, EmbeddingBackwardArgs) \
+    X(memory_pass, MemoryPassArgs) \
+    X(peak, PeakArgs) \
     X(sgd_step, SgdStepArgs) \
     X(squared_norm, SquaredNormArgs)
 // clang-format on

@@ -22,9 +22,12 @@ from typing import Any
 from . import _cpu
 from .errors import ConfigError, DTypeError, warn_once
 
+_peaks: dict[tuple[str, str, int], float] = {}
+
 __all__ = [
     "cpu_features",
     "get_num_threads",
+    "measure_peak",
     "memory_stats",
     "num_threads",
     "reset_peak_memory",
@@ -117,6 +120,22 @@ def reset_peak_memory() -> None:
 def trim_memory() -> int:
     """Give all cached memory back to the system; returns how many bytes that were."""
     return _cpu.trim_memory()
+
+
+def measure_peak(dtype: Any = "float32", milliseconds: float = 50.0) -> float:
+    """Multiply-add FLOP a second of all threads together, as a loop on registers reaches them.
+
+    Measured once a process for each dtype, ISA level and number of threads. `dtype` is float32,
+    bfloat16, float64 or int8 (integer dot products; 0 where the level has no such instruction).
+
+    Raises
+    ------
+    ConfigError : for another dtype
+    """
+    key = (str(dtype), _cpu.current_level(), get_num_threads())
+    if key not in _peaks:
+        _peaks[key] = 1e9 * _cpu.measure_peak(key[0], milliseconds)
+    return _peaks[key]
 
 
 def cpu_features() -> tuple[str, ...]:
