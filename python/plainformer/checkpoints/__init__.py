@@ -1,0 +1,1 @@
+"""Files in and out: checked safetensors, Hugging Face directories, atomic writing. NumPy only."""

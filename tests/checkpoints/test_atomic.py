@@ -1,0 +1,197 @@
+"""Atomic files and directories: a failure at any moment leaves the old state."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from plainformer.checkpoints import atomic
+from plainformer.checkpoints.safetensors import load_file, save_file
+from plainformer.errors import CheckpointError
+
+
+def fill(directory, text):
+    (directory / "sub").mkdir()
+    (directory / "a").write_text(text)
+    (directory / "sub" / "b").write_text(text)
+
+
+def contents(directory):
+    return {
+        str(p.relative_to(directory)): p.read_text() for p in directory.rglob("*") if p.is_file()
+    }
+
+
+@pytest.fixture
+def file_limit():
+    """A function that limits how large a file this process may write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_json_is_replaced_whole(tmp_path):
+    path = tmp_path / "state.json"
+    atomic.write_json_atomic(path, {"step": 1})
+    atomic.write_json_atomic(path, {"step": 2, "text": "é"})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"step": 2, "text": "é"}
+    with pytest.raises(ValueError, match="JSON"):
+        atomic.write_json_atomic(path, {"loss": float("nan")})
+    assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_file_keeps_its_old_bytes_when_the_body_fails(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with pytest.raises(TypeError), atomic.atomic_file(path) as file:
+        file.writelines([b"new", None])
+    assert contents(tmp_path) == {"a": "old"}
+
+
+def test_directory_appears_whole(tmp_path):
+    with atomic.atomic_directory(tmp_path / "run" / "new") as partial:
+        fill(partial, "1")
+        assert not (tmp_path / "run" / "new").exists()
+    assert contents(tmp_path) == {"run/new/a": "1", "run/new/sub/b": "1"}
+
+
+@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
+def test_directory_is_replaced(tmp_path, monkeypatch, exchange):
+    if not exchange:
+        monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
+    target = tmp_path / "a"
+    for text in "12":
+        with atomic.atomic_directory(target) as partial:
+            fill(partial, text)
+    assert contents(tmp_path) == {"a/a": "2", "a/sub/b": "2"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")
+def test_linux_exchanges_in_one_step(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    assert atomic._exchange(tmp_path / "a", tmp_path / "b")
+    assert contents(tmp_path) == {"a/b": "b", "b/a": "a"}
+
+
+def test_directory_keeps_its_old_files_when_the_body_fails(tmp_path):
+    target = tmp_path / "a"
+    with atomic.atomic_directory(target) as partial:
+        fill(partial, "old")
+    with pytest.raises(FileExistsError), atomic.atomic_directory(target) as partial:
+        [fill(partial, "new") for _ in range(2)]
+    assert contents(tmp_path) == {"a/a": "old", "a/sub/b": "old"}
+
+
+def test_a_file_limit_leaves_the_old_file_and_names_it(tmp_path, file_limit):
+    path = tmp_path / "model.safetensors"
+    old = {"x": np.zeros(4, np.float32)}
+    save_file(old, path)
+    file_limit(4096)
+    with pytest.raises(OSError, match=r"model\.safetensors") as error:
+        save_file({"x": np.ones(4096, np.float32)}, path)
+    assert "partial" not in str(error.value)
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+    np.testing.assert_array_equal(load_file(path)["x"], old["x"])
+
+
+def test_a_file_limit_leaves_the_old_directory(tmp_path, file_limit):
+    target = tmp_path / "checkpoint-1"
+    with atomic.atomic_directory(target) as partial:
+        fill(partial, "old")
+    file_limit(4096)
+    with pytest.raises(OSError, match="large"), atomic.atomic_directory(target) as partial:
+        save_file({"x": np.ones(4096, np.float32)}, partial / "model.safetensors")
+    assert contents(tmp_path) == {"checkpoint-1/a": "old", "checkpoint-1/sub/b": "old"}
+
+
+WRITER = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from plainformer.checkpoints import atomic
+
+    root = Path(sys.argv[1])
+    for step in range(1, 1_000_000):
+        with atomic.atomic_directory(root / f"step-{step % 3}") as partial:
+            for name in "abc":
+                (partial / name).write_text(str(step) * 1000)
+            atomic.write_checksums(partial)
+        atomic.write_pointer(root / "latest", f"step-{step % 3}")
+        print(step, flush=True)
+    """
+)
+
+
+def kill_writer(root, delay):
+    """Start a process that publishes directories without end; kill it `delay` s after the first."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(root)], stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="replacing is one step on Linux only")
+def test_sigkill_leaves_only_whole_directories(tmp_path, rng):
+    for delay in rng.uniform(0, 0.05, 12):
+        kill_writer(tmp_path, delay)
+        atomic.remove_partials(tmp_path)
+        steps = sorted(p.name for p in tmp_path.iterdir() if p.is_dir())
+        assert atomic.read_pointer(tmp_path / "latest") in steps
+        for name in steps:
+            atomic.verify_checksums(tmp_path / name)
+
+
+def test_remove_partials_names_what_it_removed(tmp_path):
+    fill(tmp_path, "kept")
+    (tmp_path / ".a.12.partial").mkdir()
+    (tmp_path / ".b.34.partial").write_text("x")
+    assert atomic.remove_partials(tmp_path) == [".a.12.partial", ".b.34.partial"]
+    assert contents(tmp_path) == {"a": "kept", "sub/b": "kept"}
+
+
+def test_pointer(tmp_path):
+    assert atomic.read_pointer(tmp_path / "latest") is None
+    atomic.write_pointer(tmp_path / "latest", "checkpoint-7")
+    assert atomic.read_pointer(tmp_path / "latest") == "checkpoint-7"
+
+
+@pytest.mark.parametrize("data", [b"", b"../x", b"/etc/passwd", b"a\nb/c", b"..", b"\xff"])
+def test_bad_pointer(tmp_path, data):
+    (tmp_path / "latest").write_bytes(data)
+    with pytest.raises(CheckpointError, match="latest"):
+        atomic.read_pointer(tmp_path / "latest")
+    if b"\xff" not in data:
+        with pytest.raises(ValueError, match="plain name"):
+            atomic.write_pointer(tmp_path / "latest", data.decode())
+
+
+def test_checksum_is_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert atomic.checksum_file(tmp_path / "a") == f"sha256:{expected}"
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "not listed"])
+def test_checksums_find_damage(tmp_path, damage):
+    fill(tmp_path, "x")
+    atomic.write_checksums(tmp_path)
+    atomic.verify_checksums(tmp_path)
+    if damage == "changed":
+        (tmp_path / "sub" / "b").write_text("y")
+    elif damage == "missing":
+        (tmp_path / "sub" / "b").unlink()
+    else:
+        (tmp_path / "sub" / "c").write_text("z")
+    with pytest.raises(CheckpointError, match=r"sub/[bc]"):
+        atomic.verify_checksums(tmp_path)
