@@ -70,7 +70,7 @@ class Optimizer:
         Raises NonFiniteError naming the first parameter whose gradient is not finite.
         """
         self._fill_missing_gradients()
-        limit = self.args.max_grad_norm or math.inf
+        limit = self.args.max_grad_norm or None
         norm, scale = kernels.clip_grad_norm([p.grad for _, p in self._named()], limit)
         if not math.isfinite(norm):
             raise self._non_finite(step)

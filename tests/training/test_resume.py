@@ -1,0 +1,247 @@
+"""Stopping anywhere and going on gives the same bytes as never having stopped."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from plainformer.errors import CheckpointError, ConfigError
+from plainformer.training import TimeLimitCallback, TrainerCallback
+
+from .tiny import log_of, rows, tiny_trainer, tree, weights
+
+EVERYTHING_ON = {
+    "save_steps": 1,
+    "save_total_limit": 3,
+    "eval_strategy": "steps",
+    "eval_steps": 3,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 3,
+    "weight_decay": 0.1,
+    "dropout": 0.3,
+    "label_smoothing_factor": 0.1,
+    "load_best_model_at_end": True,
+    "early_stopping_patience": 9,
+}
+
+
+class StopAfter(TrainerCallback):
+    """Stands for a power cut: an exception right after update `step` is saved."""
+
+    class Cut(Exception):
+        pass
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_save(self, args, state, control):
+        if state.global_step == self.step:
+            raise self.Cut
+
+
+def run_with_cuts(output_dir, cuts, **options):
+    """Train, losing the process after each of the updates in `cuts`."""
+    resume = None
+    for cut in cuts:
+        trainer = tiny_trainer(output_dir, callbacks=[StopAfter(cut)], **options)
+        with pytest.raises(StopAfter.Cut):
+            trainer.train(resume_from_checkpoint=resume)
+        resume = True
+    trainer = tiny_trainer(output_dir, **options)
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+@pytest.mark.parametrize("cuts", [[1], [3], [5], [9], [2, 4, 7]], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bf16": True},
+        {"optim": "sgd", "momentum": 0.9},
+        {"activation_checkpointing": True},
+        {"freeze": ["wte", "h.0"]},
+    ],
+    ids=lambda options: "+".join(options) or "adamw",
+)
+def test_interrupted_runs_end_with_the_same_bytes(tmp_path, cuts, options):
+    options = {**EVERYTHING_ON, **options}
+    whole = run_with_cuts(tmp_path / "whole", [], **options)
+    parts = run_with_cuts(tmp_path / "parts", cuts, **options)
+    assert weights(parts.model) == weights(whole.model)
+    assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
+
+
+def test_dropout_and_data_order_matter_in_the_run_compared_above(tmp_path):
+    base = run_with_cuts(tmp_path / "a", [], **EVERYTHING_ON)
+    for name, change in {"b": {"dropout": 0.0}, "c": {"seed": 1}}.items():
+        other = run_with_cuts(tmp_path / name, [], **{**EVERYTHING_ON, **change})
+        assert weights(other.model) != weights(base.model)
+
+
+def test_records_written_after_the_checkpoint_are_cut_off(tmp_path):
+    """A process killed between two checkpoints has logged updates that resuming repeats."""
+    options = {"save_steps": 4, "logging_steps": 1}
+    tiny_trainer(tmp_path / "whole", **options).train()
+
+    class Kill(TrainerCallback):
+        def on_step_end(self, args, state, control):
+            if state.global_step == 7:
+                raise StopAfter.Cut
+
+    with pytest.raises(StopAfter.Cut):
+        tiny_trainer(tmp_path / "parts", callbacks=[Kill()], **options).train()
+    with (tmp_path / "parts" / "log.jsonl").open("a") as file:
+        file.write('{"step": 7, "lo')  # and the last line is torn
+    tiny_trainer(tmp_path / "parts", **options).train(resume_from_checkpoint=True)
+    assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
+    assert [r["step"] for r in log_of(tmp_path / "parts")] == list(range(1, 11))
+
+
+def test_an_explicit_checkpoint_takes_the_run_back_to_it(tmp_path):
+    options = {"save_steps": 2, "save_total_limit": None}
+    whole = tiny_trainer(tmp_path, **options)
+    whole.train()
+    before = tree(tmp_path)
+    again = tiny_trainer(tmp_path, **options)
+    seen = []
+
+    class Note(TrainerCallback):
+        def on_train_begin(self, args, state, control):
+            seen.append((state.global_step, sorted(p.name for p in tmp_path.glob("checkpoint-*"))))
+
+    again = tiny_trainer(tmp_path, callbacks=[Note], **options)
+    again.train(resume_from_checkpoint=tmp_path / "checkpoint-4")
+    assert seen == [(4, ["checkpoint-2", "checkpoint-4"])]
+    assert tree(tmp_path) == before
+    assert weights(again.model) == weights(whole.model)
+
+
+def test_a_checkpoint_of_another_directory_starts_a_copy_of_the_run(tmp_path):
+    tiny_trainer(tmp_path / "a", save_steps=4, save_total_limit=None).train()
+    source = tree(tmp_path / "a")
+    tiny_trainer(tmp_path / "b", save_steps=4, save_total_limit=None).train(
+        resume_from_checkpoint=tmp_path / "a" / "checkpoint-4"
+    )
+    assert tree(tmp_path / "a") == source
+    copied = {k: v for k, v in source.items() if not k.startswith("checkpoint-4/")}
+    assert tree(tmp_path / "b") == copied
+
+
+def test_a_finished_run_resumes_to_nothing_left(tmp_path):
+    first = tiny_trainer(tmp_path)
+    first.train()
+    again = tiny_trainer(tmp_path)
+    assert again.train(resume_from_checkpoint=True).global_step == 10
+    assert weights(again.model) == weights(first.model)
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    options = {"eval_strategy": "steps", "eval_steps": 1, "early_stopping_patience": 1,
+               "early_stopping_threshold": 100.0}  # fmt: skip
+    assert tiny_trainer(tmp_path, **options).train().global_step == 2
+    before = tree(tmp_path)
+    assert tiny_trainer(tmp_path, **options).train(resume_from_checkpoint=True).global_step == 2
+    assert tree(tmp_path) == before
+
+
+def test_a_time_limit_stops_and_the_rest_follows_later(tmp_path, caplog):
+    tiny_trainer(tmp_path / "whole").train()
+    with caplog.at_level(logging.WARNING, "plainformer"):
+        output = tiny_trainer(tmp_path / "parts", callbacks=[TimeLimitCallback(0)]).train()
+    assert output.global_step == 1
+    assert "stopping at step 1 of 10: the time limit of 0 s has passed" in caplog.text
+    tiny_trainer(tmp_path / "parts").train(resume_from_checkpoint=True)
+    assert (tmp_path / "parts/log.jsonl").read_bytes() == (
+        tmp_path / "whole/log.jsonl"
+    ).read_bytes()
+
+
+def test_state_of_callbacks_comes_back(tmp_path):
+    class Counter(TrainerCallback):
+        count = 0
+
+        def on_step_end(self, args, state, control):
+            self.count += 1
+            control.should_training_stop = self.count == 3
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["count"]
+
+    tiny_trainer(tmp_path, callbacks=[Counter]).train()
+    counter = Counter()
+    tiny_trainer(tmp_path, callbacks=[counter]).train(resume_from_checkpoint=True)
+    assert counter.count == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "seed: got 1, but .*checkpoint-10 was written with 42"),
+        ({"per_device_train_batch_size": 2}, "per_device_train_batch_size: got 2"),
+        ({"gradient_accumulation_steps": 1}, "gradient_accumulation_steps: got 1"),
+    ],
+    ids=str,
+)
+def test_a_change_of_the_data_order_is_refused(tmp_path, change, message):
+    tiny_trainer(tmp_path).train()
+    with pytest.raises(ConfigError, match=message):
+        tiny_trainer(tmp_path, **change).train(resume_from_checkpoint=True)
+
+
+def test_another_data_set_is_refused(tmp_path):
+    tiny_trainer(tmp_path).train()
+    trainer = tiny_trainer(tmp_path)
+    trainer.train_dataset = rows(20)
+    with pytest.raises(ConfigError, match="train_dataset_length: got 20"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+@pytest.mark.parametrize(
+    "change", [{"optim": "sgd"}, {"bf16": True}, {"freeze": ["wte"]}], ids=lambda c: "+".join(c)
+)
+def test_optimizer_state_that_does_not_fit_is_refused(tmp_path, change):
+    tiny_trainer(tmp_path).train()
+    with pytest.raises(CheckpointError, match=r"optimizer.safetensors: .* do not fit this run"):
+        tiny_trainer(tmp_path, **change).train(resume_from_checkpoint=True)
+
+
+def test_nothing_to_resume_from_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no good checkpoint"):
+        tiny_trainer(tmp_path).train(resume_from_checkpoint=True)
+    with pytest.raises(CheckpointError, match="no such checkpoint directory"):
+        tiny_trainer(tmp_path).train(resume_from_checkpoint=tmp_path / "checkpoint-1")
+
+
+def test_a_used_directory_is_not_overwritten_by_accident(tmp_path):
+    tiny_trainer(tmp_path).train()
+    before = tree(tmp_path)
+    with pytest.raises(ConfigError, match="overwrite_output_dir=True or another output_dir"):
+        tiny_trainer(tmp_path).train()
+    assert tree(tmp_path) == before
+    tiny_trainer(tmp_path, overwrite_output_dir=True, max_steps=3).train()
+    assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
+    assert [r["step"] for r in log_of(tmp_path)] == [2, 3]
+
+
+def test_trainer_state_holds_what_the_log_holds(tmp_path):
+    tiny_trainer(tmp_path, eval_strategy="epoch").train()
+    state = json.loads((tmp_path / "checkpoint-10/trainer_state.json").read_text())["state"]
+    assert state["log_history"] == log_of(tmp_path)
+    assert state["tokens_seen"] == log_of(tmp_path)[-2]["tokens"]
+
+
+def test_numpys_global_generator_is_neither_used_nor_changed(tmp_path):
+    np.random.seed(3)  # noqa: NPY002
+    before = np.random.get_state()[1].tobytes()  # noqa: NPY002
+    first = tiny_trainer(tmp_path / "a")
+    first.train()
+    assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
+    np.random.seed(4)  # noqa: NPY002
+    second = tiny_trainer(tmp_path / "b")
+    second.train()
+    assert weights(first.model) == weights(second.model)
