@@ -1,0 +1,183 @@
+"""GPT-2: a pre-norm decoder with learned positions and a tied head.
+
+Also nanoGPT's model: `bias: false` in the configuration leaves out every bias.
+
+References
+----------
+Radford, Wu, Child, Luan, Amodei, Sutskever, "Language Models are Unsupervised Multitask Learners",
+2019. Parameter names and `config.json`: transformers' `GPT2LMHeadModel`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .. import functional
+from ..nn import (
+    Block,
+    Dropout,
+    Embedding,
+    FeedForward,
+    LayerNorm,
+    Linear,
+    Module,
+    SelfAttention,
+    recompute,
+)
+from ..nn.attention import KeyValueCache
+from ..tensor import Array, Tensor
+from .causal_lm import CausalLM
+from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+
+
+@dataclass
+class GPT2Config(PretrainedConfig):
+    """Sizes and options of a GPT-2, with GPT-2 small's as defaults."""
+
+    model_type = "gpt2"
+    aliases: ClassVar[dict[str, str]] = {
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "n_ctx": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    }
+    inert = frozenset(
+        """reorder_and_upcast_attn summary_activation summary_first_dropout
+        summary_proj_to_labels summary_type summary_use_proj""".split()  # noqa: SIM905
+    )
+    dropout_fields = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None  # None means 4 * n_embd
+    activation_function: str = "gelu_new"
+    resid_pdrop: float = 0.1
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    layer_norm_epsilon: float = 1e-5
+    initializer_range: float = 0.02
+    scale_attn_weights: bool = True
+    scale_attn_by_inverse_layer_idx: bool = False
+    bias: bool = True  # ours; Hugging Face's GPT-2 always has biases
+    bos_token_id: int | None = 50256
+    eos_token_id: int | list[int] | None = 50256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self, "vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+        check_probabilities(self, *self.dropout_fields)
+        check_activation("activation_function", self.activation_function)
+
+    def attention_scale(self, layer: int) -> float:
+        """What the attention scores of a layer are multiplied with."""
+        scale = math.sqrt(self.n_head / self.n_embd) if self.scale_attn_weights else 1.0
+        return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
+
+
+class GPT2Model(Module):
+    """Token ids (B, L) to hidden states (B, L, C)."""
+
+    def __init__(self, config: GPT2Config):
+        self.n_positions = config.n_positions
+        self.recomputes = False
+        self.wte = Embedding(config.vocab_size, config.n_embd)
+        self.wpe = Embedding(config.n_positions, config.n_embd)
+        self.drop = Dropout(config.embd_pdrop)
+        self.h = [make_block(config, layer) for layer in range(config.n_layer)]
+        self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
+
+    def forward(
+        self, input_ids: Array, attn_mask: Array | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        B, L = input_ids.shape
+        past = 0 if cache is None else cache.length
+        positions = np.broadcast_to(np.arange(past, past + L, dtype=np.int32), (B, L))
+        x = self.drop(functional.add(self.wte(input_ids), self.wpe(positions)))
+        residual = None
+        for layer, block in enumerate(self.h):
+            if self.recomputes and self.training:
+                x, residual = recompute(block, x, residual, attn_mask=attn_mask)
+            else:
+                x, residual = block(x, residual, attn_mask, cache, layer)
+        if cache is not None:
+            cache.length += L
+        return self.ln_f(x, residual)[0]
+
+
+class GPT2LMHeadModel(CausalLM):
+    """GPT-2 with a language-modeling head, which is the token embedding itself if tied.
+
+    Parameters
+    ----------
+    config : GPT2Config
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    config_class = GPT2Config
+    base_prefix = "transformer"
+    ignored_keys = r"\.attn\.(masked_)?bias$"
+    tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.wte.weight"}
+
+    def __init__(self, config: GPT2Config, seed: int | None = 0):
+        self.config = config
+        self.transformer = GPT2Model(config)
+        if not config.tie_word_embeddings:
+            self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def head_weight(self) -> Tensor:
+        """The (V, C) weight of the head."""
+        tied = self.config.tie_word_embeddings
+        return self.transformer.wte.weight if tied else self.lm_head.weight
+
+    def hidden_states(
+        self, input_ids: Array, attn_mask: Array | None, cache: KeyValueCache | None
+    ) -> Tensor:
+        return self.transformer(input_ids, attn_mask, cache)
+
+    def init_weights(self, seed: int) -> None:
+        """Draw matrices and embeddings from N(0, initializer_range).
+
+        Projections into the residual stream are narrower by sqrt(2 * n_layer), the number of terms
+        that it sums, so that its variance does not grow with depth.
+        """
+        rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
+        deviation = self.config.initializer_range
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                continue
+            narrower = math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
+            weights = rng.standard_normal(parameter.shape, dtype=np.float32)
+            weights *= np.float32(deviation / narrower)
+            parameter.assign(weights.astype(parameter.dtype, copy=False))
+
+
+def make_block(config: GPT2Config, layer: int) -> Block:
+    """The block of one layer."""
+    C, bias = config.n_embd, config.bias
+    inner = config.n_inner or 4 * C
+    return Block(
+        LayerNorm(C, config.layer_norm_epsilon, bias),
+        SelfAttention(
+            C,
+            config.n_head,
+            scale=config.attention_scale(layer),
+            bias=bias,
+            attention_dropout=config.attn_pdrop,
+            dropout=config.resid_pdrop,
+        ),
+        LayerNorm(C, config.layer_norm_epsilon, bias),
+        FeedForward(
+            C, inner, check_activation("activation_function", config.activation_function),
+            bias=bias, dropout=config.resid_pdrop,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,19 @@
+"""Embedding: a table of vectors looked up by id."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import functional
+from ..tensor import Array, Parameter, Tensor
+from .module import Module
+
+
+class Embedding(Module):
+    """y[...] = weight[ids[...]]; weight is (num_embeddings, embedding_dim)."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int):
+        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
+
+    def forward(self, input_ids: Array) -> Tensor:
+        return functional.embedding(input_ids, self.weight)

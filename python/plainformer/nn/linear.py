@@ -1,0 +1,50 @@
+"""Linear layers in both layouts, with the activation as an epilogue of the product."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import functional
+from ..tensor import Parameter, Tensor
+from .module import Module
+
+
+class Linear(Module):
+    """y = activation(x weight^T + bias); weight is (out_features, in_features)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        activation: str | None = None,
+    ):
+        self.activation = activation
+        self.weight = Parameter(np.zeros((out_features, in_features), np.float32))
+        self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias, activation=self.activation)
+
+
+class Conv1D(Module):
+    """y = activation(x weight + bias); weight is (in_features, out_features).
+
+    GPT-2's layout: its first code wrote these layers as convolutions of width 1.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        activation: str | None = None,
+    ):
+        self.activation = activation
+        self.weight = Parameter(np.zeros((in_features, out_features), np.float32))
+        self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv1d(x, self.weight, self.bias, activation=self.activation)

@@ -1,0 +1,24 @@
+"""Layer norm with a learned scale and shift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from ..tensor import Parameter, Tensor
+from .module import Module
+
+
+class LayerNorm(Module):
+    """Layer norm over the last axis, optionally of a sum, which is then returned as well."""
+
+    def __init__(self, width: int, eps: float = 1e-5, bias: bool = True):
+        self.eps = eps
+        self.weight = Parameter(np.ones(width, np.float32))
+        self.bias = Parameter(np.zeros(width, np.float32)) if bias else None
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
+        """y, or (y, x + residual) with a residual."""
+        return functional.layer_norm(x, self.weight, self.bias, self.eps, residual=residual)

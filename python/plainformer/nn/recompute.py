@@ -1,0 +1,46 @@
+"""Recomputation: trade a second forward pass for the memory of the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..tensor import (
+    Array,
+    Tensor,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    record_all,
+    run_backward,
+)
+from . import random
+
+
+def recompute(
+    function: Callable[..., Sequence[Tensor]], *inputs: Tensor | None, **options: Any
+) -> Sequence[Tensor]:
+    """`function(*inputs, **options)`, keeping only its inputs; backward runs it again, on the tape.
+
+    Dropout draws the same masks both times. Parameters that `function` uses get their gradients
+    from the second run.
+
+    References
+    ----------
+    Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016,
+    arXiv:1604.06174.
+    """
+    if not is_grad_enabled():
+        return function(*inputs, **options)
+    state = random.current()
+    with no_grad():
+        outputs = function(*inputs, **options)
+
+    def backward(*grads: Array | None) -> Sequence[Array | None]:
+        leaves = [None if x is None else Tensor(x.data, x.requires_grad) for x in inputs]
+        with enable_grad(), random.dropout_state(*state):
+            again = function(*leaves, **options)
+        run_backward(again, grads)
+        return [None if leaf is None else leaf.grad for leaf in leaves]
+
+    return record_all([x.data for x in outputs], inputs, backward)

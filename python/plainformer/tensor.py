@@ -1,0 +1,307 @@
+"""The tape: arrays that remember how they were made, so that a loss can be differentiated.
+
+`Tensor` wraps an array. An operation of `plainformer.functional` that sees an input requiring a
+gradient records a `Node`: where each gradient goes, and a function from output to input
+gradients. `Tensor.backward` visits the nodes from the newest to the oldest (the order of creation
+is a topological order) and frees what each one saved as soon as it has run.
+
+This is no general automatic differentiation: fused operations are the vocabulary, and gradients
+of gradients are not recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import kernels
+from .errors import DTypeError, PlainformerError, ShapeError
+
+Array = Any  # NumPy here; any array that `plainformer.kernels` takes
+Backward = Callable[..., Sequence[Any]]
+
+_creation = itertools.count()
+
+
+class _Mode(threading.local):
+    """Whether operations of this thread are recorded."""
+
+    recording = True
+
+
+_mode = _Mode()
+
+
+class _SetRecording(contextlib.ContextDecorator):
+    def __init__(self, recording: bool):
+        self._recording = recording
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_mode.recording)
+        _mode.recording = self._recording
+
+    def __exit__(self, *error: object) -> None:
+        _mode.recording = self._before.pop()
+
+
+def no_grad() -> _SetRecording:
+    """Context manager or decorator inside which nothing is recorded in this thread."""
+    return _SetRecording(False)
+
+
+def enable_grad() -> _SetRecording:
+    """Context manager or decorator that undoes an enclosing `no_grad`."""
+    return _SetRecording(True)
+
+
+def is_grad_enabled() -> bool:
+    """True where operations of this thread are recorded."""
+    return _mode.recording
+
+
+class Node:
+    """One recorded operation.
+
+    `backward(*grads)` takes a gradient (or None) for each output and returns one (or None) for
+    each input. An edge is where an input's gradient goes: a leaf Tensor, `(node, output index)`,
+    or None. Edges instead of Tensors, so that an output nobody saved is freed at once.
+    """
+
+    __slots__ = ("backward", "edges", "grads", "order")
+
+    def __init__(self, edges: tuple, backward: Backward, num_outputs: int):
+        self.order = next(_creation)
+        self.edges = edges
+        self.backward: Backward | None = backward
+        self.grads: list[Array | None] = [None] * num_outputs
+
+    def run(self) -> tuple[tuple, Sequence[Array | None]]:
+        """Differentiate this operation once, then forget everything that it saved."""
+        if self.backward is None:
+            raise PlainformerError(
+                "backward: this part of the tape was used before and its arrays are freed; "
+                "run the forward pass again, or sum the losses and call backward once"
+            )
+        edges, backward, grads = self.edges, self.backward, self.grads
+        self.edges, self.backward, self.grads = (), None, [None] * len(grads)
+        if all(grad is None for grad in grads):
+            return edges, [None] * len(edges)
+        return edges, backward(*grads)
+
+
+class Tensor:
+    """An array on the tape.
+
+    Parameters
+    ----------
+    data : array; lists are refused, as in `plainformer.kernels`
+    requires_grad : bool, collect the gradient of this leaf in `.grad`
+    """
+
+    __slots__ = ("__weakref__", "_hooks", "_index", "_node", "_owns_grad", "data", "grad",
+                 "requires_grad")  # fmt: skip
+
+    def __init__(self, data: Array, requires_grad: bool = False):
+        if not hasattr(data, "dtype") or isinstance(data, Tensor):
+            raise DTypeError(f"data: got {type(data).__name__}, expected an array")
+        self._set_up(requires_grad)
+        self.data = data
+
+    def _set_up(self, requires_grad: bool) -> None:
+        self.requires_grad = requires_grad
+        self.grad: Array | None = None
+        self._owns_grad = False
+        self._node: Node | None = None
+        self._index = 0
+        self._hooks: list[Callable[[Tensor], None]] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self.data if dtype is None else self.data.astype(dtype, copy=False)
+        return array.copy() if copy else array
+
+    def __repr__(self) -> str:
+        suffix = ", requires_grad=True" if self.requires_grad else ""
+        return f"{type(self).__name__}({self.data!r}{suffix})"
+
+    def item(self) -> float:
+        """The value of a Tensor of one element."""
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """The same array, off the tape."""
+        return Tensor(self.data)
+
+    def register_hook(self, hook: Callable[[Tensor], None]) -> Callable[[], None]:
+        """Call `hook(self)` in each `backward` once this leaf's `.grad` is complete.
+
+        Data parallelism starts to reduce a bucket of gradients from here while the rest of the
+        backward pass runs. Returns a function that removes the hook.
+        """
+        if self._node is not None:
+            raise PlainformerError("register_hook: got the output of an operation, expected a leaf")
+        self._hooks = [*(self._hooks or ()), hook]
+        return lambda: self._hooks.remove(hook) if self._hooks else None
+
+    def backward(self, grad: Array | None = None) -> None:
+        """Add the gradient of this Tensor to `.grad` of every leaf that it was made from.
+
+        `grad` is the gradient that flows into this Tensor; a Tensor of one element takes 1.
+        """
+        if not self.requires_grad:
+            raise PlainformerError(
+                "backward: this Tensor needs no gradient; it was made under no_grad, in eval mode "
+                "without labels, or from frozen parameters only"
+            )
+        if grad is None:
+            if self.size != 1:
+                raise ShapeError(f"grad: missing; only one element gets 1, got shape {self.shape}")
+            grad = np.ones_like(self.data)
+        elif grad.shape != self.shape:
+            raise ShapeError(f"grad: got shape {grad.shape}, expected {self.shape}")
+        run_backward((self,), (grad,))
+
+    def accumulate_grad(self, grad: Array) -> None:
+        """Add to `.grad`. A second bfloat16 gradient makes the sum float32.
+
+        The first gradient is kept as it came, perhaps shared with others; sums are our own.
+        """
+        if self.grad is None:
+            self.grad, self._owns_grad = grad, False
+            return
+        if not self._owns_grad:
+            wide = "float32" if self.dtype.itemsize == 2 else self.dtype
+            self.grad, self._owns_grad = self.grad.astype(wide), True
+        kernels.accumulate(self.grad, grad)
+
+
+class Parameter(Tensor):
+    """A leaf that a module owns: trained, named, saved.
+
+    `data` lends a read-only view; writers go through `writable` or `assign`, which count
+    `version`, so that whatever is derived from a weight knows when it is stale.
+    """
+
+    __slots__ = ("_array", "_view", "version")
+
+    def __init__(self, data: Array, requires_grad: bool = True):
+        self._set_up(requires_grad)
+        self.version = -1
+        self.assign(data)
+
+    @property
+    def data(self) -> Array:
+        """A read-only view of the weights."""
+        return self._view
+
+    def assign(self, array: Array) -> None:
+        """Hold this array from now on; it is not copied and may change shape and dtype."""
+        self._array = array
+        self._view = array.view()
+        self._view.flags.writeable = False
+        self.version += 1
+
+    def writable(self) -> Array:
+        """The array itself, to write now; ask again before every later write."""
+        if self._array.flags.writeable:
+            self.version += 1
+        else:  # a mapped file, or an array that its owner protected
+            self.assign(self._array.copy())
+        return self._array
+
+
+def needs_grad(*inputs: Tensor | None) -> bool:
+    """True if an operation on these inputs has to be recorded."""
+    if not _mode.recording:
+        return False
+    return any(x is not None and x.requires_grad for x in inputs)
+
+
+def record(data: Array, inputs: Iterable[Tensor | None], backward: Backward) -> Tensor:
+    """The output of an operation, put on the tape. See `Node` for `backward`."""
+    return record_all((data,), inputs, backward)[0]
+
+
+def record_all(
+    datas: Sequence[Array], inputs: Iterable[Tensor | None], backward: Backward
+) -> list[Tensor]:
+    """The outputs of one operation that has several."""
+    node = Node(tuple([_edge(x) for x in inputs]), backward, len(datas))
+    outputs = [Tensor(data, requires_grad=True) for data in datas]
+    for index, output in enumerate(outputs):
+        output._node, output._index = node, index
+    return outputs
+
+
+def run_backward(outputs: Sequence[Tensor], grads: Sequence[Array | None]) -> None:
+    """Differentiate several Tensors at once. An output whose gradient is None takes no part."""
+    started = [(x, grad) for x, grad in zip(outputs, grads) if grad is not None]
+    nodes, uses = _reach([_edge(x) for x, _ in started])
+    for x, grad in started:
+        _deliver(_edge(x), grad, uses)
+    for node in nodes:
+        for edge, grad in zip(*node.run()):
+            if edge is not None:
+                _deliver(edge, grad, uses)
+
+
+def _edge(x: Tensor | None) -> Tensor | tuple[Node, int] | None:
+    if x is None or not x.requires_grad:
+        return None
+    return x if x._node is None else (x._node, x._index)
+
+
+def _reach(edges: Iterable[Any]) -> tuple[list[Node], dict[Tensor, int]]:
+    """All nodes behind these edges, newest first, and how many gradients each leaf will get."""
+    found: set[Node] = set()
+    uses: dict[Tensor, int] = {}
+    waiting = list(edges)
+    while waiting:
+        edge = waiting.pop()
+        if isinstance(edge, tuple):
+            if edge[0] not in found:
+                found.add(edge[0])
+                waiting.extend(edge[0].edges)
+        elif edge is not None:
+            uses[edge] = uses.get(edge, 0) + 1
+    return sorted(found, key=lambda node: node.order, reverse=True), uses
+
+
+def _deliver(edge: Any, grad: Array | None, uses: dict[Tensor, int]) -> None:
+    """Take one gradient to its node, or to its leaf, whose hooks run after the last one."""
+    if isinstance(edge, tuple):
+        node, index = edge
+        held = node.grads[index]
+        if grad is not None:
+            node.grads[index] = grad if held is None else kernels.add(held, grad)
+        return
+    uses[edge] -= 1
+    if grad is not None:
+        edge.accumulate_grad(grad)
+    if edge._hooks and not uses[edge]:
+        for hook in tuple(edge._hooks):
+            hook(edge)

@@ -1,0 +1,234 @@
+"""The tape: order, freeing, leaves, hooks, recording on and off."""
+
+import weakref
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from plainformer.errors import DTypeError, PlainformerError, ShapeError
+from plainformer.tensor import (
+    Parameter,
+    Tensor,
+    enable_grad,
+    is_grad_enabled,
+    needs_grad,
+    no_grad,
+    record,
+    record_all,
+    run_backward,
+)
+
+
+def leaf(*values, dtype=np.float32):
+    return Tensor(np.array(values, dtype), requires_grad=True)
+
+
+def times(x, factor):
+    """factor * x, recorded by hand."""
+    return record(x.data * factor, (x,), lambda grad: (grad * factor,))
+
+
+def plus(a, b):
+    return record(a.data + b.data, (a, b), lambda grad: (grad, grad))
+
+
+def test_gradients_of_all_paths_add_up():
+    x = leaf(1.0, 2.0)
+    y = plus(times(x, 3), plus(x, times(times(x, 2), 5)))
+    y.backward(np.array([1.0, 10.0], np.float32))
+    np.testing.assert_array_equal(x.grad, [14.0, 140.0])
+
+
+def test_an_operation_runs_after_all_that_use_it():
+    x, runs = leaf(1.0), []
+
+    def step(inputs, name):
+        def backward(grad):
+            runs.append(name)
+            return (grad,) * len(inputs)
+
+        return record(inputs[0].data, inputs, backward)
+
+    first = step((x,), "first")
+    short = step((first,), "short")
+    long = step((step((first,), "long 1"),), "long 2")
+    step((long, short), "last").backward()
+    assert runs[0] == "last"
+    assert runs[-1] == "first"
+    assert sorted(runs) == ["first", "last", "long 1", "long 2", "short"]
+    assert x.grad == [2.0]
+
+
+def test_outputs_without_a_gradient_hand_none_to_the_backward():
+    x, seen = leaf(1.0), []
+
+    def backward(first, second):
+        seen.append((first, second))
+        return (second,)
+
+    _, second = record_all([x.data, x.data * 2], (x,), backward)
+    second.backward()
+    assert seen[0][0] is None
+    assert x.grad == [1.0]
+
+
+def test_saved_arrays_are_freed_as_backward_goes():
+    class Saved(np.ndarray):
+        """An array that can be referenced weakly."""
+
+    x = leaf(1.0)
+    saved = np.ones(1, np.float32).view(Saved)
+    alive = weakref.ref(saved)
+    y = record(x.data, (x,), lambda grad, held=saved: (grad * np.asarray(held),))
+    del saved
+    assert alive() is not None
+    y.backward()
+    assert alive() is None
+
+
+def test_a_used_tape_says_so():
+    y = times(leaf(1.0), 2)
+    y.backward()
+    with pytest.raises(PlainformerError, match="used before"):
+        y.backward()
+
+
+def test_gradients_accumulate_over_backwards_without_touching_the_first_one():
+    x = leaf(1.0)
+    given = np.array([5.0], np.float32)
+    for _ in range(3):
+        times(x, 1).backward(given)
+    np.testing.assert_array_equal(x.grad, [15.0])
+    np.testing.assert_array_equal(given, [5.0])
+
+
+def test_bfloat16_gradients_accumulate_in_float32():
+    x = leaf(1.0, dtype=ml_dtypes.bfloat16)
+    small = np.array([1.0], ml_dtypes.bfloat16)
+    times(x, 256).backward(small)
+    assert x.grad.dtype == ml_dtypes.bfloat16
+    times(x, 1).backward(small)
+    assert x.grad.dtype == np.float32
+    assert x.grad[0] == 257  # bfloat16 would round it back to 256
+
+
+def test_float64_gradients_stay_float64():
+    x = leaf(1.0, dtype=np.float64)
+    for _ in range(2):
+        times(x, 2).backward()
+    assert x.grad.dtype == np.float64
+
+
+def test_frozen_inputs_get_no_gradient():
+    x, frozen = leaf(1.0), Tensor(np.ones(1, np.float32))
+    plus(x, frozen).backward()
+    assert x.grad is not None
+    assert frozen.grad is None
+
+
+def test_backward_wants_a_recorded_scalar_or_a_gradient_of_its_shape():
+    with pytest.raises(PlainformerError, match="needs no gradient"):
+        Tensor(np.ones(1, np.float32)).backward()
+    y = times(leaf(1.0, 2.0), 2)
+    with pytest.raises(ShapeError, match=r"grad: missing.*\(2,\)"):
+        y.backward()
+    with pytest.raises(ShapeError, match=r"grad: got shape \(3,\), expected \(2,\)"):
+        y.backward(np.ones(3, np.float32))
+
+
+def test_several_outputs_are_differentiated_at_once():
+    x = leaf(1.0)
+    a, b = times(x, 2), times(x, 3)
+    run_backward((a, b, times(x, 100)), (a.data, b.data, None))
+    assert x.grad == [13.0]
+
+
+def test_recording_is_switched_in_this_thread_only_and_comes_back():
+    x = leaf(1.0)
+    with no_grad():
+        assert not needs_grad(x)
+        with enable_grad():
+            assert is_grad_enabled()
+        assert not is_grad_enabled()
+    assert needs_grad(x)
+
+    @no_grad()
+    def decorated():
+        return is_grad_enabled()
+
+    assert not decorated()
+    assert is_grad_enabled()
+
+
+def test_detach_cuts_the_tape():
+    x = leaf(1.0)
+    y = times(x, 2).detach()
+    assert not y.requires_grad
+    plus(x, y).backward()
+    assert x.grad == [1.0]
+
+
+def test_hooks_run_once_after_the_last_gradient():
+    x, seen = leaf(1.0), []
+    remove = x.register_hook(lambda p: seen.append(float(p.grad[0])))
+    plus(times(x, 2), times(x, 3)).backward()
+    assert seen == [5.0]
+    remove()
+    times(x, 1).backward()
+    assert seen == [5.0]
+
+
+def test_hooks_run_when_no_gradient_reaches_the_leaf():
+    x, seen = leaf(1.0), []
+    x.register_hook(lambda p: seen.append(p.grad))
+    unused = record(x.data, (x,), lambda grad: (None,))
+    unused.backward()
+    assert seen == [None]
+
+
+def test_hooks_belong_to_leaves():
+    with pytest.raises(PlainformerError, match="expected a leaf"):
+        times(leaf(1.0), 2).register_hook(print)
+
+
+def test_lists_are_refused():
+    with pytest.raises(DTypeError, match="data: got list, expected an array"):
+        Tensor([1.0, 2.0])
+
+
+def test_a_tensor_converts_to_an_array():
+    x = Tensor(np.arange(3, dtype=np.float32))
+    assert np.asarray(x) is x.data
+    assert np.asarray(x, dtype=np.float64).dtype == np.float64
+    copied = np.array(x)
+    copied[0] = 9
+    assert x.data[0] == 0
+    assert (len(x), x.size, x.ndim, x.shape) == (3, 3, 1, (3,))
+    assert Tensor(np.float32(2.5)).item() == 2.5
+    assert "requires_grad" in repr(leaf(1.0))
+
+
+class TestParameter:
+    def test_its_data_is_read_only(self):
+        weight = Parameter(np.ones(2, np.float32))
+        with pytest.raises(ValueError, match="read-only"):
+            weight.data[0] = 5
+
+    def test_every_way_to_write_counts_the_version(self):
+        weight = Parameter(np.ones(2, np.float32))
+        assert weight.version == 0
+        weight.writable()[0] = 5
+        assert weight.version == 1
+        assert weight.data[0] == 5
+        weight.assign(np.zeros(3, np.float32))
+        assert weight.version == 2
+        assert weight.shape == (3,)
+
+    def test_a_protected_array_is_copied_before_it_is_written(self):
+        mapped = np.ones(2, np.float32)
+        mapped.flags.writeable = False
+        weight = Parameter(mapped)
+        weight.writable()[0] = 5
+        assert weight.version == 1
+        assert (weight.data[0], mapped[0]) == (5, 1)
