@@ -164,7 +164,7 @@ def _format_header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _read_header(file: BinaryIO, size: int) -> bytes:
