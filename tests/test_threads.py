@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import shutil
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,6 +211,28 @@ def test_multiprocessing(method):
     with multiprocessing.get_context(method).Pool(2) as pool:
         results = [pool.apply_async(kernels_work) for _ in range(4)]
         assert [r.get(timeout=60) for r in results] == [True] * 4
+
+
+# ---- under the thread sanitizer --------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("parking", ["futex", "condition variable"])
+def test_stress_without_data_races(tmp_path, parking):
+    program = tmp_path / "runtime_stress"
+    sources = [ROOT / "tests/cpp/runtime_stress.cpp", *(ROOT / "csrc/cpu/runtime").glob("*.cpp")]
+    defines = [] if parking == "futex" else ["-DPLAINFORMER_NO_FUTEX"]
+    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=thread", "-pthread", *defines]
+    include = f"-I{ROOT / 'csrc/cpu'}"
+    subprocess.run(["c++", *flags, include, *map(str, sources), "-o", str(program)], check=True)
+    for threads, callers in [(2, 2), (4, 6), (3, 80)]:
+        repeats = 20_000 // callers
+        command = [program, str(threads), str(callers), str(repeats)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
 
 
 # ---- floating-point mode ---------------------------------------------------------------------

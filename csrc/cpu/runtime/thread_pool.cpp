@@ -117,12 +117,12 @@ bool take_part(int s) {
     return mine > 0 && slot.unfinished.fetch_sub(mine, std::memory_order_acq_rel) == mine;
 }
 
-// Wakes two workers at most: each wakes two more while chunks are left, so a caller with many
+// Wakes one or two workers: each wakes two more while chunks are left, so a caller with many
 // workers pays for one system call and a short loop disturbs few.
-void wake_workers() {
+void wake_workers(int count) {
     if (pool.sleepers.load() == 0) return;
     pool.wakeups.fetch_add(1);
-    unpark(pool.wakeups, 2);
+    unpark(pool.wakeups, count);
 }
 
 // ---- workers ---------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ void sleep_until_woken(int64_t index) {
     pool.sleepers.fetch_add(1);
     if (pool.open.load() == 0 && !surplus(index)) park_while(pool.wakeups, seen);
     pool.sleepers.fetch_sub(1);
-    if (pool.open.load() != 0) wake_workers();
+    if (pool.open.load() != 0) wake_workers(2);
 }
 
 // A worker that set_num_threads made surplus waits here until the limit changes.
@@ -263,7 +263,7 @@ void publish(int s, int64_t chunks, Body body, void* context, Failure* failure) 
     slot.state.store(running, std::memory_order_relaxed);
     pool.open.fetch_or(uint64_t{1} << s);
     slot.unclaimed.store(chunks);
-    wake_workers();
+    wake_workers(chunks > 2 ? 2 : 1);
 }
 
 // Waits for workers in the middle of their last chunks. Sleeping hands them this processor if
