@@ -57,7 +57,7 @@ def test_a_word_for_what_we_lack_is_answered(word):
 
 
 def test_a_typing_error_is_answered_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="learning_rte: .*did you mean learning_rate?"):
+    with pytest.raises(ConfigError, match=r"learning_rte: .*did you mean learning_rate\?"):
         TrainingArguments(learning_rte=0.1)
 
 

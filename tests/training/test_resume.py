@@ -29,7 +29,7 @@ EVERYTHING_ON = {
 class StopAfter(TrainerCallback):
     """Stands for a power cut: an exception right after update `step` is saved."""
 
-    class Cut(Exception):
+    class PowerCutError(Exception):
         pass
 
     def __init__(self, step):
@@ -37,7 +37,7 @@ class StopAfter(TrainerCallback):
 
     def on_save(self, args, state, control):
         if state.global_step == self.step:
-            raise self.Cut
+            raise self.PowerCutError
 
 
 def run_with_cuts(output_dir, cuts, **options):
@@ -45,7 +45,7 @@ def run_with_cuts(output_dir, cuts, **options):
     resume = None
     for cut in cuts:
         trainer = tiny_trainer(output_dir, callbacks=[StopAfter(cut)], **options)
-        with pytest.raises(StopAfter.Cut):
+        with pytest.raises(StopAfter.PowerCutError):
             trainer.train(resume_from_checkpoint=resume)
         resume = True
     trainer = tiny_trainer(output_dir, **options)
@@ -88,9 +88,9 @@ def test_records_written_after_the_checkpoint_are_cut_off(tmp_path):
     class Kill(TrainerCallback):
         def on_step_end(self, args, state, control):
             if state.global_step == 7:
-                raise StopAfter.Cut
+                raise StopAfter.PowerCutError
 
-    with pytest.raises(StopAfter.Cut):
+    with pytest.raises(StopAfter.PowerCutError):
         tiny_trainer(tmp_path / "parts", callbacks=[Kill()], **options).train()
     with (tmp_path / "parts" / "log.jsonl").open("a") as file:
         file.write('{"step": 7, "lo')  # and the last line is torn
@@ -236,12 +236,12 @@ def test_trainer_state_holds_what_the_log_holds(tmp_path):
 
 
 def test_numpys_global_generator_is_neither_used_nor_changed(tmp_path):
-    np.random.seed(3)  # noqa: NPY002
-    before = np.random.get_state()[1].tobytes()  # noqa: NPY002
+    np.random.seed(3)
+    before = np.random.get_state()[1].tobytes()
     first = tiny_trainer(tmp_path / "a")
     first.train()
-    assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
-    np.random.seed(4)  # noqa: NPY002
+    assert np.random.get_state()[1].tobytes() == before
+    np.random.seed(4)
     second = tiny_trainer(tmp_path / "b")
     second.train()
     assert weights(first.model) == weights(second.model)

@@ -120,7 +120,7 @@ class CallbackList:
 class EarlyStoppingCallback(TrainerCallback):
     """Stop after `patience` evaluations in a row that do not improve the deciding metric.
 
-    An improvement is larger than `threshold`. A NaN never counts as one.
+    An improvement is larger than `threshold`. NaN and infinities never count as one.
     """
 
     def __init__(self, patience: int, threshold: float = 0.0):
@@ -195,8 +195,8 @@ def deciding_metric(args: TrainingArguments, metrics: dict[str, Any]) -> float:
 
 
 def is_better(value: float, best: float | None, greater: bool, threshold: float = 0.0) -> bool:
-    """Whether `value` beats `best` by more than `threshold`. NaN never does."""
-    if math.isnan(value):
+    """Whether `value` beats `best` by more than `threshold`. NaN and infinities never do."""
+    if not math.isfinite(value):
         return False
     if best is None:
         return True

@@ -1,0 +1,157 @@
+"""Checkpoints on disk: what is kept, what is noticed, where loading falls back to."""
+
+import json
+import logging
+
+import ml_dtypes
+import numpy as np
+import pytest
+from plainformer.models import GPT2LMHeadModel
+
+from plainformer.checkpoints.safetensors import load_file
+from plainformer.errors import CheckpointError
+from plainformer.training.checkpoint import CheckpointDirectory, read_checkpoint
+
+from .tiny import tiny_trainer, tree, weights
+
+
+def names(output_dir):
+    return sorted(p.name for p in output_dir.glob("checkpoint-*"))
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_a_checkpoint_is_a_model_directory_and_the_state_beside_it(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    trainer.train()
+    checkpoint = tmp_path / "checkpoint-10"
+    assert {"config.json", "model.safetensors", "optimizer.safetensors", "trainer_state.json",
+            "checksums.json"} <= {p.name for p in checkpoint.iterdir()}  # fmt: skip
+    assert weights(GPT2LMHeadModel.from_pretrained(checkpoint)) == weights(trainer.model)
+    assert (tmp_path / "latest").read_text().strip() == "checkpoint-10"
+
+
+def test_bfloat16_weights_are_stored_beside_their_float32_masters(tmp_path):
+    tiny_trainer(tmp_path, bf16=True).train()
+    model = load_file(tmp_path / "checkpoint-10/model.safetensors")
+    state = load_file(tmp_path / "checkpoint-10/optimizer.safetensors")
+    assert {a.dtype for a in model.values()} == {np.dtype(ml_dtypes.bfloat16)}
+    assert {a.dtype for a in state.values()} == {np.dtype(np.float32)}
+    for name, array in model.items():
+        master = state[f"master.{name}"]
+        assert master.astype(ml_dtypes.bfloat16).tobytes() == array.tobytes()
+        assert master.astype(ml_dtypes.bfloat16).astype(np.float32).tobytes() != master.tobytes()
+
+
+def test_without_bfloat16_there_are_no_masters(tmp_path):
+    tiny_trainer(tmp_path).train()
+    state = load_file(tmp_path / "checkpoint-10/optimizer.safetensors")
+    assert {name.split(".")[0] for name in state} == {"exp_avg", "exp_avg_sq"}
+
+
+def test_the_newest_are_kept(tmp_path):
+    tiny_trainer(tmp_path, save_steps=2, save_total_limit=2).train()
+    assert names(tmp_path) == ["checkpoint-10", "checkpoint-8"]
+
+
+def test_without_a_limit_all_are_kept(tmp_path):
+    tiny_trainer(tmp_path, save_strategy="epoch", save_total_limit=None).train()
+    assert names(tmp_path) == ["checkpoint-10", "checkpoint-5"]
+
+
+def test_save_strategy_no_writes_no_checkpoint(tmp_path):
+    tiny_trainer(tmp_path, save_strategy="no").train()
+    assert [p.name for p in tmp_path.glob("*") if p.is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "optimizer.safetensors", "trainer_state.json", "config.json"]
+)
+def test_a_damaged_newest_one_is_passed_over_with_a_message(tmp_path, caplog, file):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    for output_dir in (whole, resumed):
+        tiny_trainer(output_dir, save_steps=4, save_total_limit=3).train()
+    damage(resumed / "checkpoint-10" / file)
+    with caplog.at_level(logging.WARNING, "plainformer"):
+        trainer = tiny_trainer(resumed, save_steps=4, save_total_limit=3)
+        trainer.train(resume_from_checkpoint=True)
+    assert f"checkpoint-10/{file}: damaged" in caplog.text
+    assert "falling back to the checkpoint before it" in caplog.text
+    assert tree(resumed) == tree(whole)
+
+
+def test_a_missing_file_is_noticed_too(tmp_path, caplog):
+    tiny_trainer(tmp_path, save_steps=5).train()
+    (tmp_path / "checkpoint-10/optimizer.safetensors").unlink()
+    assert CheckpointDirectory(tmp_path, None).load(True).path.name == "checkpoint-5"
+    assert "optimizer.safetensors: missing" in caplog.text
+
+
+def test_all_damaged_is_an_error(tmp_path):
+    tiny_trainer(tmp_path, save_steps=5).train()
+    for name in names(tmp_path):
+        damage(tmp_path / name / "model.safetensors")
+    with pytest.raises(CheckpointError, match="holds no good checkpoint to resume from"):
+        tiny_trainer(tmp_path).train(resume_from_checkpoint=True)
+
+
+def test_a_checkpoint_asked_for_by_name_is_not_replaced_by_another(tmp_path):
+    tiny_trainer(tmp_path, save_steps=5).train()
+    damage(tmp_path / "checkpoint-10/model.safetensors")
+    with pytest.raises(CheckpointError, match=r"checkpoint-10/model.safetensors: damaged"):
+        tiny_trainer(tmp_path).train(resume_from_checkpoint=tmp_path / "checkpoint-10")
+
+
+def test_a_damaged_pointer_is_only_a_warning(tmp_path, caplog):
+    tiny_trainer(tmp_path).train()
+    (tmp_path / "latest").write_text("../elsewhere\n")
+    assert CheckpointDirectory(tmp_path, None).load(True).path.name == "checkpoint-10"
+    assert "latest" in caplog.text
+
+
+def test_a_model_that_was_only_saved_cannot_be_resumed_from(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    trainer.save_model(tmp_path / "model")
+    with pytest.raises(CheckpointError):
+        tiny_trainer(tmp_path).train(resume_from_checkpoint=tmp_path / "model")
+
+
+def test_a_state_without_its_counters_is_named(tmp_path):
+    tiny_trainer(tmp_path).train()
+    path = tmp_path / "checkpoint-10"
+    loaded = read_checkpoint(path)
+    del loaded.values["state"]["best_step"]
+    (path / "trainer_state.json").write_text(json.dumps(loaded.values))
+    from plainformer.checkpoints.atomic import write_checksums
+
+    write_checksums(path)
+    with pytest.raises(CheckpointError, match=r"trainer_state.json: misses best_step"):
+        tiny_trainer(tmp_path).train(resume_from_checkpoint=True)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path, caplog):
+    left = tmp_path / ".checkpoint-3.0badcafe.partial"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(b"half")
+    with caplog.at_level(logging.INFO, "plainformer"):
+        tiny_trainer(tmp_path).train()
+    assert not left.exists()
+    assert "left half written by a former run" in caplog.text
+
+
+def test_tokenizers_go_into_every_model_directory(tmp_path):
+    class Tokenizer:
+        def save(self, path):
+            with open(path, "w") as file:
+                file.write("{}")
+
+    trainer = tiny_trainer(tmp_path)
+    trainer.processing_class = Tokenizer()
+    trainer.train()
+    trainer.save_model()
+    assert (tmp_path / "checkpoint-10/tokenizer.json").exists()
+    assert (tmp_path / "tokenizer.json").exists()

@@ -1,0 +1,249 @@
+"""Evaluation, prediction, metrics, best model and early stopping."""
+
+import math
+
+import numpy as np
+import pytest
+
+from plainformer.errors import ConfigError
+from plainformer.training import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from plainformer.training.callbacks import is_better
+from plainformer.training.evaluation import join_rows
+
+from .tiny import CONTEXT, VOCABULARY, log_of, rows, tiny_args, tiny_model, tiny_trainer, weights
+
+
+def mean_loss(model, examples):
+    """Cross entropy over all labels that count, example by example in float64."""
+    total, count = 0.0, 0
+    model.eval()
+    for example in examples:
+        logits = np.asarray(model(input_ids=example["input_ids"][None]).logits)[0, :-1]
+        target = example["labels"][1:]
+        logits = logits.astype(np.float64)
+        log_z = np.log(np.exp(logits).sum(-1))
+        for row in np.flatnonzero(target != -100):
+            total += log_z[row] - logits[row, target[row]]
+            count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_evaluation_is_the_mean_over_all_labels_whatever_the_batches(tmp_path, batch_size):
+    trainer = tiny_trainer(tmp_path, per_device_eval_batch_size=batch_size)
+    metrics = trainer.evaluate()
+    assert metrics.keys() == {"eval_loss"}
+    assert metrics["eval_loss"] == pytest.approx(mean_loss(tiny_model(), rows(9, seed=2)), rel=1e-5)
+
+
+def test_evaluation_ignores_dropout_and_label_smoothing_and_leaves_the_mode(tmp_path):
+    trainer = tiny_trainer(tmp_path, dropout=0.5, label_smoothing_factor=0.3)
+    expected = tiny_trainer(tmp_path).evaluate()
+    for training in (True, False):
+        trainer.model.train(training)
+        assert trainer.evaluate() == expected
+        assert trainer.model.training is training
+
+
+def test_another_data_set_and_prefix(tmp_path):
+    metrics = tiny_trainer(tmp_path).evaluate(rows(3, seed=8), metric_key_prefix="test")
+    assert metrics["test_loss"] == pytest.approx(mean_loss(tiny_model(), rows(3, seed=8)), rel=1e-5)
+
+
+def test_predictions_come_in_order_and_short_rows_are_filled_up(tmp_path):
+    trainer = tiny_trainer(tmp_path, per_device_eval_batch_size=2)
+    data = rows(5, seed=4)
+    output = trainer.predict(data)
+    width = max(len(example["input_ids"]) for example in data)
+    assert output.predictions.shape == (5, width, VOCABULARY)
+    assert output.label_ids.shape == (5, width)
+    assert output.metrics["test_loss"] == pytest.approx(mean_loss(tiny_model(), data), rel=1e-5)
+    for row, example in enumerate(data):
+        length = len(example["labels"])
+        np.testing.assert_array_equal(output.label_ids[row, :length], example["labels"])
+        assert (output.label_ids[row, length:] == -100).all()
+
+
+def test_predictions_without_labels_have_no_metrics(tmp_path):
+    data = [{"input_ids": example["input_ids"]} for example in rows(3)]
+    trainer = tiny_trainer(tmp_path)
+    output = trainer.predict(data)
+    assert output.label_ids is None
+    assert output.metrics == {}
+    with pytest.raises(ConfigError, match="has no labels"):
+        trainer.evaluate(data)
+
+
+def test_compute_metrics_sees_everything_and_gets_its_prefix(tmp_path):
+    def metrics(prediction):
+        logits, labels = prediction
+        assert logits.shape[0] == labels.shape[0] == 9
+        assert prediction.predictions is logits
+        return {"rows": np.float32(len(labels)), "eval_kept": 1}
+
+    trainer = tiny_trainer(tmp_path)
+    trainer.compute_metrics = metrics
+    assert trainer.evaluate().keys() == {"eval_loss", "eval_rows", "eval_kept"}
+    assert type(trainer.evaluate()["eval_rows"]) is float
+
+
+def test_compute_metrics_must_return_a_dict(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    trainer.compute_metrics = lambda prediction: 0.5
+    with pytest.raises(ConfigError, match="compute_metrics: returned float, expected a dict"):
+        trainer.evaluate()
+
+
+def test_rows_of_unequal_width_are_joined():
+    joined = join_rows([np.zeros((2, 3, 4)), np.ones((1, 5, 4))])
+    assert joined.shape == (3, 5, 4)
+    assert (joined[:2, 3:] == -100).all()
+    assert join_rows([np.zeros(2), np.ones(3)]).shape == (5,)
+
+
+def test_evaluations_come_when_asked_for_and_at_the_end(tmp_path):
+    tiny_trainer(tmp_path / "a", eval_strategy="steps", eval_steps=4).train()
+    assert [r["step"] for r in log_of(tmp_path / "a") if "eval_loss" in r] == [4, 8, 10]
+    tiny_trainer(tmp_path / "b", eval_strategy="epoch", max_steps=7).train()
+    assert [r["step"] for r in log_of(tmp_path / "b") if "eval_loss" in r] == [5, 7]
+    tiny_trainer(tmp_path / "c").train()
+    assert not [r for r in log_of(tmp_path / "c") if "eval_loss" in r]
+
+
+class Scripted:
+    """A metric that follows a script, one value an evaluation."""
+
+    def __init__(self, *values):
+        self.values = iter(values)
+
+    def __call__(self, prediction):
+        return {"score": next(self.values)}
+
+
+class Snapshots(TrainerCallback):
+    """Weights after each update."""
+
+    def __init__(self, model):
+        self.model, self.taken = model, {}
+
+    def on_step_end(self, args, state, control):
+        self.taken[state.global_step] = weights(self.model)
+
+
+def scripted_run(output_dir, *values, **options):
+    model = tiny_model()
+    snapshots = Snapshots(model)
+    options = {"eval_strategy": "steps", "eval_steps": 1, "max_steps": len(values),
+               "metric_for_best_model": "score", **options}  # fmt: skip
+    args = tiny_args(output_dir, **options)
+    trainer = Trainer(model, args, rows(37), rows(9, seed=2),
+                      compute_metrics=Scripted(*values), callbacks=[snapshots])  # fmt: skip
+    trainer.train()
+    return trainer, snapshots.taken
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "best"),
+    [
+        ((1, 3, 2, 0), {}, 2),
+        ((1, 3, 2, 0), {"greater_is_better": False}, 4),
+        ((NAN, 1, NAN, 0), {}, 2),
+        ((1, NAN, 2, NAN), {}, 3),
+        ((2, 2, 2, 2), {}, 1),
+        ((-math.inf, 1, 2, 3), {"greater_is_better": False}, 2),
+    ],
+    ids=str,
+)
+def test_the_best_model_is_loaded_at_the_end_and_what_is_not_finite_never_wins(
+    tmp_path, values, options, best
+):
+    trainer, taken = scripted_run(tmp_path, *values, load_best_model_at_end=True, **options)
+    assert trainer.state.best_step == best
+    assert weights(trainer.model) == taken[best] != taken[best % 4 + 1]
+    trainer.save_model()
+    saved = type(trainer.model).from_pretrained(tmp_path)
+    assert weights(saved) == taken[best]
+
+
+def test_without_any_number_the_last_model_stays(tmp_path):
+    trainer, taken = scripted_run(tmp_path, NAN, NAN, load_best_model_at_end=True)
+    assert trainer.state.best_step is None
+    assert weights(trainer.model) == taken[2]
+    assert log_of(tmp_path)[0]["eval_score"] is None
+
+
+def test_save_strategy_best_saves_each_new_best_only(tmp_path):
+    scripted_run(tmp_path, 1, 0, 2, 1, 0, save_strategy="best", save_total_limit=None)
+    assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-3"]
+
+
+def test_the_best_checkpoint_outlives_the_limit(tmp_path):
+    scripted_run(tmp_path, 9, 1, 2, 3, 4, load_best_model_at_end=True, save_steps=1,
+                 save_total_limit=1)  # fmt: skip
+    assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-5"]
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "threshold", "stop"),
+    [
+        ((1, 2, 1, 1, 5, 5), 2, 0.0, 4),
+        ((1, 2, 1, 3, 1, 1), 3, 0.0, 6),
+        ((1, 1.05, 1.09, 9, 9, 9), 2, 0.1, 3),
+        ((NAN, NAN, 1, 2, 3, 4), 2, 0.0, 2),
+        ((1, NAN, 2, NAN, 3, 3), 2, 0.0, 6),
+        ((1, 2, 3, 4, 5, 6), 1, 0.0, 6),
+    ],
+    ids=str,
+)
+def test_early_stopping_counts_evaluations_without_improvement(
+    tmp_path, values, patience, threshold, stop
+):
+    trainer, _ = scripted_run(
+        tmp_path, *values, early_stopping_patience=patience, early_stopping_threshold=threshold
+    )
+    assert trainer.state.global_step == stop
+    assert log_of(tmp_path)[-1]["step"] == stop
+
+
+def test_the_callback_works_by_itself():
+    args = TrainingArguments(eval_strategy="epoch", load_best_model_at_end=True)
+    callback, control = EarlyStoppingCallback(patience=1), TrainerControl()
+    for loss, stopped in [(3.0, False), (2.0, False), (2.5, True)]:
+        callback.on_evaluate(args, TrainerState(), control, {"eval_loss": loss})
+        assert control.should_training_stop is stopped
+
+
+def test_a_metric_that_the_evaluation_lacks_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="metric_for_best_model: got 'eval_f1', the evaluation"):
+        scripted_run(tmp_path, 1, load_best_model_at_end=True, metric_for_best_model="f1")
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "greater", "threshold", "expected"),
+    [
+        (1.0, None, True, 0.5, True),
+        (NAN, None, True, 0.0, False),
+        (2.0, 1.0, True, 0.0, True),
+        (2.0, 1.0, False, 0.0, False),
+        (1.4, 1.0, True, 0.5, False),
+        (0.4, 1.0, False, 0.5, True),
+        (1.0, 1.0, True, 0.0, False),
+    ],
+)
+def test_is_better(value, best, greater, threshold, expected):
+    assert is_better(value, best, greater, threshold) is expected
+
+
+def test_max_length_cuts_evaluation_rows_too(tmp_path):
+    output = tiny_trainer(tmp_path, max_length=4).predict(rows(5))
+    assert output.predictions.shape[1] == 4 < CONTEXT
