@@ -1,0 +1,1 @@
+"""Text to batches: reading, tokenizers, token shards, training blocks. NumPy only."""

@@ -1,0 +1,249 @@
+"""Tokens to batches, in an order that follows from (seed, epoch) alone.
+
+A language model learns from blocks of T inputs and the T tokens that follow them, so a block takes
+T + 1 tokens. Labels go under `shift_labels`, already aligned with the inputs: `labels` would be
+shifted inside the model (Hugging Face's convention) and lose the last token of every block.
+
+Any (epoch, position) is reached directly: nothing is drawn that depends on what was drawn before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from plainformer.errors import ConfigError, DataError, ShapeError
+
+IGNORE_INDEX = -100
+_PADDING = {"labels": IGNORE_INDEX, "shift_labels": IGNORE_INDEX}  # 0 for every other key
+_DATA_STREAM = 1  # streams of a seed: init 0, data 1, dropout 2, sampling 3
+
+Example = Mapping[str, Any]
+Batch = dict[str, np.ndarray]
+
+
+class Dataset(Protocol):
+    """Anything with a length and items."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Example: ...
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The permutation (count,) int64 in which epoch `epoch` of `seed` takes `count` examples.
+
+    Examples are sorted by 64-bit words of Philox with key (seed, 1) and the epoch in its counter.
+    Words of a bit generator never change between NumPy versions; `Generator.permutation` may.
+    """
+    return np.argsort(_words(seed, epoch, count + 1)[1:], kind="stable")
+
+
+class TokenBlocks:
+    """Consecutive blocks of T inputs for training: `{"input_ids": (T,), "shift_labels": (T,)}`.
+
+    Block i covers tokens [offset + i T, offset + i T + T], one more than T. `for_epoch` gives the
+    same number of blocks at that epoch's own offset, so that block borders fall elsewhere in each
+    epoch; up to 2 T - 1 tokens at the ends are left out of an epoch.
+
+    Parameters
+    ----------
+    tokens : array (N,) of unsigned or signed integers, memory-mapped or not; N >= T + 1
+    block_size : int, T
+    offset : int, the first token used
+
+    Raises
+    ------
+    DataError : too few tokens for one block
+    """
+
+    def __init__(self, tokens: np.ndarray, block_size: int, *, offset: int = 0):
+        self.tokens = _check_tokens(tokens, block_size)
+        self.block_size = block_size
+        self.offset = offset
+
+    def __len__(self) -> int:
+        return max(1, len(self.tokens) // self.block_size - 1)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        start = self.offset + _check_index(index, len(self)) * self.block_size
+        return _example(self.tokens[start : start + self.block_size + 1])
+
+    def for_epoch(self, seed: int, epoch: int) -> TokenBlocks:
+        """The blocks of one epoch: a start offset drawn from (seed, epoch)."""
+        spare = len(self.tokens) - 1 - len(self) * self.block_size
+        choices = min(self.block_size, spare + 1)
+        offset = int(_words(seed, epoch, 1)[0] % np.uint64(choices))
+        return TokenBlocks(self.tokens, self.block_size, offset=offset)
+
+
+class EvaluationWindows:
+    """Consecutive windows of T inputs from the first token; every token but the first is a label
+    exactly once, and the last window may be short.
+
+    Items are `{"input_ids": (T,), "shift_labels": (T,)}`. Parameters and errors: `TokenBlocks`;
+    two tokens are enough here.
+    """
+
+    def __init__(self, tokens: np.ndarray, block_size: int):
+        self.tokens = _check_tokens(tokens, block_size, least=2)
+        self.block_size = block_size
+
+    def __len__(self) -> int:
+        return -(-(len(self.tokens) - 1) // self.block_size)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        start = _check_index(index, len(self)) * self.block_size
+        return _example(self.tokens[start : start + self.block_size + 1])
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Stack examples to arrays (B, ...), key by key.
+
+    Where first axes differ, the short ones are filled at the end: labels with -100, which losses
+    ignore, everything else with 0. A causal model never sees the filling from a real position.
+
+    Raises
+    ------
+    ShapeError : examples with different keys, or arrays that differ in more than the first axis
+    """
+    keys = examples[0].keys()
+    if any(example.keys() != keys for example in examples):
+        raise ShapeError(f"examples: expected all to have the keys {sorted(keys)}")
+    return {key: _stack(key, [np.asarray(example[key]) for example in examples]) for key in keys}
+
+
+class Batches:
+    """Batches of a data set, epoch after epoch, from a position that can be saved.
+
+    Iterating goes from the current position to the end of the current epoch; the position then is
+    the start of the next one. The last batch of an epoch may be smaller.
+
+    Parameters
+    ----------
+    dataset : anything with `__len__` and `__getitem__`; its `for_epoch(seed, epoch)` is used if
+        it has one
+    batch_size : int, examples a batch
+    seed : int in [0, 2**64)
+    shuffle : bool, an order of its own for each epoch (`epoch_order`); else first to last
+    collate : function from a list of examples to a batch
+
+    Raises
+    ------
+    DataError : the data set is empty
+    ConfigError : batch_size or seed out of range
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        collate: Callable[[Sequence[Example]], Batch] = collate,
+    ):
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: got {batch_size}, expected at least 1")
+        if len(dataset) == 0:
+            raise DataError("dataset: got no examples, expected at least one")
+        _check_seed(seed)
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.shuffle, self.collate = shuffle, collate
+        self.epoch = self.position = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        dataset, order = self._this_epoch()
+        for position in range(self.position, len(self)):
+            start = position * self.batch_size
+            chosen = order[start : start + self.batch_size]
+            batch = self.collate([dataset[int(i)] for i in chosen])
+            self._advance()  # before the batch is given: `state_dict` counts it as used
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the next batch is: `{"epoch", "position", "examples"}`, plain integers."""
+        return {"epoch": self.epoch, "position": self.position, "examples": len(self.dataset)}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go to where `state_dict` was taken; DataError if the data set has another length."""
+        if state["examples"] != len(self.dataset):
+            raise DataError(
+                f"dataset: got {len(self.dataset)} examples, expected the {state['examples']} "
+                "of the saved position; resume with the same data"
+            )
+        if not (state["epoch"] >= 0 and 0 <= state["position"] < len(self)):
+            raise DataError(f"position: got {dict(state)}, expected less than {len(self)} batches")
+        self.epoch, self.position = int(state["epoch"]), int(state["position"])
+
+    def _this_epoch(self) -> tuple[Dataset, np.ndarray]:
+        count = len(self.dataset)
+        if not self.shuffle:
+            return self.dataset, np.arange(count)
+        for_epoch = getattr(self.dataset, "for_epoch", None)
+        dataset = for_epoch(self.seed, self.epoch) if for_epoch else self.dataset
+        return dataset, epoch_order(count, self.seed, self.epoch)
+
+    def _advance(self) -> None:
+        self.position += 1
+        if self.position == len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+
+
+def _words(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The first `count` 64-bit words of an epoch: [0] the offset, [1:] the order."""
+    _check_seed(seed)
+    key = np.array([seed, _DATA_STREAM], np.uint64)
+    counter = np.array([0, 0, 0, epoch], np.uint64)  # 2**192 blocks of words an epoch
+    return np.random.Philox(key=key, counter=counter).random_raw(count)
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"seed: got {seed}, expected an integer in [0, 2**64)")
+
+
+def _check_tokens(tokens: np.ndarray, block_size: int, least: int | None = None) -> np.ndarray:
+    tokens = np.asanyarray(tokens)  # keeps a memory map one
+    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+        raise ShapeError(
+            f"tokens: got {tokens.dtype} {tokens.shape}, expected one axis of integers"
+        )
+    if block_size < 1:
+        raise ConfigError(f"block_size: got {block_size}, expected at least 1")
+    least = block_size + 1 if least is None else least
+    if len(tokens) < least:
+        raise DataError(
+            f"tokens: got {len(tokens)}, expected at least {least} for block_size {block_size}; "
+            "give more text or smaller blocks"
+        )
+    return tokens
+
+
+def _check_index(index: int, count: int) -> int:
+    if not -count <= index < count:
+        raise IndexError(f"index: got {index}, expected less than {count}")
+    return index % count
+
+
+def _example(tokens: np.ndarray) -> dict[str, np.ndarray]:
+    ids = np.asarray(tokens, np.int32)
+    return {"input_ids": ids[:-1], "shift_labels": ids[1:]}
+
+
+def _stack(key: str, arrays: list[np.ndarray]) -> np.ndarray:
+    if len({a.ndim for a in arrays}) > 1 or len({a.shape[1:] for a in arrays}) > 1:
+        shapes = sorted({a.shape for a in arrays})
+        raise ShapeError(f"{key}: got shapes {shapes}, expected them to differ in the first axis")
+    if arrays[0].ndim == 0:
+        return np.stack(arrays)
+    longest = max(len(a) for a in arrays)
+    shape = (len(arrays), longest, *arrays[0].shape[1:])
+    batch = np.full(shape, _PADDING.get(key, 0), np.result_type(*arrays))
+    for row, array in zip(batch, arrays):
+        row[: len(array)] = array
+    return batch
