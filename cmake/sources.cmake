@@ -3,6 +3,8 @@ set(kernel_sources
     csrc/cpu/add.cpp
     csrc/cpu/cross_entropy.cpp
     csrc/cpu/embedding.cpp
+    csrc/cpu/gemm.cpp
+    csrc/cpu/linear_grad.cpp
     csrc/cpu/optimizer.cpp
     csrc/cpu/roofline.cpp
 )
@@ -21,6 +23,7 @@ set(binding_sources
     csrc/bindings/cpu_add.cpp
     csrc/bindings/cpu_cross_entropy.cpp
     csrc/bindings/cpu_embedding.cpp
+    csrc/bindings/cpu_gemm.cpp
     csrc/bindings/cpu_optimizer.cpp
     csrc/bindings/cpu_roofline.cpp
     csrc/bindings/cpu_runtime.cpp

@@ -4,6 +4,7 @@
 #include "plainformer/add.h"
 #include "plainformer/cross_entropy.h"
 #include "plainformer/embedding.h"
+#include "plainformer/gemm.h"
 #include "plainformer/optimizer.h"
 #include "plainformer/roofline.h"
 
@@ -18,6 +19,8 @@
     X(embedding_backward, EmbeddingBackwardArgs) \
     X(memory_pass, MemoryPassArgs) \
     X(peak, PeakArgs) \
+    X(gemm, GemmArgs) \
+    X(linear_grad, LinearGradArgs) \
     X(sgd_step, SgdStepArgs) \
     X(squared_norm, SquaredNormArgs)
 // clang-format on

@@ -3,6 +3,7 @@
 from .add import accumulate, add
 from .cross_entropy import cross_entropy, cross_entropy_backward
 from .embedding import embedding, embedding_backward
+from .gemm import linear, linear_backward, matmul, matmul_backward
 from .optimizer import adamw_step, clip_grad_norm, sgd_step
 
 __all__ = [
@@ -14,5 +15,9 @@ __all__ = [
     "cross_entropy_backward",
     "embedding",
     "embedding_backward",
+    "linear",
+    "linear_backward",
+    "matmul",
+    "matmul_backward",
     "sgd_step",
 ]

@@ -121,12 +121,20 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, **inputs: Any) ->
             raise ConfigError(f"out: shares memory with {name}, expected an array of its own")
 
 
+def readable(array: Any) -> Any:
+    """The array itself if its strides are whole elements, else a counted copy."""
+    global copies
+    if array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides):
+        return array
+    copies += 1
+    return np.array(array, order="C")
+
+
 def unit_last_axis(array: Any) -> Any:
     """The array itself if its last axis can be walked by plain loads, else a counted copy."""
     global copies
-    walkable = array.ndim == 0 or array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
-    aligned = array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides)
-    if walkable and aligned:
+    array = readable(array)
+    if array.ndim == 0 or array.shape[-1] <= 1 or array.strides[-1] == array.itemsize:
         return array
     copies += 1
     return np.array(array, order="C")

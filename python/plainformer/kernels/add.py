@@ -57,8 +57,6 @@ def accumulate(out: Any, x: Any) -> None:
         check_array("x", x)
         check_array("out", out)
         if out.dtype != accumulator_dtype(x.dtype):
-            raise DTypeError(
-                f"out: got dtype {out.dtype}, expected {accumulator_dtype(x.dtype)}"
-            )
+            raise DTypeError(f"out: got dtype {out.dtype}, expected {accumulator_dtype(x.dtype)}")
         check_out(out, x.shape, out.dtype)
         backend("x", x).accumulate(out, contiguous(x))

@@ -1,0 +1,210 @@
+#include "families.h"
+#include "operand.h"
+#include "plainformer/gemm.h"
+
+namespace plainformer {
+
+namespace {
+
+// Two axes of an array as a matrix, and how far its batch goes.
+struct MatrixView {
+    int64_t rows, columns, row, column;
+};
+
+MatrixView matrix_of(const Operand& x, bool transpose) {
+    const MatrixView view{x.dim(-2), x.dim(-1), x.stride(-2), x.stride(-1)};
+    if (transpose) return {view.columns, view.rows, view.column, view.row};
+    return view;
+}
+
+// The rows of all leading axes as one matrix; false where their strides do not allow it.
+bool flatten(const Operand& x, MatrixView* view) {
+    *view = {1, x.dim(-1), x.dim(-1), x.stride(-1)};
+    for (int i = x.ndim() - 2; i >= 0; --i) {
+        if (x.dim(i) == 1) continue;
+        if (view->rows == 1)
+            view->row = x.stride(i);
+        else if (x.stride(i) != view->row * view->rows)
+            return false;
+        view->rows *= x.dim(i);
+    }
+    return true;
+}
+
+struct Shape {
+    int ndim = 0;
+    int64_t dims[Operand::max_ndim] = {};
+    void push(int64_t n) { dims[ndim++] = n; }
+};
+
+template <typename T>
+void set_a(GemmArgs<T>* s, const Operand& a, const MatrixView& A) {
+    s->M = A.rows, s->K = A.columns;
+    s->A = a.data<T>(), s->A_row = A.row, s->A_column = A.column;
+}
+
+template <typename T>
+void set_b(GemmArgs<T>* s, const Operand& b, const MatrixView& B) {
+    s->N = B.columns;
+    s->B = b.data<T>(), s->B_row = B.row, s->B_column = B.column;
+}
+
+// Broadcasts the leading axes of a and b as NumPy does; false where they do not fit.
+template <typename T>
+bool set_batch(GemmArgs<T>* s, const Operand& a, const Operand& b) {
+    const int ndim = (a.ndim() > b.ndim() ? a.ndim() : b.ndim()) - 2;
+    if (ndim > GemmArgs<T>::max_batch_ndim) return false;
+    s->batch_ndim = ndim;
+    for (int i = 0; i < ndim; ++i) {
+        const int from_end = i - ndim - 2;
+        const bool has_a = -from_end <= a.ndim(), has_b = -from_end <= b.ndim();
+        const int64_t n_a = has_a ? a.dim(from_end) : 1, n_b = has_b ? b.dim(from_end) : 1;
+        if (n_a != n_b && n_a != 1 && n_b != 1) return false;
+        s->batch[i] = n_a == 1 ? n_b : n_a;
+        s->A_batch[i] = n_a == 1 ? 0 : a.stride(from_end);
+        s->B_batch[i] = n_b == 1 ? 0 : b.stride(from_end);
+    }
+    return true;
+}
+
+// One matrix for all rows where a's axes allow it, so that B is packed once; else a batch.
+template <typename T>
+bool set_operands(GemmArgs<T>* s, const Operand& a, const Operand& b, bool transpose_a,
+                  bool transpose_b) {
+    const MatrixView B = matrix_of(b, transpose_b);
+    MatrixView A;
+    set_b(s, b, B);
+    if (b.ndim() == 2 && !transpose_a && flatten(a, &A)) {
+        set_a(s, a, A);
+    } else {
+        A = matrix_of(a, transpose_a);
+        set_a(s, a, A);
+        if (!set_batch(s, a, b)) return false;
+    }
+    return A.columns == B.rows;
+}
+
+Shape result_shape(const Operand& a, const Operand& b, bool transpose_a, int64_t N) {
+    GemmArgs<float> s{};
+    Shape shape;
+    set_batch(&s, a, b);
+    for (int i = 0; i < s.batch_ndim; ++i) shape.push(s.batch[i]);
+    shape.push(a.dim(transpose_a ? -1 : -2));
+    shape.push(N);
+    return shape;
+}
+
+bool is_matrix_pair(const Operand& a, const Operand& b) {
+    return a.usable() && b.usable() && a.dtype() == b.dtype() && a.ndim() >= 2 && b.ndim() >= 2;
+}
+
+bool writable_result(const Operand& out, const Shape& shape, const Operand& a, const Operand& b) {
+    if (!out.contiguous() || !out.writeable() || out.ndim() != shape.ndim) return false;
+    for (int i = 0; i < shape.ndim; ++i)
+        if (out.dim(i) != shape.dims[i]) return false;
+    return out.disjoint(a) && out.disjoint(b);
+}
+
+// A B, in the inputs' type or, with `sums`, in the type its sums are kept in.
+py::object matmul(py::handle a_, py::handle b_, bool transpose_a, bool transpose_b, py::handle out_,
+                  bool sums) {
+    const Operand a(a_), b(b_), out(out_);
+    if (!is_matrix_pair(a, b)) return py::none();
+    return for_dtype(a.dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        const DType result_type = sums ? dtype_of<acc_t<T>> : dtype_of<T>;
+        GemmArgs<T> s{};
+        if (!set_operands(&s, a, b, transpose_a, transpose_b)) return py::none();
+        const Shape shape = result_shape(a, b, transpose_a, s.N);
+        py::array y;
+        if (out.is_none())
+            y = new_array(result_type, shape.dims, shape.ndim);
+        else if (out.dtype() == result_type && writable_result(out, shape, a, b))
+            y = py::reinterpret_borrow<py::array>(out_);
+        else
+            return py::none();
+        s.C_row = s.N;
+        if (sums)
+            s.C_acc = data_of<acc_t<T>>(y);
+        else
+            s.C = data_of<T>(y);
+        run(dispatch<T>().gemm, s);
+        return y;
+    });
+}
+
+bool is_linear(const Operand& x, const Operand& weight, const Operand& bias) {
+    if (!x.usable() || x.ndim() < 1 || !weight.usable() || weight.ndim() != 2) return false;
+    if (x.dtype() != weight.dtype() || x.dim(-1) != weight.dim(1)) return false;
+    if (bias.is_none()) return true;
+    return bias.dtype() == x.dtype() && bias.has_shape({weight.dim(0)}) && bias.contiguous();
+}
+
+// activation(x weight^T + bias); with `keep_z` also the argument of the activation.
+py::object linear(py::handle x_, py::handle weight_, py::handle bias_, int activation,
+                  bool keep_z) {
+    const Operand x(x_), weight(weight_), bias(bias_);
+    if (!is_linear(x, weight, bias)) return py::none();
+    return for_dtype(x.dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        GemmArgs<T> s{};
+        MatrixView A;
+        const MatrixView B = matrix_of(weight, true);
+        set_b(&s, weight, B);
+        if (flatten(x, &A))
+            set_a(&s, x, A);
+        else if (set_batch(&s, x, weight))
+            set_a(&s, x, matrix_of(x, false));
+        else
+            return py::none();
+        Shape shape;
+        for (int i = 0; i < x.ndim() - 1; ++i) shape.push(x.dim(i));
+        shape.push(s.N);
+        py::array y = new_array(dtype_of<T>, shape.dims, shape.ndim), z;
+        s.C = data_of<T>(y), s.C_row = s.N;
+        s.bias = bias.data<T>();
+        s.activation = static_cast<Activation>(activation);
+        if (keep_z) {
+            z = new_array(dtype_of<T>, shape.dims, shape.ndim);
+            s.preactivation = data_of<T>(z);
+        }
+        run(dispatch<T>().gemm, s);
+        return keep_z ? py::object(py::make_tuple(y, z)) : py::object(y);
+    });
+}
+
+// (grad_z, grad_bias) of one linear layer; grad_z is grad_y itself without an activation.
+py::object linear_grad(py::handle grad_y_, py::handle z_, int activation, bool bias) {
+    const Operand grad_y(grad_y_), z(z_);
+    LinearGradArgs<float> rows{};
+    if (!grad_y.usable() || !grad_y.as_rows(&rows.M, &rows.N, &rows.grad_y_row)) return py::none();
+    if (!z.is_none() && (z.dtype() != grad_y.dtype() || !z.contiguous() || !z.same_shape(grad_y)))
+        return py::none();
+    return for_dtype(grad_y.dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        py::object grad_z = py::reinterpret_borrow<py::object>(grad_y_), grad_bias = py::none();
+        LinearGradArgs<T> s{nullptr,     nullptr, grad_y.data<T>(), rows.grad_y_row,
+                            z.data<T>(), rows.M,  rows.N,           Activation::none};
+        if (!z.is_none()) {
+            py::array fresh = new_array_like(grad_y);
+            s.grad_z = data_of<T>(fresh), grad_z = fresh;
+            s.activation = static_cast<Activation>(activation);
+        }
+        if (bias) {
+            py::array fresh = new_array(dtype_of<T>, {rows.N});
+            s.grad_bias = data_of<T>(fresh), grad_bias = fresh;
+        }
+        if (s.grad_z || s.grad_bias) run(dispatch<T>().linear_grad, s);
+        return py::make_tuple(grad_z, grad_bias);
+    });
+}
+
+}  // namespace
+
+void bind_gemm(py::module_& module) {
+    module.def("matmul", &matmul);
+    module.def("linear", &linear);
+    module.def("linear_grad", &linear_grad);
+}
+
+}  // namespace plainformer

@@ -1,0 +1,43 @@
+// What happens to a tile's sums while they are in L1: bias, activation, rounding to T.
+#pragma once
+#include "activation_functions.h"
+#include "plainformer/gemm.h"
+
+namespace plainformer::PF_ISA {
+
+// A rectangle of the result: rows [m, m + rows), columns [n, n + columns).
+struct Rectangle {
+    int64_t m, n;
+    int rows, columns;
+};
+
+// Sums that lie in C already and need nothing more.
+template <typename T>
+bool is_plain(const GemmArgs<T>& s) {
+    return s.C_acc || (sizeof(T) == sizeof(acc_t<T>) && !s.bias &&
+                       s.activation == Activation::none && !s.preactivation);
+}
+
+// sums: (rows, columns), sum_row apart; may be the place in C itself.
+template <typename T, typename F>
+PF_INLINE void finish_tile_with(const GemmArgs<T>& s, const acc_t<T>* sums, int64_t sum_row,
+                                Rectangle at) {
+    for (int r = 0; r < at.rows; ++r, sums += sum_row) {
+        const int64_t out = (at.m + r) * s.C_row + at.n;
+        for_lanes<acc_t<T>>(at.columns, [&](int64_t i, auto tail) {
+            VecOf<T> z = load(sums + i, tail);
+            if (s.bias) z = z + load(s.bias + at.n + i, tail);
+            if (s.preactivation) store(s.preactivation + out + i, tail, z);
+            store(s.C + out + i, tail, F::value(z));
+        });
+    }
+}
+
+template <typename T>
+void finish_tile(const GemmArgs<T>& s, const acc_t<T>* sums, int64_t sum_row, Rectangle at) {
+    with_activation(s.activation, [&](auto activation) {
+        finish_tile_with<T, decltype(activation)>(s, sums, sum_row, at);
+    });
+}
+
+}  // namespace plainformer::PF_ISA

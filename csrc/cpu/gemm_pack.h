@@ -1,0 +1,183 @@
+// Copies blocks of A and B into the order in which the register tile reads them, converting
+// bfloat16 to units on the way: a block at a time, never a whole array.
+//
+//   panel of B: (steps, panel_columns) units; columns past the matrix are zero up to a register
+//   block of A, rows contiguous along K:  (rows, steps) units
+//   block of A, otherwise:                (tiles, steps, a_group) units
+#pragma once
+#include "gemm_tile.h"
+#include "isa/transpose.h"
+
+namespace plainformer::PF_ISA {
+
+// A matrix of elements, any strides: (rows, columns) = (M, K) for A and (K, N) for B.
+template <typename T>
+struct Matrix {
+    const T* data;
+    int64_t row, column;
+    const T* at(int64_t i, int64_t j) const { return data + i * row + j * column; }
+};
+
+// ---- one unit or one register of units ----------------------------------------------------------
+
+// The unit at p, whose elements lie `stride` apart; `count` of them exist, the rest are zero.
+template <typename T>
+PF_INLINE unit_t<T> gather_unit(const T* p, int64_t stride, int64_t count) {
+    if constexpr (unit_elements<T> == 1) {
+        return to_float(*p);
+    } else {
+        const uint32_t high = count > 1 ? p[stride].bits : 0;
+        return {p->bits | high << 16};
+    }
+}
+
+// Units of neighboring columns (or rows of A): element k of each at p, element k + 1 at p + next.
+template <typename T, typename Count>
+PF_INLINE void copy_units(unit_t<T>* to, const T* p, int64_t next, bool has_next, Count count) {
+    if constexpr (unit_elements<T> == 1) {
+        store(to, Full{}, load(p, count));
+    } else {
+        const VecI low = shift_right<16>(bits_of(load(p, count)));
+        const VecI high = has_next ? bits_of(load(p + next, count)) : VecI(0);
+        store_int(reinterpret_cast<int32_t*>(to), low | high);
+    }
+}
+
+// A register of units that follow one another along K from p.
+template <typename T>
+PF_INLINE VecOf<T> load_along_k(const T* p) {
+    if constexpr (unit_elements<T> == 1)
+        return load(p, Full{});
+    else
+        return from_bits(load_int(reinterpret_cast<const int32_t*>(p)));
+}
+
+// ---- B ------------------------------------------------------------------------------------------
+
+// Rows of B are contiguous: copy them.
+template <typename T>
+void pack_panel_rows(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+    for (int64_t k = 0; k < K; k += unit_elements<T>, to += panel_columns<T>)
+        for_lanes<T>(columns, [&](int64_t n, auto count) {
+            copy_units(to + n, B.at(k, n), B.row, k + 1 < K, count);
+        });
+}
+
+// Any strides: a unit at a time.
+template <typename T>
+void pack_panel_units(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+    const int64_t width = (columns + lanes<T> - 1) / lanes<T> * lanes<T>;
+    for (int64_t k = 0; k < K; k += unit_elements<T>, to += panel_columns<T>)
+        for (int64_t n = 0; n < width; ++n)
+            to[n] = n < columns ? gather_unit(B.at(k, n), B.row, K - k) : unit_t<T>{};
+}
+
+// A square of units, transposed in registers.
+template <typename T>
+PF_INLINE void pack_square(unit_t<T>* to, const T* from, int64_t column) {
+    VecOf<T> square[lanes<T>];
+    for (int64_t i = 0; i < lanes<T>; ++i) square[i] = load_along_k(from + i * column);
+    transpose(square);
+    for (int64_t i = 0; i < lanes<T>; ++i)
+        store(reinterpret_cast<acc_t<T>*>(to + i * panel_columns<T>), Full{}, square[i]);
+}
+
+// Columns of B are contiguous, as in the weight of a linear layer: transpose squares, and go a
+// unit at a time along both ragged edges.
+template <typename T>
+void pack_panel_columns(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+    constexpr int64_t side = lanes<T>, side_k = side * unit_elements<T>;
+    const int64_t whole_k = K / side_k * side_k, whole_n = columns / side * side;
+    for (int64_t k = 0; k < whole_k; k += side_k)
+        for (int64_t n = 0; n < whole_n; n += side)
+            pack_square(to + k / unit_elements<T> * panel_columns<T> + n, B.at(k, n), B.column);
+    const Matrix<T> right{B.at(0, whole_n), B.row, B.column};
+    if (whole_n < columns) pack_panel_units(to + whole_n, right, whole_k, columns - whole_n);
+    const Matrix<T> below{B.at(whole_k, 0), B.row, B.column};
+    pack_panel_units(to + whole_k / unit_elements<T> * panel_columns<T>, below, K - whole_k,
+                     columns);
+}
+
+template <typename T>
+void pack_panel(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+    if (B.column == 1) return pack_panel_rows(to, B, K, columns);
+    if (B.row == 1) return pack_panel_columns(to, B, K, columns);
+    pack_panel_units(to, B, K, columns);
+}
+
+// ---- A ------------------------------------------------------------------------------------------
+
+// A block of A as the tile reads it: `at(row)` is the first unit of a row that starts a tile.
+struct ABlock {
+    const char* data;
+    int64_t row, step;  // bytes between rows of a tile and between steps
+    int64_t tile;       // bytes between tiles
+};
+
+// Columns of A that lie together are packed tile by tile, each step padded to whole registers
+// of the narrowest kind, so that one load and one store move it.
+constexpr int64_t a_group = 8;
+
+template <typename T>
+ABlock a_in_place(Matrix<T> A) {
+    const int64_t row = A.row * static_cast<int64_t>(sizeof(T));
+    return {reinterpret_cast<const char*>(A.data), row,
+            A.column * unit_elements<T> * static_cast<int64_t>(sizeof(T)), row * tile_rows};
+}
+
+// Whether the tile can and should read A where it stands. A transposed A cannot be walked along K
+// without touching a new page at every step.
+template <typename T>
+bool reads_a_in_place(Matrix<T> A, int64_t K) {
+    return stored_as_units<T> && A.column == 1 && K % unit_elements<T> == 0;
+}
+
+template <typename T>
+int64_t a_block_units(int64_t rows, int64_t K) {
+    return (rows + tile_rows - 1) / tile_rows * a_group * units_of<T>(K);
+}
+
+template <typename T>
+PF_INLINE void pack_a_row(unit_t<T>* to, const T* row, int64_t stride, int64_t K) {
+    int64_t k = 0;
+    if (stride == 1)
+        for (; k + lanes<T> * unit_elements<T> <= K; k += lanes<T> * unit_elements<T>)
+            store(reinterpret_cast<acc_t<T>*>(to + k / unit_elements<T>), Full{},
+                  load_along_k(row + k));
+    for (; k < K; k += unit_elements<T>)
+        to[k / unit_elements<T>] = gather_unit(row + k * stride, stride, K - k);
+}
+
+// One step of one tile: a_group units, of which the first `rows` count.
+template <typename T>
+PF_INLINE void pack_a_step(unit_t<T>* to, const T* from, int64_t next, bool has_next, int rows) {
+    unit_t<T> units[lanes<T> > a_group ? lanes<T> : a_group];
+    for_lanes<T>(rows, [&](int64_t i, auto count) {
+        copy_units(units + i, from + i, next, has_next, count);
+    });
+    __builtin_memcpy(to, units, sizeof(unit_t<T>) * a_group);
+}
+
+template <typename T>
+ABlock pack_a_tiles(unit_t<T>* to, Matrix<T> A, int64_t rows, int64_t K) {
+    const int64_t tile = units_of<T>(K) * a_group;
+    for (int64_t k = 0; k < K; k += unit_elements<T>)
+        for (int64_t m = 0; m < rows; m += tile_rows) {
+            const int count = static_cast<int>(rows - m < tile_rows ? rows - m : tile_rows);
+            pack_a_step(to + m / tile_rows * tile + k / unit_elements<T> * a_group, A.at(m, k),
+                        A.column, k + 1 < K, count);
+        }
+    constexpr int64_t unit = sizeof(unit_t<T>);
+    return {reinterpret_cast<const char*>(to), unit, a_group * unit, tile * unit};
+}
+
+template <typename T>
+ABlock pack_a(unit_t<T>* to, Matrix<T> A, int64_t rows, int64_t K) {
+    if (A.row == 1 && A.column != 1) return pack_a_tiles(to, A, rows, K);
+    constexpr int64_t unit = sizeof(unit_t<T>);
+    const int64_t steps = units_of<T>(K);
+    for (int64_t m = 0; m < rows; ++m) pack_a_row(to + m * steps, A.at(m, 0), A.column, K);
+    return {reinterpret_cast<const char*>(to), steps * unit, unit, steps * unit * tile_rows};
+}
+
+}  // namespace plainformer::PF_ISA

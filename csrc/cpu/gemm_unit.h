@@ -1,0 +1,73 @@
+// What one lane of a GEMM multiplies in one step along K.
+//
+// float and double: one value. bfloat16: a pair of neighbors along K where the level has the
+// pairwise dot product (AVX-512-BF16), else one value widened to float when it is packed. All
+// layouts and loops below are written in units, so there is one of each.
+#pragma once
+#include "isa/vec.h"
+
+namespace plainformer::PF_ISA {
+
+#ifdef __AVX512BF16__
+// Elements k (low half) and k + 1 of a row of A or of a column of B.
+struct BfloatPair {
+    uint32_t bits;
+};
+#endif
+
+template <typename T>
+struct GemmUnit {
+    using type = acc_t<T>;
+    static constexpr int elements = 1;  // along K
+};
+#ifdef __AVX512BF16__
+template <>
+struct GemmUnit<bfloat16> {
+    using type = BfloatPair;
+    static constexpr int elements = 2;
+};
+#endif
+
+template <typename T>
+using unit_t = typename GemmUnit<T>::type;
+
+template <typename T>
+inline constexpr int64_t unit_elements = GemmUnit<T>::elements;
+
+// A is read where it stands if its elements are units already.
+template <typename T>
+inline constexpr bool stored_as_units = sizeof(T) * unit_elements<T> == sizeof(unit_t<T>);
+
+template <typename T>
+constexpr int64_t units_of(int64_t K) {
+    return (K + unit_elements<T> - 1) / unit_elements<T>;
+}
+
+// Registers of units and the step of the sum: acc + a b.
+template <typename A>
+PF_INLINE Vec<A> load_units(const A* p) {
+    return load(p, Full{});
+}
+template <typename A>
+PF_INLINE Vec<A> broadcast_unit(const void* p, const A*) {
+    A value;
+    __builtin_memcpy(&value, p, sizeof value);
+    return Vec<A>(value);
+}
+template <typename A>
+PF_INLINE Vec<A> multiply_add(Vec<A> a, Vec<A> b, Vec<A> acc) {
+    return fma(a, b, acc);
+}
+#ifdef __AVX512BF16__
+PF_INLINE VecI load_units(const BfloatPair* p) { return _mm512_loadu_si512(p); }
+PF_INLINE VecI broadcast_unit(const void* p, const BfloatPair*) {
+    int32_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    return VecI(bits);
+}
+PF_INLINE Vec<float> multiply_add(VecI a, VecI b, Vec<float> acc) {
+    return _mm512_dpbf16_ps(acc.v, (__m512bh)a.v, (__m512bh)b.v);
+}
+#endif
+
+}  // namespace plainformer::PF_ISA

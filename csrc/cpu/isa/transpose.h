@@ -1,0 +1,61 @@
+// Transposes a square of registers: row i becomes column i.
+#pragma once
+#include "isa/vec.h"
+
+namespace plainformer::PF_ISA {
+
+#if defined(__AVX512F__)
+PF_INLINE void transpose(Vec<float> (&r)[16]) {
+    __m512 s[16];
+    for (int i = 0; i < 16; i += 4) {  // 4 x 4 squares within the four 128-bit lanes
+        const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[i].v, r[i + 1].v));
+        const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[i].v, r[i + 1].v));
+        const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[i + 2].v, r[i + 3].v));
+        const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[i + 2].v, r[i + 3].v));
+        s[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        s[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        s[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        s[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; ++i) {  // lane l of s[4 j + i] goes to lane j of r[4 l + i]
+        const __m512 a = _mm512_shuffle_f32x4(s[i], s[i + 4], 0x88);
+        const __m512 b = _mm512_shuffle_f32x4(s[i], s[i + 4], 0xdd);
+        const __m512 c = _mm512_shuffle_f32x4(s[i + 8], s[i + 12], 0x88);
+        const __m512 d = _mm512_shuffle_f32x4(s[i + 8], s[i + 12], 0xdd);
+        r[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        r[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+#elif defined(__AVX2__) && defined(__FMA__)
+PF_INLINE void transpose(Vec<float> (&r)[8]) {
+    __m256 s[8];
+    for (int i = 0; i < 8; i += 4) {  // 4 x 4 squares within the two 128-bit lanes
+        const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[i].v, r[i + 1].v));
+        const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[i].v, r[i + 1].v));
+        const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[i + 2].v, r[i + 3].v));
+        const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(r[i + 2].v, r[i + 3].v));
+        s[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+        s[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+        s[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+        s[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; ++i) {
+        r[i] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x31);
+    }
+}
+#else
+template <typename A>
+PF_INLINE void transpose(Vec<A> (&r)[Vec<A>::width]) {
+    for (int i = 0; i < Vec<A>::width; ++i)
+        for (int j = 0; j < i; ++j) {
+            const A below = r[i].v[j];
+            r[i].v[j] = r[j].v[i];
+            r[j].v[i] = below;
+        }
+}
+#endif
+
+}  // namespace plainformer::PF_ISA

@@ -1,0 +1,282 @@
+"""Matrix products: `matmul` for any two arrays, `linear` for a layer with its activation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from ._arrays import (
+    check_array,
+    check_choice,
+    check_ndim,
+    check_out,
+    check_same_dtype,
+    check_shape,
+    contiguous,
+    readable,
+    unit_last_axis,
+)
+from ._backend import backend
+
+ACTIVATIONS = {
+    None: 0,
+    "relu": 1,
+    "gelu": 2,
+    "gelu_tanh": 3,
+    "gelu_new": 3,
+    "gelu_pytorch_tanh": 3,
+    "silu": 4,
+}
+"""Names of the activations that `linear` fuses, those of Hugging Face configs among them."""
+
+
+def matmul(
+    a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = False, out: Any = None
+) -> Any:
+    """Matrix product over the last two axes; leading axes are broadcast as in NumPy.
+
+    y[..., m, n] = sum_k a[..., m, k] b[..., k, n]
+
+    Any strides are read in place. The sum runs in ascending k, in float32 for bfloat16.
+
+    Parameters
+    ----------
+    a : array (..., M, K), or (..., K, M) with transpose_a; float32, bfloat16 or float64
+    b : array (..., K, N), or (..., N, K) with transpose_b; dtype of a
+    out : array (..., M, N), contiguous, written and returned; None means a new one
+
+    Returns
+    -------
+    y : array (..., M, N), dtype of a
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
+    """
+    y = backend("a", a).matmul(a, b, transpose_a, transpose_b, out, False)
+    if y is None:  # explain, or copy arrays that no kernel can read
+        a, b = _checked_pair(a, b, transpose_a, transpose_b, out)
+        y = backend("a", a).matmul(a, b, transpose_a, transpose_b, out, False)
+    return y
+
+
+def matmul_backward(
+    grad_output: Any, a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = False
+) -> tuple[Any, Any]:
+    """Gradients of `matmul`; what was broadcast is summed, in float32 for bfloat16.
+
+    grad_a = grad_output b^T        grad_b = a^T grad_output        (transposed like a and b)
+
+    Parameters
+    ----------
+    grad_output : array (..., M, N), dtype of a
+    a, b, transpose_a, transpose_b : as given to `matmul`
+
+    Returns
+    -------
+    grad_a, grad_b : arrays like a and b
+
+    Raises
+    ------
+    ShapeError, DTypeError : naming the argument, what it got and what was wanted
+    """
+    a, b = _checked_pair(a, b, transpose_a, transpose_b, None)
+    check_array("grad_output", grad_output)
+    check_same_dtype(a=a, grad_output=grad_output)
+    check_shape(_product_shape(a, b, transpose_a, transpose_b), grad_output=grad_output)
+    grad_output = readable(grad_output)
+    if transpose_a:
+        grad_a = _product_for(a, b, grad_output, transpose_b, True)
+    else:
+        grad_a = _product_for(a, grad_output, b, False, not transpose_b)
+    if transpose_b:
+        grad_b = _product_for(b, grad_output, a, True, transpose_a)
+    else:
+        grad_b = _product_for(b, a, grad_output, not transpose_a, False)
+    return grad_a, grad_b
+
+
+def linear(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | None = None,
+    return_preactivation: bool = False,
+) -> Any:
+    """Affine map of the last axis, with the activation applied to the sums in registers.
+
+    y = activation(x weight^T + bias)
+
+    A weight stored (in, out), as in GPT-2's Conv1D, is passed as `stored.T` and read in place.
+
+    Parameters
+    ----------
+    x : array (..., in), float32, bfloat16 or float64
+    weight : array (out, in), dtype of x, any strides
+    bias : array (out), dtype of x; None means 0
+    activation : None, "relu", "gelu" (erf), "gelu_tanh" (also as "gelu_new" and
+        "gelu_pytorch_tanh") or "silu"
+    return_preactivation : bool, also return z = x weight^T + bias, which `linear_backward` needs
+        if there is an activation
+
+    Returns
+    -------
+    y : array (..., out), dtype of x; with return_preactivation also z : array like y
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
+    """
+    code = _activation_code(activation)
+    y = backend("x", x).linear(x, weight, bias, code, return_preactivation)
+    if y is None:
+        x, weight, bias = _checked_linear(x, weight, bias)
+        y = backend("x", x).linear(x, weight, bias, code, return_preactivation)
+    return y
+
+
+def linear_backward(
+    grad_output: Any,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    preactivation: Any = None,
+    *,
+    activation: str | None = None,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Any, Any, Any]:
+    """Gradients of `linear`.
+
+    grad_z = grad_output activation'(z)
+    grad_x = grad_z weight        grad_weight = grad_z^T x        grad_bias = sum of grad_z's rows
+
+    Parameters
+    ----------
+    grad_output : array (..., out), dtype of x
+    x, weight, bias, activation : as given to `linear`
+    preactivation : array (..., out), the z that `linear` returned; required with an activation
+    needs : which of the three gradients to compute
+
+    Returns
+    -------
+    grad_x, grad_weight, grad_bias : arrays like x, weight and bias; None where not needed or, for
+        grad_bias, without bias. grad_weight has weight's memory order: `stored.T` gets the
+        transpose of a contiguous (in, out) array.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
+    """
+    code = _activation_code(activation)
+    x, weight, bias = _checked_linear(x, weight, bias)
+    rows, z = _checked_gradient(grad_output, x, weight, preactivation, activation)
+    needs_bias = needs[2] and bias is not None
+    grad_z, grad_bias = backend("x", x).linear_grad(rows, z, code, needs_bias)
+    grad_x = matmul(grad_z, weight).reshape(x.shape) if needs[0] else None
+    grad_weight = _weight_gradient(grad_z, _rows(x), weight) if needs[1] else None
+    return grad_x, grad_weight, grad_bias
+
+
+def _weight_gradient(grad_z: Any, x: Any, weight: Any) -> Any:
+    """grad_z^T x, stored as weight is."""
+    if weight.strides[0] < weight.strides[1]:  # (in, out) in memory
+        return matmul(x, grad_z, transpose_a=True).T
+    return matmul(grad_z, x, transpose_a=True)
+
+
+def _rows(x: Any) -> Any:
+    """(M, N): the leading axes as one, copied only where their strides do not allow it."""
+    return unit_last_axis(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _product_for(target: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+    """matmul(a, b) summed over the axes along which `target` was broadcast."""
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    missing = len(batch) - (target.ndim - 2)
+    axes = tuple(
+        i for i, n in enumerate(batch) if i < missing or (n != 1 and target.shape[i - missing] == 1)
+    )
+    if not axes:
+        return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b).reshape(target.shape)
+    if transpose_a and a.ndim == b.ndim and len(axes) == len(batch):
+        return matmul(_rows(a), _rows(b), transpose_a=True).reshape(target.shape)
+    sums = backend("a", a).matmul(a, b, transpose_a, transpose_b, None, True)
+    return sums.sum(axis=axes).reshape(target.shape).astype(target.dtype, copy=False)
+
+
+def _product_shape(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> tuple[int, ...]:
+    """Shape of matmul(a, b); a ShapeError where a and b do not fit."""
+    m, k = a.shape[-2:] if not transpose_a else a.shape[:-3:-1]
+    k_b, n = b.shape[-2:] if not transpose_b else b.shape[:-3:-1]
+    if k != k_b:
+        axis = -1 if transpose_b else -2
+        raise ShapeError(
+            f"b: got shape {b.shape}, expected {k} on axis {axis} to match a {a.shape}"
+        )
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ShapeError(
+            f"b: got shape {b.shape}, expected leading axes that broadcast with a {a.shape}"
+        ) from None
+    if len(batch) > 6:
+        raise ShapeError(f"a, b: got {len(batch)} leading axes, expected at most 6; reshape them")
+    return (*batch, m, n)
+
+
+def _checked_pair(a: Any, b: Any, transpose_a: bool, transpose_b: bool, out: Any) -> Any:
+    """a and b as arrays the kernel can read, after all checks of `matmul`."""
+    check_array("a", a)
+    check_array("b", b)
+    check_same_dtype(a=a, b=b)
+    check_ndim("a", a, 2)
+    check_ndim("b", b, 2)
+    shape = _product_shape(a, b, transpose_a, transpose_b)
+    if out is not None:
+        check_out(out, shape, a.dtype, a=a, b=b)
+    return readable(a), readable(b)
+
+
+def _activation_code(activation: str | None) -> int:
+    check_choice("activation", activation, tuple(ACTIVATIONS))
+    return ACTIVATIONS[activation]
+
+
+def _checked_linear(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
+    """The arrays of a linear layer as the kernel can read them, after all checks of `linear`."""
+    check_array("x", x)
+    check_array("weight", weight)
+    if bias is not None:
+        check_array("bias", bias)
+    check_same_dtype(x=x, weight=weight, bias=bias)
+    check_ndim("x", x, 1)
+    if weight.ndim != 2 or weight.shape[1] != x.shape[-1]:
+        raise ShapeError(
+            f"weight: got shape {weight.shape}, expected (out, {x.shape[-1]}) for x {x.shape}; "
+            "a weight stored (in, out) is passed as weight.T"
+        )
+    check_shape(weight.shape[:1], bias=bias)
+    return readable(x), readable(weight), contiguous(bias)
+
+
+def _checked_gradient(
+    grad_output: Any, x: Any, weight: Any, preactivation: Any, activation: str | None
+) -> tuple[Any, Any]:
+    """grad_output and, if there is an activation, z as (M, out), after the checks of `linear_backward`."""
+    check_array("grad_output", grad_output)
+    check_same_dtype(x=x, grad_output=grad_output, preactivation=preactivation)
+    shape = (*x.shape[:-1], weight.shape[0])
+    check_shape(shape, grad_output=grad_output)
+    if activation is None:
+        return _rows(grad_output), None
+    if preactivation is None:
+        raise ShapeError(
+            f"preactivation: got None, expected shape {shape}; "
+            "linear(..., return_preactivation=True) returns it"
+        )
+    check_shape(shape, preactivation=preactivation)
+    return _rows(grad_output), contiguous(_rows(preactivation))
