@@ -26,10 +26,10 @@ def add(a: Tensor, b: Tensor) -> Tensor:
 
 def scale(x: Tensor, factor: float) -> Tensor:
     """y = factor * x, for a number that needs no gradient."""
-    y = (x.data * factor).reshape(x.shape)  # NumPy makes a scalar of a 0-d product
+    y = np.asarray(x.data * factor)  # NumPy makes a scalar of a 0-d product
     if not needs_grad(x):
         return Tensor(y)
-    return record(y, (x,), lambda grad: (grad * factor,))
+    return record(y, (x,), lambda grad: (np.asarray(grad * factor),))
 
 
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
@@ -199,6 +199,21 @@ def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     B, L, width = qkv.shape
     packed = qkv.reshape(B, L, 3, num_heads, width // (3 * num_heads))
     return packed[:, :, 0], packed[:, :, 1], packed[:, :, 2]
+
+
+def cross_entropy(
+    input: Tensor, target: Array, weight: Array | None = None, **options: Any
+) -> Tensor:
+    """Cross entropy of logits (N, V) with target (N,); see the kernel for the options."""
+    x_data = input.data
+    if not needs_grad(input):
+        return Tensor(kernels.cross_entropy(x_data, target, weight, **options))
+    loss, lse = kernels.cross_entropy(x_data, target, weight, **options, return_lse=True)
+
+    def backward(grad: Array) -> Sequence[Any]:
+        return (kernels.cross_entropy_backward(grad, x_data, target, lse, weight, **options),)
+
+    return record(loss, (input,), backward)
 
 
 def fused_linear_cross_entropy(
