@@ -195,7 +195,7 @@ class Tensor:
             return
         if not self._owns_grad:
             wide = "float32" if self.dtype.itemsize == 2 else self.dtype
-            self.grad, self._owns_grad = self.grad.astype(wide), True
+            self.grad, self._owns_grad = self.grad.astype(wide, order="C"), True
         kernels.accumulate(self.grad, grad)
 
 

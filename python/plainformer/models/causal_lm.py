@@ -100,6 +100,12 @@ class CausalLM(PreTrainedModel):
         )
         return loss if is_mean else functional.scale(loss, 1.0 / num_items)  # type: ignore[operator]
 
+    def generation_config(self) -> dict[str, Any]:
+        """Hugging Face's `generation_config.json`: the special ids."""
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        ids = {name: getattr(self.config, name) for name in names}
+        return {"_from_model_config": True, **{k: v for k, v in ids.items() if v is not None}}
+
     def count_labels(self, labels: Any) -> int:
         """How many of `labels` enter the loss: the first of each row has nothing before it."""
         return int(np.count_nonzero(as_ids("labels", labels)[:, 1:] != IGNORED))

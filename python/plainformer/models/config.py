@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError
@@ -44,6 +42,9 @@ FIXED: dict[str, Any] = {
     "tie_encoder_decoder": False,
 }
 
+# How weights may be stored; float16 is read as float32, because CPU kernels have none.
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
 # Hugging Face's names of activations, and what kernels call them.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -74,6 +75,9 @@ class PretrainedConfig:
 
     def __post_init__(self) -> None:
         check_field_types(self)
+        if self.dtype not in DTYPES:
+            wanted = ", ".join(DTYPES)
+            raise ConfigError(f"dtype: got {self.dtype!r}, expected one of {wanted}")
 
     @classmethod
     def from_dict(cls: type[Config], values: Mapping[str, Any], **overrides: Any) -> Config:
@@ -113,28 +117,10 @@ class PretrainedConfig:
             result[own] = value
         return result
 
-    @classmethod
-    def from_json_file(cls: type[Config], path: str | Path, **overrides: Any) -> Config:
-        """Read a `config.json`."""
-        return cls.from_dict(read_json(path), **overrides)
-
     def to_dict(self) -> dict[str, Any]:
         """The contents of `config.json`, version 5 words first, version 4 doubles beside them."""
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "extra"}
         return {**self.extra, "model_type": self.model_type, **own, "torch_dtype": self.dtype}
-
-
-def read_json(path: str | Path) -> dict[str, Any]:
-    """The object in a JSON file; anything else is a ConfigError naming the file."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: got a JSON {type(values).__name__}, expected an object")
-    return values
 
 
 def unknown_field(name: str, known: set[str]) -> str:

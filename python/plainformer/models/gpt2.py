@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from .. import functional
+from ..errors import ConfigError
 from ..nn import (
     Block,
     Dropout,
@@ -75,6 +76,10 @@ class GPT2Config(PretrainedConfig):
         check_positive(self, "vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
         check_probabilities(self, *self.dropout_fields)
         check_activation("activation_function", self.activation_function)
+        if self.n_embd % self.n_head:
+            raise ConfigError(
+                f"n_head: got {self.n_head}, expected a divisor of n_embd = {self.n_embd}"
+            )
 
     def attention_scale(self, layer: int) -> float:
         """What the attention scores of a layer are multiplied with."""
@@ -122,8 +127,8 @@ class GPT2LMHeadModel(CausalLM):
     """
 
     config_class = GPT2Config
-    base_prefix = "transformer"
-    ignored_keys = r"\.attn\.(masked_)?bias$"
+    base_prefix = "transformer."
+    ignored_keys = ("*.attn.bias", "*.attn.masked_bias")
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.wte.weight"}
 
     def __init__(self, config: GPT2Config, seed: int | None = 0):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from .. import checkpoints
+from ..checkpoints.huggingface import load_state, match_keys, read_config, save_model
 from ..errors import CheckpointError
 from ..nn import Dropout, Module
 from ..nn.module import float_dtype
@@ -23,8 +22,8 @@ class PreTrainedModel(Module):
     """Base of all models: built from a configuration, kept in a Hugging Face directory."""
 
     config_class: ClassVar[type[PretrainedConfig]]
-    base_prefix: ClassVar[str]  # the part that checkpoints of the bare model leave out
-    ignored_keys: ClassVar[str] = r"(?!)"  # buffers of old checkpoints, a regular expression
+    base_prefix: ClassVar[str]  # what names in checkpoints of the bare model leave out
+    ignored_keys: ClassVar[tuple[str, ...]] = ()  # globs of buffers in old checkpoints
     tied_keys: ClassVar[dict[str, str]] = {}  # names that only repeat another with tied embeddings
 
     config: Any
@@ -43,38 +42,42 @@ class PreTrainedModel(Module):
         CheckpointError : a file is missing or damaged, or does not fit; naming every array
         ConfigError : the configuration has an unknown field or an unsupported value
         """
-        config = cls.config_class.from_json_file(Path(path) / "config.json")
+        config = cls.config_class.from_dict(read_config(path))
         model = cls(config, seed=None)  # type: ignore[call-arg]
         model.to(loaded_dtype(config.dtype) if dtype is None else dtype)
-        model.load_state_dict(cls.own_names(checkpoints.load_weights(path), config))
+        state = load_state(path)
+        model.check_tied(state)
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        ignored = (*cls.ignored_keys, *(cls.tied_keys if config.tie_word_embeddings else ()))
+        model.load_state_dict(
+            match_keys(state, shapes, prefix=cls.base_prefix, ignore=ignored, source=str(path))
+        )
         return model.eval()
 
     def save_pretrained(self, path: str | Path, max_shard_size: int | str = "5GB") -> None:
         """Write `config.json` and the weights, in files of at most `max_shard_size`."""
-        checkpoints.save_pretrained(
-            path, self.state_dict(), self.config.to_dict(), max_shard_size=max_shard_size
+        save_model(
+            path,
+            self.state_dict(),
+            {**self.config.to_dict(), "architectures": [type(self).__name__]},
+            generation_config=self.generation_config(),
+            max_shard_size=max_shard_size,
         )
 
-    @classmethod
-    def own_names(cls, state: Mapping[str, Array], config: PretrainedConfig) -> dict[str, Array]:
-        """The arrays of a checkpoint under this model's names, without what it does not need."""
-        prefix = cls.base_prefix + "."
-        is_bare = not any(name.startswith(prefix) for name in state)
-        tied = cls.tied_keys if config.tie_word_embeddings else {}
-        result: dict[str, Array] = {}
-        for name, array in state.items():
-            if re.search(cls.ignored_keys, name):
-                continue
-            own = prefix + name if is_bare and name not in cls.tied_keys else name
-            result[own] = array
-        for name, source in tied.items():
-            repeated = result.pop(name, None)
-            if repeated is not None and not np.array_equal(repeated, result.get(source, ())):
+    def generation_config(self) -> dict[str, Any] | None:
+        """The contents of `generation_config.json`; None for models that do not generate."""
+        return None
+
+    def check_tied(self, state: Mapping[str, Array]) -> None:
+        """Raise if a checkpoint has another array where our configuration repeats one."""
+        for name, source in self.tied_keys.items():
+            original = state.get(source, state.get(source.removeprefix(self.base_prefix)))
+            repeated = state.get(name, original)
+            if self.config.tie_word_embeddings and not np.array_equal(repeated, original):
                 raise CheckpointError(
                     f"{name}: differs from {source}, but tie_word_embeddings is true; "
                     "set it to false in config.json"
                 )
-        return result
 
     def to(self, dtype: Any) -> Any:
         super().to(dtype)

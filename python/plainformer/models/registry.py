@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.huggingface import read_config
 from ..errors import ConfigError
-from .config import read_json
 from .gpt2 import GPT2LMHeadModel
 from .pretrained import PreTrainedModel
 
@@ -20,8 +20,7 @@ def load(path: str | Path, dtype: Any = None) -> Any:
 
     Nothing is downloaded. `dtype` is float32, bfloat16 or float64; None means the configuration's.
     """
-    file = Path(path) / "config.json"
-    return model_class(read_json(file), str(file)).from_pretrained(path, dtype=dtype)
+    return model_class(read_config(path), str(path)).from_pretrained(path, dtype=dtype)
 
 
 def from_config(values: dict[str, Any], seed: int = 0, **overrides: Any) -> Any:

@@ -14,7 +14,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..errors import CheckpointError, ConfigError, DTypeError
+from ..checkpoints.huggingface import match_keys
+from ..errors import ConfigError, DTypeError
 from ..tensor import Array, Parameter
 
 DTYPES = {
@@ -127,18 +128,10 @@ class Module:
         CheckpointError : naming every missing, unexpected and mismatched array; nothing is written
         """
         parameters = dict(self.named_parameters())
-        problems = [f"missing {name}" for name in parameters if name not in state]
-        problems += [f"unexpected {name}" for name in state if name not in parameters]
-        problems += [
-            f"{name} has shape {state[name].shape}, expected {parameter.shape}"
-            for name, parameter in parameters.items()
-            if name in state and state[name].shape != parameter.shape
-        ]
-        if problems:
-            raise CheckpointError(f"state: does not fit {type(self).__name__}: "
-                                  + "; ".join(problems))  # fmt: skip
-        for name, parameter in parameters.items():
-            parameter.assign(np.array(state[name], dtype=parameter.dtype, order="C"))
+        shapes = {name: parameter.shape for name, parameter in parameters.items()}
+        for name, array in match_keys(state, shapes, source="state").items():
+            parameter = parameters[name]
+            parameter.assign(np.array(array, dtype=parameter.dtype, order="C"))
 
 
 def float_dtype(dtype: Any) -> np.dtype:
