@@ -69,40 +69,35 @@ def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
 ) -> Tensor:
     """y = activation(x weight^T + bias); weight is (out, in)."""
-    w, b = weight.data, None if bias is None else bias.data
-    if not needs_grad(x, weight, bias):
-        return Tensor(kernels.linear(x.data, w, b, activation=activation))
-    y, saved = _linear_forward(x.data, w, b, activation)
-    x_data = x.data
-
-    def backward(grad: Array) -> Sequence[Any]:
-        return kernels.linear_backward(grad, x_data, w, b, saved, activation=activation)
-
-    return record(y, (x, weight, bias), backward)
+    return _linear(x, weight, bias, activation, is_in_out=False)
 
 
 def conv1d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
 ) -> Tensor:
     """y = activation(x weight + bias); weight is (in, out), as GPT-2 stores it, read in place."""
-    w, b = weight.data.T, None if bias is None else bias.data
+    return _linear(x, weight, bias, activation, is_in_out=True)
+
+
+def _linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, *, is_in_out: bool
+) -> Tensor:
+    x_data, w, b = x.data, weight.data.T if is_in_out else weight.data, _data(bias)
     if not needs_grad(x, weight, bias):
-        return Tensor(kernels.linear(x.data, w, b, activation=activation))
-    y, saved = _linear_forward(x.data, w, b, activation)
-    x_data = x.data
+        return Tensor(kernels.linear(x_data, w, b, activation=activation))
+    needs = (x.requires_grad, weight.requires_grad, bias is not None and bias.requires_grad)
+    if activation is None:
+        y, z = kernels.linear(x_data, w, b), None
+    else:  # the backward starts from the input of the activation
+        y, z = kernels.linear(x_data, w, b, activation=activation, return_preactivation=True)
 
     def backward(grad: Array) -> Sequence[Any]:
-        dx, dw, db = kernels.linear_backward(grad, x_data, w, b, saved, activation=activation)
-        return dx, dw.T, db
+        dx, dw, db = kernels.linear_backward(
+            grad, x_data, w, b, z, activation=activation, needs=needs
+        )
+        return dx, dw.T if is_in_out and dw is not None else dw, db
 
     return record(y, (x, weight, bias), backward)
-
-
-def _linear_forward(x: Array, w: Array, b: Array | None, activation: str | None) -> Any:
-    """y, and what the backward needs: the input of the activation if there is one."""
-    if activation is None:
-        return kernels.linear(x, w, b), None
-    return kernels.linear(x, w, b, activation=activation, return_preactivation=True)
 
 
 def layer_norm(
