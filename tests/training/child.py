@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("--save-steps", type=int, default=1)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--default-progress", action="store_true")
     options = parser.parse_args()
     resume = options.resume and any(options.output_dir.glob("checkpoint-*"))
     trainer = tiny_trainer(
@@ -42,6 +43,7 @@ def main() -> int:
         save_steps=options.save_steps,
         eval_strategy="steps",
         load_best_model_at_end=True,
+        disable_tqdm=None if options.default_progress else True,
     )
     try:
         trainer.train(resume_from_checkpoint=resume)

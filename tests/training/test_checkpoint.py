@@ -6,10 +6,10 @@ import logging
 import ml_dtypes
 import numpy as np
 import pytest
-from plainformer.models import GPT2LMHeadModel
 
 from plainformer.checkpoints.safetensors import load_file
 from plainformer.errors import CheckpointError
+from plainformer.models import GPT2LMHeadModel
 from plainformer.training.checkpoint import CheckpointDirectory, read_checkpoint
 
 from .tiny import tiny_trainer, tree, weights

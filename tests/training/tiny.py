@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plainformer.models import GPT2Config, GPT2LMHeadModel
 
+from plainformer.models import GPT2Config, GPT2LMHeadModel
 from plainformer.training import Trainer, TrainingArguments
 
 VOCABULARY = 13

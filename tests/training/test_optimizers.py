@@ -1,0 +1,179 @@
+"""Groups, masters and state of the optimizers; their arithmetic is tests/kernels'."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from plainformer.errors import CheckpointError, ConfigError, NonFiniteError
+from plainformer.training import Trainer
+from plainformer.training.optimizers import decay_groups, make_optimizer
+from plainformer.training.trainable import (
+    choose_trainable,
+    count_parameters,
+    float32_values,
+    set_storage,
+)
+
+from .tiny import rows, tiny_args, tiny_model
+
+
+def give_gradients(model, value=1.0):
+    for parameter in model.parameters():
+        parameter.grad = np.full(parameter.shape, value, parameter.dtype)
+
+
+def test_matrices_decay_and_vectors_do_not():
+    decay, keep = decay_groups(tiny_model(), 0.1)
+    assert (decay.weight_decay, keep.weight_decay) == (0.1, 0.0)
+    assert all(name.endswith(".weight") for name in decay.parameters)
+    assert "transformer.wte.weight" in decay.parameters
+    assert all(".ln_" in name or name.endswith(".bias") for name in keep.parameters)
+    names = {*decay.parameters, *keep.parameters}
+    assert names == {name for name, _ in tiny_model().named_parameters()}
+
+
+@pytest.mark.parametrize("optim", ["adamw", "sgd"])
+def test_weight_decay_shrinks_matrices_only(tmp_path, optim):
+    model = tiny_model()
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    args = tiny_args(tmp_path, optim=optim, weight_decay=0.5)
+    give_gradients(model, 0.0)
+    make_optimizer(model, args, {}).step(1, 0.1, 1.0)
+    for name, array in model.state_dict().items():
+        factor = 0.95 if array.ndim > 1 else 1.0
+        np.testing.assert_allclose(array, factor * before[name], rtol=1e-6, err_msg=name)
+
+
+def test_updates_too_small_for_bfloat16_add_up_in_the_masters(tmp_path):
+    """256 steps of 2^-12 move a weight of 1 by 2^-4, though each alone rounds to nothing."""
+    model = tiny_model()
+    for parameter in model.parameters():
+        parameter.assign(np.ones(parameter.shape, np.float32))
+    args = tiny_args(tmp_path, optim="sgd", bf16=True)
+    masters = float32_values(model)
+    set_storage(model, args)
+    optimizer = make_optimizer(model, args, masters)
+    give_gradients(model)
+    for step in range(1, 257):
+        optimizer.step(step, 2.0**-12, 1.0)
+    for name, parameter in model.named_parameters():
+        assert parameter.dtype == ml_dtypes.bfloat16
+        assert (parameter.data.astype(np.float32) == 1 - 2.0**-4).all(), name
+
+
+def test_without_bf16_a_bfloat16_model_trains_in_float32(tmp_path):
+    model = tiny_model().to("bfloat16")
+    Trainer(model, tiny_args(tmp_path, max_steps=1), rows(8)).train()
+    assert {p.dtype for p in model.parameters()} == {np.dtype(np.float32)}
+
+
+def test_a_parameter_that_the_loss_did_not_reach_only_decays(tmp_path):
+    model = tiny_model()
+    optimizer = make_optimizer(model, tiny_args(tmp_path), {})
+    norm, scale = optimizer.clip(1)
+    assert (norm, scale) == (0.0, 1.0)
+    assert all((p.grad == 0).all() for p in model.parameters())
+
+
+def test_the_norm_is_clipped(tmp_path):
+    model = tiny_model()
+    count = sum(p.size for p in model.parameters())
+    give_gradients(model, 2.0)
+    norm, scale = make_optimizer(model, tiny_args(tmp_path, max_grad_norm=0.5), {}).clip(1)
+    assert norm == pytest.approx(2.0 * np.sqrt(count))
+    assert norm * scale == pytest.approx(0.5)
+    assert make_optimizer(model, tiny_args(tmp_path, max_grad_norm=0), {}).clip(1) == (norm, 1.0)
+
+
+def test_a_gradient_that_is_not_finite_is_named(tmp_path):
+    model = tiny_model()
+    give_gradients(model)
+    name = "transformer.h.1.mlp.c_fc.bias"
+    dict(model.named_parameters())[name].grad[0] = np.inf
+    with pytest.raises(NonFiniteError, match=f"gradient of {name}: not finite at step 3") as caught:
+        make_optimizer(model, tiny_args(tmp_path), {}).clip(3)
+    assert (caught.value.tensor, caught.value.step) == (f"gradient of {name}", 3)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"optim": "sgd", "momentum": 0.5}, {"bf16": True}], ids=lambda o: "+".join(o)
+)
+def test_state_goes_out_and_in(tmp_path, options):
+    args = tiny_args(tmp_path, **options)
+
+    def fresh():
+        model = tiny_model()
+        masters = float32_values(model)
+        set_storage(model, args)
+        give_gradients(model)
+        return model, make_optimizer(model, args, masters)
+
+    model, first = fresh()
+    first.step(1, 0.1, 1.0)
+    saved = {name: array.copy() for name, array in first.state_dict().items()}
+    other_model, second = fresh()
+    other_model.load_state_dict(model.state_dict())
+    second.load_state_dict(saved)
+    first.step(2, 0.1, 1.0)
+    second.step(2, 0.1, 1.0)
+    for (name, a), (_, b) in zip(model.state_dict().items(), other_model.state_dict().items()):
+        assert a.tobytes() == b.tobytes(), name
+
+
+def test_sgd_without_momentum_has_no_state(tmp_path):
+    assert make_optimizer(tiny_model(), tiny_args(tmp_path, optim="sgd"), {}).state_dict() == {}
+
+
+def test_state_of_another_shape_is_named(tmp_path):
+    optimizer = make_optimizer(tiny_model(), tiny_args(tmp_path), {})
+    state = optimizer.state_dict()
+    name = "exp_avg.transformer.wpe.weight"
+    with pytest.raises(CheckpointError, match=rf"{name} has shape \(3,\), expected \(8, 16\)"):
+        optimizer.load_state_dict({**state, name: np.zeros(3, np.float32)})
+
+
+def trained_names(model):
+    return {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize(
+    ("glob", "frozen"),
+    [
+        ("wte", lambda name: ".wte." in name),
+        ("h.[0-3]", lambda name: ".h." in name),
+        ("h.0", lambda name: ".h.0." in name),
+        ("*.bias", lambda name: name.endswith(".bias")),
+        ("transformer.wpe.weight", lambda name: name == "transformer.wpe.weight"),
+        ("ln_?", lambda name: ".ln_" in name),
+    ],
+)
+def test_globs_name_whole_parts_of_a_name(glob, frozen):
+    every = trained_names(tiny_model())
+    matched = {name for name in every if frozen(name)}
+    model = tiny_model()
+    choose_trainable(model, freeze=[glob], train_only=None)
+    assert trained_names(model) == every - matched
+    model = tiny_model()
+    choose_trainable(model, freeze=None, train_only=[glob])
+    assert trained_names(model) == matched
+
+
+@pytest.mark.parametrize("word", ["freeze", "train_only"])
+def test_a_glob_that_matches_nothing_is_named(tmp_path, word):
+    with pytest.raises(ConfigError, match=f"{word}: 'encoder' matches none"):
+        Trainer(tiny_model(), tiny_args(tmp_path, **{word: ["h.0", "encoder"]}))
+
+
+def test_nothing_left_to_train_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="leaves nothing to train"):
+        Trainer(tiny_model(), tiny_args(tmp_path, freeze=["*"]))
+
+
+def test_frozen_parameters_keep_their_bytes_and_cost_no_state(tmp_path):
+    model = tiny_model()
+    before = dict(model.named_parameters())["transformer.wte.weight"].data.tobytes()
+    trainer = Trainer(model, tiny_args(tmp_path, freeze=["wte"], weight_decay=0.1), rows(20))
+    trained, total = count_parameters(model)
+    assert total - trained == 13 * 16
+    trainer.train()
+    assert dict(model.named_parameters())["transformer.wte.weight"].data.tobytes() == before

@@ -1,0 +1,98 @@
+"""What a person sees: a bar on a terminal, plain lines elsewhere."""
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plainformer.training.progress import Bar, Lines, clock, make_progress
+from plainformer.training.state import TrainerState
+from plainformer.training.timing import Speed, Stopwatch
+
+from .tiny import tiny_args, tiny_model, tiny_trainer
+
+ROOT = Path(__file__).parents[2]
+SPEED = Speed(seconds=2.0, tokens_per_second=12345.6, mfu=0.41, seconds_left=75.2)
+
+
+def test_a_line_says_everything_once():
+    stream = io.StringIO()
+    record = {"step": 20, "epoch": 1.5, "loss": 2.34567, "learning_rate": 1e-3,
+              "grad_norm": 0.5, "tokens": 99}  # fmt: skip
+    Lines(stream).log(TrainerState(global_step=20, max_steps=100), record, SPEED)
+    assert stream.getvalue() == (
+        "step 20/100  loss 2.346  learning_rate 0.001  grad_norm 0.5  12,346 tok/s  mfu 41%  "
+        "eta 1:15\n"
+    )
+
+
+def test_an_evaluation_is_a_line_of_its_own():
+    stream = io.StringIO()
+    state = TrainerState(global_step=20, max_steps=100)
+    Lines(stream).log(state, {"step": 20, "epoch": 1.5, "eval_loss": 2.0, "eval_hits": 7})
+    assert stream.getvalue() == "step 20/100  eval_loss 2  eval_hits 7\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (75, "1:15"), (3671, "1:01:11")]
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(("option", "kind"), [(True, Lines), (False, Bar), (None, Lines)])
+def test_which_one(tmp_path, option, kind):
+    assert type(make_progress(tiny_args(tmp_path, disable_tqdm=option))) is kind
+
+
+def test_without_a_terminal_there_are_plain_lines(tmp_path, capsys):
+    tiny_trainer(tmp_path, disable_tqdm=None, eval_strategy="epoch").train()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["2/10", "4/10", "5/10", "6/10", "8/10",
+                                                    "10/10", "10/10"]  # fmt: skip
+    assert all("tok/s" in line and "mfu" in line and "eta" in line for line in lines if "loss 2" in
+               line and "eval" not in line)  # fmt: skip
+
+
+def test_on_a_terminal_there_is_a_bar(tmp_path):
+    """A pseudo terminal as standard error of a run of its own."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.training.child", str(tmp_path), "--default-progress"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=child,
+    )  # fmt: skip
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(parent, 1 << 16)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(parent)
+    assert process.wait(timeout=60) == 0, shown.decode()
+    text = shown.decode()
+    assert "100%" in text
+    assert "10/10" in text
+    assert "tok/s" in text
+    assert "mfu" in text
+    assert "eval_loss" in text
+
+
+def test_the_stopwatch_counts_updates_only(tmp_path):
+    watch = Stopwatch(tiny_model(), "float32")
+    with watch.update():
+        pass
+    watch.count({"input_ids": [[0] * 8]}, 8)
+    speed = watch.take(updates_left=3)
+    assert speed.seconds < 0.1
+    assert speed.tokens_per_second == pytest.approx(8 / speed.seconds)
+    assert speed.seconds_left == pytest.approx(3 * speed.seconds)
+    assert speed.mfu > 0
+    assert watch.take(1).tokens_per_second == 0
