@@ -1,0 +1,27 @@
+"""The operations that are measured: one file each, found by its name."""
+
+from __future__ import annotations
+
+import importlib
+
+from ..case import Operation
+
+NAMES = (
+    "gemm",
+    "linear",
+    "attention",
+    "softmax",
+    "norm",
+    "activation",
+    "cross_entropy",
+    "linear_cross_entropy",
+    "embedding",
+    "dropout",
+    "optimizer",
+)
+
+
+def operation(name: str) -> Operation:
+    """The operation called `name`, one of NAMES."""
+    module = importlib.import_module(f".{name}", __name__)
+    return module.OPERATION

@@ -1,0 +1,56 @@
+"""Matrix products in the three forms of a linear layer: `nn` a b, `nt` a b^T, `tn` a^T b."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..case import Arrays, Case, Operation, Work, normal
+
+
+def _shape(M: int, N: int, K: int) -> dict[str, int]:
+    return {"M": M, "N": N, "K": K}
+
+
+SHAPES = [
+    *(_shape(1024, N, K) for K in (768, 3072) for N in (768, 2304, 3072)),
+    _shape(1024, 50257, 768),
+    _shape(768, 128, 512),
+    _shape(256, 768, 768),
+    _shape(64, 768, 768),
+    _shape(8, 3072, 768),
+    _shape(1, 3072, 768),
+]
+
+
+def inputs(case: Case, rng: np.random.Generator) -> Arrays:
+    """a (M, K), stored (K, M) for tn; b (K, N), stored (N, K) for nt."""
+    M, N, K = case.sizes("M", "N", "K")
+    a = normal(rng, K, M) if case.variant == "tn" else normal(rng, M, K)
+    b = normal(rng, N, K) if case.variant == "nt" else normal(rng, K, N)
+    return {"a": a, "b": b}
+
+
+def reference(case: Case, a: Any, b: Any) -> tuple[Any, ...]:
+    """The product in the dtype of the inputs."""
+    return ((a.T if case.variant == "tn" else a) @ (b.T if case.variant == "nt" else b),)
+
+
+def work(case: Case) -> Work:
+    """2 M N K operations; each matrix once through memory."""
+    M, N, K = case.sizes("M", "N", "K")
+    size = case.itemsize
+    return Work(2.0 * M * N * K, read=size * (M * K + K * N), write=size * M * N, terms=K)
+
+
+OPERATION = Operation(
+    name="gemm",
+    summary="matrix product, plain arrays packed at every call",
+    axes="M x N x K",
+    variants=("nn", "nt", "tn"),
+    shapes=SHAPES,
+    inputs=inputs,
+    reference=reference,
+    work=work,
+)

@@ -1,0 +1,67 @@
+"""Linear layers: x W^T + b, with GELU in the epilogue, and the three gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..case import Arrays, Case, Operation, Work, normal
+from . import _formulas
+
+
+def _shape(tokens: int, outputs: int, inputs: int) -> dict[str, int]:
+    return {"tokens": tokens, "out_features": outputs, "in_features": inputs}
+
+
+SHAPES = [
+    _shape(1024, 3072, 768),
+    _shape(1024, 768, 3072),
+    _shape(1024, 2304, 768),
+    _shape(768, 512, 128),
+    _shape(768, 128, 512),
+    _shape(8, 3072, 768),
+    _shape(1, 3072, 768),
+]
+
+
+def inputs(case: Case, rng: np.random.Generator) -> Arrays:
+    """x (M, K), weight (N, K), bias (N), grad_output (M, N)."""
+    M, N, K = case.sizes("tokens", "out_features", "in_features")
+    return {
+        "x": normal(rng, M, K),
+        "weight": normal(rng, N, K) / np.float32(K**0.5),
+        "bias": normal(rng, N),
+        "grad_output": normal(rng, M, N),
+    }
+
+
+def reference(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> tuple[Any, ...]:
+    """y, or dx, dweight, dbias."""
+    if case.variant == "backward":
+        return grad_output @ weight, grad_output.T @ x, grad_output.sum(axis=0)
+    y = x @ weight.T + bias
+    return (_formulas.gelu(y) if case.variant == "gelu" else y,)
+
+
+def work(case: Case) -> Work:
+    """2 M N K operations forward, twice that backward."""
+    M, N, K = case.sizes("tokens", "out_features", "in_features")
+    size = case.itemsize
+    matrices = size * (M * K + N * K)
+    if case.variant == "backward":
+        return Work(4.0 * M * N * K, matrices + size * M * N, matrices, terms=max(M, N))
+    return Work(2.0 * M * N * K, read=matrices, write=size * M * N, terms=K)
+
+
+OPERATION = Operation(
+    name="linear",
+    summary="x W^T + b with plain weights; GELU (erf) as epilogue",
+    axes="tokens x outputs x inputs",
+    variants=("forward", "gelu", "backward"),
+    shapes=SHAPES,
+    inputs=inputs,
+    reference=reference,
+    work=work,
+    only={"backward": SHAPES[:5]},
+)

@@ -1,0 +1,58 @@
+"""The head of a language model: linear layer and cross entropy in one, with all gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..case import Arrays, Case, Operation, Work, normal
+from . import _formulas
+
+SHAPES = [
+    {"tokens": 1024, "classes": 50257, "width": 768},
+    {"tokens": 768, "classes": 65, "width": 128},
+]
+
+
+def inputs(case: Case, rng: np.random.Generator) -> Arrays:
+    """x (N, C), weight (V, C), target (N) int64."""
+    N, V, C = case.sizes("tokens", "classes", "width")
+    return {
+        "x": normal(rng, N, C),
+        "weight": normal(rng, V, C) / np.float32(C**0.5),
+        "target": rng.integers(0, V, N),
+    }
+
+
+def reference(case: Case, x: Any, weight: Any, target: Any) -> tuple[Any, ...]:
+    """The mean loss; with `train` also dx and dweight."""
+    N = len(target)
+    p = _formulas.softmax(x @ weight.T)
+    loss = -np.log(p[np.arange(N), target]).mean()
+    if case.variant == "loss":
+        return (loss,)
+    p[np.arange(N), target] -= 1
+    p /= N
+    return loss, p @ weight, p.T @ x
+
+
+def work(case: Case) -> Work:
+    """One product for the loss, two more for the gradients."""
+    N, V, C = case.sizes("tokens", "classes", "width")
+    arrays = case.itemsize * (N * C + V * C)
+    products = 3 if case.variant == "train" else 1
+    written = arrays if case.variant == "train" else 0
+    return Work(2.0 * products * N * V * C, read=arrays, write=written, terms=V)
+
+
+OPERATION = Operation(
+    name="linear_cross_entropy",
+    summary="linear head and mean cross entropy: the loss alone, or with all gradients",
+    axes="tokens x classes x width",
+    variants=("train", "loss"),
+    shapes=SHAPES,
+    inputs=inputs,
+    reference=reference,
+    work=work,
+)

@@ -1,0 +1,89 @@
+"""Layer norm and RMS norm over the last axis, alone and with the residual sum before them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..case import Arrays, Case, Operation, Work, normal
+
+EPS = 1e-5
+SHAPES = [
+    {"rows": 16384, "columns": 768},
+    {"rows": 4096, "columns": 3072},
+    {"rows": 768, "columns": 128},
+]
+
+
+def inputs(case: Case, rng: np.random.Generator) -> Arrays:
+    """x, residual, grad_output (N, C); weight, bias (C)."""
+    N, C = case.sizes("rows", "columns")
+    return {
+        "x": normal(rng, N, C),
+        "weight": 1 + np.float32(0.1) * normal(rng, C),
+        "bias": normal(rng, C),
+        "residual": normal(rng, N, C),
+        "grad_output": normal(rng, N, C),
+    }
+
+
+def _normalized(x: Any, centered: bool) -> tuple[Any, Any]:
+    """x_hat and 1 / deviation."""
+    x = x - x.mean(axis=-1, keepdims=True) if centered else x
+    rstd = 1 / np.sqrt((x * x).mean(axis=-1, keepdims=True) + EPS)
+    return x * rstd, rstd
+
+
+def reference(
+    case: Case, x: Any, weight: Any, bias: Any, residual: Any, grad_output: Any
+) -> tuple[Any, ...]:
+    """y; y and x + residual; or dx, dweight and (layer norm) dbias."""
+    if case.variant == "layer_norm_residual":
+        total = x + residual
+        return _normalized(total, True)[0] * weight + bias, total
+    if case.variant.endswith("_backward"):
+        return _gradients(x, weight, grad_output, case.variant.startswith("layer_norm"))
+    if case.variant == "layer_norm":
+        return (_normalized(x, True)[0] * weight + bias,)
+    return (_normalized(x, False)[0] * weight,)
+
+
+def _gradients(x: Any, weight: Any, dy: Any, centered: bool) -> tuple[Any, ...]:
+    x_hat, rstd = _normalized(x, centered)
+    d = dy * weight
+    dx = d - x_hat * (d * x_hat).mean(axis=-1, keepdims=True)
+    if centered:
+        dx -= d.mean(axis=-1, keepdims=True)
+    dweight = (dy * x_hat).sum(axis=0)
+    return (dx * rstd, dweight, dy.sum(axis=0)) if centered else (dx * rstd, dweight)
+
+
+def work(case: Case) -> Work:
+    """One array in, one out; backward reads two; the residual sum is one more each way."""
+    N, C = case.sizes("rows", "columns")
+    array = case.itemsize * N * C
+    residual, backward = case.variant.endswith("residual"), case.variant.endswith("backward")
+    return Work(
+        read=array * (2 if residual or backward else 1),
+        write=array * (2 if residual else 1),
+        terms=max(N, C) if backward else C,
+    )
+
+
+OPERATION = Operation(
+    name="norm",
+    summary="layer norm and RMS norm",
+    axes="rows x columns",
+    variants=(
+        "layer_norm",
+        "layer_norm_backward",
+        "layer_norm_residual",
+        "rms_norm",
+        "rms_norm_backward",
+    ),
+    shapes=SHAPES,
+    inputs=inputs,
+    reference=reference,
+    work=work,
+)

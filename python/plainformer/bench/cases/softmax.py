@@ -1,0 +1,49 @@
+"""Softmax over the last axis: attention-sized rows, a vocabulary, short rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..case import Arrays, Case, Operation, Work, normal
+from . import _formulas
+
+SHAPES = [
+    {"rows": 16384, "columns": 1024},
+    {"rows": 512, "columns": 50257},
+    {"rows": 3072, "columns": 64},
+]
+
+
+def inputs(case: Case, rng: np.random.Generator) -> Arrays:
+    """x, grad_output (N, C)."""
+    shape = case.sizes("rows", "columns")
+    return {"x": normal(rng, *shape), "grad_output": normal(rng, *shape)}
+
+
+def reference(case: Case, x: Any, grad_output: Any) -> tuple[Any, ...]:
+    """y = softmax(x), or dx = y (dy - sum(dy y))."""
+    y = _formulas.softmax(x)
+    if case.variant == "forward":
+        return (y,)
+    return (y * (grad_output - (grad_output * y).sum(axis=-1, keepdims=True)),)
+
+
+def work(case: Case) -> Work:
+    """One array in, one out; backward reads two."""
+    N, C = case.sizes("rows", "columns")
+    arrays = 2 if case.variant == "backward" else 1
+    return Work(read=arrays * case.itemsize * N * C, write=case.itemsize * N * C, terms=C)
+
+
+OPERATION = Operation(
+    name="softmax",
+    summary="softmax over the last axis",
+    axes="rows x columns",
+    variants=("forward", "backward"),
+    shapes=SHAPES,
+    inputs=inputs,
+    reference=reference,
+    work=work,
+)

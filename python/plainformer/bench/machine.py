@@ -1,0 +1,54 @@
+"""What was measured, and where: enough to tell two results apart."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def sources(module: str) -> dict[str, str]:
+    """Short SHA-256 of the compiled module and, in a source tree, of each kernel file."""
+    package = Path(__file__).resolve().parents[1]
+    root = package.parents[1]  # of the source tree, if this is one
+    files = sorted((root / "csrc").rglob("*.[ch]*")) if _is_checkout(root) else []
+    named = {str(path.relative_to(root)): path for path in files}
+    return {name: _hash(path) for name, path in {Path(module).name: Path(module), **named}.items()}
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _is_checkout(root: Path) -> bool:
+    return (root / "csrc").is_dir() and (root / "pyproject.toml").is_file()
+
+
+def commit() -> str | None:
+    """The git commit of the source tree, with "+" when files differ from it; None outside one."""
+    root = Path(__file__).resolve().parents[3]
+    if not _is_checkout(root):
+        return None
+    head, changes = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+    return head and head + ("+" if changes else "")
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def describe() -> dict[str, Any]:
+    """System, Python and commit."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "commit": commit(),
+        "command": " ".join(sys.argv),
+    }

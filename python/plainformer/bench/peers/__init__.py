@@ -1,0 +1,57 @@
+"""Who is measured. Each runs in a child process (child.py) under its own module here.
+
+A peer's module has
+    WAYS                    a `Ways`: how it computes each operation
+    describe() -> dict      versions, and what it runs on
+    set_threads(n)          called once, first
+    load(array)             a NumPy array as the peer's own kind
+    to_numpy(array)         and back; bfloat16 may come back as float32
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..case import Case
+
+# The outputs of one call: an array, or arrays in the order of the operation's reference.
+Call = Callable[[], Any]
+Way = Callable[..., Call]
+
+MODULES = {
+    "plainformer": "plainformer.bench.peers.plainformer_peer",
+    "numpy": "plainformer.bench.peers.numpy_peer",
+    "torch": "plainformer.bench.peers.torch_peer",
+}
+
+
+class Ways:
+    """A peer's functions by operation and variant; several for one cell compete, the best counts.
+
+    A way is `f(case, **inputs)` and returns the call that is timed; what it does before (copies,
+    forward passes whose results a backward needs) is not.
+    """
+
+    def __init__(self, *dtypes: str):
+        self.dtypes = dtypes
+        self._ways: dict[tuple[str, str], dict[str, Way]] = {}
+
+    def __call__(self, operation: str, *variants: str, name: str = "") -> Callable[[Way], Way]:
+        """Decorator: this function computes these variants of `operation`."""
+
+        def register(function: Way) -> Way:
+            for variant in variants or ("forward",):
+                self._ways.setdefault((operation, variant), {})[name] = function
+            return function
+
+        return register
+
+    def of(self, case: Case) -> dict[str, Way]:
+        """The ways to compute `case`, by name; none where the peer has not the dtype."""
+        if case.dtype not in self.dtypes:
+            return {}
+        return self._ways.get((case.operation, case.variant), {})
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._ways)

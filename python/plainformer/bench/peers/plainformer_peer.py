@@ -1,0 +1,269 @@
+"""Ours: `plainformer.kernels`, as a caller uses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plainformer import _cpu, kernels, runtime
+
+from .. import roofline
+from ..case import Case
+from ..cases import attention as attention_case
+from ..cases import dropout as dropout_case
+from ..cases import norm as norm_case
+from ..cases import optimizer as optimizer_case
+from ..machine import sources
+from . import Call, Ways
+
+WAYS = Ways("float32", "bfloat16")
+HANDLERS = {"roofline": roofline.measure}
+
+
+def describe() -> dict[str, Any]:
+    """The level in use, the processor, and the hashes of what was compiled."""
+    return {
+        "level": _cpu.current_level(),
+        "cpu": _cpu.cpu_summary(),
+        "threads": runtime.get_num_threads(),
+        "numpy": np.__version__,
+        "sources": sources(_cpu.__file__),
+    }
+
+
+def set_threads(threads: int) -> None:
+    """The size of our pool."""
+    runtime.set_num_threads(threads)
+
+
+def load(array: Any) -> Any:
+    """Itself."""
+    return array
+
+
+def to_numpy(array: Any) -> Any:
+    """Itself."""
+    return np.asarray(array)
+
+
+# ---- products ------------------------------------------------------------------------------------
+
+
+@WAYS("gemm", "nn", "nt", "tn")
+def gemm(case: Case, a: Any, b: Any) -> Call:
+    transposed = {"transpose_a": case.variant == "tn", "transpose_b": case.variant == "nt"}
+    return lambda: kernels.matmul(a, b, **transposed)
+
+
+@WAYS("linear", "forward", "gelu")
+def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+    activation = "gelu" if case.variant == "gelu" else None
+    return lambda: kernels.linear(x, weight, bias, activation=activation)
+
+
+@WAYS("linear", "backward")
+def linear_backward(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+    return lambda: kernels.linear_backward(grad_output, x, weight, bias)
+
+
+# ---- attention -----------------------------------------------------------------------------------
+
+
+def _attention_options(case: Case) -> dict[str, Any]:
+    grouped = attention_case.kv_heads(case) != case["H"]
+    return {"is_causal": case["causal"], "enable_gqa": grouped}
+
+
+@WAYS("attention")
+def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
+    options = _attention_options(case)
+    return lambda: kernels.scaled_dot_product_attention(query, key, value, **options)
+
+
+@WAYS("attention", "backward")
+def attention_backward(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
+    options = _attention_options(case)
+    output, lse = kernels.scaled_dot_product_attention(
+        query, key, value, return_lse=True, **options
+    )
+    return lambda: kernels.scaled_dot_product_attention_backward(
+        grad_output, query, key, value, output, lse, **options
+    )
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+@WAYS("softmax")
+def softmax(case: Case, x: Any, grad_output: Any) -> Call:
+    return lambda: kernels.softmax(x)
+
+
+@WAYS("softmax", "backward")
+def softmax_backward(case: Case, x: Any, grad_output: Any) -> Call:
+    y = kernels.softmax(x)
+    return lambda: kernels.softmax_backward(grad_output, y)
+
+
+@WAYS("norm", "layer_norm")
+def layer_norm(case: Case, x: Any, weight: Any, bias: Any, **unused: Any) -> Call:
+    return lambda: kernels.layer_norm(x, x.shape[-1], weight, bias, norm_case.EPS)
+
+
+@WAYS("norm", "layer_norm_residual")
+def layer_norm_residual(
+    case: Case, x: Any, weight: Any, bias: Any, residual: Any, **unused: Any
+) -> Call:
+    return lambda: kernels.layer_norm(
+        x, x.shape[-1], weight, bias, norm_case.EPS, residual=residual
+    )
+
+
+@WAYS("norm", "layer_norm_backward")
+def layer_norm_backward(
+    case: Case, x: Any, weight: Any, bias: Any, grad_output: Any, **unused: Any
+) -> Call:
+    _, mean, rstd = kernels.layer_norm(
+        x, x.shape[-1], weight, bias, norm_case.EPS, return_stats=True
+    )
+    return lambda: kernels.layer_norm_backward(grad_output, x, weight, mean, rstd)
+
+
+@WAYS("norm", "rms_norm")
+def rms_norm(case: Case, x: Any, weight: Any, **unused: Any) -> Call:
+    return lambda: kernels.rms_norm(x, x.shape[-1], weight, norm_case.EPS)
+
+
+@WAYS("norm", "rms_norm_backward")
+def rms_norm_backward(case: Case, x: Any, weight: Any, grad_output: Any, **unused: Any) -> Call:
+    _, rstd = kernels.rms_norm(x, x.shape[-1], weight, norm_case.EPS, return_stats=True)
+    return lambda: kernels.rms_norm_backward(grad_output, x, weight, rstd)
+
+
+# ---- elementwise ---------------------------------------------------------------------------------
+
+_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gelu": ("gelu", {}),
+    "gelu_tanh": ("gelu", {"approximate": "tanh"}),
+    "silu": ("silu", {}),
+    "relu": ("relu", {}),
+}
+
+
+@WAYS("activation", *_ACTIVATIONS)
+def activation(case: Case, x: Any, grad_output: Any) -> Call:
+    name, options = _ACTIVATIONS[case.variant]
+    function = getattr(kernels, name)
+    return lambda: function(x, **options)
+
+
+@WAYS("activation", *(f"{name}_backward" for name in _ACTIVATIONS))
+def activation_backward(case: Case, x: Any, grad_output: Any) -> Call:
+    name, options = _ACTIVATIONS[case.variant.removesuffix("_backward")]
+    function = getattr(kernels, f"{name}_backward")
+    return lambda: function(grad_output, x, **options)
+
+
+@WAYS("dropout")
+def dropout(case: Case, x: Any, grad_output: Any) -> Call:
+    return lambda: kernels.dropout(x, dropout_case.P, seed=0, offset=0)
+
+
+@WAYS("dropout", "backward")
+def dropout_backward(case: Case, x: Any, grad_output: Any) -> Call:
+    return lambda: kernels.dropout_backward(grad_output, dropout_case.P, seed=0, offset=0)
+
+
+# ---- loss and table ------------------------------------------------------------------------------
+
+
+@WAYS("cross_entropy")
+def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
+    return lambda: kernels.cross_entropy(logits, target)
+
+
+@WAYS("cross_entropy", "backward")
+def cross_entropy_backward(case: Case, logits: Any, target: Any) -> Call:
+    grad_output = np.ones((), np.float32)
+    _, lse = kernels.cross_entropy(logits, target, return_lse=True)
+    return lambda: kernels.cross_entropy_backward(grad_output, logits, target, lse)
+
+
+@WAYS("linear_cross_entropy", "loss")
+def linear_cross_entropy(case: Case, x: Any, weight: Any, target: Any) -> Call:
+    return lambda: kernels.fused_linear_cross_entropy(x, weight, target)
+
+
+@WAYS("linear_cross_entropy", "train")
+def linear_cross_entropy_train(case: Case, x: Any, weight: Any, target: Any) -> Call:
+    def call() -> Any:
+        loss, dx, dweight, _ = kernels.fused_linear_cross_entropy(
+            x, weight, target, return_grads=True
+        )
+        return loss, dx, dweight
+
+    return call
+
+
+@WAYS("embedding")
+def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
+    return lambda: kernels.embedding(ids, weight)
+
+
+@WAYS("embedding", "backward")
+def embedding_backward(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
+    return lambda: kernels.embedding_backward(grad_output, ids, len(weight))
+
+
+# ---- optimizer -----------------------------------------------------------------------------------
+
+
+def _state(params: Any) -> list[Any]:
+    """Float32 zeros beside each parameter."""
+    return [np.zeros(p.shape, np.float32) for p in params]
+
+
+@WAYS("optimizer", "adamw")
+def adamw(case: Case, params: Any, grads: Any) -> Call:
+    params = [p.copy() for p in params]
+    first, second, steps = _state(params), _state(params), iter(range(1, 2**62))
+
+    def call() -> Any:
+        kernels.adamw_step(
+            params,
+            grads,
+            first,
+            second,
+            step=next(steps),
+            lr=optimizer_case.LR,
+            betas=optimizer_case.BETAS,
+            eps=optimizer_case.EPS,
+            weight_decay=optimizer_case.WEIGHT_DECAY,
+        )
+        return params
+
+    return call
+
+
+@WAYS("optimizer", "sgd")
+def sgd(case: Case, params: Any, grads: Any) -> Call:
+    params = [p.copy() for p in params]
+    momenta = _state(params)
+
+    def call() -> Any:
+        kernels.sgd_step(
+            params, grads, momenta, lr=optimizer_case.LR, momentum=optimizer_case.MOMENTUM
+        )
+        return params
+
+    return call
+
+
+@WAYS("optimizer", "norm")
+def gradient_norm(case: Case, params: Any, grads: Any) -> Call:
+    def call() -> Any:
+        norm, _ = kernels.clip_grad_norm(grads, optimizer_case.MAX_NORM)
+        return np.asarray(norm)
+
+    return call

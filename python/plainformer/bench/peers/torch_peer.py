@@ -1,0 +1,289 @@
+"""PyTorch, eager, by its own fused functions. The only module of the package that imports torch.
+
+Backwards are `torch.autograd.grad` through a graph made once, as a training step runs them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from ..case import Case
+from ..cases import attention as attention_case
+from ..cases import dropout as dropout_case
+from ..cases import norm as norm_case
+from ..cases import optimizer as optimizer_case
+from . import Call, Ways
+
+WAYS = Ways("float32", "bfloat16")
+
+
+def describe() -> dict[str, Any]:
+    """Version and vector level."""
+    return {"torch": torch.__version__, "level": torch.backends.cpu.get_cpu_capability()}
+
+
+def set_threads(threads: int) -> None:
+    """The threads of one operation; there are no parallel operations here."""
+    torch.set_num_threads(threads)
+
+
+def load(array: Any) -> Any:
+    """A tensor on the array's own memory."""
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def to_numpy(tensor: Any) -> Any:
+    """bfloat16 comes back as float32."""
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _without_grad(function: Any, *args: Any, **options: Any) -> Call:
+    """The call with autograd off, as in inference."""
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return function(*args, **options)
+
+    return call
+
+
+def _gradients(output: Any, inputs: Any, grad_output: Any) -> Call:
+    """The backward from `output` to `inputs`."""
+    return lambda: torch.autograd.grad(output, inputs, grad_output, retain_graph=True)
+
+
+def _leaves(*tensors: Any) -> list[Any]:
+    return [t.detach().requires_grad_() for t in tensors]
+
+
+# ---- products ------------------------------------------------------------------------------------
+
+
+@WAYS("gemm", "nn", "nt", "tn")
+def gemm(case: Case, a: Any, b: Any) -> Call:
+    a = a.T if case.variant == "tn" else a
+    b = b.T if case.variant == "nt" else b
+    return _without_grad(torch.matmul, a, b)
+
+
+@WAYS("gemm", "nn", "nt", "tn", name="out")
+def gemm_out(case: Case, a: Any, b: Any) -> Call:
+    a = a.T if case.variant == "tn" else a
+    b = b.T if case.variant == "nt" else b
+    return _without_grad(torch.matmul, a, b, out=a.new_empty(a.shape[0], b.shape[1]))
+
+
+@WAYS("linear")
+def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+    return _without_grad(F.linear, x, weight, bias)
+
+
+@WAYS("linear", "gelu")
+def linear_gelu(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+    return _without_grad(lambda: F.gelu(F.linear(x, weight, bias)))
+
+
+@WAYS("linear", "backward")
+def linear_backward(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+    leaves = _leaves(x, weight, bias)
+    return _gradients(F.linear(*leaves), leaves, grad_output)
+
+
+# ---- attention -----------------------------------------------------------------------------------
+
+
+def _attend(case: Case, query: Any, key: Any, value: Any) -> Any:
+    grouped = attention_case.kv_heads(case) != case["H"]
+    return F.scaled_dot_product_attention(
+        query, key, value, is_causal=case["causal"], enable_gqa=grouped
+    )
+
+
+@WAYS("attention")
+def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
+    return _without_grad(_attend, case, query, key, value)
+
+
+@WAYS("attention", "backward")
+def attention_backward(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
+    leaves = _leaves(query, key, value)
+    return _gradients(_attend(case, *leaves), leaves, grad_output)
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+@WAYS("softmax")
+def softmax(case: Case, x: Any, grad_output: Any) -> Call:
+    return _without_grad(F.softmax, x, -1)
+
+
+@WAYS("softmax", name="out")
+def softmax_out(case: Case, x: Any, grad_output: Any) -> Call:
+    return _without_grad(torch.softmax, x, -1, out=torch.empty_like(x))
+
+
+@WAYS("softmax", "backward")
+def softmax_backward(case: Case, x: Any, grad_output: Any) -> Call:
+    leaves = _leaves(x)
+    return _gradients(F.softmax(leaves[0], -1), leaves, grad_output)
+
+
+def _normalize(case: Case, x: Any, weight: Any, bias: Any) -> Any:
+    if case.variant.startswith("layer_norm"):
+        return F.layer_norm(x, x.shape[-1:], weight, bias, norm_case.EPS)
+    return F.rms_norm(x, x.shape[-1:], weight, norm_case.EPS)
+
+
+@WAYS("norm", "layer_norm", "rms_norm")
+def norm(case: Case, x: Any, weight: Any, bias: Any, **unused: Any) -> Call:
+    return _without_grad(_normalize, case, x, weight, bias)
+
+
+@WAYS("norm", "layer_norm_residual")
+def norm_residual(case: Case, x: Any, weight: Any, bias: Any, residual: Any, **unused: Any) -> Call:
+    def both() -> Any:
+        total = x + residual
+        return _normalize(case, total, weight, bias), total
+
+    return _without_grad(both)
+
+
+@WAYS("norm", "layer_norm_backward", "rms_norm_backward")
+def norm_backward(
+    case: Case, x: Any, weight: Any, bias: Any, grad_output: Any, **unused: Any
+) -> Call:
+    leaves = _leaves(x, weight, bias)
+    output = _normalize(case, *leaves)
+    return _gradients(
+        output, leaves if case.variant.startswith("layer_norm") else leaves[:2], grad_output
+    )
+
+
+# ---- elementwise ---------------------------------------------------------------------------------
+
+_ACTIVATIONS = {
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "relu": F.relu,
+}
+
+
+@WAYS("activation", *_ACTIVATIONS)
+def activation(case: Case, x: Any, grad_output: Any) -> Call:
+    return _without_grad(_ACTIVATIONS[case.variant], x)
+
+
+@WAYS("activation", *(f"{name}_backward" for name in _ACTIVATIONS))
+def activation_backward(case: Case, x: Any, grad_output: Any) -> Call:
+    leaves = _leaves(x)
+    output = _ACTIVATIONS[case.variant.removesuffix("_backward")](leaves[0])
+    return _gradients(output, leaves, grad_output)
+
+
+@WAYS("dropout")
+def dropout(case: Case, x: Any, grad_output: Any) -> Call:
+    return _without_grad(F.dropout, x, dropout_case.P, training=True)
+
+
+@WAYS("dropout", "backward")
+def dropout_backward(case: Case, x: Any, grad_output: Any) -> Call:
+    leaves = _leaves(x)
+    return _gradients(F.dropout(leaves[0], dropout_case.P, training=True), leaves, grad_output)
+
+
+# ---- loss and table ------------------------------------------------------------------------------
+
+
+@WAYS("cross_entropy")
+def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
+    return _without_grad(F.cross_entropy, logits, target)
+
+
+@WAYS("cross_entropy", "backward")
+def cross_entropy_backward(case: Case, logits: Any, target: Any) -> Call:
+    leaves = _leaves(logits)
+    return _gradients(F.cross_entropy(leaves[0], target), leaves, None)
+
+
+@WAYS("linear_cross_entropy", "loss")
+def linear_cross_entropy(case: Case, x: Any, weight: Any, target: Any) -> Call:
+    return _without_grad(lambda: F.cross_entropy(F.linear(x, weight), target))
+
+
+@WAYS("linear_cross_entropy", "train")
+def linear_cross_entropy_train(case: Case, x: Any, weight: Any, target: Any) -> Call:
+    leaves = _leaves(x, weight)
+
+    def call() -> Any:
+        loss = F.cross_entropy(F.linear(*leaves), target)
+        return loss, *torch.autograd.grad(loss, leaves)
+
+    return call
+
+
+@WAYS("embedding")
+def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
+    return _without_grad(F.embedding, ids, weight)
+
+
+@WAYS("embedding", "backward")
+def embedding_backward(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
+    leaves = _leaves(weight)
+    return _gradients(F.embedding(ids, leaves[0]), leaves, grad_output)
+
+
+# ---- optimizer -----------------------------------------------------------------------------------
+
+
+def _step(optimizer: Any, params: Any) -> Call:
+    def call() -> Any:
+        optimizer.step()
+        return params
+
+    return call
+
+
+def _parameters(params: Any, grads: Any) -> Any:
+    """Copies that an optimizer may write, with their gradients."""
+    copies = [torch.nn.Parameter(p.clone()) for p in params]
+    for p, g in zip(copies, grads):
+        p.grad = g
+    return copies
+
+
+@WAYS("optimizer", "adamw", name="fused")
+def adamw(case: Case, params: Any, grads: Any) -> Call:
+    copies = _parameters(params, grads)
+    optimizer = torch.optim.AdamW(
+        copies,
+        lr=optimizer_case.LR,
+        betas=optimizer_case.BETAS,
+        eps=optimizer_case.EPS,
+        weight_decay=optimizer_case.WEIGHT_DECAY,
+        fused=True,
+    )
+    return _step(optimizer, copies)
+
+
+@WAYS("optimizer", "sgd", name="fused")
+def sgd(case: Case, params: Any, grads: Any) -> Call:
+    copies = _parameters(params, grads)
+    optimizer = torch.optim.SGD(
+        copies, lr=optimizer_case.LR, momentum=optimizer_case.MOMENTUM, fused=True
+    )
+    return _step(optimizer, copies)
+
+
+@WAYS("optimizer", "norm")
+def gradient_norm(case: Case, params: Any, grads: Any) -> Call:
+    return _without_grad(torch.nn.utils.get_total_norm, grads)

@@ -1,0 +1,101 @@
+"""Cells as rows for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from . import roofline
+from .case import Case
+from .cases import operation
+from .runner import Cell, Result
+
+UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+
+
+def readable_seconds(seconds: float) -> str:
+    """Three digits and a unit: `1.52 ms`."""
+    scale, unit = next((s, u) for s, u in (*UNITS, (1e-9, "ns")) if seconds >= s or u == "ns")
+    return f"{seconds / scale:.3g} {unit}"
+
+
+def percent_of_ceiling(case: Case, seconds: float, ceilings: dict[str, float]) -> float:
+    """How near the time is to the least possible on this machine."""
+    work = operation(case.operation).work(case)
+    return 100 * roofline.least_seconds(work, case.dtype, ceilings) / seconds
+
+
+def heading(case: Case, peers: Sequence[str]) -> str:
+    """The line above the rows of an operation, variant and dtype."""
+    title = f"{case.operation} {case.variant} {case.dtype}"
+    axes = operation(case.operation).axes
+    columns = f"{'median':>9} {'p20':>9} {'p80':>9} {'rate':>11} {'ceiling':>8}"
+    return f"{title} ({axes})\n{'':30}{columns}" + "".join(f"{peer:>18}" for peer in peers)
+
+
+def row(cell: Cell, ceilings: dict[str, float]) -> str:
+    """Our time, rate, percent of the ceiling, and each peer's time as a multiple of ours."""
+    label = f"  {cell.case.label:<28}"
+    if cell.ours.seconds is None:
+        return f"{label}{cell.ours.note}"
+    times = cell.ours.seconds
+    value, unit = roofline.rate(operation(cell.case.operation).work(cell.case), times.median)
+    percent = percent_of_ceiling(cell.case, times.median, ceilings)
+    columns = "".join(f"{readable_seconds(t):>10}" for t in (times.median, times.p20, times.p80))
+    peers = "".join(f"{_against(cell, other):>18}" for other in cell.others)
+    return f"{label}{columns[1:]} {value:>6.1f} {unit} {percent:>6.0f} %{peers}"
+
+
+def _against(cell: Cell, other: Result) -> str:
+    """`1.31x`, `0.80x slower`, or a dash; `!` marks a peer whose own result is inexact."""
+    ratio = cell.ratio(other)
+    if ratio is None:
+        return "-" if other.note.startswith("no ") else "failed"
+    mark = "!" if other.error is None or other.error > cell.allowed_error else ""
+    return f"{ratio:.2f}x{' slower' if ratio < 1 else ''}{mark}"
+
+
+def as_json(cell: Cell, ceilings: dict[str, float]) -> dict[str, Any]:
+    """Everything about a cell; our percentage and the peers' ratios included."""
+    work = operation(cell.case.operation).work(cell.case)
+    return {
+        "case": asdict(cell.case) | {"label": cell.case.label, "name": cell.case.name},
+        "work": asdict(work),
+        "allowed_error": cell.allowed_error,
+        "results": [_result(cell, result, ceilings) for result in cell.results],
+    }
+
+
+def _result(cell: Cell, result: Result, ceilings: dict[str, float]) -> dict[str, Any]:
+    values = asdict(result)
+    if result.seconds is not None:
+        value, unit = roofline.rate(
+            operation(cell.case.operation).work(cell.case), result.seconds.median
+        )
+        percent = percent_of_ceiling(cell.case, result.seconds.median, ceilings)
+        values |= {"rate": value, "unit": unit, "percent_of_ceiling": percent}
+    return values | {"times_ours": cell.ratio(result)}
+
+
+def summary(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Flat counts: cells, wrong ones, and against each peer how many are faster, and the mean.
+
+    The mean is geometric: a cell twice as fast and one half as fast make 1.
+    """
+    totals: dict[str, Any] = {"cells": len(cells), "wrong": sum(cell.wrong for cell in cells)}
+    for name in dict.fromkeys(other.peer for cell in cells for other in cell.others):
+        ratios = [
+            ratio
+            for cell in cells
+            for other in cell.others
+            if other.peer == name and (ratio := cell.ratio(other)) is not None
+        ]
+        if ratios:
+            totals[f"{name}_compared"] = len(ratios)
+            totals[f"{name}_slower"] = sum(ratio < 1 for ratio in ratios)
+            totals[f"{name}_mean_ratio"] = round(float(np.exp(np.mean(np.log(ratios)))), 3)
+            totals[f"{name}_worst_ratio"] = round(min(ratios), 3)
+    return totals

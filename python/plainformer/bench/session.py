@@ -1,0 +1,126 @@
+"""A whole run of the bench: peers started, ceilings measured, cells one after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..errors import ConfigError
+from . import machine, report
+from .case import DTYPES, Case
+from .cases import NAMES, operation
+from .peers import MODULES
+from .process import Peer, PeerMissingError
+from .runner import Cell, Plan, run_case
+
+
+def select(patterns: Sequence[str], dtypes: Sequence[str], *, quick: bool = False) -> list[Case]:
+    """The cases whose name, or its start up to a dot, matches one of `patterns` (all if none).
+
+    Raises
+    ------
+    ConfigError : for a pattern that matches nothing and for an unknown dtype
+    """
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
+    cases = [case for name in NAMES for case in operation(name).cases(dtypes, quick=quick)]
+    for pattern in patterns:
+        if not any(_matches(case, pattern) for case in cases):
+            raise ConfigError(f"OP: {pattern!r} matches nothing; operations: {', '.join(NAMES)}")
+    return [case for case in cases if not patterns or any(_matches(case, p) for p in patterns)]
+
+
+def _matches(case: Case, pattern: str) -> bool:
+    return fnmatchcase(case.name, pattern) or fnmatchcase(case.name, f"{pattern}.*")
+
+
+def check_peer_names(names: Sequence[str]) -> None:
+    """Raise ConfigError for a peer that does not exist; a level belongs to plainformer alone."""
+    for name in names:
+        module, _, level = name.partition(":")
+        if module not in MODULES or (level and module != "plainformer") or name == "plainformer":
+            raise ConfigError(
+                f"peers: got {name!r}, expected numpy, torch or plainformer:LEVEL "
+                "(ours at a lower ISA level)"
+            )
+
+
+@dataclass
+class Session:
+    """Peers, kept alive over all cells. Use as a context manager.
+
+    Attributes
+    ----------
+    missing : a line for each peer that was asked for and is not there
+    ceilings : bytes or operations a second, measured in this run with these threads
+    """
+
+    peer_names: Sequence[str]
+    threads: int
+    plan: Plan
+    torch_python: str | None = None
+    quick: bool = False
+    peers: list[Peer] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    ceilings: dict[str, float] = field(default_factory=dict)
+
+    def __enter__(self) -> Session:
+        try:
+            self._start()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _start(self) -> None:
+        check_peer_names(self.peer_names)
+        for name in ["plainformer", *self.peer_names]:
+            try:
+                self.peers.append(Peer(name, self.threads, self.torch_python, quick=self.quick))
+            except PeerMissingError as absent:
+                if name == "plainformer":
+                    raise
+                self.missing.append(f"{name}: not measured, {absent}")
+        (ours,) = self.peers[0].children.values()
+        self.ceilings = ours.ask("roofline", milliseconds=20.0 if self.quick else 100.0)
+
+    def _close(self) -> None:
+        for peer in self.peers:
+            peer.close()
+
+    def run(self, cases: Sequence[Case]) -> Iterator[Cell]:
+        """The cells, each when it is done."""
+        for case in cases:
+            yield run_case(case, self.peers, self.plan)
+
+    def as_json(self, cells: Sequence[Cell]) -> dict[str, Any]:
+        """All that is needed to read, judge and repeat the run."""
+        return {
+            "machine": machine.describe(),
+            "threads": self.threads,
+            "plan": asdict(self.plan),
+            "ceilings": self.ceilings,
+            "peers": {peer.name: peer.description for peer in self.peers},
+            "missing": self.missing,
+            "summary": report.summary(cells),
+            "cells": [report.as_json(cell, self.ceilings) for cell in cells],
+        }
+
+
+def write_json(values: dict[str, Any], path: str | Path) -> None:
+    """Write a run's results, for people to diff as well."""
+    Path(path).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,142 @@
+"""`plainformer bench`: the kernels beside NumPy and PyTorch, cell by cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import click
+
+from .. import runtime
+from ..bench import report, roofline
+from ..bench.case import Case
+from ..bench.cases import NAMES, operation
+from ..bench.runner import QUICK, Cell, Plan
+from ..bench.session import Session, check_peer_names, select, write_json
+from ._common import Command, echo, usage_errors
+
+
+def _words(value: str) -> list[str]:
+    """`a,b` as a list."""
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+@click.command(cls=Command)
+@click.argument("op", nargs=-1)
+@click.option("--peers", default="numpy,torch", show_default=True, help="Who to compare with.")
+@click.option("--dtype", default="float32,bfloat16", show_default=True, help="Which dtypes.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of everyone [default: ours].")
+@click.option("--output", type=click.Path(dir_okay=False, writable=True), help="Write JSON here.")
+@click.option(
+    "--peer-python",
+    envvar="PLAINFORMER_PEER_PYTHON",
+    help="Interpreter that has torch, if this one has not [env: PLAINFORMER_PEER_PYTHON].",
+)
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "thread"]),
+    default="wall",
+    show_default=True,
+    help="thread: processor time of one thread, for busy machines; needs --threads 1.",
+)
+@click.option("--rounds", type=click.IntRange(1), help="Turns of each peer [default: 7].")
+@click.option("--quick", is_flag=True, help="First shape of each operation, short rounds.")
+@click.option("--list", "only_list", is_flag=True, help="List what can be measured, and leave.")
+def bench(
+    op: tuple[str, ...],
+    peers: str,
+    dtype: str,
+    threads: int | None,
+    output: str | None,
+    peer_python: str | None,
+    clock: str,
+    rounds: int | None,
+    quick: bool,
+    only_list: bool,
+) -> dict[str, Any]:
+    """Measure kernels against NumPy and PyTorch.
+
+    OP is an operation or a pattern of operation.variant.dtype.shape, such as attention,
+    norm.layer_norm or 'gemm.nn.*.1024x*'. Ratios above 1 mean that ours is faster. Every result is
+    checked against float64 first; each peer runs in a process of its own, one at a time. The peer
+    plainformer:LEVEL is our own code at a lower ISA level.
+    """
+    with usage_errors():
+        cases = select(op, _words(dtype), quick=quick)
+        check_peer_names(_words(peers))
+    if only_list:
+        return _list(cases)
+    threads = threads or runtime.get_num_threads()
+    if clock == "thread" and threads != 1:
+        raise click.UsageError("--clock thread: needs --threads 1, it sees only one thread")
+    started = time.perf_counter()
+    session = Session(_words(peers), threads, _plan(clock, rounds, quick), peer_python, quick)
+    cells = _run(session, cases, output)
+    totals = report.summary(cells)
+    _say_summary(totals)
+    if totals["wrong"]:
+        raise click.ClickException(f"{totals['wrong']} cells of ours are wrong or failed")
+    return totals | {"threads": threads, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def _plan(clock: str, rounds: int | None, quick: bool) -> Plan:
+    plan = QUICK if quick else Plan()
+    return dataclasses.replace(plan, clock=clock, rounds=rounds or plan.rounds)
+
+
+def _list(cases: list[Case]) -> dict[str, Any]:
+    """Say every operation with its variants and shapes."""
+    for name in NAMES:
+        labels = list(dict.fromkeys(case.label for case in cases if case.operation == name))
+        if labels:
+            op = operation(name)
+            echo(f"{name}: {op.summary}")
+            echo(f"  variants: {', '.join(op.variants)}")
+            echo(f"  {op.axes}: {', '.join(labels)}")
+    return {"cells": len(cases)}
+
+
+def _run(session: Session, cases: list[Case], output: str | None) -> list[Cell]:
+    """Measure all cases, saying each when it is done; the output file is kept up to date."""
+    cells: list[Cell] = []
+    with session:
+        _say_start(session)
+        for cell in session.run(cases):
+            _say_cell(cell, cells[-1] if cells else None, session)
+            cells.append(cell)
+            if output:
+                write_json(session.as_json(cells), output)
+    return cells
+
+
+def _say_start(session: Session) -> None:
+    level = session.peers[0].description["level"]
+    echo(f"level {level}, threads {session.threads}; ceilings of this machine in this run:")
+    for line in roofline.lines(session.ceilings):
+        echo(f"  {line}")
+    for line in session.missing:
+        echo(line)
+
+
+def _say_cell(cell: Cell, before: Cell | None, session: Session) -> None:
+    """A row, under a heading when the operation, variant or dtype is a new one."""
+    if before is None or _group(before.case) != _group(cell.case):
+        echo("\n" + report.heading(cell.case, [other.peer for other in cell.others]))
+    echo(report.row(cell, session.ceilings))
+
+
+def _group(case: Case) -> tuple[str, str, str]:
+    return case.operation, case.variant, case.dtype
+
+
+def _say_summary(totals: dict[str, Any]) -> None:
+    echo(f"\n{totals['cells']} cells, {totals['wrong']} wrong")
+    for key in totals:
+        if key.endswith("_compared"):
+            peer = key.removesuffix("_compared")
+            echo(
+                f"{peer}: {totals[key]} cells compared, {totals[f'{peer}_slower']} slower than "
+                f"{peer}; ours is {totals[f'{peer}_mean_ratio']:.2f}x as fast in the mean, "
+                f"{totals[f'{peer}_worst_ratio']:.2f}x at worst"
+            )
