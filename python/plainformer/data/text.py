@@ -1,0 +1,235 @@
+"""Text files to documents: plain text, JSONL, CSV and TSV, from files, directories and globs.
+
+Everything is UTF-8. A bad line is a DataError naming file and line, or, with `skip_bad_lines`,
+left out and counted.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import glob
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plainformer.errors import DataError
+
+PathLike = str | os.PathLike[str]
+_PLAIN = {".txt", ".text", ".md", ".rst"}  # what a directory is searched for besides tables
+_JSONL = {".jsonl", ".ndjson"}
+_TABLES: dict[str, dict[str, Any]] = {
+    ".csv": {"delimiter": ","},
+    ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
+}
+_log = logging.getLogger("plainformer")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text and where it begins. A plain text file is one document and spans lines."""
+
+    text: str
+    file: str
+    line: int = 1
+    spans_lines: bool = False
+
+    def line_of(self, index: int) -> int:
+        """The line of the file that holds character `index` of the text."""
+        return self.line + (self.text.count("\n", 0, index) if self.spans_lines else 0)
+
+
+class Documents:
+    """The documents of some files, read again each time they are iterated over.
+
+    Parameters
+    ----------
+    paths : files, directories (searched for .txt .md .rst .jsonl .csv .tsv, hidden files left out)
+        or globs (`**` enters directories), in this order; what a directory or glob finds is sorted
+    column : str, the JSONL field or the CSV or TSV column that holds the text
+    skip_bad_lines : bool, leave bad lines out; `skipped` counts those of the last pass
+
+    Formats, by the file name's end: `.jsonl` (an object a line), `.csv` (quoted as usual, header
+    first), `.tsv` (no quoting, header first), everything else plain text: the whole file is one
+    document, line ends kept as they are.
+
+    Raises
+    ------
+    DataError : a path that does not exist or a directory without such files, at once; while
+        iterating: bytes that are not UTF-8, an empty file, a bad line, a table without the column
+    """
+
+    def __init__(
+        self,
+        paths: PathLike | Iterable[PathLike],
+        *,
+        column: str = "text",
+        skip_bad_lines: bool = False,
+    ):
+        self.files = find_files([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+        self.column = column
+        self.skip_bad_lines = skip_bad_lines
+        self.skipped = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        self.skipped = 0
+        for file in self.files:
+            yield from self._read(file)
+
+    def _read(self, file: Path) -> Iterator[Document]:
+        suffix, before, count = file.suffix.lower(), self.skipped, 0
+        lines = self._decode(str(file), _read_bytes(file))
+        if suffix in _JSONL:
+            documents = self._read_jsonl(str(file), lines)
+        elif suffix in _TABLES:
+            documents = self._read_table(str(file), lines, _TABLES[suffix])
+        else:
+            documents = iter([Document("".join(lines), str(file), spans_lines=True)])
+        for document in documents:
+            if document.text:
+                count += 1
+                yield document
+        if count == 0:
+            raise DataError("holds no text", str(file))
+        _log_file(file, suffix, count, self.skipped - before)
+
+    def _decode(self, file: str, data: bytes) -> list[str]:
+        """Lines with their ends; one that is not UTF-8 and skipped is an empty string."""
+        data = data.removeprefix(codecs.BOM_UTF8)
+        with suppress(UnicodeDecodeError):
+            # newline="\n": only that ends a line, as when counting bytes; "\r" stays
+            return list(io.StringIO(data.decode("utf-8"), newline="\n"))
+        lines = (self._checked(file, n, _utf8, line) for n, line in enumerate(io.BytesIO(data), 1))
+        return [line or "" for line in lines]
+
+    def _read_jsonl(self, file: str, lines: list[str]) -> Iterator[Document]:
+        for n, line in enumerate(lines, 1):
+            text = self._checked(file, n, self._json_text, line) if line.strip() else None
+            if text is not None:
+                yield Document(text, file, n)
+
+    def _read_table(
+        self, file: str, lines: list[str], dialect: dict[str, Any]
+    ) -> Iterator[Document]:
+        rows = iter(_table_rows(lines, dialect))
+        _, header = next(rows, (1, []))
+        if isinstance(header, csv.Error) or self.column not in header:
+            raise DataError(f"no column {self.column!r} in the header {lines[:1]!r:.200}", file, 1)
+        for n, row in rows:
+            text = self._checked(file, n, self._cell, row, header)
+            if text is not None:
+                yield Document(text, file, n)
+
+    def _json_text(self, line: str) -> str:
+        try:
+            value = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"not JSON: {error}") from error
+        text = value.get(self.column) if isinstance(value, dict) else None
+        if not isinstance(text, str):
+            raise ValueError(f"expected a JSON object with a string {self.column!r}")
+        return _utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
+
+    def _cell(self, row: list[str] | csv.Error, header: list[str]) -> str:
+        if isinstance(row, csv.Error):
+            raise ValueError(f"not a row: {row}")
+        if len(row) != len(header):
+            raise ValueError(f"got {len(row)} fields, expected the header's {len(header)}")
+        return row[header.index(self.column)]
+
+    def _checked(self, file: str, line: int, parse: Callable[..., str], *args: Any) -> str | None:
+        """`parse(*args)`; what it cannot read is a DataError, or None and counted."""
+        try:
+            return parse(*args)
+        except ValueError as error:
+            if not self.skip_bad_lines:
+                raise DataError(str(error), file, line) from error
+            self.skipped += 1
+            return None
+
+
+def find_files(paths: Iterable[PathLike]) -> list[Path]:
+    """Files that paths, directories and globs stand for; each once, in order of first mention.
+
+    Raises
+    ------
+    DataError : nothing at a path, a directory without text files, a glob that finds nothing
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        found.update(dict.fromkeys(_files_at(os.fspath(path))))
+    return list(found)
+
+
+def _files_at(path: str) -> list[Path]:
+    if os.path.isdir(path):
+        return _files_below(path)
+    if os.path.exists(path):
+        return [Path(path)]
+    files = sorted(Path(name) for name in glob.glob(path, recursive=True) if os.path.isfile(name))
+    if not files:
+        raise DataError("no such file, and no file matches it as a glob", path)
+    return files
+
+
+def _files_below(directory: str) -> list[Path]:
+    wanted = _PLAIN | _JSONL | _TABLES.keys()
+    files = sorted(
+        path
+        for path in Path(directory).rglob("*")
+        if path.suffix.lower() in wanted
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(directory).parts)
+    )
+    if not files:
+        raise DataError(f"no text files in it; looked for {' '.join(sorted(wanted))}", directory)
+    return files
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", str(file)) from error
+
+
+def _utf8(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
+
+
+def _table_rows(
+    lines: list[str], dialect: dict[str, Any]
+) -> list[tuple[int, list[str] | csv.Error]]:
+    """(first line, fields or what is wrong) of each row that is not empty."""
+    reader = csv.reader(lines, strict=True, **dialect)
+    rows: list[tuple[int, list[str] | csv.Error]] = []
+    limit = csv.field_size_limit(2**31 - 1)  # csv's own limit is 128 KiB a field, process-wide
+    try:
+        while True:
+            line = reader.line_num + 1
+            try:
+                row = next(reader)
+            except csv.Error as error:
+                rows.append((line, error))
+            else:
+                rows += [(line, row)] if row else []
+    except StopIteration:
+        return rows
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _log_file(file: Path, suffix: str, count: int, skipped: int) -> None:
+    kind = suffix[1:] if suffix in _JSONL or suffix in _TABLES else "plain text"
+    bad = f", {skipped} bad line{'s' * (skipped != 1)} skipped" if skipped else ""
+    _log.info("%s: %s, %d document%s%s", file, kind, count, "s" * (count != 1), bad)
