@@ -137,9 +137,9 @@ class Module:
 def float_dtype(dtype: Any) -> np.dtype:
     """The dtype that parameters may have behind a name, a NumPy type or an ml_dtypes type."""
     found = DTYPES.get(dtype) if isinstance(dtype, str) else np.dtype(dtype)
-    if found not in DTYPES.values():
+    if found is None or found not in DTYPES.values():  # NumPy: dtype(float64) == None
         raise DTypeError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -1,0 +1,155 @@
+"""Layers: what they compute beyond calling one operation."""
+
+import numpy as np
+import pytest
+
+from plainformer import functional
+from plainformer.errors import ConfigError
+from plainformer.nn import (
+    Conv1D,
+    Dropout,
+    Embedding,
+    Linear,
+    SelfAttention,
+    dropout_state,
+    recompute,
+)
+from plainformer.nn import random as nn_random
+from plainformer.nn.attention import KeyValueCache
+from plainformer.tensor import Tensor, no_grad
+
+
+def fill(module, rng):
+    """Random parameters."""
+    for parameter in module.parameters():
+        parameter.assign(rng.standard_normal(parameter.shape).astype(np.float32))
+    return module
+
+
+class TestDropout:
+    def test_it_is_the_identity_in_eval_mode_and_at_zero(self):
+        x = Tensor(np.ones(8, np.float32))
+        assert Dropout(0.5).eval()(x) is x
+        assert Dropout(0.0)(x) is x
+
+    def test_each_use_takes_the_next_offset(self):
+        x, drop = Tensor(np.ones((4, 64), np.float32)), Dropout(0.5)
+        with dropout_state(3):
+            first, second = drop(x).data, drop(x).data
+            assert nn_random.current() == (3, 2)
+        with dropout_state(3, 1):
+            again = drop(x).data
+        assert first.tobytes() != second.tobytes()
+        assert again.tobytes() == second.tobytes()
+
+    def test_states_nest_and_come_back(self):
+        before = nn_random.current()
+        with dropout_state(1, 10):
+            nn_random.take()
+            with dropout_state(2):
+                nn_random.take()
+            assert nn_random.current() == (1, 11)
+        assert nn_random.current() == before
+
+    @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
+    def test_probabilities_are_checked(self, p):
+        with pytest.raises(ConfigError, match=r"p: got .*expected a number of at least 0"):
+            Dropout(p)
+
+
+class TestRecompute:
+    def make(self, rng):
+        linear, drop = fill(Linear(6, 6), rng), Dropout(0.3)
+
+        def function(x, other, *, times=1):
+            y = drop(linear(x))
+            for _ in range(times):
+                y = functional.add(y, other)
+            return y, drop(y)
+
+        return linear, function
+
+    def run(self, function, linear, call, inputs):
+        linear.zero_grad()
+        leaves = [Tensor(x, requires_grad=True) for x in inputs]
+        with dropout_state(5):
+            a, b = call(function, *leaves)
+            functional.add(a, b).backward(np.ones_like(a.data))
+            state = nn_random.current()
+        return [a.data, b.data, linear.weight.grad, *(x.grad for x in leaves)], state
+
+    def test_outputs_gradients_and_masks_are_the_same_bytes(self, rng):
+        linear, function = self.make(rng)
+        inputs = [rng.standard_normal((4, 6)).astype(np.float32) for _ in range(2)]
+        kept, state = self.run(function, linear, lambda f, *x: f(*x), inputs)
+        again, other_state = self.run(function, linear, recompute, inputs)
+        assert [x.tobytes() for x in kept] == [x.tobytes() for x in again]
+        assert state == other_state == (5, 2)
+
+    def test_options_reach_both_runs(self, rng):
+        linear, function = self.make(rng)
+        inputs = [np.ones((2, 6), np.float32)] * 2
+        results, _ = self.run(function, linear, lambda f, *x: recompute(f, *x, times=3), inputs)
+        wanted, _ = self.run(function, linear, lambda f, *x: f(*x, times=3), inputs)
+        np.testing.assert_array_equal(results[-1], wanted[-1])
+
+    def test_inputs_may_be_missing_or_frozen(self, rng):
+        linear = fill(Linear(6, 6), rng)
+        frozen = Tensor(np.ones((2, 6), np.float32))
+        (y,) = recompute(lambda x, missing: (linear(x),), frozen, None)
+        y.backward(np.ones_like(y.data))
+        assert frozen.grad is None
+        assert linear.weight.grad is not None
+
+    def test_nothing_is_recorded_under_no_grad(self, rng):
+        _, function = self.make(rng)
+        x = Tensor(np.ones((2, 6), np.float32), requires_grad=True)
+        with no_grad():
+            assert not recompute(function, x, x)[0].requires_grad
+
+
+def test_conv1d_is_a_linear_layer_stored_the_other_way(rng):
+    linear, conv = fill(Linear(5, 3, activation="relu"), rng), Conv1D(5, 3, activation="relu")
+    conv.weight.assign(linear.weight.data.T.copy())
+    conv.bias.assign(linear.bias.data.copy())
+    x = Tensor(rng.standard_normal((4, 5)).astype(np.float32))
+    np.testing.assert_allclose(conv(x).data, linear(x).data, rtol=1e-6)
+
+
+def test_embedding_looks_up_rows(rng):
+    table = fill(Embedding(7, 3), rng)
+    ids = np.array([[6, 0], [6, 2]])
+    np.testing.assert_array_equal(table(ids).data, table.weight.data[ids])
+
+
+class TestSelfAttention:
+    def test_heads_must_divide_the_width(self):
+        with pytest.raises(ConfigError, match="num_heads: got 3, expected a divisor of width 8"):
+            SelfAttention(8, 3)
+
+    def test_a_token_sees_only_what_came_before(self, rng):
+        attention = fill(SelfAttention(8, 2), rng).eval()
+        x = rng.standard_normal((1, 6, 8)).astype(np.float32)
+        first = attention(Tensor(x)).data
+        x[0, 4:] += 1
+        second = attention(Tensor(x)).data
+        assert first[0, :4].tobytes() == second[0, :4].tobytes()
+        assert not np.array_equal(first[0, 4:], second[0, 4:])
+
+    def test_the_cache_holds_keys_and_values_in_order(self, rng):
+        cache = KeyValueCache(num_layers=2, max_length=5)
+        keys = rng.standard_normal((2, 5, 3, 4)).astype(np.float32)
+        cache.append(1, keys[:, :2], -keys[:, :2])
+        cache.length = 2
+        seen_keys, seen_values = cache.append(1, keys[:, 2:], -keys[:, 2:])
+        np.testing.assert_array_equal(seen_keys, keys)
+        np.testing.assert_array_equal(seen_values, -keys)
+
+    def test_attention_dropout_acts_in_training_only(self, rng):
+        attention = fill(SelfAttention(8, 2, attention_dropout=0.5), rng)
+        x = Tensor(rng.standard_normal((2, 6, 8)).astype(np.float32))
+        with dropout_state(1):
+            first, second = attention(x).data, attention(x).data
+        assert not np.array_equal(first, second)
+        attention.eval()
+        assert attention(x).data.tobytes() == attention(x).data.tobytes()

@@ -1,0 +1,135 @@
+"""The module tree: names, modes, dtypes, freezing, state."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from plainformer.errors import CheckpointError, ConfigError, DTypeError
+from plainformer.nn import LayerNorm, Linear, Module
+from plainformer.nn.module import matches
+
+
+class Layer(Module):
+    def __init__(self):
+        self.dense = Linear(2, 3)
+        self.norm = LayerNorm(3)
+
+
+class Model(Module):
+    """Two layers in a list, and a head whose weight is the first layer's."""
+
+    def __init__(self):
+        self.h = [Layer(), Layer()]
+        self.head = Linear(2, 3, bias=False)
+        self.head.weight = self.h[0].dense.weight
+        self.width = 3
+
+
+@pytest.fixture
+def model():
+    return Model()
+
+
+def test_names_are_paths_and_a_tied_weight_has_one(model):
+    assert [name for name, _ in model.named_parameters()] == [
+        f"h.{i}.{part}" for i in (0, 1)
+        for part in ("dense.weight", "dense.bias", "norm.weight", "norm.bias")
+    ]  # fmt: skip
+    assert model.num_parameters() == 2 * (6 + 3 + 3 + 3)
+
+
+def test_modes_reach_every_module(model):
+    assert model.eval() is model
+    assert not any(m.training for m in model.modules())
+    model.train()
+    assert all(m.training for m in model.modules())
+    assert len(list(model.modules())) == 1 + 2 * 3 + 1
+
+
+def test_zero_grad_forgets_all(model):
+    for parameter in model.parameters():
+        parameter.grad = np.ones(parameter.shape, np.float32)
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", ml_dtypes.bfloat16, np.float64, "float32"], ids=str)
+def test_to_converts_in_place_and_counts_versions(model, dtype):
+    tied, before = model.head.weight, model.head.weight.version
+    tied.writable()[...] = 1.5
+    assert model.to(dtype) is model
+    wanted = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    assert {p.dtype for p in model.parameters()} == {wanted}
+    assert model.head.weight is tied
+    assert np.all(tied.data == 1.5)
+    assert tied.version > before
+
+
+@pytest.mark.parametrize("dtype", ["float16", np.int32, "half"], ids=str)
+def test_parameters_are_float32_bfloat16_or_float64(model, dtype):
+    with pytest.raises(
+        DTypeError, match=r"dtype: got .*expected one of float32, float64, bfloat16"
+    ):
+        model.to(dtype)
+
+
+class TestFreeze:
+    @pytest.mark.parametrize(
+        ("pattern", "count"),
+        [("h.0", 4), ("h.[01]", 8), ("norm", 4), ("norm.bias", 2), ("*.bias", 4), ("h.?.dense", 4)],
+    )
+    def test_globs_name_runs_of_segments(self, model, pattern, count):
+        frozen = model.freeze([pattern])
+        assert len(frozen) == count
+        for name, parameter in model.named_parameters():
+            assert parameter.requires_grad == (name not in frozen)
+
+    def test_parts_of_segments_do_not_match(self):
+        assert matches("h.10.dense.weight", "h.10")
+        assert not matches("h.10.dense.weight", "h.1")
+        assert not matches("h.10.dense.weight", "ens")
+
+    def test_counts_say_what_is_left(self, model):
+        model.freeze(["h.0"])
+        assert model.num_parameters(only_trainable=True) == 15
+
+    def test_a_glob_without_match_is_an_error(self, model):
+        with pytest.raises(ConfigError, match=r"'h.2' matches no parameter; names are like h.0"):
+            model.freeze(["h.1", "h.2"])
+        assert all(p.requires_grad for p in model.parameters())
+        with pytest.raises(ConfigError, match=r"got the string 'h.1', expected a list"):
+            model.freeze("h.1")
+
+
+class TestState:
+    def test_it_lends_read_only_views(self, model):
+        state = model.state_dict()
+        assert len(state) == 8
+        with pytest.raises(ValueError, match="read-only"):
+            state["h.0.dense.weight"][0] = 1
+
+    def test_loading_copies_and_converts(self, model, rng):
+        state = {n: rng.standard_normal(a.shape) for n, a in model.state_dict().items()}
+        versions = [p.version for p in model.parameters()]
+        model.load_state_dict(state)
+        for name, parameter in model.named_parameters():
+            np.testing.assert_array_equal(parameter.data, state[name].astype(np.float32))
+            assert not np.shares_memory(parameter.data, state[name])
+        assert all(p.version > v for p, v in zip(model.parameters(), versions))
+
+    def test_every_array_that_does_not_fit_is_named_and_nothing_is_written(self, model):
+        state = {name: a + 1 for name, a in model.state_dict().items()}
+        state["h.0.extra"] = state.pop("h.0.norm.bias")
+        state["h.1.dense.bias"] = np.zeros(7, np.float32)
+        before = [p.data.copy() for p in model.parameters()]
+        with pytest.raises(CheckpointError) as caught:
+            model.load_state_dict(state)
+        for name in ("h.0.extra", "h.0.norm.bias", "h.1.dense.bias"):
+            assert name in str(caught.value)
+        for parameter, kept in zip(model.parameters(), before):
+            np.testing.assert_array_equal(parameter.data, kept)
+
+
+def test_a_module_without_forward_says_so(model):
+    with pytest.raises(NotImplementedError, match="Model defines no forward"):
+        model()
