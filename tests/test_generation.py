@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plainformer.errors import ConfigError, DTypeError, ShapeError
-from plainformer.generation import Sampling
+from plainformer.generation import Sampling, TextStreamer
 from plainformer.models import GPT2Config, GPT2LMHeadModel
 from plainformer.nn.attention import KeyValueCache
 
@@ -159,6 +159,40 @@ class TestGenerate:
     def test_a_wrong_prompt_is_named(self, model, prompt, error, message):
         with pytest.raises(error, match=f"input_ids: .*{message}"):
             model.generate(prompt, 3)
+
+
+class Bytes:
+    """A tokenizer whose ids are UTF-8 bytes."""
+
+    def decode(self, ids):
+        return bytes(ids).decode("utf-8", errors="replace")
+
+
+class TestTextStreamer:
+    def stream(self, prompt, tokens, **options):
+        written = []
+        streamer = TextStreamer(Bytes(), written.append, **options)
+        streamer.put(np.array([list(prompt.encode())]))
+        for token in tokens:
+            streamer.put(np.array([token]))
+        streamer.end()
+        return written
+
+    def test_text_is_written_as_it_comes(self):
+        assert self.stream("ab", b"cd") == ["ab", "c", "d", ""]
+
+    def test_a_character_is_written_when_it_is_whole(self):
+        assert self.stream("x", "é".encode()) == ["x", "é", ""]
+
+    def test_an_unfinished_character_is_shown_in_the_end(self):
+        assert "".join(self.stream("x", "é".encode()[:1])) == "x\ufffd"
+
+    def test_the_prompt_can_be_left_out(self):
+        assert "".join(self.stream("ab", b"cd", skip_prompt=True)) == "cd"
+
+    def test_several_rows_are_refused(self):
+        with pytest.raises(ShapeError, match="got 2 rows"):
+            TextStreamer(Bytes(), print).put(np.zeros((2, 3), int))
 
 
 class TestSampling:

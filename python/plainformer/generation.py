@@ -25,6 +25,46 @@ class Streamer(Protocol):
     def end(self) -> None: ...
 
 
+class TextStreamer:
+    """Writes the text of one row as its tokens come.
+
+    Tokens may be parts of a character or of a word with its space, so the whole row is decoded
+    each time and what is new is written; an unfinished character is held back.
+
+    Parameters
+    ----------
+    tokenizer : object with `decode(ids)`, such as `tokenizers.Tokenizer`
+    write : function that takes a string
+    skip_prompt : bool, leave out the prompt
+    """
+
+    def __init__(self, tokenizer: Any, write: Callable[[str], object], skip_prompt: bool = False):
+        self.tokenizer = tokenizer
+        self.write = write
+        self.skip_prompt = skip_prompt
+        self._ids: list[int] = []
+        self._written = 0
+
+    def put(self, value: Array) -> None:
+        if len(value) != 1:
+            raise ShapeError(f"input_ids: got {len(value)} rows, a TextStreamer shows one")
+        is_prompt = not self._ids
+        self._ids += value.reshape(-1).tolist()
+        text = self.tokenizer.decode(self._ids)
+        if is_prompt and self.skip_prompt:
+            self._written = len(text)
+        elif not text.endswith("\ufffd"):
+            self._show(text)
+
+    def end(self) -> None:
+        self._show(self.tokenizer.decode(self._ids))
+        self._ids, self._written = [], 0
+
+    def _show(self, text: str) -> None:
+        self.write(text[self._written :])
+        self._written = len(text)
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a token is drawn: softmax(logits / temperature) over the tokens that remain.
