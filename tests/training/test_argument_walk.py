@@ -31,6 +31,7 @@ class Case:
 
 EVALUATE = {"eval_strategy": "steps", "eval_steps": 1}
 BEST = {**EVALUATE, "load_best_model_at_end": True, "learning_rate": 0.3, "max_grad_norm": 0.0}
+FIRST_IS_BEST = {"greater_is_better": True, "save_strategy": "best"}  # the highest loss
 SMALL_STEPS = {"learning_rate": 1e-3}  # every evaluation is a little better than the last
 
 CASES = {
@@ -68,7 +69,7 @@ CASES = {
     "save_strategy": Case("epoch", "files"),
     "save_steps": Case(3, "files"),
     "save_total_limit": Case(4, "files", {"save_steps": 1}),
-    "load_best_model_at_end": Case(False, "weights", BEST),
+    "load_best_model_at_end": Case(False, "weights", {**BEST, **FIRST_IS_BEST}),
     "metric_for_best_model": Case("spread", "weights", BEST),
     "greater_is_better": Case(True, "weights", BEST),
     "early_stopping_patience": Case(2, "log", {**EVALUATE, "early_stopping_patience": 1,

@@ -1,10 +1,13 @@
 """What a person sees: a bar on a terminal, plain lines elsewhere."""
 
+import fcntl
 import io
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path, capsys):
 def test_on_a_terminal_there_is_a_bar(tmp_path):
     """A pseudo terminal as standard error of a run of its own."""
     parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))  # rows, columns
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.training.child", str(tmp_path), "--default-progress"],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=child,
