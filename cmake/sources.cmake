@@ -4,6 +4,7 @@ set(kernel_sources
     csrc/cpu/cross_entropy.cpp
     csrc/cpu/embedding.cpp
     csrc/cpu/gemm.cpp
+    csrc/cpu/linear_cross_entropy.cpp
     csrc/cpu/linear_grad.cpp
     csrc/cpu/optimizer.cpp
     csrc/cpu/roofline.cpp
@@ -19,11 +20,12 @@ set(runtime_sources
     csrc/cpu/runtime/thread_pool.cpp
 )
 set(binding_sources
-    csrc/bindings/cpu_module.cpp
     csrc/bindings/cpu_add.cpp
     csrc/bindings/cpu_cross_entropy.cpp
     csrc/bindings/cpu_embedding.cpp
     csrc/bindings/cpu_gemm.cpp
+    csrc/bindings/cpu_linear_cross_entropy.cpp
+    csrc/bindings/cpu_module.cpp
     csrc/bindings/cpu_optimizer.cpp
     csrc/bindings/cpu_roofline.cpp
     csrc/bindings/cpu_runtime.cpp

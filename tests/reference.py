@@ -99,3 +99,16 @@ def sgd_step(p, g, buffer=None, *, lr, momentum, nesterov, weight_decay, grad_sc
         return to(p - lr * g)
     buffer = momentum * buffer + g
     return to(p - lr * (g + momentum * buffer if nesterov else buffer)), buffer
+
+
+# --- linear + cross entropy ----------------------------------------------------------------------
+
+
+def linear_cross_entropy(x, w, t, b, *, reduction="mean", smoothing=0.0, to=identity):
+    """(loss, dx, dweight, dbias); the logits are arrays between formulas and so rounded."""
+    logits = to(x @ w.T + b)
+    options = {"reduction": reduction, "smoothing": smoothing}
+    one = np.ones((), x.dtype)
+    dlogits = cross_entropy_backward(one, logits, t, to=to, **options)
+    loss = cross_entropy(logits, t, **options)
+    return loss, to(dlogits @ w), to(dlogits.T @ x), to(dlogits.sum(axis=0))

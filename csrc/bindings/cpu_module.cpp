@@ -7,6 +7,7 @@ PYBIND11_MODULE(_cpu, module) {
     plainformer::bind_cross_entropy(module);
     plainformer::bind_embedding(module);
     plainformer::bind_gemm(module);
+    plainformer::bind_linear_cross_entropy(module);
     plainformer::bind_optimizer(module);
     plainformer::bind_roofline(module);
     plainformer::bind_runtime(module);

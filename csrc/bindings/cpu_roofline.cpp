@@ -87,7 +87,7 @@ double measure_bandwidth(const std::string& name, double milliseconds, int64_t b
 
 void bind_roofline(py::module_& module) {
     module.def("measure_peak", &measure_peak, py::arg("dtype"), py::arg("milliseconds") = 50.0);
-    module.def("measure_bandwidth", &measure_bandwidth, py::arg("pass"),
+    module.def("measure_bandwidth", &measure_bandwidth, py::arg("kind"),
                py::arg("milliseconds") = 200.0, py::arg("bytes") = int64_t{256} << 20);
 }
 

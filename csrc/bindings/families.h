@@ -8,6 +8,7 @@ void bind_add(pybind11::module_& module);
 void bind_cross_entropy(pybind11::module_& module);
 void bind_embedding(pybind11::module_& module);
 void bind_gemm(pybind11::module_& module);
+void bind_linear_cross_entropy(pybind11::module_& module);
 void bind_optimizer(pybind11::module_& module);
 void bind_roofline(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);

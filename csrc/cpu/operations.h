@@ -5,6 +5,7 @@
 #include "plainformer/cross_entropy.h"
 #include "plainformer/embedding.h"
 #include "plainformer/gemm.h"
+#include "plainformer/linear_cross_entropy.h"
 #include "plainformer/optimizer.h"
 #include "plainformer/roofline.h"
 
@@ -17,10 +18,11 @@
     X(cross_entropy_backward, CrossEntropyBackwardArgs) \
     X(embedding, EmbeddingArgs) \
     X(embedding_backward, EmbeddingBackwardArgs) \
+    X(gemm, GemmArgs) \
+    X(linear_cross_entropy, LinearCrossEntropyArgs) \
+    X(linear_grad, LinearGradArgs) \
     X(memory_pass, MemoryPassArgs) \
     X(peak, PeakArgs) \
-    X(gemm, GemmArgs) \
-    X(linear_grad, LinearGradArgs) \
     X(sgd_step, SgdStepArgs) \
     X(squared_norm, SquaredNormArgs)
 // clang-format on

@@ -1,0 +1,91 @@
+"""What is installed: types, size, a quiet and quick import, no torch, no pickle, no BLAS."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import plainformer
+from plainformer import kernels
+from tests import stubs
+
+PACKAGE = Path(plainformer.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def run(code, **environment):
+    """Run Python code in a fresh process; its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_types_are_shipped():
+    assert (PACKAGE / "py.typed").exists()
+    assert stubs.PATH.read_text(encoding="utf-8") == stubs.stub_text(), (
+        "run `python -m tests.stubs` and commit _cpu.pyi"
+    )
+
+
+def test_import_is_quick_and_quiet():
+    code = """
+import sys, time, numpy, threading, os
+start = time.perf_counter()
+import plainformer
+spent = time.perf_counter() - start
+import plainformer.kernels
+maps = open("/proc/self/maps").read() if os.path.exists("/proc/self/maps") else ""
+assert threading.active_count() == 1
+assert not os.path.exists("/proc/self/task") or len(os.listdir("/proc/self/task")) == 1
+assert "libcuda" not in maps and "libcudart" not in maps
+assert not {"socket", "ssl", "tokenizers", "torch", "matplotlib"} & set(sys.modules)
+print(spent)
+"""
+    # one thread of NumPy's BLAS, so that a second one would be ours
+    spent = min(float(run(code, OPENBLAS_NUM_THREADS="1")) for _ in range(3))
+    assert spent < 0.15
+
+
+def test_no_module_but_the_peers_needs_torch():
+    modules = [
+        ".".join(["plainformer", *path.relative_to(PACKAGE).with_suffix("").parts])
+        for path in SOURCES
+        if "peers" not in path.parts and path.name != "__init__.py"
+    ]
+    poisoned = "import sys, importlib; sys.modules['torch'] = None\n"
+    run(poisoned + f"for name in {modules!r}: importlib.import_module(name)")
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module or ""
+
+
+def test_nothing_that_executes_data_is_imported_or_called():
+    banned = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
+    for path in SOURCES:
+        assert not banned & {name.split(".")[0] for name in imports_of(path)}, path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec"}, f"{path}:{node.lineno}"
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert getattr(node.value, "value", None) is False, f"{path}:{node.lineno}"
+
+
+def test_public_kernels_are_listed_and_documented():
+    public = {n for n in vars(kernels) if not n.startswith("_") and callable(vars(kernels)[n])}
+    assert public == set(kernels.__all__)
+    assert sorted(kernels.__all__) == kernels.__all__
+    for name in kernels.__all__:
+        text = getattr(kernels, name).__doc__ or ""
+        for part in ("Parameters\n", "Raises\n"):
+            assert part in text, f"{name}: its docstring has no section {part.strip()}"
