@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from plainformer.bench import process
-from plainformer.bench.peers.child import OWN
 from plainformer.bench.process import Child, PeerError, PeerMissingError
 
 NUMPY = "plainformer.bench.peers.numpy_peer"
+OWN = "plainformer.bench.peers.plainformer_peer"
 CASE = {
     "operation": "softmax",
     "variant": "forward",
@@ -73,20 +73,33 @@ def test_thread_settings_are_ours_alone(monkeypatch):
     assert not set(dropped) & set(environment)
 
 
-def test_peers_import_nothing_compiled_of_ours():
+def test_a_bare_peer_imports_nothing_compiled_of_ours():
     code = (
-        "import runpy, sys; sys.argv = ['child.py', {module!r}, '1'];"
+        "import runpy, sys; sys.argv = ['child.py', {module!r}, '1', {kind!r}];"
         "sys.modules['plainformer._cpu'] = None; runpy.run_path({child!r}, run_name='__main__')"
     )
-    own, other = (
+    whole, bare = (
         subprocess.run(
-            [sys.executable, "-c", code.format(module=module, child=str(process.CHILD))],
+            [sys.executable, "-c", code.format(module=module, kind=kind, child=str(process.CHILD))],
             input="",
             capture_output=True,
             text=True,
             env=process.environment(1, {}),
         ).stdout
-        for module in (OWN, NUMPY)
+        for module, kind in ((OWN, "whole"), (NUMPY, "bare"))
     )
-    assert '"missing"' in own
-    assert '"ready"' in other
+    assert '"missing"' in whole
+    assert '"ready"' in bare
+
+
+def test_a_peer_may_be_a_file_with_neighbors(tmp_path):
+    (tmp_path / "neighbor.py").write_text("ANSWER = 42\n")
+    (tmp_path / "some_peer.py").write_text(
+        "import neighbor\n"
+        "HANDLERS = {'question': lambda: {'answer': neighbor.ANSWER}}\n"
+        "describe = dict\n"
+        "set_threads = print\n"  # what a peer prints must not reach the answers
+    )
+    child = Child(str(tmp_path / "some_peer.py"), 1)
+    assert child.ask("question") == {"answer": 42}
+    child.close()

@@ -46,7 +46,7 @@ def environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
 
 
 class Child:
-    """One process of a peer.
+    """One process of a peer: `module` is a name or a file; `bare` says that it needs none of ours.
 
     Raises
     ------
@@ -59,13 +59,14 @@ class Child:
         module: str,
         threads: int,
         *,
+        bare: bool = True,
         interpreter: str = sys.executable,
         extra: Mapping[str, str] | None = None,
     ):
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
         try:
             self._process = subprocess.Popen(
-                [interpreter, str(CHILD), module, str(threads)],
+                [interpreter, str(CHILD), module, str(threads), "bare" if bare else "whole"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -135,6 +136,7 @@ class Peer:
             self.children[setting] = Child(
                 MODULES[module],
                 threads,
+                bare=module != "plainformer",
                 interpreter=interpreter if interpreter and module == "torch" else sys.executable,
                 extra=extra,
             )

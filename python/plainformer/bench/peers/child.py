@@ -1,7 +1,9 @@
 """The process of one peer: a JSON request a line on standard input, an answer a line back.
 
-Run as a file (`python child.py MODULE THREADS`), it imports `plainformer.bench` and nothing else of
-plainformer, so that a peer's interpreter needs only NumPy, ml_dtypes and the peer itself.
+Run as a file: `python child.py MODULE THREADS whole|bare`. MODULE is a module's name or a file;
+what it answers is its HANDLERS and, with WAYS, the requests of server.py. `bare` imports
+`plainformer.bench` and nothing else of plainformer, so that a peer's interpreter needs only NumPy,
+ml_dtypes and the peer itself.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ import sys
 import types
 from collections.abc import Callable
 from typing import IO, Any
-
-OWN = "plainformer.bench.peers.plainformer_peer"  # needs the whole package
 
 
 def bare_package(directory: str) -> None:
@@ -43,25 +43,43 @@ def serve(handlers: dict[str, Callable[..., Any]], channel: IO[str]) -> None:
         channel.flush()
 
 
+def load(module: str) -> types.ModuleType:
+    """The module of that name, or in that file (which may import its neighbors)."""
+    if not module.endswith(".py"):
+        return importlib.import_module(module)
+    folder, name = os.path.split(os.path.abspath(module))
+    sys.path.insert(0, folder)
+    return importlib.import_module(name.removesuffix(".py"))
+
+
+def handlers_of(module: types.ModuleType) -> dict[str, Callable[..., Any]]:
+    """What the peer answers to."""
+    handlers: dict[str, Callable[..., Any]] = dict(getattr(module, "HANDLERS", {}))
+    if hasattr(module, "WAYS"):
+        server = importlib.import_module("plainformer.bench.peers.server")
+        handlers |= server.Server(module).handlers()
+    return handlers
+
+
 def main() -> None:
     """Become the peer named on the command line."""
-    module_name, threads = sys.argv[1], int(sys.argv[2])
+    name, threads, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     package = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
     sys.path[0] = os.path.dirname(package)  # was this directory, whose names are not modules
-    if module_name != OWN:
+    if kind == "bare":
+        del sys.path[0]  # may be the site-packages of another interpreter
         bare_package(package)
     channel = answers()
     try:
-        module = importlib.import_module(module_name)
+        module = load(name)
+        module.set_threads(threads)
+        greeting = {"ready": module.describe()}
     except ImportError as error:
-        channel.write(json.dumps({"missing": str(error)}) + "\n")
-        channel.flush()
-        return
-    module.set_threads(threads)
-    bench = importlib.import_module("plainformer.bench.peers.server").Server(module)
-    channel.write(json.dumps({"ready": module.describe()}) + "\n")
+        greeting = {"missing": str(error)}
+    channel.write(json.dumps(greeting) + "\n")
     channel.flush()
-    serve(bench.handlers(), channel)
+    if "ready" in greeting:
+        serve(handlers_of(module), channel)
 
 
 if __name__ == "__main__":

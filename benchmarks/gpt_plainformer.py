@@ -1,0 +1,106 @@
+"""Our side of train_gpt.py: the model, optimizer and update that `plainformer pretrain` runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gpt_recipe as recipe
+import numpy as np
+
+from plainformer import _cpu, runtime
+from plainformer.models import GPT2Config, GPT2LMHeadModel
+from plainformer.tensor import no_grad
+from plainformer.training import TrainingArguments
+from plainformer.training.optimizers import make_optimizer
+
+
+def describe() -> dict[str, Any]:
+    """Level and threads."""
+    return {"level": _cpu.current_level(), "threads": runtime.get_num_threads()}
+
+
+def set_threads(threads: int) -> None:
+    """The size of our pool."""
+    runtime.set_num_threads(threads)
+
+
+class Side:
+    """A model in training."""
+
+    def create(self, sizes: dict[str, int], vocab_size: int, seed: int, path: str) -> Any:
+        """Initialize a model from `seed` and write its weights, for both sides to start from."""
+        np.savez(path, **GPT2LMHeadModel(make_config(sizes, vocab_size), seed).state_dict())
+        return {}
+
+    def start(self, sizes: dict[str, int], vocab_size: int, weights: str) -> Any:
+        """A model with these weights and a fresh optimizer."""
+        self.model = GPT2LMHeadModel(make_config(sizes, vocab_size), seed=None)
+        with np.load(weights) as file:
+            self.model.load_state_dict(dict(file))
+        self.model.train()
+        args = TrainingArguments(
+            output_dir="unused",
+            weight_decay=recipe.WEIGHT_DECAY,
+            adam_beta1=recipe.BETAS[0],
+            adam_beta2=recipe.BETAS[1],
+            adam_epsilon=recipe.EPS,
+            max_grad_norm=recipe.MAX_NORM,
+        )
+        self.optimizer = make_optimizer(self.model, args, {})
+        return {"parameters": sum(p.data.size for _, p in self.model.named_parameters())}
+
+    def update(self, inputs: Any, labels: Any, step: int) -> float:
+        """Forward, backward, clip, AdamW."""
+        loss = self.model(input_ids=inputs, shift_labels=labels).loss
+        value = float(np.asarray(loss))
+        loss.backward()
+        _, scale = self.optimizer.clip(step + 1)
+        self.optimizer.step(step + 1, recipe.learning_rate(step), scale)
+        self.model.zero_grad()
+        return value
+
+    def steps(self, blocks: str, first: int) -> Any:
+        """Updates on these batches."""
+        return recipe.timed_steps(self.update, blocks, first)
+
+    def summed_loss(self, inputs: Any, labels: Any) -> float:
+        """The sum of the loss over all labels."""
+        with no_grad():
+            loss = self.model(
+                input_ids=inputs, shift_labels=labels, num_items_in_batch=1, return_logits=False
+            ).loss
+        return float(np.asarray(loss))
+
+    def evaluate(self, tokens: str, block_size: int) -> Any:
+        """Mean loss over `tokens`."""
+        self.model.eval()
+        result = recipe.mean_loss(self.summed_loss, tokens, block_size)
+        self.model.train()
+        return result
+
+
+def make_config(sizes: dict[str, int], vocab_size: int) -> GPT2Config:
+    """nanoGPT's variant of GPT-2: exact GELU, no biases, no dropout."""
+    return GPT2Config(
+        vocab_size=vocab_size,
+        n_positions=sizes["block_size"],
+        n_embd=sizes["n_embd"],
+        n_layer=sizes["n_layer"],
+        n_head=sizes["n_head"],
+        activation_function="gelu",
+        bias=False,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+_side = Side()
+HANDLERS = {
+    "create": _side.create,
+    "start": _side.start,
+    "steps": _side.steps,
+    "evaluate": _side.evaluate,
+}
