@@ -212,26 +212,17 @@ def cross_entropy(
 
 
 def fused_linear_cross_entropy(
-    x: Tensor,
-    weight: Tensor,
-    target: Array,
-    bias: Tensor | None = None,
-    *,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    x: Tensor, weight: Tensor, target: Array, bias: Tensor | None = None, **options: Any
 ) -> Tensor:
     """Cross entropy of the logits x weight^T + bias, which never exist as a whole.
 
     The gradients are computed in the forward, while a chunk of logits is at hand; backward only
-    scales them. x is (N, C), weight (V, C), target (N,); the loss is a 0-d float32 Tensor.
+    scales them. x is (..., C), weight (V, C), target (...); see the kernel for the options.
     """
     arrays = (x.data, weight.data, target, _data(bias))
-    options: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing,
-                               "reduction": reduction}  # fmt: skip
     if not needs_grad(x, weight, bias):
         return Tensor(kernels.fused_linear_cross_entropy(*arrays, **options))
-    loss, *grads = kernels.fused_linear_cross_entropy(*arrays, **options, return_grads=True)
+    loss, grads = kernels.fused_linear_cross_entropy(*arrays, **options, return_grads=True)
 
     def backward(grad: Array) -> Sequence[Any]:
         factor = float(grad)

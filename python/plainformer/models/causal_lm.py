@@ -88,17 +88,14 @@ class CausalLM(PreTrainedModel):
         """Summed cross entropy over `num_items`; the logits never exist as a whole."""
         if num_items is not None and num_items < 1:
             raise ConfigError(f"num_items_in_batch: got {num_items}, expected at least 1")
-        rows = functional.reshape(x, (-1, x.shape[-1]))
-        is_mean = num_items is None or num_items == np.count_nonzero(target != IGNORED)
-        loss = functional.fused_linear_cross_entropy(
-            rows,
+        return functional.fused_linear_cross_entropy(
+            x,
             self.head_weight(),
-            target.reshape(-1),
+            target,
             ignore_index=IGNORED,
             label_smoothing=label_smoothing,
-            reduction="mean" if is_mean else "sum",
+            num_items=num_items,
         )
-        return loss if is_mean else functional.scale(loss, 1.0 / num_items)  # type: ignore[operator]
 
     def generation_config(self) -> dict[str, Any]:
         """Hugging Face's `generation_config.json`: the special ids."""
