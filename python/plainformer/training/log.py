@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.atomic import write_bytes_atomic
+from ..errors import CheckpointError
 
 LOG_NAME = "log.jsonl"
 TIMING_NAME = "timing.jsonl"
@@ -56,5 +57,8 @@ class RunLog:
 
 
 def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise CheckpointError(f"{path}: not written: {error.strerror}") from error

@@ -28,6 +28,17 @@ class Group:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class GroupArrays:
+    """The arrays of one group in the order of its parameters, as the kernels take them."""
+
+    params: list[np.ndarray]
+    grads: list[np.ndarray]
+    masters: list[np.ndarray] | None
+    state: dict[str, list[np.ndarray]]
+    weight_decay: float
+
+
 def decay_groups(model: Any, weight_decay: float) -> list[Group]:
     """Matrices and embeddings decay; vectors (bias, norms) do not."""
     decay, keep = Group(weight_decay), Group(0.0)
@@ -95,24 +106,20 @@ class Optimizer:
         lr : learning rate of this update
         """
         for group in self.groups:
-            names = list(group.parameters)
-            params = [p.writable() for p in group.parameters.values()]
-            grads = [p.grad for p in group.parameters.values()]
-            masters = [self.masters[n] for n in names] if self.masters else None
-            self._update(names, params, grads, masters, group.weight_decay, step, lr, grad_scale)
+            self._update(self._arrays(group), step, lr, grad_scale)
 
-    def _update(
-        self,
-        names: list[str],
-        params: list[np.ndarray],
-        grads: list[np.ndarray],
-        masters: list[np.ndarray] | None,
-        weight_decay: float,
-        step: int,
-        lr: float,
-        grad_scale: float,
-    ) -> None:
-        raise NotImplementedError  # each optimizer's own kernel
+    def _arrays(self, group: Group) -> GroupArrays:
+        names = list(group.parameters)
+        return GroupArrays(
+            params=[p.writable() for p in group.parameters.values()],
+            grads=[p.grad for p in group.parameters.values()],
+            masters=[self.masters[n] for n in names] if self.masters else None,
+            state={slot: [arrays[n] for n in names] for slot, arrays in self.state.items()},
+            weight_decay=group.weight_decay,
+        )
+
+    def _update(self, arrays: GroupArrays, step: int, lr: float, grad_scale: float) -> None:
+        raise NotImplementedError(f"{type(self).__name__} defines no _update")
 
     def state_dict(self) -> Arrays:
         """All state as `slot.parameter` to array, masters as `master.parameter`."""
@@ -146,19 +153,19 @@ class AdamW(Optimizer):
 
     slots = ("exp_avg", "exp_avg_sq")
 
-    def _update(self, names, params, grads, masters, weight_decay, step, lr, grad_scale):  # type: ignore[no-untyped-def]
+    def _update(self, arrays: GroupArrays, step: int, lr: float, grad_scale: float) -> None:
         kernels.adamw_step(
-            params,
-            grads,
-            [self.state["exp_avg"][n] for n in names],
-            [self.state["exp_avg_sq"][n] for n in names],
+            arrays.params,
+            arrays.grads,
+            arrays.state["exp_avg"],
+            arrays.state["exp_avg_sq"],
             step=step,
             lr=lr,
             betas=(self.args.adam_beta1, self.args.adam_beta2),
             eps=self.args.adam_epsilon,
-            weight_decay=weight_decay,
+            weight_decay=arrays.weight_decay,
             grad_scale=grad_scale,
-            masters=masters,
+            masters=arrays.masters,
         )
 
 
@@ -172,17 +179,16 @@ class SGD(Optimizer):
         self.slots = ("momentum_buffer",) if args.momentum else ()
         super().__init__(model, args, masters)
 
-    def _update(self, names, params, grads, masters, weight_decay, step, lr, grad_scale):  # type: ignore[no-untyped-def]
-        buffers = self.state.get("momentum_buffer")
+    def _update(self, arrays: GroupArrays, step: int, lr: float, grad_scale: float) -> None:
         kernels.sgd_step(
-            params,
-            grads,
-            [buffers[n] for n in names] if buffers else None,
+            arrays.params,
+            arrays.grads,
+            arrays.state.get("momentum_buffer"),
             lr=lr,
             momentum=self.args.momentum,
-            weight_decay=weight_decay,
+            weight_decay=arrays.weight_decay,
             grad_scale=grad_scale,
-            masters=masters,
+            masters=arrays.masters,
         )
 
 

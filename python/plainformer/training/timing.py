@@ -43,6 +43,7 @@ class Stopwatch:
 
     def __init__(self, model: Any, dtype: str):
         self.model = model
+        self.parameters = sum(p.data.size for _, p in model.named_parameters())
         self.peak = runtime.measure_peak(dtype)
         self.reset()
 
@@ -61,7 +62,18 @@ class Stopwatch:
     def count(self, batch: dict[str, Any], tokens: int) -> None:
         """Note the work of one batch."""
         self.tokens += tokens
-        self.flops += tokens * flops_per_token(self.model, batch)
+        self.flops += tokens * self.flops_per_token(batch)
+
+    def flops_per_token(self, batch: dict[str, Any]) -> float:
+        """FLOP of forward and backward a token: the model's own count, or 6 a parameter.
+
+        Kaplan et al., "Scaling Laws for Neural Language Models", 2020, arXiv:2001.08361.
+        """
+        own = getattr(self.model, "flops_per_token", None)
+        ids = batch.get("input_ids")
+        if own is not None and ids is not None:
+            return float(own(np.shape(ids)[-1]))
+        return 6.0 * self.parameters
 
     def take(self, updates_left: int) -> Speed:
         """The speed of this window; starts the next."""
@@ -74,15 +86,3 @@ class Stopwatch:
         )
         self.reset()
         return speed
-
-
-def flops_per_token(model: Any, batch: dict[str, Any]) -> float:
-    """FLOP of forward and backward a token: the model's own count, or 6 a parameter.
-
-    Kaplan et al., "Scaling Laws for Neural Language Models", 2020, arXiv:2001.08361.
-    """
-    own = getattr(model, "flops_per_token", None)
-    ids = batch.get("input_ids")
-    if own is not None and ids is not None:
-        return float(own(np.shape(ids)[-1]))
-    return 6.0 * sum(p.data.size for _, p in model.named_parameters())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from ..errors import ConfigError
+from ..nn.module import matches
 from .arguments import TrainingArguments
 
 logger = logging.getLogger("plainformer")
@@ -47,21 +47,14 @@ def choose_trainable(
         return
     parameters = dict(model.named_parameters())
     for glob in globs:
-        if not any(names_part(glob, name) for name in parameters):
+        if not any(matches(name, glob) for name in parameters):
             word = "freeze" if freeze else "train_only"
             raise ConfigError(f"{word}: {glob!r} matches none of the {len(parameters)} parameters")
     for name, parameter in parameters.items():
-        matched = any(names_part(glob, name) for glob in globs)
+        matched = any(matches(name, glob) for glob in globs)
         parameter.requires_grad = matched if train_only else not matched
     if not any(p.requires_grad for p in parameters.values()):
         raise ConfigError(f"freeze: got {list(globs)}, which leaves nothing to train")
-
-
-def names_part(glob: str, name: str) -> bool:
-    """Whether `glob` matches a run of whole dotted parts of `name`."""
-    parts, width = name.split("."), glob.count(".") + 1
-    runs = (".".join(parts[i : i + width]) for i in range(len(parts) - width + 1))
-    return fnmatchcase(name, glob) or any(fnmatchcase(run, glob) for run in runs)
 
 
 def count_parameters(model: Any) -> tuple[int, int]:

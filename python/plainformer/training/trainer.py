@@ -129,7 +129,8 @@ class Trainer:
         """Logits over a data set in its order, with labels and metrics where it has labels."""
         result = self._pass(test_dataset, keep_logits=True)
         metrics = metrics_of(result, self.compute_metrics, metric_key_prefix)
-        return PredictionOutput(*result.prediction(), metrics)
+        predictions, label_ids = result.prediction()
+        return PredictionOutput(predictions, label_ids, metrics)
 
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Write the model (and tokenizer) as a Hugging Face directory, `output_dir` by default."""
