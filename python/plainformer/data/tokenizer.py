@@ -1,0 +1,327 @@
+"""Tokenizers: trained on text, kept as Hugging Face's `tokenizer.json`, and applied to documents.
+
+They are objects of the `tokenizers` library. Three kinds can be trained:
+
+    bpe:SIZE        byte-level BPE as GPT-2's: any text can be written; `<|endoftext|>` is id 0
+    wordpiece:SIZE  WordPiece as BERT's uncased: `[PAD] [UNK] [CLS] [SEP] [MASK]` are ids 0 to 4
+    char            one token a character, ids in code-point order, no special tokens
+
+Training is deterministic: the same documents give the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+from plainformer.checkpoints._files import PathLike, open_regular
+from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
+from plainformer.errors import CheckpointError, ConfigError, DataError
+
+from .text import Document
+
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+END_OF_TEXT = "<|endoftext|>"
+_BERT_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")  # first found ends a document
+_ALPHABET = 256  # byte-level BPE starts from every byte
+_BATCH_CHARACTERS = 1 << 20  # encoded at once: bounds memory, keeps all cores busy
+_log = logging.getLogger("plainformer")
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """What `--tokenizer` asks for: a directory (`path`) or something to train."""
+
+    kind: str  # directory, char, bpe or wordpiece
+    vocab_size: int | None = None
+    path: str | None = None
+
+
+def parse_spec(text: str) -> TokenizerSpec:
+    """Read `DIR`, `char`, `bpe:SIZE` or `wordpiece:SIZE`.
+
+    Raises
+    ------
+    ConfigError : none of these, or a SIZE too small for the kind
+    """
+    kind, colon, size = text.partition(":")
+    if text == "char":
+        return TokenizerSpec("char")
+    if colon and kind in _LEAST_SIZE:
+        least = _LEAST_SIZE[kind]
+        if not (size.isascii() and size.isdigit()) or int(size) < least:
+            raise ConfigError(f"tokenizer: got {text!r}, expected {kind}:SIZE with SIZE >= {least}")
+        return TokenizerSpec(kind, vocab_size=int(size))
+    if os.path.isdir(text):
+        return TokenizerSpec("directory", path=text)
+    raise ConfigError(
+        f"tokenizer: got {text!r}, expected a directory with {TOKENIZER}, char, bpe:SIZE or "
+        "wordpiece:SIZE"
+    )
+
+
+def make_tokenizer(spec: TokenizerSpec, documents: Iterable[Document]) -> Tokenizer:
+    """Load what `spec` names, or train it on `documents`."""
+    if spec.kind == "directory":
+        return load_tokenizer(spec.path or "")
+    texts = (document.text for document in documents)
+    if spec.kind == "char":
+        return train_char(texts)
+    return _TRAIN[spec.kind](texts, spec.vocab_size or 0)
+
+
+def train_char(texts: Iterable[str]) -> Tokenizer:
+    """One token a character that occurs, ids in code-point order."""
+    characters: set[str] = set()
+    for text in texts:
+        characters.update(text)
+    if not characters:
+        raise DataError("tokenizer: got no text to train on")
+    tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(sorted(characters))}))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Byte-level BPE of at most `vocab_size` tokens: 256 bytes, `<|endoftext|>` and merges.
+
+    Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units",
+    arXiv:1508.07909; on bytes: Radford and others, "Language Models are Unsupervised Multitask
+    Learners", 2019.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    return _train(tokenizer, texts, trainer, vocab_size)
+
+
+def train_wordpiece(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """WordPiece of at most `vocab_size` tokens on lower-cased words, as BERT's uncased models.
+
+    Devlin and others, "BERT", arXiv:1810.04805.
+    """
+    texts = list(texts)
+    tokenizer = _wordpiece({})
+    # The library numbers letters in the order of a hash table, anew in each process; naming them
+    # as special tokens fixes their ids, and with them every tie between merges.
+    letters = _letters(tokenizer, texts)
+    fixed = [*_BERT_TOKENS, *letters]
+    if vocab_size < len(fixed):
+        raise ConfigError(
+            f"tokenizer: got wordpiece:{vocab_size}, expected at least {len(fixed)} for the "
+            "letters of this text"
+        )
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=fixed, show_progress=False
+    )
+    _train(tokenizer, texts, trainer, vocab_size)
+    tokenizer = _wordpiece(tokenizer.get_vocab())  # its letters are no special tokens
+    tokenizer.add_special_tokens(_BERT_TOKENS)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return tokenizer
+
+
+_LEAST_SIZE = {"bpe": _ALPHABET + 1, "wordpiece": len(_BERT_TOKENS) + 1}
+_TRAIN = {"bpe": train_bpe, "wordpiece": train_wordpiece}
+
+
+def load_tokenizer(directory: PathLike) -> Tokenizer:
+    """Read `tokenizer.json`; truncation and padding stored in it are switched off.
+
+    Raises
+    ------
+    CheckpointError : no such file, or not a tokenizer
+    """
+    path = Path(directory, TOKENIZER)
+    with open_regular(path) as file:
+        data = file.read()
+    try:
+        tokenizer = Tokenizer.from_str(data.decode("utf-8"))
+    except Exception as error:  # the library raises plain Exception
+        raise CheckpointError(f"{path}: not a tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def save_tokenizer(
+    tokenizer: Tokenizer, directory: PathLike, *, model_max_length: int | None = None
+) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomic(directory / TOKENIZER, (tokenizer.to_str(pretty=True) + "\n").encode())
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        **_special_tokens(tokenizer),
+    }
+    if model_max_length is not None:
+        config["model_max_length"] = model_max_length
+    write_json_atomic(directory / TOKENIZER_CONFIG, config)
+
+
+def vocab_size(tokenizer: Tokenizer) -> int:
+    """Rows that an embedding needs: one more than the largest id, added tokens included."""
+    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+
+def end_of_text_id(tokenizer: Tokenizer) -> int | None:
+    """The id of the token that ends a document; None for tokenizers without one (char)."""
+    ids = (tokenizer.token_to_id(token) for token in _ENDS)
+    return next((i for i in ids if i is not None), None)
+
+
+def encode_text(tokenizer: Tokenizer, text: str) -> np.ndarray:
+    """Ids (N,) uint16 or uint32 of one text; `[CLS]` and the like are not added.
+
+    Raises
+    ------
+    DataError : a character outside the vocabulary of a tokenizer without an unknown token
+    """
+    return encode_documents(tokenizer, [Document(text, "")])
+
+
+def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document]) -> np.ndarray:
+    """Ids (N,) of all documents in a row, with the end-of-text token, if any, between them.
+
+    uint16 where the vocabulary has at most 65,536 tokens, else uint32.
+
+    Raises
+    ------
+    DataError : a character outside the vocabulary, with file and line
+    """
+    dtype = np.uint16 if vocab_size(tokenizer) <= 1 << 16 else np.uint32
+    table = _character_table(tokenizer)
+    end = end_of_text_id(tokenizer)
+    between = [] if end is None else [np.array([end], dtype)]
+    parts: list[np.ndarray] = []
+    for batch in _in_batches(documents):
+        for row in _encode_batch(tokenizer, table, batch):
+            parts += [*(between if parts else []), np.asarray(row, dtype)]
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _train(tokenizer: Tokenizer, texts: Iterable[str], trainer: Any, wanted: int) -> Tokenizer:
+    tokenizer.train_from_iterator(texts, trainer)
+    got = vocab_size(tokenizer)
+    if got < wanted:
+        _log.info("tokenizer: the text gave %d tokens of the %d asked for", got, wanted)
+    return tokenizer
+
+
+def _wordpiece(vocab: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def _letters(tokenizer: Tokenizer, texts: Iterable[str]) -> list[str]:
+    """Sorted: letters that begin a word, then those inside one, as `##x`."""
+    first, inside = set(), set()
+    for text in texts:
+        plain = tokenizer.normalizer.normalize_str(text)
+        for word in {word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(plain)}:
+            first.add(word[0])
+            inside.update(word[1:])
+    return [*sorted(first), *(f"##{letter}" for letter in sorted(inside))]
+
+
+def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
+    if tokenizer.token_to_id(END_OF_TEXT) is not None:
+        return {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
+    if tokenizer.token_to_id("[CLS]") is not None:
+        return {f"{token[1:-1].lower()}_token": token for token in _BERT_TOKENS}
+    return {}
+
+
+def _in_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _encode_batch(
+    tokenizer: Tokenizer, table: np.ndarray | None, batch: list[Document]
+) -> Iterable[Any]:
+    """The ids of each document; `table` is `_character_table(tokenizer)`."""
+    if table is not None:
+        return [_look_up(table, document) for document in batch]
+    texts = [document.text for document in batch]
+    try:
+        encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    except Exception as error:  # the library raises plain Exception
+        raise DataError(f"cannot be encoded: {error}", batch[0].file or None) from error
+    return [encoding.ids for encoding in encodings]
+
+
+def _character_table(tokenizer: Tokenizer) -> np.ndarray | None:
+    """Id of each code point, -1 where unknown, when `tokenizer` is one of `train_char`'s.
+
+    Looking characters up is a hundred times faster than the library's encoding, takes no memory
+    a token, and tells where an unknown one stands.
+    """
+    state = json.loads(tokenizer.to_str())
+    pattern = (state["pre_tokenizer"] or {}).get("pattern")
+    vocab = state["model"].get("vocab")
+    if state["model"]["type"] != "WordLevel" or pattern != {"Regex": r"[\s\S]"}:
+        return None
+    if state["normalizer"] or state["added_tokens"] or any(len(token) != 1 for token in vocab):
+        return None
+    table = np.full(0x110000, -1, np.int64)
+    table[[ord(token) for token in vocab]] = list(vocab.values())
+    return table
+
+
+def _look_up(table: np.ndarray, document: Document) -> np.ndarray:
+    points = np.frombuffer(document.text.encode("utf-32-le"), np.uint32)
+    ids = table[points]
+    if ids.size and ids.min() < 0:
+        index = int(np.argmax(ids < 0))
+        character = document.text[index]
+        raise DataError(
+            f"the character {character!r} (U+{ord(character):04X}) is not among the tokenizer's "
+            f"{np.count_nonzero(table >= 0)}",
+            document.file or None,
+            document.line_of(index) if document.file else None,
+        )
+    return ids

@@ -1,0 +1,188 @@
+"""Tokenizers: deterministic training, exact characters, files that transformers reads."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainformer.data import tokenizer as tok
+from plainformer.data.text import Document, Documents
+from plainformer.errors import CheckpointError, ConfigError, DataError
+
+TEXT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n" * 20
+ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
+
+
+def doc(text):
+    return Document(text, "a.txt", spans_lines=True)
+
+
+def test_char_ids_are_in_code_point_order():
+    tokenizer = tok.train_char(["b\na", "\U0001f600é\r"])
+    assert tokenizer.get_vocab() == {c: i for i, c in enumerate("\n\rabé\U0001f600")}
+    state = json.loads(tokenizer.to_str())
+    assert state["model"]["type"] == "WordLevel"
+    assert state["pre_tokenizer"]["pattern"] == {"Regex": "[\\s\\S]"}
+    assert state["pre_tokenizer"]["behavior"] == "Isolated"
+    assert state["decoder"] == {"type": "Fuse"}
+    assert state["added_tokens"] == []
+    assert tok.vocab_size(tokenizer) == 6
+    assert tok.end_of_text_id(tokenizer) is None
+
+
+@settings(deadline=None)
+@given(ANY_TEXT.filter(bool))
+def test_our_character_table_is_the_librarys_encoding(text):
+    tokenizer = tok.train_char([text])
+    ids = tok.encode_text(tokenizer, text)
+    assert ids.dtype == np.uint16
+    assert ids.tolist() == tokenizer.encode(text).ids
+    assert tokenizer.decode(ids.tolist()) == text
+
+
+def test_an_unknown_character_is_named_with_file_and_line(tmp_path):
+    tokenizer = tok.train_char(["ab\n"])
+    (tmp_path / "a.txt").write_text("ab\nb\naéa", encoding="utf-8")
+    with pytest.raises(DataError, match=r"'é' \(U\+00E9\) is not among the tokenizer's 3") as error:
+        tok.encode_documents(tokenizer, Documents(tmp_path / "a.txt"))
+    assert (error.value.file, error.value.line) == (str(tmp_path / "a.txt"), 3)
+    with pytest.raises(DataError, match=r"^the character '\\u2028'"):
+        tok.encode_text(tokenizer, "\u2028")
+
+
+@pytest.mark.parametrize("spec", ["bpe:300", "wordpiece:120", "char"])
+def test_training_is_deterministic(tmp_path, spec):
+    """Other hash seeds and thread counts, in other processes: the same file."""
+    (tmp_path / "a.txt").write_text(TEXT + "Zürich, naïve; 1234 <x>\n", encoding="utf-8")
+    script = (
+        "import sys; from plainformer.data import text, tokenizer as t;"
+        "print(t.make_tokenizer(t.parse_spec(sys.argv[1]), text.Documents(sys.argv[2])).to_str())"
+    )
+    results = set()
+    for seed in "123":
+        env = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": seed}
+        command = [sys.executable, "-c", script, spec, str(tmp_path / "a.txt")]
+        results.add(subprocess.run(command, env=env, capture_output=True, check=True).stdout)
+    assert len(results) == 1
+
+
+@settings(deadline=None)
+@given(ANY_TEXT)
+def test_bpe_writes_any_text(text):
+    ids = tok.encode_text(BPE, text)
+    assert BPE.decode(ids.tolist()) == text
+
+
+BPE = tok.train_bpe([TEXT], 300)
+
+
+def test_bpe_vocabulary():
+    assert tok.vocab_size(BPE) == 300
+    assert BPE.token_to_id(tok.END_OF_TEXT) == tok.end_of_text_id(BPE) == 0
+    assert len(tok.encode_text(BPE, TEXT)) < len(TEXT) / 2
+
+
+def test_a_text_too_small_for_the_size_is_said(caplog):
+    with caplog.at_level("INFO", "plainformer"):
+        assert tok.vocab_size(tok.train_bpe(["ab"], 400)) == 258
+    assert "258 tokens of the 400" in caplog.text
+
+
+def test_wordpiece():
+    tokenizer = tok.train_wordpiece([TEXT], 80)
+    assert [tokenizer.token_to_id(t) for t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")] == [0, 1, 2, 3]
+    assert tokenizer.encode("Speak").ids[0] == 2
+    assert tok.encode_text(tokenizer, "Speak")[0] != 2
+    assert tokenizer.decode(tok.encode_text(tokenizer, "HEAR me").tolist()) == "hear me"
+
+
+def test_documents_are_joined_by_end_of_text_where_there_is_one():
+    parts = [tok.encode_text(BPE, text).tolist() for text in ("we speak", "hear")]
+    joined = tok.encode_documents(BPE, [doc("we speak"), doc("hear")])
+    assert joined.tolist() == [*parts[0], 0, *parts[1]]
+    tokenizer = tok.train_char("ab")
+    assert tok.encode_documents(tokenizer, [doc("ab"), doc("ba")]).tolist() == [0, 1, 1, 0]
+    assert tok.encode_documents(BPE, []).tolist() == []
+
+
+def test_large_vocabularies_take_uint32():
+    tokenizer = tok.train_char([chr(c) for c in range(0x10000, 0x10000 + 70_000)])
+    ids = tok.encode_text(tokenizer, chr(0x10000 + 69_999))
+    assert ids.dtype == np.uint32
+    assert ids.tolist() == [69_999]
+
+
+@pytest.mark.parametrize(
+    ("make", "specials"),
+    [
+        (lambda: BPE, {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}),
+        (lambda: tok.train_char(["ab"]), {}),
+        (
+            lambda: tok.train_wordpiece([TEXT], 80),
+            {f"{t}_token": f"[{t.upper()}]" for t in ("pad", "unk", "cls", "sep", "mask")},
+        ),
+    ],
+    ids=["bpe", "char", "wordpiece"],
+)
+def test_saved_tokenizers_load_the_same(tmp_path, make, specials):
+    tokenizer = make()
+    tok.save_tokenizer(tokenizer, tmp_path / "t", model_max_length=64)
+    assert tok.load_tokenizer(tmp_path / "t").to_str() == tokenizer.to_str()
+    assert json.loads((tmp_path / "t" / tok.TOKENIZER_CONFIG).read_text()) == {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 64,
+        **specials,
+    }
+
+
+def test_truncation_and_padding_of_a_file_are_switched_off(tmp_path):
+    tokenizer = tok.train_char(["ab"])
+    tokenizer.enable_truncation(2)
+    tokenizer.enable_padding(length=8)
+    tok.save_tokenizer(tokenizer, tmp_path)
+    assert tok.load_tokenizer(tmp_path).encode("abab").ids == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"\xff", b'{"model": {"type": "BPE"}}', b"[" * 10_000]
+)
+def test_bad_tokenizer_file(tmp_path, data):
+    (tmp_path / tok.TOKENIZER).write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: not a tokenizer"):
+        tok.load_tokenizer(tmp_path)
+
+
+def test_no_tokenizer_file(tmp_path):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: cannot be read: No such file"):
+        tok.load_tokenizer(tmp_path)
+
+
+def test_specs(tmp_path):
+    assert tok.parse_spec("char") == tok.TokenizerSpec("char")
+    assert tok.parse_spec("bpe:8000") == tok.TokenizerSpec("bpe", vocab_size=8000)
+    assert tok.parse_spec("wordpiece:99") == tok.TokenizerSpec("wordpiece", vocab_size=99)
+    assert tok.parse_spec(str(tmp_path)) == tok.TokenizerSpec("directory", path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "bpe", "bpe:", "bpe:x", "bpe:-5", "bpe:256", "bpe:²", "char:5", "words:9", "none/"]
+)
+def test_bad_specs(spec):
+    with pytest.raises(ConfigError, match="tokenizer: got"):
+        tok.parse_spec(spec)
+
+
+def test_wordpiece_smaller_than_the_alphabet():
+    with pytest.raises(ConfigError, match="got wordpiece:9, expected at least"):
+        tok.train_wordpiece([TEXT], 9)
+
+
+def test_no_text_to_train_on():
+    with pytest.raises(DataError, match="no text"):
+        tok.train_char([])
