@@ -124,13 +124,11 @@ def compare_losses(run: Run, sides: dict[str, Child], weights: Path) -> float:
 def measure_steps(run: Run, sides: dict[str, Child], weights: Path, rounds: int) -> dict[str, Any]:
     """Seconds a step of each side, in interleaved turns after one turn that warms up."""
     turn = TURNS[run.config]
-    batches = run.batches(0, turn * (rounds + 1)).reshape(
-        rounds + 1, turn, -1, run.sizes["block_size"] + 1
-    )
+    parts = np.split(run.batches(0, turn * (rounds + 1)), rounds + 1)
     for child in sides.values():
         run.start(child, weights)
     medians: dict[str, list[float]] = {name: [] for name in sides}
-    for i, part in enumerate(batches):
+    for i, part in enumerate(parts):
         for name, child in sides.items():
             seconds = run.steps(child, part, i * turn)["seconds"]
             if i:
