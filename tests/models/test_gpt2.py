@@ -370,3 +370,11 @@ def test_a_tiny_model_learns_a_pattern():
     assert first > 3
     assert last < 0.1
     assert model.generate([0, 1, 2], 8).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2]
+
+
+@pytest.mark.parametrize(("tied", "products"), [(True, 124_439_808 - 1024 * 768), (False, None)])
+def test_flops_per_token_of_gpt2_small(tied, products):
+    config = GPT2Config(vocab_size=50257, tie_word_embeddings=tied, n_layer=12)
+    model = GPT2LMHeadModel(config, seed=None)
+    products = products or 163_037_184 - (1024 + 50257) * 768
+    assert model.flops_per_token(1024) == 6 * products + 12 * 12 * 768 * 1024

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from plainformer.data.batches import EvaluationWindows, TokenBlocks
 from plainformer.errors import ConfigError
 from plainformer.training import (
     EarlyStoppingCallback,
@@ -17,7 +18,17 @@ from plainformer.training import (
 from plainformer.training.callbacks import is_better
 from plainformer.training.evaluation import join_rows
 
-from .tiny import CONTEXT, VOCABULARY, log_of, rows, tiny_args, tiny_model, tiny_trainer, weights
+from .tiny import (
+    CONTEXT,
+    VOCABULARY,
+    log_of,
+    rows,
+    tiny_args,
+    tiny_model,
+    tiny_trainer,
+    tree,
+    weights,
+)
 
 
 def mean_loss(model, examples):
@@ -247,3 +258,30 @@ def test_is_better(value, best, greater, threshold, expected):
 def test_max_length_cuts_evaluation_rows_too(tmp_path):
     output = tiny_trainer(tmp_path, max_length=4).predict(rows(5))
     assert output.predictions.shape[1] == 4 < CONTEXT
+
+
+def test_windows_over_a_text_predict_every_token_but_the_first_once(tmp_path):
+    tokens = (np.arange(30) * 5 % VOCABULARY).astype(np.uint16)
+    trainer = tiny_trainer(tmp_path, per_device_eval_batch_size=3)
+    trainer.model.eval()
+    windows = EvaluationWindows(tokens, CONTEXT)
+    total = 0.0
+    for start in range(0, 29, CONTEXT):
+        piece = tokens[start : start + CONTEXT + 1].astype(np.int64)
+        output = trainer.model(input_ids=piece[None, :-1], shift_labels=piece[None, 1:])
+        total += float(np.asarray(output.loss)) * (len(piece) - 1)
+    assert trainer.evaluate(windows)["eval_loss"] == pytest.approx(total / 29, rel=1e-5)
+
+
+def test_blocks_of_a_text_train_and_resume(tmp_path):
+    tokens = (np.arange(200) * 5 % VOCABULARY).astype(np.uint16)
+
+    def trainer(output_dir, **options):
+        args = tiny_args(output_dir, save_steps=3, **options)
+        return Trainer(tiny_model(), args, TokenBlocks(tokens, CONTEXT))
+
+    trainer(tmp_path / "whole").train()
+    trainer(tmp_path / "parts", max_steps=10).train()
+    trainer(tmp_path / "parts").train(resume_from_checkpoint=tmp_path / "parts" / "checkpoint-6")
+    assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
+    assert log_of(tmp_path / "whole")[-1]["tokens"] == 10 * 8 * CONTEXT

@@ -149,6 +149,18 @@ class GPT2LMHeadModel(CausalLM):
     ) -> Tensor:
         return self.transformer(input_ids, attn_mask, cache)
 
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token, recomputation left out.
+
+        6 N + 12 n_layer n_embd sequence_length, with N the parameters that take part in matrix
+        products. Chowdhery et al., "PaLM", 2022, arXiv:2204.02311, appendix B.
+        """
+        looked_up = self.transformer.wpe.weight.size
+        if not self.config.tie_word_embeddings:
+            looked_up += self.transformer.wte.weight.size
+        attention = 12 * self.config.n_layer * self.config.n_embd * sequence_length
+        return 6 * (self.num_parameters() - looked_up) + attention
+
     def init_weights(self, seed: int) -> None:
         """Draw matrices and embeddings from N(0, initializer_range).
 

@@ -258,5 +258,5 @@ class TrainingLoop:
 
 def dropout_seed(seed: int, step: int, micro: int) -> int:
     """The seed of all dropout masks of one pass: a function of run, update and pass alone."""
-    bits = np.random.Philox(key=[seed, DROPOUT_STREAM], counter=[0, 0, micro, step])
-    return int(np.random.Generator(bits).integers(2**63))
+    words = np.random.Philox(key=[seed, DROPOUT_STREAM], counter=[0, 0, micro, step])
+    return int(words.random_raw())
