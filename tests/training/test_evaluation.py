@@ -276,12 +276,12 @@ def test_windows_over_a_text_predict_every_token_but_the_first_once(tmp_path):
 def test_blocks_of_a_text_train_and_resume(tmp_path):
     tokens = (np.arange(200) * 5 % VOCABULARY).astype(np.uint16)
 
-    def trainer(output_dir, **options):
-        args = tiny_args(output_dir, save_steps=3, **options)
+    def trainer(output_dir):
+        args = tiny_args(output_dir, save_steps=4, save_total_limit=None)
         return Trainer(tiny_model(), args, TokenBlocks(tokens, CONTEXT))
 
-    trainer(tmp_path / "whole").train()
-    trainer(tmp_path / "parts", max_steps=10).train()
-    trainer(tmp_path / "parts").train(resume_from_checkpoint=tmp_path / "parts" / "checkpoint-6")
+    for output_dir in (tmp_path / "whole", tmp_path / "parts"):
+        trainer(output_dir).train()
+    trainer(tmp_path / "parts").train(resume_from_checkpoint=tmp_path / "parts" / "checkpoint-4")
     assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
     assert log_of(tmp_path / "whole")[-1]["tokens"] == 10 * 8 * CONTEXT
