@@ -45,6 +45,15 @@ def test_embedding_adds_up_repeated_ids(leaf, rng):
     check_gradients(lambda: functional.embedding(ids, weight), [weight], rng, num_picks=15)
 
 
+def test_a_tied_weight_gets_both_gradients(leaf, rng):
+    weight, ids = leaf(5, 3), np.array([[0, 4, 0], [1, 0, 4]])
+
+    def tied():
+        return functional.linear(functional.embedding(ids, weight), weight)
+
+    check_gradients(tied, [weight], rng, num_picks=15)
+
+
 @pytest.mark.parametrize("activation", [None, "relu", "gelu", "gelu_tanh", "silu"])
 @pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
 def test_linear_and_conv1d(leaf, rng, activation, with_bias):

@@ -103,6 +103,15 @@ def test_gradients_accumulate_over_backwards_without_touching_the_first_one():
     np.testing.assert_array_equal(given, [5.0])
 
 
+def test_fresh_gradients_are_added_to_in_place():
+    x, fresh = leaf(1.0), np.array([5.0], np.float32)
+    record(x.data, (x,), lambda grad: (fresh,), is_fresh=True).backward()
+    assert x.sum_in_place is x.grad is fresh
+    times(x, 1).backward()
+    assert x.grad is fresh
+    assert fresh[0] == 6
+
+
 def test_bfloat16_gradients_accumulate_in_float32():
     x = leaf(1.0, dtype=ml_dtypes.bfloat16)
     small = np.array([1.0], ml_dtypes.bfloat16)

@@ -61,8 +61,15 @@ def embedding(input_ids: Array, weight: Tensor) -> Tensor:
     y = kernels.embedding(input_ids, weight.data)
     if not needs_grad(weight):
         return Tensor(y)
-    rows = weight.shape[0]
-    return record(y, (weight,), lambda grad: (kernels.embedding_backward(grad, input_ids, rows),))
+
+    def backward(grad: Array) -> Sequence[Any]:
+        total = weight.sum_in_place  # a tied head's gradient: add our few rows to it
+        if total is not None:
+            kernels.embedding_backward(grad, input_ids, len(total), out=total, accumulate=True)
+            return (None,)
+        return (kernels.embedding_backward(grad, input_ids, weight.shape[0]),)
+
+    return record(y, (weight,), backward, is_fresh=True)
 
 
 def linear(
@@ -97,7 +104,7 @@ def _linear(
         )
         return dx, dw.T if is_in_out and dw is not None else dw, db
 
-    return record(y, (x, weight, bias), backward)
+    return record(y, (x, weight, bias), backward, is_fresh=True)
 
 
 def layer_norm(
@@ -232,7 +239,7 @@ def fused_linear_cross_entropy(
                     array *= factor  # ours alone, and used once: scaled in place
         return grads
 
-    return record(loss, (x, weight, bias), backward)
+    return record(loss, (x, weight, bias), backward, is_fresh=True)
 
 
 def _data(x: Tensor | None) -> Array | None:

@@ -70,13 +70,15 @@ class Node:
 
     `backward(*grads)` takes a gradient (or None) for each output and returns one (or None) for
     each input. An edge is where an input's gradient goes: a leaf Tensor, `(node, output index)`,
-    or None. Edges instead of Tensors, so that an output nobody saved is freed at once.
+    or None. Edges instead of Tensors, so that an output nobody saved is freed at once. `is_fresh`
+    promises that nobody else holds the arrays that `backward` returns.
     """
 
-    __slots__ = ("backward", "edges", "grads", "order")
+    __slots__ = ("backward", "edges", "grads", "is_fresh", "order")
 
-    def __init__(self, edges: tuple, backward: Backward, num_outputs: int):
+    def __init__(self, edges: tuple, backward: Backward, num_outputs: int, is_fresh: bool):
         self.order = next(_creation)
+        self.is_fresh = is_fresh
         self.edges = edges
         self.backward: Backward | None = backward
         self.grads: list[Array | None] = [None] * num_outputs
@@ -185,16 +187,23 @@ class Tensor:
             raise ShapeError(f"grad: got shape {grad.shape}, expected {self.shape}")
         run_backward((self,), (grad,))
 
-    def accumulate_grad(self, grad: Array) -> None:
+    @property
+    def sum_in_place(self) -> Array | None:
+        """`.grad` if more may be added to it in place: it is ours alone and wide enough."""
+        wide = self._owns_grad and self.grad is not None and self.grad.dtype.itemsize > 2
+        return self.grad if wide else None
+
+    def accumulate_grad(self, grad: Array, is_fresh: bool = False) -> None:
         """Add to `.grad`. A second bfloat16 gradient makes the sum float32.
 
-        The first gradient is kept as it came, perhaps shared with others; sums are our own.
+        The first gradient is kept as it came; unless `is_fresh`, it may be shared with others and
+        is copied before more is added.
         """
         if self.grad is None:
-            self.grad, self._owns_grad = grad, False
+            self.grad, self._owns_grad = grad, is_fresh
             return
-        if not self._owns_grad:
-            wide = "float32" if self.dtype.itemsize == 2 else self.dtype
+        if self.sum_in_place is None:
+            wide = "float32" if self.grad.dtype.itemsize == 2 else self.grad.dtype
             self.grad, self._owns_grad = self.grad.astype(wide, order="C"), True
         kernels.accumulate(self.grad, grad)
 
@@ -241,16 +250,22 @@ def needs_grad(*inputs: Tensor | None) -> bool:
     return any(x is not None and x.requires_grad for x in inputs)
 
 
-def record(data: Array, inputs: Iterable[Tensor | None], backward: Backward) -> Tensor:
-    """The output of an operation, put on the tape. See `Node` for `backward`."""
-    return record_all((data,), inputs, backward)[0]
+def record(
+    data: Array, inputs: Iterable[Tensor | None], backward: Backward, *, is_fresh: bool = False
+) -> Tensor:
+    """The output of an operation, put on the tape. See `Node` for `backward` and `is_fresh`."""
+    return record_all((data,), inputs, backward, is_fresh=is_fresh)[0]
 
 
 def record_all(
-    datas: Sequence[Array], inputs: Iterable[Tensor | None], backward: Backward
+    datas: Sequence[Array],
+    inputs: Iterable[Tensor | None],
+    backward: Backward,
+    *,
+    is_fresh: bool = False,
 ) -> list[Tensor]:
     """The outputs of one operation that has several."""
-    node = Node(tuple([_edge(x) for x in inputs]), backward, len(datas))
+    node = Node(tuple([_edge(x) for x in inputs]), backward, len(datas), is_fresh)
     outputs = [Tensor(data, requires_grad=True) for data in datas]
     for index, output in enumerate(outputs):
         output._node, output._index = node, index
@@ -262,11 +277,11 @@ def run_backward(outputs: Sequence[Tensor], grads: Sequence[Array | None]) -> No
     started = [(x, grad) for x, grad in zip(outputs, grads) if grad is not None]
     nodes, uses = _reach([_edge(x) for x, _ in started])
     for x, grad in started:
-        _deliver(_edge(x), grad, uses)
+        _deliver(_edge(x), grad, uses, is_fresh=False)
     for node in nodes:
         for edge, grad in zip(*node.run()):
             if edge is not None:
-                _deliver(edge, grad, uses)
+                _deliver(edge, grad, uses, node.is_fresh)
 
 
 def _edge(x: Tensor | None) -> Tensor | tuple[Node, int] | None:
@@ -291,7 +306,7 @@ def _reach(edges: Iterable[Any]) -> tuple[list[Node], dict[Tensor, int]]:
     return sorted(found, key=lambda node: node.order, reverse=True), uses
 
 
-def _deliver(edge: Any, grad: Array | None, uses: dict[Tensor, int]) -> None:
+def _deliver(edge: Any, grad: Array | None, uses: dict[Tensor, int], is_fresh: bool) -> None:
     """Take one gradient to its node, or to its leaf, whose hooks run after the last one."""
     if isinstance(edge, tuple):
         node, index = edge
@@ -301,7 +316,7 @@ def _deliver(edge: Any, grad: Array | None, uses: dict[Tensor, int]) -> None:
         return
     uses[edge] -= 1
     if grad is not None:
-        edge.accumulate_grad(grad)
+        edge.accumulate_grad(grad, is_fresh)
     if edge._hooks and not uses[edge]:
         for hook in tuple(edge._hooks):
             hook(edge)
