@@ -1,4 +1,4 @@
-"""Fixtures of the kernel tests: every case runs at each ISA level this machine has, in each dtype."""
+"""Fixtures of the kernel tests: each case runs at every ISA level of this machine and dtype."""
 
 from __future__ import annotations
 

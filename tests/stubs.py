@@ -14,7 +14,7 @@ import plainformer
 from plainformer import _cpu
 
 PATH = Path(plainformer.__file__).parent / "_cpu.pyi"
-HEADER = '''"""plainformer's compiled CPU kernels; call them through plainformer.kernels and .runtime.
+HEADER = '''"""The compiled CPU kernels; call them through plainformer.kernels and plainformer.runtime.
 
 Arrays are positional. A kernel returns None when its arguments are not the canonical case.
 """
@@ -37,6 +37,9 @@ PLAIN = {
 def stub_text() -> str:
     lines = []
     for name in sorted(n for n in dir(_cpu) if not n.startswith("_")):
+        if not callable(getattr(_cpu, name)):
+            lines.append(f"{name}: {type(getattr(_cpu, name)).__name__}")
+            continue
         signature = getattr(_cpu, name).__doc__.splitlines()[0]
         for spelled, plain in PLAIN.items():
             signature = re.sub(rf"(?<=[ \[]){re.escape(spelled)}(?=[,)\]= ]|$)", plain, signature)

@@ -48,7 +48,7 @@ def test_a_training_step_and_a_generation(numpy_products_raise, tmp_path):
 
 
 def test_no_source_has_a_matrix_product_operator():
-    """`@` between arrays cannot be made to raise, so it is looked for. Peers are measured, not used."""
+    """`@` between arrays cannot be made to raise, so it is looked for, but in measured peers."""
     found = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in sorted(PACKAGE.rglob("*.py"))

@@ -43,7 +43,7 @@ _NAMES = {
     "trim_memory": "runtime",
 }
 
-__all__ = [*_MODULES, *_NAMES]  # noqa: PLE0604
+__all__ = [*_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> Any:

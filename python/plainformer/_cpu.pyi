@@ -1,4 +1,4 @@
-"""plainformer's compiled CPU kernels; call them through plainformer.kernels and .runtime.
+"""The compiled CPU kernels; call them through plainformer.kernels and plainformer.runtime.
 
 Arrays are positional. A kernel returns None when its arguments are not the canonical case.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-def int([x]) -> integer: ...
+MAX_THREADS: int
 def accumulate(arg0: Any, arg1: Any) -> Any: ...
 def adamw_step(arg0: Any, arg1: Any, arg2: Any, arg3: Any, arg4: Any, arg5: float, arg6: float, arg7: float, arg8: float, arg9: float, arg10: float, arg11: float, arg12: float) -> Any: ...
 def add(arg0: Any, arg1: Any) -> Any: ...

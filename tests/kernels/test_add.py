@@ -30,7 +30,7 @@ def test_bad_arguments_are_named(backend):
         kernels.add(a, a[:1])
     with pytest.raises(DTypeError, match="b: got dtype float64, expected float32 like a"):
         kernels.add(a, a.astype(np.float64))
-    with pytest.raises(DTypeError, match="a: got builtins.list, expected a NumPy array"):
+    with pytest.raises(DTypeError, match=r"a: got builtins\.list, expected a NumPy array"):
         kernels.add([1.0], a)
     with pytest.raises(DTypeError, match="a: got dtype float16"):
         kernels.add(a.astype(np.float16), a)

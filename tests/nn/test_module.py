@@ -67,9 +67,7 @@ def test_to_converts_in_place_and_counts_versions(model, dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", np.int32, "half"], ids=str)
 def test_parameters_are_float32_bfloat16_or_float64(model, dtype):
-    with pytest.raises(
-        DTypeError, match="expected one of float32, float64, bfloat16"
-    ):
+    with pytest.raises(DTypeError, match="expected one of float32, float64, bfloat16"):
         model.to(dtype)
 
 
