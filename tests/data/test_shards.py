@@ -1,4 +1,4 @@
-"""Token shards: ours, nanoGPT's and llm.c's; a file that does not fit its description is refused."""
+"""Token shards: ours, nanoGPT's and llm.c's; files that do not fit their description."""
 
 import json
 

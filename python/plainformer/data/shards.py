@@ -3,8 +3,8 @@
     tokens.bin     nothing but the ids, little-endian uint16 or uint32 (nanoGPT's layout)
     tokens.json    what they are: {"format", "dtype", "tokens", "vocab_size", "sha256"}
 
-Also read: nanoGPT's own `.bin` without a sidecar (uint16), and llm.c's, which begin with a header of
-256 int32: magic 20240520 and version 1 (uint16), or 20240801 and 7 (uint32), then the count.
+Also read: nanoGPT's own `.bin` without a sidecar (uint16), and llm.c's, which begin with a header
+of 256 int32: magic 20240520 and version 1 (uint16), or 20240801 and 7 (uint32), then the count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from plainformer.checkpoints.atomic import atomic_file, checksum_file, write_jso
 from plainformer.errors import CheckpointError, DataError, ShapeError
 
 _FORMAT = "plainformer-tokens-1"
-_DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+_DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 _HEADER = 256 * 4
 _LLMC = {20240520: (1, _DTYPES["uint16"]), 20240801: (7, _DTYPES["uint32"])}  # by magic
 

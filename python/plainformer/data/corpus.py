@@ -1,0 +1,140 @@
+"""Real English in every Python: `pydoc_data.topics` and the standard library's docstrings.
+
+Sources are read with `ast` and never imported or run. The result depends on the Python version
+only: sorted order, repeated docstrings dropped, cut at about `max_bytes`. Missing sources (a
+stripped-down installation) make it smaller; none at all is a DataError.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sysconfig
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from plainformer.errors import DataError
+
+from .text import Document
+
+MAX_BYTES = 2_000_000
+_TOPICS = "pydoc_data/topics.py"
+# Not the library: tests, what pip installed, and modules that hold data or repeat one docstring.
+_LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "encodings"}
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # where statements hold statements
+
+
+def python_documents(
+    root: str | Path | None = None, *, max_bytes: int = MAX_BYTES
+) -> list[Document]:
+    """One document a topic of the language reference, then one a module with its docstrings.
+
+    Parameters
+    ----------
+    root : directory of the standard library's sources; default that of this interpreter
+    max_bytes : int, UTF-8 bytes after which no more modules are read
+
+    Raises
+    ------
+    DataError : no sources with text below `root`
+    """
+    root = Path(root or sysconfig.get_path("stdlib"))
+    documents: list[Document] = []
+    size = 0
+    for document in _all_documents(root):
+        documents.append(document)
+        size += len(document.text.encode())
+        if size >= max_bytes:
+            break
+    if not documents:
+        raise DataError(
+            "no Python sources with docstrings in it; this Python comes without them: "
+            "train on your own text with `plainformer pretrain --data FILE`",
+            str(root),
+        )
+    return documents
+
+
+def split_documents(
+    documents: Iterable[Document], validation: float = 0.05
+) -> tuple[list[Document], list[Document]]:
+    """(training, validation) documents, both in the order given.
+
+    Documents enter validation by the SHA-256 of their text, lowest first, until they hold at least
+    the fraction `validation` of all characters: the choice depends on no order and no random
+    state. With fewer than two documents there is nothing to hold back: a DataError.
+    """
+    documents = list(documents)
+    if len(documents) < 2:
+        raise DataError(f"documents: got {len(documents)}, expected at least 2 to hold some back")
+    wanted = validation * sum(len(document.text) for document in documents)
+    held: set[int] = set()
+    size = 0
+    for index in sorted(range(len(documents)), key=lambda i: _digest(documents[i]))[:-1]:
+        if size >= wanted:
+            break
+        held.add(index)
+        size += len(documents[index].text)
+    train = [document for i, document in enumerate(documents) if i not in held]
+    return train, [document for i, document in enumerate(documents) if i in held]
+
+
+def _all_documents(root: Path) -> Iterator[Document]:
+    yield from _topics(root / _TOPICS)
+    seen: set[str] = set()
+    for path in _sources(root):
+        docstrings = [text for text in _docstrings(path) if text not in seen]
+        seen.update(docstrings)
+        text = "\n\n".join(dict.fromkeys(docstrings))
+        if text:
+            yield Document(text + "\n", str(path))
+
+
+def _topics(path: Path) -> Iterator[Document]:
+    """The values of `topics = {name: text, ...}`, sorted by name."""
+    for node in _parse(path).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            topics = ast.literal_eval(node.value)
+            texts = (topics[name].strip() for name in sorted(topics))
+            yield from (Document(text + "\n", str(path)) for text in dict.fromkeys(texts))
+
+
+def _sources(root: Path) -> list[Path]:
+    """Modules first, then those of packages, each level sorted: the best-known text first."""
+    paths = (path.relative_to(root) for path in root.rglob("*.py"))
+    kept = [
+        path for path in paths if not _LEFT_OUT & set(path.parts) and path.as_posix() != _TOPICS
+    ]
+    return [root / path for path in sorted(kept, key=lambda path: (len(path.parts), path.parts))]
+
+
+def _docstrings(path: Path) -> list[str]:
+    """Docstrings of the module, its classes and functions in the order of the source."""
+    texts = (ast.get_docstring(node) for node in _definitions(_parse(path)))
+    return [text.strip() for text in texts if text and text.strip()]
+
+
+def _definitions(node: ast.AST) -> Iterator[ast.Module | ast.ClassDef | _Function]:
+    """`node` and what is defined in its blocks. `ast.walk` would visit every expression too."""
+    if isinstance(node, _DOCUMENTED):
+        yield node
+    for block in _BLOCKS:
+        for child in getattr(node, block, ()):
+            yield from _definitions(child)
+
+
+def _parse(path: Path) -> ast.Module:
+    """The syntax tree; an empty one for a file that is missing or not of this Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old escapes in other people's strings
+            return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _digest(document: Document) -> str:
+    return hashlib.sha256(document.text.encode()).hexdigest()
