@@ -1,0 +1,119 @@
+"""`plainformer quickstart`: the main job, whole and small, on text that every Python carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from plainformer.data.corpus import python_documents, split_documents
+from plainformer.data.tokenizer import encode_text, train_bpe, vocab_size
+from plainformer.generation import TextStreamer
+from plainformer.models.registry import from_config
+from plainformer.training import TimeLimitCallback, TrainingArguments
+
+from ._chart import draw_png, has_matplotlib, read_curves, text_chart
+from ._common import Command, echo
+from ._language_model import config_for, report, tokens_on_disk, train_language_model
+
+# One page of settings. The step count is fixed, so two runs of one seed are the same run; the
+# sizes make it about a minute and a half on two cores.
+VOCABULARY = 1024
+BLOCK_SIZE = 128
+STEPS = 600
+CONFIG = {
+    "model_type": "gpt2",
+    "n_layer": 4,
+    "n_head": 4,
+    "n_embd": 128,
+    "n_positions": BLOCK_SIZE,
+    "resid_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "attn_pdrop": 0.0,
+}
+TRAINING = {
+    "per_device_train_batch_size": 16,
+    "per_device_eval_batch_size": 16,
+    "learning_rate": 3e-3,
+    "lr_scheduler_type": "cosine_with_min_lr",
+    "min_lr": 3e-4,
+    "warmup_steps": 50,
+    "adam_beta2": 0.99,
+    "weight_decay": 0.1,
+    "logging_steps": 20,
+    "eval_strategy": "steps",
+    "eval_steps": 150,
+    "save_steps": 300,
+}
+PROMPT = "Return a new "
+SAMPLE_TOKENS = 120
+
+
+@click.command(cls=Command)
+@click.option(
+    "--output-dir", type=click.Path(file_okay=False, path_type=Path), default="quickstart",
+    show_default=True, help="Where model, checkpoints, log and loss curve go.",
+)
+@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Stop earlier.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and data order.")
+def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[str, Any]:
+    """Train a small GPT on Python's own documentation and let it write: about two minutes."""
+    echo("1. Text: the documentation that this Python carries")
+    training, validation = split_documents(python_documents())
+    characters = sum(len(document.text) for document in training)
+    echo(f"   {len(training)} documents, {characters:,} characters; {len(validation)} held back")
+
+    echo("2. Tokenizer: byte-level BPE")
+    tokenizer = train_bpe((document.text for document in training), VOCABULARY)
+    tokens = tokens_on_disk(output_dir / "tokens" / "train.bin", tokenizer, training)
+    held_back = tokens_on_disk(output_dir / "tokens" / "validation.bin", tokenizer, validation)
+    echo(f"   {vocab_size(tokenizer):,} tokens; the text is {len(tokens):,} of them")
+
+    model = from_config(config_for(tokenizer, CONFIG), seed=seed)
+    echo(f"3. Training: GPT-2 with {model.num_parameters():,} parameters, {STEPS} steps")
+    arguments = TrainingArguments(
+        output_dir=str(output_dir), overwrite_output_dir=True, seed=seed, max_steps=STEPS, **TRAINING
+    )
+    callbacks = [] if max_seconds is None else [TimeLimitCallback(max_seconds)]
+    result = train_language_model(
+        model, arguments, tokenizer, tokens, held_back, BLOCK_SIZE, callbacks
+    )
+    report(result)
+    show_curve(output_dir)
+
+    echo(f"\n4. What it writes after {PROMPT!r}:\n")
+    result["sample"] = sample(model, tokenizer, seed)
+    echo(NEXT.format(output_dir=output_dir))
+    return result
+
+
+def show_curve(output_dir: Path) -> None:
+    """The loss over the steps: a PNG with matplotlib, in the terminal without."""
+    curves = read_curves(output_dir / "log.jsonl")
+    if has_matplotlib():
+        path = output_dir / "loss.png"
+        draw_png(*curves, path)
+        echo(f"loss curve in {path}")
+    else:
+        echo(text_chart(*curves))
+
+
+def sample(model: Any, tokenizer: Any, seed: int) -> str:
+    """Stream a continuation of PROMPT and return it whole."""
+    echo(PROMPT, nl=False)
+    streamer = TextStreamer(tokenizer, lambda text: echo(text, nl=False))
+    ids = model.eval().generate(
+        encode_text(tokenizer, PROMPT).tolist(), SAMPLE_TOKENS, do_sample=True, temperature=0.7,
+        top_k=50, seed=seed, streamer=streamer,
+    )
+    echo()
+    return tokenizer.decode(ids.tolist())
+
+
+NEXT = """
+Next:
+  plainformer generate {output_dir} "The string " --temperature 0.8
+  plainformer pretrain --help            # the same on your own text, every knob a flag
+  plainformer bench --quick              # how fast the kernels are on this machine
+  plainformer info                       # processor, threads and memory as plainformer sees them"""
