@@ -9,11 +9,11 @@ import click
 import numpy as np
 from tokenizers import Tokenizer
 
+from plainformer.checkpoints._files import read_json
 from plainformer.data.shards import open_shard
 from plainformer.data.text import Documents
 from plainformer.data.tokenizer import make_tokenizer, parse_spec, vocab_size
 from plainformer.errors import ConfigError
-from plainformer.models.config import read_json
 from plainformer.models.registry import from_config
 
 from ._common import Command, echo, usage_errors

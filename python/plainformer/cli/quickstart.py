@@ -22,7 +22,7 @@ from ._language_model import config_for, report, tokens_on_disk, train_language_
 VOCABULARY = 1024
 BLOCK_SIZE = 128
 STEPS = 600
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "model_type": "gpt2",
     "n_layer": 4,
     "n_head": 4,
@@ -32,7 +32,7 @@ CONFIG = {
     "embd_pdrop": 0.0,
     "attn_pdrop": 0.0,
 }
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "per_device_train_batch_size": 16,
     "per_device_eval_batch_size": 16,
     "learning_rate": 3e-3,
@@ -52,8 +52,11 @@ SAMPLE_TOKENS = 120
 
 @click.command(cls=Command)
 @click.option(
-    "--output-dir", type=click.Path(file_okay=False, path_type=Path), default="quickstart",
-    show_default=True, help="Where model, checkpoints, log and loss curve go.",
+    "--output-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="quickstart",
+    show_default=True,
+    help="Where model, checkpoints, log and loss curve go.",
 )
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Stop earlier.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of weights and data order.")
@@ -73,7 +76,11 @@ def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[s
     model = from_config(config_for(tokenizer, CONFIG), seed=seed)
     echo(f"3. Training: GPT-2 with {model.num_parameters():,} parameters, {STEPS} steps")
     arguments = TrainingArguments(
-        output_dir=str(output_dir), overwrite_output_dir=True, seed=seed, max_steps=STEPS, **TRAINING
+        output_dir=str(output_dir),
+        overwrite_output_dir=True,
+        seed=seed,
+        max_steps=STEPS,
+        **TRAINING,
     )
     callbacks = [] if max_seconds is None else [TimeLimitCallback(max_seconds)]
     result = train_language_model(
@@ -104,8 +111,13 @@ def sample(model: Any, tokenizer: Any, seed: int) -> str:
     echo(PROMPT, nl=False)
     streamer = TextStreamer(tokenizer, lambda text: echo(text, nl=False))
     ids = model.eval().generate(
-        encode_text(tokenizer, PROMPT).tolist(), SAMPLE_TOKENS, do_sample=True, temperature=0.7,
-        top_k=50, seed=seed, streamer=streamer,
+        encode_text(tokenizer, PROMPT).tolist(),
+        SAMPLE_TOKENS,
+        do_sample=True,
+        temperature=0.7,
+        top_k=50,
+        seed=seed,
+        streamer=streamer,
     )
     echo()
     return tokenizer.decode(ids.tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ConfigError, DTypeError
+from ..errors import ConfigError, DTypeError, ShapeError
 from ._arrays import (
     check_array,
     check_ids,
@@ -40,7 +40,7 @@ def embedding(input_ids: Any, weight: Any) -> Any:
     if y is None:  # not the canonical case: explain, or copy a strided array
         check_array("weight", weight)
         if weight.ndim != 2:
-            check_shape(("num_embeddings", "C"), weight=weight)
+            raise ShapeError(f"weight: got shape {weight.shape}, expected (num_embeddings, C)")
         check_ids("input_ids", input_ids, weight.shape[0])
         y = backend("weight", weight).embedding(contiguous(input_ids), unit_last_axis(weight))
     return y

@@ -110,7 +110,7 @@ def _divisor(labels: Any, ignore_index: int, reduction: str, num_items: float | 
         return 1.0
     if num_items is not None:
         return check_number("num_items", num_items, np.finfo(np.float32).tiny)
-    return float(max(1, np.count_nonzero(labels != ignore_index)))
+    return max(1.0, float(np.count_nonzero(labels != ignore_index)))
 
 
 def _aligned(weight: Any) -> Any:

@@ -188,7 +188,7 @@ def _check_lists(params: Any, grads: Any, lists: dict[str, Any]) -> None:
             )
 
 
-def _explain(params: list[Any], grads: list[Any], lists: dict[str, Any]) -> None:
+def _explain(params: Sequence[Any], grads: Sequence[Any], lists: dict[str, Any]) -> None:
     """Raise the error of the first array that a step cannot take."""
     for i, param in enumerate(params):
         check_array(f"params[{i}]", param, FLOATS)
