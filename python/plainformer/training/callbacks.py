@@ -162,7 +162,7 @@ class EarlyStoppingCallback(TrainerCallback):
 
 
 class TimeLimitCallback(TrainerCallback):
-    """Stop once this process has trained for `max_seconds`; a checkpoint is written first."""
+    """Stop once this process has trained for `max_seconds`; saving follows `save_strategy`."""
 
     def __init__(self, max_seconds: float):
         self.max_seconds = max_seconds
