@@ -99,3 +99,33 @@ def test_log_and_warnings_are_lines_on_stderr():
         warnings.simplefilter("always")  # as on a command line; pytest makes them errors
         result = run(work)
     assert result.stderr.splitlines() == ["reading", "Warning: slow path"]
+
+
+@pytest.mark.parametrize(
+    ("args", "data"),
+    [
+        (["--data", "a"], ("a",)),
+        (["--data", "a", "b", "c", "--json"], ("a", "b", "c")),
+        (["--data", "a", "--json", "--data", "b", "c"], ("a", "b", "c")),
+        (["--data=a"], ("a",)),
+        ([], ()),
+    ],
+)
+def test_files_option_takes_several_words(args, data):
+    got = []
+
+    @click.option("--data", cls=_common.FilesOption)
+    def work(data):
+        got.append(data)
+
+    assert run(work, *args).exit_code == 0
+    assert got == [data]
+
+
+def test_words_after_other_flags_are_still_wrong_usage():
+    @click.option("--data", cls=_common.FilesOption)
+    @click.option("--steps", type=int)
+    def work(data, steps):
+        raise AssertionError
+
+    assert run(work, "--data", "a", "--steps", "3", "b").exit_code == 2

@@ -37,8 +37,9 @@ class Command(click.Command):
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **kw: Any) -> Any:
         wants_json = "--json" in args
+        flags = {flag for p in self.params if isinstance(p, FilesOption) for flag in p.opts}
         try:
-            return super().make_context(info_name, args, *rest, **kw)
+            return super().make_context(info_name, _repeat_flags(args, flags), *rest, **kw)
         except click.UsageError as error:  # click prints the usage; a program reads the JSON
             if wants_json:
                 _write_json({"error": error.format_message()})
@@ -70,6 +71,30 @@ class Command(click.Command):
                 _write_json({"error": _one_line(error)})
             raise
         return None
+
+
+class FilesOption(click.Option):
+    """`--data A B C`: takes every word up to the next one that begins with a dash; repeatable.
+
+    Shells expand `*.txt` to several words. For commands without positional arguments.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **{**kwargs, "multiple": True})
+
+
+def _repeat_flags(args: list[str], flags: set[str]) -> list[str]:
+    """`--data A B` as `--data A --data B`, which click understands."""
+    result: list[str] = []
+    flag, values = None, 0
+    for word in args:
+        if word.startswith("-"):
+            flag, values = (word if word in flags else None), 0
+        elif flag:
+            result += [flag] if values else []
+            values += 1
+        result.append(word)
+    return result
 
 
 def _json_option() -> click.Option:

@@ -16,7 +16,7 @@ from plainformer.data.tokenizer import make_tokenizer, parse_spec, vocab_size
 from plainformer.errors import ConfigError
 from plainformer.models.registry import from_config
 
-from ._common import Command, echo, usage_errors
+from ._common import Command, FilesOption, echo, usage_errors
 from ._language_model import config_for, report, tokens_on_disk, train_language_model
 from ._training_flags import make_arguments, run_file_option, training_flags, with_run_file
 
@@ -26,8 +26,8 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.option("--objective", type=click.Choice(["clm"]), help="Predict the next token (clm).")
-@click.option("--data", multiple=True, help="File, directory or glob to train on; repeatable.")
-@click.option("--validation", multiple=True, help="File, directory or glob to evaluate on.")
+@click.option("--data", cls=FilesOption, help="Files, directories or globs to train on.")
+@click.option("--validation", cls=FilesOption, help="Files, directories or globs to evaluate on.")
 @click.option("--config", help="The model: a Hugging Face config.json without vocab_size.")
 @click.option("--tokenizer", help="A directory, or char, bpe:SIZE, wordpiece:SIZE to train one.")
 @click.option("--block-size", type=int, help="Tokens in a training example  [default: n_positions]")
