@@ -108,7 +108,6 @@ def show_curve(output_dir: Path) -> None:
 
 def sample(model: Any, tokenizer: Any, seed: int) -> str:
     """Stream a continuation of PROMPT and return it whole."""
-    echo(PROMPT, nl=False)
     streamer = TextStreamer(tokenizer, lambda text: echo(text, nl=False))
     ids = model.eval().generate(
         encode_text(tokenizer, PROMPT).tolist(),
