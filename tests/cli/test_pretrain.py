@@ -35,9 +35,15 @@ def run(*arguments):
 def flags_of(files, **changes):
     """A complete command line in `files`, with changes; None leaves a flag out."""
     flags = {
-        "data": files / "text.txt", "config": files / "config.json", "tokenizer": "char",
-        "output-dir": files / "out", "max-steps": 3, "per-device-train-batch-size": 2,
-        "logging-steps": 1, "seed": 1, **changes,
+        "data": files / "text.txt",
+        "config": files / "config.json",
+        "tokenizer": "char",
+        "output-dir": files / "out",
+        "max-steps": 3,
+        "per-device-train-batch-size": 2,
+        "logging-steps": 1,
+        "seed": 1,
+        **changes,
     }
     given = [(f"--{name}", value) for name, value in flags.items() if value is not None]
     return ["pretrain", "--json", *(part for pair in given for part in pair)]
@@ -140,10 +146,15 @@ def test_every_training_argument_is_a_flag_that_arrives(files):
     """Whether it then does something is asked of TrainingArguments in tests/training."""
     samples = {"int": 7, "float": 0.25, "str": None, "bool": True}
     special = {
-        "optim": "sgd", "lr_scheduler_type": "cosine", "eval_strategy": "steps",
-        "save_strategy": "epoch", "metric_for_best_model": "perplexity",
-        "lr_scheduler_kwargs": '{"num_cycles": 1}', "resume_from_checkpoint": "somewhere",
-        "freeze": ["h.0.*"], "train_only": ["h.0.*"],
+        "optim": "sgd",
+        "lr_scheduler_type": "cosine",
+        "eval_strategy": "steps",
+        "save_strategy": "epoch",
+        "metric_for_best_model": "perplexity",
+        "lr_scheduler_kwargs": '{"num_cycles": 1}',
+        "resume_from_checkpoint": "somewhere",
+        "freeze": ["h.0.*"],
+        "train_only": ["h.0.*"],
     }
     options = {option.name for option in pretrain.params}
     for field in dataclasses.fields(TrainingArguments):
@@ -153,7 +164,11 @@ def test_every_training_argument_is_a_flag_that_arrives(files):
         kind = str(field.type).split(" | ")[0]
         value = special.get(field.name, samples.get(kind))
         flag = f"--{field.name.replace('_', '-')}"
-        words = [flag] if kind == "bool" else [flag, *map(str, value if isinstance(value, list) else [value])]
+        words = (
+            [flag]
+            if kind == "bool"
+            else [flag, *map(str, value if isinstance(value, list) else [value])]
+        )
         context = pretrain.make_context("pretrain", words, resilient_parsing=False)
         given = with_run_file({k: v for k, v in context.params.items() if k != "run_file"}, None)
         got = given[field.name]

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from plainformer.errors import CheckpointError
 
-from ._files import PathLike, open_regular, plain_name, read_json, relative
+from .files import PathLike, open_regular, plain_name, read_json, relative
 
 CHECKSUMS = "checksums.json"
 PARTIAL = ".partial"

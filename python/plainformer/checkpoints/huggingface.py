@@ -23,7 +23,7 @@ import numpy as np
 
 from plainformer.errors import CheckpointError, ConfigError
 
-from ._files import PathLike, plain_name, read_json
+from .files import PathLike, plain_name, read_json
 from .atomic import write_json_atomic
 from .safetensors import SafetensorsFile, save_file
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from plainformer.errors import CheckpointError, DTypeError
 
-from ._files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
+from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
 from .atomic import atomic_file
 
 DTYPES: dict[str, np.dtype[Any]] = {

@@ -9,7 +9,7 @@ import click
 import numpy as np
 from tokenizers import Tokenizer
 
-from plainformer.checkpoints._files import read_json
+from plainformer.checkpoints.files import read_json
 from plainformer.data.shards import open_shard
 from plainformer.data.text import Documents
 from plainformer.data.tokenizer import make_tokenizer, parse_spec, vocab_size

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.checkpoints._files import PathLike, read_json
+from plainformer.checkpoints.files import PathLike, read_json
 from plainformer.checkpoints.atomic import atomic_file, checksum_file, write_json_atomic
 from plainformer.errors import CheckpointError, DataError, ShapeError
 

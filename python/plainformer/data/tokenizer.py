@@ -31,7 +31,7 @@ from tokenizers import (
     trainers,
 )
 
-from plainformer.checkpoints._files import PathLike, open_regular
+from plainformer.checkpoints.files import PathLike, open_regular
 from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
 from plainformer.errors import CheckpointError, ConfigError, DataError
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints._files import read_json
+from ..checkpoints.files import read_json
 from ..checkpoints.atomic import (
     atomic_directory,
     read_pointer,
