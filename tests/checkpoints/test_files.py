@@ -27,7 +27,7 @@ def test_what_json_loads_lets_through_is_an_error(tmp_path, data, message):
     with pytest.raises(ValueError, match=message):
         parse_json_object(data)
     (tmp_path / "a.json").write_bytes(data)
-    with pytest.raises(CheckpointError, match=f"a.json: .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"a\.json: .*{message}"):
         read_json(tmp_path / "a.json")
 
 

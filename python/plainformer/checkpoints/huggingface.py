@@ -23,8 +23,8 @@ import numpy as np
 
 from plainformer.errors import CheckpointError, ConfigError
 
-from .files import PathLike, plain_name, read_json
 from .atomic import write_json_atomic
+from .files import PathLike, plain_name, read_json
 from .safetensors import SafetensorsFile, save_file
 
 CONFIG = "config.json"

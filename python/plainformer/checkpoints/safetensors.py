@@ -27,8 +27,8 @@ import numpy as np
 
 from plainformer.errors import CheckpointError, DTypeError
 
-from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
 from .atomic import atomic_file
+from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.checkpoints.files import PathLike, read_json
 from plainformer.checkpoints.atomic import atomic_file, checksum_file, write_json_atomic
+from plainformer.checkpoints.files import PathLike, read_json
 from plainformer.errors import CheckpointError, DataError, ShapeError
 
 _FORMAT = "plainformer-tokens-1"

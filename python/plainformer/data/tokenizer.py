@@ -31,8 +31,8 @@ from tokenizers import (
     trainers,
 )
 
-from plainformer.checkpoints.files import PathLike, open_regular
 from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
+from plainformer.checkpoints.files import PathLike, open_regular
 from plainformer.errors import CheckpointError, ConfigError, DataError
 
 from .text import Document

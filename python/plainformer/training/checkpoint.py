@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.files import read_json
 from ..checkpoints.atomic import (
     atomic_directory,
     read_pointer,
@@ -29,6 +28,7 @@ from ..checkpoints.atomic import (
     write_json_atomic,
     write_pointer,
 )
+from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import load_state
 from ..checkpoints.safetensors import load_file, save_file
 from ..errors import CheckpointError
