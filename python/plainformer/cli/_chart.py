@@ -34,7 +34,8 @@ def draw_png(training: Curve, evaluation: Curve, path: Path) -> None:
         if curve:
             axes.plot(*zip(*curve), style, label=name, markersize=4)
     axes.set(xlabel="step", ylabel="loss (nats a token)")
-    axes.legend()
+    if training or evaluation:
+        axes.legend()
     figure.savefig(path, dpi=120)
 
 
