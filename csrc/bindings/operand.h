@@ -10,6 +10,7 @@
 
 #include "dispatch.h"
 #include "plainformer/types.h"
+#include "runtime/float_mode.h"
 
 namespace plainformer {
 
@@ -94,10 +95,12 @@ py::object for_dtype(DType dtype, F f) {
     }
 }
 
-// Runs an operation without the interpreter lock.
+// Runs an operation without the interpreter lock, and under the default floating-point mode also
+// where it is outside its parallel loops.
 template <typename Args>
 void run(void (*operation)(const Args&), const Args& args) {
     py::gil_scoped_release unlocked;
+    DefaultFloatMode mode;
     operation(args);
 }
 
