@@ -1,13 +1,18 @@
 # What is built. Kernel files once an ISA level; the rest once.
 set(kernel_sources
+    csrc/cpu/activation.cpp
     csrc/cpu/add.cpp
     csrc/cpu/cross_entropy.cpp
+    csrc/cpu/dropout.cpp
     csrc/cpu/embedding.cpp
     csrc/cpu/gemm.cpp
     csrc/cpu/linear_cross_entropy.cpp
     csrc/cpu/linear_grad.cpp
+    csrc/cpu/norm.cpp
+    csrc/cpu/norm_backward.cpp
     csrc/cpu/optimizer.cpp
     csrc/cpu/roofline.cpp
+    csrc/cpu/softmax.cpp
 )
 set(runtime_sources
     csrc/cpu/dispatch.cpp
@@ -20,14 +25,18 @@ set(runtime_sources
     csrc/cpu/runtime/thread_pool.cpp
 )
 set(binding_sources
+    csrc/bindings/cpu_activation.cpp
     csrc/bindings/cpu_add.cpp
     csrc/bindings/cpu_cross_entropy.cpp
+    csrc/bindings/cpu_dropout.cpp
     csrc/bindings/cpu_embedding.cpp
     csrc/bindings/cpu_gemm.cpp
     csrc/bindings/cpu_linear_cross_entropy.cpp
     csrc/bindings/cpu_module.cpp
+    csrc/bindings/cpu_norm.cpp
     csrc/bindings/cpu_optimizer.cpp
     csrc/bindings/cpu_roofline.cpp
     csrc/bindings/cpu_runtime.cpp
+    csrc/bindings/cpu_softmax.cpp
     csrc/bindings/operand.cpp
 )

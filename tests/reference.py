@@ -6,6 +6,8 @@ Each computes in the dtype of its inputs and passes every array between two form
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -112,3 +114,153 @@ def linear_cross_entropy(x, w, t, b, *, reduction="mean", smoothing=0.0, to=iden
     dlogits = cross_entropy_backward(one, logits, t, to=to, **options)
     loss = cross_entropy(logits, t, **options)
     return loss, to(dlogits @ w), to(dlogits.T @ x), to(dlogits.sum(axis=0))
+# --- norms ---------------------------------------------------------------------------------------
+
+
+def layer_norm(x, weight=None, bias=None, *, eps=1e-5, axes=1, to=identity):
+    """y, mean, rstd."""
+    over = tuple(range(-axes, 0))
+    mean = x.mean(axis=over, keepdims=True)
+    rstd = 1 / np.sqrt(((x - mean) ** 2).mean(axis=over, keepdims=True) + x.dtype.type(eps))
+    y = to((x - mean) * rstd)
+    y = y if weight is None else y * weight
+    return to(y if bias is None else y + bias), mean.squeeze(over), rstd.squeeze(over)
+
+
+def rms_norm(x, weight=None, *, eps=1e-5, axes=1, to=identity):
+    """y, rstd."""
+    over = tuple(range(-axes, 0))
+    rstd = 1 / np.sqrt((x**2).mean(axis=over, keepdims=True) + x.dtype.type(eps))
+    y = to(x * rstd)
+    return y if weight is None else to(y * weight), rstd.squeeze(over)
+
+
+def layer_norm_backward(
+    dy, x, weight=None, bias=None, grad_residual=None, *, eps=1e-5, axes=1, to=identity
+):
+    over = tuple(range(-axes, 0))
+    rows = tuple(range(x.ndim - axes))
+    mean = x.mean(axis=over, keepdims=True)
+    rstd = 1 / np.sqrt(((x - mean) ** 2).mean(axis=over, keepdims=True) + x.dtype.type(eps))
+    x_hat = to((x - mean) * rstd)
+    g = dy if weight is None else to(dy * weight)
+    dx = rstd * (
+        g - g.mean(axis=over, keepdims=True) - x_hat * (g * x_hat).mean(axis=over, keepdims=True)
+    )
+    dx = to(dx if grad_residual is None else dx + grad_residual)
+    dweight = None if weight is None else to((dy * x_hat).sum(axis=rows))
+    dbias = None if bias is None else to(dy.sum(axis=rows))
+    return dx, dweight, dbias
+
+
+def rms_norm_backward(dy, x, weight=None, grad_residual=None, *, eps=1e-5, axes=1, to=identity):
+    over = tuple(range(-axes, 0))
+    rows = tuple(range(x.ndim - axes))
+    rstd = 1 / np.sqrt((x**2).mean(axis=over, keepdims=True) + x.dtype.type(eps))
+    x_hat = to(x * rstd)
+    g = dy if weight is None else to(dy * weight)
+    dx = rstd * (g - x_hat * (g * x_hat).mean(axis=over, keepdims=True))
+    dx = to(dx if grad_residual is None else dx + grad_residual)
+    return dx, None if weight is None else to((dy * x_hat).sum(axis=rows))
+
+
+# --- activations ---------------------------------------------------------------------------------
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def normal_cdf(x):
+    return ((1 + _erf(x / math.sqrt(2))) / 2).astype(x.dtype)
+
+
+def sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
+
+
+def tanh_argument(x):
+    return x.dtype.type(math.sqrt(2 / math.pi)) * (x + x.dtype.type(0.044715) * x**3)
+
+
+def relu(x, *, to=identity):
+    return to(np.maximum(x, 0))
+
+
+def relu_backward(dy, x, *, to=identity):
+    return to(np.where(x <= 0, x.dtype.type(0), dy))
+
+
+def gelu(x, approximate="none", *, to=identity):
+    if approximate == "tanh":
+        return to(x * to((1 + np.tanh(tanh_argument(x))) / 2))
+    return to(x * to(normal_cdf(x)))
+
+
+def gelu_backward(dy, x, approximate="none", *, to=identity):
+    if approximate == "tanh":
+        t = np.tanh(tanh_argument(x))
+        slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        return to(dy * to((1 + t) / 2 + x * (1 - t**2) * slope.astype(x.dtype) / 2))
+    density = np.exp(-(x**2) / 2) / x.dtype.type(math.sqrt(2 * math.pi))
+    return to(dy * to(normal_cdf(x) + x * density))
+
+
+def silu(x, *, to=identity):
+    return to(x * to(sigmoid(x)))
+
+
+def silu_backward(dy, x, *, to=identity):
+    s = sigmoid(x)
+    return to(dy * to(s * (1 + x * (1 - s))))
+
+
+def geglu(gate, up, approximate="none", *, to=identity):
+    return to(gelu(gate, approximate, to=to) * up)
+
+
+def geglu_backward(dy, gate, up, approximate="none", *, to=identity):
+    dgate = gelu_backward(to(dy * up), gate, approximate, to=to)
+    return dgate, to(dy * gelu(gate, approximate, to=to))
+
+
+def swiglu(gate, up, *, to=identity):
+    return to(silu(gate, to=to) * up)
+
+
+def swiglu_backward(dy, gate, up, *, to=identity):
+    return silu_backward(to(dy * up), gate, to=to), to(dy * silu(gate, to=to))
+
+
+# --- dropout -------------------------------------------------------------------------------------
+
+
+def philox(seed, counters):
+    """Philox4x32-10 in uint64 arithmetic: counters (..., 4) to words (..., 4), uint32."""
+    x = [np.asarray(counters[..., i], np.uint64) for i in range(4)]
+    keys = [seed & 0xFFFFFFFF, seed >> 32]
+    low = np.uint64(0xFFFFFFFF)
+    for _ in range(10):
+        p0, p1 = x[0] * np.uint64(0xD2511F53), x[2] * np.uint64(0xCD9E8D57)
+        k0, k1 = (np.uint64(k) for k in keys)
+        high = np.uint64(32)
+        x = [(p1 >> high) ^ x[1] ^ k0, p1 & low, (p0 >> high) ^ x[3] ^ k1, p0 & low]
+        keys = [(keys[0] + 0x9E3779B9) & 0xFFFFFFFF, (keys[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return np.stack(x, axis=-1).astype(np.uint32)
+
+
+def dropout_mask(rows, columns, p, seed, offset, head=0):
+    """Bool (rows, columns), True where kept, and the scale of what is kept."""
+    calls = (columns + 7) // 8
+    row, call = np.meshgrid(np.arange(rows), np.arange(calls), indexing="ij")
+    counters = np.stack([call, row, np.full_like(row, head), np.full_like(row, offset)], axis=-1)
+    words = philox(seed, counters)
+    values = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(rows, 8 * calls)
+    threshold = int(p * 65536 + 0.5)
+    kept = 65536 - threshold
+    return values[:, :columns] >= threshold, 65536 / kept if kept else 0.0
+
+
+def dropout(x, p, seed, offset, *, to=identity):
+    rows = x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+    mask, scale = dropout_mask(*rows.shape, p, seed, offset)
+    return to(np.where(mask, rows * x.dtype.type(scale), x.dtype.type(0)).reshape(x.shape))

@@ -98,12 +98,21 @@ PF_INLINE void dropout_values(const DropoutRule& rule, uint32_t head, uint32_t r
 
 #endif
 
-// Lanes whose element is kept, from the values of their columns. A bfloat16 load puts 16 bits into
-// the upper half of each lane.
-template <typename Lanes>
-PF_INLINE Mask dropout_kept(const DropoutRule& rule, const uint16_t* values, Lanes lanes) {
-    const Vec<float> loaded = load(reinterpret_cast<const bfloat16*>(values), lanes);
-    return !(shift_right<16>(bits_of(loaded)) < VecI(static_cast<int32_t>(rule.threshold)));
+// Lanes of Vec<A> whose element is kept, from the values of their columns. A bfloat16 load puts 16
+// bits into the upper half of each lane.
+template <typename A, typename Lanes>
+PF_INLINE auto dropout_kept(const DropoutRule& rule, const uint16_t* values, Lanes lanes) {
+#ifdef PF_ISA_IS_GENERIC
+    if constexpr (sizeof(A) == 8) {
+        Vec<double> each(static_cast<double>(values[0]));
+        each.v[1] = values[1];
+        return !(each < Vec<double>(static_cast<double>(rule.threshold)));
+    } else
+#endif
+    {
+        const Vec<float> loaded = load(reinterpret_cast<const bfloat16*>(values), lanes);
+        return !(shift_right<16>(bits_of(loaded)) < VecI(static_cast<int32_t>(rule.threshold)));
+    }
 }
 
 }  // namespace plainformer::PF_ISA

@@ -67,10 +67,21 @@ PF_INLINE Vec<float> log(Vec<float> x) {
     return select(x <= zero, below, above);
 }
 
-// 1 / (1 + e^-x), from e^-|x| so that nothing overflows and small results keep their digits.
+// s = 1 / (1 + e^-x) and its derivative s (1 - s), from e^-|x|: nothing overflows, and small
+// results keep their digits.
+template <typename A>
+struct Sigmoid {
+    Vec<A> value, slope;
+};
+
+template <typename A>
+PF_INLINE Sigmoid<A> sigmoid_with_slope(Vec<A> x) {
+    const Vec<A> one(A(1)), e = exp(-abs(x)), r = one / (one + e);
+    return {select(x < Vec<A>(A(0)), e * r, r), e * r * r};
+}
+
 PF_INLINE Vec<float> sigmoid(Vec<float> x) {
-    const Vec<float> one(1.0f);
-    const Vec<float> e = exp(-abs(x));
+    const Vec<float> one(1.0f), e = exp(-abs(x));
     return select(x < Vec<float>(0.0f), e, one) / (one + e);
 }
 

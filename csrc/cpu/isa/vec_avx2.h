@@ -176,5 +176,8 @@ PF_INLINE void store(bfloat16* p, Tail t, Vec<float> a) {
     store(whole, Full{}, a);
     __builtin_memcpy(p, whole, sizeof(bfloat16) * static_cast<size_t>(t.n));
 }
+PF_INLINE void stream(bfloat16* p, Vec<float> a) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), narrow(a));
+}
 
 }  // namespace plainformer::PF_ISA

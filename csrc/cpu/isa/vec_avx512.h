@@ -164,5 +164,8 @@ PF_INLINE void store(bfloat16* p, Full, Vec<float> a) {
 PF_INLINE void store(bfloat16* p, Tail t, Vec<float> a) {
     _mm256_mask_storeu_epi16(p, first_lanes<float>(t.n).m, narrow(a));
 }
+PF_INLINE void stream(bfloat16* p, Vec<float> a) {
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), narrow(a));
+}
 
 }  // namespace plainformer::PF_ISA

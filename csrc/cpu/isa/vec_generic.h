@@ -272,5 +272,6 @@ PF_INLINE void store(bfloat16* p, Tail t, Vec<float> a) {
         p[i].bits = static_cast<uint16_t>(static_cast<uint32_t>(kept.v[i]) >> 16);
 }
 PF_INLINE void store(bfloat16* p, Full, Vec<float> a) { store(p, Tail{Vec<float>::width}, a); }
+PF_INLINE void stream(bfloat16* p, Vec<float> a) { store(p, Full{}, a); }
 
 }  // namespace plainformer::PF_ISA

@@ -5,11 +5,10 @@
 // A and B are read in place through strides, so a transposed operand is only a swap of its two.
 // A row of C does not depend on the other rows of A, nor any byte of C on the thread count.
 #pragma once
+#include "plainformer/activation.h"
 #include "plainformer/types.h"
 
 namespace plainformer {
-
-enum class Activation : int { none, relu, gelu, gelu_tanh, silu };
 
 template <typename T>
 struct GemmArgs {

@@ -1,11 +1,26 @@
 """Operations on arrays: NumPy arrays in, NumPy arrays out. No tape, no model."""
 
+from .activation import (
+    geglu,
+    geglu_backward,
+    gelu,
+    gelu_backward,
+    relu,
+    relu_backward,
+    silu,
+    silu_backward,
+    swiglu,
+    swiglu_backward,
+)
 from .add import accumulate, add
 from .cross_entropy import cross_entropy, cross_entropy_backward
+from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
 from .gemm import linear, linear_backward, matmul, matmul_backward
 from .linear_cross_entropy import fused_linear_cross_entropy
+from .norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from .optimizer import adamw_step, clip_grad_norm, sgd_step
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
     "accumulate",
@@ -14,12 +29,32 @@ __all__ = [
     "clip_grad_norm",
     "cross_entropy",
     "cross_entropy_backward",
+    "dropout",
+    "dropout_backward",
     "embedding",
     "embedding_backward",
     "fused_linear_cross_entropy",
+    "geglu",
+    "geglu_backward",
+    "gelu",
+    "gelu_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "linear",
     "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "matmul",
     "matmul_backward",
+    "relu",
+    "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "sgd_step",
+    "silu",
+    "silu_backward",
+    "softmax",
+    "softmax_backward",
+    "swiglu",
+    "swiglu_backward",
 ]

@@ -1,0 +1,48 @@
+// Outputs that the caller may lend, and when to write them past the caches.
+#pragma once
+#include "operand.h"
+#include "runtime/cpu_info.h"
+
+namespace plainformer {
+
+// The type in which statistics of `dtype` are kept.
+inline DType acc_dtype(DType dtype) {
+    return dtype == DType::float64 ? DType::float64 : DType::float32;
+}
+
+// `out` is None, or a writable row-major array like x that shares no memory with the inputs.
+inline bool is_output(const Operand& out, const Operand& x,
+                      std::initializer_list<const Operand*> inputs) {
+    if (out.is_none()) return true;
+    if (!out.contiguous() || !out.writeable() || out.dtype() != x.dtype() || !out.same_shape(x))
+        return false;
+    for (const Operand* input : inputs)
+        if (!input->is_none() && !out.disjoint(*input)) return false;
+    return true;
+}
+
+// A new array like x.
+template <typename T>
+py::object output_like(const Operand& x, T** data) {
+    py::array fresh = new_array_like(x);
+    *data = data_of<T>(fresh);
+    return fresh;
+}
+
+// `out` itself, or a new array like x where it is None.
+template <typename T>
+py::object output_like(const Operand& x, const Operand& out, py::handle out_handle, T** data) {
+    if (out.is_none()) return output_like(x, data);
+    *data = out.mutable_data<T>();
+    return py::reinterpret_borrow<py::object>(out_handle);
+}
+
+// An output like x that fills more than half of the last cache would only push everything else out
+// of it: such an output is written past the caches.
+template <typename T>
+bool worth_streaming(const Operand& x) {
+    static const int64_t cache = cache_bytes(3) > 0 ? cache_bytes(3) : int64_t{32} << 20;
+    return x.size() * static_cast<int64_t>(sizeof(T)) > cache / 2;
+}
+
+}  // namespace plainformer

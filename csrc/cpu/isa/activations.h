@@ -1,0 +1,94 @@
+// Activations on registers: y = f(x) and dy f'(x), shared by the activation kernels and by the
+// epilogues of GEMM. Formulas: plainformer/activation.h
+#pragma once
+#include "isa/math.h"  // sigmoid, erf, exp
+#include "isa/vec.h"   // Vec
+#include "plainformer/activation.h"
+
+namespace plainformer::PF_ISA {
+
+struct Relu {
+    template <typename A>
+    static PF_INLINE Vec<A> value(Vec<A> x) {
+        return max(Vec<A>(A(0)), x);  // NaN stays NaN
+    }
+    template <typename A>
+    static PF_INLINE Vec<A> gradient(Vec<A> x, Vec<A> dy) {
+        return select(x <= Vec<A>(A(0)), Vec<A>(A(0)), dy);
+    }
+};
+
+struct Gelu {
+    template <typename A>
+    static PF_INLINE Vec<A> normal_cdf(Vec<A> x) {
+        const Vec<A> half(A(0.5));
+        return fma(half, erf(x * Vec<A>(A(0.70710678118654752))), half);
+    }
+    template <typename A>
+    static PF_INLINE Vec<A> value(Vec<A> x) {
+        return x * normal_cdf(x);
+    }
+    // Phi(x) + x phi(x). Beyond 16 the derivative is 0 or 1; the cut keeps 0 inf out.
+    template <typename A>
+    static PF_INLINE Vec<A> gradient(Vec<A> x, Vec<A> dy) {
+        const Vec<A> z = clamp(x, Vec<A>(A(-16)), Vec<A>(A(16)));
+        const Vec<A> density = exp(z * z * Vec<A>(A(-0.5))) * Vec<A>(A(0.39894228040143268));
+        return dy * fma(z, density, normal_cdf(z));
+    }
+};
+
+struct GeluTanh {
+    // 2 u = x (a + b x^2)
+    static constexpr double a = 1.5957691216057308, b = 0.044715 * a;
+
+    template <typename A>
+    static PF_INLINE Vec<A> argument(Vec<A> x) {
+        return x * fma(x * x, Vec<A>(A(b)), Vec<A>(A(a)));
+    }
+    template <typename A>
+    static PF_INLINE Vec<A> value(Vec<A> x) {
+        return x * sigmoid(argument(x));
+    }
+    // s + x s (1 - s) (2 u)'. Beyond 16 the derivative is 0 or 1; the cut keeps 0 inf out.
+    template <typename A>
+    static PF_INLINE Vec<A> gradient(Vec<A> x, Vec<A> dy) {
+        const Vec<A> z = clamp(x, Vec<A>(A(-16)), Vec<A>(A(16)));
+        const Vec<A> inner = fma(z * z, Vec<A>(A(3 * b)), Vec<A>(A(a)));
+        const Sigmoid<A> s = sigmoid_with_slope(argument(z));
+        return dy * fma(z * inner, s.slope, s.value);
+    }
+};
+
+struct Silu {
+    template <typename A>
+    static PF_INLINE Vec<A> value(Vec<A> x) {
+        return x * sigmoid(x);
+    }
+    // s + x s (1 - s). Beyond 128 the derivative is 0 or 1; the cut keeps 0 inf out.
+    template <typename A>
+    static PF_INLINE Vec<A> gradient(Vec<A> x, Vec<A> dy) {
+        const Vec<A> z = clamp(x, Vec<A>(A(-128)), Vec<A>(A(128)));
+        const Sigmoid<A> s = sigmoid_with_slope(z);
+        return dy * fma(z, s.slope, s.value);
+    }
+};
+
+// f(Relu{}), f(Gelu{}), ...: one instantiation of the caller's loop an activation. `none` is no
+// case here.
+template <typename F>
+PF_INLINE void with_activation(Activation kind, F&& f) {
+    switch (kind) {
+        case Activation::relu:
+            return f(Relu{});
+        case Activation::gelu:
+            return f(Gelu{});
+        case Activation::gelu_tanh:
+            return f(GeluTanh{});
+        case Activation::silu:
+            return f(Silu{});
+        case Activation::none:
+            return;
+    }
+}
+
+}  // namespace plainformer::PF_ISA

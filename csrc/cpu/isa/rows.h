@@ -1,0 +1,101 @@
+// Walking rows: blocks of them as tasks, several running sums a row, stores past the caches.
+#pragma once
+#include "isa/vec.h"
+#include "runtime/thread_pool.h"  // parallel_for
+
+namespace plainformer::PF_ISA {
+
+// Elements a task: some microseconds of work, far above the cost of handing a task out.
+constexpr int64_t task_elements = 1 << 14;
+
+// f(begin, end) for blocks of N rows of C elements. Blocks depend on C alone, so that results do
+// not depend on the number of threads.
+template <typename F>
+PF_INLINE void for_row_blocks(int64_t N, int64_t C, const F& f) {
+    const int64_t rows = C < task_elements ? task_elements / (C > 0 ? C : 1) : 1;
+    parallel_for((N + rows - 1) / rows, 1, [&](int64_t task) {
+        f(task * rows, N - task * rows < rows ? N : (task + 1) * rows);
+        stream_fence();
+    });
+}
+
+// f(n) for every one of N rows of C elements.
+template <typename F>
+PF_INLINE void for_rows(int64_t N, int64_t C, const F& f) {
+    for_row_blocks(N, C, [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n) f(n);
+    });
+}
+
+// Registers a block of columns: neighboring cache lines, which the processor fetches together.
+constexpr int column_parts = 4;
+
+// f(n, c, count) for blocks of `count` columns from column c of N matrices (L, M). A block is
+// column_parts registers wide, or one register or less where the matrix ends.
+template <typename T, typename F>
+PF_INLINE void for_column_blocks(int64_t N, int64_t L, int64_t M, const F& f) {
+    constexpr int64_t wide = column_parts * lanes<T>;
+    const int64_t whole = M / wide, blocks = whole + (M % wide + lanes<T> - 1) / lanes<T>;
+    const int64_t grain = task_elements / (wide * (L > 0 ? L : 1));
+    parallel_for(N * blocks, grain, [&](int64_t i) {
+        const int64_t n = i / blocks, block = i % blocks;
+        if (block < whole) return f(n, block * wide, wide);
+        const int64_t c = whole * wide + (block - whole) * lanes<T>;
+        f(n, c, M - c < lanes<T> ? M - c : lanes<T>);
+    });
+}
+
+// f(i, Full{}) or f(i, Tail{}) over n elements of T, in tasks of task_elements.
+template <typename T, typename F>
+PF_INLINE void for_blocks(int64_t n, const F& f) {
+    parallel_for((n + task_elements - 1) / task_elements, 1, [&](int64_t task) {
+        const int64_t begin = task * task_elements;
+        const int64_t size = n - begin < task_elements ? n - begin : task_elements;
+        for_lanes<T>(size, [&](int64_t i, auto tail) { f(begin + i, tail); });
+        stream_fence();
+    });
+}
+
+// f(i, part, Full{}) or f(i, part, Tail{}) over n elements of T, part cycling through `parts`
+// running sums: one alone would wait for its own addition, four cycles each.
+template <typename T, int parts, typename F>
+PF_INLINE void for_lanes_in_parts(int64_t n, F&& f) {
+    int64_t i = 0;
+    for (; i + parts * lanes<T> <= n; i += parts * lanes<T>)
+        for (int part = 0; part < parts; ++part) f(i + part * lanes<T>, part, Full{});
+    for (; i + lanes<T> <= n; i += lanes<T>) f(i, 0, Full{});
+    if (i < n) f(i, 0, Tail{static_cast<int>(n - i)});
+}
+
+// `parts` running sums of lanes, starting at zero.
+template <typename T, int parts>
+struct RunningSum {
+    VecOf<T> v[parts];
+
+    PF_INLINE RunningSum() {
+        for (int i = 0; i < parts; ++i) v[i] = VecOf<T>(acc_t<T>(0));
+    }
+    PF_INLINE VecOf<T>& operator[](int part) { return v[part]; }
+    PF_INLINE acc_t<T> total() const {
+        VecOf<T> sum = v[0];
+        for (int i = 1; i < parts; ++i) sum = sum + v[i];
+        return reduce_add(sum);
+    }
+};
+
+// Streaming needs whole, aligned registers.
+template <typename T>
+PF_INLINE bool can_stream(const T* p, int64_t row_size) {
+    return row_size % lanes<T> == 0 && reinterpret_cast<uintptr_t>(p) % 64 == 0;
+}
+
+template <typename T>
+PF_INLINE void put(T* p, Full, VecOf<T> v, bool past_caches) {
+    past_caches ? stream(p, v) : store(p, v);
+}
+template <typename T>
+PF_INLINE void put(T* p, Tail tail, VecOf<T> v, bool) {
+    store(p, tail, v);
+}
+
+}  // namespace plainformer::PF_ISA

@@ -1,0 +1,137 @@
+// Layer norm and RMS norm, backward. Formulas and shapes: plainformer/norm.h
+// Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
+//
+// dweight and dbias are sums over rows: each block of rows makes a partial sum, and the partial
+// sums are added in order. Blocks depend on shapes alone, so the bytes do not depend on threads.
+#include "isa/rows.h"  // for_lanes_in_parts, RunningSum, put
+#include "isa/vec.h"   // Vec, load, load_or, store, for_lanes
+#include "plainformer/norm.h"
+#include "runtime/allocator.h"    // Scratch
+#include "runtime/thread_pool.h"  // parallel_for
+
+namespace plainformer::PF_ISA {
+
+constexpr int64_t most_blocks = 64;  // so that 64 partial rows, 32 rows a block at N = 2048
+
+static int64_t rows_per_block(int64_t N, int64_t C) {
+    const int64_t by_work = task_elements / (C > 0 ? C : 1) + 1;
+    const int64_t by_count = (N + most_blocks - 1) / most_blocks;
+    return by_work > by_count ? by_work : by_count;
+}
+
+// One row's arrays, each (C), and its saved statistics.
+template <typename T, typename W>
+struct BackwardRow {
+    T* dx;
+    const T *dy, *x, *grad_residual;
+    const W* weight;
+    acc_t<T> mean, rstd;
+    bool centered;  // layer norm; RMS norm otherwise
+};
+
+template <typename A>
+struct RowSums {
+    A grad, product, delta;  // means of g and of g x_hat; what the saved mean is off by
+};
+
+// The saved mean is rounded, which counts where |mean| >> deviation: delta, the mean of x - mean,
+// corrects x_hat and with it the mean of g x_hat.
+template <typename T, typename W>
+PF_INLINE RowSums<acc_t<T>> row_sums(const BackwardRow<T, W>& row, int64_t C) {
+    using A = acc_t<T>;
+    constexpr int parts = 2;
+    RunningSum<T, parts> grad, product, shift;
+    for_lanes_in_parts<T, parts>(C, [&](int64_t c, int part, auto tail) {
+        auto g = load(row.dy + c, tail);
+        if (row.weight) g = g * load(row.weight + c, tail);
+        const auto d = load_or(row.x + c, tail, row.mean) - VecOf<T>(row.mean);
+        grad[part] = grad[part] + g;
+        shift[part] = shift[part] + d;
+        product[part] = fma(g, d, product[part]);
+    });
+    const A count = static_cast<A>(C);
+    if (!row.centered) return {0, product.total() / count * row.rstd, 0};
+    const A delta = shift.total() / count, mean_grad = grad.total() / count;
+    return {mean_grad, (product.total() / count - delta * mean_grad) * row.rstd, delta};
+}
+
+// dx of the row; its share is added to dweight and dbias (C), where they are wanted.
+template <typename T, typename W>
+PF_INLINE void backward_row(const BackwardRow<T, W>& row, acc_t<T>* dweight, acc_t<T>* dbias,
+                            int64_t C, bool past_caches) {
+    const RowSums<acc_t<T>> sums = row_sums(row, C);
+    const VecOf<T> mean(row.mean), rstd(row.rstd), shift(-sums.delta * row.rstd);
+    const VecOf<T> mean_grad(sums.grad), mean_product(sums.product);
+    for_lanes<T>(C, [&](int64_t c, auto tail) {
+        const auto dy = load(row.dy + c, tail);
+        const auto g = row.weight ? dy * load(row.weight + c, tail) : dy;
+        const auto x_hat = fma(load(row.x + c, tail) - mean, rstd, shift);
+        auto dx = rstd * fnma(x_hat, mean_product, g - mean_grad);
+        if (row.grad_residual) dx = dx + load(row.grad_residual + c, tail);
+        put(row.dx + c, tail, dx, past_caches);
+        if (dweight) store(dweight + c, tail, fma(dy, x_hat, load(dweight + c, tail)));
+        if (dbias) store(dbias + c, tail, load(dbias + c, tail) + dy);
+    });
+}
+
+// total (C) = the partial rows (blocks, C) added in order
+template <typename A, typename W>
+void add_partials(W* total, const A* partial, int64_t blocks, int64_t C) {
+    constexpr int64_t columns = 256;
+    parallel_for((C + columns - 1) / columns, 1, [&](int64_t task) {
+        const int64_t begin = task * columns;
+        const int64_t size = C - begin < columns ? C - begin : columns;
+        for_lanes<A>(size, [&](int64_t c, auto tail) {
+            Vec<A> sum(A(0));
+            for (int64_t b = 0; b < blocks; ++b)
+                sum = sum + load(partial + b * C + begin + c, tail);
+            store(total + begin + c, tail, sum);
+        });
+    });
+}
+
+template <typename A>
+PF_INLINE void clear(A* p, int64_t C) {
+    __builtin_memset(p, 0, sizeof(A) * static_cast<size_t>(C));
+}
+
+template <typename T, typename W>
+void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweight, W* dbias) {
+    using A = acc_t<T>;
+    const int64_t rows = rows_per_block(s.N, s.C), blocks = (s.N + rows - 1) / rows;
+    const bool past_caches = s.stream && can_stream(s.dx, s.C);
+    const Scratch<A> weight_parts(dweight ? blocks * s.C : 0), bias_parts(dbias ? blocks * s.C : 0);
+    parallel_for(blocks, 1, [&](int64_t block) {
+        A* const dweight_b = dweight ? weight_parts.data + block * s.C : nullptr;
+        A* const dbias_b = dbias ? bias_parts.data + block * s.C : nullptr;
+        if (dweight) clear(dweight_b, s.C);
+        if (dbias) clear(dbias_b, s.C);
+        const int64_t end = s.N - block * rows < rows ? s.N : (block + 1) * rows;
+        for (int64_t n = block * rows; n < end; ++n) {
+            const BackwardRow<T, W> row{
+                s.dx + n * s.C,
+                s.dy + n * s.dy_stride,
+                s.x + n * s.x_stride,
+                s.grad_residual ? s.grad_residual + n * s.grad_residual_stride : nullptr,
+                weight,
+                s.mean ? s.mean[n] : A(0),
+                s.rstd[n],
+                s.mean != nullptr};
+            backward_row(row, dweight_b, dbias_b, s.C, past_caches);
+        }
+        stream_fence();
+    });
+    if (dweight) add_partials(dweight, weight_parts.data, blocks, s.C);
+    if (dbias) add_partials(dbias, bias_parts.data, blocks, s.C);
+}
+
+template <typename T>
+void norm_backward(const NormBackwardArgs<T>& s) {
+    if (s.weight_acc || s.dbias_acc)
+        norm_backward_rows(s, s.weight_acc, s.dweight_acc, s.dbias_acc);
+    else
+        norm_backward_rows(s, s.weight, s.dweight, s.dbias);
+}
+PF_INSTANTIATE(norm_backward, NormBackwardArgs)
+
+}  // namespace plainformer::PF_ISA

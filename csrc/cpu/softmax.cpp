@@ -1,0 +1,164 @@
+// softmax and log_softmax, forward and backward. Formulas and shapes: plainformer/softmax.h
+// Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
+//
+// Along the last axis (M = 1) lanes run along the axis; along any other they run across it, so that
+// no array is transposed. A row, or a block of columns, stays in L1 or L2 between the passes.
+#include "plainformer/softmax.h"
+
+#include "isa/math.h"           // exp, log
+#include "isa/rows.h"           // for_rows, for_column_blocks, RunningSum, put
+#include "isa/vec.h"            // Vec, load, load_or, store, for_lanes
+#include "runtime/allocator.h"  // Scratch
+
+namespace plainformer::PF_ISA {
+
+template <typename T>
+constexpr acc_t<T> lowest = -static_cast<acc_t<T>>(__builtin_inf());
+
+PF_INLINE float log_of_sum(float x) { return __builtin_logf(x); }
+PF_INLINE double log_of_sum(double x) { return __builtin_log(x); }
+
+// The exponentials of a row are kept for the last pass where they fit into L2 beside it.
+constexpr int64_t kept_exponentials = 1 << 15;
+
+// NaN passes over the maximum and shows up in the sum of exponentials.
+template <typename T>
+static acc_t<T> largest_of(const T* x, int64_t L) {
+    VecOf<T> largest(lowest<T>);
+    for_lanes<T>(
+        L, [&](int64_t i, auto tail) { largest = max(load_or(x + i, tail, lowest<T>), largest); });
+    return reduce_max(largest);
+}
+
+// y, x (L). e (L) is room for the exponentials, null where they are computed twice.
+template <typename T>
+static void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_caches) {
+    const VecOf<T> shift(largest_of(x, L));
+    RunningSum<T, 2> sum;
+    for_lanes_in_parts<T, 2>(L, [&](int64_t i, int part, auto tail) {
+        const auto v = exp(load_or(x + i, tail, lowest<T>) - shift);
+        sum[part] = sum[part] + v;
+        if (e) store(e + i, tail, v);
+    });
+    const VecOf<T> inverse(1 / sum.total());
+    for_lanes<T>(L, [&](int64_t i, auto tail) {
+        const auto v = e ? load(e + i, tail) : exp(load(x + i, tail) - shift);
+        put(y + i, tail, v * inverse, past_caches);
+    });
+}
+
+template <typename T>
+static void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
+    const VecOf<T> shift(largest_of(x, L));
+    RunningSum<T, 2> sum;
+    for_lanes_in_parts<T, 2>(L, [&](int64_t i, int part, auto tail) {
+        sum[part] = sum[part] + exp(load_or(x + i, tail, lowest<T>) - shift);
+    });
+    const VecOf<T> log_sum(log_of_sum(sum.total()));
+    for_lanes<T>(L, [&](int64_t i, auto tail) {
+        put(y + i, tail, (load(x + i, tail) - shift) - log_sum, past_caches);
+    });
+}
+
+// y, x (L, M); the columns 0 .. count - 1, at most column_parts registers of them.
+template <typename T>
+static void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool log_form) {
+    constexpr int parts = column_parts;
+    VecOf<T> largest[parts];
+    for (auto& v : largest) v = VecOf<T>(lowest<T>);
+    for (int64_t l = 0; l < L; ++l)
+        for_lanes_in_parts<T, parts>(count, [&](int64_t c, int part, auto tail) {
+            largest[part] = max(load(x + l * M + c, tail), largest[part]);
+        });
+    RunningSum<T, parts> sum;
+    for (int64_t l = 0; l < L; ++l)
+        for_lanes_in_parts<T, parts>(count, [&](int64_t c, int part, auto tail) {
+            sum[part] = sum[part] + exp(load(x + l * M + c, tail) - largest[part]);
+        });
+    VecOf<T> last[parts];
+    for (int part = 0; part < parts; ++part)
+        last[part] = log_form ? log(sum[part]) : VecOf<T>(acc_t<T>(1)) / sum[part];
+    for (int64_t l = 0; l < L; ++l)
+        for_lanes_in_parts<T, parts>(count, [&](int64_t c, int part, auto tail) {
+            const auto d = load(x + l * M + c, tail) - largest[part];
+            store(y + l * M + c, tail, log_form ? d - last[part] : exp(d) * last[part]);
+        });
+}
+
+template <typename T>
+static void softmax_last_axis(const SoftmaxArgs<T>& s) {
+    const bool past_caches = s.stream && can_stream(s.y, s.L);
+    for_row_blocks(s.N, s.L, [&](int64_t begin, int64_t end) {
+        const bool keep = !s.log && s.L <= kept_exponentials;
+        const Scratch<acc_t<T>> e(keep ? s.L : 0);
+        for (int64_t n = begin; n < end; ++n) {
+            const T* x_n = s.x + n * s.x_stride;
+            T* y_n = s.y + n * s.L;
+            if (s.log)
+                log_softmax_row(y_n, x_n, s.L, past_caches);
+            else
+                softmax_row(y_n, x_n, keep ? e.data : nullptr, s.L, past_caches);
+        }
+    });
+}
+
+template <typename T>
+void softmax(const SoftmaxArgs<T>& s) {
+    if (s.M == 1) return softmax_last_axis(s);
+    for_column_blocks<T>(s.N, s.L, s.M, [&](int64_t n, int64_t c, int64_t count) {
+        softmax_columns(s.y + n * s.L * s.M + c, s.x + n * s.x_stride + c, s.L, s.M, count, s.log);
+    });
+}
+PF_INSTANTIATE(softmax, SoftmaxArgs)
+
+// dx, dy, y (L)
+template <typename T>
+static void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool log_form,
+                                 bool past_caches) {
+    RunningSum<T, 4> sum;
+    for_lanes_in_parts<T, 4>(L, [&](int64_t i, int part, auto tail) {
+        const auto d = load(dy + i, tail);
+        sum[part] = log_form ? sum[part] + d : fma(d, load(y + i, tail), sum[part]);
+    });
+    const VecOf<T> total(sum.total());
+    for_lanes<T>(L, [&](int64_t i, auto tail) {
+        const auto d = load(dy + i, tail), v = load(y + i, tail);
+        put(dx + i, tail, log_form ? fnma(exp(v), total, d) : v * (d - total), past_caches);
+    });
+}
+
+// dx, dy, y (L, M); the columns 0 .. count - 1
+template <typename T>
+static void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t M,
+                                     int64_t count, bool log_form) {
+    RunningSum<T, column_parts> sum;
+    for (int64_t l = 0; l < L; ++l)
+        for_lanes_in_parts<T, column_parts>(count, [&](int64_t c, int part, auto tail) {
+            const auto d = load(dy + l * M + c, tail);
+            sum[part] = log_form ? sum[part] + d : fma(d, load(y + l * M + c, tail), sum[part]);
+        });
+    for (int64_t l = 0; l < L; ++l)
+        for_lanes_in_parts<T, column_parts>(count, [&](int64_t c, int part, auto tail) {
+            const auto d = load(dy + l * M + c, tail), v = load(y + l * M + c, tail);
+            store(dx + l * M + c, tail,
+                  log_form ? fnma(exp(v), sum[part], d) : v * (d - sum[part]));
+        });
+}
+
+template <typename T>
+void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
+    if (s.M == 1) {
+        const bool past_caches = s.stream && can_stream(s.dx, s.L);
+        return for_rows(s.N, s.L, [&](int64_t n) {
+            softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
+                                 s.log, past_caches);
+        });
+    }
+    for_column_blocks<T>(s.N, s.L, s.M, [&](int64_t n, int64_t c, int64_t count) {
+        softmax_backward_columns(s.dx + n * s.L * s.M + c, s.dy + n * s.dy_stride + c,
+                                 s.y + n * s.y_stride + c, s.L, s.M, count, s.log);
+    });
+}
+PF_INSTANTIATE(softmax_backward, SoftmaxBackwardArgs)
+
+}  // namespace plainformer::PF_ISA
