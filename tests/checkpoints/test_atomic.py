@@ -1,5 +1,6 @@
 """Atomic files and directories: a failure at any moment leaves the old state."""
 
+import errno
 import json
 import os
 import resource
@@ -111,6 +112,24 @@ def test_a_file_limit_leaves_the_old_directory(tmp_path, file_limit):
     with pytest.raises(OSError, match="large"), atomic.atomic_directory(target) as partial:
         save_file({"x": np.ones(4096, np.float32)}, partial / "model.safetensors")
     assert contents(tmp_path) == {"checkpoint-1/a": "old", "checkpoint-1/sub/b": "old"}
+
+
+def test_a_disk_that_is_full_only_at_fsync_leaves_the_old_state(tmp_path, monkeypatch):
+    """Delayed allocation: `write` succeeded, the space was not there."""
+    atomic.write_bytes_atomic(tmp_path / "file", b"old")
+    with atomic.atomic_directory(tmp_path / "dir") as partial:
+        fill(partial, "old")
+    before = contents(tmp_path)
+
+    def no_space(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match=r"No space left.*/file'"):
+        atomic.write_bytes_atomic(tmp_path / "file", b"new")
+    with pytest.raises(OSError, match="No space"), atomic.atomic_directory(tmp_path / "dir") as new:
+        fill(new, "new")
+    assert contents(tmp_path) == before
 
 
 WRITER = textwrap.dedent(

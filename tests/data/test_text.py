@@ -126,8 +126,12 @@ def test_unreadable_file(tmp_path):
         list(documents)
 
 
+# csv of Python 3.10 neither writes nor reads a null character.
+NOT_NULL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1))
+@given(st.lists(NOT_NULL, min_size=1))
 def test_any_text_survives_jsonl_and_csv(tmp_path, values):
     lines = "".join(json.dumps({"text": value}) + "\n" for value in values)
     assert texts(write(tmp_path / "a.jsonl", lines)) == values

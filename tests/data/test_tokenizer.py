@@ -158,6 +158,13 @@ def test_bad_tokenizer_file(tmp_path, data):
         tok.load_tokenizer(tmp_path)
 
 
+def test_a_panic_in_the_library_is_a_checkpoint_error(tmp_path):
+    state = tok.train_wordpiece([TEXT], 80).to_str().replace('"id":"[SEP]"', '"id":"[SEQ]"')
+    (tmp_path / tok.TOKENIZER).write_text(state)
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: not a tokenizer"):
+        tok.load_tokenizer(tmp_path)
+
+
 def test_no_tokenizer_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"tokenizer\.json: cannot be read: No such file"):
         tok.load_tokenizer(tmp_path)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,9 @@ def load_tokenizer(directory: PathLike) -> Tokenizer:
     path = Path(directory, TOKENIZER)
     with open_regular(path) as file:
         data = file.read()
-    try:
+    with _library_errors(lambda text: CheckpointError(f"{path}: not a tokenizer: {text}")):
         tokenizer = Tokenizer.from_str(data.decode("utf-8"))
-    except Exception as error:  # the library raises plain Exception
-        raise CheckpointError(f"{path}: not a tokenizer: {error}") from error
+        tokenizer.encode("")  # finds special tokens that the vocabulary has not
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -287,11 +287,22 @@ def _encode_batch(
     if table is not None:
         return [_look_up(table, document) for document in batch]
     texts = [document.text for document in batch]
-    try:
+    file = batch[0].file or None
+    with _library_errors(lambda text: DataError(f"cannot be encoded: {text}", file)):
         encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    except Exception as error:  # the library raises plain Exception
-        raise DataError(f"cannot be encoded: {error}", batch[0].file or None) from error
     return [encoding.ids for encoding in encodings]
+
+
+@contextmanager
+def _library_errors(make: Callable[[str], Exception]) -> Iterator[None]:
+    """Turn what `tokenizers` raises into our errors: a plain Exception, or a panic of its Rust
+    code, which arrives as a BaseException of an unnamed module."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise make(str(error)) from error
+        raise
 
 
 def _character_table(tokenizer: Tokenizer) -> np.ndarray | None:
