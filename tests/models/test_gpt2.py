@@ -11,7 +11,7 @@ import plainformer as pf
 from plainformer.errors import CheckpointError, ConfigError, DTypeError, ShapeError
 from plainformer.models import GPT2Config, GPT2LMHeadModel, from_config
 from plainformer.nn import dropout_state
-from plainformer.tensor import Tensor
+from plainformer.tensor import Node, Tensor
 from tests.differences import numeric_gradient
 
 SIZES = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
@@ -177,6 +177,19 @@ class TestGradients:
             wanted = numeric_gradient(lambda: loss().item(), parameter.writable(), picks)
             got = parameter.grad.reshape(-1)[picks]
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-8, err_msg=name)
+
+    def test_a_block_is_seven_operations(self, ids, monkeypatch):
+        made = []
+        init = Node.__init__
+
+        def counted(node, *args):
+            made.append(node)
+            init(node, *args)
+
+        monkeypatch.setattr(Node, "__init__", counted)
+        without_dropout()(ids, labels=ids)
+        around = 5  # two embeddings and their sum, the last norm, the loss
+        assert len(made) == around + 2 * 7
 
     def test_recomputation_changes_no_byte(self, ids):
         grads = []
