@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from plainformer.checkpoints import huggingface as hf
+from plainformer.checkpoints.files import read_json
 from plainformer.checkpoints.safetensors import save_file
 from plainformer.errors import CheckpointError, ConfigError
 
@@ -32,7 +33,7 @@ def test_one_file(tmp_path):
         "model.safetensors",
     ]
     assert hf.read_config(tmp_path / "m") == CONFIG
-    assert hf.read_generation_config(tmp_path / "m") == {"eos_token_id": 3}
+    assert read_json(tmp_path / "m" / hf.GENERATION_CONFIG) == {"eos_token_id": 3}
     assert_same(hf.load_state(tmp_path / "m"), state)
 
 

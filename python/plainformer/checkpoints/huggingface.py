@@ -78,12 +78,6 @@ def read_config(directory: PathLike) -> dict[str, Any]:
     return read_json(Path(directory, CONFIG))
 
 
-def read_generation_config(directory: PathLike) -> dict[str, Any]:
-    """The JSON object in `generation_config.json`; empty when there is no such file."""
-    path = Path(directory, GENERATION_CONFIG)
-    return read_json(path) if path.exists() else {}
-
-
 def load_state(directory: PathLike) -> dict[str, np.ndarray]:
     """All weights of a model directory: read-only, memory-mapped arrays by name.
 
