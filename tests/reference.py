@@ -114,6 +114,8 @@ def linear_cross_entropy(x, w, t, b, *, reduction="mean", smoothing=0.0, to=iden
     dlogits = cross_entropy_backward(one, logits, t, to=to, **options)
     loss = cross_entropy(logits, t, **options)
     return loss, to(dlogits @ w), to(dlogits.T @ x), to(dlogits.sum(axis=0))
+
+
 # --- norms ---------------------------------------------------------------------------------------
 
 

@@ -48,11 +48,14 @@ def test_a_training_step_and_a_generation(numpy_products_raise, tmp_path):
 
 
 def test_no_source_has_a_matrix_product_operator():
-    """`@` between arrays cannot be made to raise, so it is looked for, but in measured peers."""
+    """`@` between arrays cannot be made to raise, so it is looked for.
+
+    The bench may use it: in the peers that are measured and in the references of its cases.
+    """
     found = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in sorted(PACKAGE.rglob("*.py"))
-        if "peers" not in path.parts and path.parts[-2:] != ("bench", "reference.py")
+        if path.parent not in (PACKAGE / "bench" / "peers", PACKAGE / "bench" / "cases")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.MatMult)
     ]

@@ -22,6 +22,13 @@ SHAPES = [
     _shape(8, 3072, 768),
     _shape(1, 3072, 768),
 ]
+# The same kernel with other strides: enough shapes to see that they cost the same.
+TRANSPOSED_SHAPES = [
+    _shape(1024, 768, 768),
+    _shape(1024, 768, 3072),
+    _shape(1024, 3072, 768),
+    _shape(768, 128, 512),
+]
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:
@@ -53,4 +60,5 @@ OPERATION = Operation(
     inputs=inputs,
     reference=reference,
     work=work,
+    only={"nt": TRANSPOSED_SHAPES, "tn": TRANSPOSED_SHAPES},
 )
