@@ -105,7 +105,7 @@ def test_bad_input_names_file_and_line(tmp_path, name):
 @pytest.mark.parametrize(
     ("file", "data", "left", "skipped"),
     [
-        ("a.txt", b"a\n\xff\nb\n", ["a\nb\n"], 1),
+        ("a.txt", b"a\n\xff\nb\n", ["a\n\nb\n"], 1),
         ("a.jsonl", b'{"text": "a"}\n{\n\xff\n3\n{"text": "b"}\n', ["a", "b"], 3),
         ("a.csv", b'n,text\n1,a\n1\n2,"b"c\n3,d\n', ["a", "d"], 2),
     ],

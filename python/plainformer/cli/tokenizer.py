@@ -30,7 +30,12 @@ def tokenizer() -> None:
 @tokenizer.command(cls=Command)
 @click.option("--data", cls=FilesOption, required=True, help="Files, directories or globs.")
 @click.option("--tokenizer", "spec_text", required=True, help="char, bpe:SIZE or wordpiece:SIZE.")
-@click.option("--output-dir", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--output-dir",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where tokenizer.json and tokenizer_config.json go.",
+)
 @click.option("--text-column", default="text", show_default=True, help="JSONL field or column.")
 @click.option("--skip-bad-lines", is_flag=True, help="Count bad lines and leave them out.")
 def train(

@@ -84,13 +84,13 @@ class Documents:
 
     def _read(self, file: Path) -> Iterator[Document]:
         suffix, before, count = file.suffix.lower(), self.skipped, 0
-        lines = self._decode(str(file), _read_bytes(file))
+        text = self._decode(str(file), _read_bytes(file))
         if suffix in _JSONL:
-            documents = self._read_jsonl(str(file), lines)
+            documents = self._read_jsonl(str(file), text)
         elif suffix in _TABLES:
-            documents = self._read_table(str(file), lines, _TABLES[suffix])
+            documents = self._read_table(str(file), text, _TABLES[suffix])
         else:
-            documents = iter([Document("".join(lines), str(file), spans_lines=True)])
+            documents = iter([Document(text, str(file), spans_lines=True)])
         for document in documents:
             if document.text:
                 count += 1
@@ -99,32 +99,31 @@ class Documents:
             raise DataError("holds no text", str(file))
         _log_file(file, suffix, count, self.skipped - before)
 
-    def _decode(self, file: str, data: bytes) -> list[str]:
-        """Lines with their ends; one that is not UTF-8 and skipped is an empty string."""
+    def _decode(self, file: str, data: bytes) -> str:
+        """The text; a line that is not UTF-8 and skipped is empty, so that the others keep their
+        numbers."""
         data = data.removeprefix(codecs.BOM_UTF8)
         with suppress(UnicodeDecodeError):
-            # newline="\n": only that ends a line, as when counting bytes; "\r" stays
-            return list(io.StringIO(data.decode("utf-8"), newline="\n"))
+            return data.decode("utf-8")
         lines = (self._checked(file, n, _utf8, line) for n, line in enumerate(io.BytesIO(data), 1))
-        return [line or "" for line in lines]
+        return "".join("\n" if line is None else line for line in lines)
 
-    def _read_jsonl(self, file: str, lines: list[str]) -> Iterator[Document]:
-        for n, line in enumerate(lines, 1):
-            text = self._checked(file, n, self._json_text, line) if line.strip() else None
-            if text is not None:
-                yield Document(text, file, n)
+    def _read_jsonl(self, file: str, text: str) -> Iterator[Document]:
+        for n, line in enumerate(_lines(text), 1):
+            value = self._checked(file, n, self._json_text, line) if line.strip() else None
+            if value is not None:
+                yield Document(value, file, n)
 
-    def _read_table(
-        self, file: str, lines: list[str], dialect: dict[str, Any]
-    ) -> Iterator[Document]:
-        rows = iter(_table_rows(lines, dialect))
+    def _read_table(self, file: str, text: str, dialect: dict[str, Any]) -> Iterator[Document]:
+        rows = iter(_table_rows(text, dialect))
         _, header = next(rows, (1, []))
         if isinstance(header, csv.Error) or self.column not in header:
-            raise DataError(f"no column {self.column!r} in the header {lines[:1]!r:.200}", file, 1)
+            first = next(_lines(text), "").strip()
+            raise DataError(f"no column {self.column!r} in the header {first!r:.200}", file, 1)
         for n, row in rows:
-            text = self._checked(file, n, self._cell, row, header)
-            if text is not None:
-                yield Document(text, file, n)
+            value = self._checked(file, n, self._cell, row, header)
+            if value is not None:
+                yield Document(value, file, n)
 
     def _json_text(self, line: str) -> str:
         try:
@@ -207,11 +206,14 @@ def _utf8(data: bytes) -> str:
         raise ValueError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
 
 
-def _table_rows(
-    lines: list[str], dialect: dict[str, Any]
-) -> list[tuple[int, list[str] | csv.Error]]:
+def _lines(text: str) -> Iterator[str]:
+    """Lines with their ends. Only a line feed ends one, as when counting bytes; "\\r" stays."""
+    return iter(io.StringIO(text, newline="\n"))
+
+
+def _table_rows(text: str, dialect: dict[str, Any]) -> list[tuple[int, list[str] | csv.Error]]:
     """(first line, fields or what is wrong) of each row that is not empty."""
-    reader = csv.reader(lines, strict=True, **dialect)
+    reader = csv.reader(_lines(text), strict=True, **dialect)
     rows: list[tuple[int, list[str] | csv.Error]] = []
     limit = csv.field_size_limit(2**31 - 1)  # csv's own limit is 128 KiB a field, process-wide
     try:

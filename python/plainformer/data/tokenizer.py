@@ -331,7 +331,7 @@ def _look_up(table: np.ndarray, document: Document) -> np.ndarray:
         character = document.text[index]
         raise DataError(
             f"the character {character!r} (U+{ord(character):04X}) is not among the tokenizer's "
-            f"{np.count_nonzero(table >= 0)}",
+            f"{np.count_nonzero(table >= 0)} characters",
             document.file or None,
             document.line_of(index) if document.file else None,
         )
