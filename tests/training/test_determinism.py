@@ -38,7 +38,8 @@ def test_threads_do_not_change_a_byte(tmp_path, bf16):
 
 
 def test_two_hundred_steps_at_1_2_and_3_threads(tmp_path):
-    options = {"max_steps": 200, "per_device_train_batch_size": 2, "logging_steps": 1}
+    options = {"max_steps": 200, "per_device_train_batch_size": 2, "logging_steps": 1,
+               "gradient_accumulation_steps": 1}  # fmt: skip
     one, two, three = (run(tmp_path / str(n), n, **options) for n in (1, 2, 3))
     assert one == two == three
 
