@@ -9,7 +9,9 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from plainformer.training.progress import Bar, Lines, clock, make_progress
@@ -100,3 +102,12 @@ def test_the_stopwatch_counts_updates_only(tmp_path):
     assert speed.seconds_left == pytest.approx(3 * speed.seconds)
     assert speed.mfu > 0
     assert watch.take(1).tokens_per_second == 0
+
+
+def test_flops_are_the_models_own_or_6_a_parameter():
+    model = tiny_model()
+    ids = {"input_ids": np.zeros((2, 8), np.int32)}
+    assert Stopwatch(model, "float32").flops_per_token(ids) == model.flops_per_token(8)
+    plain = SimpleNamespace(named_parameters=model.named_parameters)
+    assert Stopwatch(plain, "float32").flops_per_token(ids) == 6 * model.num_parameters()
+    assert Stopwatch(model, "float32").flops_per_token({}) == 6 * model.num_parameters()

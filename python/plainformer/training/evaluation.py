@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,10 +43,8 @@ class Pass:
     loss_sum: float = 0.0
     count: int = 0
     labelled: bool = False
-
-    def __post_init__(self) -> None:
-        self.logits: list[np.ndarray] = []
-        self.labels: list[np.ndarray] = []
+    logits: list[np.ndarray] = field(default_factory=list)
+    labels: list[np.ndarray] = field(default_factory=list)
 
     @property
     def loss(self) -> float:

@@ -70,6 +70,7 @@ class TrainingLoop:
         """Train to the end, an early stop or Ctrl-C."""
         self._begin(resume)
         self.model.train()
+        self.model.zero_grad()
         self.progress.start(self.state)
         self.callbacks.call("on_train_begin", self.args, self.state, self.control)
         try:
@@ -137,7 +138,7 @@ class TrainingLoop:
             self.grad_norm, scale = self.optimizer.clip(step + 1)
             self.learning_rate = self.args.learning_rate * self.factor(step)
             self.optimizer.step(step + 1, self.learning_rate, scale)
-            self.model.zero_grad()
+            self.optimizer.zero_grad()
         tokens = 0
         for batch in batches:
             batch_tokens = count_tokens(batch)

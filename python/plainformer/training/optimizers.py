@@ -108,6 +108,11 @@ class Optimizer:
         for group in self.groups:
             self._update(self._arrays(group), step, lr, grad_scale)
 
+    def zero_grad(self) -> None:
+        """Forget the gradients of the trained parameters."""
+        for _, parameter in self._named():
+            parameter.grad = None
+
     def _arrays(self, group: Group) -> GroupArrays:
         names = list(group.parameters)
         return GroupArrays(

@@ -43,7 +43,7 @@ class Stopwatch:
 
     def __init__(self, model: Any, dtype: str):
         self.model = model
-        self.parameters = sum(p.data.size for _, p in model.named_parameters())
+        self._flops: dict[tuple[int, ...], float] = {}  # by sequence length, () for none
         self.peak = runtime.measure_peak(dtype)
         self.reset()
 
@@ -69,11 +69,12 @@ class Stopwatch:
 
         Kaplan et al., "Scaling Laws for Neural Language Models", 2020, arXiv:2001.08361.
         """
-        own = getattr(self.model, "flops_per_token", None)
-        ids = batch.get("input_ids")
-        if own is not None and ids is not None:
-            return float(own(np.shape(ids)[-1]))
-        return 6.0 * self.parameters
+        length = np.shape(batch.get("input_ids", 0))[-1:]
+        if length not in self._flops:
+            own = getattr(self.model, "flops_per_token", None)
+            parameters = sum(p.data.size for _, p in self.model.named_parameters())
+            self._flops[length] = float(own(*length)) if own and length else 6.0 * parameters
+        return self._flops[length]
 
     def take(self, updates_left: int) -> Speed:
         """The speed of this window; starts the next."""
