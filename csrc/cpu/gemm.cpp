@@ -25,6 +25,9 @@ constexpr int64_t shared_bytes = int64_t{8} << 20;
 // A task should last long beside the claim of the next one; a product below it is one task.
 constexpr int64_t task_flops = int64_t{4} << 20;
 
+// Panels more for a task that packs its block of A.
+constexpr int64_t packed_a_panels = 4;
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -42,7 +45,7 @@ class Block {
           k_block_(least(steps * unit_elements<T>, s.K)),
           k_blocks_(s.K > 0 ? ceil_div(s.K, k_block_) : 1),
           packed_a_(in_place() ? 0 : a_block_units<T>(rows_, k_block_)),
-          sums_(direct() ? 0 : (k_blocks_ > 1 ? panels : 1) * row_block * panel_columns<T>) {}
+          sums_(direct() ? 0 : (k_blocks_ > 1 ? panels : 1) * rows_ * panel_columns<T>) {}
 
     // panel(p, k, K) gives units [k, k + K) of panel p of B.
     template <typename Panel>
@@ -64,7 +67,7 @@ class Block {
     ABlock block_of_a(int64_t k, int64_t K) {
         const Matrix<T> whole{s_.A, s_.A_row, s_.A_column};
         const Matrix<T> A{whole.at(m_, k), s_.A_row, s_.A_column};
-        return in_place() ? a_in_place(A) : pack_a(packed_a_.data, A, rows_, K);
+        return in_place() ? a_in_place(A) : pack_a(packed_a_.data, A, rows_, s_.M - m_, K);
     }
 
     void compute_panel(const ABlock& a, const unit_t<T>* b, int64_t p, int64_t K, int64_t i) {
@@ -86,7 +89,7 @@ class Block {
     acc_t<T>* sums_of(int64_t p, int64_t n) {
         if (s_.C_acc) return s_.C_acc + m_ * s_.C_row + n;
         if constexpr (sizeof(T) == sizeof(acc_t<T>)) return s_.C + m_ * s_.C_row + n;
-        return sums_.data + (k_blocks_ > 1 ? p : 0) * row_block * panel_columns<T>;
+        return sums_.data + (k_blocks_ > 1 ? p : 0) * rows_ * panel_columns<T>;
     }
 
     const GemmArgs<T>& s_;
@@ -101,23 +104,27 @@ Matrix<T> columns_of_b(const GemmArgs<T>& s, int64_t panel, int64_t k) {
     return {B.at(k, panel * panel_columns<T>), s.B_row, s.B_column};
 }
 
-// How many panels make a task, so that it lasts.
+// How many panels make a task, so that it lasts and that packing A, where needed, is paid back.
 template <typename T>
-int64_t panels_per_task(int64_t rows, int64_t K, int64_t panels) {
-    const int64_t flops = 2 * rows * panel_columns<T> * (K > 0 ? K : 1);
-    const int64_t wanted = ceil_div(task_flops, flops);
+int64_t panels_per_task(const GemmArgs<T>& s, int64_t panels) {
+    const int64_t rows = least(row_block, s.M);
+    const int64_t flops = 2 * rows * panel_columns<T> * (s.K > 0 ? s.K : 1);
+    const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
+    const int64_t wanted = ceil_div(task_flops, flops) + (in_place ? 0 : packed_a_panels);
     return ceil_div(panels, ceil_div(panels, wanted));  // tasks of equal size
 }
 
-// At most row_block rows: each task packs the panels it needs, one after the other.
+// At most row_block rows: each task packs what it needs of its panels, block by block of K.
 template <typename T>
 void multiply_few_rows(const GemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
-    const int64_t grain = panels_per_task<T>(s.M, s.K, panels);
+    const int64_t task_panels = panels_per_task(s, panels);
     const int64_t steps = least(few_rows_steps, units_of<T>(s.K));
-    parallel_for(panels, grain, [&](int64_t p) {
+    parallel_for(ceil_div(panels, task_panels), 1, [&](int64_t task) {
+        const int64_t p = task * task_panels;
         Scratch<unit_t<T>> packed(steps * panel_columns<T>);
-        Block<T>(s, 0, p, 1, steps).compute([&](int64_t panel, int64_t k, int64_t K) {
+        Block<T> block(s, 0, p, least(task_panels, panels - p), steps);
+        block.compute([&](int64_t panel, int64_t k, int64_t K) {
             const int64_t n = panel * panel_columns<T>;
             pack_panel(packed.data, columns_of_b(s, panel, k), K, least(panel_columns<T>, s.N - n));
             return packed.data;
@@ -134,11 +141,11 @@ void multiply_panels(const GemmArgs<T>& s, unit_t<T>* packed, int64_t first, int
         pack_panel(packed + p * panel_units, columns_of_b(s, first + p, 0), s.K,
                    least(panel_columns<T>, s.N - n));
     });
-    const int64_t task_panels = panels_per_task<T>(row_block, s.K, panels);
+    const int64_t task_panels = panels_per_task(s, panels);
     const int64_t across = ceil_div(panels, task_panels), down = ceil_div(s.M, row_block);
     parallel_for(across * down, 1, [&](int64_t task) {
-        const int64_t p = task / down * task_panels;
-        Block<T> block(s, task % down * row_block, first + p, least(task_panels, panels - p),
+        const int64_t p = task % across * task_panels;
+        Block<T> block(s, task / across * row_block, first + p, least(task_panels, panels - p),
                        steps_block);
         block.compute([&](int64_t panel, int64_t k, int64_t) {
             return packed + (panel - first) * panel_units + k / unit_elements<T> * panel_columns<T>;

@@ -114,9 +114,14 @@ struct ABlock {
     int64_t tile;       // bytes between tiles
 };
 
-// Columns of A that lie together are packed tile by tile, each step padded to whole registers
-// of the narrowest kind, so that one load and one store move it.
+// Columns of A that lie together are packed tile by tile, a_group units a step: a register of units
+// is stored at once, and what is beyond the group is overwritten by the next step.
 constexpr int64_t a_group = 8;
+
+template <typename T>
+constexpr int64_t a_tile_units(int64_t K) {
+    return units_of<T>(K) * a_group + lanes<T>;
+}
 
 template <typename T>
 ABlock a_in_place(Matrix<T> A) {
@@ -125,16 +130,18 @@ ABlock a_in_place(Matrix<T> A) {
             A.column * unit_elements<T> * static_cast<int64_t>(sizeof(T)), row * tile_rows};
 }
 
-// Whether the tile can and should read A where it stands. A transposed A cannot be walked along K
-// without touching a new page at every step.
+// Whether the tile should read A where it stands. Where columns of A lie together every step
+// fetches a cache line, which only the widest tile is slow enough to hide.
 template <typename T>
 bool reads_a_in_place(Matrix<T> A, int64_t K) {
-    return stored_as_units<T> && A.column == 1 && K % unit_elements<T> == 0;
+    if (!stored_as_units<T>) return false;
+    if (A.column == 1) return K % unit_elements<T> == 0;
+    return unit_elements<T> == 1 && tile_vectors == 4;
 }
 
 template <typename T>
 int64_t a_block_units(int64_t rows, int64_t K) {
-    return (rows + tile_rows - 1) / tile_rows * a_group * units_of<T>(K);
+    return (rows + tile_rows - 1) / tile_rows * a_tile_units<T>(K);
 }
 
 template <typename T>
@@ -148,32 +155,38 @@ PF_INLINE void pack_a_row(unit_t<T>* to, const T* row, int64_t stride, int64_t K
         to[k / unit_elements<T>] = gather_unit(row + k * stride, stride, K - k);
 }
 
-// One step of one tile: a_group units, of which the first `rows` count.
+// One step of one tile, from `readable` elements that lie together.
 template <typename T>
-PF_INLINE void pack_a_step(unit_t<T>* to, const T* from, int64_t next, bool has_next, int rows) {
-    unit_t<T> units[lanes<T> > a_group ? lanes<T> : a_group];
-    for_lanes<T>(rows, [&](int64_t i, auto count) {
-        copy_units(units + i, from + i, next, has_next, count);
-    });
-    __builtin_memcpy(to, units, sizeof(unit_t<T>) * a_group);
+PF_INLINE void pack_a_step(unit_t<T>* to, const T* from, int64_t next, bool has_next,
+                           int64_t readable) {
+    for (int64_t i = 0; i < a_group && i < readable; i += lanes<T>) {
+        if (i + lanes<T> <= readable)
+            copy_units(to + i, from + i, next, has_next, Full{});
+        else
+            copy_units(to + i, from + i, next, has_next, Tail{static_cast<int>(readable - i)});
+    }
 }
 
+// Rows [0, rows) of A, of which `readable` exist. All tiles take a few steps in turn, so that each
+// cache line of A is fetched once and each tile is written in runs.
 template <typename T>
-ABlock pack_a_tiles(unit_t<T>* to, Matrix<T> A, int64_t rows, int64_t K) {
-    const int64_t tile = units_of<T>(K) * a_group;
-    for (int64_t k = 0; k < K; k += unit_elements<T>)
-        for (int64_t m = 0; m < rows; m += tile_rows) {
-            const int count = static_cast<int>(rows - m < tile_rows ? rows - m : tile_rows);
-            pack_a_step(to + m / tile_rows * tile + k / unit_elements<T> * a_group, A.at(m, k),
-                        A.column, k + 1 < K, count);
-        }
+ABlock pack_a_tiles(unit_t<T>* to, Matrix<T> A, int64_t rows, int64_t readable, int64_t K) {
+    constexpr int64_t run = 16;
+    const int64_t tile = a_tile_units<T>(K);
+    for (int64_t first = 0; first < K; first += run) {
+        const int64_t last = K - first < run ? K : first + run;
+        for (int64_t m = 0; m < rows; m += tile_rows)
+            for (int64_t k = first; k < last; k += unit_elements<T>)
+                pack_a_step(to + m / tile_rows * tile + k / unit_elements<T> * a_group, A.at(m, k),
+                            A.column, k + 1 < K, readable - m);
+    }
     constexpr int64_t unit = sizeof(unit_t<T>);
     return {reinterpret_cast<const char*>(to), unit, a_group * unit, tile * unit};
 }
 
 template <typename T>
-ABlock pack_a(unit_t<T>* to, Matrix<T> A, int64_t rows, int64_t K) {
-    if (A.row == 1 && A.column != 1) return pack_a_tiles(to, A, rows, K);
+ABlock pack_a(unit_t<T>* to, Matrix<T> A, int64_t rows, int64_t readable, int64_t K) {
+    if (A.row == 1 && A.column != 1) return pack_a_tiles(to, A, rows, readable, K);
     constexpr int64_t unit = sizeof(unit_t<T>);
     const int64_t steps = units_of<T>(K);
     for (int64_t m = 0; m < rows; ++m) pack_a_row(to + m * steps, A.at(m, 0), A.column, K);
