@@ -3,100 +3,37 @@
 //
 // B is packed in panels once and shared; the result is then cut into rectangles of row_block rows
 // and a few panels, claimed by the threads as they come. With few rows there is nothing to share:
-// each task packs its own panel, a short block of K at a time, and so streams B through its cache.
-// Every size below depends on shapes alone.
+// each task packs its own panels, a short block of K at a time, so that B streams through its
+// cache. Every size below depends on shapes alone.
 #include "plainformer/gemm.h"
 
-#include "gemm_epilogue.h"
-#include "gemm_pack.h"
+#include "gemm_block.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 
 namespace plainformer::PF_ISA {
 
-// 16 tiles of rows reuse a panel from L2, while a packed block of A stays small beside it.
-constexpr int64_t row_block = 16 * tile_rows;
 // A panel of 1024 steps is 256 KB at most: it and a block of A fit in 1 MB of L2.
 constexpr int64_t steps_block = 1024;
 // Steps packed at a time where a panel is used by few rows: the block stays in L1 and L2.
 constexpr int64_t few_rows_steps = 256;
+// Steps at a time where at most one tile of rows meets a B whose rows are contiguous: that many
+// rows are then read side by side in long runs, as memory likes it.
+constexpr int64_t stream_steps = 8;
+constexpr int64_t stream_panels = 16;  // at most: 4 KB of a row
 // Most bytes of packed B at once; more columns are done in turn.
 constexpr int64_t shared_bytes = int64_t{8} << 20;
-// A task should last long beside the claim of the next one; a product below it is one task.
+// A task should last long beside the claim of the next one; a product below it is not shared.
 constexpr int64_t task_flops = int64_t{4} << 20;
-
-// Panels more for a task that packs its block of A.
+// Panels more for a task that packs its block of A, and what packing a panel costs, in rows.
 constexpr int64_t packed_a_panels = 4;
+constexpr int64_t packing_rows = 30;
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// One block of the result, and how K is walked in it.
+// How many tasks a thread claims at once: all of a small product.
 template <typename T>
-class Block {
-  public:
-    Block(const GemmArgs<T>& s, int64_t first_row, int64_t first_panel, int64_t panels,
-          int64_t steps)
-        : s_(s),
-          m_(first_row),
-          rows_(least(row_block, s.M - first_row)),
-          panel_(first_panel),
-          panels_(panels),
-          k_block_(least(steps * unit_elements<T>, s.K)),
-          k_blocks_(s.K > 0 ? ceil_div(s.K, k_block_) : 1),
-          packed_a_(in_place() ? 0 : a_block_units<T>(rows_, k_block_)),
-          sums_(direct() ? 0 : (k_blocks_ > 1 ? panels : 1) * rows_ * panel_columns<T>) {}
-
-    // panel(p, k, K) gives units [k, k + K) of panel p of B.
-    template <typename Panel>
-    void compute(const Panel& panel) {
-        for (int64_t i = 0, k = 0; i < k_blocks_; ++i, k += k_block_) {
-            const int64_t K = least(k_block_, s_.K - k);
-            const ABlock a = block_of_a(k, K);
-            for (int64_t p = 0; p < panels_; ++p) {
-                compute_panel(a, panel(panel_ + p, k, K), p, K, i);
-            }
-        }
-    }
-
-  private:
-    bool in_place() const { return reads_a_in_place(Matrix<T>{s_.A, s_.A_row, s_.A_column}, s_.K); }
-    // Whether sums are kept where the result goes.
-    bool direct() const { return s_.C_acc || sizeof(T) == sizeof(acc_t<T>); }
-
-    ABlock block_of_a(int64_t k, int64_t K) {
-        const Matrix<T> whole{s_.A, s_.A_row, s_.A_column};
-        const Matrix<T> A{whole.at(m_, k), s_.A_row, s_.A_column};
-        return in_place() ? a_in_place(A) : pack_a(packed_a_.data, A, rows_, s_.M - m_, K);
-    }
-
-    void compute_panel(const ABlock& a, const unit_t<T>* b, int64_t p, int64_t K, int64_t i) {
-        const int64_t n = (panel_ + p) * panel_columns<T>;
-        const int columns = static_cast<int>(least(panel_columns<T>, s_.N - n));
-        acc_t<T>* sums = sums_of(p, n);
-        const int64_t sum_row = direct() ? s_.C_row : panel_columns<T>;
-        for (int64_t m = 0; m < rows_; m += tile_rows) {
-            const int rows = static_cast<int>(least(tile_rows, rows_ - m));
-            acc_t<T>* d = sums + m * sum_row;
-            multiply_tile(Tile<T>{a.data + m / tile_rows * a.tile, a.row, a.step, b,
-                                  panel_columns<T>, units_of<T>(K), d, sum_row, rows, columns,
-                                  i > 0 || s_.accumulate});
-            if (i == k_blocks_ - 1 && !is_plain(s_))
-                finish_tile(s_, d, sum_row, Rectangle{m_ + m, n, rows, columns});
-        }
-    }
-
-    acc_t<T>* sums_of(int64_t p, int64_t n) {
-        if (s_.C_acc) return s_.C_acc + m_ * s_.C_row + n;
-        if constexpr (sizeof(T) == sizeof(acc_t<T>)) return s_.C + m_ * s_.C_row + n;
-        return sums_.data + (k_blocks_ > 1 ? p : 0) * rows_ * panel_columns<T>;
-    }
-
-    const GemmArgs<T>& s_;
-    const int64_t m_, rows_, panel_, panels_, k_block_, k_blocks_;
-    Scratch<unit_t<T>> packed_a_;
-    Scratch<acc_t<T>> sums_;
-};
+int64_t claim(const GemmArgs<T>& s, int64_t tasks) {
+    return 2 * s.M * s.N * s.K < task_flops / 2 ? tasks : 1;
+}
 
 template <typename T>
 Matrix<T> columns_of_b(const GemmArgs<T>& s, int64_t panel, int64_t k) {
@@ -104,14 +41,33 @@ Matrix<T> columns_of_b(const GemmArgs<T>& s, int64_t panel, int64_t k) {
     return {B.at(k, panel * panel_columns<T>), s.B_row, s.B_column};
 }
 
+template <typename T>
+bool streams_b(const GemmArgs<T>& s) {
+    return s.M <= tile_rows && s.B_column == 1;
+}
+
 // How many panels make a task, so that it lasts and that packing A, where needed, is paid back.
+// A panel that only this task packs costs as much as `packing_rows` more rows.
 template <typename T>
 int64_t panels_per_task(const GemmArgs<T>& s, int64_t panels) {
-    const int64_t rows = least(row_block, s.M);
+    const int64_t rows = s.M > row_block ? row_block : s.M + packing_rows;
     const int64_t flops = 2 * rows * panel_columns<T> * (s.K > 0 ? s.K : 1);
     const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
-    const int64_t wanted = ceil_div(task_flops, flops) + (in_place ? 0 : packed_a_panels);
+    int64_t wanted = ceil_div(task_flops, flops) + (in_place ? 0 : packed_a_panels);
+    if (streams_b(s)) wanted = least(panels / 8 + 2, stream_panels);
     return ceil_div(panels, ceil_div(panels, wanted));  // tasks of equal size
+}
+
+// Rows [k, k + K) of a panel that one task uses: in place if it reads B as it stands, else packed.
+template <typename T>
+PanelView<T> few_rows_panel(const GemmArgs<T>& s, unit_t<T>* packed, int64_t panel, int64_t k,
+                            int64_t K) {
+    const Matrix<T> B = columns_of_b(s, panel, k);
+    const int64_t columns = least(panel_columns<T>, s.N - panel * panel_columns<T>);
+    if constexpr (stored_as_units<T> && unit_elements<T> == 1)
+        if (streams_b(s) && columns == panel_columns<T>) return {B.data, B.row};
+    pack_panel(packed, B, K, columns);
+    return {packed, panel_columns<T>};
 }
 
 // At most row_block rows: each task packs what it needs of its panels, block by block of K.
@@ -119,15 +75,14 @@ template <typename T>
 void multiply_few_rows(const GemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t task_panels = panels_per_task(s, panels);
-    const int64_t steps = least(few_rows_steps, units_of<T>(s.K));
-    parallel_for(ceil_div(panels, task_panels), 1, [&](int64_t task) {
-        const int64_t p = task * task_panels;
+    const int64_t steps = least(streams_b(s) ? stream_steps : few_rows_steps, units_of<T>(s.K));
+    const int64_t tasks = ceil_div(panels, task_panels);
+    parallel_for(tasks, claim(s, tasks), [&](int64_t task) {
+        const int64_t first = task * task_panels;
         Scratch<unit_t<T>> packed(steps * panel_columns<T>);
-        Block<T> block(s, 0, p, least(task_panels, panels - p), steps);
+        Block<T> block(s, 0, first, least(task_panels, panels - first), steps);
         block.compute([&](int64_t panel, int64_t k, int64_t K) {
-            const int64_t n = panel * panel_columns<T>;
-            pack_panel(packed.data, columns_of_b(s, panel, k), K, least(panel_columns<T>, s.N - n));
-            return packed.data;
+            return few_rows_panel(s, packed.data, panel, k, K);
         });
     });
 }
@@ -136,19 +91,20 @@ void multiply_few_rows(const GemmArgs<T>& s) {
 template <typename T>
 void multiply_panels(const GemmArgs<T>& s, unit_t<T>* packed, int64_t first, int64_t panels) {
     const int64_t steps = units_of<T>(s.K), panel_units = steps * panel_columns<T>;
-    parallel_for(panels, 1, [&](int64_t p) {
+    parallel_for(panels, claim(s, panels), [&](int64_t p) {
         const int64_t n = (first + p) * panel_columns<T>;
         pack_panel(packed + p * panel_units, columns_of_b(s, first + p, 0), s.K,
                    least(panel_columns<T>, s.N - n));
     });
     const int64_t task_panels = panels_per_task(s, panels);
     const int64_t across = ceil_div(panels, task_panels), down = ceil_div(s.M, row_block);
-    parallel_for(across * down, 1, [&](int64_t task) {
+    parallel_for(across * down, claim(s, across * down), [&](int64_t task) {
         const int64_t p = task % across * task_panels;
         Block<T> block(s, task / across * row_block, first + p, least(task_panels, panels - p),
                        steps_block);
         block.compute([&](int64_t panel, int64_t k, int64_t) {
-            return packed + (panel - first) * panel_units + k / unit_elements<T> * panel_columns<T>;
+            const int64_t unit = k / unit_elements<T> * panel_columns<T>;
+            return PanelView<T>{packed + (panel - first) * panel_units + unit, panel_columns<T>};
         });
     });
 }

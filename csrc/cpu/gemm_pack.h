@@ -88,8 +88,8 @@ template <typename T>
 void pack_panel_columns(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
     constexpr int64_t side = lanes<T>, side_k = side * unit_elements<T>;
     const int64_t whole_k = K / side_k * side_k, whole_n = columns / side * side;
-    for (int64_t k = 0; k < whole_k; k += side_k)
-        for (int64_t n = 0; n < whole_n; n += side)
+    for (int64_t n = 0; n < whole_n; n += side)
+        for (int64_t k = 0; k < whole_k; k += side_k)
             pack_square(to + k / unit_elements<T> * panel_columns<T> + n, B.at(k, n), B.column);
     const Matrix<T> right{B.at(0, whole_n), B.row, B.column};
     if (whole_n < columns) pack_panel_units(to + whole_n, right, whole_k, columns - whole_n);

@@ -1,0 +1,89 @@
+// One block of a product, computed by one thread: K is walked in blocks, tile after tile adds to
+// the sums, and the last block of K is followed by the epilogue while the tile is in L1.
+#pragma once
+#include "gemm_epilogue.h"
+#include "gemm_pack.h"
+#include "runtime/allocator.h"  // Scratch
+
+namespace plainformer::PF_ISA {
+
+// 16 tiles of rows reuse a panel from L2, while a packed block of A stays small beside it.
+constexpr int64_t row_block = 16 * tile_rows;
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Rows of a panel of B, `step` units apart.
+template <typename T>
+struct PanelView {
+    const unit_t<T>* data;
+    int64_t step;
+};
+
+// One block of the result, and how K is walked in it.
+template <typename T>
+class Block {
+  public:
+    Block(const GemmArgs<T>& s, int64_t first_row, int64_t first_panel, int64_t panels,
+          int64_t steps)
+        : s_(s),
+          m_(first_row),
+          rows_(least(row_block, s.M - first_row)),
+          panel_(first_panel),
+          panels_(panels),
+          k_block_(least(steps * unit_elements<T>, s.K)),
+          k_blocks_(s.K > 0 ? ceil_div(s.K, k_block_) : 1),
+          packed_a_(in_place() ? 0 : a_block_units<T>(rows_, k_block_)),
+          sums_(direct() ? 0 : (k_blocks_ > 1 ? panels : 1) * rows_ * panel_columns<T>) {}
+
+    // panel(p, k, K) gives rows [k, k + K) of panel p of B.
+    template <typename Panel>
+    void compute(const Panel& panel) {
+        for (int64_t i = 0, k = 0; i < k_blocks_; ++i, k += k_block_) {
+            const int64_t K = least(k_block_, s_.K - k);
+            const ABlock a = block_of_a(k, K);
+            for (int64_t p = 0; p < panels_; ++p)
+                compute_panel(a, panel(panel_ + p, k, K), p, K, i);
+        }
+    }
+
+  private:
+    bool in_place() const { return reads_a_in_place(Matrix<T>{s_.A, s_.A_row, s_.A_column}, s_.K); }
+    // Whether sums are kept where the result goes.
+    bool direct() const { return s_.C_acc || sizeof(T) == sizeof(acc_t<T>); }
+
+    ABlock block_of_a(int64_t k, int64_t K) {
+        const Matrix<T> whole{s_.A, s_.A_row, s_.A_column};
+        const Matrix<T> A{whole.at(m_, k), s_.A_row, s_.A_column};
+        return in_place() ? a_in_place(A) : pack_a(packed_a_.data, A, rows_, s_.M - m_, K);
+    }
+
+    void compute_panel(const ABlock& a, PanelView<T> b, int64_t p, int64_t K, int64_t i) {
+        const int64_t n = (panel_ + p) * panel_columns<T>;
+        const int columns = static_cast<int>(least(panel_columns<T>, s_.N - n));
+        acc_t<T>* sums = sums_of(p, n);
+        const int64_t sum_row = direct() ? s_.C_row : panel_columns<T>;
+        for (int64_t m = 0; m < rows_; m += tile_rows) {
+            const int rows = static_cast<int>(least(tile_rows, rows_ - m));
+            acc_t<T>* d = sums + m * sum_row;
+            multiply_tile(Tile<T>{a.data + m / tile_rows * a.tile, a.row, a.step, b.data, b.step,
+                                  units_of<T>(K), d, sum_row, rows, columns,
+                                  i > 0 || s_.accumulate});
+            if (i == k_blocks_ - 1 && !is_plain(s_))
+                finish_tile(s_, d, sum_row, Rectangle{m_ + m, n, rows, columns});
+        }
+    }
+
+    acc_t<T>* sums_of(int64_t p, int64_t n) {
+        if (s_.C_acc) return s_.C_acc + m_ * s_.C_row + n;
+        if constexpr (sizeof(T) == sizeof(acc_t<T>)) return s_.C + m_ * s_.C_row + n;
+        return sums_.data + (k_blocks_ > 1 ? p : 0) * rows_ * panel_columns<T>;
+    }
+
+    const GemmArgs<T>& s_;
+    const int64_t m_, rows_, panel_, panels_, k_block_, k_blocks_;
+    Scratch<unit_t<T>> packed_a_;
+    Scratch<acc_t<T>> sums_;
+};
+
+}  // namespace plainformer::PF_ISA
