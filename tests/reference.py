@@ -22,6 +22,56 @@ def add(a, b, *, to=identity):
     return to(a + b)
 
 
+# --- matmul, linear -------------------------------------------------------------------------------
+
+
+def swap_axes(a):
+    return np.swapaxes(a, -1, -2)
+
+
+def sum_to_shape(a, shape):
+    """Sum over the axes along which `shape` was broadcast to a's shape."""
+    a = a.sum(axis=tuple(range(a.ndim - len(shape))))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and a.shape[i] != 1)
+    return a.sum(axis=stretched, keepdims=True)
+
+
+def matmul(a, b, *, transpose_a=False, transpose_b=False, to=identity):
+    return to((swap_axes(a) if transpose_a else a) @ (swap_axes(b) if transpose_b else b))
+
+
+def matmul_backward(dy, a, b, *, transpose_a=False, transpose_b=False, to=identity):
+    left = swap_axes(a) if transpose_a else a
+    right = swap_axes(b) if transpose_b else b
+    da, db = dy @ swap_axes(right), swap_axes(left) @ dy
+    da, db = (swap_axes(da) if transpose_a else da), (swap_axes(db) if transpose_b else db)
+    return to(sum_to_shape(da, a.shape)), to(sum_to_shape(db, b.shape))
+
+
+def linear(x, weight, bias=None, *, activation=None, to=identity):
+    """(y, z), z the argument of the activation."""
+    z = x @ weight.T if bias is None else x @ weight.T + bias
+    return activate(to(z), activation, to), to(z)
+
+
+def linear_backward(dy, x, weight, bias, z, *, activation=None, to=identity):
+    dz = dy if activation is None else activation_slope(dy, z, activation, to)
+    rows_dz, rows_x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
+    return to(dz @ weight), to(rows_dz.T @ rows_x), to(rows_dz.sum(axis=0))
+
+
+def activate(z, activation, to):
+    if activation in ("gelu", "gelu_tanh"):
+        return gelu(z, "tanh" if activation == "gelu_tanh" else "none", to=to)
+    return {None: lambda z, to: z, "relu": relu, "silu": silu}[activation](z, to=to)
+
+
+def activation_slope(dy, z, activation, to):
+    if activation in ("gelu", "gelu_tanh"):
+        return gelu_backward(dy, z, "tanh" if activation == "gelu_tanh" else "none", to=to)
+    return {"relu": relu_backward, "silu": silu_backward}[activation](dy, z, to=to)
+
+
 # --- embedding -----------------------------------------------------------------------------------
 
 

@@ -3,8 +3,7 @@
 //
 // One pass: grad_z is written while its columns are summed, block of rows by block of rows; the
 // blocks' sums are then added in ascending order.
-#include "activation_functions.h"
-#include "plainformer/gemm.h"
+#include "gemm_epilogue.h"        // with_activation_or_none
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 
@@ -14,13 +13,13 @@ constexpr int64_t bias_rows = 64;  // rows a partial sum
 
 // Columns n of rows [begin, end): grad_z and their sum.
 template <typename T, typename F, typename Count>
-PF_INLINE VecOf<T> column_sums(const LinearGradArgs<T>& s, int64_t begin, int64_t end, int64_t n,
-                               Count count) {
+PF_INLINE VecOf<T> column_sums(F f, const LinearGradArgs<T>& s, int64_t begin, int64_t end,
+                               int64_t n, Count count) {
     VecOf<T> sum(acc_t<T>(0));
     for (int64_t m = begin; m < end; ++m) {
         VecOf<T> grad = load(s.grad_y + m * s.grad_y_row + n, count);
         if (s.grad_z) {
-            grad = grad * F::derivative(load(s.z + m * s.N + n, count));
+            grad = f.gradient(load(s.z + m * s.N + n, count), grad);
             store(s.grad_z + m * s.N + n, count, grad);
         }
         sum = sum + grad;
@@ -41,12 +40,12 @@ template <typename T>
 void linear_grad(const LinearGradArgs<T>& s) {
     const int64_t blocks = (s.M + bias_rows - 1) / bias_rows;
     Scratch<acc_t<T>> partial(s.grad_bias ? blocks * s.N : 0);
-    with_activation(s.activation, [&](auto activation) {
+    with_activation_or_none(s.activation, [&](auto f) {
         parallel_for(blocks, 1, [&](int64_t i) {
             const int64_t begin = i * bias_rows;
             const int64_t end = s.M - begin < bias_rows ? s.M : begin + bias_rows;
             for_lanes<acc_t<T>>(s.N, [&](int64_t n, auto count) {
-                const auto sum = column_sums<T, decltype(activation)>(s, begin, end, n, count);
+                const auto sum = column_sums(f, s, begin, end, n, count);
                 if (s.grad_bias) store(partial.data + i * s.N + n, count, sum);
             });
         });

@@ -20,15 +20,16 @@ from ._arrays import (
     unit_last_axis,
 )
 from ._backend import backend
+from .activation import GELU, GELU_TANH, RELU, SILU
 
 ACTIVATIONS = {
     None: 0,
-    "relu": 1,
-    "gelu": 2,
-    "gelu_tanh": 3,
-    "gelu_new": 3,
-    "gelu_pytorch_tanh": 3,
-    "silu": 4,
+    "relu": RELU,
+    "gelu": GELU,
+    "gelu_tanh": GELU_TANH,
+    "gelu_new": GELU_TANH,
+    "gelu_pytorch_tanh": GELU_TANH,
+    "silu": SILU,
 }
 """Names of the activations that `linear` fuses, those of Hugging Face configs among them."""
 
@@ -266,7 +267,7 @@ def _checked_linear(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
 def _checked_gradient(
     grad_output: Any, x: Any, weight: Any, preactivation: Any, activation: str | None
 ) -> tuple[Any, Any]:
-    """grad_output and, if there is an activation, z as (M, out), after the checks of `linear_backward`."""
+    """grad_output and z (None without activation) as (M, out), after all checks."""
     check_array("grad_output", grad_output)
     check_same_dtype(x=x, grad_output=grad_output, preactivation=preactivation)
     shape = (*x.shape[:-1], weight.shape[0])
