@@ -44,9 +44,9 @@ ATTENTION = "4x12x1024x64 causal"
 FLOORS = (
     Floor("gemm.nn.float32.1024x[237]*", "numpy", 0.9),
     Floor(f"attention.*.float32.{ATTENTION}", "torch", 1.0),
-    Floor("norm.layer_norm*.float32.16384x768", "torch", 1.0),
-    Floor("softmax.*.float32.16384x1024", "torch", 1.0),
-    Floor("activation.gelu*.float32.4096x3072", "torch", 1.0),
+    Floor("norm.layer_norm*.float32.8192x768", "torch", 1.0),
+    Floor("softmax.*.float32.6144x1024", "torch", 1.0),
+    Floor("activation.gelu*.float32.2048x3072", "torch", 1.0),
     Floor("cross_entropy.*.float32.1024x50257", "torch", 1.0),
     Floor("optimizer.adamw.float32.6x768", "torch", 1.0),
 )

@@ -52,7 +52,7 @@ def test_list_names_variants_and_shapes():
     result = run("--list", "norm")
     assert result.exit_code == 0
     assert "norm: layer norm and RMS norm" in result.output
-    assert "16384x768" in result.output
+    assert "8192x768" in result.output
     assert "gemm" not in result.output
 
 

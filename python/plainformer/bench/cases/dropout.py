@@ -10,7 +10,7 @@ from ..case import Arrays, Case, Operation, Work, normal
 
 P = 0.125  # exact in 16 bits, to which ours rounds it, so that every peer scales alike
 SHAPES = [
-    {"rows": 16384, "columns": 768},
+    {"rows": 8192, "columns": 768},
     {"rows": 768, "columns": 128},
 ]
 

@@ -127,7 +127,7 @@ def layer_norm_backward(
     _, mean, rstd = kernels.layer_norm(
         x, x.shape[-1], weight, bias, norm_case.EPS, return_stats=True
     )
-    return lambda: kernels.layer_norm_backward(grad_output, x, weight, mean, rstd)
+    return lambda: kernels.layer_norm_backward(grad_output, x, weight, mean, rstd, bias)
 
 
 @WAYS("norm", "rms_norm")
