@@ -2,6 +2,8 @@
 set(kernel_sources
     csrc/cpu/activation.cpp
     csrc/cpu/add.cpp
+    csrc/cpu/attention.cpp
+    csrc/cpu/attention_backward.cpp
     csrc/cpu/cross_entropy.cpp
     csrc/cpu/dropout.cpp
     csrc/cpu/embedding.cpp
@@ -27,6 +29,7 @@ set(runtime_sources
 set(binding_sources
     csrc/bindings/cpu_activation.cpp
     csrc/bindings/cpu_add.cpp
+    csrc/bindings/cpu_attention.cpp
     csrc/bindings/cpu_cross_entropy.cpp
     csrc/bindings/cpu_dropout.cpp
     csrc/bindings/cpu_embedding.cpp

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_cpu, module) {
     module.doc() = "plainformer's CPU kernels. Call them through plainformer.kernels.";
     plainformer::bind_activation(module);
     plainformer::bind_add(module);
+    plainformer::bind_attention(module);
     plainformer::bind_cross_entropy(module);
     plainformer::bind_dropout(module);
     plainformer::bind_embedding(module);

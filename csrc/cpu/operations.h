@@ -3,6 +3,7 @@
 #pragma once
 #include "plainformer/activation.h"
 #include "plainformer/add.h"
+#include "plainformer/attention.h"
 #include "plainformer/cross_entropy.h"
 #include "plainformer/dropout.h"
 #include "plainformer/embedding.h"
@@ -20,6 +21,8 @@
     X(activation_backward, ActivationBackwardArgs) \
     X(adamw_step, AdamWStepArgs) \
     X(add, AddArgs) \
+    X(attention, AttentionArgs) \
+    X(attention_backward, AttentionBackwardArgs) \
     X(cross_entropy, CrossEntropyArgs) \
     X(cross_entropy_backward, CrossEntropyBackwardArgs) \
     X(dropout, DropoutArgs) \

@@ -1,0 +1,84 @@
+// The gradient of an additive mask: dS, summed over the axes along which the mask is broadcast.
+//
+// A pass of its own, because those sums cross the heads that are tasks elsewhere: here a task owns
+// a block of keys of the mask and visits all heads and queries that add to it, in order.
+#pragma once
+#include "attention_block.h"
+
+namespace plainformer::PF_ISA {
+
+template <typename T>
+class MaskGradient {
+  public:
+    // Keys [key, key + keys) of the mask of batch row mb and head mh.
+    MaskGradient(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms, int64_t mb,
+                 int64_t mh)
+        : s_(s), o_(s.options), block_(s, terms, 1.0), mb_(mb), mh_(mh) {}
+
+    void run(int64_t key, int64_t keys) {
+        const int64_t rows = s_.mask_shape[2], columns = s_.mask_shape[3] == 1 ? 1 : keys;
+        Scratch<acc_t<T>> sums(rows * columns);
+        __builtin_memset(sums.data, 0, sizeof(acc_t<T>) * rows * columns);
+        for (int64_t b = 0; b < o_.B; ++b)
+            for (int64_t h = 0; h < o_.H; ++h)
+                if (belongs(b, h)) add_head(b, h, key, keys, sums.data, columns);
+        T* to = s_.dmask + ((mb_ * s_.mask_shape[1] + mh_) * rows) * s_.mask_shape[3];
+        for (int64_t i = 0; i < rows; ++i)
+            for_lanes<T>(columns, [&](int64_t j, auto tail) {
+                store(to + i * s_.mask_shape[3] + (columns > 1 ? key : 0) + j, tail,
+                      load(sums.data + i * columns + j, tail));
+            });
+    }
+
+  private:
+    bool belongs(int64_t b, int64_t h) const {
+        return (s_.mask_shape[0] == 1 || b == mb_) && (s_.mask_shape[1] == 1 || h == mh_);
+    }
+
+    void add_head(int64_t b, int64_t h, int64_t key, int64_t keys, acc_t<T>* sums,
+                  int64_t columns) {
+        const int64_t end = s_.mask_shape[3] == 1 ? o_.Lk : key + keys;
+        for (int64_t j = key; j < end; j += block_keys) {
+            block_.set_keys(b, h / (o_.H / o_.KV), j, lesser(block_keys, end - j));
+            for (int64_t i = 0; i < o_.Lq; i += block_queries)
+                add_block(h, i, lesser(block_queries, o_.Lq - i), sums, columns);
+        }
+    }
+
+    void add_block(int64_t h, int64_t i, int64_t count, acc_t<T>* sums, int64_t columns) {
+        block_.compute(h, i, count, [&](int64_t m, int rows, int64_t seen) {
+            for (int r = 0; r < rows; ++r) {
+                const int64_t row = s_.mask_shape[2] == 1 ? 0 : i + m + r;
+                add_row(sums + row * columns, block_.ds(m + r), seen, columns);
+            }
+        });
+    }
+
+    static void add_row(acc_t<T>* sums, const prob_t<T>* ds, int64_t seen, int64_t columns) {
+        if (columns == 1) {
+            for (int64_t j = 0; j < seen; ++j) *sums += to_float(ds[j]);
+            return;
+        }
+        for_lanes<T>(seen, [&](int64_t j, auto tail) {
+            store(sums + j, tail, load(sums + j, tail) + load(ds + j, tail));
+        });
+    }
+
+    const AttentionBackwardArgs<T>& s_;
+    const AttentionOptions& o_;
+    ScoreBlock<T> block_;
+    const int64_t mb_, mh_;
+};
+
+template <typename T>
+void mask_gradient(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms) {
+    const int64_t heads = s.mask_shape[0] * s.mask_shape[1], columns = s.mask_shape[3];
+    const int64_t blocks = round_up_div(columns, block_keys);
+    parallel_for(heads * blocks, 1, [&](int64_t task) {
+        const int64_t head = task / blocks, key = task % blocks * block_keys;
+        MaskGradient<T>(s, terms, head / s.mask_shape[1], head % s.mask_shape[1])
+            .run(key, lesser(block_keys, columns - key));
+    });
+}
+
+}  // namespace plainformer::PF_ISA
