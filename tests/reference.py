@@ -316,3 +316,86 @@ def dropout(x, p, seed, offset, *, to=identity):
     rows = x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
     mask, scale = dropout_mask(*rows.shape, p, seed, offset)
     return to(np.where(mask, rows * x.dtype.type(scale), x.dtype.type(0)).reshape(x.shape))
+
+
+# --- attention -----------------------------------------------------------------------------------
+
+
+def attention_scores(q, k, mask, causal, scale, to):
+    """(B, H, Lq, Lk), -inf where a query does not see a key; k has H heads."""
+    with np.errstate(all="ignore"):
+        s = to(np.einsum("bhid,bhjd->bhij", q, k) * s_type(q, scale))
+        if mask is not None and mask.dtype != bool:
+            hidden = (mask <= -1e30) | (mask == to(np.asarray(-65504.0)))
+            s = to(s + np.where(hidden, 0, mask))
+            mask = ~hidden
+    seen = np.ones(s.shape, bool) if mask is None else np.broadcast_to(mask, s.shape)
+    if causal:
+        seen = seen & np.tri(*s.shape[-2:], dtype=bool)
+    return np.where(seen, s, -np.inf).astype(s.dtype), seen
+
+
+def s_type(q, scale):
+    return q.dtype.type(1 / np.sqrt(q.shape[-1]) if scale is None else scale)
+
+
+def shared_heads(x, H):
+    return np.repeat(x, H // x.shape[1], axis=1) if x.shape[1] else x
+
+
+def seen_product(weights, x, seen):
+    """weights x over the keys that are seen: 0 NaN = 0 elsewhere."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(x).all():
+            return np.where(seen, weights, 0).astype(x.dtype) @ x
+        terms = weights[..., None] * x[..., None, :, :]
+        return np.where(seen[..., None], terms, 0).sum(axis=-2)
+
+
+def attention_probabilities(q, k, mask, causal, scale, to):
+    s, seen = attention_scores(q, k, mask, causal, scale, to)
+    lse = log_sum_exp(s) if s.shape[-1] else np.full((*s.shape[:-1], 1), -np.inf, s.dtype)
+    with np.errstate(all="ignore"):
+        p = np.where(seen, np.exp(s - lse), 0)
+    return to(p.astype(s.dtype)), lse, seen
+
+
+def attention(q, k, v, mask=None, *, causal=False, scale=None, keep=None, to=identity):
+    """y and lse. `keep` is what each probability is multiplied with: 0 or 1 / (1 - p)."""
+    H = q.shape[1]
+    p, lse, seen = attention_probabilities(q, shared_heads(k, H), mask, causal, scale, to)
+    if keep is not None:
+        p, seen = to(p * keep.astype(p.dtype)), seen & (keep != 0)
+    return to(seen_product(p, shared_heads(v, H), seen)), lse[..., 0]
+
+
+def attention_backward(
+    dy, q, k, v, mask=None, *, causal=False, scale=None, keep=None, mask_grad=False, to=identity
+):
+    H, KV = q.shape[1], k.shape[1]
+    K, V = shared_heads(k, H), shared_heads(v, H)
+    p, _, seen = attention_probabilities(q, K, mask, causal, scale, to)
+    keep = np.ones_like(p) if keep is None else keep.astype(p.dtype)
+    y = to(seen_product(p * keep, V, seen))
+    with np.errstate(all="ignore"):
+        dp = to(np.where(seen, np.einsum("bhic,bhjc->bhij", dy, V), 0)) * keep
+        ds = to(np.where(seen, p * (dp - (dy * y).sum(axis=-1, keepdims=True)), 0))
+    factor = s_type(q, scale)
+    dq = seen_product(ds, K, seen) * factor
+    by_key = seen.swapaxes(-1, -2)
+    dk = seen_product(ds.swapaxes(-1, -2), q, by_key) * factor
+    dv = seen_product(to(p * keep).swapaxes(-1, -2), dy, by_key)
+    grads = [to(dq), *(to(group_sum(x, KV)) for x in (dk, dv))]
+    if mask_grad:
+        grads.append(to(unbroadcast(ds, mask.shape)))
+    return tuple(grads)
+
+
+def group_sum(x, KV):
+    B, H, L, D = x.shape
+    return x.reshape(B, KV, H // KV if KV else 1, L, D).sum(axis=2)
+
+
+def unbroadcast(x, shape):
+    x = x.sum(axis=tuple(range(x.ndim - len(shape))))
+    return x.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)

@@ -25,23 +25,10 @@ class DropoutRow {
     template <typename A, typename Lanes>
     PF_INLINE Vec<A> kept(Vec<A> x, int64_t j, Lanes lanes) const {
         if (!active()) return x;
-        return kept_lanes(x, values_ + j, lanes);
+        return select(dropout_kept<A>(rule_, values_ + j, lanes), x, Vec<A>(A(0)));
     }
 
   private:
-    template <typename Lanes>
-    PF_INLINE Vec<float> kept_lanes(Vec<float> x, const uint16_t* values, Lanes lanes) const {
-        return select(dropout_kept(rule_, values, lanes), x, Vec<float>(0.0f));
-    }
-#ifdef PF_ISA_IS_GENERIC
-    template <typename Lanes>
-    PF_INLINE Vec<double> kept_lanes(Vec<double> x, const uint16_t* values, Lanes) const {
-        for (int l = 0; l < Vec<double>::width; ++l)
-            if (values[l] < rule_.threshold) x.v[l] = 0;
-        return x;
-    }
-#endif
-
     const DropoutRule& rule_;
     const uint32_t head_;
     uint16_t values_[strip_keys];

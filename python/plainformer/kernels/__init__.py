@@ -13,6 +13,7 @@ from .activation import (
     swiglu_backward,
 )
 from .add import accumulate, add
+from .attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
 from .cross_entropy import cross_entropy, cross_entropy_backward
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
@@ -50,6 +51,8 @@ __all__ = [
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
     "sgd_step",
     "silu",
     "silu_backward",
