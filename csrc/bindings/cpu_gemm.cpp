@@ -173,29 +173,64 @@ py::object linear(py::handle x_, py::handle weight_, py::handle bias_, int activ
     });
 }
 
-// (grad_z, grad_bias) of one linear layer; grad_z is grad_y itself without an activation.
-py::object linear_grad(py::handle grad_y_, py::handle z_, int activation, bool bias) {
+// Whether the arrays of a linear layer's backward agree and can be read as matrices in place.
+bool is_linear_gradient(const Operand& grad_y, const Operand& x, const Operand& weight,
+                        const Operand& bias, const Operand& z) {
+    if (!is_linear(x, weight, bias) || !grad_y.usable() || grad_y.ndim() != x.ndim()) return false;
+    if (grad_y.dtype() != x.dtype() || grad_y.dim(-1) != weight.dim(0)) return false;
+    for (int i = 0; i < x.ndim() - 1; ++i)
+        if (grad_y.dim(i) != x.dim(i)) return false;
+    MatrixView rows;
+    if (!grad_y.last_axis_contiguous() || !flatten(grad_y, &rows) || !flatten(x, &rows))
+        return false;
+    return z.is_none() || (z.dtype() == x.dtype() && z.contiguous() && z.same_shape(grad_y));
+}
+
+// (grad_z, grad_bias) of a linear layer; grad_z is grad_y itself without an activation, grad_bias
+// None unless wanted. None where any argument of the backward is not canonical.
+py::object linear_grad(py::handle grad_y_, py::handle x, py::handle weight, py::handle bias,
+                       py::handle z_, int activation, bool wants_bias) {
     const Operand grad_y(grad_y_), z(z_);
-    LinearGradArgs<float> rows{};
-    if (!grad_y.usable() || !grad_y.as_rows(&rows.M, &rows.N, &rows.grad_y_row)) return py::none();
-    if (!z.is_none() && (z.dtype() != grad_y.dtype() || !z.contiguous() || !z.same_shape(grad_y)))
+    if (!is_linear_gradient(grad_y, Operand(x), Operand(weight), Operand(bias), z) ||
+        z.is_none() != (activation == 0))
         return py::none();
     return for_dtype(grad_y.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         py::object grad_z = py::reinterpret_borrow<py::object>(grad_y_), grad_bias = py::none();
-        LinearGradArgs<T> s{nullptr,     nullptr, grad_y.data<T>(), rows.grad_y_row,
-                            z.data<T>(), rows.M,  rows.N,           Activation::none};
+        MatrixView rows;
+        flatten(grad_y, &rows);
+        LinearGradArgs<T> s{};
+        s.M = rows.rows, s.N = rows.columns;
+        s.grad_y = grad_y.data<T>(), s.grad_y_row = rows.row;
+        s.z = z.data<T>(), s.activation = static_cast<Activation>(activation);
         if (!z.is_none()) {
             py::array fresh = new_array_like(grad_y);
             s.grad_z = data_of<T>(fresh), grad_z = fresh;
-            s.activation = static_cast<Activation>(activation);
         }
-        if (bias) {
-            py::array fresh = new_array(dtype_of<T>, {rows.N});
+        if (wants_bias) {
+            py::array fresh = new_array(dtype_of<T>, {s.N});
             s.grad_bias = data_of<T>(fresh), grad_bias = fresh;
         }
         if (s.grad_z || s.grad_bias) run(dispatch<T>().linear_grad, s);
         return py::make_tuple(grad_z, grad_bias);
+    });
+}
+
+// a^T b over the rows of all leading axes: the gradient of a weight.
+py::object matmul_of_rows(py::handle a_, py::handle b_) {
+    const Operand a(a_), b(b_);
+    MatrixView A, B;
+    if (!a.usable() || a.dtype() != b.dtype() || a.ndim() < 1 || b.ndim() < 1) return py::none();
+    if (!flatten(a, &A) || !flatten(b, &B) || A.rows != B.rows) return py::none();
+    return for_dtype(a.dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        GemmArgs<T> s{};
+        set_a(&s, a, MatrixView{A.columns, A.rows, A.column, A.row});
+        set_b(&s, b, B);
+        py::array y = new_array(dtype_of<T>, {s.M, s.N});
+        s.C = data_of<T>(y), s.C_row = s.N;
+        run(dispatch<T>().gemm, s);
+        return y;
     });
 }
 
@@ -205,6 +240,7 @@ void bind_gemm(py::module_& module) {
     module.def("matmul", &matmul);
     module.def("linear", &linear);
     module.def("linear_grad", &linear_grad);
+    module.def("matmul_of_rows", &matmul_of_rows);
 }
 
 }  // namespace plainformer

@@ -19,8 +19,8 @@ constexpr int64_t steps_block = 1024;
 constexpr int64_t few_rows_steps = 256;
 // Steps at a time where at most one tile of rows meets a B whose rows are contiguous: that many
 // rows are then read side by side in long runs, as memory likes it.
-constexpr int64_t stream_steps = 8;
-constexpr int64_t stream_panels = 16;  // at most: 4 KB of a row
+constexpr int64_t stream_steps = 16;
+constexpr int64_t stream_panels = 64;  // a task at most: 16 KB of a row
 // Most bytes of packed B at once; more columns are done in turn.
 constexpr int64_t shared_bytes = int64_t{8} << 20;
 // A task should last long beside the claim of the next one; a product below it is not shared.
@@ -54,8 +54,15 @@ int64_t panels_per_task(const GemmArgs<T>& s, int64_t panels) {
     const int64_t flops = 2 * rows * panel_columns<T> * (s.K > 0 ? s.K : 1);
     const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
     int64_t wanted = ceil_div(task_flops, flops) + (in_place ? 0 : packed_a_panels);
-    if (streams_b(s)) wanted = least(panels / 8 + 2, stream_panels);
+    if (streams_b(s)) wanted = least(panels / 4 + 2, stream_panels);
     return ceil_div(panels, ceil_div(panels, wanted));  // tasks of equal size
+}
+
+template <typename T>
+PF_INLINE void prefetch_rows(Matrix<T> B, int64_t rows, int64_t columns) {
+    constexpr int64_t line = 64 / sizeof(T);
+    for (int64_t i = 0; i < rows; ++i)
+        for (int64_t n = 0; n < columns; n += line) __builtin_prefetch(B.at(i, n), 0, 2);
 }
 
 // Rows [k, k + K) of a panel that one task uses: in place if it reads B as it stands, else packed.
@@ -64,6 +71,7 @@ PanelView<T> few_rows_panel(const GemmArgs<T>& s, unit_t<T>* packed, int64_t pan
                             int64_t K) {
     const Matrix<T> B = columns_of_b(s, panel, k);
     const int64_t columns = least(panel_columns<T>, s.N - panel * panel_columns<T>);
+    if (streams_b(s) && k + 2 * K <= s.K) prefetch_rows(columns_of_b(s, panel, k + K), K, columns);
     if constexpr (stored_as_units<T> && unit_elements<T> == 1)
         if (streams_b(s) && columns == panel_columns<T>) return {B.data, B.row};
     pack_panel(packed, B, K, columns);

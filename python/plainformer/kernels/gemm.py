@@ -173,20 +173,41 @@ def linear_backward(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
     code = _activation_code(activation)
-    x, weight, bias = _checked_linear(x, weight, bias)
-    rows, z = _checked_gradient(grad_output, x, weight, preactivation, activation)
-    needs_bias = needs[2] and bias is not None
-    grad_z, grad_bias = backend("x", x).linear_grad(rows, z, code, needs_bias)
-    grad_x = matmul(grad_z, weight).reshape(x.shape) if needs[0] else None
-    grad_weight = _weight_gradient(grad_z, _rows(x), weight) if needs[1] else None
+    z = None if activation is None else preactivation
+    gradients = _linear_gradients(grad_output, x, weight, bias, z, code, needs)
+    if gradients is None:
+        x, weight, bias = _checked_linear(x, weight, bias)
+        grad_rows, z = _checked_gradient(grad_output, x, weight, z, activation)
+        gradients = _linear_gradients(grad_rows, _rows(x), weight, bias, z, code, needs)
+        if needs[0]:
+            gradients = gradients[0].reshape(x.shape), *gradients[1:]
+    return gradients
+
+
+def _linear_gradients(
+    grad_output: Any, x: Any, weight: Any, bias: Any, z: Any, code: int, needs: Any
+) -> tuple[Any, Any, Any] | None:
+    """The gradients of `linear`; None where the arrays are not as the kernels read them."""
+    module = backend("x", x)
+    needs_x, needs_weight, needs_bias = needs
+    needs_bias = needs_bias and bias is not None
+    elementwise = module.linear_grad(grad_output, x, weight, bias, z, code, needs_bias)
+    if elementwise is None:
+        return None
+    grad_z, grad_bias = elementwise
+    grad_x = None
+    if needs_x:
+        rows = grad_z if grad_z.ndim > 1 else grad_z.reshape(1, -1)
+        grad_x = module.matmul(rows, weight, False, False, None, False).reshape(x.shape)
+    grad_weight = _weight_gradient(module, grad_z, x, weight) if needs_weight else None
     return grad_x, grad_weight, grad_bias
 
 
-def _weight_gradient(grad_z: Any, x: Any, weight: Any) -> Any:
+def _weight_gradient(module: Any, grad_z: Any, x: Any, weight: Any) -> Any:
     """grad_z^T x, stored as weight is."""
     if weight.strides[0] < weight.strides[1]:  # (in, out) in memory
-        return matmul(x, grad_z, transpose_a=True).T
-    return matmul(grad_z, x, transpose_a=True)
+        return module.matmul_of_rows(x, grad_z).T
+    return module.matmul_of_rows(grad_z, x)
 
 
 def _rows(x: Any) -> Any:
@@ -204,7 +225,7 @@ def _product_for(target: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bo
     if not axes:
         return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b).reshape(target.shape)
     if transpose_a and a.ndim == b.ndim and len(axes) == len(batch):
-        return matmul(_rows(a), _rows(b), transpose_a=True).reshape(target.shape)
+        return backend("a", a).matmul_of_rows(_rows(a), _rows(b)).reshape(target.shape)
     sums = backend("a", a).matmul(a, b, transpose_a, transpose_b, None, True)
     return sums.sum(axis=axes).reshape(target.shape).astype(target.dtype, copy=False)
 
