@@ -121,7 +121,8 @@ int64_t left_units(const HeadRows<T>& x) {
 template <typename T>
 ABlock left_rows(unit_t<T>* scratch, const HeadRows<T>& x) {
     const Matrix<T> A{x.data, x.stride, 1};
-    return reads_a_in_place(A, x.width) ? a_in_place(A) : pack_a(scratch, A, x.count, x.width);
+    return reads_a_in_place(A, x.width) ? a_in_place(A)
+                                        : pack_a(scratch, A, x.count, x.count, x.width);
 }
 
 // At most tile_rows rows of a left operand and a range of the summed axis.
