@@ -186,7 +186,7 @@ def linear_backward(
 
 def _linear_gradients(
     grad_output: Any, x: Any, weight: Any, bias: Any, z: Any, code: int, needs: Any
-) -> tuple[Any, Any, Any] | None:
+) -> Any:
     """The gradients of `linear`; None where the arrays are not as the kernels read them."""
     module = backend("x", x)
     needs_x, needs_weight, needs_bias = needs
