@@ -295,7 +295,7 @@ def _checked_backward(
 
 
 def _check_mask_grad(mask_grad: bool, attn_mask: Any, query: Any) -> None:
-    if mask_grad and (attn_mask is None or getattr(attn_mask, "dtype", None) == bool):
+    if mask_grad and (attn_mask is None or attn_mask.dtype == np.dtype(bool)):
         kind = "None" if attn_mask is None else "a bool mask"
         raise ConfigError(
             f"mask_grad: got True with attn_mask {kind}, expected an additive mask of dtype "
