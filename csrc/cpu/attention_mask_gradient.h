@@ -25,7 +25,7 @@ class MaskGradient {
         T* to = s_.dmask + ((mb_ * s_.mask_shape[1] + mh_) * rows) * s_.mask_shape[3];
         for (int64_t i = 0; i < rows; ++i)
             for_lanes<T>(columns, [&](int64_t j, auto tail) {
-                store(to + i * s_.mask_shape[3] + (columns > 1 ? key : 0) + j, tail,
+                store(to + i * s_.mask_shape[3] + key + j, tail,
                       load(sums.data + i * columns + j, tail));
             });
     }

@@ -140,7 +140,7 @@ def scaled_dot_product_attention_backward(
     """
     options = _options(query, dropout_p, is_causal, scale, enable_gqa, layout, seed, offset)
     arguments = (grad_output, query, key, value, output, lse, attn_mask)
-    grads = out if out is not None else (None, None, None)
+    grads = _three(out)
     result = _backward(arguments, options, grads, mask_grad)
     if result is None:
         _check_mask_grad(mask_grad, attn_mask, query)
@@ -319,9 +319,15 @@ def _check_result(
             raise ConfigError(f"{name}: shares memory with {other}, expected an array of its own")
 
 
-def _check_gradients(out: Any, inputs: dict[str, Any]) -> None:
+def _three(out: Any) -> tuple[Any, Any, Any]:
+    if out is None:
+        return None, None, None
     if len(out) != 3:
         raise ShapeError(f"out: got {len(out)} arrays, expected (dquery, dkey, dvalue)")
+    return tuple(out)
+
+
+def _check_gradients(out: Any, inputs: dict[str, Any]) -> None:
     for i, (given, name) in enumerate(zip(out, _NAMES)):
         like = inputs[name]
         _check_result(f"out[{i}]", given, like.shape, like, inputs)
