@@ -6,6 +6,7 @@ set(kernel_sources
     csrc/cpu/attention_backward.cpp
     csrc/cpu/cross_entropy.cpp
     csrc/cpu/dropout.cpp
+    csrc/cpu/elementary.cpp
     csrc/cpu/embedding.cpp
     csrc/cpu/gemm.cpp
     csrc/cpu/linear_cross_entropy.cpp
@@ -32,6 +33,7 @@ set(binding_sources
     csrc/bindings/cpu_attention.cpp
     csrc/bindings/cpu_cross_entropy.cpp
     csrc/bindings/cpu_dropout.cpp
+    csrc/bindings/cpu_elementary.cpp
     csrc/bindings/cpu_embedding.cpp
     csrc/bindings/cpu_gemm.cpp
     csrc/bindings/cpu_linear_cross_entropy.cpp

@@ -222,7 +222,7 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def normal_cdf(x):
-    return ((1 + _erf(x / math.sqrt(2))) / 2).astype(x.dtype)
+    return (1 + _erf(x / math.sqrt(2)).astype(x.dtype)) / 2
 
 
 def sigmoid(x):
@@ -399,3 +399,24 @@ def group_sum(x, KV):
 def unbroadcast(x, shape):
     x = x.sum(axis=tuple(range(x.ndim - len(shape))))
     return x.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+
+
+# --- softmax -------------------------------------------------------------------------------------
+
+
+def softmax(x, axis=-1, *, to=identity):
+    e = to(np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf)))
+    return to(e / e.sum(axis=axis, keepdims=True))
+
+
+def log_softmax(x, axis=-1, *, to=identity):
+    shifted = to(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+    return to(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)))
+
+
+def softmax_backward(dy, y, axis=-1, *, to=identity):
+    return to(y * to(dy - (dy * y).sum(axis=axis, keepdims=True)))
+
+
+def log_softmax_backward(dy, y, axis=-1, *, to=identity):
+    return to(dy - to(np.exp(y) * dy.sum(axis=axis, keepdims=True)))

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_cpu, module) {
     plainformer::bind_attention(module);
     plainformer::bind_cross_entropy(module);
     plainformer::bind_dropout(module);
+    plainformer::bind_elementary(module);
     plainformer::bind_embedding(module);
     plainformer::bind_gemm(module);
     plainformer::bind_linear_cross_entropy(module);

@@ -9,6 +9,7 @@ void bind_add(pybind11::module_& module);
 void bind_attention(pybind11::module_& module);
 void bind_cross_entropy(pybind11::module_& module);
 void bind_dropout(pybind11::module_& module);
+void bind_elementary(pybind11::module_& module);
 void bind_embedding(pybind11::module_& module);
 void bind_gemm(pybind11::module_& module);
 void bind_linear_cross_entropy(pybind11::module_& module);

@@ -6,6 +6,7 @@
 #include "plainformer/attention.h"
 #include "plainformer/cross_entropy.h"
 #include "plainformer/dropout.h"
+#include "plainformer/elementary.h"
 #include "plainformer/embedding.h"
 #include "plainformer/gemm.h"
 #include "plainformer/linear_cross_entropy.h"
@@ -26,6 +27,7 @@
     X(cross_entropy, CrossEntropyArgs) \
     X(cross_entropy_backward, CrossEntropyBackwardArgs) \
     X(dropout, DropoutArgs) \
+    X(elementary, ElementaryArgs) \
     X(embedding, EmbeddingArgs) \
     X(embedding_backward, EmbeddingBackwardArgs) \
     X(gemm, GemmArgs) \

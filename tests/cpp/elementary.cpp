@@ -1,9 +1,9 @@
 // Checks isa/math.h against double-precision libm over float32 inputs: every one of them (2^32), or
 // every `stride`-th. Prints the largest error of each function in ulp; fails above its bound.
 //
-//     elementary [stride] [shard] [shards]
+//     cmake --build build --target elementary_avx2 && build/elementary_avx2 [stride [shard shards]]
 //
-// Built once an ISA level by CMake (PLAINFORMER_BUILD_TESTS=ON) as elementary_<level>.
+// Every input takes some minutes a level; shard 0, 1, ... of `shards` split them over processors.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>

@@ -1,0 +1,34 @@
+// Elementary functions on arrays: plainformer/elementary.h
+// Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
+#include "plainformer/elementary.h"
+
+#include "isa/math.h"  // exp, log, ...
+#include "isa/rows.h"  // for_blocks
+
+namespace plainformer::PF_ISA {
+
+template <typename T, typename F>
+static void map(const ElementaryArgs<T>& s, F f) {
+    for_blocks<T>(s.N, [&](int64_t i, auto tail) { store(s.y + i, tail, f(load(s.x + i, tail))); });
+}
+
+template <typename T>
+void elementary(const ElementaryArgs<T>& s) {
+    switch (s.function) {
+        case Elementary::exp:
+            return map(s, [](auto x) { return exp(x); });
+        case Elementary::exp2:
+            return map(s, [](auto x) { return exp2(x); });
+        case Elementary::log:
+            return map(s, [](auto x) { return log(x); });
+        case Elementary::sigmoid:
+            return map(s, [](auto x) { return sigmoid(x); });
+        case Elementary::tanh:
+            return map(s, [](auto x) { return tanh(x); });
+        case Elementary::erf:
+            return map(s, [](auto x) { return erf(x); });
+    }
+}
+PF_INSTANTIATE(elementary, ElementaryArgs)
+
+}  // namespace plainformer::PF_ISA
