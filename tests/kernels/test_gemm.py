@@ -9,6 +9,7 @@ from plainformer import kernels, runtime
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from tests import reference
 from tests.accuracy import assert_2x
+from tests.guarded import guarded
 
 # (M, N, K). A tile is 6 rows and up to 64 columns, rows are blocked by 96, K by 256 and 1024 steps
 # (2048 bfloat16 pairs): one below, on and above each, primes, and nothing.
@@ -199,6 +200,16 @@ def test_a_row_alone_equals_the_row_in_a_batch(backend, dtype, rng, K):
     for rows in (1, 6, 7, 64, 97):
         some = kernels.matmul(backend(a[20 : 20 + rows]), backend(b))
         assert some.tobytes() == together[20 : 20 + rows].tobytes()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 65, 7), (6, 19, 33), (101, 70, 35)], ids=str)
+def test_nothing_is_read_or_written_past_an_array(backend, dtype, rng, shape):
+    for transpose_a, transpose_b in itertools.product([False, True], repeat=2):
+        options = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+        a, b = make_pair(rng, dtype, *shape, **options)
+        out = guarded(np.empty(shape[:2], dtype))
+        kernels.matmul(backend(guarded(a)), backend(guarded(b)), out=out, **options)
+        assert out.tobytes() == kernels.matmul(backend(a), backend(b), **options).tobytes()
 
 
 # --- linear --------------------------------------------------------------------------------------
