@@ -47,6 +47,7 @@ class Side:
             max_grad_norm=recipe.MAX_NORM,
         )
         self.optimizer = make_optimizer(self.model, args, {})
+        self.updates = 0  # of this optimizer; the schedule may start later
         return {"parameters": sum(p.data.size for _, p in self.model.named_parameters())}
 
     def update(self, inputs: Any, labels: Any, step: int) -> float:
@@ -54,8 +55,9 @@ class Side:
         loss = self.model(input_ids=inputs, shift_labels=labels).loss
         value = float(np.asarray(loss))
         loss.backward()
-        _, scale = self.optimizer.clip(step + 1)
-        self.optimizer.step(step + 1, recipe.learning_rate(step), scale)
+        self.updates += 1
+        _, scale = self.optimizer.clip(self.updates)
+        self.optimizer.step(self.updates, recipe.learning_rate(step), scale)
         self.model.zero_grad()
         return value
 
