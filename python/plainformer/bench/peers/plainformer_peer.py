@@ -198,10 +198,8 @@ def linear_cross_entropy(case: Case, x: Any, weight: Any, target: Any) -> Call:
 @WAYS("linear_cross_entropy", "train")
 def linear_cross_entropy_train(case: Case, x: Any, weight: Any, target: Any) -> Call:
     def call() -> Any:
-        loss, dx, dweight, _ = kernels.fused_linear_cross_entropy(
-            x, weight, target, return_grads=True
-        )
-        return loss, dx, dweight
+        loss, grads = kernels.fused_linear_cross_entropy(x, weight, target, return_grads=True)
+        return loss, *grads[:2]
 
     return call
 
