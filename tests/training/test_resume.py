@@ -8,6 +8,7 @@ import pytest
 
 from plainformer.errors import CheckpointError, ConfigError
 from plainformer.training import TimeLimitCallback, TrainerCallback
+from plainformer.training.checkpoint import read_checkpoint
 
 from .tiny import log_of, rows, tiny_trainer, tree, weights
 
@@ -127,6 +128,19 @@ def test_a_checkpoint_of_another_directory_starts_a_copy_of_the_run(tmp_path):
     assert tree(tmp_path / "a") == source
     copied = {k: v for k, v in source.items() if not k.startswith("checkpoint-4/")}
     assert tree(tmp_path / "b") == copied
+
+
+def test_a_best_model_left_behind_in_another_directory_is_told(tmp_path, caplog):
+    best_first = {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True,
+                  "greater_is_better": True, "max_steps": 4, "save_steps": 3}  # fmt: skip
+    first = tiny_trainer(tmp_path / "a", **best_first)
+    first.train()
+    assert first.state.best_step == 1
+    second = tiny_trainer(tmp_path / "b", **best_first)
+    second.train(resume_from_checkpoint=tmp_path / "a" / "checkpoint-3")
+    assert "checkpoint-1, the best model, is not there; keeping the last one" in caplog.text
+    last = read_checkpoint(tmp_path / "b" / "checkpoint-4")
+    assert weights(second.model) == {k: v.tobytes() for k, v in last.weights.items()}
 
 
 def test_a_finished_run_resumes_to_nothing_left(tmp_path):

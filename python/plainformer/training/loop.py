@@ -71,9 +71,9 @@ class TrainingLoop:
         self._begin(resume)
         self.model.train()
         self.model.zero_grad()
-        self.progress.start(self.state)
-        self.callbacks.call("on_train_begin", self.args, self.state, self.control)
         try:
+            self.progress.start(self.state)
+            self.callbacks.call("on_train_begin", self.args, self.state, self.control)
             with InterruptGuard() as guard:
                 while not (self.state.is_done or self.control.should_training_stop):
                     self._update()
@@ -250,11 +250,17 @@ class TrainingLoop:
         """Save what an early stop left unsaved, and take the best weights back."""
         if self.args.save_strategy in ("steps", "epoch"):
             self._ensure_saved()
-        best = self.state.best_step
-        if self.args.load_best_model_at_end and best is not None:
-            self.model.load_state_dict(self.directory.load_weights(best))
-            logger.info("loaded the best model, of step %d", best)
+        if self.args.load_best_model_at_end and self.state.best_step is not None:
+            self._load_best(self.state.best_step)
         self.callbacks.call("on_train_end", self.args, self.state, self.control)
+
+    def _load_best(self, step: int) -> None:
+        path = self.directory.path(step)
+        if not path.is_dir():  # resumed from another directory, or from before a better one
+            logger.warning("%s, the best model, is not there; keeping the last one", path)
+            return
+        self.model.load_state_dict(self.directory.load_weights(step))
+        logger.info("loaded the best model, of step %d", step)
 
 
 def dropout_seed(seed: int, step: int, micro: int) -> int:
