@@ -20,9 +20,11 @@ from .tensor import Array, no_grad
 class Streamer(Protocol):
     """Gets the prompt (B, L), then each step's tokens (B,), then `end`; as in transformers."""
 
-    def put(self, value: Array) -> None: ...
+    def put(self, value: Array) -> None:
+        """Take the prompt, or the tokens of one step."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Generation is over."""
 
 
 class TextStreamer:
@@ -46,6 +48,7 @@ class TextStreamer:
         self._written = 0
 
     def put(self, value: Array) -> None:
+        """Write what this prompt or token adds to the text."""
         if len(value) != 1:
             raise ShapeError(f"input_ids: got {len(value)} rows, a TextStreamer shows one")
         is_prompt = not self._ids
@@ -57,6 +60,7 @@ class TextStreamer:
             self._show(text)
 
     def end(self) -> None:
+        """Write what was held back; the next `put` starts a new text."""
         self._show(self.tokenizer.decode(self._ids))
         self._ids, self._written = [], 0
 
@@ -239,6 +243,7 @@ def check_prompt(input_ids: Any) -> Array:
 
 
 def check_new_tokens(count: int) -> None:
+    """Raise unless at least one token is asked for."""
     if count < 1:
         raise ConfigError(f"max_new_tokens: got {count}, expected at least 1")
 

@@ -125,18 +125,22 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
         return self.data.shape
 
     @property
     def dtype(self) -> Any:
+        """Element type of the array."""
         return self.data.dtype
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return self.data.ndim
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return self.data.size
 
     def __len__(self) -> int:

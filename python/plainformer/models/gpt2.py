@@ -102,6 +102,7 @@ class GPT2Model(Module):
     def forward(
         self, input_ids: Array, attn_mask: Array | None = None, cache: KeyValueCache | None = None
     ) -> Tensor:
+        """Hidden states after the last norm; a cache moves on by L."""
         B, L = input_ids.shape
         past = 0 if cache is None else cache.length
         positions = np.broadcast_to(np.arange(past, past + L, dtype=np.int32), (B, L))
@@ -147,6 +148,7 @@ class GPT2LMHeadModel(CausalLM):
     def hidden_states(
         self, input_ids: Array, attn_mask: Array | None, cache: KeyValueCache | None
     ) -> Tensor:
+        """The last hidden states (B, L, C), normed."""
         return self.transformer(input_ids, attn_mask, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:

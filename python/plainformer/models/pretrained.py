@@ -80,6 +80,7 @@ class PreTrainedModel(Module):
                 )
 
     def to(self, dtype: Any) -> Any:
+        """Convert all parameters, and say so in the configuration; returns self."""
         super().to(dtype)
         self.config.dtype = str(float_dtype(dtype))
         return self

@@ -16,4 +16,5 @@ class Embedding(Module):
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
 
     def forward(self, input_ids: Array) -> Tensor:
+        """Ids (...) to vectors (..., embedding_dim)."""
         return functional.embedding(input_ids, self.weight)

@@ -19,4 +19,5 @@ class FeedForward(Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., C) to the same shape."""
         return self.dropout(self.c_proj(self.c_fc(x)))

@@ -25,6 +25,7 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., in_features) to (..., out_features)."""
         return functional.linear(x, self.weight, self.bias, activation=self.activation)
 
 
@@ -47,4 +48,5 @@ class Conv1D(Module):
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., in_features) to (..., out_features)."""
         return functional.conv1d(x, self.weight, self.bias, activation=self.activation)

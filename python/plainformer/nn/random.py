@@ -63,6 +63,7 @@ class Dropout(Module):
         self.p = float(p)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x of any shape to the same shape; takes one offset of the dropout state."""
         if not self.training or self.p == 0:
             return x
         return functional.dropout(x, self.p, *take())
