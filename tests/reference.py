@@ -218,11 +218,11 @@ def rms_norm_backward(dy, x, weight=None, grad_residual=None, *, eps=1e-5, axes=
 
 # --- activations ---------------------------------------------------------------------------------
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def normal_cdf(x):
-    return (1 + _erf(x / math.sqrt(2)).astype(x.dtype)) / 2
+    return _erfc(-x / math.sqrt(2)).astype(x.dtype) / 2  # 1 + erf would cancel
 
 
 def sigmoid(x):

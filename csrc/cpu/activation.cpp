@@ -7,10 +7,9 @@ namespace plainformer::PF_ISA {
 
 template <typename T>
 void activation(const ActivationArgs<T>& s) {
-    const bool past_caches = s.stream && can_stream(s.y, task_elements);
     with_activation(s.kind, [&](auto f) {
-        for_blocks<T>(s.N, [&](int64_t i, auto tail) {
-            put(s.y + i, tail, f.value(load(s.x + i, tail)), past_caches);
+        for_blocks(s.y, s.N, s.stream, [&](int64_t i, auto tail) {
+            put(s.y + i, tail, f.value(load(s.x + i, tail)), s.stream);
         });
     });
 }
@@ -18,11 +17,10 @@ PF_INSTANTIATE(activation, ActivationArgs)
 
 template <typename T>
 void activation_backward(const ActivationBackwardArgs<T>& s) {
-    const bool past_caches = s.stream && can_stream(s.dx, task_elements);
     with_activation(s.kind, [&](auto f) {
-        for_blocks<T>(s.N, [&](int64_t i, auto tail) {
+        for_blocks(s.dx, s.N, s.stream, [&](int64_t i, auto tail) {
             const auto dx = f.gradient(load(s.x + i, tail), load(s.dy + i, tail));
-            put(s.dx + i, tail, dx, past_caches);
+            put(s.dx + i, tail, dx, s.stream);
         });
     });
 }

@@ -67,7 +67,7 @@ template <typename T, typename W>
 PF_INLINE void apply_row(T* y, const T* x, const W* weight, const W* bias, RowStats<acc_t<T>> stats,
                          int64_t C, bool past_caches) {
     const VecOf<T> mean(stats.mean), rstd(stats.rstd), shift(-stats.delta * stats.rstd);
-    for_lanes<T>(C, [&](int64_t c, auto tail) {
+    for_lanes_to(y, C, past_caches, [&](int64_t c, auto tail) {
         auto v = fma(load(x + c, tail) - mean, rstd, shift);
         if (weight && bias)
             v = fma(v, load(weight + c, tail), load(bias + c, tail));
@@ -81,7 +81,6 @@ PF_INLINE void apply_row(T* y, const T* x, const W* weight, const W* bias, RowSt
 
 template <typename T, typename W>
 void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
-    const bool past_caches = s.stream && can_stream(s.y, s.C);
     for_rows(s.N, s.C, [&](int64_t n) {
         const T* x_n = s.x + n * s.x_stride;
         if (s.residual) {
@@ -90,7 +89,7 @@ void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
             x_n = sum_n;
         }
         const RowStats<acc_t<T>> stats = row_stats(x_n, s.C, s.rms, s.eps);
-        apply_row(s.y + n * s.C, x_n, weight, bias, stats, s.C, past_caches);
+        apply_row(s.y + n * s.C, x_n, weight, bias, stats, s.C, s.stream);
         if (s.mean) s.mean[n] = stats.mean + stats.delta;
         if (s.rstd) s.rstd[n] = stats.rstd;
     });

@@ -62,7 +62,7 @@ PF_INLINE void backward_row(const BackwardRow<T, W>& row, acc_t<T>* dweight, acc
     const RowSums<acc_t<T>> sums = row_sums(row, C);
     const VecOf<T> mean(row.mean), rstd(row.rstd), shift(-sums.delta * row.rstd);
     const VecOf<T> mean_grad(sums.grad), mean_product(sums.product);
-    for_lanes<T>(C, [&](int64_t c, auto tail) {
+    for_lanes_to(row.dx, C, past_caches, [&](int64_t c, auto tail) {
         const auto dy = load(row.dy + c, tail);
         const auto g = row.weight ? dy * load(row.weight + c, tail) : dy;
         const auto x_hat = fma(load(row.x + c, tail) - mean, rstd, shift);
@@ -99,7 +99,6 @@ template <typename T, typename W>
 void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweight, W* dbias) {
     using A = acc_t<T>;
     const int64_t rows = rows_per_block(s.N, s.C), blocks = (s.N + rows - 1) / rows;
-    const bool past_caches = s.stream && can_stream(s.dx, s.C);
     const Scratch<A> weight_parts(dweight ? blocks * s.C : 0), bias_parts(dbias ? blocks * s.C : 0);
     parallel_for(blocks, 1, [&](int64_t block) {
         A* const dweight_b = dweight ? weight_parts.data + block * s.C : nullptr;
@@ -117,7 +116,7 @@ void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweigh
                 s.mean ? s.mean[n] : A(0),
                 s.rstd[n],
                 s.mean != nullptr};
-            backward_row(row, dweight_b, dbias_b, s.C, past_caches);
+            backward_row(row, dweight_b, dbias_b, s.C, s.stream);
         }
         stream_fence();
     });

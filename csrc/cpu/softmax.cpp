@@ -19,7 +19,7 @@ PF_INLINE float log_of_sum(float x) { return __builtin_logf(x); }
 PF_INLINE double log_of_sum(double x) { return __builtin_log(x); }
 
 // The exponentials of a row are kept for the last pass where they fit into L2 beside it.
-constexpr int64_t kept_exponentials = 1 << 15;
+constexpr int64_t kept_exponentials = 1 << 16;
 
 // NaN passes over the maximum and shows up in the sum of exponentials.
 template <typename T>
@@ -41,7 +41,7 @@ static void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_cach
         if (e) store(e + i, tail, v);
     });
     const VecOf<T> inverse(1 / sum.total());
-    for_lanes<T>(L, [&](int64_t i, auto tail) {
+    for_lanes_to(y, L, past_caches, [&](int64_t i, auto tail) {
         const auto v = e ? load(e + i, tail) : exp(load(x + i, tail) - shift);
         put(y + i, tail, v * inverse, past_caches);
     });
@@ -55,7 +55,7 @@ static void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
         sum[part] = sum[part] + exp(load_or(x + i, tail, lowest<T>) - shift);
     });
     const VecOf<T> log_sum(log_of_sum(sum.total()));
-    for_lanes<T>(L, [&](int64_t i, auto tail) {
+    for_lanes_to(y, L, past_caches, [&](int64_t i, auto tail) {
         put(y + i, tail, (load(x + i, tail) - shift) - log_sum, past_caches);
     });
 }
@@ -87,7 +87,6 @@ static void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t coun
 
 template <typename T>
 static void softmax_last_axis(const SoftmaxArgs<T>& s) {
-    const bool past_caches = s.stream && can_stream(s.y, s.L);
     for_row_blocks(s.N, s.L, [&](int64_t begin, int64_t end) {
         const bool keep = !s.log && s.L <= kept_exponentials;
         const Scratch<acc_t<T>> e(keep ? s.L : 0);
@@ -95,9 +94,9 @@ static void softmax_last_axis(const SoftmaxArgs<T>& s) {
             const T* x_n = s.x + n * s.x_stride;
             T* y_n = s.y + n * s.L;
             if (s.log)
-                log_softmax_row(y_n, x_n, s.L, past_caches);
+                log_softmax_row(y_n, x_n, s.L, s.stream);
             else
-                softmax_row(y_n, x_n, keep ? e.data : nullptr, s.L, past_caches);
+                softmax_row(y_n, x_n, keep ? e.data : nullptr, s.L, s.stream);
         }
     });
 }
@@ -121,7 +120,7 @@ static void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool
         sum[part] = log_form ? sum[part] + d : fma(d, load(y + i, tail), sum[part]);
     });
     const VecOf<T> total(sum.total());
-    for_lanes<T>(L, [&](int64_t i, auto tail) {
+    for_lanes_to(dx, L, past_caches, [&](int64_t i, auto tail) {
         const auto d = load(dy + i, tail), v = load(y + i, tail);
         put(dx + i, tail, log_form ? fnma(exp(v), total, d) : v * (d - total), past_caches);
     });
@@ -148,10 +147,9 @@ static void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, 
 template <typename T>
 void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
     if (s.M == 1) {
-        const bool past_caches = s.stream && can_stream(s.dx, s.L);
         return for_rows(s.N, s.L, [&](int64_t n) {
             softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
-                                 s.log, past_caches);
+                                 s.log, s.stream);
         });
     }
     for_column_blocks<T>(s.N, s.L, s.M, [&](int64_t n, int64_t c, int64_t count) {

@@ -1,5 +1,7 @@
 """Activations, elementwise and gated, forward and backward."""
 
+import math
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.kernels import _arrays
 from tests import reference
 from tests.accuracy import assert_2x
+from tests.kernels.sizes import beyond_cache
 
 # 17: tails; 20001: more than one task
 SHAPES = [(0,), (), (1,), (3, 17), (2, 5, 64), (3, 20001)]
@@ -161,6 +164,26 @@ def test_threads_change_no_byte(backend, dtype, rng, name):
             grads = grads if name in GATED else (grads,)
             results.add(b"".join(a.tobytes() for a in (y, *grads)))
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype, rng, name):
+    """Such outputs are written past the caches, into `out` from an odd address on."""
+    forward, backward, options = PLAIN[name]
+    x = draw(rng, dtype, 10_007)
+    tall = np.tile(x, beyond_cache(x))
+    out = np.empty(tall.size + 1, dtype)[1:]
+    y = forward(tall, out=out, **options).reshape(-1, x.size)
+    assert (y.view(np.uint8) == forward(x, **options).view(np.uint8)).all()
+    dx = backward(tall, tall, **options).reshape(-1, x.size)
+    assert (dx.view(np.uint8) == backward(x, x, **options).view(np.uint8)).all()
+
+
+def test_gelu_tail_keeps_its_digits(backend):
+    """x Phi(x) below 0, where x (1 + erf(x / sqrt 2)) / 2 would cancel."""
+    x = np.linspace(-3, 0, 10_001, dtype=np.float32)
+    exact = x * np.vectorize(math.erfc)(-x.astype(np.float64) / math.sqrt(2)) / 2
+    np.testing.assert_allclose(kernels.gelu(backend(x)), exact, rtol=5e-6)
 
 
 @pytest.mark.parametrize("name", PLAIN)

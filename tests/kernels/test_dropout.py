@@ -11,6 +11,7 @@ from plainformer import kernels
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from tests import reference
 from tests.accuracy import assert_2x
+from tests.kernels.sizes import beyond_cache
 
 SHAPES = [(0, 8), (), (1,), (5,), (3, 17), (2, 3, 64), (2, 129), (40, 768), (3, 20001)]
 SEED, OFFSET = 2**63 + 12345, 2**32 - 2
@@ -66,6 +67,17 @@ def test_strides_change_no_byte(backend, dtype, rng):
     for view in (x[::2], x[::-1], x[:, ::2], x.T, x[:, 3:20], np.broadcast_to(x[0], (4, 34))):
         expected = kernels.dropout(view.copy(), 0.3, SEED, 0)
         assert kernels.dropout(view, 0.3, SEED, 0).tobytes() == expected.tobytes()
+
+
+def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype):
+    """Such outputs are written past the caches, from odd addresses on: 777 numbers a row."""
+    x = np.ones((100, 777), dtype)
+    tall = np.tile(x, (beyond_cache(x), 1))
+    y = kernels.dropout(tall, 0.3, SEED, 0)
+    for begin in (0, 1000):
+        mask, scale = reference.dropout_mask(begin + 50, 777, 0.3, SEED, 0)
+        expected = np.where(mask, scale, 0).astype(dtype)
+        assert y[begin : begin + 50].tobytes() == expected[begin:].tobytes()
 
 
 def test_threads_change_no_byte(backend, dtype, rng):

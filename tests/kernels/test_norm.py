@@ -11,6 +11,7 @@ from plainformer import kernels
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from tests import reference
 from tests.accuracy import assert_2x, truth
+from tests.kernels.sizes import beyond_cache
 
 # 17, 1023, 4097: a tail at every register width; 768: none; 20001: more than a task.
 SHAPES = [(0, 8), (1, 1), (3, 17), (2, 5, 64), (7, 1023), (40, 768), (2, 4097), (3, 20001)]
@@ -223,6 +224,18 @@ def test_far_mean_with_a_small_deviation(backend, rng, shift):
     exact = truth(reference.layer_norm_backward, dy, x, weight, bias)
     for grad, want in zip(grads, exact):
         assert np.abs(grad - want).max() < 1e-5 * np.abs(want).max()
+
+
+def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype, rng):
+    """Such outputs are written past the caches, from odd addresses on: 65 numbers a row."""
+    x, weight, bias = make(rng, dtype, (500, 65))
+    tall = np.tile(x, (beyond_cache(x), 1))
+    y, *stats = kernels.layer_norm(x, 65, weight, bias, return_stats=True)
+    tall_y, *tall_stats = kernels.layer_norm(tall, 65, weight, bias, return_stats=True)
+    assert (tall_y.reshape(-1, *y.shape).view(np.uint8) == y.view(np.uint8)).all()
+    dx, _, _ = kernels.layer_norm_backward(x, x, weight, *stats)
+    tall_dx, _, _ = kernels.layer_norm_backward(tall, tall, weight, *tall_stats)
+    assert (tall_dx.reshape(-1, *y.shape).view(np.uint8) == dx.view(np.uint8)).all()
 
 
 EXTREMES = {

@@ -12,6 +12,7 @@ from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.kernels import _arrays
 from tests import reference
 from tests.accuracy import assert_2x, truth
+from tests.kernels.sizes import beyond_cache
 
 # (shape, axis): tails at every register width; 40000 is beyond what a row keeps in L2; an inner
 # axis over 1, less than one, and several registers of columns.
@@ -122,6 +123,17 @@ def test_a_row_does_not_depend_on_its_batch(backend, dtype, rng, name):
     y = FORWARD[name](x)
     for n in (0, 23, 49):
         assert FORWARD[name](x[n]).tobytes() == y[n].tobytes()
+
+
+def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype, rng, name):
+    """Such outputs are written past the caches, from odd addresses on: 333 numbers a row."""
+    x = rng.standard_normal((100, 333)).astype(dtype)
+    tall = np.tile(x, (beyond_cache(x), 1))
+    y = FORWARD[name](x)
+    assert (FORWARD[name](tall).reshape(-1, *y.shape).view(np.uint8) == y.view(np.uint8)).all()
+    dx = BACKWARD[name](x, x)
+    tall_dx = BACKWARD[name](tall, tall).reshape(-1, *y.shape)
+    assert (tall_dx.view(np.uint8) == dx.view(np.uint8)).all()
 
 
 EXTREMES = {

@@ -45,17 +45,6 @@ PF_INLINE void for_column_blocks(int64_t N, int64_t L, int64_t M, const F& f) {
     });
 }
 
-// f(i, Full{}) or f(i, Tail{}) over n elements of T, in tasks of task_elements.
-template <typename T, typename F>
-PF_INLINE void for_blocks(int64_t n, const F& f) {
-    parallel_for((n + task_elements - 1) / task_elements, 1, [&](int64_t task) {
-        const int64_t begin = task * task_elements;
-        const int64_t size = n - begin < task_elements ? n - begin : task_elements;
-        for_lanes<T>(size, [&](int64_t i, auto tail) { f(begin + i, tail); });
-        stream_fence();
-    });
-}
-
 // f(i, part, Full{}) or f(i, part, Tail{}) over n elements of T, part cycling through `parts`
 // running sums: one alone would wait for its own addition, four cycles each.
 template <typename T, int parts, typename F>
@@ -83,10 +72,31 @@ struct RunningSum {
     }
 };
 
-// Streaming needs whole, aligned registers.
-template <typename T>
-PF_INLINE bool can_stream(const T* p, int64_t row_size) {
-    return row_size % lanes<T> == 0 && reinterpret_cast<uintptr_t>(p) % 64 == 0;
+// f(i, Full{}) or f(i, Tail{}) over n elements that go to y, elementwise. Stores past the caches
+// need aligned registers: then a first, partial register goes up to the next such place in y.
+template <typename T, typename F>
+PF_INLINE void for_lanes_to(const T* y, int64_t n, bool past_caches, F&& f) {
+    constexpr int64_t bytes = lanes<T> * static_cast<int64_t>(sizeof(T));
+    int64_t head = 0;
+    if (past_caches) {
+        const int64_t beyond = static_cast<int64_t>(reinterpret_cast<uintptr_t>(y) % bytes);
+        head = (bytes - beyond) % bytes / static_cast<int64_t>(sizeof(T));
+        head = head < n ? head : n;
+        if (head > 0) f(0, Tail{static_cast<int>(head)});
+    }
+    for_lanes<T>(n - head, [&](int64_t i, auto tail) { f(head + i, tail); });
+}
+
+// The same in tasks of task_elements.
+template <typename T, typename F>
+PF_INLINE void for_blocks(const T* y, int64_t n, bool past_caches, const F& f) {
+    parallel_for((n + task_elements - 1) / task_elements, 1, [&](int64_t task) {
+        const int64_t begin = task * task_elements;
+        const int64_t size = n - begin < task_elements ? n - begin : task_elements;
+        for_lanes_to(y + begin, size, past_caches,
+                     [&](int64_t i, auto tail) { f(begin + i, tail); });
+        stream_fence();
+    });
 }
 
 template <typename T>
