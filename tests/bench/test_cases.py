@@ -8,7 +8,7 @@ import pytest
 from plainformer.bench import checking
 from plainformer.bench.case import DTYPES, Case, in_float64, make_inputs
 from plainformer.bench.cases import NAMES, operation
-from plainformer.bench.peers import numpy_peer
+from plainformer.bench.peers import numpy_peer, plainformer_peer
 
 # Small stand-ins for the sizes of a shape: the formulas do not depend on them.
 SMALL = {"L": 5, "D": 4, "H": 4, "B": 2, "layers": 1, "width": 6, "columns": 7, "rows": 6}
@@ -31,6 +31,12 @@ def one_case_a_variant():
 def test_names_of_cells_are_unique():
     names = [case.name for case in every_case()]
     assert len(names) == len(set(names))
+
+
+def test_peers_measure_what_is_declared_and_ours_all_of_it():
+    declared = {(case.operation, case.variant) for case in every_case()}
+    assert set(numpy_peer.WAYS) <= declared
+    assert set(plainformer_peer.WAYS) == declared
 
 
 def test_label_shows_sizes_then_words():

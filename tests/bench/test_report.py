@@ -95,6 +95,12 @@ def test_json_keeps_everything_a_reader_needs():
     assert other["times_ours"] == 2.0
 
 
+def test_json_has_no_infinity():
+    bad = replace(result("plainformer", note="WRONG"), error=float("inf"))
+    text = json.dumps(report.as_json(replace(cell(1e-3), results=[bad]), CEILINGS))
+    assert "Infinity" not in text
+
+
 def test_wrong_cells_are_counted():
     bad = replace(cell(1e-3), results=[result("plainformer", note="WRONG")])
     assert report.summary([bad])["wrong"] == 1

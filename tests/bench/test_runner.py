@@ -110,6 +110,14 @@ def test_a_peer_that_fails_leaves_the_others_alone():
     assert report.row(cell, CEILINGS).endswith("failed")
 
 
+def test_a_peer_that_has_died_does_not_end_the_run():
+    other = peer("other", softmax)
+    other.children["default"].handlers.clear()
+    cell = run_case(CASE, [peer("ours", softmax), other], PLAN)
+    assert cell.others[0].note == "'prepare'"
+    assert not cell.wrong
+
+
 def test_arrays_are_released_after_a_cell():
     ours = peer("ours", softmax)
     run_case(CASE, [ours], PLAN)

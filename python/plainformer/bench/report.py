@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -71,6 +72,8 @@ def as_json(cell: Cell, ceilings: dict[str, float]) -> dict[str, Any]:
 
 def _result(cell: Cell, result: Result, ceilings: dict[str, float]) -> dict[str, Any]:
     values = asdict(result)
+    if result.error is not None and not math.isfinite(result.error):
+        values["error"] = None  # JSON has no infinity; the note has it
     if result.seconds is not None:
         value, unit = roofline.rate(
             operation(cell.case.operation).work(cell.case), result.seconds.median

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -128,9 +129,10 @@ class _Runner:
         self.result.rounds.append(float(np.median(samples)))
 
     def release(self) -> None:
-        """Free the arrays of this case."""
+        """Free the arrays of this case; a process that has died holds none."""
         for child in self.peer.children.values():
-            child.ask("release")
+            with contextlib.suppress(PeerError):
+                child.ask("release")
 
     def fail(self, error: PeerError) -> None:
         """Note what went wrong; this peer is out of this cell."""
