@@ -233,17 +233,15 @@ def _checked(
     for name, array in (("query", query), ("key", key), ("value", value)):
         check_array(name, array)
         if array.ndim != 4:
-            wanted = "(B, H, L, D)" if layout == "bhld" else "(B, L, H, D)"
-            raise ShapeError(f"{name}: got shape {array.shape}, expected four axes {wanted}")
+            axes = "(B, H, L, D)" if layout == "bhld" else "(B, L, H, D)"
+            raise ShapeError(f"{name}: got shape {array.shape}, expected four axes {axes}")
         if not 1 <= array.shape[-1] <= WIDEST_HEAD:
             raise ShapeError(
                 f"{name}: got head width {array.shape[-1]}, expected 1 to {WIDEST_HEAD}"
             )
     check_same_dtype(query=query, key=key, value=value)
     heads, length = (1, 2) if layout == "bhld" else (2, 1)
-    wanted = list(key.shape)
-    wanted[0], wanted[-1] = query.shape[0], query.shape[-1]
-    check_shape(wanted, key=key)
+    check_shape((query.shape[0], *key.shape[1:-1], query.shape[-1]), key=key)
     check_shape(_with_width(key.shape, value.shape[-1]), value=value)
     _check_groups(query.shape[heads], key.shape[heads], enable_gqa)
     scores = (query.shape[0], query.shape[heads], query.shape[length], key.shape[length])
