@@ -15,7 +15,8 @@ namespace plainformer::PF_ISA {
 constexpr int64_t widest_head = 256;  // checked by the binding
 // Queries of a task where heads are shared out: enough work beside the claim of a task.
 constexpr int64_t query_block = 16 * tile_rows;
-// With this many heads each is one task, and K and V stay in the cache of the core that packs them.
+// With this many heads, or more than blocks in one, each head is a task: its packed K and V then
+// stay in the cache of the core that packs them.
 constexpr int64_t many_heads = 16;
 constexpr int64_t task_flops = int64_t{2} << 20;
 
@@ -29,7 +30,7 @@ class PackedHead {
           key_units_(Panels<T>::units(s.options.D, s.options.Lk)),
           value_units_(Panels<T>::units(s.options.Lk, s.options.Dv)) {
         keys_ = pack_transposed(key_units_.data, rows_of(s.k, b, kv, s.options.Lk, s.options.D));
-        values_ = pack_rows(value_units_.data, v_);
+        values_ = pack_rows(value_units_.data, v_, finite_);
     }
 
     const Panels<T>& keys() const { return keys_; }      // K^T (D, Lk)
@@ -191,9 +192,10 @@ void attention(const AttentionArgs<T>& all) {
     AttentionOptions& o = s.options;
     if (o.causal) o.Lk = lesser(o.Lk, o.Lq);  // no query sees a later key
     const int64_t heads = o.B * o.KV;
-    const int64_t flops = 2 * (o.H / greater(1, o.KV)) * o.Lq * o.Lk * (o.D + o.Dv);
+    const int64_t group = o.H / greater(1, o.KV), blocks = group * round_up_div(o.Lq, query_block);
+    const int64_t flops = 2 * group * o.Lq * o.Lk * (o.D + o.Dv);
     const auto run = [&](int64_t head) { attend_head(s, head / o.KV, head % o.KV); };
-    if (heads >= many_heads || flops < task_flops)  // the loop inside a task runs inline
+    if (heads >= lesser(many_heads, blocks) || flops < task_flops)  // loops inside run inline
         return parallel_for(heads, task_flops / greater(1, flops), run);
     for (int64_t head = 0; head < heads; ++head) run(head);
 }

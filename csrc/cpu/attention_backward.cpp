@@ -13,7 +13,7 @@
 
 namespace plainformer::PF_ISA {
 
-// With this many heads each is one task.
+// With this many heads, or more than key blocks in one, each head is a task.
 constexpr int64_t many_heads = 16;
 // Fewer are split in parts; each has a float32 copy of dQ, which bounds their number.
 constexpr int64_t most_parts = 8;
@@ -21,12 +21,12 @@ constexpr int64_t task_flops = int64_t{2} << 20;
 
 // P^T and dS^T as left operands: (steps of queries, block_keys) units.
 template <typename T>
-const unit_t<T>* by_keys(unit_t<T>* units, const prob_t<T>* rows, int64_t queries) {
-    if constexpr (unit_elements<T> == 1) {
+const unit_t<T>* by_keys(unit_t<T>* units, const prob_t<T>* rows, int64_t queries, int64_t keys) {
+    if constexpr (unit_elements<T> == 1)
         return rows;
-    } else {  // pairs of neighboring rows
+    else {  // pairs of neighboring rows
         for (int64_t m = 0; m < queries; m += 2)
-            for_lanes<T>(block_keys, [&](int64_t j, auto tail) {
+            for_lanes<T>(keys, [&](int64_t j, auto tail) {
                 copy_units(units + m / 2 * block_keys + j, rows + m * block_keys + j, block_keys,
                            m + 1 < queries, tail);
             });
@@ -66,7 +66,7 @@ class HeadGradient {
     void run_keys(int64_t j, int64_t count) {
         key_ = j, keys_ = count;
         block_.set_keys(b_, kv_, j, count);
-        k_ = pack_rows(k_units_.data, rows_of(s_.k, b_, kv_, o_.Lk, o_.D).part(j, count));
+        k_ = pack_finite(k_units_.data, rows_of(s_.k, b_, kv_, o_.Lk, o_.D).part(j, count));
         __builtin_memset(dk_.data, 0, sizeof(acc_t<T>) * count * o_.D);
         __builtin_memset(dv_.data, 0, sizeof(acc_t<T>) * count * o_.Dv);
         const int64_t first = o_.causal ? j / block_queries * block_queries : 0;
@@ -81,11 +81,11 @@ class HeadGradient {
         block_.compute(kv_ * group_ + g, i, count, [&](int64_t m, int rows, int64_t seen) {
             add_dq(dq_ + g * dq_head_ + (i + m) * dq_row_, m, rows, seen);
         });
-        const Panels<T> q = pack_rows(q_units_.data, block_.queries(s_.q, o_.D));
-        const Panels<T> grad = pack_rows(grad_units_.data, block_.queries(s_.grad_out, o_.Dv));
+        const Panels<T> q = pack_finite(q_units_.data, block_.queries(s_.q, o_.D));
+        const Panels<T> grad = pack_finite(grad_units_.data, block_.queries(s_.grad_out, o_.Dv));
         unit_t<T>* second = pair_units_.data + block_queries / unit_elements<T> * block_keys;
-        const unit_t<T>* p = by_keys<T>(pair_units_.data, block_.p(0), count);
-        const unit_t<T>* ds = by_keys<T>(second, block_.ds(0), count);
+        const unit_t<T>* p = by_keys<T>(pair_units_.data, block_.p(0), count, keys_);
+        const unit_t<T>* ds = by_keys<T>(second, block_.ds(0), count, keys_);
         for (int64_t j = 0; j < keys_; j += tile_rows) {
             add_transposed(dv_.data + j * o_.Dv, o_.Dv, p + j, grad, i, j);
             add_transposed(dk_.data + j * o_.D, o_.D, ds + j, q, i, j);
@@ -184,7 +184,7 @@ void attention_backward(const AttentionBackwardArgs<T>& s) {
     const RowTerms<T> terms(s);
     const int64_t heads = o.B * o.KV, key_blocks = round_up_div(o.Lk, block_keys);
     const int64_t flops = 4 * (o.H / greater(1, o.KV)) * o.Lq * o.Lk * (o.D + o.Dv);
-    const bool whole = heads >= many_heads || flops < task_flops || key_blocks < 2;
+    const bool whole = heads >= lesser(many_heads, key_blocks) || flops < task_flops;
     const int64_t parts = whole ? 1 : lesser(key_blocks, most_parts);
     const auto run = [&](int64_t head) {
         if (parts == 1 && sizeof(T) == sizeof(acc_t<T>))

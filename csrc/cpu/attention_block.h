@@ -104,7 +104,8 @@ class ScoreBlock {
     HeadRows<T> queries(const HeadsView<const T>& x, int64_t width) const {
         return rows_of(x, b_, h_, o_.Lq, width).part(query_, queries_);
     }
-    // (queries, block_keys); zero for keys a row does not see.
+    // Rows block_keys apart; zero for the block's keys that a row does not see, and up to a
+    // register.
     prob_t<T>* p(int64_t m) { return p_.data + m * block_keys; }
     prob_t<T>* ds(int64_t m) { return ds_.data + m * block_keys; }
 
@@ -135,7 +136,7 @@ class ScoreBlock {
             store(p_row + j, tail, dropout.kept(e, j, tail) * kept);
             store(ds_row + j, tail, d);
         });
-        const int64_t rest = block_keys - count;
+        const int64_t rest = round_up_div(keys_, lanes<T>) * lanes<T> - count;
         __builtin_memset(p_row + count, 0, rest * sizeof(prob_t<T>));
         __builtin_memset(ds_row + count, 0, rest * sizeof(prob_t<T>));
     }

@@ -32,15 +32,22 @@ PF_INLINE HeadRows<T> rows_of(const HeadsView<const T>& x, int64_t b, int64_t h,
     return {row_at(x, b, h, 0), x.row, count, width};
 }
 
-// 0, or NaN if any element is NaN or infinite.
+// 0, or NaN if any element is NaN or infinite. Four sums, so that none waits for its last addition.
 template <typename T>
 acc_t<T> zero_or_nan(const HeadRows<T>& x) {
-    VecOf<T> sum(acc_t<T>(0));
-    for (int64_t i = 0; i < x.count; ++i)
+    const VecOf<T> zero(acc_t<T>(0));
+    VecOf<T> sums[4] = {zero, zero, zero, zero};
+    const auto add = [&](VecOf<T>& sum, int64_t i, int64_t c, auto tail) {
+        sum = fma(load(x.data + i * x.stride + c, tail), zero, sum);
+    };
+    int64_t i = 0;
+    for (; i + 4 <= x.count; i += 4)
         for_lanes<T>(x.width, [&](int64_t c, auto tail) {
-            sum = fma(load(x.data + i * x.stride + c, tail), VecOf<T>(acc_t<T>(0)), sum);
+            for (int r = 0; r < 4; ++r) add(sums[r], i + r, c, tail);
         });
-    return reduce_add(sum);
+    for (; i < x.count; ++i)
+        for_lanes<T>(x.width, [&](int64_t c, auto tail) { add(sums[0], i, c, tail); });
+    return reduce_add((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 template <typename T>
@@ -93,12 +100,12 @@ Panels<T> pack_transposed(unit_t<T>* to, const HeadRows<T>& x) {
     return panels;
 }
 
-// X: the sum runs over the rows, as in P V. What is not finite becomes 0, because the row it is in
-// may be masked, and 0 NaN is NaN.
+// X: the sum runs over the rows, as in P V. Unless it is known to be finite, what is not becomes 0,
+// because the row it is in may be masked, and 0 NaN is NaN.
 template <typename T>
-Panels<T> pack_rows(unit_t<T>* to, const HeadRows<T>& x) {
+Panels<T> pack_rows(unit_t<T>* to, const HeadRows<T>& x, bool finite) {
     const Panels<T> panels{to, units_of<T>(x.count), x.width};
-    if (all_finite(x)) {
+    if (finite) {
         pack_panels(panels, Matrix<T>{x.data, x.stride, 1}, x.count);
     } else {
         Scratch<T> clean(x.count * x.width);
@@ -106,6 +113,11 @@ Panels<T> pack_rows(unit_t<T>* to, const HeadRows<T>& x) {
         pack_panels(panels, Matrix<T>{clean.data, x.width, 1}, x.count);
     }
     return panels;
+}
+
+template <typename T>
+Panels<T> pack_finite(unit_t<T>* to, const HeadRows<T>& x) {
+    return pack_rows(to, x, all_finite(x));
 }
 
 // ---- products -----------------------------------------------------------------------------------
