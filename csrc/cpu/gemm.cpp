@@ -15,7 +15,8 @@ namespace plainformer::PF_ISA {
 
 // A panel of 1024 steps is 256 KB at most: it and a block of A fit in 1 MB of L2.
 constexpr int64_t steps_block = 1024;
-// Steps packed at a time where a panel is used by few rows: the block stays in L1 and L2.
+// Steps of contiguous rows packed at a time where few rows use them: they stay in L1 and L2.
+// Contiguous columns are packed steps_block at a time: the longer the run, the faster it is read.
 constexpr int64_t few_rows_steps = 256;
 // Steps at a time where at most one tile of rows meets a B whose rows are contiguous: that many
 // rows are then read side by side in long runs, as memory likes it.
@@ -65,6 +66,12 @@ PF_INLINE void prefetch_rows(Matrix<T> B, int64_t rows, int64_t columns) {
         for (int64_t n = 0; n < columns; n += line) __builtin_prefetch(B.at(i, n), 0, 2);
 }
 
+template <typename T>
+int64_t steps_at_a_time(const GemmArgs<T>& s) {
+    const int64_t steps = s.B_column != 1 ? steps_block : few_rows_steps;
+    return least(streams_b(s) ? stream_steps : steps, units_of<T>(s.K));
+}
+
 // Rows [k, k + K) of a panel that one task uses: in place if it reads B as it stands, else packed.
 template <typename T>
 PanelView<T> few_rows_panel(const GemmArgs<T>& s, unit_t<T>* packed, int64_t panel, int64_t k,
@@ -83,7 +90,7 @@ template <typename T>
 void multiply_few_rows(const GemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t task_panels = panels_per_task(s, panels);
-    const int64_t steps = least(streams_b(s) ? stream_steps : few_rows_steps, units_of<T>(s.K));
+    const int64_t steps = steps_at_a_time(s);
     const int64_t tasks = ceil_div(panels, task_panels);
     parallel_for(tasks, claim(s, tasks), [&](int64_t task) {
         const int64_t first = task * task_panels;
