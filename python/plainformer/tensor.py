@@ -238,6 +238,10 @@ class Parameter(Tensor):
         self._view.flags.writeable = False
         self.version += 1
 
+    def __reduce__(self) -> tuple:
+        """Copies get an array and a view of it, not two arrays."""
+        return Parameter, (self._array, self.requires_grad)
+
     def writable(self) -> Array:
         """The array itself, to write now; ask again before every later write."""
         if self._array.flags.writeable:

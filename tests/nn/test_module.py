@@ -1,5 +1,7 @@
 """The module tree: names, modes, dtypes, freezing, state."""
 
+import copy
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -126,6 +128,16 @@ class TestState:
             assert name in str(caught.value)
         for parameter, kept in zip(model.parameters(), before):
             np.testing.assert_array_equal(parameter.data, kept)
+
+
+def test_a_deep_copy_has_its_own_weights_and_stays_tied(model):
+    model.freeze(["h.1"])
+    copied = copy.deepcopy(model)
+    copied.head.weight.writable()[...] = 7
+    assert np.all(copied.h[0].dense.weight.data == 7)
+    assert not model.head.weight.data.any()
+    trainable = [p.requires_grad for p in copied.parameters()]
+    assert trainable == [p.requires_grad for p in model.parameters()]
 
 
 def test_a_module_without_forward_says_so(model):
