@@ -234,6 +234,14 @@ class TestParameter:
         assert weight.version == 2
         assert weight.shape == (3,)
 
+    def test_writing_between_forward_and_backward_is_an_error(self):
+        weight = Parameter(np.ones(2, np.float32))
+        y = times(weight, 2)
+        weight.writable()
+        with pytest.raises(PlainformerError, match="written after the forward pass"):
+            y.backward(y.data)
+        assert weight.grad is None
+
     def test_a_protected_array_is_copied_before_it_is_written(self):
         mapped = np.ones(2, np.float32)
         mapped.flags.writeable = False

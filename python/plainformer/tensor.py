@@ -71,10 +71,11 @@ class Node:
     `backward(*grads)` takes a gradient (or None) for each output and returns one (or None) for
     each input. An edge is where an input's gradient goes: a leaf Tensor, `(node, output index)`,
     or None. Edges instead of Tensors, so that an output nobody saved is freed at once. `is_fresh`
-    promises that nobody else holds the arrays that `backward` returns.
+    promises that nobody else holds the arrays that `backward` returns. `versions` are those of the
+    parameters read: backward reads them again, and must find what the forward pass found.
     """
 
-    __slots__ = ("backward", "edges", "grads", "is_fresh", "order")
+    __slots__ = ("backward", "edges", "grads", "is_fresh", "order", "versions")
 
     def __init__(self, edges: tuple, backward: Backward, num_outputs: int, is_fresh: bool):
         self.order = next(_creation)
@@ -82,6 +83,7 @@ class Node:
         self.edges = edges
         self.backward: Backward | None = backward
         self.grads: list[Array | None] = [None] * num_outputs
+        self.versions: list[tuple[Parameter, int]] = []
 
     def run(self) -> tuple[tuple, Sequence[Array | None]]:
         """Differentiate this operation once, then forget everything that it saved."""
@@ -91,7 +93,13 @@ class Node:
                 "run the forward pass again, or sum the losses and call backward once"
             )
         edges, backward, grads = self.edges, self.backward, self.grads
+        versions, self.versions = self.versions, []
         self.edges, self.backward, self.grads = (), None, [None] * len(grads)
+        if any(parameter.version != version for parameter, version in versions):
+            raise PlainformerError(
+                "backward: a parameter was written after the forward pass that read it; "
+                "write parameters after backward"
+            )
         if all(grad is None for grad in grads):
             return edges, [None] * len(edges)
         return edges, backward(*grads)
@@ -259,7 +267,7 @@ def needs_grad(*inputs: Tensor | None) -> bool:
 
 
 def record(
-    data: Array, inputs: Iterable[Tensor | None], backward: Backward, *, is_fresh: bool = False
+    data: Array, inputs: Sequence[Tensor | None], backward: Backward, *, is_fresh: bool = False
 ) -> Tensor:
     """The output of an operation, put on the tape. See `Node` for `backward` and `is_fresh`."""
     return record_all((data,), inputs, backward, is_fresh=is_fresh)[0]
@@ -267,13 +275,14 @@ def record(
 
 def record_all(
     datas: Sequence[Array],
-    inputs: Iterable[Tensor | None],
+    inputs: Sequence[Tensor | None],
     backward: Backward,
     *,
     is_fresh: bool = False,
 ) -> list[Tensor]:
     """The outputs of one operation that has several."""
     node = Node(tuple([_edge(x) for x in inputs]), backward, len(datas), is_fresh)
+    node.versions = [(x, x.version) for x in inputs if isinstance(x, Parameter)]
     outputs = [Tensor(data, requires_grad=True) for data in datas]
     for index, output in enumerate(outputs):
         output._node, output._index = node, index
