@@ -14,6 +14,7 @@ from plainformer import kernels
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from tests import reference
 from tests.accuracy import assert_2x
+from tests.guarded import guarded
 
 # B, H, KV, Lq, Lk, D, Dv: single elements, primes, tiles of 6 rows and panels of 64 keys with one
 # more or less, strips of 256 keys crossed, wide and unequal heads, groups, nothing at all.
@@ -281,6 +282,19 @@ def test_memory_is_linear_in_the_length(dtype, rng):
     y, lse = attention(q, k, v, is_causal=True, return_lse=True)
     extra = pf.runtime.memory_stats()["peak_bytes"] - before - y.nbytes - lse.nbytes
     assert extra < 64 << 20
+
+
+@pytest.mark.parametrize("shape", SHAPES[:8], ids=str)
+def test_no_byte_beyond_the_arrays_is_touched(backend, dtype, rng, shape):
+    arrays = make(rng, dtype, shape)
+    mask = rng.random((shape[3], shape[4])) < 0.7
+    want = attention(*arrays, mask, enable_gqa=True)
+    out = guarded(np.empty(want.shape, dtype))
+    attention(*map(guarded, arrays), guarded(mask), enable_gqa=True, out=out)
+    assert out.tobytes() == want.tobytes()
+    bias = mask.astype(dtype)
+    want = attention(*arrays, bias, enable_gqa=True)
+    assert attention(*arrays, guarded(bias), enable_gqa=True).tobytes() == want.tobytes()
 
 
 # ---- determinism --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from plainformer.errors import ConfigError, DTypeError, ShapeError
 from tests import reference
 from tests.accuracy import assert_2x
 from tests.differences import numeric_gradient
+from tests.guarded import guarded
 from tests.kernels.test_attention import MASKS, keep_factors, make, make_mask
 
 # As in the forward, with blocks of 96 queries and 192 keys crossed in both directions.
@@ -148,6 +149,17 @@ def test_gradients_are_written_into_one_packed_array(backend, dtype, rng):
     assert all(g is o for g, o in zip(grads, out))
     want = gradients(*(x.swapaxes(1, 2).copy() for x in (dy, *views)), is_causal=True)
     assert all(g.swapaxes(1, 2).tobytes() == w.tobytes() for g, w in zip(grads, want))
+
+
+@pytest.mark.parametrize("shape", SHAPES[:8], ids=str)
+def test_no_byte_beyond_the_arrays_is_touched(backend, dtype, rng, shape):
+    arrays = make_all(rng, dtype, shape)
+    bias = rng.standard_normal((shape[3], shape[4])).astype(dtype)
+    y, lse = attention(*arrays[1:], bias, enable_gqa=True, return_lse=True)
+    want = attention_backward(*arrays, y, lse, bias, enable_gqa=True)
+    out = tuple(guarded(np.empty(x.shape, dtype)) for x in arrays[1:])
+    attention_backward(*map(guarded, (*arrays, y, lse, bias)), enable_gqa=True, out=out)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(out, want))
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8, 100, 200, 32, 32), (1, 4, 2, 420, 700, 32, 32)])
