@@ -17,6 +17,9 @@ constexpr int tile_vectors = 4;
 constexpr int tile_vectors = 2;
 #endif
 
+// A transposed A needs a new cache line at every step, which no hardware prefetcher foresees.
+constexpr int64_t prefetch_steps = 16;
+
 template <typename T>
 inline constexpr int64_t panel_columns = tile_vectors * lanes<T>;
 
@@ -81,7 +84,10 @@ void multiply_tile_of(const Tile<T>& t) {
     sums.start(t);
     const char* a = t.a;
     const unit_t<T>* b = t.b;
-    for (int64_t k = 0; k < t.steps; ++k, a += t.a_step, b += t.b_step) sums.step(a, t.a_row, b);
+    for (int64_t k = 0; k < t.steps; ++k, a += t.a_step, b += t.b_step) {
+        __builtin_prefetch(a + prefetch_steps * t.a_step);
+        sums.step(a, t.a_row, b);
+    }
     sums.finish(t);
 }
 
