@@ -1,6 +1,6 @@
 #include "families.h"
 #include "operand.h"
-#include "options.h"
+#include "outputs.h"
 
 namespace plainformer {
 

@@ -8,7 +8,7 @@ namespace plainformer::PF_ISA {
 template <typename T>
 void activation(const ActivationArgs<T>& s) {
     with_activation(s.kind, [&](auto f) {
-        for_blocks(s.y, s.N, s.stream, [&](int64_t i, auto tail) {
+        for_blocks(s.y, s.x, s.N, s.stream, [&](int64_t i, auto tail) {
             put(s.y + i, tail, f.value(load(s.x + i, tail)), s.stream);
         });
     });
@@ -18,7 +18,7 @@ PF_INSTANTIATE(activation, ActivationArgs)
 template <typename T>
 void activation_backward(const ActivationBackwardArgs<T>& s) {
     with_activation(s.kind, [&](auto f) {
-        for_blocks(s.dx, s.N, s.stream, [&](int64_t i, auto tail) {
+        for_blocks(s.dx, s.x, s.N, s.stream, [&](int64_t i, auto tail) {
             const auto dx = f.gradient(load(s.x + i, tail), load(s.dy + i, tail));
             put(s.dx + i, tail, dx, s.stream);
         });
@@ -31,7 +31,7 @@ void gated_activation(const GatedActivationArgs<T>& s) {
     with_activation(s.kind, [&](auto f) {
         for_rows(s.N, s.C, [&](int64_t n) {
             const T *gate = s.gate + n * s.gate_stride, *up = s.up + n * s.up_stride;
-            for_lanes<T>(s.C, [&](int64_t c, auto tail) {
+            for_lanes_to(s.y + n * s.C, gate, s.C, false, [&](int64_t c, auto tail) {
                 const auto v = f.value(load(gate + c, tail)) * load(up + c, tail);
                 store(s.y + n * s.C + c, tail, v);
             });
@@ -46,7 +46,7 @@ void gated_activation_backward(const GatedActivationBackwardArgs<T>& s) {
         for_rows(s.N, s.C, [&](int64_t n) {
             const T *gate = s.gate + n * s.gate_stride, *up = s.up + n * s.up_stride;
             const T* dy = s.dy + n * s.dy_stride;
-            for_lanes<T>(s.C, [&](int64_t c, auto tail) {
+            for_lanes_to(s.dgate + n * s.C, gate, s.C, false, [&](int64_t c, auto tail) {
                 const auto g = load(gate + c, tail), d = load(dy + c, tail);
                 store(s.dup + n * s.C + c, tail, d * f.value(g));
                 store(s.dgate + n * s.C + c, tail, f.gradient(g, d * load(up + c, tail)));

@@ -18,7 +18,7 @@ PF_INLINE void drop_row(const DropoutArgs<T>& s, int64_t n, bool past_caches) {
     for (int64_t begin = 0; begin < s.C; begin += dropout_block) {
         dropout_values(s.rule, head, row, begin, values);
         const int64_t size = s.C - begin < dropout_block ? s.C - begin : dropout_block;
-        for_lanes_to(y_n + begin, size, past_caches, [&](int64_t i, auto tail) {
+        for_lanes_to(y_n + begin, x_n + begin, size, past_caches, [&](int64_t i, auto tail) {
             const auto kept = dropout_kept<acc_t<T>>(s.rule, values + i, tail);
             put(y_n + begin + i, tail, select(kept, load(x_n + begin + i, tail) * scale, zero),
                 past_caches);

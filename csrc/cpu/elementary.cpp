@@ -9,7 +9,7 @@ namespace plainformer::PF_ISA {
 
 template <typename T, typename F>
 static void map(const ElementaryArgs<T>& s, F f) {
-    for_blocks(s.y, s.N, false,
+    for_blocks(s.y, s.x, s.N, false,
                [&](int64_t i, auto tail) { store(s.y + i, tail, f(load(s.x + i, tail))); });
 }
 

@@ -57,7 +57,7 @@ PF_INLINE RowStats<acc_t<T>> row_stats(const T* x, int64_t C, bool rms, acc_t<T>
 
 template <typename T>
 PF_INLINE void add_rows(T* sum, const T* a, const T* b, int64_t C) {
-    for_lanes<T>(C, [&](int64_t c, auto tail) {
+    for_lanes_to(sum, a, C, false, [&](int64_t c, auto tail) {
         store(sum + c, tail, load(a + c, tail) + load(b + c, tail));
     });
 }
@@ -67,7 +67,7 @@ template <typename T, typename W>
 PF_INLINE void apply_row(T* y, const T* x, const W* weight, const W* bias, RowStats<acc_t<T>> stats,
                          int64_t C, bool past_caches) {
     const VecOf<T> mean(stats.mean), rstd(stats.rstd), shift(-stats.delta * stats.rstd);
-    for_lanes_to(y, C, past_caches, [&](int64_t c, auto tail) {
+    for_lanes_to(y, x, C, past_caches, [&](int64_t c, auto tail) {
         auto v = fma(load(x + c, tail) - mean, rstd, shift);
         if (weight && bias)
             v = fma(v, load(weight + c, tail), load(bias + c, tail));

@@ -62,7 +62,7 @@ PF_INLINE void backward_row(const BackwardRow<T, W>& row, acc_t<T>* dweight, acc
     const RowSums<acc_t<T>> sums = row_sums(row, C);
     const VecOf<T> mean(row.mean), rstd(row.rstd), shift(-sums.delta * row.rstd);
     const VecOf<T> mean_grad(sums.grad), mean_product(sums.product);
-    for_lanes_to(row.dx, C, past_caches, [&](int64_t c, auto tail) {
+    for_lanes_to(row.dx, row.x, C, past_caches, [&](int64_t c, auto tail) {
         const auto dy = load(row.dy + c, tail);
         const auto g = row.weight ? dy * load(row.weight + c, tail) : dy;
         const auto x_hat = fma(load(row.x + c, tail) - mean, rstd, shift);

@@ -30,6 +30,15 @@ static acc_t<T> largest_of(const T* x, int64_t L) {
     return reduce_max(largest);
 }
 
+// The place in a 4096 bytes larger room where stores keep 2048 bytes, modulo 4096, from the loads
+// from x: see loads_meet_stores.
+template <typename A>
+PF_INLINE A* apart_from(A* room, const void* x) {
+    const uintptr_t begin = reinterpret_cast<uintptr_t>(room);
+    const uintptr_t gap = (reinterpret_cast<uintptr_t>(x) + 2048 - begin) % 4096;
+    return room + gap / 64 * 64 / sizeof(A);
+}
+
 // y, x (L). e (L) is room for the exponentials, null where they are computed twice.
 template <typename T>
 static void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_caches) {
@@ -41,7 +50,7 @@ static void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_cach
         if (e) store(e + i, tail, v);
     });
     const VecOf<T> inverse(1 / sum.total());
-    for_lanes_to(y, L, past_caches, [&](int64_t i, auto tail) {
+    for_lanes_to(y, e ? static_cast<const void*>(e) : x, L, past_caches, [&](int64_t i, auto tail) {
         const auto v = e ? load(e + i, tail) : exp(load(x + i, tail) - shift);
         put(y + i, tail, v * inverse, past_caches);
     });
@@ -55,7 +64,7 @@ static void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
         sum[part] = sum[part] + exp(load_or(x + i, tail, lowest<T>) - shift);
     });
     const VecOf<T> log_sum(log_of_sum(sum.total()));
-    for_lanes_to(y, L, past_caches, [&](int64_t i, auto tail) {
+    for_lanes_to(y, x, L, past_caches, [&](int64_t i, auto tail) {
         put(y + i, tail, (load(x + i, tail) - shift) - log_sum, past_caches);
     });
 }
@@ -89,14 +98,14 @@ template <typename T>
 static void softmax_last_axis(const SoftmaxArgs<T>& s) {
     for_row_blocks(s.N, s.L, [&](int64_t begin, int64_t end) {
         const bool keep = !s.log && s.L <= kept_exponentials;
-        const Scratch<acc_t<T>> e(keep ? s.L : 0);
+        const Scratch<acc_t<T>> room(keep ? s.L + 4096 / sizeof(acc_t<T>) : 0);
         for (int64_t n = begin; n < end; ++n) {
             const T* x_n = s.x + n * s.x_stride;
             T* y_n = s.y + n * s.L;
             if (s.log)
                 log_softmax_row(y_n, x_n, s.L, s.stream);
             else
-                softmax_row(y_n, x_n, keep ? e.data : nullptr, s.L, s.stream);
+                softmax_row(y_n, x_n, keep ? apart_from(room.data, x_n) : nullptr, s.L, s.stream);
         }
     });
 }
@@ -120,7 +129,7 @@ static void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool
         sum[part] = log_form ? sum[part] + d : fma(d, load(y + i, tail), sum[part]);
     });
     const VecOf<T> total(sum.total());
-    for_lanes_to(dx, L, past_caches, [&](int64_t i, auto tail) {
+    for_lanes_to(dx, y, L, past_caches, [&](int64_t i, auto tail) {
         const auto d = load(dy + i, tail), v = load(y + i, tail);
         put(dx + i, tail, log_form ? fnma(exp(v), total, d) : v * (d - total), past_caches);
     });

@@ -195,6 +195,18 @@ def test_out_receives_y(backend, dtype, rng, name):
     assert out.tobytes() == forward(x, **options).tobytes()
 
 
+@pytest.mark.parametrize("name", PLAIN)
+def test_addresses_change_no_byte(backend, dtype, rng, name):
+    """Kernels walk downward where output and input lie so that walking upward would stall."""
+    forward, _, options = PLAIN[name]
+    x = draw(rng, dtype, 3001)
+    y = forward(x, **options)
+    room = np.empty(3001 + 8192, dtype)
+    for begin in range(0, 4096, 251):
+        out = room[begin : begin + 3001]
+        assert forward(x, out=out, **options).tobytes() == y.tobytes()
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=4), st.sampled_from(sorted(PLAIN)))
 def test_any_shape(shape, name):
