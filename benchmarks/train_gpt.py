@@ -29,7 +29,6 @@ from plainformer.data.batches import Batches, TokenBlocks
 
 HERE = Path(__file__).parent
 RANDOM_VOCAB = 65  # as many ids as tinyshakespeare has characters
-TRIAL_STEPS = 10
 TURNS = {"nano": 20, "small": 2}  # steps a turn: about a second
 
 
@@ -95,7 +94,7 @@ def read_characters(data: str | None) -> tuple[np.ndarray, np.ndarray, int]:
 def start_torch(run: Run, threads: int, python: str, weights: Path) -> Child:
     """PyTorch under the thread setting with the shortest step; the others are ended."""
     settings = TORCH_SETTINGS if threads > 1 else {"default": {}}
-    batches = run.batches(0, TRIAL_STEPS)
+    batches = run.batches(0, 2 * TURNS[run.config])
     children, seconds = {}, {}
     for name, extra in settings.items():
         child = Child(str(HERE / "gpt_torch.py"), threads, interpreter=python, extra=extra)
