@@ -35,7 +35,12 @@ def cases(dtype: Any) -> Iterator[tuple[str, Case]]:
     def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(dtype)
 
-    x, dy, weight, bias = normal(ROWS, COLUMNS), normal(ROWS, COLUMNS), normal(COLUMNS), normal(COLUMNS)
+    x, dy, weight, bias = (
+        normal(ROWS, COLUMNS),
+        normal(ROWS, COLUMNS),
+        normal(COLUMNS),
+        normal(COLUMNS),
+    )
     matrix = (rng.standard_normal((CLASSES, COLUMNS)) / np.sqrt(COLUMNS)).astype(dtype)
     q, k, v = normal(2, 3, 130, 64), normal(2, 3, 130, 64), normal(2, 3, 130, 64)
     labels = rng.integers(0, COLUMNS, ROWS)
@@ -44,32 +49,42 @@ def cases(dtype: Any) -> Iterator[tuple[str, Case]]:
     yield "linear", (kernels.linear, reference.linear, [x, matrix, class_bias])
     yield "softmax", (kernels.softmax, reference.softmax, [x])
     yield "log_softmax", (kernels.log_softmax, reference.log_softmax, [x])
-    yield "layer_norm", (
-        lambda *a: kernels.layer_norm(a[0], COLUMNS, *a[1:]),
-        lambda *a: reference.layer_norm(*a)[0],
-        [x, weight, bias],
+    yield (
+        "layer_norm",
+        (
+            lambda *a: kernels.layer_norm(a[0], COLUMNS, *a[1:]),
+            lambda *a: reference.layer_norm(*a)[0],
+            [x, weight, bias],
+        ),
     )
-    yield "rms_norm", (
-        lambda *a: kernels.rms_norm(a[0], COLUMNS, a[1], 1e-5),
-        lambda *a: reference.rms_norm(*a)[0],
-        [x, weight],
+    yield (
+        "rms_norm",
+        (
+            lambda *a: kernels.rms_norm(a[0], COLUMNS, a[1], 1e-5),
+            lambda *a: reference.rms_norm(*a)[0],
+            [x, weight],
+        ),
     )
     yield "gelu", (kernels.gelu, reference.gelu, [x])
-    yield "gelu tanh", (
-        lambda a: kernels.gelu(a, "tanh"), lambda a: reference.gelu(a, "tanh"), [x]
-    )
+    yield "gelu tanh", (lambda a: kernels.gelu(a, "tanh"), lambda a: reference.gelu(a, "tanh"), [x])
     yield "gelu backward", (kernels.gelu_backward, reference.gelu_backward, [dy, x])
     yield "silu", (kernels.silu, reference.silu, [x])
     yield "cross_entropy", (kernels.cross_entropy, reference.cross_entropy, [x, labels])
-    yield "fused_linear_cross_entropy", (
-        lambda *a: flatten(kernels.fused_linear_cross_entropy(*a, return_grads=True)),
-        reference.linear_cross_entropy,
-        [x, matrix, classes, class_bias],
+    yield (
+        "fused_linear_cross_entropy",
+        (
+            lambda *a: flatten(kernels.fused_linear_cross_entropy(*a, return_grads=True)),
+            reference.linear_cross_entropy,
+            [x, matrix, classes, class_bias],
+        ),
     )
-    yield "attention causal", (
-        lambda *a: kernels.scaled_dot_product_attention(*a, is_causal=True),
-        lambda *a: as_tuple(reference.attention(*a, is_causal=True))[0],
-        [q, k, v],
+    yield (
+        "attention causal",
+        (
+            lambda *a: kernels.scaled_dot_product_attention(*a, is_causal=True),
+            lambda *a: as_tuple(reference.attention(*a, is_causal=True))[0],
+            [q, k, v],
+        ),
     )
 
 
@@ -92,7 +107,7 @@ def table() -> str:
     lines = [
         "# Accuracy",
         "",
-        "Largest and mean error against float64, relative to the largest value of the exact result.",
+        "Largest and mean error against float64, relative to the largest exact value.",
         "Written by `python benchmarks/accuracy_table.py`; do not edit.",
         "",
     ]
@@ -101,7 +116,8 @@ def table() -> str:
     for dtype_name, dtype in DTYPES.items():
         served = ["generic"] if dtype_name == "float64" else levels
         lines += [
-            f"## {dtype_name}", "",
+            f"## {dtype_name}",
+            "",
             "| operation | " + " | ".join(served) + " |",
             "|---|" + "---|" * len(served),
         ]

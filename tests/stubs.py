@@ -14,7 +14,7 @@ import plainformer
 from plainformer import _cpu
 
 PATH = Path(plainformer.__file__).parent / "_cpu.pyi"
-HEADER = '''"""The compiled CPU kernels; call them through plainformer.kernels and plainformer.runtime.
+HEADER = '''"""The compiled CPU kernels; plainformer.kernels and plainformer.runtime call them.
 
 Arrays are positional. A kernel returns None when its arguments are not the canonical case.
 """

@@ -1,4 +1,4 @@
-"""The compiled CPU kernels; call them through plainformer.kernels and plainformer.runtime.
+"""The compiled CPU kernels; plainformer.kernels and plainformer.runtime call them.
 
 Arrays are positional. A kernel returns None when its arguments are not the canonical case.
 """

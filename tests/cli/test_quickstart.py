@@ -19,7 +19,7 @@ def small(monkeypatch):
     monkeypatch.setattr(quickstart, "CONFIG", quickstart.CONFIG | sizes)
     run = {"eval_steps": 15, "save_steps": 15, "logging_steps": 5, "warmup_steps": 2}
     monkeypatch.setattr(quickstart, "TRAINING", quickstart.TRAINING | run)
-    documents = [d for d in quickstart.python_documents(max_bytes=60_000)]
+    documents = quickstart.python_documents(max_bytes=60_000)
     monkeypatch.setattr(quickstart, "python_documents", lambda: documents)
 
 

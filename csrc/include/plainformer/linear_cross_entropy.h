@@ -2,7 +2,9 @@
 // rows at a time, turned into their own gradient in place and multiplied back, never kept whole.
 //
 //   loss_n  = cross entropy of (x_n weight^T + bias, t_n)      formulas: cross_entropy.h
-//   dx      = grad dlogits weight        dweight = grad dlogits^T x        dbias = grad sum_n dlogits_n
+//   dx      = grad dlogits weight
+//   dweight = grad dlogits^T x
+//   dbias   = grad sum_n dlogits_n
 //
 // The gradient is that of grad * sum_n loss_n. dweight and dbias are summed over the chunks in the
 // accumulator type and given in it.
