@@ -82,7 +82,7 @@ def cases(dtype: Any) -> Iterator[tuple[str, Case]]:
         "attention causal",
         (
             lambda *a: kernels.scaled_dot_product_attention(*a, is_causal=True),
-            lambda *a: as_tuple(reference.attention(*a, is_causal=True))[0],
+            lambda *a: as_tuple(reference.attention(*a, causal=True))[0],
             [q, k, v],
         ),
     )
