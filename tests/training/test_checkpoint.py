@@ -143,6 +143,12 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path, caplog):
     assert "left half written by a former run" in caplog.text
 
 
+def test_what_a_killed_process_did_not_delete_any_more_is_deleted(tmp_path):
+    tiny_trainer(tmp_path, save_steps=2, save_total_limit=None).train()
+    tiny_trainer(tmp_path, save_steps=2, save_total_limit=2).train(resume_from_checkpoint=True)
+    assert names(tmp_path) == ["checkpoint-10", "checkpoint-8"]
+
+
 def test_tokenizers_go_into_every_model_directory(tmp_path):
     class Tokenizer:
         def save(self, path):

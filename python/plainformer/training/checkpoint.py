@@ -110,10 +110,11 @@ class CheckpointDirectory:
         verify_checksums(self.path(step))
         return load_state(self.path(step))
 
-    def continue_from(self, path: Path) -> None:
+    def continue_from(self, path: Path, best_step: int | None) -> None:
         """Make `path` the newest: point to it and delete those that came after it.
 
         A continued run writes the later ones again; left alone they would look newer than it.
+        A process killed before it deleted what is beyond the limit has left that to us.
         """
         match = _NAME.fullmatch(path.name)
         if match is None or path.resolve().parent != self.root.resolve():
@@ -122,6 +123,7 @@ class CheckpointDirectory:
         for step in self.steps():
             if step > int(match[1]):
                 self._delete(step)
+        self._rotate(best_step)
 
     def clear(self) -> None:
         """Delete every checkpoint and the pointer."""

@@ -108,7 +108,7 @@ class TrainingLoop:
         state.max_steps, state.steps_per_epoch = self.state.max_steps, self.state.steps_per_epoch
         self.state = self.trainer.state = state
         self.callbacks.load_state_dict(values["callbacks"])
-        self.directory.continue_from(loaded.path)
+        self.directory.continue_from(loaded.path, state.best_step)
         self.saved_step = state.global_step
         logger.info("resuming from %s", loaded.path)
 
