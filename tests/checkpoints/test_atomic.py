@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -30,12 +31,15 @@ def contents(directory):
     }
 
 
-@pytest.fixture
-def file_limit():
-    """A function that limits how large a file this process may write."""
+@contextmanager
+def file_limit(size):
+    """Limit how large a file this process may write; not for longer, as pytest's own log is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_json_is_replaced_whole(tmp_path):
@@ -92,24 +96,26 @@ def test_directory_keeps_its_old_files_when_the_body_fails(tmp_path):
     assert contents(tmp_path) == {"a/a": "old", "a/sub/b": "old"}
 
 
-def test_a_file_limit_leaves_the_old_file_and_names_it(tmp_path, file_limit):
+def test_a_file_limit_leaves_the_old_file_and_names_it(tmp_path):
     path = tmp_path / "model.safetensors"
     old = {"x": np.zeros(4, np.float32)}
     save_file(old, path)
-    file_limit(4096)
-    with pytest.raises(OSError, match=r"model\.safetensors") as error:
+    with pytest.raises(OSError, match=r"model\.safetensors") as error, file_limit(4096):
         save_file({"x": np.ones(4096, np.float32)}, path)
     assert "partial" not in str(error.value)
     assert os.listdir(tmp_path) == ["model.safetensors"]
     np.testing.assert_array_equal(load_file(path)["x"], old["x"])
 
 
-def test_a_file_limit_leaves_the_old_directory(tmp_path, file_limit):
+def test_a_file_limit_leaves_the_old_directory(tmp_path):
     target = tmp_path / "checkpoint-1"
     with atomic.atomic_directory(target) as partial:
         fill(partial, "old")
-    file_limit(4096)
-    with pytest.raises(OSError, match="large"), atomic.atomic_directory(target) as partial:
+    with (
+        pytest.raises(OSError, match="large"),
+        file_limit(4096),
+        atomic.atomic_directory(target) as partial,
+    ):
         save_file({"x": np.ones(4096, np.float32)}, partial / "model.safetensors")
     assert contents(tmp_path) == {"checkpoint-1/a": "old", "checkpoint-1/sub/b": "old"}
 
