@@ -1,12 +1,19 @@
 #include <vector>
 
 #include "families.h"
-#include "lists.h"
 #include "operand.h"
 
 namespace plainformer {
 
 namespace {
+
+// The arrays of a Python list; empty where the argument is None.
+std::vector<Operand> operands_of(py::handle list) {
+    std::vector<Operand> operands;
+    if (list.is_none()) return operands;
+    for (py::handle item : py::cast<py::list>(list)) operands.emplace_back(item);
+    return operands;
+}
 
 // The lists of one step. Empty lists stand for None; all others have one entry a parameter.
 struct Lists {
