@@ -22,10 +22,17 @@ def test_integer_dot_products_exist_only_where_the_level_has_them():
 def test_vectors_beat_the_generic_level():
     if len(_cpu.available_levels()) == 1:
         pytest.skip("this processor has no other level")
-    with runtime.use_level("generic"):
-        generic = _cpu.measure_peak("float32", 20)
-    with runtime.use_level("avx2"):
-        assert _cpu.measure_peak("float32", 20) > 1.2 * generic
+
+    def peak(level):
+        with runtime.use_level(level):
+            return _cpu.measure_peak("float32", 5)
+
+    # One thread and the best of short rounds in turn: a busy core next door halves what two
+    # threads reach, and it may be busy during either level's turn.
+    with runtime.num_threads(1):
+        rounds = [(peak("generic"), peak("avx2")) for _ in range(5)]
+    generic, avx2 = map(max, zip(*rounds))
+    assert avx2 > 1.2 * generic
 
 
 @pytest.mark.parametrize("memory_pass", ["read", "copy", "stream"])
