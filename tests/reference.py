@@ -63,13 +63,14 @@ def linear_backward(dy, x, weight, bias, z, *, activation=None, to=identity):
 def activate(z, activation, to):
     if activation in ("gelu", "gelu_tanh"):
         return gelu(z, "tanh" if activation == "gelu_tanh" else "none", to=to)
-    return {None: lambda z, to: z, "relu": relu, "silu": silu}[activation](z, to=to)
+    return {None: lambda z, to: z, "relu": relu, "silu": silu, "tanh": tanh}[activation](z, to=to)
 
 
 def activation_slope(dy, z, activation, to):
     if activation in ("gelu", "gelu_tanh"):
         return gelu_backward(dy, z, "tanh" if activation == "gelu_tanh" else "none", to=to)
-    return {"relu": relu_backward, "silu": silu_backward}[activation](dy, z, to=to)
+    slopes = {"relu": relu_backward, "silu": silu_backward, "tanh": tanh_backward}
+    return slopes[activation](dy, z, to=to)
 
 
 # --- embedding -----------------------------------------------------------------------------------
@@ -264,6 +265,14 @@ def silu(x, *, to=identity):
 def silu_backward(dy, x, *, to=identity):
     s = sigmoid(x)
     return to(dy * to(s * (1 + x * (1 - s))))
+
+
+def tanh(x, *, to=identity):
+    return to(np.tanh(x))
+
+
+def tanh_backward(dy, x, *, to=identity):
+    return to(dy * to(1 - np.tanh(x) ** 2))
 
 
 def geglu(gate, up, approximate="none", *, to=identity):

@@ -54,7 +54,7 @@ def test_a_tied_weight_gets_both_gradients(leaf, rng):
     check_gradients(tied, [weight], rng, num_picks=15)
 
 
-@pytest.mark.parametrize("activation", [None, "relu", "gelu", "gelu_tanh", "silu"])
+@pytest.mark.parametrize("activation", [None, "relu", "gelu", "gelu_tanh", "silu", "tanh"])
 @pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
 def test_linear_and_conv1d(leaf, rng, activation, with_bias):
     x, weight = leaf(2, 3, 7), leaf(5, 7)

@@ -9,7 +9,7 @@ namespace {
 
 // Kinds come by number from kernels/activation.py.
 bool is_kind(int kind) {
-    return kind > static_cast<int>(Activation::none) && kind <= static_cast<int>(Activation::silu);
+    return kind > static_cast<int>(Activation::none) && kind <= static_cast<int>(Activation::tanh);
 }
 
 py::object activation(py::handle x_, int kind, py::handle out_) {

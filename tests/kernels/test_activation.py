@@ -24,6 +24,7 @@ PLAIN = {
     "gelu": (kernels.gelu, kernels.gelu_backward, {}),
     "gelu_tanh": (kernels.gelu, kernels.gelu_backward, {"approximate": "tanh"}),
     "silu": (kernels.silu, kernels.silu_backward, {}),
+    "tanh": (kernels.tanh, kernels.tanh_backward, {}),
 }
 GATED = {
     "geglu": (kernels.geglu, kernels.geglu_backward, {}),
@@ -35,6 +36,7 @@ REFERENCE = {
     "gelu": (reference.gelu, reference.gelu_backward),
     "gelu_tanh": (reference.gelu, reference.gelu_backward),
     "silu": (reference.silu, reference.silu_backward),
+    "tanh": (reference.tanh, reference.tanh_backward),
     "geglu": (reference.geglu, reference.geglu_backward),
     "geglu_tanh": (reference.geglu, reference.geglu_backward),
     "swiglu": (reference.swiglu, reference.swiglu_backward),

@@ -31,7 +31,7 @@ SHAPES = [
 ]
 # Smaller ones: the code is the same, and float64 and the generic level are slow.
 LINEAR_SHAPES = [(1, 65, 17), (6, 33, 40), (97, 70, 31)]
-ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "silu"]
+ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "silu", "tanh"]
 THREADS = [1, 2, 3, 7]
 
 

@@ -1,7 +1,7 @@
 // Activations on registers: y = f(x) and dy f'(x), shared by the activation kernels and by the
 // epilogues of GEMM. Formulas: plainformer/activation.h
 #pragma once
-#include "isa/math.h"  // sigmoid, normal_cdf, exp2
+#include "isa/math.h"  // sigmoid, normal_cdf, exp2, tanh
 #include "isa/vec.h"   // Vec
 #include "plainformer/activation.h"
 
@@ -72,6 +72,20 @@ struct Silu {
     }
 };
 
+struct Tanh {
+    template <typename A>
+    static PF_INLINE Vec<A> value(Vec<A> x) {
+        return tanh(x);
+    }
+    // 1 - tanh(x)^2 = 4 s (1 - s), s = sigmoid(2 x): no difference of nearly equal numbers.
+    template <typename A>
+    static PF_INLINE Vec<A> gradient(Vec<A> x, Vec<A> dy) {
+        const Vec<A> z = clamp(x + x, Vec<A>(A(-128)), Vec<A>(A(128)));
+        const Sigmoid<A> s = sigmoid_with_slope_of_exp(z, exp(-abs(z)));
+        return dy * (Vec<A>(A(4)) * s.slope);
+    }
+};
+
 // f(Relu{}), f(Gelu{}), ...: one instantiation of the caller's loop an activation. `none` is no
 // case here.
 template <typename F>
@@ -85,6 +99,8 @@ PF_INLINE void with_activation(Activation kind, F&& f) {
             return f(GeluTanh{});
         case Activation::silu:
             return f(Silu{});
+        case Activation::tanh:
+            return f(Tanh{});
         case Activation::none:
             return;
     }

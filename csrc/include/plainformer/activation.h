@@ -4,6 +4,7 @@
 //   gelu       x Phi(x) = x (1 + erf(x / sqrt 2)) / 2
 //   gelu_tanh  x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
 //   silu       x sigmoid(x)
+//   tanh       tanh(x)
 //
 // Gated: y = f(gate) up; dgate = dy up f'(gate), dup = dy f(gate).
 //
@@ -14,7 +15,7 @@
 
 namespace plainformer {
 
-enum class Activation : int { none, relu, gelu, gelu_tanh, silu };
+enum class Activation : int { none, relu, gelu, gelu_tanh, silu, tanh };
 
 template <typename T>
 struct ActivationArgs {

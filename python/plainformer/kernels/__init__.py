@@ -11,6 +11,8 @@ from .activation import (
     silu_backward,
     swiglu,
     swiglu_backward,
+    tanh,
+    tanh_backward,
 )
 from .add import accumulate, add
 from .attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
@@ -60,4 +62,6 @@ __all__ = [
     "softmax_backward",
     "swiglu",
     "swiglu_backward",
+    "tanh",
+    "tanh_backward",
 ]

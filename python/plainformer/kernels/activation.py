@@ -15,7 +15,7 @@ from ._arrays import (
 from ._backend import backend
 
 # The numbers of `enum class Activation` in csrc/include/plainformer/activation.h.
-RELU, GELU, GELU_TANH, SILU = 1, 2, 3, 4
+RELU, GELU, GELU_TANH, SILU, TANH = 1, 2, 3, 4, 5
 _APPROXIMATIONS = {"none": GELU, "tanh": GELU_TANH}
 
 
@@ -135,6 +135,43 @@ def silu_backward(grad_output: Any, x: Any) -> Any:
     ShapeError, DTypeError : naming the argument, what it got and what was wanted
     """
     return _activation_backward(grad_output, x, SILU)
+
+
+def tanh(x: Any, *, out: Any = None) -> Any:
+    """y = tanh(x): BERT's pooler and the classification heads of RoBERTa and BART.
+
+    Parameters
+    ----------
+    x : array, float32, bfloat16 or float64
+    out : array like x that receives y
+
+    Returns
+    -------
+    y : array like x
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
+    """
+    return _activation(x, TANH, out)
+
+
+def tanh_backward(grad_output: Any, x: Any) -> Any:
+    """Gradient of `tanh`: grad_output (1 - tanh(x)^2).
+
+    Parameters
+    ----------
+    grad_output, x : array of one shape and dtype, x as in the forward
+
+    Returns
+    -------
+    dx : array like x
+
+    Raises
+    ------
+    ShapeError, DTypeError : naming the argument, what it got and what was wanted
+    """
+    return _activation_backward(grad_output, x, TANH)
 
 
 def geglu(gate: Any, up: Any, approximate: str = "none") -> Any:

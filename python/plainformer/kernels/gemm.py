@@ -20,7 +20,7 @@ from ._arrays import (
     unit_last_axis,
 )
 from ._backend import backend
-from .activation import GELU, GELU_TANH, RELU, SILU
+from .activation import GELU, GELU_TANH, RELU, SILU, TANH
 
 ACTIVATIONS = {
     None: 0,
@@ -30,6 +30,8 @@ ACTIVATIONS = {
     "gelu_new": GELU_TANH,
     "gelu_pytorch_tanh": GELU_TANH,
     "silu": SILU,
+    "swish": SILU,
+    "tanh": TANH,
 }
 """Names of the activations that `linear` fuses, those of Hugging Face configs among them."""
 
@@ -120,7 +122,7 @@ def linear(
     weight : array (out, in), dtype of x, any strides
     bias : array (out), dtype of x; None means 0
     activation : None, "relu", "gelu" (erf), "gelu_tanh" (also as "gelu_new" and
-        "gelu_pytorch_tanh") or "silu"
+        "gelu_pytorch_tanh"), "silu" (also as "swish") or "tanh"
     return_preactivation : bool, also return z = x weight^T + bias, which `linear_backward` needs
         if there is an activation
 

@@ -1,0 +1,152 @@
+"""How rows of tokens divide into sequences.
+
+Models compute on rows (N, C): the tokens of all sequences of a batch, one after another. Padding
+has no rows, so it costs nothing and no sequence can see it. `Sequences` remembers where each
+sequence starts, and where its rows stand in a padded batch (B, L) if they came from one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from ..errors import DTypeError, ShapeError
+from ..tensor import Array, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Borders of S sequences in N rows.
+
+    cu_seqlens : int32 (S + 1), sequence s is rows [cu_seqlens[s], cu_seqlens[s + 1])
+    max_length : int, at least the longest sequence
+    shape : the (B, L) of the batch that the rows came from
+    index : int64 (N,), where the rows stand in B L flattened positions; None: they are all of them
+    """
+
+    cu_seqlens: Array
+    max_length: int
+    shape: tuple[int, int]
+    index: Array | None = None
+
+    @classmethod
+    def uniform(cls, count: int, length: int) -> Sequences:
+        """`count` sequences of one length."""
+        borders = np.arange(count + 1, dtype=np.int32) * np.int32(length)
+        return cls(borders, length, (count, length))
+
+    @classmethod
+    def from_lengths(cls, lengths: Any) -> Sequences:
+        """Sequences of these lengths, one after another; their batch is (1, N)."""
+        lengths = np.asarray(lengths, np.int64)
+        borders = np.concatenate([[0], np.cumsum(lengths)])
+        longest = int(lengths.max(initial=0))
+        return cls(borders.astype(np.int32), longest, (1, int(borders[-1])))
+
+    @classmethod
+    def from_mask(cls, attention_mask: Any, shape: tuple[int, int]) -> Sequences:
+        """One sequence a row of a batch: the tokens where the mask is not 0.
+
+        Raises
+        ------
+        ShapeError : the mask has not the shape of the ids
+        """
+        mask = np.asarray(attention_mask)
+        if mask.shape != shape:
+            raise ShapeError(f"attention_mask: got shape {mask.shape}, expected {shape}")
+        mask = mask != 0
+        if mask.all():
+            return cls.uniform(*shape)
+        found = cls.from_lengths(np.count_nonzero(mask, axis=1))
+        return cls(found.cu_seqlens, found.max_length, shape, np.flatnonzero(mask))
+
+    @classmethod
+    def packed(cls, cu_seqlens: Any, shape: tuple[int, int]) -> Sequences:
+        """Documents one after another in a batch (1, N).
+
+        Raises
+        ------
+        DTypeError, ShapeError : cu_seqlens is no ascending list of integers from 0 to N
+        """
+        borders = np.asarray(cu_seqlens)
+        if borders.dtype.kind not in "iu":
+            raise DTypeError(f"cu_seqlens: got dtype {borders.dtype}, expected int32")
+        if borders.ndim != 1 or borders.size < 1:
+            raise ShapeError(f"cu_seqlens: got shape {borders.shape}, expected (documents + 1,)")
+        if shape[0] != 1:
+            raise ShapeError(f"input_ids: got shape {shape}, expected (1, N) with cu_seqlens")
+        lengths = np.diff(borders.astype(np.int64))
+        if borders[0] != 0 or borders[-1] != shape[1] or (lengths < 0).any():
+            raise ShapeError(
+                f"cu_seqlens: got {borders[0]} to {borders[-1]}, expected ascending borders from "
+                f"0 to the {shape[1]} tokens"
+            )
+        return cls(borders.astype(np.int32), int(lengths.max(initial=0)), shape)
+
+    @property
+    def count(self) -> int:
+        """Number of sequences, S."""
+        return len(self.cu_seqlens) - 1
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows, N."""
+        return int(self.cu_seqlens[-1])
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Length of each sequence, int32 (S,)."""
+        return np.diff(self.cu_seqlens)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all sequences have max_length rows."""
+        return self.num_rows == self.count * self.max_length
+
+    def positions(self) -> Array:
+        """Each row's place in its sequence, int32 (N,)."""
+        starts = np.repeat(self.cu_seqlens[:-1], self.lengths)
+        return np.arange(self.num_rows, dtype=np.int32) - starts
+
+    def owners(self) -> Array:
+        """The sequence of each row, int32 (N,)."""
+        return np.repeat(np.arange(self.count, dtype=np.int32), self.lengths)
+
+    def first_rows(self) -> Array:
+        """The row of each sequence's first token, int64 (S,)."""
+        self._check_none_empty()
+        return self.cu_seqlens[:-1].astype(np.int64)
+
+    def last_rows(self) -> Array:
+        """The row of each sequence's last token, int64 (S,)."""
+        self._check_none_empty()
+        return self.cu_seqlens[1:].astype(np.int64) - 1
+
+    def _check_none_empty(self) -> None:
+        if (self.lengths == 0).any():
+            empty = int(np.argmin(self.lengths))
+            raise ShapeError(f"attention_mask: row {empty} has no token, expected at least one")
+
+    def rows_of(self, batch: Array) -> Array:
+        """The rows (N, ...) of an array (B, L, ...)."""
+        rows = batch.reshape(-1, *batch.shape[2:])
+        return rows if self.index is None else rows[self.index]
+
+    def batch_of(self, x: Tensor) -> Tensor:
+        """Rows (N, C) back in their batch (B, L, C), zeros where there was padding."""
+        B, L = self.shape
+        if self.index is not None:
+            x = functional.put_rows(x, self.index, B * L)
+        return functional.reshape(x, (B, L, *x.shape[1:]))
+
+
+def join(rows: Sequence[Any]) -> tuple[Array, Sequences]:
+    """Token ids (N,) int64 of several sequences one after another, and their borders."""
+    arrays = [np.asarray(row, np.int64).reshape(-1) for row in rows]
+    ids = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+    return ids, Sequences.from_lengths([len(a) for a in arrays])
