@@ -95,7 +95,20 @@ def test_float64_gradients_agree_with_differences(rng, name):
         np.testing.assert_allclose(grad, dy * slope, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", PLAIN)
+def test_tanh_saturates(backend, dtype):
+    """Far out it is 1 or -1 with slope 0; zero, denormals, NaN stay."""
+    x = np.array([1e30, 130, np.inf, -1e30, -130, -np.inf, 0, 1e-40, np.nan]).astype(dtype)
+    y = kernels.tanh(backend(x)).astype(np.float64)
+    np.testing.assert_array_equal(y[:7], [1, 1, 1, -1, -1, -1, 0])
+    assert 0 <= y[7] <= 1e-40 * 1.01
+    assert np.isnan(y[8])
+    dx = kernels.tanh_backward(np.ones_like(x), backend(x)).astype(np.float64)
+    np.testing.assert_allclose(dx[:6], 0, atol=1e-30)
+    np.testing.assert_array_equal(dx[6:8], 1)
+    assert np.isnan(dx[8])
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN if name != "tanh"])
 def test_extremes(backend, dtype, name):
     """Far out the functions are 0 or x and their slopes 0 or 1; zero, denormals, NaN stay."""
     forward, backward, options = PLAIN[name]
