@@ -33,10 +33,69 @@ def test_reshape(leaf, rng):
     check_gradients(lambda: functional.reshape(x, (6, 4)), [x], rng)
 
 
-def test_last_positions(leaf, rng):
-    x = leaf(2, 5, 3)
-    np.testing.assert_array_equal(functional.last_positions(x, 2).data, x.data[:, 3:])
-    check_gradients(lambda: functional.last_positions(x, 2), [x], rng)
+def test_permute(leaf, rng):
+    x = leaf(2, 3, 4)
+    assert functional.permute(x, (2, 0, 1)).shape == (4, 2, 3)
+    check_gradients(lambda: functional.permute(x, (2, 0, 1)), [x], rng)
+
+
+def test_columns_and_concatenate_undo_each_other(leaf, rng):
+    x = leaf(5, 7)
+
+    def both():
+        left, right = functional.columns(x, 0, 3), functional.columns(x, 3, 7)
+        return functional.concatenate([left, right])
+
+    np.testing.assert_array_equal(both().data, x.data)
+    check_gradients(both, [x], rng)
+
+
+def test_taken_rows_add_up_their_gradients(leaf, rng):
+    x = leaf(5, 3)
+    index = np.array([4, 0, 4])
+    np.testing.assert_array_equal(functional.take_rows(x, index).data, x.data[index])
+    check_gradients(lambda: functional.take_rows(x, index), [x], rng, num_picks=15)
+
+
+def test_put_rows_leaves_the_others_zero(leaf, rng):
+    x = leaf(3, 2)
+    index = np.array([4, 0, 1])
+    y = functional.put_rows(x, index, 6).data
+    np.testing.assert_array_equal(y[index], x.data)
+    assert not y[[2, 3, 5]].any()
+    check_gradients(lambda: functional.put_rows(x, index, 6), [x], rng)
+
+
+def test_mean_of_sequences(leaf, rng):
+    x = leaf(6, 3)
+    borders = np.array([0, 1, 4, 6], np.int32)
+    y = functional.mean_of_sequences(x, borders).data
+    np.testing.assert_allclose(y[1], x.data[1:4].mean(axis=0))
+    check_gradients(lambda: functional.mean_of_sequences(x, borders), [x], rng)
+
+
+@pytest.mark.parametrize("operation", [functional.swiglu, functional.geglu], ids=["silu", "gelu"])
+def test_gated_activations(leaf, rng, operation):
+    gate, up = leaf(4, 6), leaf(4, 6)
+    check_gradients(lambda: operation(gate, up), [gate, up], rng)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_rms_norm_of_a_sum(leaf, rng, both):
+    x, residual, weight = leaf(3, 8), leaf(3, 8), leaf(8)
+    if not both:
+        check_gradients(lambda: functional.rms_norm(x, weight, 1e-6), [x, weight], rng)
+        return
+    y, total = functional.rms_norm(x, weight, 1e-6, residual=residual)
+    np.testing.assert_array_equal(total.data, x.data + residual.data)
+    np.testing.assert_allclose(y.data, functional.rms_norm(total, weight, 1e-6).data, rtol=1e-12)
+    leaves = [x, residual, weight]
+    for part in (0, 1):
+        check_gradients(
+            lambda part=part: functional.rms_norm(x, weight, 1e-6, residual=residual)[part],
+            leaves[: 3 - part],
+            rng,
+        )
 
 
 def test_embedding_adds_up_repeated_ids(leaf, rng):
@@ -104,24 +163,54 @@ def test_dropout_uses_one_mask_both_ways(leaf, rng):
     check_gradients(lambda: functional.dropout(x, 0.5, seed=3, offset=7), [x], rng)
 
 
-@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.7}], ids=str)
+BORDERS = np.array([0, 2, 7, 7, 8], np.int32)  # four sequences, one of them empty
+
+
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"softmax_scale": 0.7}], ids=str)
 @pytest.mark.parametrize("dropout_p", [0.0, 0.3])
 def test_self_attention(leaf, rng, options, dropout_p):
-    qkv = leaf(2, 5, 3 * 2 * 4)
-    randomness = {"dropout_p": dropout_p, "seed": 3, "offset": 1}
+    qkv = leaf(8, 3 * 2 * 4)
+    randomness = {"dropout_p": dropout_p, "seed": 3, "offset": 1} if dropout_p else {}
     check_gradients(
-        lambda: functional.self_attention(qkv, 2, **options, **randomness), [qkv], rng, num_picks=40
+        lambda: functional.self_attention(qkv, BORDERS, 5, 2, **options, **randomness),
+        [qkv],
+        rng,
+        num_picks=40,
     )
 
 
-def test_self_attention_ignores_masked_keys(leaf, rng):
-    qkv = leaf(2, 5, 3 * 2 * 4)
-    mask = np.ones((2, 1, 1, 5), bool)
-    mask[1, ..., 3:] = False
+def test_attention_of_packed_and_separate_projections_is_the_same(leaf):
+    qkv = leaf(8, 3 * 2 * 4)
+    q, k, v = (functional.columns(qkv, 8 * i, 8 * i + 8) for i in range(3))
+    borders = functional.Borders(BORDERS, BORDERS, 5, 5)
+    separate = functional.attention(q, k, v, borders, 2, causal=True)
+    packed = functional.self_attention(qkv, BORDERS, 5, 2, causal=True)
+    assert separate.data.tobytes() == packed.data.tobytes()
+
+
+@pytest.mark.parametrize("axes", ["heads", "all"])
+def test_attention_with_shared_heads_and_a_bias(leaf, rng, axes):
+    q, k, v = leaf(8, 4 * 3), leaf(9, 2 * 3), leaf(9, 2 * 5)
+    bias = leaf(*((4, 4, 5, 6) if axes == "all" else (1, 4, 5, 6)))
+    keys = np.array([0, 3, 9, 9, 9], np.int32)
+    borders = functional.Borders(BORDERS, keys, 5, 6)
     check_gradients(
-        lambda: functional.self_attention(qkv, 2, mask, is_causal=True), [qkv], rng, num_picks=40
+        lambda: functional.attention(q, k, v, borders, 4, 2, bias=bias),
+        [q, k, v, bias],
+        rng,
+        num_picks=30,
     )
-    assert not qkv.grad[1, 3:, 8:].any()  # keys and values that nobody sees
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_embedding(leaf, rng, interleaved):
+    x = leaf(4, 2 * 6)
+    angles = rng.standard_normal((9, 2)).astype(np.float32)
+    positions = np.array([8, 0, 3, 3], np.int32)
+    tables = (positions, np.cos(angles), np.sin(angles), 2)
+    check_gradients(
+        lambda: functional.rotary_embedding(x, *tables, interleaved=interleaved), [x], rng
+    )
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -6,7 +6,7 @@ import pytest
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.generation import Sampling, TextStreamer
 from plainformer.models import GPT2Config, GPT2LMHeadModel
-from plainformer.nn.attention import KeyValueCache
+from plainformer.nn import KeyValueCache
 
 SIZES = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
 
@@ -27,12 +27,12 @@ class TestCache:
     def test_logits_equal_those_without_a_cache(self, model, rng):
         ids = rng.integers(0, 31, (2, 16))
         whole = model(ids).logits.data
-        cache, start = KeyValueCache(2, 16), 0
+        cache, start = KeyValueCache(2, 2, 16), 0
         for length in (5, 1, 1, 3, 6):  # a prompt, single tokens, and chunks after a prompt
             part = model(ids[:, start : start + length], cache=cache).logits.data
             np.testing.assert_allclose(part, whole[:, start : start + length], atol=1e-5)
             start += length
-        assert cache.length == 16
+        assert cache.lengths.tolist() == [16, 16]
 
     @pytest.mark.parametrize("options", [{}, {"do_sample": True, "seed": 3}], ids=str)
     @pytest.mark.parametrize("new_tokens", [1, 11, 40], ids=["one", "to the end", "far beyond"])
@@ -44,16 +44,20 @@ class TestCache:
         assert cached.shape == (3, 5 + new_tokens)
 
     def test_more_tokens_than_positions_are_refused(self, model, prompts):
-        cache = KeyValueCache(2, 16)
+        cache = KeyValueCache(2, 3, 20)
         model(prompts, cache=cache)
-        with pytest.raises(
-            ShapeError, match=r"got 12 tokens after 5 cached ones.*n_positions = 16"
-        ):
+        with pytest.raises(ShapeError, match=r"got 17 tokens in a sequence.*n_positions = 16"):
             model(np.zeros((3, 12), int), cache=cache)
 
-    def test_padding_with_a_cache_is_refused(self, model, prompts):
-        with pytest.raises(ConfigError, match="attention_mask: not supported with a cache"):
-            model(prompts, np.ones_like(prompts), cache=KeyValueCache(2, 16))
+    def test_left_padded_rows_equal_rows_alone(self, model, prompts):
+        mask = np.ones_like(prompts)
+        mask[1, :3] = 0
+        cache = model.new_cache(3, 16)
+        model(prompts, mask, cache=cache)
+        y = model(prompts[:, :2], cache=cache).logits.data
+        alone = model.new_cache(1, 16)
+        model(prompts[1:2, 3:], cache=alone)
+        assert y[1:2].tobytes() == model(prompts[1:2, :2], cache=alone).logits.data.tobytes()
 
 
 class TestGenerate:

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from .errors import ConfigError, DTypeError, ShapeError
-from .nn.attention import KeyValueCache
 from .tensor import Array, no_grad
 
 
@@ -195,22 +194,24 @@ class Context:
 
     def __init__(self, model: Any, total_length: int, use_cache: bool):
         self.model = model
-        self.limit = model.config.n_positions
+        self.limit = model.config.context_length or total_length
         self.start = 0
-        self.cache = None
-        if use_cache:
-            self.cache = KeyValueCache(model.config.n_layer, min(total_length, self.limit))
+        self.capacity = min(total_length, self.limit)
+        self.use_cache = use_cache
+        self.cache: Any = None
 
     def next_logits(self, ids: Array) -> Array:
         """Float32 logits (B, V) of the token after `ids` (B, L)."""
         length = ids.shape[1]
         if length - self.start > self.limit:
             self.start = length - max(1, self.limit // 2)
-            if self.cache is not None:
-                self.cache.length = 0
-        first = self.start + (self.cache.length if self.cache is not None else 0)
-        logits = self.model(ids[:, first:], cache=self.cache, logits_to_keep=1).logits
-        return np.asarray(logits.data[:, -1], dtype=np.float32)
+            self.cache = None
+        if not self.use_cache:
+            logits = self.model(ids[:, self.start :], logits_to_keep=1).logits
+            return np.asarray(logits.data[:, -1], dtype=np.float32)
+        if self.cache is None:
+            self.cache = self.model.new_cache(len(ids), self.capacity)
+        return self.model.next_logits(ids[:, self.start + int(self.cache.lengths[0]) :], self.cache)
 
 
 def chooser(do_sample: bool, *, seed: int | None, **options: Any) -> Callable[[Array], Array]:

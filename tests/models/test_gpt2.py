@@ -100,7 +100,7 @@ class TestLoss:
 
     def test_the_summed_loss_is_divided_by_the_items_of_the_step(self, ids):
         model = tiny().eval()
-        count = model.count_labels(ids)
+        count = model.count_labels({"input_ids": ids, "labels": ids})
         assert count == 24
         mean = model(ids, labels=ids).loss.item()
         assert model(ids, labels=ids, num_items_in_batch=count).loss.item() == mean
@@ -111,7 +111,7 @@ class TestLoss:
         model = tiny().eval()
         labels = ids.copy()
         labels[1:] = -100
-        assert model.count_labels(labels) == 8
+        assert model.count_labels({"input_ids": ids, "labels": labels}) == 8
         alone = model(ids[:1], labels=ids[:1]).loss.item()
         assert model(ids, labels=labels).loss.item() == pytest.approx(alone, rel=1e-6)
 
@@ -208,7 +208,7 @@ class TestGradients:
         labels[0, 2:] = -100
         whole, parts = without_dropout(), without_dropout()
         whole(ids, labels=labels).loss.backward()
-        items = whole.count_labels(labels)
+        items = whole.count_labels({"input_ids": ids, "labels": labels})
         for rows in (slice(0, 1), slice(1, 4)):
             loss = parts(ids[rows], labels=labels[rows], num_items_in_batch=items).loss
             loss.backward()

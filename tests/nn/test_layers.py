@@ -10,12 +10,12 @@ from plainformer.nn import (
     Dropout,
     Embedding,
     Linear,
-    SelfAttention,
+    PackedSelfAttention,
+    Sequences,
     dropout_state,
     recompute,
 )
 from plainformer.nn import random as nn_random
-from plainformer.nn.attention import KeyValueCache
 from plainformer.tensor import Tensor, no_grad
 
 
@@ -122,34 +122,28 @@ def test_embedding_looks_up_rows(rng):
     np.testing.assert_array_equal(table(ids).data, table.weight.data[ids])
 
 
-class TestSelfAttention:
+class TestPackedSelfAttention:
     def test_heads_must_divide_the_width(self):
         with pytest.raises(ConfigError, match="num_heads: got 3, expected a divisor of width 8"):
-            SelfAttention(8, 3)
+            PackedSelfAttention(8, 3)
 
-    def test_a_token_sees_only_what_came_before(self, rng):
-        attention = fill(SelfAttention(8, 2), rng).eval()
-        x = rng.standard_normal((1, 6, 8)).astype(np.float32)
-        first = attention(Tensor(x)).data
-        x[0, 4:] += 1
-        second = attention(Tensor(x)).data
-        assert first[0, :4].tobytes() == second[0, :4].tobytes()
-        assert not np.array_equal(first[0, 4:], second[0, 4:])
-
-    def test_the_cache_holds_keys_and_values_in_order(self, rng):
-        cache = KeyValueCache(num_layers=2, max_length=5)
-        keys = rng.standard_normal((2, 5, 3, 4)).astype(np.float32)
-        cache.append(1, keys[:, :2], -keys[:, :2])
-        cache.length = 2
-        seen_keys, seen_values = cache.append(1, keys[:, 2:], -keys[:, 2:])
-        np.testing.assert_array_equal(seen_keys, keys)
-        np.testing.assert_array_equal(seen_values, -keys)
+    def test_a_token_sees_only_what_came_before_in_its_sequence(self, rng):
+        attention = fill(PackedSelfAttention(8, 2), rng).eval()
+        rows = Sequences.from_lengths([6, 3])
+        x = rng.standard_normal((9, 8)).astype(np.float32)
+        first = attention(Tensor(x), rows).data
+        x[4:6] += 1
+        second = attention(Tensor(x), rows).data
+        assert first[:4].tobytes() == second[:4].tobytes()
+        assert first[6:].tobytes() == second[6:].tobytes()
+        assert not np.array_equal(first[4:6], second[4:6])
 
     def test_attention_dropout_acts_in_training_only(self, rng):
-        attention = fill(SelfAttention(8, 2, attention_dropout=0.5), rng)
-        x = Tensor(rng.standard_normal((2, 6, 8)).astype(np.float32))
+        attention = fill(PackedSelfAttention(8, 2, attention_dropout=0.5), rng)
+        x = Tensor(rng.standard_normal((12, 8)).astype(np.float32))
+        rows = Sequences.uniform(2, 6)
         with dropout_state(1):
-            first, second = attention(x).data, attention(x).data
+            first, second = attention(x, rows).data, attention(x, rows).data
         assert not np.array_equal(first, second)
         attention.eval()
-        assert attention(x).data.tobytes() == attention(x).data.tobytes()
+        assert attention(x, rows).data.tobytes() == attention(x, rows).data.tobytes()

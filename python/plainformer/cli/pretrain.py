@@ -100,7 +100,7 @@ def as_list(paths: Any) -> list[str]:
 
 def check_block_size(block_size: int | None, config: Any) -> int:
     """The tokens of one example: at most, and by default, what the model has positions for."""
-    positions = config.n_positions
+    positions = config.context_length
     if block_size is None:
         return positions
     if not 1 <= block_size <= positions:

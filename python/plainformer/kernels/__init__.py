@@ -65,4 +65,3 @@ __all__ = [
     "tanh",
     "tanh_backward",
 ]
-from .flash_attention import flash_attn_varlen_func, flash_attn_varlen_backward, flash_attn_with_kvcache  # noqa

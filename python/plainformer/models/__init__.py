@@ -2,18 +2,38 @@
 
 from .config import PretrainedConfig
 from .gpt2 import GPT2Config, GPT2LMHeadModel, GPT2Model
-from .outputs import CausalLMOutput
+from .outputs import (
+    BaseModelOutput,
+    CausalLMOutput,
+    MaskedLMOutput,
+    ModelOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    Seq2SeqLMOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 from .pretrained import PreTrainedModel
-from .registry import MODELS, from_config, load
+from .registry import MODELS, Family, from_config, load, model_class
 
 __all__ = [
     "MODELS",
+    "BaseModelOutput",
     "CausalLMOutput",
+    "Family",
     "GPT2Config",
     "GPT2LMHeadModel",
     "GPT2Model",
+    "MaskedLMOutput",
+    "ModelOutput",
+    "MultipleChoiceModelOutput",
     "PreTrainedModel",
     "PretrainedConfig",
+    "QuestionAnsweringModelOutput",
+    "Seq2SeqLMOutput",
+    "SequenceClassifierOutput",
+    "TokenClassifierOutput",
     "from_config",
     "load",
+    "model_class",
 ]

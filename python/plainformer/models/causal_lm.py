@@ -1,34 +1,33 @@
 """What causal language models share: the loss, the cache, generation.
 
-A family adds `hidden_states` and `head_weight`, see `gpt2.py`.
+A family adds `hidden_rows` and `head_weight`, see `gpt2.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import functional
-from ..errors import ConfigError, DTypeError, ShapeError
 from ..generation import generate
-from ..nn.attention import KeyValueCache
+from ..nn import KeyValueCache, Sequences, join
 from ..tensor import Array, Tensor, no_grad
+from .inputs import IGNORED, as_ids, check_items, positions_of, sequences_of, shifted_rows
 from .outputs import CausalLMOutput
 from .pretrained import PreTrainedModel
-
-IGNORED = -100
 
 
 class CausalLM(PreTrainedModel):
     """Base of models that predict each token from those before it."""
 
-    def hidden_states(
-        self, input_ids: Array, attn_mask: Array | None, cache: KeyValueCache | None
+    def hidden_rows(
+        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:
-        """The last hidden states (B, L, C), normed."""
-        raise NotImplementedError(f"{type(self).__name__} defines no hidden_states")
+        """The last hidden states (N, C), normed, of token ids (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no hidden_rows")
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
@@ -40,6 +39,8 @@ class CausalLM(PreTrainedModel):
         attention_mask: Any = None,
         labels: Any = None,
         *,
+        position_ids: Any = None,
+        cu_seqlens: Any = None,
         shift_labels: Any = None,
         num_items_in_batch: int | None = None,
         label_smoothing: float = 0.0,
@@ -52,9 +53,13 @@ class CausalLM(PreTrainedModel):
         Parameters
         ----------
         input_ids : ids (B, L), array, Tensor or list of rows
-        attention_mask : (B, L), 1 for tokens and 0 for padding; None means no padding
+        attention_mask : (B, L), 1 for tokens and 0 for padding, on any side; padding is not
+            computed, and its logits are 0; None means no padding
         labels : ids (B, L), usually `input_ids` itself: the label of each position is the next
-            one; -100 takes no part
+            one; -100 takes no part, nor does what follows the last token of a sequence
+        position_ids : (B, L); None counts from the first token of each sequence
+        cu_seqlens : int (S + 1), borders of S documents in input_ids (1, N), which do not see
+            each other
         shift_labels : ids (B, L) instead of `labels`, where the label of each position is its own
         num_items_in_batch : what the summed loss is divided by; None means the labels that count
         label_smoothing : probability spread evenly over the vocabulary
@@ -64,38 +69,67 @@ class CausalLM(PreTrainedModel):
 
         Raises
         ------
-        ShapeError, DTypeError : naming the argument, what it got and what was wanted
+        ShapeError, DTypeError, ConfigError : naming the argument, what it got, what was wanted
         """
         ids = as_ids("input_ids", input_ids)
-        check_length(ids.shape[1], 0 if cache is None else cache.length, self.config.n_positions)
-        target = shifted_labels(ids, labels, shift_labels)
+        rows = sequences_of(ids.shape, attention_mask, cu_seqlens)
+        target = shifted_rows(rows, ids, labels, shift_labels)
+        check_items(num_items_in_batch)
         if return_logits is None:
             return_logits = target is None or not self.training
         recorded = self.training or target is not None
         with contextlib.nullcontext() if recorded else no_grad():
-            x = self.hidden_states(ids, as_mask(attention_mask, ids.shape, cache), cache)
+            x = self._rows(rows.rows_of(ids), rows, position_ids, cache)
             loss = logits = None
             if target is not None:
-                loss = self._loss(x, target, num_items_in_batch, label_smoothing)
+                loss = functional.fused_linear_cross_entropy(
+                    x,
+                    self.head_weight(),
+                    target,
+                    ignore_index=IGNORED,
+                    label_smoothing=label_smoothing,
+                    num_items=num_items_in_batch,
+                )
             if return_logits:
-                kept = functional.last_positions(x, logits_to_keep) if logits_to_keep else x
-                logits = functional.linear(kept, self.head_weight())
-        return CausalLMOutput(loss, logits)
+                logits = self._logits(x, rows, logits_to_keep)
+        return CausalLMOutput(loss, logits=logits)
 
-    def _loss(
-        self, x: Tensor, target: Array, num_items: int | None, label_smoothing: float
+    def _rows(
+        self, ids: Array, rows: Sequences, position_ids: Any, cache: KeyValueCache | None
     ) -> Tensor:
-        """Summed cross entropy over `num_items`; the logits never exist as a whole."""
-        if num_items is not None and num_items < 1:
-            raise ConfigError(f"num_items_in_batch: got {num_items}, expected at least 1")
-        return functional.fused_linear_cross_entropy(
-            x,
-            self.head_weight(),
-            target,
-            ignore_index=IGNORED,
-            label_smoothing=label_smoothing,
-            num_items=num_items,
-        )
+        """The last hidden states (N, C); a cache moves on by these rows."""
+        if cache is None:
+            return self.hidden_rows(ids, rows, positions_of(rows, position_ids), None)
+        cache.check_room(rows)
+        x = self.hidden_rows(ids, rows, positions_of(rows, position_ids, cache.lengths), cache)
+        cache.advance(rows)
+        return x
+
+    def _logits(self, x: Tensor, rows: Sequences, keep: int) -> Tensor:
+        if keep:
+            index, rows = rows.tail(keep)
+            x = functional.take_rows(x, index)
+        return rows.batch_of(functional.linear(x, self.head_weight()))
+
+    def new_cache(self, batch: int, capacity: int) -> KeyValueCache:
+        """An empty cache for `batch` sequences of at most `capacity` tokens."""
+        return KeyValueCache(self.config.num_layers, batch, capacity)
+
+    @no_grad()
+    def next_logits(self, ids: Any, cache: KeyValueCache) -> Array:
+        """Float32 logits (B, V) of the token after each sequence of the cache continued by `ids`.
+
+        Parameters
+        ----------
+        ids : B arrays of one or more ids each, or an array (B, n)
+        cache : from `new_cache`; it takes these tokens in
+        """
+        flat, rows = join(list(ids))
+        x = self._rows(flat, rows, None, cache)
+        if rows.num_rows > rows.count:
+            x = functional.take_rows(x, rows.last_rows())
+        logits = functional.linear(x, self.head_weight()).data
+        return np.asarray(logits, dtype=np.float32)
 
     def generation_config(self) -> dict[str, Any]:
         """Hugging Face's `generation_config.json`: the special ids."""
@@ -103,60 +137,14 @@ class CausalLM(PreTrainedModel):
         ids = {name: getattr(self.config, name) for name in names}
         return {"_from_model_config": True, **{k: v for k, v in ids.items() if v is not None}}
 
-    def count_labels(self, labels: Any) -> int:
-        """How many of `labels` enter the loss: the first of each row has nothing before it."""
-        return int(np.count_nonzero(as_ids("labels", labels)[:, 1:] != IGNORED))
+    def count_labels(self, batch: Mapping[str, Any]) -> int:
+        """How many labels of a batch (the arguments of a call) enter the loss."""
+        labels = batch.get("labels")
+        ids = as_ids("labels", batch["shift_labels"] if labels is None else labels)
+        rows = sequences_of(ids.shape, batch.get("attention_mask"), batch.get("cu_seqlens"))
+        target = shifted_rows(rows, ids, labels, batch.get("shift_labels"))
+        return int(np.count_nonzero(target != IGNORED))
 
     def generate(self, input_ids: Any, max_new_tokens: int = 20, **options: Any) -> Array:
         """Continue token ids; see `plainformer.generation.generate` for the options."""
         return generate(self, input_ids, max_new_tokens, **options)
-
-
-def as_ids(name: str, ids: Any) -> Array:
-    """Token ids as an integer array (B, L)."""
-    array = np.asarray(ids)
-    if array.dtype.kind not in "iu":
-        raise DTypeError(f"{name}: got dtype {array.dtype}, expected integers")
-    if array.ndim != 2:
-        raise ShapeError(f"{name}: got shape {array.shape}, expected (batch, tokens)")
-    return array if array.dtype in (np.int32, np.int64) else array.astype(np.int64)
-
-
-def as_mask(mask: Any, shape: tuple[int, int], cache: KeyValueCache | None) -> Array | None:
-    """An attention mask (B, L) as a bool mask (B, 1, 1, L) over keys."""
-    if mask is None:
-        return None
-    if cache is not None:
-        raise ConfigError("attention_mask: not supported with a cache; rows must have one length")
-    array = np.asarray(mask)
-    if array.shape != shape:
-        raise ShapeError(f"attention_mask: got shape {array.shape}, expected {shape}")
-    return (array != 0)[:, None, None, :]
-
-
-def check_length(length: int, past: int, n_positions: int) -> None:
-    """Raise if there are more tokens than positions."""
-    if past + length > n_positions:
-        seen = f" after {past} cached ones" if past else ""
-        raise ShapeError(
-            f"input_ids: got {length} tokens{seen}, the model has n_positions = {n_positions}; "
-            "cut the input"
-        )
-
-
-def shifted_labels(ids: Array, labels: Any, shift_labels: Any) -> Array | None:
-    """The label of each position (B, L), -100 where there is none; None without labels."""
-    if labels is not None and shift_labels is not None:
-        raise ConfigError("labels: got labels and shift_labels, expected one of them")
-    name = "labels" if shift_labels is None else "shift_labels"
-    given = labels if shift_labels is None else shift_labels
-    if given is None:
-        return None
-    target = as_ids(name, given)
-    if target.shape != ids.shape:
-        raise ShapeError(f"{name}: got shape {target.shape}, expected {ids.shape} like input_ids")
-    if shift_labels is not None:
-        return target
-    shifted = np.full_like(target, IGNORED)
-    shifted[:, :-1] = target[:, 1:]
-    return shifted

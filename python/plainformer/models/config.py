@@ -117,6 +117,16 @@ class PretrainedConfig:
             result[own] = value
         return result
 
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of a sequence; None where positions have no end."""
+        return getattr(self, "max_position_embeddings", None)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks that keep keys and values while decoding."""
+        return getattr(self, "num_hidden_layers")  # noqa: B009 - a field of the subclass
+
     def to_dict(self) -> dict[str, Any]:
         """The contents of `config.json`, version 5 words first, version 4 doubles beside them."""
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "extra"}

@@ -23,16 +23,19 @@ from ..nn import (
     Dropout,
     Embedding,
     FeedForward,
+    KeyValueCache,
     LayerNorm,
     Linear,
     Module,
-    SelfAttention,
+    PackedSelfAttention,
+    Sequences,
     recompute,
 )
-from ..nn.attention import KeyValueCache
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .inputs import check_positions
+from .pretrained import normal
 
 
 @dataclass
@@ -81,6 +84,16 @@ class GPT2Config(PretrainedConfig):
                 f"n_head: got {self.n_head}, expected a divisor of n_embd = {self.n_embd}"
             )
 
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a sequence."""
+        return self.n_positions
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks."""
+        return self.n_layer
+
     def attention_scale(self, layer: int) -> float:
         """What the attention scores of a layer are multiplied with."""
         scale = math.sqrt(self.n_head / self.n_embd) if self.scale_attn_weights else 1.0
@@ -88,7 +101,7 @@ class GPT2Config(PretrainedConfig):
 
 
 class GPT2Model(Module):
-    """Token ids (B, L) to hidden states (B, L, C)."""
+    """Token ids (N,) to hidden states (N, C)."""
 
     def __init__(self, config: GPT2Config):
         self.n_positions = config.n_positions
@@ -100,21 +113,17 @@ class GPT2Model(Module):
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
 
     def forward(
-        self, input_ids: Array, attn_mask: Array | None = None, cache: KeyValueCache | None = None
+        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
     ) -> Tensor:
-        """Hidden states after the last norm; a cache moves on by L."""
-        B, L = input_ids.shape
-        past = 0 if cache is None else cache.length
-        positions = np.broadcast_to(np.arange(past, past + L, dtype=np.int32), (B, L))
-        x = self.drop(functional.add(self.wte(input_ids), self.wpe(positions)))
+        """Hidden states after the last norm."""
+        check_positions(positions, self.n_positions, "n_positions")
+        x = self.drop(functional.add(self.wte(ids), self.wpe(positions)))
         residual = None
         for layer, block in enumerate(self.h):
             if self.recomputes and self.training:
-                x, residual = recompute(block, x, residual, attn_mask=attn_mask)
+                x, residual = recompute(block, x, residual, rows=rows)
             else:
-                x, residual = block(x, residual, attn_mask, cache, layer)
-        if cache is not None:
-            cache.length += L
+                x, residual = block(x, residual, rows, cache, layer)
         return self.ln_f(x, residual)[0]
 
 
@@ -145,11 +154,11 @@ class GPT2LMHeadModel(CausalLM):
         tied = self.config.tie_word_embeddings
         return self.transformer.wte.weight if tied else self.lm_head.weight
 
-    def hidden_states(
-        self, input_ids: Array, attn_mask: Array | None, cache: KeyValueCache | None
+    def hidden_rows(
+        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:
-        """The last hidden states (B, L, C), normed."""
-        return self.transformer(input_ids, attn_mask, cache)
+        """The last hidden states (N, C), normed."""
+        return self.transformer(ids, rows, positions, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token, recomputation left out.
@@ -163,21 +172,16 @@ class GPT2LMHeadModel(CausalLM):
         attention = 12 * self.config.n_layer * self.config.n_embd * sequence_length
         return 6 * (self.num_parameters() - looked_up) + attention
 
-    def init_weights(self, seed: int) -> None:
-        """Draw matrices and embeddings from N(0, initializer_range).
+    def initial_value(
+        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> Array | None:
+        """Matrices and embeddings are drawn from N(0, initializer_range).
 
         Projections into the residual stream are narrower by sqrt(2 * n_layer), the number of terms
         that it sums, so that its variance does not grow with depth.
         """
-        rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
-        deviation = self.config.initializer_range
-        for name, parameter in self.named_parameters():
-            if parameter.ndim < 2:
-                continue
-            narrower = math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
-            weights = rng.standard_normal(parameter.shape, dtype=np.float32)
-            weights *= np.float32(deviation / narrower)
-            parameter.assign(weights.astype(parameter.dtype, copy=False))
+        narrower = math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
+        return normal(shape, rng, self.config.initializer_range / narrower)
 
 
 def make_block(config: GPT2Config, layer: int) -> Block:
@@ -186,7 +190,7 @@ def make_block(config: GPT2Config, layer: int) -> Block:
     inner = config.n_inner or 4 * C
     return Block(
         LayerNorm(C, config.layer_norm_epsilon, bias),
-        SelfAttention(
+        PackedSelfAttention(
             C,
             config.n_head,
             scale=config.attention_scale(layer),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -85,6 +85,24 @@ class PreTrainedModel(Module):
         self.config.dtype = str(float_dtype(dtype))
         return self
 
+    def initial_value(
+        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> Array | None:
+        """The weights that a new parameter starts from; None leaves it as it was made.
+
+        Matrices and embeddings are drawn from N(0, initializer_range).
+        """
+        return normal(shape, rng, self.config.initializer_range)
+
+    def init_weights(self, seed: int, names: Collection[str] | None = None) -> None:
+        """Draw the weights of all parameters, or of those named, from stream 0 of `seed`."""
+        rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
+        for name, parameter in self.named_parameters():
+            if names is None or name in names:
+                value = self.initial_value(name, parameter.shape, rng)
+                if value is not None:
+                    parameter.assign(value.astype(parameter.dtype, copy=False))
+
     def set_dropout(self, p: float) -> int:
         """Use one probability for every dropout; returns how many there are."""
         places = [module for module in self.modules() if isinstance(module, Dropout)]
@@ -106,6 +124,15 @@ class PreTrainedModel(Module):
         for module in self.modules():
             if hasattr(module, "recomputes"):
                 module.recomputes = recomputes
+
+
+def normal(shape: tuple[int, ...], rng: np.random.Generator, deviation: float) -> Array | None:
+    """Float32 draws from N(0, deviation) for a matrix; None for a vector."""
+    if len(shape) < 2:
+        return None
+    weights = rng.standard_normal(shape, dtype=np.float32)
+    weights *= np.float32(deviation)
+    return weights
 
 
 def loaded_dtype(dtype: str) -> str:

@@ -2,39 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.huggingface import read_config
 from ..errors import ConfigError
-from .gpt2 import GPT2LMHeadModel
+from .config import PretrainedConfig
+from .gpt2 import GPT2Config, GPT2LMHeadModel
 from .pretrained import PreTrainedModel
 
-MODELS: dict[str, type[PreTrainedModel]] = {
-    "gpt2": GPT2LMHeadModel,
+
+@dataclass(frozen=True)
+class Family:
+    """The models of one `model_type`, by what they are for; the first is the usual one."""
+
+    config_class: type[PretrainedConfig]
+    models: dict[str, type[PreTrainedModel]]
+
+
+# What a model is for: causal-lm, masked-lm, seq2seq-lm, sequence-classification,
+# token-classification, question-answering, multiple-choice, feature-extraction.
+MODELS: dict[str, Family] = {
+    "gpt2": Family(GPT2Config, {"causal-lm": GPT2LMHeadModel}),
 }
 
 
-def load(path: str | Path, dtype: Any = None) -> Any:
+def load(path: str | Path, task: str | None = None, dtype: Any = None, **options: Any) -> Any:
     """Open a Hugging Face directory of any family in `MODELS`, in eval mode.
 
-    Nothing is downloaded. `dtype` is float32, bfloat16 or float64; None means the configuration's.
+    Nothing is downloaded.
+
+    Parameters
+    ----------
+    path : directory
+    task : what the model is for, a word of `MODELS`; None means the class that `architectures`
+        in `config.json` names, or the family's usual one
+    dtype : float32, bfloat16 or float64; None means the configuration's
+    options : of `from_pretrained`
     """
-    return model_class(read_config(path), str(path)).from_pretrained(path, dtype=dtype)
+    found = model_class(read_config(path), task, str(path))
+    return found.from_pretrained(path, dtype=dtype, **options)
 
 
-def from_config(values: dict[str, Any], seed: int = 0, **overrides: Any) -> Any:
+def from_config(
+    values: dict[str, Any], task: str | None = None, seed: int = 0, **overrides: Any
+) -> Any:
     """A new model from the contents of a `config.json`; `overrides` (vocab_size, ...) win."""
-    found = model_class(values, "config")
+    found = model_class(values, task, "config")
     config = found.config_class.from_dict(values, **overrides)
     return found(config, seed=seed)  # type: ignore[call-arg]
 
 
-def model_class(values: dict[str, Any], source: str) -> type[PreTrainedModel]:
-    """The class behind `model_type`."""
+def model_class(
+    values: dict[str, Any], task: str | None = None, source: str = "config"
+) -> type[PreTrainedModel]:
+    """The class behind `model_type` and a task, or behind `architectures`.
+
+    Raises
+    ------
+    ConfigError : an unknown model_type, or a family without a model for the task
+    """
     kind = values.get("model_type")
-    if kind not in MODELS:
+    family = MODELS.get(kind) if isinstance(kind, str) else None
+    if family is None:
         raise ConfigError(
             f"{source}: got model_type {kind!r}, expected one of {', '.join(sorted(MODELS))}"
         )
-    return MODELS[kind]
+    if task is not None:
+        if task not in family.models:
+            raise ConfigError(
+                f"task: got {task!r}, {kind} has models for {', '.join(family.models)}"
+            )
+        return family.models[task]
+    by_name = {model.__name__: model for model in family.models.values()}
+    named = [name for name in values.get("architectures") or () if name in by_name]
+    return by_name[named[0]] if named else next(iter(family.models.values()))

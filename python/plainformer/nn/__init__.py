@@ -1,25 +1,34 @@
 """Modules: parameters and how they compose. A module stores parameters and calls `functional`."""
 
-from .attention import SelfAttention
+from .attention import Attention, PackedSelfAttention
 from .block import Block
+from .cache import CrossCache, KeyValueCache, Seq2SeqCache
 from .embedding import Embedding
 from .feed_forward import FeedForward
 from .linear import Conv1D, Linear
 from .module import Module
-from .norm import LayerNorm
+from .norm import LayerNorm, RMSNorm
 from .random import Dropout, dropout_state
 from .recompute import recompute
+from .sequences import Sequences, join
 
 __all__ = [
+    "Attention",
     "Block",
     "Conv1D",
+    "CrossCache",
     "Dropout",
     "Embedding",
     "FeedForward",
+    "KeyValueCache",
     "LayerNorm",
     "Linear",
     "Module",
-    "SelfAttention",
+    "PackedSelfAttention",
+    "RMSNorm",
+    "Seq2SeqCache",
+    "Sequences",
     "dropout_state",
+    "join",
     "recompute",
 ]

@@ -1,48 +1,120 @@
-"""Multi-head self-attention with one packed projection, under GPT-2's names."""
+"""Multi-head attention between the projections, which each family names its own way."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .. import functional, kernels
+from .. import functional
 from ..errors import ConfigError
-from ..tensor import Array, Tensor
+from ..functional import Borders
+from ..tensor import Tensor
+from .cache import CrossCache, KeyValueCache
 from .linear import Conv1D
 from .module import Module
 from .random import Dropout, take
+from .sequences import Sequences
 
 
-class KeyValueCache:
-    """Keys and values of the tokens seen so far, one pair of arrays (B, max_length, H, D) a layer.
+class Attention(Module):
+    """Split rows into heads, attend within each sequence, join the heads. It has no parameters.
 
-    The arrays are allocated once; a step writes its own positions and attends to views of them.
+    Parameters
+    ----------
+    num_heads : int
+    num_kv_heads : int, heads of keys and values that groups of query heads share; None: num_heads
+    scale : float, what scores are multiplied with; None means 1 / sqrt(head width)
+    dropout : float, on the attention weights, inside the kernel
+    causal : bool, no row sees a later one
+    window_size : (left, right), how far back and ahead a row sees; -1 means all the way
     """
 
-    def __init__(self, num_layers: int, max_length: int):
-        self.length = 0
-        self.max_length = max_length
-        self._layers: list[tuple[Array, Array] | None] = [None] * num_layers
+    def __init__(
+        self,
+        num_heads: int,
+        *,
+        num_kv_heads: int | None = None,
+        scale: float | None = None,
+        dropout: float = 0.0,
+        causal: bool = False,
+        window_size: tuple[int, int] = (-1, -1),
+    ):
+        kv_heads = num_kv_heads or num_heads
+        if num_heads < 1 or num_heads % kv_heads:
+            raise ConfigError(f"num_heads: got {num_heads}, expected a multiple of {kv_heads}")
+        self.num_heads, self.num_kv_heads = num_heads, kv_heads
+        self.causal = causal
+        self.dropout = Dropout(dropout)
+        self._options = {"softmax_scale": scale, "window_size": window_size}
 
-    def append(self, layer: int, keys: Array, values: Array) -> tuple[Array, Array]:
-        """Write (B, L, H, D) keys and values after the first `length`; return all of them.
+    def forward(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        rows: Sequences,
+        kv_rows: Sequences | None = None,
+        *,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """q (N, H D), k and v (M, KV D) to (N, H D); kv_rows are the keys' sequences, if others."""
+        keys = kv_rows or rows
+        borders = Borders(rows.cu_seqlens, keys.cu_seqlens, rows.max_length, keys.max_length)
+        return functional.attention(
+            q, k, v, borders, self.num_heads, self.num_kv_heads, bias=bias, **self._recorded()
+        )
 
-        `length` moves on when the model is done with all layers, not here.
-        """
-        B, L, H, D = keys.shape
-        end = self.length + L
-        if self._layers[layer] is None:
-            shape = (B, self.max_length, H, D)
-            self._layers[layer] = (np.empty(shape, keys.dtype), np.empty(shape, keys.dtype))
-        cached_keys, cached_values = self._layers[layer]  # type: ignore[misc]
-        cached_keys[:, self.length : end] = keys
-        cached_values[:, self.length : end] = values
-        return cached_keys[:, :end], cached_values[:, :end]
+    def packed(self, qkv: Tensor, rows: Sequences) -> Tensor:
+        """The same from projections side by side, (N, 3 C) to (N, C), which are not copied."""
+        return functional.self_attention(
+            qkv, rows.cu_seqlens, rows.max_length, self.num_heads, **self._recorded()
+        )
+
+    def cached(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        rows: Sequences,
+        cache: KeyValueCache,
+        layer: int,
+        *,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """Attention of new rows to themselves and to what the cache holds, which they join."""
+        q_heads, k_heads, v_heads = (
+            x.data.reshape(len(x), heads, -1)
+            for x, heads in ((q, self.num_heads), (k, self.num_kv_heads), (v, self.num_kv_heads))
+        )
+        y = cache.attend(layer, q_heads, k_heads, v_heads, rows, **self._unrecorded(bias))
+        return Tensor(y.reshape(len(q), -1))
+
+    def cross_cached(
+        self,
+        q: Tensor,
+        rows: Sequences,
+        cache: CrossCache,
+        layer: int,
+        *,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """Attention of a decoder's rows to the encoder's keys and values in the cache."""
+        heads = q.data.reshape(len(q), self.num_heads, -1)
+        y = cache.attend(layer, heads, rows, **self._unrecorded(bias))
+        return Tensor(y.reshape(len(q), -1))
+
+    def _recorded(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"causal": self.causal, **self._options}
+        if self.training and self.dropout.p:
+            seed, offset = take()
+            options |= {"dropout_p": self.dropout.p, "seed": seed, "offset": offset}
+        return options
+
+    def _unrecorded(self, bias: Tensor | None) -> dict[str, Any]:
+        return {**self._options, "attn_bias": None if bias is None else bias.data}
 
 
-class SelfAttention(Module):
-    """Causal self-attention: project to q, k, v side by side, attend, project back.
+class PackedSelfAttention(Module):
+    """Causal self-attention with one packed projection, under GPT-2's names.
 
     Parameters
     ----------
@@ -64,46 +136,20 @@ class SelfAttention(Module):
     ):
         if num_heads < 1 or width % num_heads:
             raise ConfigError(f"num_heads: got {num_heads}, expected a divisor of width {width}")
-        self.num_heads = num_heads
-        self.scale = scale
-        self.attn_dropout = Dropout(attention_dropout)  # applied inside the kernel
+        self.attention = Attention(num_heads, scale=scale, dropout=attention_dropout, causal=True)
         self.c_attn = Conv1D(width, 3 * width, bias)
         self.c_proj = Conv1D(width, width, bias)
         self.dropout = Dropout(dropout)
 
     def forward(
-        self,
-        x: Tensor,
-        attn_mask: Array | None = None,
-        cache: KeyValueCache | None = None,
-        layer: int = 0,
+        self, x: Tensor, rows: Sequences, cache: KeyValueCache | None = None, layer: int = 0
     ) -> Tensor:
-        """x (B, L, C) to the same shape. With a cache, x continues what the cache has seen."""
+        """x (N, C) to the same shape. With a cache, each sequence continues what it has seen."""
         qkv = self.c_attn(x)
         if cache is None:
-            y = self._attend(qkv, attn_mask)
+            y = self.attention.packed(qkv, rows)
         else:
-            y = self._attend_cached(qkv.data, attn_mask, cache, layer)
+            width = qkv.shape[1] // 3
+            q, k, v = (functional.columns(qkv, i * width, (i + 1) * width) for i in range(3))
+            y = self.attention.cached(q, k, v, rows, cache, layer)
         return self.dropout(self.c_proj(y))
-
-    def _attend(self, qkv: Tensor, attn_mask: Array | None) -> Tensor:
-        options: dict[str, Any] = {"is_causal": True, "scale": self.scale}
-        if self.training and self.attn_dropout.p:
-            seed, offset = take()
-            options |= {"dropout_p": self.attn_dropout.p, "seed": seed, "offset": offset}
-        return functional.self_attention(qkv, self.num_heads, attn_mask, **options)
-
-    def _attend_cached(
-        self, qkv: Array, attn_mask: Array | None, cache: KeyValueCache, layer: int
-    ) -> Tensor:
-        B, L, _ = qkv.shape
-        q, k, v = functional.split_heads(qkv, self.num_heads)
-        k, v = cache.append(layer, k, v)
-        first = cache.length == 0
-        if not first and L > 1:  # causal is top-left in the kernel, these queries are the last rows
-            seen = np.tri(L, k.shape[1], cache.length, dtype=bool)
-            attn_mask = seen if attn_mask is None else seen & attn_mask
-        y = kernels.scaled_dot_product_attention(
-            q, k, v, attn_mask, is_causal=first, scale=self.scale, layout="blhd"
-        )
-        return Tensor(y.reshape(B, L, -1))

@@ -1,4 +1,4 @@
-"""Layer norm with a learned scale and shift."""
+"""Layer norm and RMS norm with learned parameters."""
 
 from __future__ import annotations
 
@@ -22,3 +22,15 @@ class LayerNorm(Module):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
         """y, or (y, x + residual) with a residual."""
         return functional.layer_norm(x, self.weight, self.bias, self.eps, residual=residual)
+
+
+class RMSNorm(Module):
+    """RMS norm over the last axis, optionally of a sum, which is then returned as well."""
+
+    def __init__(self, width: int, eps: float = 1e-6):
+        self.eps = eps
+        self.weight = Parameter(np.ones(width, np.float32))
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
+        """y, or (y, x + residual) with a residual."""
+        return functional.rms_norm(x, self.weight, self.eps, residual=residual)

@@ -109,9 +109,24 @@ class Sequences:
         return self.num_rows == self.count * self.max_length
 
     def positions(self) -> Array:
-        """Each row's place in its sequence, int32 (N,)."""
-        starts = np.repeat(self.cu_seqlens[:-1], self.lengths)
-        return np.arange(self.num_rows, dtype=np.int32) - starts
+        """Each row's distance from the first token of its sequence, int32 (N,)."""
+        places = np.arange(self.num_rows, dtype=np.int32)
+        if self.index is not None:  # a hole in a mask keeps its place
+            places = (self.index % self.shape[1]).astype(np.int32)
+        starts = places[np.minimum(self.cu_seqlens[:-1], self.num_rows - 1)]
+        return places - np.repeat(starts, self.lengths)
+
+    def tail(self, count: int) -> tuple[Array, Sequences]:
+        """The rows in the last `count` columns of the batch, and how they divide."""
+        B, L = self.shape
+        places = np.arange(B * L) if self.index is None else self.index
+        kept = np.flatnonzero(places % L >= L - count)
+        width = min(count, L)
+        own = places[kept]
+        lengths = np.bincount(own // L, minlength=B)
+        found = Sequences.from_lengths(lengths)
+        index = own // L * width + own % L - (L - width)
+        return kept, Sequences(found.cu_seqlens, found.max_length, (B, width), index)
 
     def owners(self) -> Array:
         """The sequence of each row, int32 (N,)."""

@@ -20,6 +20,7 @@ Batch = dict[str, Any]
 Collator = Callable[[list[Any]], Batch]
 
 IGNORED = -100
+LABELS = ("labels", "shift_labels", "start_positions")  # what a batch to train on has one of
 
 
 class EpochView:
@@ -113,16 +114,16 @@ def count_tokens(batch: Batch) -> int:
 def count_labels(model: Any, batch: Batch) -> int:
     """How many labels of a batch enter the loss.
 
-    Labels that are aligned already (`shift_labels`) count as they are. For `labels` the model's
-    own `count_labels` decides, because a causal model drops the first of each row.
+    The model's own `count_labels(batch)` decides, if it has one: a causal model drops the first
+    label of each sequence. Otherwise every label counts that is not -100.
     """
-    if batch.get("shift_labels") is not None:
-        return int(np.count_nonzero(np.asarray(batch["shift_labels"]) != IGNORED))
-    if batch.get("labels") is None:
+    given = [name for name in LABELS if batch.get(name) is not None]
+    if not given:
         raise ShapeError(f"batch: got {sorted(batch)}, training needs labels or shift_labels")
-    labels = np.asarray(batch["labels"])
     count = getattr(model, "count_labels", None)
-    return int(count(labels)) if count else int(np.count_nonzero(labels != IGNORED))
+    if count is not None:
+        return int(count(batch))
+    return int(np.count_nonzero(np.asarray(batch[given[0]]) != IGNORED))
 
 
 class Truncation:

@@ -1,0 +1,40 @@
+"""Differentiable operations: each joins a forward and a backward kernel on the tape.
+
+Arguments that may carry a gradient are Tensors; labels, ids and masks are arrays. Formulas, shapes
+and errors stand with the function of the same name in `plainformer.kernels`. Nothing is saved, and
+no statistics are computed, when no gradient is asked for.
+"""
+
+from .attention import Borders, attention, rotary_embedding, self_attention, split_heads
+from .elementwise import add, dropout, geglu, permute, reshape, scale, swiglu
+from .linear import conv1d, linear
+from .losses import cross_entropy, fused_linear_cross_entropy
+from .norm import layer_norm, rms_norm
+from .rows import columns, concatenate, embedding, mean_of_sequences, put_rows, take_rows
+
+__all__ = [
+    "Borders",
+    "add",
+    "attention",
+    "columns",
+    "concatenate",
+    "conv1d",
+    "cross_entropy",
+    "dropout",
+    "embedding",
+    "fused_linear_cross_entropy",
+    "geglu",
+    "layer_norm",
+    "linear",
+    "mean_of_sequences",
+    "permute",
+    "put_rows",
+    "reshape",
+    "rms_norm",
+    "rotary_embedding",
+    "scale",
+    "self_attention",
+    "split_heads",
+    "swiglu",
+    "take_rows",
+]

@@ -1,0 +1,71 @@
+"""Elementwise operations and views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..tensor import Tensor, needs_grad, record
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """y = a + b, of one shape and dtype."""
+    y = kernels.add(a.data, b.data)
+    if not needs_grad(a, b):
+        return Tensor(y)
+    return record(y, (a, b), lambda grad: (grad, grad))
+
+
+def scale(x: Tensor, factor: float) -> Tensor:
+    """y = factor * x, for a number that needs no gradient."""
+    y = np.asarray(x.data * factor)  # NumPy makes a scalar of a 0-d product
+    if not needs_grad(x):
+        return Tensor(y)
+    return record(y, (x,), lambda grad: (np.asarray(grad * factor),))
+
+
+def dropout(x: Tensor, p: float, seed: int, offset: int) -> Tensor:
+    """Zero each element with probability p and scale the others; see `nn.random` for the seed."""
+    y = kernels.dropout(x.data, p, seed, offset)
+    if not needs_grad(x):
+        return Tensor(y)
+    return record(y, (x,), lambda grad: (kernels.dropout_backward(grad, p, seed, offset),))
+
+
+def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """The same elements in another shape; a view where the strides allow it."""
+    y = x.data.reshape(shape)
+    if not needs_grad(x):
+        return Tensor(y)
+    before = x.shape
+    return record(y, (x,), lambda grad: (grad.reshape(before),))
+
+
+def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """A view with its axes in another order."""
+    y = x.data.transpose(axes)
+    if not needs_grad(x):
+        return Tensor(y)
+    back = np.argsort(axes)
+    return record(y, (x,), lambda grad: (np.ascontiguousarray(grad.transpose(back)),))
+
+
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """y = silu(gate) up."""
+    return _gated(gate, up, kernels.swiglu, kernels.swiglu_backward)
+
+
+def geglu(gate: Tensor, up: Tensor, approximate: str = "none") -> Tensor:
+    """y = gelu(gate) up."""
+    return _gated(gate, up, kernels.geglu, kernels.geglu_backward, approximate)
+
+
+def _gated(gate: Tensor, up: Tensor, forward: Any, backward: Any, *options: Any) -> Tensor:
+    g, u = gate.data, up.data
+    y = forward(g, u, *options)
+    if not needs_grad(gate, up):
+        return Tensor(y)
+    return record(y, (gate, up), lambda grad: backward(grad, g, u, *options), is_fresh=True)

@@ -1,0 +1,97 @@
+"""What models take: token ids, masks and labels as arrays, and the rows that they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DTypeError, ShapeError
+from ..nn import Sequences
+from ..tensor import Array
+
+IGNORED = -100
+
+
+def as_ids(name: str, ids: Any) -> Array:
+    """Token ids as an integer array (B, L)."""
+    try:
+        array = np.asarray(ids)
+    except ValueError:
+        raise ShapeError(
+            f"{name}: got rows of several lengths, expected one; pad them, with attention_mask 0"
+        ) from None
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: got dtype {array.dtype}, expected integers")
+    if array.ndim != 2:
+        raise ShapeError(f"{name}: got shape {array.shape}, expected (batch, tokens)")
+    return array if array.dtype in (np.int32, np.int64) else array.astype(np.int64)
+
+
+def like_ids(name: str, values: Any, shape: tuple[int, int]) -> Array:
+    """Integers (B, L) that stand beside the ids, such as token types, positions or labels."""
+    array = as_ids(name, values)
+    if array.shape != shape:
+        raise ShapeError(f"{name}: got shape {array.shape}, expected {shape} like input_ids")
+    return array
+
+
+def sequences_of(
+    shape: tuple[int, int], attention_mask: Any = None, cu_seqlens: Any = None
+) -> Sequences:
+    """The sequences of a batch: one a row, or documents packed into one row.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
+    """
+    if cu_seqlens is None:
+        if attention_mask is None:
+            return Sequences.uniform(*shape)
+        return Sequences.from_mask(attention_mask, shape)
+    if attention_mask is not None:
+        raise ConfigError("cu_seqlens: got attention_mask too, expected one of them")
+    return Sequences.packed(cu_seqlens, shape)
+
+
+def positions_of(rows: Sequences, position_ids: Any = None, past: Array | None = None) -> Array:
+    """The position of each row, int32 (N,): its place in its sequence, after `past` tokens."""
+    if position_ids is not None:
+        return rows.rows_of(like_ids("position_ids", position_ids, rows.shape))
+    positions = rows.positions()
+    return positions if past is None else positions + np.repeat(past, rows.lengths)
+
+
+def check_positions(positions: Array, limit: int, name: str = "max_position_embeddings") -> None:
+    """Raise unless all positions are below the number that the model has."""
+    if positions.size and positions.max() >= limit:
+        raise ShapeError(
+            f"input_ids: got {int(positions.max()) + 1} tokens in a sequence, the model has "
+            f"{name} = {limit}; cut the input"
+        )
+
+
+def shifted_rows(rows: Sequences, ids: Array, labels: Any, shift_labels: Any) -> Array | None:
+    """The label of each row (N,), -100 where there is none; None without labels.
+
+    `labels` (B, L) say of each token which it is, so a row's label is that of the next row of its
+    sequence; `shift_labels` (B, L) are aligned already.
+    """
+    if labels is not None and shift_labels is not None:
+        raise ConfigError("labels: got labels and shift_labels, expected one of them")
+    if shift_labels is not None:
+        return rows.rows_of(like_ids("shift_labels", shift_labels, ids.shape))
+    if labels is None:
+        return None
+    own = rows.rows_of(like_ids("labels", labels, ids.shape))
+    shifted = np.full_like(own, IGNORED)
+    shifted[:-1] = own[1:]
+    ends = rows.cu_seqlens[1:][rows.lengths > 0] - 1
+    shifted[ends] = IGNORED
+    return shifted
+
+
+def check_items(num_items: int | None) -> None:
+    """Raise unless the number that a summed loss is divided by is None or at least 1."""
+    if num_items is not None and num_items < 1:
+        raise ConfigError(f"num_items_in_batch: got {num_items}, expected at least 1")

@@ -1,0 +1,193 @@
+"""What encoder-decoders share: shifted targets, the loss, cross-attention caches, generation.
+
+A family adds `encoder_rows`, `decoder_rows` and `head_weight`, see `bart.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from ..errors import ConfigError
+from ..generation import generate
+from ..nn import Seq2SeqCache, Sequences, join
+from ..tensor import Array, Tensor, no_grad
+from .inputs import IGNORED, as_ids, check_items, like_ids, positions_of, sequences_of
+from .outputs import Seq2SeqLMOutput
+from .pretrained import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder made of a batch: states (N, C) of its rows, and how they divide."""
+
+    states: Tensor
+    rows: Sequences
+
+
+class Seq2SeqLM(PreTrainedModel):
+    """Base of models that write a target text while reading a source text."""
+
+    def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
+        """Encoder states (N, C) of source ids (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no encoder_rows")
+
+    def decoder_rows(
+        self,
+        ids: Array,
+        rows: Sequences,
+        positions: Array,
+        encoded: Encoded,
+        cache: Seq2SeqCache | None,
+    ) -> Tensor:
+        """Decoder states (N, C) of target ids (N,), ready for the head.
+
+        Without a cache, target sequence s reads source sequence s.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no decoder_rows")
+
+    def head_weight(self) -> Tensor:
+        """The (V, C) weight of the head."""
+        raise NotImplementedError(f"{type(self).__name__} defines no head_weight")
+
+    def head_bias(self) -> Tensor | None:
+        """The (V,) bias of the head, if there is one."""
+        return None
+
+    def encode(self, input_ids: Any, attention_mask: Any = None) -> Encoded:
+        """Run the encoder over source ids (B, L); its output serves any number of targets."""
+        ids = as_ids("input_ids", input_ids)
+        rows = sequences_of(ids.shape, attention_mask)
+        return Encoded(self.encoder_rows(rows.rows_of(ids), rows), rows)
+
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        labels: Any = None,
+        *,
+        encoder_outputs: Encoded | None = None,
+        num_items_in_batch: int | None = None,
+        label_smoothing: float = 0.0,
+        return_logits: bool | None = None,
+    ) -> Seq2SeqLMOutput:
+        """Logits of the decoder, and with labels the loss.
+
+        Parameters
+        ----------
+        input_ids, attention_mask : source ids (B, L), and 1 for tokens, 0 for padding
+        decoder_input_ids, decoder_attention_mask : the same of the target (B, M); without them
+            the labels, moved right behind `decoder_start_token_id`
+        labels : target ids (B, M); -100 takes no part, and at the end of a row is not computed
+        encoder_outputs : from `encode`, instead of input_ids
+        num_items_in_batch : what the summed loss is divided by; None means the labels that count
+        label_smoothing : probability spread evenly over the vocabulary
+        return_logits : also compute logits beside a loss; None means in eval mode
+
+        Raises
+        ------
+        ShapeError, DTypeError, ConfigError : naming the argument, what it got, what was wanted
+        """
+        check_items(num_items_in_batch)
+        if return_logits is None:
+            return_logits = labels is None or not self.training
+        recorded = self.training or labels is not None
+        with contextlib.nullcontext() if recorded else no_grad():
+            encoded = self._encoded(input_ids, attention_mask, encoder_outputs)
+            ids, rows = self._targets(decoder_input_ids, decoder_attention_mask, labels)
+            if rows.count != encoded.rows.count:
+                raise ConfigError(
+                    f"decoder_input_ids: got {rows.count} targets for {encoded.rows.count} sources"
+                )
+            x = self.decoder_rows(rows.rows_of(ids), rows, positions_of(rows), encoded, None)
+            loss = logits = None
+            if labels is not None:
+                loss = functional.fused_linear_cross_entropy(
+                    x,
+                    self.head_weight(),
+                    rows.rows_of(like_ids("labels", labels, ids.shape)),
+                    self.head_bias(),
+                    ignore_index=IGNORED,
+                    label_smoothing=label_smoothing,
+                    num_items=num_items_in_batch,
+                )
+            if return_logits:
+                logits = rows.batch_of(self._head(x))
+            states = encoded.rows.batch_of(encoded.states)
+        return Seq2SeqLMOutput(loss, logits=logits, encoder_last_hidden_state=states)
+
+    def _encoded(self, input_ids: Any, mask: Any, given: Encoded | None) -> Encoded:
+        if (input_ids is None) == (given is None):
+            raise ConfigError("input_ids: expected either input_ids or encoder_outputs")
+        return given if given is not None else self.encode(input_ids, mask)
+
+    def _targets(self, ids: Any, mask: Any, labels: Any) -> tuple[Array, Sequences]:
+        """What the decoder reads (B, M), and the rows of it that are computed."""
+        if ids is not None:
+            array = as_ids("decoder_input_ids", ids)
+            return array, sequences_of(array.shape, mask)
+        if labels is None:
+            raise ConfigError("decoder_input_ids: got None, expected them or labels")
+        array = as_ids("labels", labels)
+        if mask is None:  # what follows a row's last label changes nothing that is looked at
+            counts = array.shape[1] - np.argmax((array != IGNORED)[:, ::-1], axis=1)
+            counts[(array == IGNORED).all(axis=1)] = 1
+            mask = np.arange(array.shape[1]) < counts[:, None]
+        return self.shift_right(array), sequences_of(array.shape, mask)
+
+    def shift_right(self, labels: Array) -> Array:
+        """Labels (B, M) behind the start token, as the decoder reads them; -100 becomes padding."""
+        start = self.config.decoder_start_token_id
+        if start is None:
+            raise ConfigError("decoder_start_token_id: missing in the configuration")
+        pad = self.config.pad_token_id
+        shifted = np.empty_like(labels)
+        shifted[:, :1] = start
+        shifted[:, 1:] = labels[:, :-1]
+        shifted[shifted == IGNORED] = start if pad is None else pad
+        return shifted
+
+    def _head(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.head_weight(), self.head_bias())
+
+    def new_cache(self, batch: int, capacity: int, *, encoder: Encoded) -> Seq2SeqCache:
+        """An empty cache for targets of at most `capacity` tokens.
+
+        `batch` is a multiple of the sources of `encoder`: the beams of a source are neighbors.
+        """
+        layers = self.config.num_decoder_layers
+        return Seq2SeqCache(layers, batch, capacity, encoder.states, encoder.rows)
+
+    @no_grad()
+    def next_logits(self, ids: Any, cache: Seq2SeqCache) -> Array:
+        """Float32 logits (B, V) of the token after each target of the cache continued by `ids`.
+
+        Parameters
+        ----------
+        ids : B arrays of one or more ids each, or an array (B, n)
+        cache : from `new_cache`; it takes these tokens in
+        """
+        flat, rows = join(list(ids))
+        cache.check_room(rows)
+        positions = positions_of(rows, past=cache.lengths)
+        encoded = Encoded(cache.encoder_states, cache.cross.sources)
+        x = self.decoder_rows(flat, rows, positions, encoded, cache)
+        cache.advance(rows)
+        if rows.num_rows > rows.count:
+            x = functional.take_rows(x, rows.last_rows())
+        return np.asarray(self._head(x).data, dtype=np.float32)
+
+    def count_labels(self, batch: Mapping[str, Any]) -> int:
+        """How many labels of a batch (the arguments of a call) enter the loss."""
+        return int(np.count_nonzero(as_ids("labels", batch["labels"]) != IGNORED))
+
+    def generate(self, input_ids: Any, max_new_tokens: int = 20, **options: Any) -> Array:
+        """Write a target for each source; see `plainformer.generation.generate`."""
+        return generate(self, input_ids, max_new_tokens, **options)
