@@ -15,6 +15,7 @@ set(kernel_sources
     csrc/cpu/norm_backward.cpp
     csrc/cpu/optimizer.cpp
     csrc/cpu/roofline.cpp
+    csrc/cpu/rotary.cpp
     csrc/cpu/softmax.cpp
 )
 set(runtime_sources
@@ -41,6 +42,7 @@ set(binding_sources
     csrc/bindings/cpu_norm.cpp
     csrc/bindings/cpu_optimizer.cpp
     csrc/bindings/cpu_roofline.cpp
+    csrc/bindings/cpu_rotary.cpp
     csrc/bindings/cpu_runtime.cpp
     csrc/bindings/cpu_softmax.cpp
     csrc/bindings/operand.cpp

@@ -410,6 +410,23 @@ def unbroadcast(x, shape):
     return x.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
 
 
+# --- rotary embedding -----------------------------------------------------------------------------
+
+
+def rotary_embedding(x, positions, cos, sin, *, interleaved=False, to=identity):
+    R = 2 * cos.shape[1]
+    pairs = x[..., :R].reshape(*x.shape[:-1], *((R // 2, 2) if interleaved else (2, R // 2)))
+    axis = -1 if interleaved else -2
+    a, b = np.take(pairs, 0, axis), np.take(pairs, 1, axis)
+    c, s = cos[positions][..., None, :], sin[positions][..., None, :]
+    turned = np.stack([a * c - b * s, b * c + a * s], axis).reshape(*x.shape[:-1], R)
+    return to(np.concatenate([turned, x[..., R:]], -1))
+
+
+def rotary_embedding_backward(dy, positions, cos, sin, *, interleaved=False, to=identity):
+    return rotary_embedding(dy, positions, cos, -sin, interleaved=interleaved, to=to)
+
+
 # --- softmax -------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@
 #include "plainformer/norm.h"
 #include "plainformer/optimizer.h"
 #include "plainformer/roofline.h"
+#include "plainformer/rotary.h"
 #include "plainformer/softmax.h"
 
 // clang-format off
@@ -39,6 +40,7 @@
     X(norm, NormArgs) \
     X(norm_backward, NormBackwardArgs) \
     X(peak, PeakArgs) \
+    X(rotary, RotaryArgs) \
     X(sgd_step, SgdStepArgs) \
     X(softmax, SoftmaxArgs) \
     X(softmax_backward, SoftmaxBackwardArgs) \

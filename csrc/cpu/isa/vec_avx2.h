@@ -68,6 +68,7 @@ PF_INLINE Vec<float> scale_by_power_of_two(Vec<float> a, Vec<float> n) {
 }
 // An estimate of 1/a with relative error below 2^-11; refine it before use.
 PF_INLINE Vec<float> reciprocal_estimate(Vec<float> a) { return _mm256_rcp_ps(a.v); }
+PF_INLINE Vec<float> swap_pairs(Vec<float> a) { return _mm256_permute_ps(a.v, 0xb1); }  // 1 0 3 2
 
 // Comparison and selection
 PF_INLINE Mask mask_of(__m256 m) { return {_mm256_castps_si256(m)}; }

@@ -133,6 +133,12 @@ template <typename A>
 PF_INLINE Vec<A> reciprocal_estimate(Vec<A> a) {
     return Vec<A>(A(1)) / a;
 }
+template <typename A>
+PF_INLINE Vec<A> swap_pairs(Vec<A> a) {  // 1 0 3 2
+    Vec<A> r;
+    for (int i = 0; i < Vec<A>::width; ++i) r.v[i] = a.v[i ^ 1];
+    return r;
+}
 
 // Comparison and selection
 template <typename A>

@@ -23,6 +23,7 @@ from .gemm import linear, linear_backward, matmul, matmul_backward
 from .linear_cross_entropy import fused_linear_cross_entropy
 from .norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from .optimizer import adamw_step, clip_grad_norm, sgd_step
+from .rotary import rotary_embedding, rotary_embedding_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
@@ -53,6 +54,8 @@ __all__ = [
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rotary_embedding",
+    "rotary_embedding_backward",
     "scaled_dot_product_attention",
     "scaled_dot_product_attention_backward",
     "sgd_step",
