@@ -19,6 +19,7 @@ set(kernel_sources
     csrc/cpu/softmax.cpp
 )
 set(runtime_sources
+    csrc/cpu/attention_plan.cpp
     csrc/cpu/dispatch.cpp
     csrc/cpu/runtime/allocator.cpp
     csrc/cpu/runtime/cgroup.cpp
@@ -29,6 +30,7 @@ set(runtime_sources
     csrc/cpu/runtime/thread_pool.cpp
 )
 set(binding_sources
+    csrc/bindings/attention_arguments.cpp
     csrc/bindings/cpu_activation.cpp
     csrc/bindings/cpu_add.cpp
     csrc/bindings/cpu_attention.cpp

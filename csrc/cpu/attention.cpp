@@ -1,13 +1,14 @@
 // Attention forward. Formula and shapes: plainformer/attention.h
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
 //
-// K^T and V of one key/value head are packed once and shared by all queries that read them. Six
-// queries then walk over strips of 256 keys: scores by the GEMM's register tile into L1, softmax
-// row by row, and O += P V with one rescaling a strip. Tiles above the causal diagonal are never
-// touched. A row's bytes depend on nothing but the row and the keys it sees.
+// K^T and V of one key/value head of one sequence are packed once and shared by all queries that
+// read them. Six queries then walk over strips of 256 keys: scores by the GEMM's register tile into
+// L1, softmax row by row, and O += P V with one rescaling a strip. Tiles outside the triangle or
+// window are never touched. A row's bytes depend on nothing but the row and its sequence's keys.
 #include "plainformer/attention.h"
 
 #include "attention_operands.h"
+#include "attention_plan.h"
 #include "runtime/thread_pool.h"  // parallel_for
 
 namespace plainformer::PF_ISA {
@@ -15,92 +16,107 @@ namespace plainformer::PF_ISA {
 constexpr int64_t widest_head = 256;  // checked by the binding
 // Queries of a task where heads are shared out: enough work beside the claim of a task.
 constexpr int64_t query_block = 16 * tile_rows;
-// With this many heads, or more than blocks in one, each head is a task: its packed K and V then
-// stay in the cache of the core that packs them.
-constexpr int64_t many_heads = 16;
-constexpr int64_t task_flops = int64_t{2} << 20;
 
-// One key/value head, packed for all queries that read it.
+// One key/value head of one sequence, packed for all queries that read it.
 template <typename T>
 class PackedHead {
   public:
-    PackedHead(const AttentionArgs<T>& s, int64_t b, int64_t kv)
-        : v_(rows_of(s.v, b, kv, s.options.Lk, s.options.Dv)),
-          finite_(all_finite(v_)),
-          key_units_(Panels<T>::units(s.options.D, s.options.Lk)),
-          value_units_(Panels<T>::units(s.options.Lk, s.options.Dv)) {
-        keys_ = pack_transposed(key_units_.data, rows_of(s.k, b, kv, s.options.Lk, s.options.D));
+    // Has room for any head of at most `most_keys` keys.
+    PackedHead(const AttentionArgs<T>& s, int64_t most_keys)
+        : s_(s),
+          key_units_(Panels<T>::units(s.options.D, most_keys)),
+          value_units_(Panels<T>::units(most_keys, s.options.Dv)) {}
+
+    // The keys that any query sees, from the strip of the first of them on.
+    void pack(const Sequence& sequence, int64_t kv) {
+        const AttentionOptions& o = s_.options;
+        const KeyRange seen = sequence.keys_of(0, sequence.Lq);
+        first_ = seen.empty() ? 0 : seen.begin / strip_keys * strip_keys;
+        const int64_t count = seen.empty() ? 0 : seen.end - first_;
+        v_ = rows_of(s_.v, sequence.k, kv, sequence.Lk, o.Dv).part(first_, count);
+        finite_ = all_finite(v_);
+        keys_ = pack_transposed(
+            key_units_.data, rows_of(s_.k, sequence.k, kv, sequence.Lk, o.D).part(first_, count));
         values_ = pack_rows(value_units_.data, v_, finite_);
     }
 
-    const Panels<T>& keys() const { return keys_; }      // K^T (D, Lk)
-    const Panels<T>& values() const { return values_; }  // V (Lk, Dv), finite
+    int64_t first() const { return first_; }             // key of the first column and row
+    const Panels<T>& keys() const { return keys_; }      // K^T (D, keys)
+    const Panels<T>& values() const { return values_; }  // V (keys, Dv), finite
     bool finite() const { return finite_; }
-    HeadRows<T> original_value(int64_t j) const { return v_.part(j, 1); }
+    HeadRows<T> original_value(int64_t key) const { return v_.part(key - first_, 1); }
 
   private:
-    const HeadRows<T> v_;
-    const bool finite_;
+    const AttentionArgs<T>& s_;
+    int64_t first_ = 0;
+    HeadRows<T> v_{};
+    bool finite_ = true;
     Scratch<unit_t<T>> key_units_, value_units_;
-    Panels<T> keys_, values_;
+    Panels<T> keys_{}, values_{};
 };
 
 // At most six queries of one head, over all keys they see.
 template <typename T>
 class QueryTile {
   public:
-    QueryTile(const AttentionArgs<T>& s, const PackedHead<T>& head, int64_t b, int64_t h)
-        : s_(s),
-          o_(s.options),
-          head_(head),
-          b_(b),
-          h_(h),
-          mask_(s.options.mask, b, h),
-          dropout_(s.options.dropout, b * s.options.H + h),
-          scale_(static_cast<acc_t<T>>(s.options.scale * log2_e)) {}
+    explicit QueryTile(const AttentionArgs<T>& s)
+        : s_(s), o_(s.options), additions_(o_), dropout_(o_.dropout), scale_(o_) {}
+
+    void start(const PackedHead<T>& head, const Sequence& sequence, int64_t h) {
+        head_ = &head, sequence_ = sequence, h_ = h;
+        additions_.start(sequence, h);
+        dropout_.start_head(sequence.b * o_.H + h);
+    }
 
     // Queries [i, i + a.rows), whose left operand is a.
     void attend(int64_t i, const LeftTile& a) {
         first_ = i, q_ = a;
         for (int r = 0; r < a.rows; ++r) softmax_[r] = RowSoftmax<T>();
         __builtin_memset(sums_, 0, sizeof(acc_t<T>) * a.rows * o_.Dv);
-        const int64_t seen = visible_keys(o_, i + a.rows - 1, 0, o_.Lk);
-        for (int64_t key = 0; key < seen; key += strip_keys)
-            take_strip(key, lesser(strip_keys, seen - key));
+        const KeyRange seen = sequence_.keys_of(i, a.rows);
+        const int64_t first = seen.begin / strip_keys * strip_keys;
+        for (int64_t key = first; !seen.empty() && key < seen.end; key += strip_keys)
+            take_strip(key, within(seen, key, strip_keys));
         for (int r = 0; r < a.rows; ++r) finish_row(r);
     }
 
   private:
-    void take_strip(int64_t key, int64_t count) {
-        multiply_strip(key, count);
-        const int64_t width = units_of<T>(count) * unit_elements<T>;
-        for (int r = 0; r < q_.rows; ++r) take_row(r, key, count, width);
-        const LeftTile p{reinterpret_cast<const char*>(probabilities()), strip_keys * p_size,
-                         unit_elements<T> * p_size, q_.rows};
-        multiply_panels(p, head_.values(), key / unit_elements<T>, units_of<T>(count), sums_, o_.Dv,
-                        true);
-        if (!head_.finite()) add_not_finite(key, count);
+    // Keys of the strip from `key` that any of the rows sees, as whole panels.
+    void take_strip(int64_t key, KeyRange seen) {
+        const int64_t begin = seen.begin / panel_columns<T> * panel_columns<T>;
+        const int64_t end = units_of<T>(seen.end) * unit_elements<T>;
+        multiply_strip(key, {begin, seen.end});
+        for (int r = 0; r < q_.rows; ++r) take_row(r, key, {begin, end});
+        const LeftTile p{reinterpret_cast<const char*>(probabilities() + begin),
+                         strip_keys * p_size, unit_elements<T> * p_size, q_.rows};
+        multiply_panels(p, head_->values(), (key - head_->first() + begin) / unit_elements<T>,
+                        (end - begin) / unit_elements<T>, sums_, o_.Dv, true);
+        if (!head_->finite()) add_not_finite(key, seen);
     }
 
-    // Raw scores of keys [key, key + count).
-    void multiply_strip(int64_t key, int64_t count) {
-        const Panels<T>& keys = head_.keys();
-        for (int64_t j = 0; j < count; j += panel_columns<T>) {
-            const int columns = static_cast<int>(lesser(panel_columns<T>, count - j));
-            multiply_tile(Tile<T>{q_.data, q_.row, q_.step,
-                                  keys.panel((key + j) / panel_columns<T>), panel_columns<T>,
+    // Raw scores; `strip` begins with a panel.
+    void multiply_strip(int64_t key, KeyRange strip) {
+        const Panels<T>& keys = head_->keys();
+        for (int64_t j = strip.begin; j < strip.end; j += panel_columns<T>) {
+            const int columns = static_cast<int>(lesser(panel_columns<T>, strip.end - j));
+            const int64_t panel = (key - head_->first() + j) / panel_columns<T>;
+            multiply_tile(Tile<T>{q_.data, q_.row, q_.step, keys.panel(panel), panel_columns<T>,
                                   keys.steps, scores_ + j, strip_keys, q_.rows, columns, false});
         }
     }
 
-    void take_row(int r, int64_t key, int64_t count, int64_t width) {
+    // Probabilities of one row: of the keys it sees, 0 for the others of the strip.
+    void take_row(int r, int64_t key, KeyRange strip) {
         const int64_t i = first_ + r;
+        const KeyRange seen = within(sequence_.keys_of(i), key, strip_keys);
+        prob_t<T>* p = probabilities() + r * strip_keys;
+        clear_around<T>(p, strip.begin, strip.end, seen);
+        if (seen.empty()) return;
         // The row of a mask that all queries share is converted once: for the whole strip.
-        const acc_t<T>* additions = mask_.row(i, key, lesser(strip_keys, o_.Lk - key));
-        dropout_.start(i, key, count);
+        const acc_t<T>* additions = additions_.row(i, key, lesser(strip_keys, sequence_.Lk - key));
+        dropout_.start(i, key, seen);
         const acc_t<T> factor =
-            softmax_[r].take(probabilities() + r * strip_keys, scores_ + r * strip_keys,
-                             visible_keys(o_, i, key, count), width, scale_, additions, dropout_);
+            softmax_[r].take(p, scores_ + r * strip_keys, seen, scale_, additions, dropout_);
         if (factor == 1) return;
         acc_t<T>* sums = sums_ + r * o_.Dv;
         for_lanes<T>(o_.Dv, [&](int64_t c, auto tail) {
@@ -110,9 +126,9 @@ class QueryTile {
 
     // The products of V's elements that are not finite, which the packed V holds as 0, for the rows
     // that see them.
-    void add_not_finite(int64_t key, int64_t count) {
-        for (int64_t j = 0; j < count; ++j) {
-            const HeadRows<T> v = head_.original_value(key + j);
+    void add_not_finite(int64_t key, KeyRange seen) {
+        for (int64_t j = seen.begin; j < seen.end; ++j) {
+            const HeadRows<T> v = head_->original_value(key + j);
             if (all_finite(v)) continue;
             for (int r = 0; r < q_.rows; ++r) {
                 const acc_t<T> p = to_float(probabilities()[r * strip_keys + j]);
@@ -128,11 +144,11 @@ class QueryTile {
         const acc_t<T> sum = softmax_[r].sum, kept = static_cast<acc_t<T>>(o_.dropout.scale);
         const VecOf<T> factor(sum == 0 ? 0 : kept / sum);
         const acc_t<T>* sums = sums_ + r * o_.Dv;
-        T* out = row_at(s_.out, b_, h_, first_ + r);
+        T* out = row_at(s_.out, sequence_.q, h_, first_ + r);
         for_lanes<T>(o_.Dv, [&](int64_t c, auto tail) {
             store(out + c, tail, load(sums + c, tail) * factor);
         });
-        if (s_.lse) s_.lse[(b_ * o_.H + h_) * o_.Lq + first_ + r] = softmax_[r].log_sum_exp();
+        if (s_.lse.data) *row_at(s_.lse, sequence_.q, h_, first_ + r) = softmax_[r].log_sum_exp();
     }
 
     static constexpr int64_t p_size = sizeof(prob_t<T>);
@@ -147,11 +163,12 @@ class QueryTile {
 
     const AttentionArgs<T>& s_;
     const AttentionOptions& o_;
-    const PackedHead<T>& head_;
-    const int64_t b_, h_;
-    MaskRows<T> mask_;
+    const PackedHead<T>* head_ = nullptr;
+    Sequence sequence_{};
+    int64_t h_ = 0;
+    Additions<T> additions_;
     DropoutRow dropout_;
-    const acc_t<T> scale_;
+    const ScoreScale<T> scale_;
     int64_t first_ = 0;
     LeftTile q_{};
     RowSoftmax<T> softmax_[tile_rows];
@@ -160,44 +177,85 @@ class QueryTile {
     alignas(64) acc_t<T> sums_[tile_rows * widest_head];
 };
 
-// Queries [i, i + count) of one head.
+// Blocks of queries, packed where the register tile cannot read them in place.
 template <typename T>
-void attend_block(const AttentionArgs<T>& s, const PackedHead<T>& head, int64_t b, int64_t h,
-                  int64_t i, int64_t count) {
-    const HeadRows<T> q = rows_of(s.q, b, h, s.options.Lq, s.options.D).part(i, count);
-    Scratch<unit_t<T>> packed(left_units(q));
-    const ABlock a = left_rows(packed.data, q);
-    QueryTile<T> tile(s, head, b, h);
-    for (int64_t m = 0; m < count; m += tile_rows) {
-        const int rows = static_cast<int>(lesser(tile_rows, count - m));
-        tile.attend(i + m, LeftTile{a.data + m / tile_rows * a.tile, a.row, a.step, rows});
+class QueryBlocks {
+  public:
+    explicit QueryBlocks(const AttentionArgs<T>& s)
+        : s_(s), packed_(a_block_units<T>(query_block, s.options.D)), tile_(s) {}
+
+    // Queries [i, i + count) of head h, count <= query_block.
+    void attend(const PackedHead<T>& head, const Sequence& sequence, int64_t h, int64_t i,
+                int64_t count) {
+        const HeadRows<T> q =
+            rows_of(s_.q, sequence.q, h, sequence.Lq, s_.options.D).part(i, count);
+        const ABlock a = left_rows(packed_.data, q);
+        tile_.start(head, sequence, h);
+        for (int64_t m = 0; m < count; m += tile_rows) {
+            const int rows = static_cast<int>(lesser(tile_rows, count - m));
+            tile_.attend(i + m, LeftTile{a.data + m / tile_rows * a.tile, a.row, a.step, rows});
+        }
     }
+
+  private:
+    const AttentionArgs<T>& s_;
+    Scratch<unit_t<T>> packed_;
+    QueryTile<T> tile_;
+};
+
+int64_t query_blocks(const AttentionOptions& o, const Sequence& s) {
+    return o.H / o.KV * round_up_div(s.Lq, query_block);
 }
 
-// All queries of one key/value head; long rows first where the triangle makes rows unequal.
+// f(query head, first query, queries) for block `n` of a key/value head's; long rows come first
+// where the triangle makes rows unequal.
+template <typename F>
+PF_INLINE void with_block(const AttentionOptions& o, const Sequence& s, int64_t kv, int64_t n,
+                          const F& f) {
+    const int64_t group = o.H / o.KV, blocks = round_up_div(s.Lq, query_block);
+    const int64_t i = (blocks - 1 - n / group) * query_block;
+    f(kv * group + n % group, i, lesser(query_block, s.Lq - i));
+}
+
+// One head, its blocks of queries shared out.
 template <typename T>
-void attend_head(const AttentionArgs<T>& s, int64_t b, int64_t kv) {
-    const AttentionOptions& o = s.options;
-    const int64_t group = o.H / o.KV, blocks = round_up_div(o.Lq, query_block);
-    const PackedHead<T> head(s, b, kv);
-    parallel_for(blocks * group, 1, [&](int64_t task) {
-        const int64_t i = (blocks - 1 - task / group) * query_block;
-        attend_block(s, head, b, kv * group + task % group, i, lesser(query_block, o.Lq - i));
+void attend_shared(const AttentionArgs<T>& s, const Sequence& sequence, int64_t kv) {
+    PackedHead<T> head(s, sequence.Lk);
+    head.pack(sequence, kv);
+    parallel_for(query_blocks(s.options, sequence), 1, [&](int64_t n) {
+        with_block(s.options, sequence, kv, n, [&](int64_t h, int64_t i, int64_t count) {
+            QueryBlocks<T>(s).attend(head, sequence, h, i, count);
+        });
     });
 }
 
+// Heads [first, end) of the plan, one after the other in the same memory.
 template <typename T>
-void attention(const AttentionArgs<T>& all) {
-    AttentionArgs<T> s = all;
-    AttentionOptions& o = s.options;
-    if (o.causal) o.Lk = lesser(o.Lk, o.Lq);  // no query sees a later key
-    const int64_t heads = o.B * o.KV;
-    const int64_t group = o.H / greater(1, o.KV), blocks = group * round_up_div(o.Lq, query_block);
-    const int64_t flops = 2 * group * o.Lq * o.Lk * (o.D + o.Dv);
-    const auto run = [&](int64_t head) { attend_head(s, head / o.KV, head % o.KV); };
-    if (heads >= lesser(many_heads, blocks) || flops < task_flops)  // loops inside run inline
-        return parallel_for(heads, task_flops / greater(1, flops), run);
-    for (int64_t head = 0; head < heads; ++head) run(head);
+void attend_run(const AttentionArgs<T>& s, const AttentionPlan& plan, int64_t first, int64_t end) {
+    int64_t most_keys = 0;
+    for (int64_t n = first; n < end; ++n) most_keys = greater(most_keys, plan.sequence(n).Lk);
+    PackedHead<T> head(s, most_keys);
+    QueryBlocks<T> queries(s);
+    for (int64_t n = first; n < end; ++n) {
+        const Sequence sequence = plan.sequence(n);
+        const int64_t kv = n % s.options.KV;
+        head.pack(sequence, kv);
+        for (int64_t block = 0; block < query_blocks(s.options, sequence); ++block)
+            with_block(s.options, sequence, kv, block, [&](int64_t h, int64_t i, int64_t count) {
+                queries.attend(head, sequence, h, i, count);
+            });
+    }
+}
+
+template <typename T>
+void attention(const AttentionArgs<T>& s) {
+    const AttentionOptions& o = s.options;
+    const int64_t group = o.H / greater(1, o.KV);
+    const AttentionPlan plan(o, 2 * group * (o.D + o.Dv), query_blocks);
+    for (int64_t n = 0; n < plan.shared_heads(); ++n) attend_shared(s, plan.sequence(n), n % o.KV);
+    parallel_for(plan.tasks(), 1, [&](int64_t task) {
+        attend_run(s, plan, plan.first_head(task), plan.end_head(task));
+    });
 }
 PF_INSTANTIATE(attention, AttentionArgs)
 

@@ -1,28 +1,27 @@
-// Which keys a row of attention sees: the causal triangle as a count of keys, a mask as numbers
-// that are added to the row's scores.
+// What stands between a raw score and the exponential: the cap, a mask and the distance as numbers
+// that are added, and the range of keys that a row sees.
 #pragma once
+#include "attention_sequence.h"
 #include "gemm_tile.h"
 #include "isa/math.h"
-#include "plainformer/attention.h"
 
 namespace plainformer::PF_ISA {
 
 constexpr double log2_e = 1.4426950408889634, ln_2 = 0.6931471805599453;
 
-// Keys that a tile of rows takes at a time: scores of 6 rows are 6 KB and stay in L1.
+// Keys that a tile of rows takes at a time, counted from the sequence's first: scores of 6 rows are
+// 6 KB and stay in L1.
 constexpr int64_t strip_keys = 256;
-
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
-constexpr int64_t round_up_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <typename T>
 inline constexpr acc_t<T> minus_inf = -static_cast<acc_t<T>>(__builtin_inff());
 
-// How many of the keys [key, key + count) row i sees, which are the first ones.
-PF_INLINE int64_t visible_keys(const AttentionOptions& o, int64_t i, int64_t key, int64_t count) {
-    return o.causal ? greater(0, lesser(count, i + 1 - key)) : count;
-}
+// ---- a range of a buffer of scores --------------------------------------------------------------
+
+// Lanes [from, to) of a register take part.
+struct Between {
+    int from, to;
+};
 
 // a in the lanes that take part, b in the others.
 template <typename A>
@@ -30,8 +29,38 @@ PF_INLINE Vec<A> select_lanes(Full, Vec<A> a, Vec<A>) {
     return a;
 }
 template <typename A>
-PF_INLINE Vec<A> select_lanes(Tail tail, Vec<A> a, Vec<A> b) {
-    return select(first_lanes<A>(tail.n), a, b);
+PF_INLINE Vec<A> select_lanes(Between lanes, Vec<A> a, Vec<A> b) {
+    return select(first_lanes<A>(lanes.to) & !first_lanes<A>(lanes.from), a, b);
+}
+
+// f(j, Full{} or Between) for every register that holds some of elements [begin, end), which is not
+// empty. Registers begin where those of a whole buffer do, so that sums do not depend on the range;
+// buffers may be read and written up to whole registers.
+template <typename T, typename F>
+PF_INLINE void for_range(KeyRange range, F&& f) {
+    int64_t j = range.begin / lanes<T> * lanes<T>;
+    if (j == range.begin)
+        for (; j + lanes<T> <= range.end; j += lanes<T>) f(j, Full{});
+    for (; j < range.end; j += lanes<T>) {
+        const Between part{static_cast<int>(greater(0, range.begin - j)),
+                           static_cast<int>(lesser(lanes<T>, range.end - j))};
+        f(j, part);
+    }
+}
+
+// Elements [begin, end) without those of the registers of `range`.
+template <typename T, typename P>
+PF_INLINE void clear_around(P* p, int64_t begin, int64_t end, KeyRange range) {
+    const int64_t first = range.empty() ? end : range.begin / lanes<T> * lanes<T>;
+    const int64_t last = range.empty() ? end : round_up_div(range.end, lanes<T>) * lanes<T>;
+    const VecOf<T> zero(acc_t<T>(0));
+    for (int64_t j = begin; j < first; j += lanes<T>) store(p + j, Full{}, zero);
+    for (int64_t j = last; j < end; j += lanes<T>) store(p + j, Full{}, zero);
+}
+
+// The part of a range of keys that lies within [key, key + count), counted from key.
+PF_INLINE KeyRange within(KeyRange keys, int64_t key, int64_t count) {
+    return {greater(0, keys.begin - key), lesser(count, keys.end - key)};
 }
 
 // ---- masks --------------------------------------------------------------------------------------
@@ -64,43 +93,89 @@ void additions_of_values(acc_t<T>* to, const T* mask, int64_t stride, int64_t co
     });
 }
 
-// The mask of one head, row by row.
+// What is added to the scores of one head, row by row: the mask and the distance from the row to
+// the key times the head's slope.
 template <typename T>
-class MaskRows {
+class Additions {
   public:
-    MaskRows(const AttentionMask& mask, int64_t b, int64_t h)
-        : mask_(mask), start_(b * mask.batch + h * mask.head) {}
+    explicit Additions(const AttentionOptions& o) : mask_(o.mask), alibi_(o.alibi) {}
 
-    // What is added to the scores of row i for `count` keys from `key`; null where nothing is.
-    // The result stands until the next call. A row that is broadcast is converted once a strip.
+    void start(const Sequence& s, int64_t h) {
+        mask_start_ = s.b * mask_.batch + h * mask_.head;
+        diagonal_ = s.Lk - s.Lq;
+        if (alibi_.data) slope_ = alibi_.data[s.b * alibi_.batch + h * alibi_.head];
+        key_ = -1;
+    }
+
+    // For `count` keys from `key` and row i; null where nothing is added. The result stands until
+    // the next call. A mask's row that is broadcast is converted once a strip.
     const acc_t<T>* row(int64_t i, int64_t key, int64_t count) {
-        if (mask_.kind == MaskKind::none) return nullptr;
-        if (mask_.row == 0 && key == key_ && count == count_) return additions_;
-        key_ = key, count_ = count;
-        const int64_t at = start_ + i * mask_.row + key * mask_.column;
-        if (mask_.kind == MaskKind::boolean)
-            additions_of_bytes(additions_, static_cast<const uint8_t*>(mask_.data) + at,
-                               mask_.column, count);
-        else
-            additions_of_values(additions_, static_cast<const T*>(mask_.data) + at, mask_.column,
-                                count);
-        return additions_;
+        const acc_t<T>* of_mask = mask_row(i, key, count);
+        if (!alibi_.data) return of_mask;
+        const acc_t<T> slope = -slope_ * static_cast<acc_t<T>>(log2_e);
+        const int32_t self = static_cast<int32_t>(i + diagonal_ - key);
+        for (int32_t j = 0; j < count; ++j) {
+            const int32_t distance = self < j ? j - self : self - j;
+            sums_[j] = slope * static_cast<acc_t<T>>(distance);
+        }
+        if (of_mask)
+            for (int64_t j = 0; j < count; ++j) sums_[j] += of_mask[j];
+        return sums_;
     }
 
   private:
+    const acc_t<T>* mask_row(int64_t i, int64_t key, int64_t count) {
+        if (mask_.kind == MaskKind::none) return nullptr;
+        if (mask_.row == 0 && key == key_ && count == count_) return converted_;
+        key_ = key, count_ = count;
+        const int64_t at = mask_start_ + i * mask_.row + key * mask_.column;
+        if (mask_.kind == MaskKind::boolean)
+            additions_of_bytes(converted_, static_cast<const uint8_t*>(mask_.data) + at,
+                               mask_.column, count);
+        else
+            additions_of_values(converted_, static_cast<const T*>(mask_.data) + at, mask_.column,
+                                count);
+        return converted_;
+    }
+
     const AttentionMask& mask_;
-    const int64_t start_;
+    const AlibiSlopes& alibi_;
+    int64_t mask_start_ = 0, diagonal_ = 0;
+    acc_t<T> slope_ = 0;
     int64_t key_ = -1, count_ = -1;
-    acc_t<T> additions_[strip_keys];
+    alignas(64) acc_t<T> converted_[strip_keys];
+    alignas(64) acc_t<T> sums_[strip_keys];
 };
 
-// t = s scale + addition, -inf where the addition is: s may be NaN there.
-template <typename T, typename Lanes>
-PF_INLINE VecOf<T> masked_score(VecOf<T> s, acc_t<T> scale, const acc_t<T>* additions,
-                                Lanes lanes) {
-    if (!additions) return s * VecOf<T>(scale);
-    const VecOf<T> hidden(minus_inf<T>), a = load(additions, lanes);
-    return select(a == hidden, hidden, fma(s, VecOf<T>(scale), a));
+// ---- scores -------------------------------------------------------------------------------------
+
+// From raw scores q k to units of log2: factor x, where x is the raw score or, with a cap, the
+// hyperbolic tangent of `inner` times it.
+template <typename T>
+struct ScoreScale {
+    explicit ScoreScale(const AttentionOptions& o)
+        : capped(o.softcap != 0),
+          inner(static_cast<acc_t<T>>(capped ? o.scale / o.softcap : 0)),
+          factor(static_cast<acc_t<T>>((capped ? o.softcap : o.scale) * log2_e)) {}
+
+    bool capped;
+    acc_t<T> inner, factor;
+};
+
+// t = x factor + addition, -inf where the addition is: x may be NaN there.
+template <typename T>
+PF_INLINE VecOf<T> masked_score(VecOf<T> x, acc_t<T> factor, const acc_t<T>* additions) {
+    if (!additions) return x * VecOf<T>(factor);
+    const VecOf<T> hidden(minus_inf<T>), a = load(additions, Full{});
+    return select(a == hidden, hidden, fma(x, VecOf<T>(factor), a));
+}
+
+// tanh(inner x) in place of x for the registers of a range.
+template <typename T>
+void cap_scores(acc_t<T>* s, KeyRange range, acc_t<T> inner) {
+    for_range<T>(range, [&](int64_t j, auto) {
+        store(s + j, Full{}, tanh(load(s + j, Full{}) * VecOf<T>(inner)));
+    });
 }
 
 }  // namespace plainformer::PF_ISA

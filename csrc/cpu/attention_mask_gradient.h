@@ -13,7 +13,7 @@ class MaskGradient {
     // Keys [key, key + keys) of the mask of batch row mb and head mh.
     MaskGradient(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms, int64_t mb,
                  int64_t mh)
-        : s_(s), o_(s.options), block_(s, terms, 1.0), mb_(mb), mh_(mh) {}
+        : s_(s), o_(s.options), block_(s, terms, 1.0, Differential::after_cap), mb_(mb), mh_(mh) {}
 
     void run(int64_t key, int64_t keys) {
         const int64_t rows = s_.mask_shape[2], columns = s_.mask_shape[3] == 1 ? 1 : keys;
@@ -37,19 +37,23 @@ class MaskGradient {
 
     void add_head(int64_t b, int64_t h, int64_t key, int64_t keys, acc_t<T>* sums,
                   int64_t columns) {
-        const int64_t end = s_.mask_shape[3] == 1 ? o_.Lk : key + keys;
+        const Sequence sequence = sequence_of(o_, b);
+        const int64_t end = s_.mask_shape[3] == 1 ? sequence.Lk : lesser(sequence.Lk, key + keys);
         for (int64_t j = key; j < end; j += block_keys) {
-            block_.set_keys(b, h / (o_.H / o_.KV), j, lesser(block_keys, end - j));
-            for (int64_t i = 0; i < o_.Lq; i += block_queries)
-                add_block(h, i, lesser(block_queries, o_.Lq - i), sums, columns);
+            const int64_t count = lesser(block_keys, end - j);
+            const KeyRange rows = sequence.rows_of(j, count);
+            block_.set_keys(sequence, h / (o_.H / o_.KV), j, count);
+            for (int64_t i = rows.begin / block_queries * block_queries; i < rows.end;
+                 i += block_queries)
+                add_block(h, i, lesser(block_queries, sequence.Lq - i), sums, columns);
         }
     }
 
     void add_block(int64_t h, int64_t i, int64_t count, acc_t<T>* sums, int64_t columns) {
-        block_.compute(h, i, count, [&](int64_t m, int rows, int64_t seen) {
+        block_.compute(h, i, count, [&](int64_t m, int rows, KeyRange seen) {
             for (int r = 0; r < rows; ++r) {
                 const int64_t row = s_.mask_shape[2] == 1 ? 0 : i + m + r;
-                add_row(sums + row * columns, block_.ds(m + r), seen, columns);
+                add_row(sums + row * columns, block_.ds(m + r), seen.end, columns);
             }
         });
     }

@@ -8,9 +8,10 @@
 
 namespace plainformer::PF_ISA {
 
+// Row l of head h of the sequence that begins at `start`.
 template <typename T>
-PF_INLINE T* row_at(const HeadsView<T>& x, int64_t b, int64_t h, int64_t l) {
-    return x.data + b * x.batch + h * x.head + l * x.row;
+PF_INLINE T* row_at(const HeadsView<T>& x, int64_t start, int64_t h, int64_t l) {
+    return x.data + start * x.batch + h * x.head + l * x.row;
 }
 
 // ---- values that are not finite -----------------------------------------------------------------
@@ -27,9 +28,9 @@ struct HeadRows {
 };
 
 template <typename T>
-PF_INLINE HeadRows<T> rows_of(const HeadsView<const T>& x, int64_t b, int64_t h, int64_t count,
+PF_INLINE HeadRows<T> rows_of(const HeadsView<const T>& x, int64_t start, int64_t h, int64_t count,
                               int64_t width) {
-    return {row_at(x, b, h, 0), x.row, count, width};
+    return {row_at(x, start, h, 0), x.row, count, width};
 }
 
 // 0, or NaN if any element is NaN or infinite. Four sums, so that none waits for its last addition.

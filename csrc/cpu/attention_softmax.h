@@ -24,35 +24,33 @@ PF_INLINE A first_lane(Vec<A> x) {
     return values[0];
 }
 
-// Scales and masks `count` raw scores in place; returns the larger of `largest` and their maximum.
-// A NaN does not count here: it shows in the exponentials.
+// Scales and masks a range of raw scores in place; returns the larger of `largest` and their
+// maximum. A NaN does not count here: it shows in the exponentials.
 template <typename T>
-acc_t<T> scale_scores(acc_t<T>* s, int64_t count, acc_t<T> scale, const acc_t<T>* additions,
-                      acc_t<T> largest) {
+acc_t<T> scale_scores(acc_t<T>* s, KeyRange range, const ScoreScale<T>& scale,
+                      const acc_t<T>* additions, acc_t<T> largest) {
+    if (scale.capped) cap_scores<T>(s, range, scale.inner);
     VecOf<T> most(largest);
-    for_lanes<T>(count, [&](int64_t j, auto tail) {
+    for_range<T>(range, [&](int64_t j, auto part) {
         const VecOf<T> t =
-            masked_score<T>(load(s + j, tail), scale, additions ? additions + j : nullptr, tail);
-        store(s + j, tail, t);
-        most = max(select_lanes(tail, t, most), most);
+            masked_score<T>(load(s + j, Full{}), scale.factor, additions ? additions + j : nullptr);
+        store(s + j, Full{}, t);
+        most = max(select_lanes(part, t, most), most);
     });
     return reduce_max(most);
 }
 
-// p = exp2(t - largest), then dropout; returns the sum before dropout. Elements [count, width) of p
-// become 0; t and p may be written up to the next whole register.
+// p = exp2(t - largest) of a range, then dropout; returns the sum before dropout.
 template <typename T>
-acc_t<T> exponentials(prob_t<T>* p, const acc_t<T>* t, int64_t count, int64_t width,
-                      acc_t<T> largest, const DropoutRow& dropout) {
+acc_t<T> exponentials(prob_t<T>* p, const acc_t<T>* t, KeyRange range, acc_t<T> largest,
+                      const DropoutRow& dropout) {
     const VecOf<T> shift(largest), zero(acc_t<T>(0));
     VecOf<T> sum = zero;
-    for_lanes<T>(count, [&](int64_t j, auto tail) {
-        const VecOf<T> e = select_lanes(tail, exp2(load(t + j, Full{}) - shift), zero);
+    for_range<T>(range, [&](int64_t j, auto part) {
+        const VecOf<T> e = select_lanes(part, exp2(load(t + j, Full{}) - shift), zero);
         sum = sum + e;
-        store(p + j, Full{}, dropout.kept(e, j, Full{}));
+        store(p + j, Full{}, dropout.kept(e, j));
     });
-    for (int64_t j = round_up_div(count, lanes<T>) * lanes<T>; j < width; j += lanes<T>)
-        store(p + j, Full{}, zero);
     return reduce_add(sum);
 }
 
@@ -62,14 +60,14 @@ struct RowSoftmax {
     acc_t<T> largest = minus_inf<T>;
     acc_t<T> sum = 0;
 
-    // Takes a strip of raw scores, makes its probabilities relative to the new maximum, and returns
-    // the factor by which everything summed up before has to be scaled.
-    acc_t<T> take(prob_t<T>* p, acc_t<T>* s, int64_t count, int64_t width, acc_t<T> scale,
+    // Takes a range of raw scores, makes their probabilities relative to the new maximum, and
+    // returns the factor by which everything summed up before has to be scaled.
+    acc_t<T> take(prob_t<T>* p, acc_t<T>* s, KeyRange range, const ScoreScale<T>& scale,
                   const acc_t<T>* additions, const DropoutRow& dropout) {
         const acc_t<T> before = largest;
-        largest = scale_scores<T>(s, count, scale, additions, before);
+        largest = scale_scores<T>(s, range, scale, additions, before);
         const acc_t<T> shift = largest == minus_inf<T> ? 0 : largest;  // -inf - -inf is NaN
-        const acc_t<T> added = exponentials<T>(p, s, count, width, shift, dropout);
+        const acc_t<T> added = exponentials<T>(p, s, range, shift, dropout);
         const acc_t<T> factor = largest == before ? 1 : first_lane(exp2(VecOf<T>(before - shift)));
         sum = sum * factor + added;
         return factor;

@@ -1,28 +1,53 @@
-// Scaled dot product attention, fused: the (Lq, Lk) scores exist only as tiles.
+// Scaled dot product attention, fused: the (Lq, Lk) scores of a sequence exist only as tiles.
 //
-//   S = scale Q K^T + mask      P = softmax(S)      O = dropout(P) V      lse = log sum exp S
+//   S = cap(scale Q K^T) + mask - slope |i + Lk - Lq - j|      P = softmax(S)
+//   O = dropout(P) V      lse = log sum exp S      cap(x) = softcap tanh(x / softcap), or x
 //
 // Backward, from the saved lse and with D_i = sum_c dO_ic O_ic:
 //
-//   dV = dropout(P)^T dO        dS = P (dropout(dO V^T) - D)
-//   dQ = scale dS K             dK = scale dS^T Q            dmask = dS
+//   dV = dropout(P)^T dO        dS = P (dropout(dO V^T) - D)        dmask = dS
+//   dQ = scale dS' K            dK = scale dS'^T Q                  dS' = dS (1 - tanh^2), or dS
 //
-// Query head h reads key and value head h / (H / KV). Causal: row i sees keys 0 .. i (top-left).
-// A row that sees no key has O = 0, lse = -inf and gradient 0. A key that a row does not see is
-// left out by selection, so that a NaN there reaches no result of that row.
+// Query head h reads key and value head h / (H / KV). A row that sees no key has O = 0, lse = -inf
+// and gradient 0. A key that a row does not see is left out by selection, so that a NaN there
+// reaches no result of that row.
 //
-// Dao et al., "FlashAttention", 2022, arXiv:2205.14135; Rabe, Staats, 2021, arXiv:2112.05682.
+// Dao et al., "FlashAttention", 2022, arXiv:2205.14135; Rabe, Staats, 2021, arXiv:2112.05682; Press
+// et al., "Train short, test long" (the slopes), 2021, arXiv:2108.12409; Gemma team, "Gemma 2" (the
+// cap), 2024, arXiv:2408.00118.
 #pragma once
 #include "plainformer/philox.h"
 #include "plainformer/types.h"
 
 namespace plainformer {
 
-// (B, H, L, D) in any order of its first three axes; the last one is contiguous.
+// Rows of sequences and heads in any order of the axes; the elements of a row are contiguous.
+// Dense: sequence b begins b batch strides from the data. Packed: it begins as many rows from it as
+// the sequences before it have, and the batch stride is that of a row.
 template <typename T>
 struct HeadsView {
     T* data;
     int64_t batch, head, row;  // strides in elements
+};
+
+// How rows divide into sequences.
+struct SequenceRows {
+    const int32_t* starts;  // packed: (B + 1) rows before each sequence, 0 first. Null: dense
+    int64_t length;         // of every sequence where dense, else of the longest
+};
+
+// Row i sees keys i + shift - left .. i + shift + right, where shift is Lk - Lq if the last row
+// stands at the last key (bottom_right), and 0 if the first row stands at the first key. A negative
+// number means no limit.
+struct AttentionWindow {
+    int64_t left, right;
+    bool bottom_right;
+};
+
+// (B, H) of them; null: none.
+struct AlibiSlopes {
+    const float* data;
+    int64_t batch, head;  // strides in elements
 };
 
 enum class MaskKind : int { none, boolean, additive };
@@ -36,10 +61,13 @@ struct AttentionMask {
 };
 
 struct AttentionOptions {
-    int64_t B, H, KV, Lq, Lk;
-    int64_t D, Dv;  // width of queries and keys, of values
+    int64_t B, H, KV;
+    SequenceRows q_rows, k_rows;  // both packed or both dense
+    int64_t D, Dv;                // width of queries and keys, of values
     double scale;
-    bool causal;
+    double softcap;  // 0: none
+    AttentionWindow window;
+    AlibiSlopes alibi;
     DropoutRule dropout;  // counter (key / 8, query, b H + h, offset); threshold 0: no dropout
     AttentionMask mask;
 };
@@ -48,7 +76,7 @@ template <typename T>
 struct AttentionArgs {
     AttentionOptions options;
     HeadsView<T> out;            // (B, H, Lq, Dv)
-    acc_t<T>* lse;               // (B, H, Lq) or null
+    HeadsView<acc_t<T>> lse;     // (B, H, Lq), a row is one number; data may be null
     HeadsView<const T> q, k, v;  // (B, H, Lq, D), (B, KV, Lk, D), (B, KV, Lk, Dv)
 };
 
@@ -60,7 +88,7 @@ struct AttentionBackwardArgs {
     int64_t mask_shape[4];        // of dmask: (B or 1, H or 1, Lq or 1, Lk or 1)
     HeadsView<const T> grad_out;  // (B, H, Lq, Dv)
     HeadsView<const T> q, k, v, out;
-    const acc_t<T>* lse;  // (B, H, Lq)
+    HeadsView<const acc_t<T>> lse;  // (B, H, Lq)
 };
 
 }  // namespace plainformer

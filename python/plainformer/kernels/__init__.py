@@ -19,6 +19,12 @@ from .attention import scaled_dot_product_attention, scaled_dot_product_attentio
 from .cross_entropy import cross_entropy, cross_entropy_backward
 from .dropout import dropout, dropout_backward
 from .embedding import embedding, embedding_backward
+from .flash_attention import (
+    flash_attn_backward,
+    flash_attn_func,
+    flash_attn_varlen_backward,
+    flash_attn_varlen_func,
+)
 from .gemm import linear, linear_backward, matmul, matmul_backward
 from .linear_cross_entropy import fused_linear_cross_entropy
 from .norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
@@ -37,6 +43,10 @@ __all__ = [
     "dropout_backward",
     "embedding",
     "embedding_backward",
+    "flash_attn_backward",
+    "flash_attn_func",
+    "flash_attn_varlen_backward",
+    "flash_attn_varlen_func",
     "fused_linear_cross_entropy",
     "geglu",
     "geglu_backward",

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, DTypeError, ShapeError
-from ._arrays import (
-    accumulator_dtype,
-    check_array,
-    check_choice,
-    check_number,
-    check_same_dtype,
-    check_shape,
-    contiguous,
-    readable,
-    unit_last_axis,
+from ..errors import ConfigError
+from ._arrays import check_choice
+from ._attention import (
+    BHLD,
+    BLHD,
+    Arrays,
+    Options,
+    Words,
+    backward,
+    checked_dropout,
+    checked_scale,
+    forward,
 )
 from ._backend import backend
 
-LAYOUTS = ("bhld", "blhd")
-WIDEST_HEAD = 256
+LAYOUTS = {"bhld": BHLD, "blhd": BLHD}
+_WORDS = Words("query", "key", "value", "attn_mask", "scale")
 
 
 def scaled_dot_product_attention(
@@ -82,15 +81,7 @@ def scaled_dot_product_attention(
     "FlashAttention", 2022, arXiv:2205.14135.
     """
     options = _options(query, dropout_p, is_causal, scale, enable_gqa, layout, seed, offset)
-    arguments = (query, key, value, attn_mask)
-    result = _forward(arguments, options, out, return_lse)
-    if result is None:  # not the canonical case: explain, or copy a strided last axis
-        arguments = _checked(*arguments, enable_gqa=bool(enable_gqa), layout=layout)
-        if out is not None:
-            shape = _with_width(query.shape, value.shape[-1])
-            _check_result("out", out, shape, query, dict(zip(_NAMES, arguments)))
-        result = _forward(arguments, options, out, return_lse)
-    return result
+    return forward(_WORDS, Arrays(query, key, value, attn_mask), options, out, return_lse)
 
 
 def scaled_dot_product_attention_backward(
@@ -139,42 +130,10 @@ def scaled_dot_product_attention_backward(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
     options = _options(query, dropout_p, is_causal, scale, enable_gqa, layout, seed, offset)
-    arguments = (grad_output, query, key, value, output, lse, attn_mask)
-    grads = _three(out)
-    result = _backward(arguments, options, grads, mask_grad)
-    if result is None:
-        _check_mask_grad(mask_grad, attn_mask, query)
-        arguments = _checked_backward(*arguments, enable_gqa=bool(enable_gqa), layout=layout)
-        if out is not None:
-            names = ("grad_output", "query", "key", "value", "output", "lse", "attn_mask")
-            _check_gradients(out, dict(zip(names, arguments)))
-        result = _backward(arguments, options, grads, mask_grad)
+    _check_mask_grad(mask_grad, attn_mask)
+    saved, arrays = (grad_output, output, lse), Arrays(query, key, value, attn_mask)
+    result = backward(_WORDS, saved, arrays, options, out, bool(mask_grad))
     return result if mask_grad else result[:3]
-
-
-_NAMES = ("query", "key", "value", "attn_mask")
-
-
-# ---- the compiled functions ---------------------------------------------------------------------
-
-
-def _forward(arguments: tuple[Any, ...], options: tuple[Any, ...], out: Any, lse: bool) -> Any:
-    p, causal, scale, gqa, length_first, seed, offset = options
-    return backend("query", arguments[0]).attention(
-        *arguments, p, causal, scale, gqa, length_first, out, bool(lse), seed, offset
-    )
-
-
-def _backward(
-    arguments: tuple[Any, ...], options: tuple[Any, ...], grads: Any, mask_grad: bool
-) -> Any:
-    p, causal, scale, gqa, length_first, seed, offset = options
-    return backend("query", arguments[1]).attention_backward(
-        *arguments, p, causal, scale, gqa, length_first, *grads, bool(mask_grad), seed, offset
-    )
-
-
-# ---- checks -------------------------------------------------------------------------------------
 
 
 def _options(
@@ -186,146 +145,20 @@ def _options(
     layout: str,
     seed: int | None,
     offset: int,
-) -> tuple[Any, ...]:
-    """The options as the compiled functions take them."""
+) -> Options:
     if layout not in LAYOUTS:
-        check_choice("layout", layout, LAYOUTS)
+        check_choice("layout", layout, tuple(LAYOUTS))
     backend("query", query)
-    if dropout_p:
-        dropout_p = check_number("dropout_p", dropout_p, 0.0, 1.0)
-        seed = _dropout_word("seed", seed, 64)
-        offset = _dropout_word("offset", offset, 32)
-    else:
-        dropout_p, seed, offset = 0.0, 0, 0
-    if scale is None:
-        scale = 1.0 / math.sqrt(query.shape[-1]) if query.ndim and query.shape[-1] else 1.0
-    else:
-        scale = check_number("scale", scale)
-        if math.isinf(scale):
-            raise ConfigError(f"scale: got {scale}, expected a finite number")
-    return (dropout_p, bool(is_causal), scale, bool(enable_gqa), layout == "blhd", seed, offset)
+    return Options(
+        LAYOUTS[layout], bool(enable_gqa), 0, 0, checked_scale("scale", scale, query), 0.0,
+        -1, 0 if is_causal else -1, False, *checked_dropout(dropout_p, seed, offset),
+    )  # fmt: skip
 
 
-def _dropout_word(name: str, value: Any, bits: int) -> int:
-    """`value` as an unsigned integer of `bits` bits."""
-    if value is None:
+def _check_mask_grad(mask_grad: bool, attn_mask: Any) -> None:
+    is_bool = getattr(attn_mask, "dtype", None) == np.dtype(bool)
+    if mask_grad and (attn_mask is None or is_bool):
+        kind = "a bool mask" if is_bool else "None"
         raise ConfigError(
-            f"{name}: got None, expected a whole number; kernels hold no random state, so "
-            "dropout_p > 0 needs one that names the mask"
+            f"mask_grad: got True with attn_mask {kind}, expected an additive mask of query's dtype"
         )
-    try:
-        word = operator.index(value)
-    except TypeError:
-        raise DTypeError(f"{name}: got {value!r}, expected a whole number") from None
-    if not 0 <= word < 1 << bits:
-        raise ConfigError(f"{name}: got {word}, expected 0 to 2**{bits} - 1")
-    return word
-
-
-def _with_width(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
-    return (*shape[:-1], width)
-
-
-def _checked(
-    query: Any, key: Any, value: Any, attn_mask: Any, *, enable_gqa: bool, layout: str
-) -> tuple[Any, ...]:
-    """The arrays in a form the kernel reads, or the error that says which one is wrong."""
-    for name, array in (("query", query), ("key", key), ("value", value)):
-        check_array(name, array)
-        if array.ndim != 4:
-            axes = "(B, H, L, D)" if layout == "bhld" else "(B, L, H, D)"
-            raise ShapeError(f"{name}: got shape {array.shape}, expected four axes {axes}")
-        if not 1 <= array.shape[-1] <= WIDEST_HEAD:
-            raise ShapeError(
-                f"{name}: got head width {array.shape[-1]}, expected 1 to {WIDEST_HEAD}"
-            )
-    check_same_dtype(query=query, key=key, value=value)
-    heads, length = (1, 2) if layout == "bhld" else (2, 1)
-    check_shape((query.shape[0], *key.shape[1:-1], query.shape[-1]), key=key)
-    check_shape(_with_width(key.shape, value.shape[-1]), value=value)
-    _check_groups(query.shape[heads], key.shape[heads], enable_gqa)
-    scores = (query.shape[0], query.shape[heads], query.shape[length], key.shape[length])
-    mask = _checked_mask(attn_mask, scores, query)
-    return (*(unit_last_axis(x) for x in (query, key, value)), mask)
-
-
-def _check_groups(heads: int, shared: int, enable_gqa: bool) -> None:
-    if shared == heads:
-        return
-    if not enable_gqa:
-        raise ShapeError(
-            f"key: got {shared} heads, expected {heads} like query; "
-            "enable_gqa=True lets groups of query heads share one"
-        )
-    if not shared or heads % shared:
-        raise ShapeError(f"key: got {shared} heads, expected a divisor of query's {heads}")
-
-
-def _checked_mask(mask: Any, scores: tuple[int, ...], query: Any) -> Any:
-    if mask is None:
-        return None
-    check_array("attn_mask", mask, (np.dtype(bool), query.dtype))
-    fits = mask.ndim <= 4 and all(m in (1, n) for m, n in zip(mask.shape[::-1], scores[::-1]))
-    if not fits:
-        raise ShapeError(
-            f"attn_mask: got shape {mask.shape}, expected one that broadcasts to {scores}"
-        )
-    return readable(mask)
-
-
-def _checked_backward(
-    grad_output: Any, query: Any, key: Any, value: Any, output: Any, lse: Any, attn_mask: Any,
-    *, enable_gqa: bool, layout: str,
-) -> tuple[Any, ...]:  # fmt: skip
-    query, key, value, attn_mask = _checked(
-        query, key, value, attn_mask, enable_gqa=enable_gqa, layout=layout
-    )
-    shape = _with_width(query.shape, value.shape[-1])
-    for name, array in (("grad_output", grad_output), ("output", output)):
-        check_array(name, array)
-        check_shape(shape, **{name: array})
-    check_same_dtype(query=query, grad_output=grad_output, output=output)
-    check_array("lse", lse, (accumulator_dtype(query.dtype),))
-    heads, length = (1, 2) if layout == "bhld" else (2, 1)
-    check_shape((query.shape[0], query.shape[heads], query.shape[length]), lse=lse)
-    grad_output, output = unit_last_axis(grad_output), unit_last_axis(output)
-    return grad_output, query, key, value, output, contiguous(lse), attn_mask
-
-
-def _check_mask_grad(mask_grad: bool, attn_mask: Any, query: Any) -> None:
-    if mask_grad and (attn_mask is None or attn_mask.dtype == np.dtype(bool)):
-        kind = "None" if attn_mask is None else "a bool mask"
-        raise ConfigError(
-            f"mask_grad: got True with attn_mask {kind}, expected an additive mask of dtype "
-            f"{query.dtype}"
-        )
-
-
-def _check_result(
-    name: str, out: Any, shape: tuple[int, ...], like: Any, inputs: dict[str, Any]
-) -> None:
-    """Raise unless `out` can be written: shape, dtype, strides, and memory of its own."""
-    check_array(name, out, (like.dtype,))
-    check_shape(shape, **{name: out})
-    if not out.flags.writeable:
-        raise ConfigError(f"{name}: got a read-only array, expected a writable one")
-    steps = [s for s, n in zip(out.strides, out.shape) if n > 1]
-    if 0 in steps or (out.shape[-1] > 1 and out.strides[-1] != out.itemsize):
-        raise ShapeError(f"{name}: got strides {out.strides}, expected a contiguous last axis")
-    for other, array in inputs.items():
-        if array is not None and np.may_share_memory(out, array):
-            raise ConfigError(f"{name}: shares memory with {other}, expected an array of its own")
-
-
-def _three(out: Any) -> tuple[Any, Any, Any]:
-    if out is None:
-        return None, None, None
-    if len(out) != 3:
-        raise ShapeError(f"out: got {len(out)} arrays, expected (dquery, dkey, dvalue)")
-    return tuple(out)
-
-
-def _check_gradients(out: Any, inputs: dict[str, Any]) -> None:
-    for i, (given, name) in enumerate(zip(out, _NAMES)):
-        like = inputs[name]
-        _check_result(f"out[{i}]", given, like.shape, like, inputs)

@@ -1,0 +1,54 @@
+// Which key/value heads of a batch are tasks, in which order: a function of shapes alone. Sequences
+// of very different lengths share a call, so heads go by falling work; a head that is most of the
+// work is shared out itself; and small heads go together, because claiming a task costs as well.
+// Compiled once, not once an ISA level: kernel units see no standard container.
+#pragma once
+#include "attention_sequence.h"
+
+namespace plainformer {
+
+// Less work than this is not worth a task.
+constexpr int64_t attention_task_flops = int64_t{2} << 20;
+// With this many heads of equal work, or more than pieces in one, none is shared out.
+constexpr int64_t many_heads = 16;
+
+class AttentionPlan {
+  public:
+    // Into how many pieces the work on one head can be shared out.
+    using Pieces = int64_t (*)(const AttentionOptions&, const Sequence&);
+
+    // `flops`: of one key/value head, for a pair of query and key.
+    AttentionPlan(const AttentionOptions& o, int64_t flops, Pieces pieces);
+    ~AttentionPlan();
+    AttentionPlan(const AttentionPlan&) = delete;
+    AttentionPlan& operator=(const AttentionPlan&) = delete;
+
+    // A key/value head is a number n: the n % KV-th of the n / KV-th sequence in order of work.
+    int64_t shared_heads() const { return shared_; }  // heads [0, shared_heads()): one at a time
+    int64_t tasks() const { return tasks_; }          // the others, as runs of heads
+    int64_t first_head(int64_t task) const {
+        return ends_ ? (task == 0 ? shared_ : ends_[task - 1]) : shared_ + task * run_;
+    }
+    int64_t end_head(int64_t task) const {
+        return ends_ ? ends_[task] : lesser(heads_, first_head(task) + run_);
+    }
+    Sequence sequence(int64_t n) const {
+        const int64_t place = n / options_.KV;
+        return sequence_of(options_, order_ ? order_[place] : place);
+    }
+
+  private:
+    void plan_equal(const Sequence& s);
+    void plan_ragged();
+    bool is_shared(const Sequence& s, int64_t total) const;
+
+    const AttentionOptions& options_;
+    const int64_t flops_;
+    const Pieces pieces_;
+    const int64_t heads_;
+    int64_t shared_ = 0, tasks_ = 0, run_ = 1;
+    int64_t* order_ = nullptr;  // (B) sequences; null: as they come
+    int64_t* ends_ = nullptr;   // (tasks) of runs; null: all of run_ heads
+};
+
+}  // namespace plainformer

@@ -1,0 +1,53 @@
+// One sequence of a batch: where its rows are, and which keys each of them sees.
+#pragma once
+#include "plainformer/attention.h"
+
+namespace plainformer {
+
+static constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+static constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
+static constexpr int64_t round_up_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Keys [begin, end), empty where end <= begin.
+struct KeyRange {
+    int64_t begin, end;
+    bool empty() const { return end <= begin; }
+};
+
+struct Sequence {
+    int64_t b;
+    int64_t q, k;  // where it begins along the batch axis of arrays of queries, of keys
+    int64_t Lq, Lk;
+    int64_t low, high;  // row i sees keys i + low .. i + high
+
+    // What any of rows [i, i + count) sees.
+    KeyRange keys_of(int64_t i, int64_t count = 1) const {
+        return {greater(0, i + low), lesser(Lk, i + count + high)};
+    }
+    // Rows that see any of keys [j, j + count), as a range.
+    KeyRange rows_of(int64_t j, int64_t count = 1) const {
+        return {greater(0, j - high), lesser(Lq, j + count - low)};
+    }
+};
+
+static inline Sequence sequence_of(const AttentionOptions& o, int64_t b) {
+    Sequence s{b, b, b, o.q_rows.length, o.k_rows.length, 0, 0};
+    if (o.q_rows.starts) {
+        s.q = o.q_rows.starts[b], s.k = o.k_rows.starts[b];
+        s.Lq = o.q_rows.starts[b + 1] - s.q, s.Lk = o.k_rows.starts[b + 1] - s.k;
+    }
+    const int64_t shift = o.window.bottom_right ? s.Lk - s.Lq : 0;
+    const int64_t far = s.Lq + s.Lk;  // no key is farther from any row, shifted or not
+    s.low = shift - (o.window.left < 0 ? far : lesser(o.window.left, far));
+    s.high = shift + (o.window.right < 0 ? far : lesser(o.window.right, far));
+    return s;
+}
+
+// Products of a query and a key of one head that have to be formed; the triangle counts as a
+// square.
+static inline int64_t pairs_of(const Sequence& s) {
+    const KeyRange keys = s.keys_of(0, s.Lq);
+    return s.Lq * greater(0, lesser(keys.end - keys.begin, s.high - s.low + 1));
+}
+
+}  // namespace plainformer
