@@ -72,27 +72,27 @@ void pack_panel_units(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
             to[n] = n < columns ? gather_unit(B.at(k, n), B.row, K - k) : unit_t<T>{};
 }
 
-// A square of units, transposed in registers.
+// A square of units, transposed in registers; of its columns `count` exist, the rest become zero.
 template <typename T>
-PF_INLINE void pack_square(unit_t<T>* to, const T* from, int64_t column) {
+PF_INLINE void pack_square(unit_t<T>* to, const T* from, int64_t column, int64_t count) {
     VecOf<T> square[lanes<T>];
-    for (int64_t i = 0; i < lanes<T>; ++i) square[i] = load_along_k(from + i * column);
+    for (int64_t i = 0; i < lanes<T>; ++i)
+        square[i] = i < count ? load_along_k(from + i * column) : VecOf<T>(acc_t<T>(0));
     transpose(square);
     for (int64_t i = 0; i < lanes<T>; ++i)
         store(reinterpret_cast<acc_t<T>*>(to + i * panel_columns<T>), Full{}, square[i]);
 }
 
 // Columns of B are contiguous, as in the weight of a linear layer: transpose squares, and go a
-// unit at a time along both ragged edges.
+// unit at a time along the ragged edge of K.
 template <typename T>
 void pack_panel_columns(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
     constexpr int64_t side = lanes<T>, side_k = side * unit_elements<T>;
-    const int64_t whole_k = K / side_k * side_k, whole_n = columns / side * side;
-    for (int64_t n = 0; n < whole_n; n += side)
+    const int64_t whole_k = K / side_k * side_k;
+    for (int64_t n = 0; n < columns; n += side)
         for (int64_t k = 0; k < whole_k; k += side_k)
-            pack_square(to + k / unit_elements<T> * panel_columns<T> + n, B.at(k, n), B.column);
-    const Matrix<T> right{B.at(0, whole_n), B.row, B.column};
-    if (whole_n < columns) pack_panel_units(to + whole_n, right, whole_k, columns - whole_n);
+            pack_square(to + k / unit_elements<T> * panel_columns<T> + n, B.at(k, n), B.column,
+                        columns - n);
     const Matrix<T> below{B.at(whole_k, 0), B.row, B.column};
     pack_panel_units(to + whole_k / unit_elements<T> * panel_columns<T>, below, K - whole_k,
                      columns);

@@ -202,7 +202,8 @@ def checked(words: Words, arrays: Arrays, options: Options) -> Arrays:
         lengths = options.longest_q, options.longest_k
     mask = _checked_mask(words.mask, arrays.mask, (sequences, q.shape[head], *lengths), q)
     alibi = _checked_slopes(arrays.alibi, (sequences, q.shape[head]))
-    return Arrays(*(unit_last_axis(x) for x in (q, k, v)), mask, alibi, *starts)
+    q, k, v = (unit_last_axis(x) for x in (q, k, v))
+    return Arrays(q, k, v, mask, alibi, *starts)
 
 
 def _check_heads(words: Words, q: Any, k: Any, v: Any, options: Options) -> None:

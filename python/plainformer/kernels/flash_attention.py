@@ -270,10 +270,12 @@ def _options(
     offset: int,
 ) -> Options:
     backend("q", q)
+    left, right = checked_window(window_size, causal)
+    dropout = checked_dropout(dropout_p, seed, offset)
     return Options(
         layout, True, check_size("max_seqlen_q", longest_q), check_size("max_seqlen_k", longest_k),
-        checked_scale("softmax_scale", softmax_scale, q), checked_softcap(softcap),
-        *checked_window(window_size, causal), True, *checked_dropout(dropout_p, seed, offset),
+        checked_scale("softmax_scale", softmax_scale, q), checked_softcap(softcap), left, right,
+        True, *dropout,
     )  # fmt: skip
 
 
