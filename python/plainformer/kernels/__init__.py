@@ -25,6 +25,12 @@ from .flash_attention import (
     flash_attn_varlen_backward,
     flash_attn_varlen_func,
 )
+from .flash_attention_qkvpacked import (
+    flash_attn_qkvpacked_backward,
+    flash_attn_qkvpacked_func,
+    flash_attn_varlen_qkvpacked_backward,
+    flash_attn_varlen_qkvpacked_func,
+)
 from .gemm import linear, linear_backward, matmul, matmul_backward
 from .linear_cross_entropy import fused_linear_cross_entropy
 from .norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
@@ -45,8 +51,12 @@ __all__ = [
     "embedding_backward",
     "flash_attn_backward",
     "flash_attn_func",
+    "flash_attn_qkvpacked_backward",
+    "flash_attn_qkvpacked_func",
     "flash_attn_varlen_backward",
     "flash_attn_varlen_func",
+    "flash_attn_varlen_qkvpacked_backward",
+    "flash_attn_varlen_qkvpacked_func",
     "fused_linear_cross_entropy",
     "geglu",
     "geglu_backward",

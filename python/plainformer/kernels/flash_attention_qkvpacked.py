@@ -1,0 +1,211 @@
+"""Attention of packed projections, queries, keys and values side by side: nothing is copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _cpu
+from ..errors import ShapeError
+from ._arrays import check_array
+from .flash_attention import (
+    flash_attn_backward,
+    flash_attn_func,
+    flash_attn_varlen_backward,
+    flash_attn_varlen_func,
+)
+
+
+def flash_attn_qkvpacked_func(
+    qkv: Any,
+    dropout_p: float = 0.0,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Any = None,
+    *,
+    attn_bias: Any = None,
+    out: Any = None,
+    return_lse: bool = False,
+    seed: int | None = None,
+    offset: int = 0,
+) -> Any:
+    """`flash_attn_func` of a sequence with itself, its three arguments read where they stand.
+
+    Parameters
+    ----------
+    qkv : array (B, S, 3, H, D): queries, keys and values; a projection of width 3 H D reshaped
+    the options : as in `flash_attn_func`
+
+    Returns
+    -------
+    y : array (B, S, H, D); with return_lse also the log-sum-exp : array (B, H, S)
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
+        and v are the parts of qkv
+    """
+    q, k, v = _split("qkv", qkv, 5)
+    return flash_attn_func(
+        q, k, v, dropout_p, softmax_scale, causal, window_size, softcap, alibi_slopes,
+        attn_bias=attn_bias, out=out, return_lse=return_lse, seed=seed, offset=offset,
+    )  # fmt: skip
+
+
+def flash_attn_qkvpacked_backward(
+    grad_output: Any,
+    qkv: Any,
+    output: Any,
+    lse: Any,
+    *,
+    dropout_p: float = 0.0,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Any = None,
+    attn_bias: Any = None,
+    bias_grad: bool = False,
+    out: Any = None,
+    seed: int | None = None,
+    offset: int = 0,
+) -> Any:
+    """Gradient of `flash_attn_qkvpacked_func`, written into one array.
+
+    Parameters
+    ----------
+    grad_output : array like output
+    qkv and the options : as given to the forward
+    output, lse : what the forward returned
+    bias_grad : bool, also return the gradient of attn_bias
+    out : array like qkv to write; None means a new one
+
+    Returns
+    -------
+    dqkv : array like qkv; with bias_grad also dbias : array like attn_bias
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
+        and v are the parts of qkv
+    """
+    q, k, v = _split("qkv", qkv, 5)
+    dqkv = _new_like(qkv) if out is None else out
+    _, _, _, *rest = flash_attn_backward(
+        grad_output, q, k, v, output, lse, dropout_p=dropout_p, softmax_scale=softmax_scale,
+        causal=causal, window_size=window_size, softcap=softcap, alibi_slopes=alibi_slopes,
+        attn_bias=attn_bias, bias_grad=bias_grad, out=_split("out", dqkv, 5), seed=seed,
+        offset=offset,
+    )  # fmt: skip
+    return (dqkv, *rest) if bias_grad else dqkv
+
+
+def flash_attn_varlen_qkvpacked_func(
+    qkv: Any,
+    cu_seqlens: Any,
+    max_seqlen: int,
+    dropout_p: float = 0.0,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Any = None,
+    *,
+    attn_bias: Any = None,
+    out: Any = None,
+    return_lse: bool = False,
+    seed: int | None = None,
+    offset: int = 0,
+) -> Any:
+    """`flash_attn_varlen_func` of sequences with themselves, all read where they stand.
+
+    Parameters
+    ----------
+    qkv : array (total, 3, H, D): queries, keys and values; a projection of width 3 H D reshaped
+    cu_seqlens : int32 array (S + 1,), from 0 up to total
+    max_seqlen : int, at least the longest sequence
+    the options : as in `flash_attn_varlen_func`
+
+    Returns
+    -------
+    y : array (total, H, D); with return_lse also the log-sum-exp : array (H, total)
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
+        and v are the parts of qkv
+    """
+    q, k, v = _split("qkv", qkv, 4)
+    return flash_attn_varlen_func(
+        q, k, v, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen,
+        dropout_p, softmax_scale, causal, window_size, softcap, alibi_slopes,
+        attn_bias=attn_bias, out=out, return_lse=return_lse, seed=seed, offset=offset,
+    )  # fmt: skip
+
+
+def flash_attn_varlen_qkvpacked_backward(
+    grad_output: Any,
+    qkv: Any,
+    output: Any,
+    lse: Any,
+    cu_seqlens: Any,
+    max_seqlen: int,
+    *,
+    dropout_p: float = 0.0,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Any = None,
+    attn_bias: Any = None,
+    bias_grad: bool = False,
+    out: Any = None,
+    seed: int | None = None,
+    offset: int = 0,
+) -> Any:
+    """Gradient of `flash_attn_varlen_qkvpacked_func`, written into one array.
+
+    Parameters
+    ----------
+    grad_output : array like output
+    qkv, cu_seqlens, max_seqlen and the options : as given to the forward
+    output, lse : what the forward returned
+    bias_grad : bool, also return the gradient of attn_bias
+    out : array like qkv to write; None means a new one
+
+    Returns
+    -------
+    dqkv : array like qkv; with bias_grad also dbias : array like attn_bias
+
+    Raises
+    ------
+    ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
+        and v are the parts of qkv
+    """
+    q, k, v = _split("qkv", qkv, 4)
+    dqkv = _new_like(qkv) if out is None else out
+    _, _, _, *rest = flash_attn_varlen_backward(
+        grad_output, q, k, v, output, lse, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen,
+        dropout_p=dropout_p, softmax_scale=softmax_scale,
+        causal=causal, window_size=window_size, softcap=softcap, alibi_slopes=alibi_slopes,
+        attn_bias=attn_bias, bias_grad=bias_grad, out=_split("out", dqkv, 4), seed=seed,
+        offset=offset,
+    )  # fmt: skip
+    return (dqkv, *rest) if bias_grad else dqkv
+
+
+def _split(name: str, packed: Any, ndim: int) -> tuple[Any, Any, Any]:
+    """Views of the three parts."""
+    check_array(name, packed)
+    if packed.ndim != ndim or packed.shape[-3] != 3:
+        axes = "(B, S, 3, H, D)" if ndim == 5 else "(total, 3, H, D)"
+        raise ShapeError(f"{name}: got shape {packed.shape}, expected {axes}")
+    return packed[..., 0, :, :], packed[..., 1, :, :], packed[..., 2, :, :]
+
+
+def _new_like(array: Any) -> np.ndarray:
+    """An array of that shape and dtype, row-major, not initialized."""
+    return _cpu.empty_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
