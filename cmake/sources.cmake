@@ -4,6 +4,7 @@ set(kernel_sources
     csrc/cpu/add.cpp
     csrc/cpu/attention.cpp
     csrc/cpu/attention_backward.cpp
+    csrc/cpu/attention_cached.cpp
     csrc/cpu/cross_entropy.cpp
     csrc/cpu/dropout.cpp
     csrc/cpu/elementary.cpp
@@ -34,6 +35,7 @@ set(binding_sources
     csrc/bindings/cpu_activation.cpp
     csrc/bindings/cpu_add.cpp
     csrc/bindings/cpu_attention.cpp
+    csrc/bindings/cpu_attention_cached.cpp
     csrc/bindings/cpu_cross_entropy.cpp
     csrc/bindings/cpu_dropout.cpp
     csrc/bindings/cpu_elementary.cpp

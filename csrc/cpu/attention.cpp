@@ -13,7 +13,6 @@
 
 namespace plainformer::PF_ISA {
 
-constexpr int64_t widest_head = 256;  // checked by the binding
 // Queries of a task where heads are shared out: enough work beside the claim of a task.
 constexpr int64_t query_block = 16 * tile_rows;
 

@@ -8,6 +8,8 @@
 
 namespace plainformer::PF_ISA {
 
+constexpr int64_t widest_head = 256;  // checked by the binding
+
 // Row l of head h of the sequence that begins at `start`.
 template <typename T>
 PF_INLINE T* row_at(const HeadsView<T>& x, int64_t start, int64_t h, int64_t l) {

@@ -30,17 +30,21 @@ struct Sequence {
     }
 };
 
+static inline Sequence with_window(Sequence s, const AttentionWindow& window) {
+    const int64_t shift = window.bottom_right ? s.Lk - s.Lq : 0;
+    const int64_t far = s.Lq + s.Lk;  // no key is farther from any row, shifted or not
+    s.low = shift - (window.left < 0 ? far : lesser(window.left, far));
+    s.high = shift + (window.right < 0 ? far : lesser(window.right, far));
+    return s;
+}
+
 static inline Sequence sequence_of(const AttentionOptions& o, int64_t b) {
     Sequence s{b, b, b, o.q_rows.length, o.k_rows.length, 0, 0};
     if (o.q_rows.starts) {
         s.q = o.q_rows.starts[b], s.k = o.k_rows.starts[b];
         s.Lq = o.q_rows.starts[b + 1] - s.q, s.Lk = o.k_rows.starts[b + 1] - s.k;
     }
-    const int64_t shift = o.window.bottom_right ? s.Lk - s.Lq : 0;
-    const int64_t far = s.Lq + s.Lk;  // no key is farther from any row, shifted or not
-    s.low = shift - (o.window.left < 0 ? far : lesser(o.window.left, far));
-    s.high = shift + (o.window.right < 0 ? far : lesser(o.window.right, far));
-    return s;
+    return with_window(s, o.window);
 }
 
 // Products of a query and a key of one head that have to be formed; the triangle counts as a

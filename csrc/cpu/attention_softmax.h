@@ -41,8 +41,8 @@ acc_t<T> scale_scores(acc_t<T>* s, KeyRange range, const ScoreScale<T>& scale,
 }
 
 // p = exp2(t - largest) of a range, then dropout; returns the sum before dropout.
-template <typename T>
-acc_t<T> exponentials(prob_t<T>* p, const acc_t<T>* t, KeyRange range, acc_t<T> largest,
+template <typename T, typename P>
+acc_t<T> exponentials(P* p, const acc_t<T>* t, KeyRange range, acc_t<T> largest,
                       const DropoutRow& dropout) {
     const VecOf<T> shift(largest), zero(acc_t<T>(0));
     VecOf<T> sum = zero;
@@ -62,7 +62,8 @@ struct RowSoftmax {
 
     // Takes a range of raw scores, makes their probabilities relative to the new maximum, and
     // returns the factor by which everything summed up before has to be scaled.
-    acc_t<T> take(prob_t<T>* p, acc_t<T>* s, KeyRange range, const ScoreScale<T>& scale,
+    template <typename P>
+    acc_t<T> take(P* p, acc_t<T>* s, KeyRange range, const ScoreScale<T>& scale,
                   const acc_t<T>* additions, const DropoutRow& dropout) {
         const acc_t<T> before = largest;
         largest = scale_scores<T>(s, range, scale, additions, before);

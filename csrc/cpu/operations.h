@@ -25,6 +25,7 @@
     X(add, AddArgs) \
     X(attention, AttentionArgs) \
     X(attention_backward, AttentionBackwardArgs) \
+    X(cached_attention, CachedAttentionArgs) \
     X(cross_entropy, CrossEntropyArgs) \
     X(cross_entropy_backward, CrossEntropyBackwardArgs) \
     X(dropout, DropoutArgs) \

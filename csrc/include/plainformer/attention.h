@@ -91,4 +91,18 @@ struct AttentionBackwardArgs {
     HeadsView<const acc_t<T>> lse;  // (B, H, Lq)
 };
 
+// Queries against caches of keys and values, no lse and no backward. Row b of the batch sees its
+// first lengths[b] keys, the last of which are the new ones, if there are any: these are copied to
+// the end of the cache first. Keys are taken in chunks of 256 from the row's first on, and the
+// chunks' results are merged in order.
+template <typename T>
+struct CachedAttentionArgs {
+    AttentionOptions options;      // dense, no dropout
+    const int32_t* lengths;        // (B) keys, the new ones included, at most as the cache holds
+    HeadsView<T> out;              // (B, H, Lq, Dv)
+    HeadsView<const T> q;          // (B, H, Lq, D)
+    HeadsView<T> k, v;             // (B, KV, capacity, D), (B, KV, capacity, Dv)
+    HeadsView<const T> new_k, new_v;  // (B, KV, Lq, D), (B, KV, Lq, Dv); data may be null
+};
+
 }  // namespace plainformer

@@ -25,6 +25,7 @@ from .flash_attention import (
     flash_attn_varlen_backward,
     flash_attn_varlen_func,
 )
+from .flash_attention_kvcache import flash_attn_with_kvcache
 from .flash_attention_qkvpacked import (
     flash_attn_qkvpacked_backward,
     flash_attn_qkvpacked_func,
@@ -57,6 +58,7 @@ __all__ = [
     "flash_attn_varlen_func",
     "flash_attn_varlen_qkvpacked_backward",
     "flash_attn_varlen_qkvpacked_func",
+    "flash_attn_with_kvcache",
     "fused_linear_cross_entropy",
     "geglu",
     "geglu_backward",

@@ -193,7 +193,7 @@ def checked_softcap(softcap: float) -> float:
 def checked(words: Words, arrays: Arrays, options: Options) -> Arrays:
     """The arrays in a form the kernel reads, or the error that says which one is wrong."""
     q, k, v = arrays[:3]
-    _check_heads(words, q, k, v, options)
+    check_heads(words, q, k, v, options)
     starts = _checked_starts(words, arrays, options)
     sequences = len(starts[0]) - 1 if options.layout == PACKED else q.shape[0]
     head, row = _HEAD_AXIS[options.layout], _ROW_AXIS[options.layout]
@@ -201,12 +201,13 @@ def checked(words: Words, arrays: Arrays, options: Options) -> Arrays:
     if options.layout == PACKED:
         lengths = options.longest_q, options.longest_k
     mask = _checked_mask(words.mask, arrays.mask, (sequences, q.shape[head], *lengths), q)
-    alibi = _checked_slopes(arrays.alibi, (sequences, q.shape[head]))
+    alibi = checked_slopes(arrays.alibi, (sequences, q.shape[head]))
     q, k, v = (unit_last_axis(x) for x in (q, k, v))
     return Arrays(q, k, v, mask, alibi, *starts)
 
 
-def _check_heads(words: Words, q: Any, k: Any, v: Any, options: Options) -> None:
+def check_heads(words: Words, q: Any, k: Any, v: Any, options: Options) -> None:
+    """Raise unless the three are arrays of heads that fit one another."""
     layout = options.layout
     for name, array in zip(words, (q, k, v)):
         check_array(name, array)
@@ -290,11 +291,12 @@ def _checked_mask(name: str, mask: Any, scores: tuple[int, ...], q: Any) -> Any:
         return None
     kinds = (np.dtype(bool), q.dtype) if name == "attn_mask" else (q.dtype,)
     check_array(name, mask, kinds)
-    _check_broadcast(name, mask, scores)
+    check_broadcast(name, mask, scores)
     return readable(mask)
 
 
-def _check_broadcast(name: str, array: Any, wanted: tuple[int, ...]) -> None:
+def check_broadcast(name: str, array: Any, wanted: tuple[int, ...]) -> None:
+    """Raise unless `array` broadcasts to `wanted`."""
     pairs = zip(array.shape[::-1], wanted[::-1])
     if array.ndim > len(wanted) or any(m not in (1, n) for m, n in pairs):
         raise ShapeError(
@@ -302,11 +304,12 @@ def _check_broadcast(name: str, array: Any, wanted: tuple[int, ...]) -> None:
         )
 
 
-def _checked_slopes(slopes: Any, wanted: tuple[int, int]) -> Any:
+def checked_slopes(slopes: Any, wanted: tuple[int, int]) -> Any:
+    """The slopes of (sequences, heads) in a form the kernel reads, or the error."""
     if slopes is None:
         return None
     check_array("alibi_slopes", slopes, (float32,))
-    _check_broadcast("alibi_slopes", slopes, wanted)
+    check_broadcast("alibi_slopes", slopes, wanted)
     return readable(slopes)
 
 

@@ -89,7 +89,7 @@ def flash_attn_func(
     """
     options = _options(BLHD, q, 0, 0, dropout_p, softmax_scale, causal, window_size, softcap,
                        seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, _additive(attn_bias), alibi_slopes)
+    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes)
     return forward(WORDS, arrays, options, out, return_lse)
 
 
@@ -135,7 +135,7 @@ def flash_attn_backward(
     """
     options = _options(BLHD, q, 0, 0, dropout_p, softmax_scale, causal, window_size, softcap,
                        seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, _additive(attn_bias), alibi_slopes)
+    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes)
     return _backward((grad_output, output, lse), arrays, options, out, bias_grad)
 
 
@@ -202,7 +202,7 @@ def flash_attn_varlen_func(
     """
     options = _options(PACKED, q, max_seqlen_q, max_seqlen_k, dropout_p, softmax_scale, causal,
                        window_size, softcap, seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, _additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k)
+    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k)
     return forward(WORDS, arrays, options, out, return_lse)
 
 
@@ -252,7 +252,7 @@ def flash_attn_varlen_backward(
     """
     options = _options(PACKED, q, max_seqlen_q, max_seqlen_k, dropout_p, softmax_scale, causal,
                        window_size, softcap, seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, _additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k)
+    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k)
     return _backward((grad_output, output, lse), arrays, options, out, bias_grad)
 
 
@@ -279,7 +279,7 @@ def _options(
     )  # fmt: skip
 
 
-def _additive(attn_bias: Any) -> Any:
+def additive(attn_bias: Any) -> Any:
     """The bias, unless it is a bool mask, which the kernel would take for something else."""
     if getattr(attn_bias, "dtype", None) == np.dtype(bool):
         raise ConfigError(
