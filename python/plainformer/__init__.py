@@ -20,6 +20,7 @@ _MODULES = (
     "functional",
     "generation",
     "kernels",
+    "metrics",
     "models",
     "nn",
     "runtime",

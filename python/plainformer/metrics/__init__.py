@@ -1,0 +1,67 @@
+"""Scores of what models predict, each as its original defines it. NumPy only.
+
+Everywhere predictions come first and references second, one of each an example. Fractions are 0
+to 1, except BLEU, chrF and ROUGE, which are 0 to 100 as they are always quoted.
+"""
+
+from ._scores import LabelScore
+from .classification import (
+    accuracy,
+    classification_metrics,
+    confusion_matrix,
+    f1_score,
+    label_scores,
+    matthews_corrcoef,
+)
+from .entities import entity_metrics, entity_scores
+from .intent import intent_metrics
+from .language import bits_per_character, distinct_n, perplexity
+from .multiple_choice import multiple_choice_accuracy
+from .relations import relation_metrics, relation_scores
+from .rouge import RougeScore, rouge_characters, rouge_metrics, rouge_scores, rouge_words
+from .squad import (
+    answer_f1,
+    best_no_answer_threshold,
+    exact_match,
+    normalize_answer,
+    squad_metrics,
+)
+from .tags import Span, check_tags, detect_scheme, spans_of, tags_of
+from .translation import SignedScore, bleu, chrf
+
+__all__ = [
+    "LabelScore",
+    "RougeScore",
+    "SignedScore",
+    "Span",
+    "accuracy",
+    "answer_f1",
+    "best_no_answer_threshold",
+    "bits_per_character",
+    "bleu",
+    "check_tags",
+    "chrf",
+    "classification_metrics",
+    "confusion_matrix",
+    "detect_scheme",
+    "distinct_n",
+    "entity_metrics",
+    "entity_scores",
+    "exact_match",
+    "f1_score",
+    "intent_metrics",
+    "label_scores",
+    "matthews_corrcoef",
+    "multiple_choice_accuracy",
+    "normalize_answer",
+    "perplexity",
+    "relation_metrics",
+    "relation_scores",
+    "rouge_characters",
+    "rouge_metrics",
+    "rouge_scores",
+    "rouge_words",
+    "spans_of",
+    "squad_metrics",
+    "tags_of",
+]

@@ -1,0 +1,101 @@
+"""What the metrics share: precision, recall and F1 from counts, and checks of what they get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from plainformer.errors import DTypeError, ShapeError
+
+Label = str | int
+
+
+class LabelScore(NamedTuple):
+    """Scores of one label, 0 to 1, and `support`, how often it occurs in the references."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def score_counts(correct: int, predicted: int, actual: int) -> LabelScore:
+    """P = correct / predicted, R = correct / actual, F1 = 2 P R / (P + R); 0 where 0 / 0."""
+    precision = ratio(correct, predicted)
+    recall = ratio(correct, actual)
+    # From the counts, not from P and R: one rounding, so that swapping the sides changes nothing.
+    return LabelScore(precision, recall, ratio(2 * correct, predicted + actual), actual)
+
+
+def ratio(part: float, whole: float) -> float:
+    """part / whole, 0.0 where both are 0."""
+    return part / whole if whole else 0.0
+
+
+def mean(values: Iterable[float]) -> float:
+    """The arithmetic mean of at least one value; 0.0 of none."""
+    values = list(values)
+    return ratio(sum(values), len(values))
+
+
+def check_pairs(
+    predictions: Sequence[Any] | np.ndarray, references: Sequence[Any] | np.ndarray
+) -> None:
+    """One prediction for each reference, and at least one of them."""
+    for name, values in (("predictions", predictions), ("references", references)):
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+            raise DTypeError(f"{name}: got {type(values).__name__}, expected a list")
+    if len(predictions) != len(references):
+        raise ShapeError(
+            f"predictions: got {len(predictions)}, expected one for each of the "
+            f"{len(references)} references"
+        )
+    if len(references) == 0:
+        raise ShapeError("predictions, references: got no examples, expected at least one")
+
+
+def check_texts(name: str, values: Sequence[Any]) -> list[str]:
+    """`values` as a list, each a string."""
+    for i, value in enumerate(values):
+        if not isinstance(value, str):
+            raise DTypeError(f"{name}[{i}]: got {type(value).__name__}, expected a string")
+    return list(values)
+
+
+def as_labels(name: str, values: Sequence[Any] | np.ndarray) -> list[Label]:
+    """Strings, or integers as Python's: one axis, one of the two kinds."""
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise ShapeError(
+                f"{name}: got shape {values.shape}, expected one label an example; "
+                "take the argmax of scores first"
+            )
+        values = values.tolist()
+    labels: list[Label] = []
+    for i, value in enumerate(values):
+        if isinstance(value, str):
+            labels.append(value)
+        elif isinstance(value, (Integral, np.bool_)):
+            labels.append(int(value))
+        else:
+            raise DTypeError(
+                f"{name}[{i}]: got {value!r}, expected a string or an integer for a label"
+            )
+    return labels
+
+
+def label_pairs(
+    predictions: Sequence[Any] | np.ndarray, references: Sequence[Any] | np.ndarray
+) -> tuple[list[Label], list[Label]]:
+    """Both sides as labels of one kind, as many of each, at least one."""
+    check_pairs(predictions, references)
+    found, wanted = as_labels("predictions", predictions), as_labels("references", references)
+    if len({isinstance(label, str) for label in (*found, *wanted)}) > 1:
+        raise DTypeError(
+            "predictions, references: got strings and integers, expected one kind of label; "
+            "map ids to names first"
+        )
+    return found, wanted

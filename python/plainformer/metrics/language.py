@@ -1,0 +1,83 @@
+"""Perplexity, bits a character, and how varied generated text is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from plainformer.errors import ConfigError, DataError, ShapeError
+
+from ._scores import check_texts
+
+
+def perplexity(negative_log_likelihood: float, tokens: int) -> float:
+    """exp(sum / tokens): the sum of -ln p over all predicted tokens, and their number.
+
+    Infinite where the mean is beyond float64's exponent (about 709 nats).
+
+    Raises
+    ------
+    DataError : a sum that is NaN or negative
+    ConfigError : no tokens
+    """
+    mean = _mean(negative_log_likelihood, tokens, "tokens")
+    try:
+        return math.exp(mean)
+    except OverflowError:
+        return math.inf
+
+
+def bits_per_character(negative_log_likelihood: float, characters: int) -> float:
+    """sum / (characters ln 2): the sum of -ln p over all tokens, and the characters they make.
+
+    Does not depend on the tokenizer, which perplexity a token does.
+
+    Raises
+    ------
+    DataError : a sum that is NaN or negative
+    ConfigError : no characters
+    """
+    return _mean(negative_log_likelihood, characters, "characters") / math.log(2)
+
+
+def distinct_n(
+    texts: Sequence[str], n: int, *, tokenize: Callable[[str], Iterable[str]] = str.split
+) -> float:
+    """Different n-grams over all n-grams of a set of texts, 0 to 1; 0 where there are none.
+
+    Li and others, "A Diversity-Promoting Objective Function for Neural Conversation Models",
+    NAACL 2016, arXiv:1510.03055. (The paper divides by the number of words; with the number of
+    n-grams, as here and in the code in common use, 1 means that nothing repeats.)
+
+    Parameters
+    ----------
+    texts : strings, at least one
+    n : int >= 1
+    tokenize : function from a text to its tokens; `list` counts characters
+
+    Raises
+    ------
+    ShapeError : no texts
+    ConfigError : n < 1
+    DTypeError : a text that is no string
+    """
+    if n < 1:
+        raise ConfigError(f"n: got {n}, expected at least 1")
+    if not texts:
+        raise ShapeError("texts: got none, expected at least one")
+    different: set[tuple[str, ...]] = set()
+    total = 0
+    for text in check_texts("texts", texts):
+        tokens = list(tokenize(text))
+        grams = list(zip(*(tokens[i:] for i in range(n))))
+        different.update(grams)
+        total += len(grams)
+    return len(different) / total if total else 0.0
+
+
+def _mean(total: float, count: int, name: str) -> float:
+    if not total >= 0:
+        raise DataError(f"negative_log_likelihood: got {total}, expected a sum of -ln p, >= 0")
+    if count < 1:
+        raise ConfigError(f"{name}: got {count}, expected at least 1")
+    return total / count

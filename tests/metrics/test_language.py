@@ -1,0 +1,83 @@
+"""Perplexity, bits a character, distinct-n, and what BLEU and chrF say without sacrebleu."""
+
+import math
+import sys
+
+import pytest
+
+from plainformer import metrics
+from plainformer.errors import ConfigError, DataError, DTypeError, PlainformerError, ShapeError
+from plainformer.metrics.translation import _streams
+
+
+def test_perplexity_of_a_uniform_guess_is_the_number_of_choices():
+    assert metrics.perplexity(10 * math.log(50), 10) == pytest.approx(50)
+    assert metrics.perplexity(0.0, 3) == 1
+    assert metrics.perplexity(1e6, 1) == math.inf
+
+
+def test_bits_a_character():
+    assert metrics.bits_per_character(8 * math.log(2), 4) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("function", [metrics.perplexity, metrics.bits_per_character])
+def test_bad_sums_are_named(function):
+    with pytest.raises(DataError, match="got nan"):
+        function(math.nan, 1)
+    with pytest.raises(DataError, match="got -1"):
+        function(-1.0, 1)
+    with pytest.raises(ConfigError, match="got 0, expected at least 1"):
+        function(1.0, 0)
+
+
+def test_distinct_n():
+    texts = ["a b a b", "a b", ""]
+    assert metrics.distinct_n(texts, 1) == 2 / 6
+    assert metrics.distinct_n(texts, 2) == 2 / 4  # ab ba ab ab: none across texts
+    assert metrics.distinct_n(texts, 5) == 0
+    assert metrics.distinct_n(["我我你"], 1, tokenize=list) == 2 / 3
+
+
+def test_bad_distinct_n_is_named():
+    with pytest.raises(ConfigError, match="n: got 0"):
+        metrics.distinct_n(["a"], 0)
+    with pytest.raises(ShapeError, match="got none"):
+        metrics.distinct_n([], 1)
+    with pytest.raises(DTypeError, match=r"texts\[0\]: got int"):
+        metrics.distinct_n([1], 1)
+
+
+@pytest.mark.parametrize("function", [metrics.bleu, metrics.chrf])
+def test_without_sacrebleu_the_extra_is_named(function, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(PlainformerError, match=r"pip install 'plainformer\[metrics\]'"):
+        function(["a"], ["a"])
+
+
+def test_references_become_streams():
+    assert _streams(["a", "b"], ["A", "B"]) == [["A", "B"]]
+    assert _streams(["a", "b"], [["A", "AA"], ["B"]]) == [["A", "B"], ["AA", None]]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "error", "message"),
+    [
+        ([], [], ShapeError, "no examples"),
+        (["a"], ["a", "b"], ShapeError, "one for each"),
+        (["a"], [[]], ShapeError, r"references\[0\]: got none"),
+        ([1], ["a"], DTypeError, r"predictions\[0\]: got int"),
+        (["a"], [1], DTypeError, r"references\[0\]: got int"),
+        (["a"], [["a", None]], DTypeError, r"references\[0\]\[1\]: got NoneType"),
+    ],
+)
+@pytest.mark.parametrize("function", [metrics.bleu, metrics.chrf])
+def test_bad_input_is_named(function, predictions, references, error, message):
+    with pytest.raises(error, match=message):
+        function(predictions, references)
+
+
+@pytest.mark.parametrize("options", [{"char_order": 0}, {"word_order": -1}, {"beta": 0}])
+def test_bad_chrf_orders_are_named(options):
+    with pytest.raises(ConfigError, match=f"{next(iter(options))}: got"):
+        metrics.chrf(["a"], ["a"], **options)
