@@ -1,23 +1,93 @@
-"""Text to batches: reading, tokenizers, token shards, training blocks. NumPy only."""
+"""Text and labelled data to batches: reading, tokenizers, shards, windows. NumPy only."""
 
+from .alignment import (
+    WordWindow,
+    fill_words,
+    first_tokens,
+    merge_words,
+    window_labels,
+    window_tokens,
+    word_windows,
+)
 from .batches import Batches, EvaluationWindows, TokenBlocks, collate
+from .description import Description, describe
+from .examples import (
+    Answer,
+    CharSpan,
+    ChoiceExample,
+    DialogueExample,
+    Message,
+    PairExample,
+    QuestionExample,
+    RelationExample,
+    TextExample,
+    TokenExample,
+    task_name,
+)
+from .formats import ExampleReader, Examples, read_examples
+from .labels import LabelMap, check_labels, label_counts, label_set, sort_labels, unseen_labels
 from .shards import Shard, open_shard, write_shard
 from .text import Document, Documents
 from .tokenizer import encode_documents, load_tokenizer, make_tokenizer, parse_spec, save_tokenizer
+from .windows import (
+    SpanScore,
+    WindowScores,
+    answer_target,
+    answer_text,
+    answer_tokens,
+    best_spans,
+    token_windows,
+)
 
 __all__ = [
+    "Answer",
     "Batches",
+    "CharSpan",
+    "ChoiceExample",
+    "Description",
+    "DialogueExample",
     "Document",
     "Documents",
     "EvaluationWindows",
+    "ExampleReader",
+    "Examples",
+    "LabelMap",
+    "Message",
+    "PairExample",
+    "QuestionExample",
+    "RelationExample",
     "Shard",
+    "SpanScore",
+    "TextExample",
     "TokenBlocks",
+    "TokenExample",
+    "WindowScores",
+    "WordWindow",
+    "answer_target",
+    "answer_text",
+    "answer_tokens",
+    "best_spans",
+    "check_labels",
     "collate",
+    "describe",
     "encode_documents",
+    "fill_words",
+    "first_tokens",
+    "label_counts",
+    "label_set",
     "load_tokenizer",
     "make_tokenizer",
+    "merge_words",
     "open_shard",
     "parse_spec",
+    "read_examples",
     "save_tokenizer",
+    "sort_labels",
+    "task_name",
+    "token_windows",
+    "unseen_labels",
+    "window_labels",
+    "window_tokens",
+    "word_windows",
     "write_shard",
 ]

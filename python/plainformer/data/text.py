@@ -21,13 +21,12 @@ from typing import Any
 
 from plainformer.errors import DataError
 
+from ._lines import CSV, TSV, split_lines, table_rows, utf8
+
 PathLike = str | os.PathLike[str]
 _PLAIN = {".txt", ".text", ".md", ".rst"}  # what a directory is searched for besides tables
 _JSONL = {".jsonl", ".ndjson"}
-_TABLES: dict[str, dict[str, Any]] = {
-    ".csv": {"delimiter": ","},
-    ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
-}
+_TABLES: dict[str, dict[str, Any]] = {".csv": CSV, ".tsv": TSV}
 _log = logging.getLogger("plainformer")
 
 
@@ -105,25 +104,26 @@ class Documents:
         data = data.removeprefix(codecs.BOM_UTF8)
         with suppress(UnicodeDecodeError):
             return data.decode("utf-8")
-        lines = (self._checked(file, n, _utf8, line) for n, line in enumerate(io.BytesIO(data), 1))
+        lines = (self._checked(file, n, utf8, line) for n, line in enumerate(io.BytesIO(data), 1))
         return "".join("\n" if line is None else line for line in lines)
 
     def _read_jsonl(self, file: str, text: str) -> Iterator[Document]:
-        for n, line in enumerate(_lines(text), 1):
+        for n, line in enumerate(split_lines(text), 1):
             value = self._checked(file, n, self._json_text, line) if line.strip() else None
             if value is not None:
                 yield Document(value, file, n)
 
     def _read_table(self, file: str, text: str, dialect: dict[str, Any]) -> Iterator[Document]:
-        rows = iter(_table_rows(text, dialect))
-        _, header = next(rows, (1, []))
+        rows = table_rows(split_lines(text), dialect)
+        first = next(rows, None)
+        header = first.fields if first else []
         if isinstance(header, csv.Error) or self.column not in header:
-            first = next(_lines(text), "").strip()
-            raise DataError(f"no column {self.column!r} in the header {first!r:.200}", file, 1)
-        for n, row in rows:
-            value = self._checked(file, n, self._cell, row, header)
+            written = next(split_lines(text), "").strip()
+            raise DataError(f"no column {self.column!r} in the header {written!r:.200}", file, 1)
+        for row in rows:
+            value = self._checked(file, row.line, self._cell, row.fields, header)
             if value is not None:
-                yield Document(value, file, n)
+                yield Document(value, file, row.line)
 
     def _json_text(self, line: str) -> str:
         try:
@@ -133,7 +133,7 @@ class Documents:
         text = value.get(self.column) if isinstance(value, dict) else None
         if not isinstance(text, str):
             raise ValueError(f"expected a JSON object with a string {self.column!r}")
-        return _utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
+        return utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
 
     def _cell(self, row: list[str] | csv.Error, header: list[str]) -> str:
         if isinstance(row, csv.Error):
@@ -196,39 +196,6 @@ def _read_bytes(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", str(file)) from error
-
-
-def _utf8(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = data[error.start]
-        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Lines with their ends. Only a line feed ends one, as when counting bytes; "\\r" stays."""
-    return iter(io.StringIO(text, newline="\n"))
-
-
-def _table_rows(text: str, dialect: dict[str, Any]) -> list[tuple[int, list[str] | csv.Error]]:
-    """(first line, fields or what is wrong) of each row that is not empty."""
-    reader = csv.reader(_lines(text), strict=True, **dialect)
-    rows: list[tuple[int, list[str] | csv.Error]] = []
-    limit = csv.field_size_limit(2**31 - 1)  # csv's own limit is 128 KiB a field, process-wide
-    try:
-        while True:
-            line = reader.line_num + 1
-            try:
-                row = next(reader)
-            except csv.Error as error:
-                rows.append((line, error))
-            else:
-                rows += [(line, row)] if row else []
-    except StopIteration:
-        return rows
-    finally:
-        csv.field_size_limit(limit)
 
 
 def _log_file(file: Path, suffix: str, count: int, skipped: int) -> None:

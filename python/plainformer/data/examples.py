@@ -1,0 +1,179 @@
+"""What an example of each task is, once read from whatever file it was in.
+
+| task | example | fields in a file (JSONL keys, table columns) |
+|---|---|---|
+| text-classification | TextExample | text, label |
+| token-classification | TokenExample | tokens, tags |
+| relation-extraction | RelationExample | text, label, head, tail, head_type, tail_type |
+| question-answering | QuestionExample | id, question, context, answers, is_impossible |
+| multiple-choice | ChoiceExample | question, choices, label |
+| translation | PairExample | source, target |
+| summarization | PairExample | document, summary |
+| dialogue | DialogueExample | messages |
+| language-modeling | TextExample | text |
+
+Labels are strings, whatever they were in the file: `1` and `"1"` are the same label. What a model
+learns to give (label, tags, answers, target) is None where an unlabelled file was read. `file` and
+`line` say where an example came from, for later messages; they take no part in comparisons.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from plainformer.errors import ConfigError
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "text-classification": ("text", "label"),
+    "token-classification": ("tokens", "tags"),
+    "relation-extraction": ("text", "label", "head", "tail", "head_type", "tail_type"),
+    "question-answering": ("question", "context", "answers", "id", "is_impossible"),
+    "multiple-choice": ("question", "choices", "label"),
+    "translation": ("source", "target"),
+    "summarization": ("document", "summary"),
+    "dialogue": ("messages",),
+    "language-modeling": ("text",),
+}
+GOLD = {"label", "tags", "answers", "target", "summary"}  # what an unlabelled file lacks
+_OPTIONAL = {"head", "tail", "head_type", "tail_type", "id", "is_impossible"}
+_ALIASES = {
+    "ner": "token-classification",
+    "language-modelling": "language-modeling",
+    "summarisation": "summarization",
+}
+
+
+class CharSpan(NamedTuple):
+    """Characters `start` to `end` of a text, the end not included."""
+
+    start: int
+    end: int
+
+
+class Answer(NamedTuple):
+    """An answer and the character of the context at which it begins."""
+
+    text: str
+    start: int
+
+
+class Message(NamedTuple):
+    """One turn of a dialogue. `role`: system, user, assistant or tool."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """A text and its label; for language-modeling the text alone."""
+
+    text: str
+    label: str | None = None
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExample:
+    """The words of a sentence and a tag for each."""
+
+    tokens: list[str]
+    tags: list[str] | None = None
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RelationExample:
+    """A text without markers, where its two entities are, and the relation between them.
+
+    `head` is what stood in `<e1></e1>`, `tail` in `<e2></e2>`, in either order; types are None
+    where the data has none.
+    """
+
+    text: str
+    head: CharSpan
+    tail: CharSpan
+    label: str | None = None
+    head_type: str | None = None
+    tail_type: str | None = None
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionExample:
+    """A question about a context. An empty list of answers: there is none in the context."""
+
+    question: str
+    context: str
+    answers: list[Answer] | None = None
+    id: str = ""
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceExample:
+    """A question (or beginning), its choices, and the index of the right one."""
+
+    question: str
+    choices: list[str]
+    label: int | None = None
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PairExample:
+    """A text and what it becomes: its translation or its summary."""
+
+    source: str
+    target: str | None = None
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueExample:
+    """The turns of a dialogue."""
+
+    messages: list[Message]
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+Example = (
+    TextExample
+    | TokenExample
+    | RelationExample
+    | QuestionExample
+    | ChoiceExample
+    | PairExample
+    | DialogueExample
+)
+
+
+def task_name(task: str) -> str:
+    """The task's one name; `ner` is token-classification.
+
+    Raises
+    ------
+    ConfigError : no such task
+    """
+    name = _ALIASES.get(task, task)
+    if name in FIELDS:
+        return name
+    near = difflib.get_close_matches(task, [*FIELDS, *_ALIASES], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(FIELDS)}"
+    raise ConfigError(f"task: got {task!r}; {hint}")
+
+
+def required_fields(task: str, labelled: bool) -> tuple[str, ...]:
+    """The fields that an example of the task must have."""
+    return tuple(
+        name for name in FIELDS[task] if name not in _OPTIONAL and (labelled or name not in GOLD)
+    )

@@ -1,0 +1,286 @@
+"""Records to examples: every field checked, a ValueError that says what was expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ..examples import (
+    Answer,
+    CharSpan,
+    ChoiceExample,
+    DialogueExample,
+    Example,
+    Message,
+    PairExample,
+    QuestionExample,
+    RelationExample,
+    TextExample,
+    required_fields,
+)
+from .source import Record
+
+_MARKER = re.compile(r"<(/?)e([12])>")
+_ROLES = ("system", "user", "assistant", "tool")
+
+
+class Builder:
+    """Makes the examples of one data set; remembers what all of them must have in common.
+
+    Parameters
+    ----------
+    task : str, one of `FIELDS` but token-classification, which `tagged` builds
+    names : what each field is called in the files, for messages
+    labelled : bool, whether a missing label, answer or target is an error
+    """
+
+    def __init__(self, task: str, names: dict[str, Any], labelled: bool):
+        self.task, self.names, self.labelled = task, names, labelled
+        self._required = required_fields(task, labelled)
+        self._label_kind: tuple[str, str] | None = None  # (kind, the first label)
+        self._choices: int | None = None
+        self._ids: set[str] = set()
+        builders: dict[str, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
+            "text-classification": self._text,
+            "language-modeling": self._text,
+            "relation-extraction": self._relation,
+            "question-answering": self._question,
+            "multiple-choice": self._choice,
+            "translation": self._pair,
+            "summarization": self._pair,
+            "dialogue": self._dialogue,
+        }
+        self._build = builders[task]
+
+    def __call__(self, record: Record, file: str) -> Example:
+        """The example; ValueError if it is not one."""
+        fields = record.fields
+        check_present(fields, self._required, self.names)
+        return self._build(fields, {"file": file, "line": record.line})
+
+    def _text(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
+        text = self._string(fields, "text")
+        return TextExample(text, self._label(fields), **place)
+
+    def _relation(self, fields: dict[str, Any], place: dict[str, Any]) -> RelationExample:
+        text = self._string(fields, "text")
+        head_type, tail_type = (
+            self._string(fields, name) if name in fields else None
+            for name in ("head_type", "tail_type")
+        )
+        if "head" in fields or "tail" in fields:
+            head, inner_head = _span(fields.get("head"), text, str(self.names["head"]))
+            tail, inner_tail = _span(fields.get("tail"), text, str(self.names["tail"]))
+            head_type, tail_type = head_type or inner_head, tail_type or inner_tail
+        else:
+            text, head, tail = split_markers(text)
+        if head.start < tail.end and tail.start < head.end:
+            raise ValueError(f"head {tuple(head)} and tail {tuple(tail)} overlap")
+        label = self._label(fields)
+        return RelationExample(text, head, tail, label, head_type, tail_type, **place)
+
+    def _question(self, fields: dict[str, Any], place: dict[str, Any]) -> QuestionExample:
+        context = self._string(fields, "context")
+        question = self._string(fields, "question")
+        answers = self._answers(fields, context)
+        identity = str(fields.get("id", ""))
+        if identity in self._ids:
+            raise ValueError(f"id {identity!r} occurs twice")
+        if identity:
+            self._ids.add(identity)
+        return QuestionExample(question, context, answers, identity, **place)
+
+    def _answers(self, fields: dict[str, Any], context: str) -> list[Answer] | None:
+        given = _answer_pairs(fields["answers"]) if "answers" in fields else None
+        impossible = fields.get("is_impossible")
+        if impossible is True and given:
+            raise ValueError("is_impossible, yet it has answers; expected one or the other")
+        if not given and impossible is False and self.labelled:
+            raise ValueError(
+                "no answers; expected at least one, or version 2.0's is_impossible: true"
+            )
+        if given is None:
+            return [] if impossible is True else None
+        return [_answer(text, start, context) for text, start in given]
+
+    def _choice(self, fields: dict[str, Any], place: dict[str, Any]) -> ChoiceExample:
+        question = self._string(fields, "question")
+        choices = fields["choices"]
+        if not isinstance(choices, list) or len(choices) < 2:
+            raise ValueError(f"{self.names['choices']!r}: expected a list of 2 choices or more")
+        for i, choice in enumerate(choices):
+            check_string(choice, f"choice {i}")
+        if self._choices is not None and len(choices) != self._choices:
+            raise ValueError(
+                f"got {len(choices)} choices, expected {self._choices} as in the first example"
+            )
+        label = _choice_index(fields["label"], len(choices)) if "label" in fields else None
+        self._choices = len(choices)
+        return ChoiceExample(question, choices, label, **place)
+
+    def _pair(self, fields: dict[str, Any], place: dict[str, Any]) -> PairExample:
+        one, other = required_fields(self.task, True)
+        source = self._string(fields, one)
+        target = self._string(fields, other) if other in fields else None
+        return PairExample(source, target, **place)
+
+    def _dialogue(self, fields: dict[str, Any], place: dict[str, Any]) -> DialogueExample:
+        given = fields["messages"]
+        if not isinstance(given, list) or not given:
+            raise ValueError("'messages': expected a list of objects with role and content")
+        messages = [_message(value, i) for i, value in enumerate(given)]
+        if self.labelled and all(message.role != "assistant" for message in messages):
+            raise ValueError("no turn of the assistant; expected at least one to learn from")
+        return DialogueExample(messages, **place)
+
+    def _string(self, fields: dict[str, Any], name: str) -> str:
+        return check_string(fields[name], repr(self.names[name]))
+
+    def _label(self, fields: dict[str, Any]) -> str | None:
+        if "label" not in fields:
+            return None
+        label, kind = _label(fields["label"])
+        if self._label_kind is None:
+            self._label_kind = (kind, label)
+        elif kind != self._label_kind[0]:
+            raise ValueError(
+                f"label {label!r} is {kind}, expected {self._label_kind[0]} as the first label "
+                f"({self._label_kind[1]!r}); write all the same way"
+            )
+        return label
+
+
+def check_present(fields: dict[str, Any], required: tuple[str, ...], names: dict[str, Any]) -> None:
+    """ValueError if one of the fields that an example must have is not there."""
+    for name in required:
+        if name not in fields:
+            wanted = ", ".join(str(names[field]) for field in required)
+            raise ValueError(f"no {names[name]!r}; expected {wanted} (or say `columns`)")
+
+
+def check_string(value: Any, what: str) -> str:
+    """A text that is not blank and that UTF-8 can hold, or a ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what}: got {_shown(value)}, expected text")
+    if not value.strip():
+        raise ValueError(f"{what} is empty; expected text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:  # JSON can escape half a character
+        raise ValueError(f"{what}: half a character at {error.start}, not UTF-8") from error
+    return value
+
+
+def split_markers(text: str) -> tuple[str, CharSpan, CharSpan]:
+    """(text without markers, span of e1, span of e2); white space at a span's ends is left out.
+
+    Raises
+    ------
+    ValueError : not each of `<e1> </e1> <e2> </e2>` once, one entity after the other
+    """
+    found = [match.group() for match in _MARKER.finditer(text)]
+    if found not in (["<e1>", "</e1>", "<e2>", "</e2>"], ["<e2>", "</e2>", "<e1>", "</e1>"]):
+        got = " ".join(found) or "none"
+        raise ValueError(
+            "expected the markers <e1></e1> and <e2></e2> once each, one entity after the other, "
+            f"or 'head' and 'tail' spans; got {got:.80}"
+        )
+    pieces = _MARKER.split(text)[::3]
+    before, first, between, second, _ = pieces
+    plain = "".join(pieces)
+    start = len(before)
+    one = _trimmed(plain, start, start + len(first))
+    start += len(first) + len(between)
+    two = _trimmed(plain, start, start + len(second))
+    return (plain, one, two) if found[0] == "<e1>" else (plain, two, one)
+
+
+def _trimmed(text: str, start: int, end: int) -> CharSpan:
+    inner = text[start:end]
+    if not inner.strip():
+        raise ValueError("an entity without text between its markers")
+    left = len(inner) - len(inner.lstrip())
+    return CharSpan(start + left, start + left + len(inner.strip()))
+
+
+def _span(value: Any, text: str, name: str) -> tuple[CharSpan, str | None]:
+    """(span, type) of `[start, end]` or `{"start", "end", "type"}`."""
+    kind = None
+    if isinstance(value, dict):
+        kind = value.get("type")
+        value = [value.get("start"), value.get("end")]
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(map(_is_int, value)):
+        raise ValueError(f"{name!r}: got {_shown(value)}, expected [start, end] in characters")
+    start, end = value
+    if not 0 <= start < end <= len(text):
+        raise ValueError(
+            f"{name!r}: [{start}, {end}] is not inside the text's {len(text)} characters"
+        )
+    return CharSpan(start, end), None if kind is None else check_string(kind, f"{name} type")
+
+
+def _answer_pairs(value: Any) -> list[tuple[Any, Any]]:
+    """(text, start) of SQuAD's list of objects, or of an object with two lists."""
+    if isinstance(value, dict) and {"text", "answer_start"} <= value.keys():
+        texts, starts = value["text"], value["answer_start"]
+        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+            return list(zip(texts, starts))
+    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        return [(one.get("text"), one.get("answer_start")) for one in value]
+    raise ValueError(
+        f"answers: got {_shown(value)}, expected a list of objects with text and answer_start"
+    )
+
+
+def _answer(text: Any, start: Any, context: str) -> Answer:
+    check_string(text, "answer")
+    if not _is_int(start):
+        raise ValueError(f"answer {text!r:.60}: answer_start is {_shown(start)}, expected a number")
+    if start < 0 or context[start : start + len(text)] != text:
+        there = context[max(start, 0) : max(start, 0) + len(text)]
+        elsewhere = context.find(text)
+        hint = "nor anywhere else in it" if elsewhere < 0 else f"it is at {elsewhere}"
+        raise ValueError(
+            f"answer {text!r:.60} is not at character {start} of the context "
+            f"({there!r:.60} is); {hint}"
+        )
+    return Answer(text, start)
+
+
+def _choice_index(label: Any, count: int) -> int:
+    if isinstance(label, str) and label.strip().isdecimal():
+        label = int(label)
+    if not _is_int(label) or not 0 <= label < count:
+        raise ValueError(
+            f"label: got {_shown(label)}, expected the right choice's index, 0 to {count - 1}"
+        )
+    return label
+
+
+def _message(value: Any, index: int) -> Message:
+    role = value.get("role") if isinstance(value, dict) else None
+    if role not in _ROLES:
+        raise ValueError(f"message {index}: role {role!r:.60}, expected one of {', '.join(_ROLES)}")
+    if role == "system" and index > 0:
+        raise ValueError(f"message {index}: role 'system', expected as the first message only")
+    return Message(role, check_string(value.get("content"), f"message {index} content"))
+
+
+def _label(value: Any) -> tuple[str, str]:
+    """(the label as text, what it was)."""
+    if isinstance(value, bool):
+        return str(value).lower(), "true or false"
+    if isinstance(value, int):
+        return str(value), "a number"
+    if isinstance(value, str):
+        return check_string(value, "label").strip(), "text"
+    raise ValueError(f"label: got {_shown(value)}, expected text or a whole number")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.60}" if value is not None else "nothing"

@@ -1,0 +1,83 @@
+"""Which format a file has: by its name's end, and by how it begins."""
+
+from __future__ import annotations
+
+from plainformer.errors import DataError
+
+from .jsonl import parse_json
+from .source import Source
+
+TABLE_TASKS = {
+    "text-classification",
+    "relation-extraction",
+    "multiple-choice",
+    "translation",
+    "summarization",
+}
+PAIR_TASKS = {"translation", "summarization"}
+_LINE_TASKS = {"text-classification", "relation-extraction", *PAIR_TASKS}  # a text is enough
+_JSON = {".json", ".jsonl", ".ndjson"}
+_TABLES = {".csv", ".tsv"}
+
+
+def sniff(source: Source, task: str, labelled: bool) -> str:
+    """One of jsonl, squad, table, conll, text, lines.
+
+    Raises
+    ------
+    DataError : an empty file, or nothing that this task can be read from
+    """
+    if task == "language-modeling":
+        return "text"
+    first = source.first_line()
+    if not first:
+        raise DataError("is empty", source.name)
+    kind = _json_kind(source, first, task)
+    if kind:
+        return kind
+    if task == "token-classification":
+        if source.suffix != ".csv":
+            return "conll"
+    elif task in TABLE_TASKS:
+        if source.suffix in _TABLES or b"\t" in first:
+            return "table"
+        if not labelled and task in _LINE_TASKS:
+            return "lines"
+    raise DataError(f"is in no format of {task}; expected {_wanted(task, labelled)}", source.name)
+
+
+def _json_kind(source: Source, first: bytes, task: str) -> str | None:
+    start = first.lstrip()[:1]
+    if start not in (b"{", b"["):
+        return "jsonl" if source.suffix in _JSON else None
+    try:
+        value = parse_json(first)
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and isinstance(value.get("data"), list):
+        return "squad" if task == "question-answering" else "jsonl"
+    if isinstance(value, dict):
+        return "jsonl"
+    if source.suffix not in _JSON:
+        return None  # a text that begins with a bracket
+    if source.suffix == ".json" and start == b"{" and task == "question-answering":
+        return "squad"  # one value over several lines
+    if source.suffix == ".json":
+        what = "an array" if start == b"[" else "one value over several lines"
+        raise DataError(f"is JSON, {what}; expected one JSON object a line (JSONL)", source.name, 1)
+    return "jsonl"
+
+
+def _wanted(task: str, labelled: bool) -> str:
+    formats = ["JSONL (one object a line)"]
+    if task in TABLE_TASKS:
+        formats.append("CSV or TSV")
+    if task == "token-classification":
+        formats.append("CoNLL columns")
+    if task == "question-answering":
+        formats.append("SQuAD JSON")
+    if task in PAIR_TASKS:
+        formats.append("two text files, line by line")
+    if not labelled and task in _LINE_TASKS:
+        formats.append("one text a line")
+    return " or ".join([", ".join(formats[:-1]), formats[-1]] if len(formats) > 1 else formats)

@@ -1,0 +1,122 @@
+"""One file (or standard input) as numbered lines, and what is done about bad ones."""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from plainformer.errors import DataError
+
+from .._lines import utf8
+
+STANDARD_INPUT = "-"
+_KEPT = 20  # messages of bad lines that are kept and logged; all are counted
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_log = logging.getLogger("plainformer")
+
+
+class Record(NamedTuple):
+    """Fields of one example as a file has them, under the task's names, and its line.
+
+    `lines` are those of its tokens, where each has one of its own; `where` says more than a line.
+    """
+
+    fields: dict[str, Any]
+    line: int | None
+    lines: list[int] | None = None
+    where: str = ""
+
+
+class Reading:
+    """What one pass over the files counts: bad lines left out, other lines that are no example."""
+
+    def __init__(self, skip_bad_lines: bool):
+        self.skip_bad_lines = skip_bad_lines
+        self.skipped = 0
+        self.bad_lines: list[str] = []
+        self.ignored: Counter[str] = Counter()
+
+    def reject(self, message: str, file: str, line: int | None) -> None:
+        """A bad line: a DataError, or counted, kept and logged."""
+        error = DataError(message, file, line)
+        if not self.skip_bad_lines:
+            raise error
+        self.skipped += 1
+        if len(self.bad_lines) < _KEPT:
+            self.bad_lines.append(str(error))
+            _log.warning("skipped: %s", error)
+
+
+class Source:
+    """Lines of a file as bytes, with their ends; a byte order mark at the beginning is left out.
+
+    Parameters
+    ----------
+    path : str, a file; "-" is standard input, which can be read once
+
+    Raises
+    ------
+    DataError : the file cannot be opened or read, is a directory, or is in UTF-16
+    """
+
+    def __init__(self, path: str):
+        self.name = "standard input" if path == STANDARD_INPUT else path
+        self.suffix = Path(path).suffix.lower()
+        self._file = self._open(path)
+        self._lines = enumerate(self._raw_lines(), 1)
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not sys.stdin.buffer:
+            self._file.close()
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return self._lines
+
+    def first_line(self) -> bytes:
+        """The first line that is not blank, b"" if there is none; it will be read again."""
+        read = []
+        for line in self._lines:
+            read.append(line)
+            if line[1].strip():
+                break
+        self._lines = chain(read, self._lines)  # type: ignore[assignment]
+        return read[-1][1] if read and read[-1][1].strip() else b""
+
+    def texts(self, reading: Reading) -> Iterator[tuple[int, str | None]]:
+        """(line, text with its end); None for one that is not UTF-8, which is counted."""
+        for number, data in self:
+            try:
+                yield number, utf8(data)
+            except ValueError as error:
+                reading.reject(str(error), self.name, number)
+                yield number, None
+
+    def _open(self, path: str) -> BinaryIO:
+        if path == STANDARD_INPUT:
+            return sys.stdin.buffer
+        try:
+            return open(path, "rb")
+        except IsADirectoryError as error:
+            raise DataError("is a directory; name its files, or a glob", path) from error
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", path) from error
+
+    def _raw_lines(self) -> Iterator[bytes]:
+        try:
+            for number, line in enumerate(self._file):
+                if number == 0:
+                    if line.startswith(_UTF16):
+                        raise DataError("is in UTF-16; expected UTF-8: convert it", self.name, 1)
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                yield line
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", self.name) from error

@@ -1,0 +1,97 @@
+"""SQuAD 1.1 and 2.0: one JSON object of articles, paragraphs and questions.
+
+Rajpurkar and others, arXiv:1606.05250; Rajpurkar, Jia, Liang, arXiv:1806.03822. The format is one
+value, so the file is read whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from plainformer.errors import DataError
+
+from .._lines import utf8
+from .jsonl import parse_json
+from .source import Reading, Record, Source
+
+
+def read_squad(source: Source, reading: Reading) -> Iterator[Record]:
+    """A record for each question.
+
+    Raises
+    ------
+    DataError : not JSON, or without `data`; anything wrong below that is a bad line
+    """
+    lines = list(source)
+    text = "".join(_decode(source, number, data) for number, data in lines)
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise DataError(str(error), source.name) from error
+    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
+        raise DataError(
+            "expected SQuAD's JSON, an object with a list 'data', or one object a line",
+            source.name,
+        )
+    places = _Places(text)
+    second = str(value.get("version", "")).lower().startswith(("v2", "2"))
+    for where, question, context in _questions(value["data"], source, reading):
+        line = places.line_of(question.get("id"))
+        fields = {"context": context, **_fields(question, second)}
+        yield Record(fields, line, where=where)
+
+
+class _Places:
+    """Lines of the questions' ids, found in the order in which they are asked for."""
+
+    def __init__(self, text: str):
+        self._text = text
+        self._position, self._line = 0, 1
+
+    def line_of(self, identity: Any) -> int:
+        at = self._text.find(json.dumps(identity, ensure_ascii=False), self._position)
+        if isinstance(identity, str) and at >= 0:
+            self._line += self._text.count("\n", self._position, at)
+            self._position = at
+        return self._line
+
+
+def _decode(source: Source, number: int, data: bytes) -> str:
+    try:
+        return utf8(data)
+    except ValueError as error:
+        raise DataError(str(error), source.name, number) from error
+
+
+def _questions(
+    articles: list[Any], source: Source, reading: Reading
+) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """(where, question, context); anything that is not in shape is rejected with its place."""
+    for i, article in enumerate(articles):
+        for j, paragraph in enumerate(
+            _list_in(article, "paragraphs", f"data[{i}]", source, reading)
+        ):
+            place = f"data[{i}].paragraphs[{j}]"
+            for k, question in enumerate(_list_in(paragraph, "qas", place, source, reading)):
+                where = f"{place}.qas[{k}]"
+                if not isinstance(question, dict):
+                    reading.reject(f"{where}: expected an object", source.name, None)
+                else:
+                    yield where, question, paragraph.get("context")
+
+
+def _list_in(value: Any, name: str, place: str, source: Source, reading: Reading) -> list[Any]:
+    found = value.get(name) if isinstance(value, dict) else None
+    if isinstance(found, list):
+        return found
+    reading.reject(f"{place}: expected an object with a list {name!r}", source.name, None)
+    return []
+
+
+def _fields(question: dict[str, Any], second: bool) -> dict[str, Any]:
+    """In version 1.1 every question has an answer; in 2.0 an empty list says it has none."""
+    fields = {name: question.get(name) for name in ("question", "id", "answers")}
+    fields["is_impossible"] = question.get("is_impossible", None if second else False)
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,111 @@
+"""Records with tokens and tags to examples; tags in the order of their scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+from plainformer.errors import ConfigError, DataError
+from plainformer.metrics.tags import (
+    SCHEMES,
+    check_tags,
+    detect_scheme,
+    is_tag,
+    spans_of,
+    tags_of,
+)
+
+from ..examples import TokenExample, required_fields
+from .build import check_present, check_string
+from .source import Reading, Record
+
+_SAMPLE = 1000  # sentences looked at to tell the scheme
+
+
+class TokenBuilder:
+    """Makes the examples of token-classification; all files of a data set share a scheme.
+
+    Parameters
+    ----------
+    names : what the fields are called in the files, for messages
+    labelled : bool, whether tags must be there
+    tag_scheme : one of SCHEMES, or None to tell by the letters: IOB2, IOBES or BILOU; tags without
+        prefixes (parts of speech) are in no scheme and stand in any order. IOB1 becomes IOB2.
+
+    Raises
+    ------
+    ConfigError : an unknown scheme
+    """
+
+    def __init__(self, names: dict[str, Any], labelled: bool, tag_scheme: str | None):
+        if tag_scheme is not None and tag_scheme not in SCHEMES:
+            raise ConfigError(
+                f"tag_scheme: got {tag_scheme!r}, expected one of {', '.join(SCHEMES)}"
+            )
+        self.scheme = tag_scheme  # "" once tags were seen that have none
+        self.names = names
+        self._required = required_fields("token-classification", labelled)
+
+    def examples(
+        self, records: Iterator[Record], reading: Reading, file: str
+    ) -> Iterator[TokenExample]:
+        """The examples of one file; what is none is rejected at its word's line."""
+        sample = list(islice(records, _SAMPLE))
+        if self.scheme is None:
+            self.scheme = _scheme_of(sample)
+        for record in chain(sample, records):
+            try:
+                yield self._example(record, file)
+            except _AtWordError as error:
+                line = record.lines[error.word] if record.lines else record.line
+                reading.reject(str(error), file, line)
+            except ValueError as error:
+                reading.reject(str(error), file, record.line)
+
+    def _example(self, record: Record, file: str) -> TokenExample:
+        check_present(record.fields, self._required, self.names)
+        tokens, tags = record.fields["tokens"], record.fields.get("tags")
+        _check_strings(tokens, str(self.names["tokens"]))
+        if tags is not None:
+            _check_strings(tags, str(self.names["tags"]))
+            if len(tokens) != len(tags):
+                raise ValueError(f"got {len(tokens)} tokens and {len(tags)} tags, expected as many")
+            tags = self._in_order(tokens, tags)
+        return TokenExample(tokens, tags, file, record.line)
+
+    def _in_order(self, tokens: list[str], tags: list[str]) -> list[str]:
+        if not self.scheme:
+            return tags
+        wrong = check_tags(tags, self.scheme)
+        if wrong:
+            word, problem = wrong
+            raise _AtWordError(f"word {word + 1} ({tokens[word]!r:.40}): {problem}", word)
+        return tags_of(spans_of(tags), len(tags)) if self.scheme == "IOB1" else tags
+
+
+class _AtWordError(DataError):
+    def __init__(self, message: str, word: int):
+        super().__init__(message)
+        self.word = word
+
+
+def _scheme_of(records: list[Record]) -> str | None:
+    """The scheme of the first sentences; "" where no tag has a prefix; None where all are O."""
+    tags = {
+        tag
+        for record in records
+        for tag in (record.fields.get("tags") or ())
+        if isinstance(tag, str) and tag != "O"
+    }
+    if not tags:
+        return None
+    prefixed = [tag for tag in tags if is_tag(tag)]
+    return detect_scheme(prefixed) if prefixed else ""
+
+
+def _check_strings(values: Any, what: str) -> None:
+    if not isinstance(values, list) or not values:
+        raise ValueError(f"{what!r}: expected a list of at least one string")
+    for i, value in enumerate(values):
+        check_string(value, f"{what}[{i}]")
