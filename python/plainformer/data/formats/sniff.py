@@ -58,10 +58,14 @@ def _json_kind(source: Source, first: bytes, task: str) -> str | None:
         return "squad" if task == "question-answering" else "jsonl"
     if isinstance(value, dict):
         return "jsonl"
+    if (
+        task == "question-answering"
+        and start == b"{"
+        and source.suffix not in (".jsonl", ".ndjson")
+    ):
+        return "squad"  # one value over several lines
     if source.suffix not in _JSON:
         return None  # a text that begins with a bracket
-    if source.suffix == ".json" and start == b"{" and task == "question-answering":
-        return "squad"  # one value over several lines
     if source.suffix == ".json":
         what = "an array" if start == b"[" else "one value over several lines"
         raise DataError(f"is JSON, {what}; expected one JSON object a line (JSONL)", source.name, 1)

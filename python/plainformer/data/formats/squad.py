@@ -39,7 +39,7 @@ def read_squad(source: Source, reading: Reading) -> Iterator[Record]:
     second = str(value.get("version", "")).lower().startswith(("v2", "2"))
     for where, question, context in _questions(value["data"], source, reading):
         line = places.line_of(question.get("id"))
-        fields = {"context": context, **_fields(question, second)}
+        fields = _fields(question, context, second)
         yield Record(fields, line, where=where)
 
 
@@ -90,8 +90,9 @@ def _list_in(value: Any, name: str, place: str, source: Source, reading: Reading
     return []
 
 
-def _fields(question: dict[str, Any], second: bool) -> dict[str, Any]:
+def _fields(question: dict[str, Any], context: Any, second: bool) -> dict[str, Any]:
     """In version 1.1 every question has an answer; in 2.0 an empty list says it has none."""
     fields = {name: question.get(name) for name in ("question", "id", "answers")}
+    fields["context"] = context
     fields["is_impossible"] = question.get("is_impossible", None if second else False)
     return {name: value for name, value in fields.items() if value is not None}

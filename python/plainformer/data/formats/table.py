@@ -10,7 +10,7 @@ from typing import Any
 
 from plainformer.errors import DataError
 
-from .._lines import CSV, TSV, Row, table_rows
+from .._lines import CSV, TSV, Row, table_rows, utf8
 from .source import Reading, Record, Source
 
 _SAMPLE = 1000  # rows looked at to tell a header from a first example
@@ -47,13 +47,15 @@ def read_table(
 
 
 def _csv_lines(source: Source, reading: Reading, bad: set[int]) -> Iterator[str]:
-    """The lines; one that is not UTF-8 is blank, so that the others keep their numbers."""
-    for number, line in source.texts(reading):
-        if line is None:
+    """The lines; one that is not UTF-8 is given with replacements, its row to be left out: were it
+    left out itself, a quote on it would be missed and rows after it would be lost with it."""
+    for number, data in source:
+        try:
+            yield utf8(data)
+        except ValueError as error:
+            reading.reject(str(error), source.name, number)
             bad.add(number)
-            yield "\n"
-        else:
-            yield line
+            yield data.decode("utf-8", "replace")
 
 
 def _dialect(source: Source, names: dict[str, Any], required: tuple[str, ...]) -> dict[str, Any]:
