@@ -137,6 +137,14 @@ GOOD = {
         [TextExample("a b"), TextExample("ç")],
         "text (text)",
     ),
+    "a text with a tab a line": (
+        "text-classification",
+        "a.txt",
+        "a\tb\n{c\n",
+        {"labelled": False},
+        [TextExample("a\tb"), TextExample("{c")],
+        "text (text)",
+    ),
     "conll": (
         "token-classification",
         "a.conll",

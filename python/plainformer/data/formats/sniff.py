@@ -39,7 +39,7 @@ def sniff(source: Source, task: str, labelled: bool) -> str:
         if source.suffix != ".csv":
             return "conll"
     elif task in TABLE_TASKS:
-        if source.suffix in _TABLES or b"\t" in first:
+        if source.suffix in _TABLES or (labelled and b"\t" in first):
             return "table"
         if not labelled and task in _LINE_TASKS:
             return "lines"
@@ -58,11 +58,8 @@ def _json_kind(source: Source, first: bytes, task: str) -> str | None:
         return "squad" if task == "question-answering" else "jsonl"
     if isinstance(value, dict):
         return "jsonl"
-    if (
-        task == "question-answering"
-        and start == b"{"
-        and source.suffix not in (".jsonl", ".ndjson")
-    ):
+    by_line = source.suffix in (".jsonl", ".ndjson")
+    if task == "question-answering" and start == b"{" and not by_line:
         return "squad"  # one value over several lines
     if source.suffix not in _JSON:
         return None  # a text that begins with a bracket
