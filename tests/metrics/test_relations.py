@@ -1,4 +1,5 @@
-"""SemEval-2010 Task 8. Figures made by running the official scorer, version 1.2, on COUNTS."""
+"""SemEval-2010 Task 8. Figures made by running the scoring part of the official scorer, version
+1.2 (Perl), on COUNTS."""
 
 import pytest
 
