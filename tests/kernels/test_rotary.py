@@ -157,7 +157,7 @@ def test_bad_arguments_are_named():
     positions = np.array([0, 9, 1])
     rotate = kernels.rotary_embedding
     with pytest.raises(ShapeError, match=r"positions: got 10 at \(1,\), expected 0 to 9"):
-        rotate(x, positions + [0, 1, 0], cos, sin)
+        rotate(x, positions + np.array([0, 1, 0]), cos, sin)
     with pytest.raises(ShapeError, match=r"positions: got -1 at \(0,\), expected 0 to 9"):
         rotate(x, positions - 1, cos, sin)
     with pytest.raises(ShapeError, match=r"positions: got shape \(2,\), expected \(3,\)"):

@@ -52,17 +52,17 @@ def attention(
     y : Tensor (Nq, H Dv)
     """
     kv_heads = num_kv_heads or num_heads
-    arrays = [_heads(x.data, n) for x, n in ((q, num_heads), (k, kv_heads), (v, kv_heads))]
-    shape = (len(q), num_heads * arrays[2].shape[-1])
+    heads = _heads(q.data, num_heads), _heads(k.data, kv_heads), _heads(v.data, kv_heads)
+    shape = (len(q), num_heads * heads[2].shape[-1])
     options["attn_bias"] = data_of(bias)
     if not needs_grad(q, k, v, bias):
-        return Tensor(kernels.flash_attn_varlen_func(*arrays, *borders, **options).reshape(shape))
-    y, lse = kernels.flash_attn_varlen_func(*arrays, *borders, **options, return_lse=True)
+        return Tensor(kernels.flash_attn_varlen_func(*heads, *borders, **options).reshape(shape))
+    y, lse = kernels.flash_attn_varlen_func(*heads, *borders, **options, return_lse=True)
     bias_grad = bias is not None and bias.requires_grad
 
     def backward(grad: Array) -> Sequence[Any]:
         grads = kernels.flash_attn_varlen_backward(
-            grad.reshape(y.shape), *arrays, y, lse, *borders, bias_grad=bias_grad, **options
+            grad.reshape(y.shape), *heads, y, lse, *borders, bias_grad=bias_grad, **options
         )
         joined = [g.reshape(x.shape) for g, x in zip(grads, (q, k, v))]
         return (*joined, grads[3] if bias_grad else None)
@@ -86,16 +86,16 @@ def self_attention(
     y : Tensor (N, C); its backward writes the three gradients into one (N, 3 C) array
     """
     borders = Borders(cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
-    arrays = split_heads(qkv.data, num_heads)
+    heads = split_heads(qkv.data, num_heads)
     shape = (len(qkv), qkv.shape[1] // 3)
     if not needs_grad(qkv):
-        return Tensor(kernels.flash_attn_varlen_func(*arrays, *borders, **options).reshape(shape))
-    y, lse = kernels.flash_attn_varlen_func(*arrays, *borders, **options, return_lse=True)
+        return Tensor(kernels.flash_attn_varlen_func(*heads, *borders, **options).reshape(shape))
+    y, lse = kernels.flash_attn_varlen_func(*heads, *borders, **options, return_lse=True)
 
     def backward(grad: Array) -> Sequence[Any]:
         dqkv = np.empty(qkv.shape, y.dtype)
         kernels.flash_attn_varlen_backward(
-            grad.reshape(y.shape), *arrays, y, lse, *borders, **options,
+            grad.reshape(y.shape), *heads, y, lse, *borders, **options,
             out=split_heads(dqkv, num_heads),
         )  # fmt: skip
         return (dqkv,)
