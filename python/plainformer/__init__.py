@@ -30,8 +30,12 @@ _MODULES = (
 _NAMES = {
     "GPT2Config": "models",
     "GPT2LMHeadModel": "models",
+    "LlamaConfig": "models",
+    "LlamaForCausalLM": "models",
     "PlainformerError": "errors",
     "PlainformerWarning": "errors",
+    "Qwen2Config": "models",
+    "Qwen2ForCausalLM": "models",
     "Tensor": "tensor",
     "Trainer": "training",
     "TrainingArguments": "training",

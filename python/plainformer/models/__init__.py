@@ -2,6 +2,7 @@
 
 from .config import PretrainedConfig
 from .gpt2 import GPT2Config, GPT2LMHeadModel, GPT2Model
+from .llama import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from .outputs import (
     BaseModelOutput,
     CausalLMOutput,
@@ -24,12 +25,16 @@ __all__ = [
     "GPT2Config",
     "GPT2LMHeadModel",
     "GPT2Model",
+    "LlamaConfig",
+    "LlamaForCausalLM",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
     "PreTrainedModel",
     "PretrainedConfig",
     "QuestionAnsweringModelOutput",
+    "Qwen2Config",
+    "Qwen2ForCausalLM",
     "Seq2SeqLMOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",

@@ -10,6 +10,7 @@ from ..checkpoints.huggingface import read_config
 from ..errors import ConfigError
 from .config import PretrainedConfig
 from .gpt2 import GPT2Config, GPT2LMHeadModel
+from .llama import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from .pretrained import PreTrainedModel
 
 
@@ -25,6 +26,8 @@ class Family:
 # token-classification, question-answering, multiple-choice, feature-extraction.
 MODELS: dict[str, Family] = {
     "gpt2": Family(GPT2Config, {"causal-lm": GPT2LMHeadModel}),
+    "llama": Family(LlamaConfig, {"causal-lm": LlamaForCausalLM}),
+    "qwen2": Family(Qwen2Config, {"causal-lm": Qwen2ForCausalLM}),
 }
 
 

@@ -1,0 +1,339 @@
+"""Llama and Qwen2: pre-norm decoders with rotary positions, RMS norm, SwiGLU and shared key heads.
+
+References
+----------
+Touvron et al., "Llama 2", 2023, arXiv:2307.09288; Ainslie et al., "GQA", 2023, arXiv:2305.13245;
+Yang et al., "Qwen2 Technical Report", 2024, arXiv:2407.10671. Parameter names and `config.json`:
+transformers' `LlamaForCausalLM` and `Qwen2ForCausalLM`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .. import functional
+from ..errors import ConfigError
+from ..nn import (
+    Attention,
+    Embedding,
+    KeyValueCache,
+    Linear,
+    Module,
+    RMSNorm,
+    Sequences,
+    recompute,
+)
+from ..nn.rotary import Rotary, check_rope
+from ..tensor import Array, Tensor
+from .causal_lm import CausalLM
+from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .inputs import check_positions
+
+
+@dataclass
+class LlamaConfig(PretrainedConfig):
+    """Sizes and options of a Llama, with Llama 7B's as defaults."""
+
+    model_type = "llama"
+    fixed: ClassVar[dict[str, Any]] = {"pretraining_tp": 1}
+    dropout_fields = ("attention_dropout",)
+    sizes: ClassVar[tuple[str, ...]] = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "max_position_embeddings",
+    )
+
+    vocab_size: int = 32000
+    hidden_size: int = 4096
+    intermediate_size: int = 11008
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    num_key_value_heads: int | None = None  # None means num_attention_heads
+    head_dim: int | None = None  # None means hidden_size / num_attention_heads
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 2048
+    initializer_range: float = 0.02
+    rms_norm_eps: float = 1e-6
+    rope_parameters: dict[str, Any] | None = None
+    attention_bias: bool = False
+    attention_dropout: float = 0.0
+    mlp_bias: bool = False
+    bos_token_id: int | None = 1
+    eos_token_id: int | list[int] | None = 2
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        check_positive(self, *self.sizes)
+        check_probabilities(self, *self.dropout_fields)
+        if self.head_dim is None:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+            if self.hidden_size % self.num_attention_heads:
+                raise ConfigError(
+                    f"num_attention_heads: got {self.num_attention_heads}, expected a divisor of "
+                    f"hidden_size = {self.hidden_size}"
+                )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ConfigError(
+                f"num_key_value_heads: got {self.num_key_value_heads}, expected a divisor of "
+                f"num_attention_heads = {self.num_attention_heads}"
+            )
+        if self.head_dim < 2 or self.head_dim % 2:
+            raise ConfigError(f"head_dim: got {self.head_dim}, expected an even number above 0")
+        gate = check_activation("hidden_act", self.hidden_act)
+        if gate not in ("silu", "gelu", "gelu_tanh"):
+            raise ConfigError(f"hidden_act: got {self.hidden_act!r}, expected silu or a gelu")
+        self.rope_parameters = check_rope(
+            self.rope_parameters, self.max_position_embeddings, theta=10000.0
+        )
+
+    @classmethod
+    def _canonical(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Version 4 keeps rope_theta and rope_scaling apart."""
+        values = dict(values)
+        theta, scaling = values.pop("rope_theta", None), values.pop("rope_scaling", None)
+        rope = dict(values.get("rope_parameters") or {})
+        if scaling:
+            rope = {**scaling, **rope}
+        if theta is not None and rope.setdefault("rope_theta", theta) != theta:
+            raise ConfigError(f"rope_theta: got {theta}, rope_parameters have {rope['rope_theta']}")
+        return super()._canonical({**values, "rope_parameters": rope or None})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Version 5 words, with version 4's rope_theta and rope_scaling beside them."""
+        rope = dict(self.rope_parameters or {})
+        scaling = None if rope["rope_type"] == "default" else {**rope}
+        if scaling:
+            del scaling["rope_theta"]
+        return {**super().to_dict(), "rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+
+    def window_size(self, layer: int) -> tuple[int, int]:
+        """How far back and ahead a row of this layer sees; -1 means all the way."""
+        return (-1, -1)
+
+    @property
+    def qkv_bias(self) -> bool:
+        """Whether the projections to queries, keys and values have biases."""
+        return self.attention_bias
+
+
+@dataclass
+class Qwen2Config(LlamaConfig):
+    """Sizes and options of a Qwen2, with Qwen2 7B's as defaults."""
+
+    model_type = "qwen2"
+    fixed: ClassVar[dict[str, Any]] = {"attention_bias": False, "mlp_bias": False}
+
+    vocab_size: int = 151936
+    intermediate_size: int = 22016
+    max_position_embeddings: int = 32768
+    use_sliding_window: bool = False
+    sliding_window: int | None = 4096
+    max_window_layers: int = 28
+    layer_types: list[str] | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.use_sliding_window:
+            self.sliding_window = None
+        if self.sliding_window is not None and self.sliding_window < 1:
+            raise ConfigError(f"sliding_window: got {self.sliding_window}, expected at least 1")
+        if self.layer_types is None:
+            full = self.num_hidden_layers
+            if self.sliding_window is not None:
+                full = min(self.max_window_layers, full)
+            windows = self.num_hidden_layers - full
+            self.layer_types = ["full_attention"] * full + ["sliding_attention"] * windows
+        kinds = {"full_attention", "sliding_attention"}
+        if len(self.layer_types) != self.num_hidden_layers or not kinds.issuperset(
+            self.layer_types
+        ):
+            raise ConfigError(
+                f"layer_types: got {self.layer_types}, expected {self.num_hidden_layers} words "
+                "full_attention or sliding_attention"
+            )
+        if "sliding_attention" in self.layer_types and self.sliding_window is None:
+            raise ConfigError("layer_types: got sliding_attention, but use_sliding_window is off")
+
+    def window_size(self, layer: int) -> tuple[int, int]:
+        """How far back and ahead a row of this layer sees; a window counts the row itself."""
+        sliding = self.layer_types is not None and self.layer_types[layer] == "sliding_attention"
+        return (self.sliding_window - 1, -1) if sliding and self.sliding_window else (-1, -1)
+
+    @property
+    def qkv_bias(self) -> bool:
+        """Qwen2 always has these biases, and none in the output projection."""
+        return True
+
+
+class LlamaAttention(Module):
+    """Queries, keys and values with rotary positions; groups of query heads share key heads."""
+
+    def __init__(self, config: LlamaConfig, layer: int):
+        H, KV, D = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        self.q_proj = Linear(config.hidden_size, H * D, config.qkv_bias)
+        self.k_proj = Linear(config.hidden_size, KV * D, config.qkv_bias)
+        self.v_proj = Linear(config.hidden_size, KV * D, config.qkv_bias)
+        self.o_proj = Linear(H * D, config.hidden_size, config.attention_bias)
+        self.attention = Attention(
+            H,
+            num_kv_heads=KV,
+            dropout=config.attention_dropout,
+            causal=True,
+            window_size=config.window_size(layer),
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        rows: Sequences,
+        positions: Array,
+        rotary: Rotary,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """x (N, C) to the same shape."""
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        q = rotary(q, positions, self.attention.num_heads)
+        k = rotary(k, positions, self.attention.num_kv_heads)
+        if cache is None:
+            y = self.attention(q, k, v, rows)
+        else:
+            y = self.attention.cached(q, k, v, rows, cache, layer)
+        return self.o_proj(y)
+
+
+class LlamaMLP(Module):
+    """y = (activation(x gate) * (x up)) down."""
+
+    def __init__(self, config: LlamaConfig):
+        C, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        self.activation = check_activation("hidden_act", config.hidden_act)
+        self.gate_proj = Linear(C, inner, bias)
+        self.up_proj = Linear(C, inner, bias)
+        self.down_proj = Linear(inner, C, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, C) to the same shape."""
+        gate, up = self.gate_proj(x), self.up_proj(x)
+        if self.activation == "silu":
+            return self.down_proj(functional.swiglu(gate, up))
+        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
+        return self.down_proj(functional.geglu(gate, up, approximate))
+
+
+class LlamaDecoderLayer(Module):
+    """Attention and MLP, each on the norm of the residual stream; the adds are left to the norms.
+
+    Takes and returns a pair (x, residual) whose sum is the residual stream.
+    """
+
+    def __init__(self, config: LlamaConfig, layer: int):
+        self.self_attn = LlamaAttention(config, layer)
+        self.mlp = LlamaMLP(config)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        rows: Sequences,
+        positions: Array,
+        rotary: Rotary,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """x, residual (N, C); residual is None in the first layer."""
+        if residual is None:
+            h, residual = self.input_layernorm(x), x
+        else:
+            h, residual = self.input_layernorm(x, residual)
+        h = self.self_attn(h, rows, positions, rotary, cache, layer)
+        h, residual = self.post_attention_layernorm(h, residual)
+        return self.mlp(h), residual
+
+
+class LlamaModel(Module):
+    """Token ids (N,) to hidden states (N, C)."""
+
+    def __init__(self, config: LlamaConfig):
+        self.max_position_embeddings = config.max_position_embeddings
+        self.recomputes = False
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
+        self.layers = [LlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers)]
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.rotary = Rotary(config.head_dim or 0, config.rope_parameters or {})
+
+    def forward(
+        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """Hidden states after the last norm."""
+        check_positions(positions, self.max_position_embeddings)
+        x, residual = self.embed_tokens(ids), None
+        for i, layer in enumerate(self.layers):
+            if self.recomputes and self.training:
+                x, residual = recompute(
+                    layer, x, residual, rows=rows, positions=positions, rotary=self.rotary
+                )
+            else:
+                x, residual = layer(x, residual, rows, positions, self.rotary, cache, i)
+        return self.norm(x, residual)[0]
+
+
+class LlamaForCausalLM(CausalLM):
+    """A Llama with a language-modeling head.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
+    base_prefix = "model."
+    ignored_keys = ("*.rotary_emb.inv_freq",)
+    tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
+
+    def __init__(self, config: LlamaConfig, seed: int | None = 0):
+        self.config = config
+        self.model = LlamaModel(config)
+        if not config.tie_word_embeddings:
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def head_weight(self) -> Tensor:
+        """The (V, C) weight of the head."""
+        tied = self.config.tie_word_embeddings
+        return self.model.embed_tokens.weight if tied else self.lm_head.weight
+
+    def hidden_rows(
+        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
+    ) -> Tensor:
+        """The last hidden states (N, C), normed."""
+        return self.model(ids, rows, positions, cache)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """As `GPT2LMHeadModel.flops_per_token`."""
+        config = self.config
+        looked_up = 0 if config.tie_word_embeddings else self.model.embed_tokens.weight.size
+        width = config.num_attention_heads * config.head_dim
+        attention = 12 * config.num_hidden_layers * width * sequence_length
+        return 6 * (self.num_parameters() - looked_up) + attention
+
+
+class Qwen2ForCausalLM(LlamaForCausalLM):
+    """A Qwen2 with a language-modeling head; see `LlamaForCausalLM`."""
+
+    config_class = Qwen2Config

@@ -1,0 +1,160 @@
+"""Rotary positions: the angles of each position, and ways to stretch them to longer contexts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from ..errors import ConfigError
+from ..tensor import Array, Tensor
+
+# The parameters of each rope_type beside rope_theta: required ones, then optional ones.
+ROPE_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "default": ((), ()),
+    "linear": (("factor",), ()),
+    "llama3": (
+        ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+        (),
+    ),
+    "yarn": (
+        ("factor", "original_max_position_embeddings"),
+        ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"),
+    ),
+}
+
+
+class Rotary:
+    """Cosines and sines of the angle position / theta^(2 i / width) for pair i of a head.
+
+    Tables grow with the longest position asked for. Angles are computed in float32, as in the
+    models' own training code, so that long positions agree with it.
+
+    Parameters
+    ----------
+    width : int, how many elements of a head are turned
+    parameters : Hugging Face's `rope_parameters`, see `check_rope`
+
+    References
+    ----------
+    Su et al., "RoFormer", 2021, arXiv:2104.09864; Peng et al., "YaRN", 2023, arXiv:2309.00071.
+    """
+
+    def __init__(self, width: int, parameters: Mapping[str, Any]):
+        self.frequencies, self.scale = rope_frequencies(width, parameters)
+        self._tables: tuple[Array, Array] | None = None
+
+    def __call__(self, x: Tensor, positions: Array, num_heads: int) -> Tensor:
+        """Turn x (N, H D) by the positions (N,) of its rows."""
+        cos, sin = self.tables(int(positions.max(initial=0)) + 1)
+        return functional.rotary_embedding(x, positions, cos, sin, num_heads)
+
+    def tables(self, count: int) -> tuple[Array, Array]:
+        """Cosines and sines, float32 (at least count, width / 2)."""
+        if self._tables is None or len(self._tables[0]) < count:
+            rows = 1 << max(5, (count - 1).bit_length())
+            angles = np.arange(rows, dtype=np.float32)[:, None] * self.frequencies
+            wide = angles.astype(np.float64)
+            cos, sin = (np.float32(self.scale * f(wide)) for f in (np.cos, np.sin))
+            self._tables = cos, sin
+        return self._tables
+
+
+def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) -> dict[str, Any]:
+    """`rope_parameters` in full: rope_type, rope_theta and what the type needs.
+
+    Parameters
+    ----------
+    parameters : as in a `config.json`; version 4 calls rope_type `type`
+    length : max_position_embeddings, which stands in for a missing original length
+    theta : rope_theta where the parameters have none
+
+    Raises
+    ------
+    ConfigError : a type that is not supported, a parameter that it lacks or does not know
+    """
+    given = dict(parameters or {})
+    if "type" in given:  # version 4
+        given.setdefault("rope_type", given["type"])
+        if given.pop("type") != given["rope_type"]:
+            raise ConfigError(f"rope_parameters: got two types in {dict(parameters or {})}")
+    kind = given.setdefault("rope_type", "default")
+    if kind not in ROPE_TYPES:
+        raise ConfigError(f"rope_type: got {kind!r}, expected one of {', '.join(ROPE_TYPES)}")
+    given.setdefault("rope_theta", theta)
+    required, optional = ROPE_TYPES[kind]
+    if "original_max_position_embeddings" in required:
+        given.setdefault("original_max_position_embeddings", length)
+    for name in required:
+        if name not in given:
+            raise ConfigError(f"rope_parameters: got no {name}, rope_type {kind!r} needs it")
+    for name, value in given.items():
+        if name not in ("rope_type", "rope_theta", *required, *optional):
+            raise ConfigError(f"rope_parameters: {name} is unknown to rope_type {kind!r}")
+        if name not in ("rope_type", "truncate") and not (value is None or _is_number(value)):
+            raise ConfigError(f"rope_parameters: {name}: got {value!r}, expected a number above 0")
+    return given
+
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf
+
+
+def rope_frequencies(width: int, parameters: Mapping[str, Any]) -> tuple[Array, float]:
+    """Radians a position of each pair, float32 (width / 2,), and what cos and sin are scaled by."""
+    exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
+    plain = 1 / np.float32(parameters["rope_theta"]) ** exponents
+    kind = parameters["rope_type"]
+    if kind == "linear":
+        return plain / np.float32(parameters["factor"]), 1.0
+    if kind == "llama3":
+        return _llama3(plain, parameters), 1.0
+    if kind == "yarn":
+        return _yarn(plain, width, parameters)
+    return plain, 1.0
+
+
+def _llama3(plain: Array, parameters: Mapping[str, Any]) -> Array:
+    """Slow pairs are slowed by `factor`, fast ones stay, those between are mixed."""
+    low, high = parameters["low_freq_factor"], parameters["high_freq_factor"]
+    turns = parameters["original_max_position_embeddings"] * plain / (2 * math.pi)
+    kept = np.clip((turns - low) / (high - low), 0, 1)  # 0: fewer turns than low, 1: more than high
+    return ((1 - kept) * plain / parameters["factor"] + kept * plain).astype(np.float32)
+
+
+def _yarn(plain: Array, width: int, parameters: Mapping[str, Any]) -> tuple[Array, float]:
+    """Pairs with few turns over the original length are slowed, those with many stay."""
+    factor = parameters["factor"]
+    first, last = (
+        _pair_with_turns(parameters.get(name) or turns, width, parameters)
+        for name, turns in (("beta_fast", 32), ("beta_slow", 1))
+    )
+    if parameters.get("truncate", True):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, width - 1)
+    ramp = (np.arange(width // 2) - first) / (last - first or 0.001)
+    slowed = np.clip(ramp, 0, 1)
+    mixed = plain / factor * slowed + plain * (1 - slowed)
+    scale = parameters.get("attention_factor")
+    if scale is None:
+        own, all_dims = parameters.get("mscale"), parameters.get("mscale_all_dim")
+        scale = (
+            _magnitude(factor, own) / _magnitude(factor, all_dims)
+            if own and all_dims
+            else _magnitude(factor, 1)
+        )
+    return mixed.astype(np.float32), float(scale)
+
+
+def _pair_with_turns(turns: float, width: int, parameters: Mapping[str, Any]) -> float:
+    """The pair that makes so many full turns over the original length."""
+    length, theta = parameters["original_max_position_embeddings"], parameters["rope_theta"]
+    return width * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta))
+
+
+def _magnitude(factor: float, weight: float) -> float:
+    return 1.0 if factor <= 1 else 0.1 * weight * math.log(factor) + 1.0
