@@ -1,0 +1,115 @@
+"""Greedy decoding of a GPT-2 124M at batch 1, beside what reading its weights once a token allows.
+
+    python benchmarks/decode_gpt.py [--dtype float32] [--tokens N] [--output F.json]
+
+The weights are random; the time does not depend on them. The bound is the bytes of all matrices
+that a token multiplies (the head, which is the embedding, included) over the read bandwidth that
+this machine reaches in the same run, measured before and after each round; the best is taken.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import Any
+
+import click
+import numpy as np
+
+from plainformer import _cpu, runtime
+from plainformer.bench import machine
+from plainformer.bench.session import write_json
+from plainformer.models import GPT2Config, GPT2LMHeadModel, load
+
+PROMPT = 32
+FLOOR = 0.75
+
+
+def bytes_per_token(model: Any) -> int:
+    """Bytes of the matrices that multiply each token; positions are looked up."""
+    looked_up = "transformer.wpe.weight"
+    return sum(p.data.nbytes for name, p in model.named_parameters() if name != looked_up)
+
+
+def read_bandwidth() -> float:
+    """Bytes a second that all threads read from memory."""
+    return 1e9 * _cpu.measure_bandwidth("read", 300.0)
+
+
+def decode(model: Any, tokens: int) -> list[float]:
+    """Seconds of each greedy token after a prompt."""
+    ids = np.random.default_rng(0).integers(0, 50000, (1, PROMPT))
+    cache = model.new_cache(1, PROMPT + tokens)
+    token = model.next_logits(ids, cache).argmax(axis=-1)[:, None]
+    seconds = []
+    for _ in range(tokens - 1):
+        start = time.perf_counter()
+        token = model.next_logits(token, cache).argmax(axis=-1)[:, None]
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def first_token_seconds(folder: str, dtype: str) -> float:
+    """From opening a directory, in the page cache, to the first token."""
+    start = time.perf_counter()
+    model = load(folder, dtype=dtype)
+    model.next_logits(np.zeros((1, PROMPT), np.int64), model.new_cache(1, PROMPT))
+    return time.perf_counter() - start
+
+
+def measure(dtype: str, tokens: int, rounds: int) -> dict[str, Any]:
+    """Median time of a token, and its part of the bound."""
+    with tempfile.TemporaryDirectory() as folder:
+        GPT2LMHeadModel(GPT2Config(), seed=0).to(dtype).save_pretrained(folder)
+        model = load(folder)
+        seconds, bandwidth = [], read_bandwidth()
+        for i in range(rounds + 1):  # the first one packs weights and warms up
+            spent = decode(model, tokens)
+            bandwidth = max(bandwidth, read_bandwidth())
+            seconds += spent if i else []
+        del model
+        first = min(first_token_seconds(folder, dtype) for _ in range(3))
+        model = load(folder)
+        bound = bytes_per_token(model) / bandwidth
+    median = float(np.median(seconds))
+    return {
+        "token_ms": 1e3 * median,
+        "bound_ms": 1e3 * bound,
+        "of_bound": bound / median,
+        "read_gb_per_second": bandwidth / 1e9,
+        "tokens_per_second": 1 / median,
+        "load_to_first_token_seconds": first,
+    }
+
+
+@click.command()
+@click.option("--dtype", "dtypes", type=click.Choice(["float32", "bfloat16"]), multiple=True)
+@click.option("--tokens", type=click.IntRange(2), default=64, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="Default: ours.")
+@click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")
+def main(
+    dtypes: tuple[str, ...], tokens: int, rounds: int, threads: int | None, output: str | None
+) -> None:
+    """Time greedy decoding of a GPT-2 124M at batch 1."""
+    if threads:
+        runtime.set_num_threads(threads)
+    results: dict[str, Any] = {
+        "machine": machine.describe(),
+        "threads": runtime.get_num_threads(),
+    }
+    for dtype in dtypes or ("float32", "bfloat16"):
+        found = results[dtype] = measure(dtype, tokens, rounds)
+        held = "held" if found["of_bound"] >= FLOOR else "MISSED"
+        click.echo(
+            f"{dtype:<9} {found['token_ms']:.1f} ms a token, bound {found['bound_ms']:.1f} ms at "
+            f"{found['read_gb_per_second']:.1f} GB/s: {found['of_bound']:.0%} of it "
+            f"(floor {FLOOR:.0%} {held}); first token {found['load_to_first_token_seconds']:.2f} s "
+            "after opening"
+        )
+    if output:
+        write_json(results, output)
+
+
+if __name__ == "__main__":
+    main()

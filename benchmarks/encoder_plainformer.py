@@ -1,0 +1,84 @@
+"""Our side of encoder.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import encoder_side as side
+import numpy as np
+
+from plainformer import _cpu, runtime
+from plainformer.models import BertForSequenceClassification
+from plainformer.nn import dropout_state
+from plainformer.training import TrainingArguments
+from plainformer.training.optimizers import make_optimizer
+from plainformer.training.trainable import float32_values, set_storage
+
+
+def describe() -> dict[str, Any]:
+    """Level and threads."""
+    return {"level": _cpu.current_level(), "threads": runtime.get_num_threads()}
+
+
+def set_threads(threads: int) -> None:
+    """The size of our pool."""
+    runtime.set_num_threads(threads)
+
+
+class Side:
+    """A model, and an optimizer made when it first trains."""
+
+    def load(self, path: str, dtype: str) -> Any:
+        """Read the directory."""
+        self.model = BertForSequenceClassification.from_pretrained(path, dtype=dtype)
+        self.bf16 = dtype == "bfloat16"
+        self.optimizer: Any = None
+        self.steps = 0
+        return {}
+
+    def output(self, batch: dict[str, Any]) -> Any:
+        """Mean-pooled sentence vectors."""
+        self.model.eval()
+        inputs = _arrays(batch)
+        mask = inputs["attention_mask"][..., None]
+        states = np.asarray(self._encode(inputs).data, dtype=np.float32)
+        return {"output": ((states * mask).sum(1) / mask.sum(1)).tolist()}
+
+    def time(self, batch: dict[str, Any], trains: bool, seconds: float) -> Any:
+        """Median seconds of a forward pass, or of a training step."""
+        inputs = _arrays(batch)
+        if trains:
+            self.model.train()
+            return side.timed(lambda: self._step(inputs), seconds)
+        self.model.eval()
+        return side.timed(lambda: self._encode(inputs), seconds)
+
+    def _encode(self, inputs: dict[str, Any]) -> Any:
+        return self.model.bert(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state
+
+    def _step(self, inputs: dict[str, Any]) -> None:
+        if self.optimizer is None:
+            args = TrainingArguments(
+                output_dir="unused",
+                learning_rate=side.LEARNING_RATE,
+                weight_decay=side.WEIGHT_DECAY,
+                max_grad_norm=side.MAX_NORM,
+                bf16=self.bf16,
+            )
+            masters = float32_values(self.model) if self.bf16 else {}
+            set_storage(self.model, args)
+            self.optimizer = make_optimizer(self.model, args, masters)
+        self.steps += 1
+        with dropout_state(self.steps):
+            self.model(**inputs).loss.backward()
+        _, scale = self.optimizer.clip(self.steps)
+        self.optimizer.step(self.steps, side.LEARNING_RATE, scale)
+        self.optimizer.zero_grad()
+
+
+def _arrays(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.array(values) for name, values in batch.items()}
+
+
+_side = Side()
+HANDLERS = {"load": _side.load, "output": _side.output, "time": _side.time}

@@ -1,0 +1,23 @@
+"""What both sides of encoder.py do: time calls for a while."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+LEARNING_RATE = 2e-4
+WEIGHT_DECAY = 0.01
+MAX_NORM = 1.0
+
+
+def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:
+    """The median time of `call` over about so many seconds, at least 3 calls."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return {"median": statistics.median(times), "calls": len(times)}

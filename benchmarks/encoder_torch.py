@@ -1,0 +1,91 @@
+"""PyTorch's side of encoder.py: transformers' BERT."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import encoder_side as side
+import torch
+import transformers
+from transformers import BertForSequenceClassification
+
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+
+
+def describe() -> dict[str, Any]:
+    """Versions, level and threads."""
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "level": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def set_threads(threads: int) -> None:
+    """The threads of one operation."""
+    torch.set_num_threads(threads)
+
+
+class Side:
+    """A model, and an optimizer made when it first trains."""
+
+    def load(self, path: str, dtype: str) -> Any:
+        """Read the directory."""
+        self.model = BertForSequenceClassification.from_pretrained(
+            path, dtype=getattr(torch, dtype), attn_implementation="sdpa"
+        )
+        self.optimizer: Any = None
+        return {}
+
+    def output(self, batch: dict[str, Any]) -> Any:
+        """Mean-pooled sentence vectors."""
+        self.model.eval()
+        inputs = _tensors(batch)
+        mask = inputs["attention_mask"][..., None].float()
+        with torch.inference_mode():
+            states = self._encode(inputs).float()
+        return {"output": ((states * mask).sum(1) / mask.sum(1)).tolist()}
+
+    def time(self, batch: dict[str, Any], trains: bool, seconds: float) -> Any:
+        """Median seconds of a forward pass, or of a training step."""
+        inputs = _tensors(batch)
+        if trains:
+            self.model.train()
+            return side.timed(lambda: self._step(inputs), seconds)
+        self.model.eval()
+
+        def call() -> Any:
+            with torch.inference_mode():
+                return self._encode(inputs)
+
+        return side.timed(call, seconds)
+
+    def _encode(self, inputs: dict[str, Any]) -> Any:
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        # A mask that hides nothing only costs time; transformers' own users leave it out too.
+        mask = mask if not bool(mask.all()) else None
+        return self.model.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    def _step(self, inputs: dict[str, Any]) -> None:
+        if self.optimizer is None:
+            parameters = self.model.parameters()
+            self.optimizer = torch.optim.AdamW(
+                parameters, lr=side.LEARNING_RATE, weight_decay=side.WEIGHT_DECAY, fused=True
+            )
+        self.model(**inputs).loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), side.MAX_NORM)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def _tensors(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: torch.tensor(values) for name, values in batch.items()}
+
+
+_side = Side()
+HANDLERS = {"load": _side.load, "output": _side.output, "time": _side.time}
