@@ -2,7 +2,14 @@
 
 import pytest
 
-from plainformer.checkpoints.files import parse_json_object, plain_name, read_json
+from plainformer.checkpoints.files import (
+    MAX_JSON_BYTES,
+    MAX_TEXT_BYTES,
+    parse_json_object,
+    plain_name,
+    read_json,
+    read_text,
+)
 from plainformer.errors import CheckpointError
 
 
@@ -21,6 +28,13 @@ def test_an_object_is_read(tmp_path):
         (b'{"\xff": 1}', "byte 2 is not valid UTF-8"),
         (b'{"a": ' * 100_000, "nested too deep"),
         (b'{"\\udfff": 1}', "lone surrogate"),
+        (b'{"a": ["\\ud800"]}', "lone surrogate"),
+        (b'{"a": 1e999}', "'1e999' is too large for a float"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "digits"),
+        (
+            b'{"' + b"a" * 9999 + b'": 1, "' + b"a" * 9999 + b'": 2}',
+            "a{40}\\.\\.\\.a+' stands twice",
+        ),
     ],
 )
 def test_what_json_loads_lets_through_is_an_error(tmp_path, data, message):
@@ -29,6 +43,30 @@ def test_what_json_loads_lets_through_is_an_error(tmp_path, data, message):
     (tmp_path / "a.json").write_bytes(data)
     with pytest.raises(CheckpointError, match=rf"a\.json: .*{message}"):
         read_json(tmp_path / "a.json")
+
+
+def test_pairs_of_surrogates_are_characters():
+    assert parse_json_object(b'{"\\ud83d\\ude00": "\\ud83d\\ude00"}') == {"😀": "😀"}
+
+
+@pytest.mark.parametrize(
+    ("read", "most"), [(read_json, MAX_JSON_BYTES), (read_text, MAX_TEXT_BYTES)]
+)
+def test_huge_files_are_refused_before_reading(tmp_path, read, most):
+    with open(tmp_path / "a", "wb") as file:
+        file.truncate(most + 1)
+    with pytest.raises(
+        CheckpointError, match=rf"a: got {most + 1} bytes, expected at most {most}$"
+    ):
+        read(tmp_path / "a")
+
+
+def test_text(tmp_path):
+    (tmp_path / "a").write_bytes("é\r\n".encode())
+    assert read_text(tmp_path / "a") == "é\r\n"
+    (tmp_path / "a").write_bytes(b"ab\xff")
+    with pytest.raises(CheckpointError, match="a: byte 2 is not valid UTF-8"):
+        read_text(tmp_path / "a")
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import stat
 from collections import Counter
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, BinaryIO
 
 from plainformer.errors import CheckpointError
 
-MAX_JSON_BYTES = 100_000_000  # the safetensors library's own limit for a header
+# Indexes of the largest models have 10 MB. Parsed, the worst JSON takes 30 times its bytes.
+MAX_JSON_BYTES = 1 << 25
+MAX_TEXT_BYTES = 1 << 27  # the largest tokenizer.json files have 40 MB
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 PathLike = str | os.PathLike[str]
+
+_short = Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100
+shown = _short.repr  # for messages: a stranger's name or value may have a million characters
 
 
 def open_regular(path: PathLike) -> BinaryIO:
@@ -32,6 +42,19 @@ def open_regular(path: PathLike) -> BinaryIO:
         raise CheckpointError(f"{path}: cannot be read: {reason}") from error
 
 
+def read_text(path: PathLike) -> str:
+    """Read all of a UTF-8 file of at most `MAX_TEXT_BYTES`.
+
+    Raises
+    ------
+    CheckpointError : naming the file and what is wrong with it
+    """
+    try:
+        return _read(path, MAX_TEXT_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path}: byte {error.start} is not valid UTF-8") from None
+
+
 def read_json(path: PathLike) -> dict[str, Any]:
     """Read a JSON object from `path` by the rules of `parse_json_object`.
 
@@ -39,30 +62,42 @@ def read_json(path: PathLike) -> dict[str, Any]:
     ------
     CheckpointError : naming the file and what is wrong with it
     """
-    with open_regular(path) as file:
-        data = file.read(MAX_JSON_BYTES + 1)
+    data = _read(path, MAX_JSON_BYTES)
     try:
         return parse_json_object(data)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def parse_json_object(data: bytes) -> dict[str, Any]:
-    """Parse UTF-8 JSON holding one object; ValueError says what is wrong.
+def _read(path: PathLike, most: int) -> bytes:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise CheckpointError(f"{path}: got {size} bytes, expected at most {most}")
+        return file.read(size)
 
-    Stricter than `json.loads`: duplicate keys, NaN, infinities and lone surrogates are errors,
-    and so is nesting too deep for the interpreter's stack.
+
+def parse_json_object(data: bytes) -> dict[str, Any]:
+    """Parse UTF-8 JSON holding one object; ValueError says what is wrong. The caller bounds it.
+
+    Stricter than `json.loads`: duplicate keys, NaN, infinities, numbers too large for a float and
+    lone surrogates are errors, and so is nesting too deep for the interpreter's stack.
     """
-    if len(data) > MAX_JSON_BYTES:
-        raise ValueError(f"JSON: got more than the {MAX_JSON_BYTES} bytes allowed")
     try:
         value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
+            data.decode("utf-8"),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_float=_finite,
         )
+        if _SURROGATE.search(data):  # halves of pairs are an error to whoever writes them again
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise ValueError("JSON: nested too deep") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"JSON: byte {error.start} is not valid UTF-8") from None
+    except UnicodeEncodeError:
+        raise ValueError("JSON: a text has a lone surrogate") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"JSON: {error}") from None
     if not isinstance(value, dict):
@@ -76,7 +111,7 @@ def plain_name(name: object) -> str:
     "../x", "/etc/passwd", "a/b", "C:x", "" and "." are not.
     """
     if not isinstance(name, str) or name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
-        raise ValueError(f"got {name!r}, expected the plain name of a file beside it")
+        raise ValueError(f"got {shown(name)}, expected the plain name of a file beside it")
     return name
 
 
@@ -89,19 +124,15 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"JSON: the key {twice!r} stands twice")
-    for key in result:
-        if not _encodable(key):
-            raise ValueError(f"JSON: the key {key!a} has a lone surrogate")
+        raise ValueError(f"JSON: the key {shown(twice)} stands twice")
     return result
 
 
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"JSON: {shown(text)} is too large for a float")
+    return value
 
 
 def _no_constant(name: str) -> None:

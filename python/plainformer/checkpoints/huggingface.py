@@ -6,7 +6,8 @@
     model.safetensors.index.json         {"weight_map": {tensor: file}, "metadata": {...}}
     generation_config.json           for models that generate
 
-Tokenizer files (`plainformer.data.tokenizer`) lie beside them. Weights in pickle files are not
+Tokenizer files (`plainformer.data.tokenizer`) lie beside them. `matching` fits what is read to
+what a model expects. Weights in pickle files are not
 read: opening one runs whatever code it holds.
 """
 
@@ -14,8 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ import numpy as np
 from plainformer.errors import CheckpointError, ConfigError
 
 from .atomic import write_json_atomic
-from .files import PathLike, plain_name, read_json
+from .files import PathLike, plain_name, read_json, shown
+from .matching import match_keys as match_keys
 from .safetensors import SafetensorsFile, save_file
 
 CONFIG = "config.json"
@@ -33,7 +34,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-_SHOWN = 8  # keys of one kind listed in an error
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
 def save_model(
@@ -78,8 +79,32 @@ def read_config(directory: PathLike) -> dict[str, Any]:
     return read_json(Path(directory, CONFIG))
 
 
-def load_state(directory: PathLike) -> dict[str, np.ndarray]:
-    """All weights of a model directory: read-only, memory-mapped arrays by name.
+class ShardedState(Mapping[str, np.ndarray]):
+    """The tensors of several files as one mapping, each array made when asked for."""
+
+    def __init__(self, shards: Iterable[SafetensorsFile]):
+        self._files = {name: shard for shard in shards for name in shard}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor, from the headers alone."""
+        return {name: file.entries[name].shape for name, file in self._files.items()}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._files[name][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def load_state(directory: PathLike) -> SafetensorsFile | ShardedState:
+    """All weights of a model directory by name: read-only arrays, memory-mapped, made on demand.
+
+    Only headers and the index are read, so that any size opens in milliseconds. A weight file may
+    be a symbolic link, as in Hugging Face's cache; the index cannot name one elsewhere.
 
     Raises
     ------
@@ -87,59 +112,11 @@ def load_state(directory: PathLike) -> dict[str, np.ndarray]:
     """
     _check_directory(directory)
     directory = Path(directory)
-    if (directory / WEIGHTS).exists():
-        return dict(SafetensorsFile(directory / WEIGHTS))
-    if (directory / INDEX).exists():
+    if os.path.lexists(directory / WEIGHTS):
+        return SafetensorsFile(directory / WEIGHTS)
+    if os.path.lexists(directory / INDEX):
         return _load_shards(directory)
     raise CheckpointError(f"{directory}: {_why_no_weights(directory)}")
-
-
-def match_keys(
-    state: Mapping[str, np.ndarray],
-    expected: Mapping[str, tuple[int, ...]],
-    *,
-    prefix: str = "",
-    ignore: Iterable[str] = (),
-    source: str = "checkpoint",
-) -> dict[str, np.ndarray]:
-    """Rename the arrays of a checkpoint to what a model expects, or say all that does not fit.
-
-    Parameters
-    ----------
-    state : name to array, as read
-    expected : name to shape, of every parameter that the model needs
-    prefix : part like "transformer." that names in the checkpoint may have or lack
-    ignore : patterns (`*` and `?`) of names as read that may be there and are not used
-    source : what to call the checkpoint in the error
-
-    Returns
-    -------
-    dict : exactly the names of `expected`, in its order
-
-    Raises
-    ------
-    CheckpointError : one error with every missing, unexpected and mismatched key
-    """
-    ignore = tuple(ignore)
-    found: dict[str, np.ndarray] = {}
-    unexpected = []
-    for name, array in state.items():
-        target = _target(name, expected, prefix)
-        if target is not None and target not in found:
-            found[target] = array
-        elif not any(fnmatchcase(name, pattern) for pattern in ignore):
-            unexpected.append(name)
-    missing = [name for name in expected if name not in found]
-    mismatched = [
-        f"{name}: got {found[name].shape}, expected {tuple(shape)}"
-        for name, shape in expected.items()
-        if name in found and found[name].shape != tuple(shape)
-    ]
-    _raise_if_any(
-        source,
-        {"missing keys": missing, "unexpected keys": unexpected, "mismatched shapes": mismatched},
-    )
-    return {name: found[name] for name in expected}
 
 
 def parse_size(size: int | str) -> int:
@@ -187,24 +164,39 @@ def _remove_stale(directory: Path, keep: set[str]) -> None:
             path.unlink()
 
 
-def _load_shards(directory: Path) -> dict[str, np.ndarray]:
+def _load_shards(directory: Path) -> ShardedState:
     index = directory / INDEX
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict):
-        raise CheckpointError(f"{index}: weight_map: expected an object of tensor to file name")
-    try:
-        files = sorted({plain_name(name) for name in weight_map.values()})
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{index}: weight_map: {error}") from error
-    state: dict[str, np.ndarray] = {}
-    for name in files:
+    listed = _names_by_file(index)
+    missing = [name for name in listed if not os.path.lexists(directory / name)]
+    if missing:
+        raise CheckpointError(
+            f"{index}: {len(missing)} of {len(listed)} files are missing: {shown(missing)}; "
+            "copy them into the directory"
+        )
+    shards = []
+    for name, keys in listed.items():
         shard = SafetensorsFile(directory / name)
-        listed = {key for key, file in weight_map.items() if file == name}
-        if shard.keys() != listed:
-            odd = sorted(shard.keys() ^ listed)[0]
-            raise CheckpointError(f"{index}: {odd}: the index and {name} do not agree about it")
-        state.update(shard)
-    return state
+        if shard.keys() != keys:
+            odd = min(shard.keys() ^ keys)
+            raise CheckpointError(
+                f"{index}: {shown(odd)}: the index and {name} do not agree about it"
+            )
+        shards.append(shard)
+    return ShardedState(shards)
+
+
+def _names_by_file(index: Path) -> dict[str, set[str]]:
+    """The tensors that an index expects in each file; files in order of their names."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index}: weight_map: expected an object of tensor to file name")
+    listed: dict[str, set[str]] = {}
+    for key, name in weight_map.items():
+        try:
+            listed.setdefault(plain_name(name), set()).add(key)
+        except ValueError as error:
+            raise CheckpointError(f"{index}: weight_map: {shown(key)}: {error}") from error
+    return dict(sorted(listed.items()))
 
 
 def _check_directory(directory: PathLike) -> None:
@@ -215,27 +207,10 @@ def _check_directory(directory: PathLike) -> None:
 
 
 def _why_no_weights(directory: Path) -> str:
-    if any(directory.glob("*.bin")) or any(directory.glob("*.pt*")):
+    names = sorted(p.name for p in directory.iterdir() if p.suffix in _PICKLES)
+    if names:
         return (
-            "holds weights in pickle files only, which are not read because they can run code; "
-            f"convert them to {WEIGHTS}"
+            f"holds weights in pickle files only ({shown(names)}), which are not read because "
+            f"they can run code; convert them to {WEIGHTS}"
         )
     return f"no weights: expected {WEIGHTS} or {INDEX}"
-
-
-def _target(name: str, expected: Mapping[str, Any], prefix: str) -> str | None:
-    """The expected name that `name` stands for: itself, or with the prefix added or taken away."""
-    for candidate in (name, prefix + name, name.removeprefix(prefix)):
-        if candidate in expected:
-            return candidate
-    return None
-
-
-def _raise_if_any(source: str, problems: Mapping[str, list[str]]) -> None:
-    parts = []
-    for kind, names in problems.items():
-        if names:
-            more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            parts.append(f"{kind} ({len(names)}): {', '.join(names[:_SHOWN])}{more}")
-    if parts:
-        raise CheckpointError(f"{source}: does not fit the model: {'; '.join(parts)}")

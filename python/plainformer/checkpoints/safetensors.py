@@ -28,7 +28,7 @@ import numpy as np
 from plainformer.errors import CheckpointError, DTypeError
 
 from .atomic import atomic_file
-from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
+from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object, shown
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -66,8 +66,9 @@ class Entry:
 class SafetensorsFile(Mapping[str, np.ndarray]):
     """A checked, memory-mapped file: names to read-only arrays, made when asked for.
 
-    `entries` and `metadata` are the header. BF16 is `ml_dtypes.bfloat16`; F16 arrives as float32,
-    since our kernels do not compute in float16.
+    Opening reads the header alone, so it takes milliseconds at any size. `entries` and `metadata`
+    are the header. BF16 is `ml_dtypes.bfloat16`; F16 arrives as float32, since our kernels do not
+    compute in float16, and is converted anew each time it is asked for.
 
     Raises
     ------
@@ -105,6 +106,11 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         array = flat.reshape(entry.shape)
         array.flags.writeable = False
         return array
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor, from the header alone."""
+        return {name: entry.shape for name, entry in self.entries.items()}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -195,14 +201,15 @@ def _parse_header(header: bytes, data_size: int) -> tuple[dict[str, Entry], dict
 
 
 def _parse_entry(name: str, value: Any) -> Entry:
+    name = shown(name)
     if not isinstance(value, dict) or value.keys() != _FIELDS:
         raise ValueError(f"{name}: expected an object of {sorted(_FIELDS)}")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ValueError(f"{name}: dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
-    if not _are_sizes(shape) or len(shape) > _MAX_AXES:
+        raise ValueError(f"{name}: dtype: got {shown(dtype)}, expected one of {', '.join(DTYPES)}")
+    if not _are_sizes(shape, _MAX_AXES):
         raise ValueError(f"{name}: shape: expected at most {_MAX_AXES} non-negative integers")
-    if not _are_sizes(offsets) or len(offsets) != 2:
+    if not _are_sizes(offsets, 2) or len(offsets) != 2:
         raise ValueError(f"{name}: data_offsets: expected two non-negative integers")
     begin, end = offsets
     need = math.prod(shape) * DTYPES[dtype].itemsize
@@ -213,9 +220,11 @@ def _parse_entry(name: str, value: Any) -> Entry:
     return Entry(dtype, tuple(shape), begin, end)
 
 
-def _are_sizes(values: Any) -> bool:
-    """A list of integers that fit NumPy's sizes even multiplied by an item's 8 bytes."""
-    if not isinstance(values, list) or not all(type(v) is int and v >= 0 for v in values):
+def _are_sizes(values: Any, most: int) -> bool:
+    """At most so many integers that fit NumPy's sizes even multiplied by an item's 8 bytes."""
+    if not isinstance(values, list) or len(values) > most:
+        return False  # before multiplying: a million factors would take minutes
+    if not all(type(v) is int and 0 <= v < 2**60 for v in values):
         return False
     return math.prod(v for v in values if v) < 2**60
 
@@ -229,7 +238,7 @@ def _check_cover(entries: Mapping[str, Entry], data_size: int) -> None:
                 "overlaps the tensor before" if entry.begin < position else "leaves a hole before"
             )
             raise ValueError(
-                f"{name}: data_offsets: {kind}: got {entry.begin}, expected {position}"
+                f"{shown(name)}: data_offsets: {kind}: got {entry.begin}, expected {position}"
             )
         position = entry.end
     if position != data_size:

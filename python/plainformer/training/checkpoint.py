@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Loaded:
     """A checkpoint read back: weights, optimizer arrays and the trainer's own values."""
 
     path: Path
-    weights: dict[str, Any]
+    weights: Mapping[str, Any]
     optimizer: dict[str, Any]
     values: dict[str, Any]
 
@@ -105,7 +105,7 @@ class CheckpointDirectory:
             return self._load_newest()
         return read_checkpoint(Path(where))
 
-    def load_weights(self, step: int) -> dict[str, Any]:
+    def load_weights(self, step: int) -> Mapping[str, Any]:
         """The weights alone of the checkpoint of `step`, compared with their checksums."""
         verify_checksums(self.path(step))
         return load_state(self.path(step))
