@@ -131,14 +131,23 @@ def test_large_vocabularies_take_uint32():
 )
 def test_saved_tokenizers_load_the_same(tmp_path, make, specials):
     tokenizer = make()
+    types = ["token_type_ids"] if "cls_token" in specials else []
     tok.save_tokenizer(tokenizer, tmp_path / "t", model_max_length=64)
     assert tok.load_tokenizer(tmp_path / "t").to_str() == tokenizer.to_str()
     assert json.loads((tmp_path / "t" / tok.TOKENIZER_CONFIG).read_text()) == {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "model_max_length": 64,
+        "model_input_names": ["input_ids", *types, "attention_mask"],
         **specials,
     }
+
+
+def test_padding_that_would_fill_the_memory_is_harmless(tmp_path):
+    tokenizer = tok.train_char(["ab"])
+    tokenizer.enable_padding(length=1 << 50)
+    tok.save_tokenizer(tokenizer, tmp_path)
+    assert tok.load_tokenizer(tmp_path).encode("ab").ids == [0, 1]
 
 
 def test_truncation_and_padding_of_a_file_are_switched_off(tmp_path):
@@ -150,11 +159,23 @@ def test_truncation_and_padding_of_a_file_are_switched_off(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"\xff", b'{"model": {"type": "BPE"}}', b"[" * 10_000]
+    ("data", "message"),
+    [
+        (b"", "not a tokenizer"),
+        (b"{}", "not a tokenizer"),
+        (b"\xff", "byte 0 is not valid UTF-8"),
+        (b'{"model": {"type": "BPE"}}', "not a tokenizer"),
+        (b"[" * 10_000, "not a tokenizer"),
+        (b'{"model": {"type": "WordLevel", "vocab": {}, "unk_token": ""}}', "id None"),
+        (
+            b'{"model": {"type": "WordLevel", "vocab": {"a": 16777216}, "unk_token": ""}}',
+            "16777216",
+        ),
+    ],
 )
-def test_bad_tokenizer_file(tmp_path, data):
+def test_bad_tokenizer_file(tmp_path, data, message):
     (tmp_path / tok.TOKENIZER).write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json: not a tokenizer"):
+    with pytest.raises(CheckpointError, match=rf"tokenizer\.json: .*{message}"):
         tok.load_tokenizer(tmp_path)
 
 
@@ -166,8 +187,10 @@ def test_a_panic_in_the_library_is_a_checkpoint_error(tmp_path):
 
 
 def test_no_tokenizer_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json: cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match=r"no tokenizer: expected tokenizer\.json, or vocab"):
         tok.load_tokenizer(tmp_path)
+    with pytest.raises(CheckpointError, match=r"none: no tokenizer: cannot be read: No such file"):
+        tok.load_tokenizer(tmp_path / "none")
 
 
 def test_specs(tmp_path):

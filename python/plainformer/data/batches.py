@@ -114,6 +114,19 @@ def collate(examples: Sequence[Example]) -> Batch:
     return {key: _stack(key, [np.asarray(example[key]) for example in examples]) for key in keys}
 
 
+def pad_arrays(
+    arrays: Sequence[np.ndarray], fill: int, length: int, side: str = "right"
+) -> np.ndarray:
+    """One array (B, length, ...) of arrays (L, ...), L <= length, with `fill` put on one side."""
+    batch = np.full((len(arrays), length, *arrays[0].shape[1:]), fill, np.result_type(*arrays))
+    for row, array in zip(batch, arrays):
+        if side == "right":
+            row[: len(array)] = array
+        else:
+            row[length - len(array) :] = array
+    return batch
+
+
 class Batches:
     """Batches of a data set, epoch after epoch, from a position that can be saved.
 
@@ -241,9 +254,4 @@ def _stack(key: str, arrays: list[np.ndarray]) -> np.ndarray:
         raise ShapeError(f"{key}: got shapes {shapes}, expected them to differ in the first axis")
     if arrays[0].ndim == 0:
         return np.stack(arrays)
-    longest = max(len(a) for a in arrays)
-    shape = (len(arrays), longest, *arrays[0].shape[1:])
-    batch = np.full(shape, _PADDING.get(key, 0), np.result_type(*arrays))
-    for row, array in zip(batch, arrays):
-        row[: len(array)] = array
-    return batch
+    return pad_arrays(arrays, _PADDING.get(key, 0), max(len(a) for a in arrays))

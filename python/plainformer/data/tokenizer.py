@@ -14,35 +14,32 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import (
-    Regex,
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
-from plainformer.checkpoints.files import PathLike, open_regular
+from plainformer.checkpoints.files import PathLike, read_text
 from plainformer.errors import CheckpointError, ConfigError, DataError
 
+from ._library import library_errors
+from .special_tokens import (
+    BERT_TOKENS,
+    END_OF_TEXT,
+    TOKENIZER_CONFIG,
+    kept_options,
+    read_options,
+    remember_options,
+    special_ids,
+)
 from .text import Document
+from .vocab_files import MAX_VOCAB, enclose, from_vocab_files, wordpiece
 
 TOKENIZER = "tokenizer.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
-END_OF_TEXT = "<|endoftext|>"
-_BERT_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "[SEP]")  # first found ends a document
 _ALPHABET = 256  # byte-level BPE starts from every byte
 _BATCH_CHARACTERS = 1 << 20  # encoded at once: bounds memory, keeps all cores busy
 _log = logging.getLogger("plainformer")
@@ -128,11 +125,11 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     Devlin and others, "BERT", arXiv:1810.04805.
     """
     texts = list(texts)
-    tokenizer = _wordpiece({})
+    tokenizer = wordpiece({})
     # The library numbers letters in the order of a hash table, anew in each process; naming them
     # as special tokens fixes their ids, and with them every tie between merges.
     letters = _letters(tokenizer, texts)
-    fixed = [*_BERT_TOKENS, *letters]
+    fixed = [*BERT_TOKENS, *letters]
     if vocab_size < len(fixed):
         raise ConfigError(
             f"tokenizer: got wordpiece:{vocab_size}, expected at least {len(fixed)} for the "
@@ -142,49 +139,50 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         vocab_size=vocab_size, special_tokens=fixed, show_progress=False
     )
     _train(tokenizer, texts, trainer, vocab_size)
-    tokenizer = _wordpiece(tokenizer.get_vocab())  # its letters are no special tokens
-    tokenizer.add_special_tokens(_BERT_TOKENS)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
+    tokenizer = wordpiece(tokenizer.get_vocab())  # its letters are no special tokens
+    tokenizer.add_special_tokens(BERT_TOKENS)
+    enclose(tokenizer, "[CLS]", "[SEP]")
     return tokenizer
 
 
-_LEAST_SIZE = {"bpe": _ALPHABET + 1, "wordpiece": len(_BERT_TOKENS) + 1}
+_LEAST_SIZE = {"bpe": _ALPHABET + 1, "wordpiece": len(BERT_TOKENS) + 1}
 _TRAIN = {"bpe": train_bpe, "wordpiece": train_wordpiece}
 
 
 def load_tokenizer(directory: PathLike) -> Tokenizer:
-    """Read `tokenizer.json`; truncation and padding stored in it are switched off.
+    """Read a tokenizer: `tokenizer.json` as it is, or the vocabulary files that came before it.
+
+    Truncation and padding stored in it are switched off. What the files beside it say about
+    special tokens is remembered, for `special_ids` and `save_tokenizer`.
 
     Raises
     ------
-    CheckpointError : no such file, or not a tokenizer
+    CheckpointError : no such files, damaged ones, or only a SentencePiece model
     """
-    path = Path(directory, TOKENIZER)
-    with open_regular(path) as file:
-        data = file.read()
-    with _library_errors(lambda text: CheckpointError(f"{path}: not a tokenizer: {text}")):
-        tokenizer = Tokenizer.from_str(data.decode("utf-8"))
-        tokenizer.encode("")  # finds special tokens that the vocabulary has not
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    directory = Path(directory)
+    options = read_options(directory)
+    if os.path.lexists(directory / TOKENIZER):
+        tokenizer = _read_tokenizer_json(directory / TOKENIZER)
+    else:
+        tokenizer = from_vocab_files(directory, options)
+    remember_options(tokenizer, options)
     return tokenizer
 
 
 def save_tokenizer(
     tokenizer: Tokenizer, directory: PathLike, *, model_max_length: int | None = None
 ) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too."""
+    """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too.
+
+    The roles of special tokens are those that the tokenizer was loaded with.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_bytes_atomic(directory / TOKENIZER, (tokenizer.to_str(pretty=True) + "\n").encode())
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        **_special_tokens(tokenizer),
+        **kept_options(tokenizer),
     }
     if model_max_length is not None:
         config["model_max_length"] = model_max_length
@@ -198,8 +196,8 @@ def vocab_size(tokenizer: Tokenizer) -> int:
 
 def end_of_text_id(tokenizer: Tokenizer) -> int | None:
     """The id of the token that ends a document; None for tokenizers without one (char)."""
-    ids = (tokenizer.token_to_id(token) for token in _ENDS)
-    return next((i for i in ids if i is not None), None)
+    special = special_ids(tokenizer)
+    return special.sep_token_id if special.eos_token_id is None else special.eos_token_id
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> np.ndarray:
@@ -240,14 +238,6 @@ def _train(tokenizer: Tokenizer, texts: Iterable[str], trainer: Any, wanted: int
     return tokenizer
 
 
-def _wordpiece(vocab: dict[str, int]) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    return tokenizer
-
-
 def _letters(tokenizer: Tokenizer, texts: Iterable[str]) -> list[str]:
     """Sorted: letters that begin a word, then those inside one, as `##x`."""
     first, inside = set(), set()
@@ -257,14 +247,6 @@ def _letters(tokenizer: Tokenizer, texts: Iterable[str]) -> list[str]:
             first.add(word[0])
             inside.update(word[1:])
     return [*sorted(first), *(f"##{letter}" for letter in sorted(inside))]
-
-
-def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
-    if tokenizer.token_to_id(END_OF_TEXT) is not None:
-        return {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
-    if tokenizer.token_to_id("[CLS]") is not None:
-        return {f"{token[1:-1].lower()}_token": token for token in _BERT_TOKENS}
-    return {}
 
 
 def _in_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -288,21 +270,25 @@ def _encode_batch(
         return [_look_up(table, document) for document in batch]
     texts = [document.text for document in batch]
     file = batch[0].file or None
-    with _library_errors(lambda text: DataError(f"cannot be encoded: {text}", file)):
+    with library_errors(lambda text: DataError(f"cannot be encoded: {text}", file)):
         encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
 
 
-@contextmanager
-def _library_errors(make: Callable[[str], Exception]) -> Iterator[None]:
-    """Turn what `tokenizers` raises into our errors: a plain Exception, or a panic of its Rust
-    code, which arrives as a BaseException of an unnamed module."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise make(str(error)) from error
-        raise
+def _read_tokenizer_json(path: Path) -> Tokenizer:
+    text = read_text(path)
+    with library_errors(lambda text: CheckpointError(f"{path}: not a tokenizer: {text}")):
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()  # before encoding: it may ask for any length
+        tokenizer.encode("", "")  # finds special tokens that the vocabulary has not
+    ids = tokenizer.get_vocab(with_added_tokens=True).values()
+    if not ids or max(ids) >= MAX_VOCAB:
+        raise CheckpointError(
+            f"{path}: got the largest id {max(ids, default=None)}, expected at least one token and "
+            f"ids below {MAX_VOCAB}"
+        )
+    return tokenizer
 
 
 def _character_table(tokenizer: Tokenizer) -> np.ndarray | None:
