@@ -75,7 +75,7 @@ def test_failures_are_one_line(tmp_path, text):
     run("train", "--data", text, "--tokenizer", "char", "--output-dir", tmp_path / "t")
     cases = {
         "is not among the tokenizer's": ("encode", tmp_path / "t", "é"),
-        "tokenizer.json: cannot be read": ("encode", tmp_path / "none", "a"),
+        "no tokenizer: cannot be read": ("encode", tmp_path / "none", "a"),
         "no such file": ("train", "--data", "none.txt", "--tokenizer", "char", "--output-dir", "x"),
     }
     for message, args in cases.items():

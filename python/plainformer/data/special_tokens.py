@@ -8,7 +8,7 @@ A tokenizer that was loaded remembers what its files said, so that saving writes
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,10 @@ _FAMILIES: tuple[tuple[set[str], dict[str, str]], ...] = (
     ),
     ({END_OF_TEXT}, {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}),  # GPT-2
 )
+# Roles that a class has where its files do not mention them, other than by the families.
+_CLASS_ROLES: dict[str, dict[str, str | None]] = {
+    "Qwen2Tokenizer": {"bos_token": None, "pad_token": END_OF_TEXT},
+}
 # What else of a configuration is kept. Others name files or code, or say how a vocabulary was read.
 _KEPT = (
     "model_max_length",
@@ -150,25 +154,20 @@ def options_of(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def role_tokens(tokenizer: Tokenizer, options: Mapping[str, Any]) -> dict[str, str]:
     """Role to token: as the options say, else by the first well-known family that fits."""
-    known = next(
-        (roles for needed, roles in _FAMILIES if all(map(_has(tokenizer), needed))),
-        {},
-    )
-    known = {role: token for role, token in known.items() if _has(tokenizer)(token)}
     named = {role: token_text(options[role]) for role in ROLES if role in options}
-    return {role: token for role, token in {**known, **named}.items() if token is not None}
+    roles = {**_known_roles(tokenizer), **_CLASS_ROLES.get(_class_of(options), {}), **named}
+    return {role: token for role, token in roles.items() if token is not None}
 
 
 def input_names(tokenizer: Tokenizer, options: Mapping[str, Any]) -> list[str]:
     """The model's inputs: as the options say, else with token types if the template is BERT's."""
     if "model_input_names" in options:
         return list(options["model_input_names"])
-    name = str(options.get("tokenizer_class", "")).removesuffix("Fast")
     processor = tokenizer.post_processor
     state = "" if processor is None else processor.__getstate__().decode()
     typed = '"type_id":1' in state or '"type":"BertProcessing"' in state
     enclosed = {"cls_token", "sep_token"} <= role_tokens(tokenizer, options).keys()
-    if typed and enclosed and name not in _NO_TOKEN_TYPES:
+    if typed and enclosed and _class_of(options) not in _NO_TOKEN_TYPES:
         return ["input_ids", "token_type_ids", "attention_mask"]
     return list(_INPUTS)
 
@@ -180,10 +179,23 @@ def kept_options(tokenizer: Tokenizer) -> dict[str, Any]:
     if options.get("additional_special_tokens"):
         kept["additional_special_tokens"] = options["additional_special_tokens"]
     kept["model_input_names"] = input_names(tokenizer, options)
-    return {**kept, **role_tokens(tokenizer, options)}
+    refused = dict.fromkeys(_known_roles(tokenizer))  # None: a reader would take the family's
+    return {**kept, **refused, **role_tokens(tokenizer, options)}
 
 
-def _has(tokenizer: Tokenizer) -> Any:
+def _known_roles(tokenizer: Tokenizer) -> dict[str, str | None]:
+    """The roles of the first family that fits the vocabulary."""
+    for needed, roles in _FAMILIES:
+        if all(map(_has(tokenizer), needed)):
+            return {role: token for role, token in roles.items() if _has(tokenizer)(token)}
+    return {}
+
+
+def _class_of(options: Mapping[str, Any]) -> str:
+    return str(options.get("tokenizer_class", "")).removesuffix("Fast")
+
+
+def _has(tokenizer: Tokenizer) -> Callable[[str], bool]:
     return lambda token: tokenizer.token_to_id(token) is not None
 
 

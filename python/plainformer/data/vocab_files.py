@@ -156,10 +156,11 @@ def _why_none(directory: Path) -> str:
 
 
 def _wordpiece_from(path: Path, options: Mapping[str, Any]) -> Tokenizer:
-    for name, harmless in (("do_basic_tokenize", True), ("never_split", None)):
-        if options.get(name) not in (harmless, []):
+    for name, harmless in (("do_basic_tokenize", True), ("never_split", [])):
+        value = options.get(name)
+        if value is not None and value != harmless:
             raise CheckpointError(
-                f"{path}: {name}: got {shown(options[name])}, only {harmless!r} is supported"
+                f"{path}: {name}: got {shown(value)}, only {harmless!r} is supported"
             )
     tokenizer = wordpiece(
         _read_vocab_txt(path),

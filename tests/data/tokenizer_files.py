@@ -1,0 +1,51 @@
+"""Small vocabularies in the files that came before tokenizer.json, written by tests."""
+
+import json
+
+from plainformer.data.tokenizer import train_bpe
+
+TEXTS = [
+    "The quick brown fox, the lazy dog; Fox's den isn't deep.",
+    "  Zürich & 東京: naïve café\u2014ÀÉÎ\t\r\n x\u00a0y 1234.5 \U0001f600",
+    "fox",
+    "",
+    "UNKNOWNWORD quickly<mask> [MASK] <|endoftext|> dogs",
+]
+PAIRS = ["a deep den", "", "The dog", "quick", "lazy lazy"]
+_WORDS = (
+    "[PAD] [unused1] [UNK] [CLS] [SEP] [MASK] the quick brown fox lazy dog den is deep ' , . ; & : "
+    "##s ##ly ##n ##t isn t s zurich zürich naive naïve cafe café 東 京 — aei àéî ÀÉÎ The "
+    "Fox Zürich x y 1234 5 a ##234"
+)
+
+
+def write_wordpiece(directory, newline="\n", **config):
+    """BERT's: ids are line numbers."""
+    directory.mkdir(exist_ok=True, parents=True)
+    data = newline.join([*_WORDS.split(), ""]).encode()
+    (directory / "vocab.txt").write_bytes(data)
+    write_config(directory, **config)
+    return directory
+
+
+def write_bpe(directory, first=(), last=("<|endoftext|>",), size=330, **config):
+    """GPT-2's: `first` tokens, 256 bytes, merges learnt from `TEXTS`, `last` tokens."""
+    directory.mkdir(exist_ok=True, parents=True)
+    state = json.loads(train_bpe(TEXTS[:2] * 3, size).to_str())["model"]
+    learnt = sorted(state["vocab"], key=state["vocab"].get)[1:]  # without <|endoftext|>
+    vocab = {token: i for i, token in enumerate([*first, *learnt, *last])}
+    (directory / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    merges = "".join(f"{left} {right}\n" for left, right in state["merges"])
+    (directory / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
+    write_config(directory, **config)
+    return directory
+
+
+def write_roberta(directory, **config):
+    """RoBERTa's: special tokens first, the mask last."""
+    return write_bpe(directory, ["<s>", "<pad>", "</s>", "<unk>"], ["<mask>"], **config)
+
+
+def write_config(directory, **config):
+    if config:
+        (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
