@@ -1,9 +1,11 @@
 """Small vocabularies in the files that came before tokenizer.json, written by tests."""
 
 import json
+from pathlib import Path
 
 from plainformer.data.tokenizer import train_bpe
 
+GOLDEN = Path(__file__).parent / "golden_tokenizers.json"  # ids of transformers 5.23
 TEXTS = [
     "The quick brown fox, the lazy dog; Fox's den isn't deep.",
     "  Zürich & 東京: naïve café\u2014ÀÉÎ\t\r\n x\u00a0y 1234.5 \U0001f600",
@@ -12,6 +14,8 @@ TEXTS = [
     "UNKNOWNWORD quickly<mask> [MASK] <|endoftext|> dogs",
 ]
 PAIRS = ["a deep den", "", "The dog", "quick", "lazy lazy"]
+# As roberta-base has it: version 5 forgets that the mask takes the space before it.
+MASK = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "special": True}
 _WORDS = (
     "[PAD] [unused1] [UNK] [CLS] [SEP] [MASK] the quick brown fox lazy dog den is deep ' , . ; & : "
     "##s ##ly ##n ##t isn t s zurich zürich naive naïve cafe café 東 京 — aei àéî ÀÉÎ The "
@@ -49,3 +53,14 @@ def write_roberta(directory, **config):
 def write_config(directory, **config):
     if config:
         (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+GOLDEN_CASES = {
+    "bert": write_wordpiece,
+    "bert cased": lambda directory: write_wordpiece(directory, do_lower_case=False),
+    "gpt2": lambda directory: write_bpe(directory, tokenizer_class="GPT2Tokenizer"),
+    "roberta": lambda directory: write_roberta(
+        directory, tokenizer_class="RobertaTokenizer", mask_token=MASK
+    ),
+    "qwen2": lambda directory: write_bpe(directory, tokenizer_class="Qwen2Tokenizer"),
+}

@@ -115,14 +115,13 @@ def special_ids(tokenizer: Tokenizer, directory: PathLike | None = None) -> Spec
         _id_of(tokenizer, token, "additional_special_tokens")
         for token in options.get("additional_special_tokens", [])
     )
-    kept = {k: v for k, v in options.items() if k in SpecialIds.__dataclass_fields__}
     return SpecialIds(
-        **{
-            **ids,
-            **kept,
-            "model_input_names": tuple(input_names(tokenizer, options)),
-            "additional_special_token_ids": tuple(i for i in extra if i is not None),
-        }
+        **ids,
+        additional_special_token_ids=tuple(i for i in extra if i is not None),
+        model_max_length=options.get("model_max_length"),
+        model_input_names=tuple(input_names(tokenizer, options)),
+        padding_side=options.get("padding_side", "right"),
+        truncation_side=options.get("truncation_side", "right"),
     )
 
 
@@ -180,7 +179,8 @@ def kept_options(tokenizer: Tokenizer) -> dict[str, Any]:
         kept["additional_special_tokens"] = options["additional_special_tokens"]
     kept["model_input_names"] = input_names(tokenizer, options)
     refused = dict.fromkeys(_known_roles(tokenizer))  # None: a reader would take the family's
-    return {**kept, **refused, **role_tokens(tokenizer, options)}
+    roles = role_tokens(tokenizer, options).items()
+    return {**kept, **refused, **{role: token for role, token in roles if _has(tokenizer)(token)}}
 
 
 def _known_roles(tokenizer: Tokenizer) -> dict[str, str | None]:

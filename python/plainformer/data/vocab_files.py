@@ -37,6 +37,15 @@ VOCAB_JSON = "vocab.json"
 MERGES = "merges.txt"
 ADDED_TOKENS = "added_tokens.json"
 MAX_VOCAB = 1 << 24  # ids; the largest vocabularies have 2**18
+_FLAGS = {  # with their defaults
+    "do_lower_case": True,
+    "strip_accents": None,
+    "tokenize_chinese_chars": True,
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "add_bos_token": False,
+    "add_eos_token": False,
+}
 _SENTENCEPIECE = (".model", ".spm")
 _KINDS = {
     "BertTokenizer": "wordpiece",
@@ -70,6 +79,7 @@ def from_vocab_files(directory: Path, options: Mapping[str, Any]) -> Tokenizer:
     CheckpointError : no such files, a damaged one, a SentencePiece model, or an unknown class
     """
     kind = _kind(directory, options)
+    _check_flags(directory, options)
     with library_errors(lambda text: CheckpointError(f"{directory}: not a tokenizer: {text}")):
         if kind == "wordpiece":
             tokenizer = _wordpiece_from(directory / VOCAB_TXT, options)
@@ -165,9 +175,9 @@ def _wordpiece_from(path: Path, options: Mapping[str, Any]) -> Tokenizer:
     tokenizer = wordpiece(
         _read_vocab_txt(path),
         token_text(options.get("unk_token")) or "[UNK]",
-        lowercase=_flag(options, "do_lower_case", True),
-        strip_accents=_flag(options, "strip_accents", None),
-        handle_chinese_chars=_flag(options, "tokenize_chinese_chars", True),
+        lowercase=_flag(options, "do_lower_case"),
+        strip_accents=_flag(options, "strip_accents"),
+        handle_chinese_chars=_flag(options, "tokenize_chinese_chars"),
     )
     roles = _add_tokens(tokenizer, path.parent, options)
     _require(path, roles, "unk_token", "cls_token", "sep_token")
@@ -184,7 +194,7 @@ def _byte_level_from(directory: Path, kind: str, options: Mapping[str, Any]) -> 
         fuse_unk=False,
     )
     tokenizer = Tokenizer(model)
-    prefix = _flag(options, "add_prefix_space", False)
+    prefix = _flag(options, "add_prefix_space")
     tokenizer.decoder = decoders.ByteLevel()
     if kind == "qwen2":
         tokenizer.normalizer = normalizers.NFC()
@@ -203,7 +213,7 @@ def _byte_level_from(directory: Path, kind: str, options: Mapping[str, Any]) -> 
         tokenizer.post_processor = processors.RobertaProcessing(
             sep,
             cls,
-            trim_offsets=_flag(options, "trim_offsets", True),
+            trim_offsets=_flag(options, "trim_offsets"),
             add_prefix_space=prefix,
         )
     else:
@@ -214,7 +224,7 @@ def _byte_level_from(directory: Path, kind: str, options: Mapping[str, Any]) -> 
 def _add_ends(tokenizer: Tokenizer, roles: Mapping[str, str], options: Mapping[str, Any]) -> None:
     """Begin and end texts with the tokens for it where the options ask for that."""
     ends = [("add_bos_token", "bos_token"), ("add_eos_token", "eos_token")]
-    bos, eos = (roles.get(role) if _flag(options, flag, False) else None for flag, role in ends)
+    bos, eos = (roles.get(role) if _flag(options, flag) else None for flag, role in ends)
     used = {token for token in (bos, eos) if token}
     if not used:
         tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
@@ -293,12 +303,16 @@ def _require(path: Path, roles: Mapping[str, str], *needed: str) -> None:
         raise CheckpointError(f"{path}: the vocabulary has no token for {', '.join(missing)}")
 
 
-def _flag(options: Mapping[str, Any], name: str, default: bool | None) -> Any:
+def _check_flags(directory: Path, options: Mapping[str, Any]) -> None:
+    for name in _FLAGS:
+        if not isinstance(options.get(name), (bool, type(None))):
+            got = shown(options[name])
+            raise CheckpointError(f"{directory}: {name}: got {got}, expected true or false")
+
+
+def _flag(options: Mapping[str, Any], name: str) -> Any:
     value = options.get(name)
-    value = default if value is None else value
-    if value is not None and not isinstance(value, bool):
-        raise CheckpointError(f"tokenizer: {name}: got {shown(value)}, expected true or false")
-    return value
+    return _FLAGS[name] if value is None else value
 
 
 def _lines(path: Path) -> list[str]:
