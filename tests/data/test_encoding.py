@@ -184,6 +184,15 @@ def test_what_the_tokenizer_cannot_write_is_a_data_error():
         TextEncoder(train_char("ab")).encode(["é"])
 
 
+def test_ids_that_no_model_has_are_a_data_error():
+    state = json.loads(BERT.tokenizer.to_str())
+    state["post_processor"]["special_tokens"]["[CLS]"]["ids"] = [2**32 - 1]
+    with pytest.raises(
+        DataError, match="texts: the tokenizer gives the id 4294967295, beyond int32"
+    ):
+        TextEncoder(Tokenizer.from_str(json.dumps(state))).encode(["we"])
+
+
 def test_words():
     (encoded,) = BERT.encode([["Speak,", "we"]], is_split_into_words=True)
     assert tokens(BERT, encoded) == ["[CLS]", "speak", ",", "we", "[SEP]"]

@@ -164,6 +164,11 @@ def test_token_types_are_for_models_that_take_them(tmp_path):
         ({"padding_side": "up"}, "padding_side: got 'up', expected 'right' or 'left'"),
         ({"truncation_side": []}, r"truncation_side: got \[\], expected"),
         ({"model_input_names": "input_ids"}, "model_input_names: got 'input_ids', expected a list"),
+        (
+            {"model_input_names": []},
+            r"model_input_names: got \[\], expected a list with 'input_ids'",
+        ),
+        ({"tokenizer_class": ["x"]}, r"tokenizer_class: got \['x'\], expected a text"),
     ],
 )
 def test_values_of_the_wrong_kind(tmp_path, config, message):

@@ -11,6 +11,7 @@ from .alignment import (
 )
 from .batches import Batches, EvaluationWindows, TokenBlocks, collate
 from .description import Description, describe
+from .encoding import DataCollatorWithPadding, Encoded, TextEncoder
 from .examples import (
     Answer,
     CharSpan,
@@ -27,6 +28,7 @@ from .examples import (
 from .formats import ExampleReader, Examples, read_examples
 from .labels import LabelMap, check_labels, label_counts, label_set, sort_labels, unseen_labels
 from .shards import Shard, open_shard, write_shard
+from .special_tokens import SpecialIds, special_ids
 from .text import Document, Documents
 from .tokenizer import encode_documents, load_tokenizer, make_tokenizer, parse_spec, save_tokenizer
 from .windows import (
@@ -44,10 +46,12 @@ __all__ = [
     "Batches",
     "CharSpan",
     "ChoiceExample",
+    "DataCollatorWithPadding",
     "Description",
     "DialogueExample",
     "Document",
     "Documents",
+    "Encoded",
     "EvaluationWindows",
     "ExampleReader",
     "Examples",
@@ -58,6 +62,8 @@ __all__ = [
     "RelationExample",
     "Shard",
     "SpanScore",
+    "SpecialIds",
+    "TextEncoder",
     "TextExample",
     "TokenBlocks",
     "TokenExample",
@@ -83,6 +89,7 @@ __all__ = [
     "read_examples",
     "save_tokenizer",
     "sort_labels",
+    "special_ids",
     "task_name",
     "token_windows",
     "unseen_labels",

@@ -215,8 +215,8 @@ class TextEncoder:
         if words and self._needs_space and offsets is not None:
             offsets = np.maximum(offsets - 1, 0)  # the space that `_words` put in front
         return Encoded(
-            np.array(encoding.ids, np.int32),
-            np.array(encoding.type_ids, np.int32),
+            _ids(encoding.ids),
+            _ids(encoding.type_ids),
             _with_gaps(encoding.sequence_ids),
             word_ids,
             offsets,
@@ -306,6 +306,13 @@ def _parts(state: Any) -> Iterator[dict[str, Any]]:
 
 def _spaced(word: str) -> str:
     return f" {word}" if word else word
+
+
+def _ids(values: Sequence[int]) -> np.ndarray:
+    try:
+        return np.array(values, np.int32)
+    except OverflowError:  # a template may name any number
+        raise DataError(f"texts: the tokenizer gives the id {max(values)}, beyond int32") from None
 
 
 def _with_gaps(values: Sequence[int | None]) -> np.ndarray:

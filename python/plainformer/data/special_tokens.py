@@ -240,9 +240,11 @@ def _checked(raw: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         options["model_max_length"] = int(limit)
     for name in ("padding_side", "truncation_side"):
         check(name, options.get(name, "right") in ("right", "left"), "'right' or 'left'")
-    names = options.get("model_input_names", [])
+    names = options.get("model_input_names", ["input_ids"])
     texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    check("model_input_names", texts, "a list of texts")
+    check("model_input_names", texts and "input_ids" in names, "a list with 'input_ids'")
+    kind = options.get("tokenizer_class")
+    check("tokenizer_class", kind is None or isinstance(kind, str), "a text")
     return options
 
 

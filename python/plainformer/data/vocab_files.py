@@ -142,7 +142,7 @@ def _named_kind(directory: Path, options: Mapping[str, Any]) -> str | None:
     path = directory / "config.json"
     config = read_json(path) if os.path.lexists(path) else {}
     for name in (options.get("tokenizer_class"), config.get("tokenizer_class")):
-        if name is not None and name not in _ANY_CLASS:
+        if name is not None and str(name) not in _ANY_CLASS:
             return str(name).removesuffix("Fast")
     kind = config.get("model_type")
     return None if kind is None else str(kind)
