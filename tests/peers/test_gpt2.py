@@ -1,0 +1,29 @@
+"""GPT-2 in transformers and here."""
+
+import numpy as np
+
+from tests.peers.harness import VOCAB, Case, PeerTests, tokens
+
+CONFIG = {
+    "model_type": "gpt2", "vocab_size": VOCAB, "n_positions": 12, "n_embd": 8, "n_layer": 2,
+    "n_head": 2, "bos_token_id": 0, "eos_token_id": 2,
+}  # fmt: skip
+
+
+def language(rng):
+    batch = tokens(rng)
+    return batch | {"labels": np.where(batch["attention_mask"], batch["input_ids"], -100)}
+
+
+class TestGPT2(PeerTests):
+    cases = (
+        Case("gpt2", "GPT2LMHeadModel", CONFIG, language),
+        Case(
+            "gpt2_untied", "GPT2LMHeadModel",
+            CONFIG | {
+                "tie_word_embeddings": False, "activation_function": "relu", "n_inner": 12,
+                "scale_attn_by_inverse_layer_idx": True,
+            },
+            language,
+        ),
+    )  # fmt: skip
