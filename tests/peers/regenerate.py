@@ -27,7 +27,7 @@ def write(case):
     model.save_pretrained(folder)
     folder.joinpath("model.safetensors").chmod(0o644)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    save_golden(folder, batch, case.outputs, theirs(model, batch, case.outputs))
+    save_golden(folder, batch, case.outputs, theirs(model, batch, case))
     folder.joinpath("expected.safetensors").chmod(0o644)
 
 

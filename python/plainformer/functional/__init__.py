@@ -5,17 +5,31 @@ and errors stand with the function of the same name in `plainformer.kernels`. No
 no statistics are computed, when no gradient is asked for.
 """
 
-from .attention import Borders, attention, rotary_embedding, self_attention, split_heads
+from .attention import (
+    Borders,
+    attention,
+    attention_weights,
+    rotary_embedding,
+    self_attention,
+    split_heads,
+)
 from .elementwise import add, dropout, geglu, permute, reshape, scale, swiglu
 from .linear import conv1d, linear
-from .losses import cross_entropy, fused_linear_cross_entropy
-from .norm import layer_norm, rms_norm
+from .losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    fused_linear_cross_entropy,
+    mse_loss,
+)
+from .norm import layer_norm, normalize, rms_norm
 from .rows import columns, concatenate, embedding, mean_of_sequences, put_rows, take_rows
 
 __all__ = [
     "Borders",
     "add",
     "attention",
+    "attention_weights",
+    "binary_cross_entropy_with_logits",
     "columns",
     "concatenate",
     "conv1d",
@@ -27,6 +41,8 @@ __all__ = [
     "layer_norm",
     "linear",
     "mean_of_sequences",
+    "mse_loss",
+    "normalize",
     "permute",
     "put_rows",
     "reshape",

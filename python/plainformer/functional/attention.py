@@ -70,6 +70,44 @@ def attention(
     return record(y.reshape(shape), (q, k, v, bias), backward, is_fresh=True)
 
 
+def attention_weights(
+    q: Array,
+    k: Array,
+    borders: Borders,
+    num_heads: int,
+    num_kv_heads: int | None = None,
+    *,
+    attn_bias: Array | None = None,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+) -> list[Array]:
+    """What `attention` weighs values with, for people to look at; nothing is recorded.
+
+    q (Nq, H D) and k (Nk, KV D) are arrays, options as for `attention`. Returns an array
+    (H, Lq, Lk) for each sequence.
+    """
+    q, k = _heads(q, num_heads), _heads(k, num_kv_heads or num_heads)
+    group = q.shape[1] // k.shape[1]
+    scale = q.shape[-1] ** -0.5 if softmax_scale is None else softmax_scale
+    result = []
+    for s in range(len(borders.cu_seqlens_q) - 1):
+        q_s = q[borders.cu_seqlens_q[s] : borders.cu_seqlens_q[s + 1]].transpose(1, 0, 2)
+        k_s = k[borders.cu_seqlens_k[s] : borders.cu_seqlens_k[s + 1]].transpose(1, 0, 2)
+        k_s = np.repeat(k_s, group, axis=0)
+        scores = kernels.matmul(q_s, k_s, transpose_b=True) * q.dtype.type(scale)
+        Lq, Lk = scores.shape[1:]
+        if attn_bias is not None:
+            wanted = (len(borders.cu_seqlens_q) - 1, num_heads, *borders[2:])
+            scores = scores + np.broadcast_to(attn_bias, wanted)[s, :, :Lq, :Lk]
+        distance = np.arange(Lk) - (np.arange(Lq) + Lk - Lq)[:, None]  # above 0: a later key
+        right = 0 if causal else window_size[1]
+        hidden = (right >= 0) & (distance > right)
+        hidden |= (window_size[0] >= 0) & (distance < -window_size[0])
+        result.append(kernels.softmax(np.where(hidden, scores.dtype.type(-np.inf), scores)))
+    return result
+
+
 def self_attention(
     qkv: Tensor, cu_seqlens: Array, max_seqlen: int, num_heads: int, **options: Any
 ) -> Tensor:

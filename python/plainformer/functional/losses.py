@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import kernels
+from ..errors import ConfigError
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import data_of
 
@@ -47,3 +50,51 @@ def fused_linear_cross_entropy(
         return grads
 
     return record(loss, (x, weight, bias), backward, is_fresh=True)
+
+
+def mse_loss(input: Tensor, target: Array, reduction: str = "mean") -> Tensor:
+    """(input - target)^2, averaged ("mean") or added up ("sum") over all elements, in float32.
+
+    input : Tensor of any shape; target : array of its shape, needs no gradient
+    """
+    x = _wide(input)
+    difference = x - np.asarray(target, x.dtype)
+    return _reduced(input, np.square(difference), 2 * difference, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Array, weight: Array | None = None, reduction: str = "mean"
+) -> Tensor:
+    """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), averaged or added up over all elements.
+
+    input : Tensor of logits (..., V); target : array of its shape, 0 to 1; weight : array (V) or
+    None, what each class's losses are multiplied with. Computed in float32 (float64).
+    """
+    x = _wide(input)
+    t = np.asarray(target, x.dtype)
+    small = np.exp(-np.abs(x))  # at most 1: nothing overflows
+    losses = np.maximum(x, 0) - x * t + np.log1p(small)
+    slopes = np.where(x >= 0, 1, small) / (1 + small) - t
+    if weight is not None:
+        wide = np.asarray(weight, x.dtype)
+        losses, slopes = losses * wide, slopes * wide
+    return _reduced(input, losses, slopes, reduction)
+
+
+def _wide(x: Tensor) -> Array:
+    return x.data.astype(np.result_type(x.dtype, np.float32), copy=False)
+
+
+def _reduced(input: Tensor, losses: Array, slopes: Array, reduction: str) -> Tensor:
+    """The mean or sum of elementwise losses, and `slopes`, their derivatives, on the tape."""
+    if reduction not in ("mean", "sum"):
+        raise ConfigError(f"reduction: got {reduction!r}, expected mean or sum")
+    divisor = max(1, losses.size) if reduction == "mean" else 1
+    total = np.asarray(np.sum(losses, dtype=np.float64) / divisor, losses.dtype)
+    if not needs_grad(input):
+        return Tensor(total)
+
+    def backward(grad: Array) -> Sequence[Any]:
+        return ((slopes * (grad / losses.dtype.type(divisor))).astype(input.dtype),)
+
+    return record(total, (input,), backward, is_fresh=True)

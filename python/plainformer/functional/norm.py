@@ -1,12 +1,14 @@
-"""Layer norm and RMS norm, optionally of a sum."""
+"""Layer norm and RMS norm, optionally of a sum, and vectors of length 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import kernels
-from ..tensor import Array, Tensor, needs_grad, record_all
+from ..tensor import Array, Tensor, needs_grad, record, record_all
 from ._data import data_of
 
 
@@ -68,3 +70,20 @@ def rms_norm(
 
     tensors = record_all(outputs, (x, weight, residual), backward)
     return tensors[0] if residual is None else tuple(tensors)
+
+
+def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
+    """Vectors of length 1 along the last axis: y = x / max(|x|, eps)."""
+    wide = x.data.astype(np.result_type(x.dtype, np.float32), copy=False)
+    length = np.sqrt(np.sum(np.square(wide), axis=-1, keepdims=True))
+    divisor = np.maximum(length, length.dtype.type(eps))
+    unit = wide / divisor
+    y = unit.astype(x.dtype, copy=False)
+    if not needs_grad(x):
+        return Tensor(y)
+
+    def backward(grad: Array) -> Sequence[Any]:
+        along = np.sum(grad * unit, axis=-1, keepdims=True) * (length > eps)
+        return (((grad - unit * along) / divisor).astype(x.dtype),)
+
+    return record(y, (x,), backward)

@@ -11,13 +11,15 @@ from .. import kernels
 from ..tensor import Array, Tensor, needs_grad, record
 
 
-def embedding(input_ids: Array, weight: Tensor) -> Tensor:
-    """y[...] = weight[input_ids[...]]."""
+def embedding(input_ids: Array, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """y[...] = weight[input_ids[...]]; as in torch, row `padding_idx` gets no gradient."""
     y = kernels.embedding(input_ids, weight.data)
     if not needs_grad(weight):
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
+        if padding_idx is not None:
+            grad = _zeroed(grad, input_ids == padding_idx)
         total = weight.sum_in_place  # a tied head's gradient: add our few rows to it
         if total is not None:
             kernels.embedding_backward(grad, input_ids, len(total), out=total, accumulate=True)
@@ -25,6 +27,11 @@ def embedding(input_ids: Array, weight: Tensor) -> Tensor:
         return (kernels.embedding_backward(grad, input_ids, weight.shape[0]),)
 
     return record(y, (weight,), backward, is_fresh=True)
+
+
+def _zeroed(x: Array, where: Array) -> Array:
+    """x (..., C) with zeros in the vectors where the mask (...) is true."""
+    return np.where(where[..., None], x.dtype.type(0), x) if where.any() else x
 
 
 def take_rows(x: Tensor, index: Array) -> Tensor:

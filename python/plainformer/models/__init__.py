@@ -1,6 +1,24 @@
 """Models: one page a family, built from Hugging Face configurations."""
 
+from .bert import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
 from .config import PretrainedConfig
+from .distilbert import (
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForMultipleChoice,
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+    DistilBertModel,
+)
 from .gpt2 import GPT2Config, GPT2LMHeadModel, GPT2Model
 from .llama import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from .outputs import (
@@ -16,11 +34,34 @@ from .outputs import (
 )
 from .pretrained import PreTrainedModel
 from .registry import MODELS, Family, from_config, load, model_class
+from .roberta import (
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForMultipleChoice,
+    RobertaForQuestionAnswering,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaModel,
+)
 
 __all__ = [
     "MODELS",
     "BaseModelOutput",
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForMultipleChoice",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
     "CausalLMOutput",
+    "DistilBertConfig",
+    "DistilBertForMaskedLM",
+    "DistilBertForMultipleChoice",
+    "DistilBertForQuestionAnswering",
+    "DistilBertForSequenceClassification",
+    "DistilBertForTokenClassification",
+    "DistilBertModel",
     "Family",
     "GPT2Config",
     "GPT2LMHeadModel",
@@ -35,6 +76,13 @@ __all__ = [
     "QuestionAnsweringModelOutput",
     "Qwen2Config",
     "Qwen2ForCausalLM",
+    "RobertaConfig",
+    "RobertaForMaskedLM",
+    "RobertaForMultipleChoice",
+    "RobertaForQuestionAnswering",
+    "RobertaForSequenceClassification",
+    "RobertaForTokenClassification",
+    "RobertaModel",
     "Seq2SeqLMOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",

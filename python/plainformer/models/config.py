@@ -22,13 +22,11 @@ INERT = frozenset(
     auto_map bad_words_ids begin_suppress_tokens chunk_size_feed_forward custom_pipelines
     decoder_start_token_id diversity_penalty do_sample early_stopping
     encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task
-    forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label label2id
-    length_penalty max_length min_length model_type no_repeat_ngram_size num_beam_groups
-    num_beams num_labels num_return_sequences output_attentions output_hidden_states
-    output_scores prefix problem_type remove_invalid_values repetition_penalty return_dict
-    return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature
-    tf_legacy_loss tokenizer_class top_k top_p torchscript transformers_version typical_p
-    use_bfloat16 use_cache""".split()  # noqa: SIM905
+    forced_bos_token_id forced_eos_token_id gradient_checkpointing length_penalty max_length
+    min_length model_type no_repeat_ngram_size num_beam_groups num_beams num_return_sequences
+    output_scores prefix remove_invalid_values repetition_penalty return_dict_in_generate
+    sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss tokenizer_class
+    top_k top_p transformers_version typical_p use_bfloat16 use_cache""".split()  # noqa: SIM905
 )
 
 # Fields of any configuration that change what a model computes: only this value will do.
@@ -39,11 +37,18 @@ FIXED: dict[str, Any] = {
     "is_encoder_decoder": False,
     "pruned_heads": {},
     "quantization_config": None,
+    "return_dict": True,
     "tie_encoder_decoder": False,
+    "torchscript": False,
 }
+
+# What the labels of a sequence classifier are; None lets their dtype and number decide.
+PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
 
 # How weights may be stored; float16 is read as float32, because CPU kernels have none.
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+LABEL_FIELDS = frozenset({"num_labels", "id2label", "label2id"})
 
 # Hugging Face's names of activations, and what kernels call them.
 ACTIVATIONS = {
@@ -58,7 +63,11 @@ ACTIVATIONS = {
 
 @dataclass
 class PretrainedConfig:
-    """Base of all configurations. `extra` keeps the inert fields of a file, to write them back."""
+    """Base of all configurations. `extra` keeps the inert fields of a file, to write them back.
+
+    num_labels, id2label, label2id : classes of a classification head, {0: "LABEL_0", ...} without
+        names; each follows from the others, and they must agree
+    """
 
     model_type: ClassVar[str] = ""
     aliases: ClassVar[dict[str, str]] = {}
@@ -71,6 +80,12 @@ class PretrainedConfig:
     pad_token_id: int | None = None
     tie_word_embeddings: bool = True
     dtype: str = "float32"
+    num_labels: int | None = None
+    id2label: dict[int, str] | None = None
+    label2id: dict[str, int] | None = None
+    problem_type: str | None = None
+    output_hidden_states: bool = False
+    output_attentions: bool = False
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +93,14 @@ class PretrainedConfig:
         if self.dtype not in DTYPES:
             wanted = ", ".join(DTYPES)
             raise ConfigError(f"dtype: got {self.dtype!r}, expected one of {wanted}")
+        self.id2label = label_names(self.num_labels, self.id2label, self.label2id)
+        self.label2id = {name: i for i, name in self.id2label.items()}
+        self.num_labels = len(self.id2label)
+        if self.problem_type not in PROBLEM_TYPES:
+            wanted = ", ".join(map(str, PROBLEM_TYPES))
+            raise ConfigError(f"problem_type: got {self.problem_type!r}, expected one of {wanted}")
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            raise ConfigError("num_labels: got 1, expected more for single_label_classification")
 
     @classmethod
     def from_dict(cls: type[Config], values: Mapping[str, Any], **overrides: Any) -> Config:
@@ -87,6 +110,8 @@ class PretrainedConfig:
         ------
         ConfigError : naming an unknown field (and the likely one meant) or an unsupported value
         """
+        if overrides.keys() & LABEL_FIELDS:  # what a file says of labels goes as a whole
+            values = {k: v for k, v in values.items() if k not in LABEL_FIELDS}
         values = cls._canonical({**values, **overrides})
         known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
         fixed = FIXED | cls.fixed
@@ -130,7 +155,36 @@ class PretrainedConfig:
     def to_dict(self) -> dict[str, Any]:
         """The contents of `config.json`, version 5 words first, version 4 doubles beside them."""
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "extra"}
+        del own["num_labels"]  # how many names there are
+        if self.id2label == label_names(None, None, None):
+            del own["id2label"], own["label2id"]
+        for name in ("problem_type", "output_hidden_states", "output_attentions"):
+            if not own[name]:
+                del own[name]
         return {**self.extra, "model_type": self.model_type, **own, "torch_dtype": self.dtype}
+
+
+def label_names(
+    num_labels: int | None, id2label: Any, label2id: Mapping[str, int] | None
+) -> dict[int, str]:
+    """The name of each class, from what a configuration says about them (by default two).
+
+    Raises
+    ------
+    ConfigError : they contradict each other, or the classes are not numbered from 0
+    """
+    names = {int(i): str(name) for i, name in (id2label or {}).items()}
+    numbers = {int(i): str(name) for name, i in (label2id or {}).items()}
+    if not names:
+        names = numbers or {i: f"LABEL_{i}" for i in range(2 if num_labels is None else num_labels)}
+    names = dict(sorted(names.items()))
+    if list(names) != list(range(len(names))) or not names:
+        raise ConfigError(f"id2label: got classes {list(names)}, expected 0, 1, 2, ...")
+    if num_labels is not None and num_labels != len(names):
+        raise ConfigError(f"num_labels: got {num_labels}, but id2label has {len(names)} classes")
+    if numbers and numbers != names:
+        raise ConfigError(f"label2id: got {label2id}, which is not id2label the other way round")
+    return names
 
 
 def unknown_field(name: str, known: set[str]) -> str:
@@ -150,9 +204,11 @@ def check_field_types(config: PretrainedConfig) -> None:
     """Raise unless every int, float, bool and str field of a configuration holds one."""
     kinds = {"int": int, "float": (int, float), "bool": bool, "str": str}
     for f in dataclasses.fields(config):
-        kind, value = kinds.get(str(f.type)), getattr(config, f.name)
-        is_bool = isinstance(value, bool)
-        if kind and (not isinstance(value, kind) or (is_bool and f.type != "bool")):  # type: ignore[arg-type]
+        word, value = str(f.type).removesuffix(" | None"), getattr(config, f.name)
+        if value is None and word != f.type:
+            continue
+        kind, is_bool = kinds.get(word), isinstance(value, bool)
+        if kind and (not isinstance(value, kind) or (is_bool and word != "bool")):  # type: ignore[arg-type]
             raise ConfigError(f"{f.name}: got {value!r}, expected {f.type}")
 
 
@@ -166,10 +222,9 @@ def check_positive(config: PretrainedConfig, *names: str) -> None:
 def check_probabilities(config: PretrainedConfig, *names: str) -> None:
     """Raise unless these fields are dropout probabilities: at least 0, below 1."""
     for name in names:
-        if not 0 <= getattr(config, name) < 1:
-            raise ConfigError(
-                f"{name}: got {getattr(config, name)}, expected at least 0 and below 1"
-            )
+        p = getattr(config, name)
+        if p is not None and not 0 <= p < 1:
+            raise ConfigError(f"{name}: got {p}, expected at least 0 and below 1")
 
 
 def check_activation(name: str, activation: str) -> str:

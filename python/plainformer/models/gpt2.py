@@ -30,6 +30,7 @@ from ..nn import (
     PackedSelfAttention,
     Sequences,
     recompute,
+    report_state,
 )
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
@@ -120,11 +121,14 @@ class GPT2Model(Module):
         x = self.drop(functional.add(self.wte(ids), self.wpe(positions)))
         residual = None
         for layer, block in enumerate(self.h):
+            report_state(rows, x, residual)
             if self.recomputes and self.training:
                 x, residual = recompute(block, x, residual, rows=rows)
             else:
                 x, residual = block(x, residual, rows, cache, layer)
-        return self.ln_f(x, residual)[0]
+        x = self.ln_f(x, residual)[0]
+        report_state(rows, x)
+        return x
 
 
 class GPT2LMHeadModel(CausalLM):
@@ -139,6 +143,7 @@ class GPT2LMHeadModel(CausalLM):
     config_class = GPT2Config
     base_prefix = "transformer."
     ignored_keys = ("*.attn.bias", "*.attn.masked_bias")
+    head_keys = ("lm_head.*", "score.*", "classifier.*", "qa_outputs.*")
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.wte.weight"}
 
     def __init__(self, config: GPT2Config, seed: int | None = 0):

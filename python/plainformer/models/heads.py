@@ -14,6 +14,7 @@ from .. import functional
 from ..errors import ConfigError, ShapeError
 from ..nn import Sequences
 from ..tensor import Array, Tensor
+from .config import PretrainedConfig
 from .inputs import IGNORED, as_ids, like_ids
 
 POOLINGS = ("cls", "mean", "last")
@@ -57,7 +58,7 @@ def classification_loss(
     loss = functional.cross_entropy(
         logits,
         labels,
-        class_weight,
+        class_weights(class_weight, logits),
         ignore_index=IGNORED,
         label_smoothing=label_smoothing,
         reduction="mean" if num_items is None else "sum",
@@ -65,9 +66,85 @@ def classification_loss(
     return loss if num_items is None else functional.scale(loss, 1 / num_items)
 
 
-def token_labels(rows: Sequences, labels: Any, shape: tuple[int, int]) -> Array:
+def class_weights(given: Any, logits: Tensor) -> Array | None:
+    """Weights (classes,) of the losses of logits (M, classes), in the type that losses have."""
+    if given is None:
+        return None
+    weights = np.asarray(given)
+    if weights.dtype.kind not in "iuf" or weights.shape != logits.shape[1:]:
+        raise ShapeError(
+            f"class_weight: got {weights.dtype} {weights.shape}, expected numbers "
+            f"{logits.shape[1:]}, one a class"
+        )
+    return weights.astype(np.result_type(logits.dtype, np.float32))
+
+
+def sequence_loss(
+    logits: Tensor,
+    labels: Any,
+    problem_type: str | None,
+    *,
+    class_weight: Any = None,
+    num_items: int | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The loss of a sequence classifier's logits (S, classes); see `SequenceClassifier`.
+
+    Without a problem type, one class means regression, integer labels mean one class a sequence,
+    and others mean several classes a sequence.
+    """
+    given = np.asarray(labels)
+    if problem_type is None:
+        several = "single" if given.dtype.kind in "iu" else "multi"
+        problem_type = "regression" if logits.shape[1] == 1 else f"{several}_label_classification"
+    if problem_type == "single_label_classification":
+        return classification_loss(
+            logits,
+            class_labels("labels", given, len(logits)),
+            class_weight=class_weight,
+            num_items=num_items,
+            label_smoothing=label_smoothing,
+        )
+    if label_smoothing:
+        raise ConfigError(f"label_smoothing: got {label_smoothing}, {problem_type} has none")
+    if problem_type == "regression" and class_weight is not None:
+        raise ConfigError("class_weight: regression has no classes; leave it out")
+    target = numeric_labels(given, logits.shape)
+    reduction = "mean" if num_items is None else "sum"
+    if problem_type == "regression":
+        loss = functional.mse_loss(logits, target, reduction)
+    else:
+        weights = class_weights(class_weight, logits)
+        loss = functional.binary_cross_entropy_with_logits(logits, target, weights, reduction)
+    return loss if num_items is None else functional.scale(loss, 1 / num_items)
+
+
+def numeric_labels(labels: Array, shape: tuple[int, ...]) -> Array:
+    """Numbers beside logits (S, classes); with one class also (S,)."""
+    wanted = (shape, shape[:1]) if shape[1] == 1 else (shape,)
+    if labels.dtype.kind not in "iuf" or labels.shape not in wanted:
+        raise ShapeError(f"labels: got {labels.dtype} {labels.shape}, expected numbers {shape}")
+    return labels.reshape(shape)
+
+
+def count_class_labels(labels: Any) -> int:
+    """How many labels of sequences enter the loss: classes that are not -100, or all numbers."""
+    array = np.asarray(labels)
+    return int(np.count_nonzero(array != IGNORED)) if array.dtype.kind in "iu" else array.size
+
+
+def token_labels(rows: Sequences, labels: Any) -> Array:
     """The labels (N,) of all rows from a batch (B, L)."""
-    return rows.rows_of(like_ids("labels", labels, shape))
+    return rows.rows_of(like_ids("labels", labels, rows.shape))
+
+
+def span_labels(config: PretrainedConfig) -> int:
+    """The 2 outputs of a question answerer; raises where the configuration wants others."""
+    if config.num_labels != 2:
+        raise ConfigError(
+            f"num_labels: got {config.num_labels}, question answering has 2, a start and an end"
+        )
+    return 2
 
 
 def span_logits(logits: Tensor, rows: Sequences) -> tuple[Tensor, Tensor]:
@@ -96,10 +173,19 @@ def span_loss(
     ):
         if positions is None:
             raise ConfigError(f"{name}: got None, expected start_positions and end_positions")
-        target = class_labels(name, positions, B)
-        target = np.where((target < 0) | (target >= L), IGNORED, target)
+        target = span_targets(class_labels(name, positions, B), L)
         losses.append(classification_loss(logits, target, num_items=num_items))
     return functional.scale(functional.add(*losses), 0.5)
+
+
+def span_targets(positions: Array, length: int) -> Array:
+    """Columns (B,), -100 for those outside of a row of this length."""
+    return np.where((positions < 0) | (positions >= length), IGNORED, positions)
+
+
+def count_span_labels(positions: Any, length: int) -> int:
+    """How many starts or ends (B,) of answers enter the loss."""
+    return int(np.count_nonzero(span_targets(np.asarray(positions), length) != IGNORED))
 
 
 def as_choices(name: str, ids: Any) -> tuple[Array, int]:

@@ -96,3 +96,13 @@ class Seq2SeqLMOutput(ModelOutput):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
     cross_attentions: tuple[Tensor, ...] | None = None
+
+    @property
+    def decoder_hidden_states(self) -> tuple[Tensor, ...] | None:
+        """Hugging Face's name for `hidden_states` here."""
+        return self.hidden_states
+
+    @property
+    def decoder_attentions(self) -> tuple[Tensor, ...] | None:
+        """Hugging Face's name for `attentions` here."""
+        return self.attentions

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..checkpoints.huggingface import load_state, match_keys, read_config, save_model
-from ..errors import CheckpointError
-from ..nn import Dropout, Module
+from ..checkpoints.huggingface import load_state, read_config, save_model
+from ..checkpoints.matching import GAMMA_BETA, fit_state
+from ..errors import ConfigError
+from ..nn import Dropout, Module, capture
 from ..nn.module import float_dtype
 from ..tensor import Array
 from .config import PretrainedConfig
 
 Model = TypeVar("Model", bound="PreTrainedModel")
+
+# Parts of a model (`nn.capture`), and the field of an output that its reports fill.
+STATES = {"self": "hidden_states", "encoder": "encoder_hidden_states"}
+WEIGHTS = {
+    "self": "attentions",
+    "encoder": "encoder_attentions",
+    "cross": "cross_attentions",
+}
 
 
 class PreTrainedModel(Module):
@@ -25,34 +34,97 @@ class PreTrainedModel(Module):
     base_prefix: ClassVar[str]  # what names in checkpoints of the bare model leave out
     ignored_keys: ClassVar[tuple[str, ...]] = ()  # globs of buffers in old checkpoints
     tied_keys: ClassVar[dict[str, str]] = {}  # names that only repeat another with tied embeddings
+    head_keys: ClassVar[
+        tuple[str, ...]
+    ] = ()  # globs of what a checkpoint may lack or have to spare
 
     config: Any
 
+    def __call__(
+        self,
+        *args: Any,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """`forward`, which says what else it takes; here, what else its output tells.
+
+        output_hidden_states : also the embeddings and the output of every layer
+        output_attentions : also the attention weights of every layer, before dropout; None means
+            what the configuration says
+        """
+        states, weights = (
+            getattr(self.config, name) if given is None else given
+            for name, given in (
+                ("output_hidden_states", output_hidden_states),
+                ("output_attentions", output_attentions),
+            )
+        )
+        if not (states or weights):
+            return self.forward(*args, **kwargs)
+        with capture(states, weights) as seen:
+            output = self.forward(*args, **kwargs)
+        for wanted, name, found, fields in (
+            (states, "output_hidden_states", seen.hidden_states, STATES),
+            (weights, "output_attentions", seen.attentions, WEIGHTS),
+        ):
+            if wanted and not found:
+                raise ConfigError(f"{name}: {type(self).__name__} has none to show")
+            for part, tensors in found.items():
+                setattr(output, fields[part], tuple(tensors))
+        return output
+
     @classmethod
-    def from_pretrained(cls: type[Model], path: str | Path, dtype: Any = None) -> Model:
-        """Read a model from a directory with `config.json` and safetensors files.
+    def from_pretrained(
+        cls: type[Model],
+        path: str | Path,
+        dtype: Any = None,
+        *,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        seed: int = 0,
+        **overrides: Any,
+    ) -> Any:
+        """Read a model from a directory with `config.json` and safetensors files, in eval mode.
+
+        A head that the checkpoint does not have starts from new weights, with one warning that
+        names them; a head that the model does not have is left out. Anything else must fit.
 
         Parameters
         ----------
-        path : directory
+        path : directory; nothing is downloaded
         dtype : float32, bfloat16 or float64; None means that of the configuration
+        ignore_mismatched_sizes : also start parameters anew that have another shape
+        output_loading_info : return (model, `checkpoints.matching.LoadReport`)
+        seed : of new weights
+        overrides : fields of the configuration (num_labels, id2label, dropouts, ...)
 
         Raises
         ------
         CheckpointError : a file is missing or damaged, or does not fit; naming every array
         ConfigError : the configuration has an unknown field or an unsupported value
         """
-        config = cls.config_class.from_dict(read_config(path))
+        config = cls.config_class.from_dict(read_config(path), **overrides)
         model = cls(config, seed=None)  # type: ignore[call-arg]
         model.to(loaded_dtype(config.dtype) if dtype is None else dtype)
-        state = load_state(path)
-        model.check_tied(state)
-        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-        ignored = (*cls.ignored_keys, *(cls.tied_keys if config.tie_word_embeddings else ()))
-        model.load_state_dict(
-            match_keys(state, shapes, prefix=cls.base_prefix, ignore=ignored, source=str(path))
+        parameters = dict(model.named_parameters())
+        state, report = fit_state(
+            load_state(path),
+            {name: parameter.shape for name, parameter in parameters.items()},
+            prefix=cls.base_prefix,
+            renames=GAMMA_BETA,
+            tied=cls.tied_keys if config.tie_word_embeddings else {},
+            ignore=cls.ignored_keys,
+            may_miss=cls.head_keys,
+            may_drop=cls.head_keys,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            source=str(path),
         )
-        return model.eval()
+        for name, array in state.items():
+            parameters[name].assign(np.array(array, dtype=parameters[name].dtype, order="C"))
+        model.init_weights(seed, report.new_keys)
+        model.eval()
+        return (model, report) if output_loading_info else model
 
     def save_pretrained(self, path: str | Path, max_shard_size: int | str = "5GB") -> None:
         """Write `config.json` and the weights, in files of at most `max_shard_size`."""
@@ -67,17 +139,6 @@ class PreTrainedModel(Module):
     def generation_config(self) -> dict[str, Any] | None:
         """The contents of `generation_config.json`; None for models that do not generate."""
         return None
-
-    def check_tied(self, state: Mapping[str, Array]) -> None:
-        """Raise if a checkpoint has another array where our configuration repeats one."""
-        for name, source in self.tied_keys.items():
-            original = state.get(source, state.get(source.removeprefix(self.base_prefix)))
-            repeated = state.get(name, original)
-            if self.config.tie_word_embeddings and not np.array_equal(repeated, original):
-                raise CheckpointError(
-                    f"{name}: differs from {source}, but tie_word_embeddings is true; "
-                    "set it to false in config.json"
-                )
 
     def to(self, dtype: Any) -> Any:
         """Convert all parameters, and say so in the configuration; returns self."""

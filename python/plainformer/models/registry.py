@@ -8,10 +8,37 @@ from typing import Any
 
 from ..checkpoints.huggingface import read_config
 from ..errors import ConfigError
+from .bert import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
 from .config import PretrainedConfig
+from .distilbert import (
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForMultipleChoice,
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+    DistilBertModel,
+)
 from .gpt2 import GPT2Config, GPT2LMHeadModel
 from .llama import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from .pretrained import PreTrainedModel
+from .roberta import (
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForMultipleChoice,
+    RobertaForQuestionAnswering,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaModel,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +52,39 @@ class Family:
 # What a model is for: causal-lm, masked-lm, seq2seq-lm, sequence-classification,
 # token-classification, question-answering, multiple-choice, feature-extraction.
 MODELS: dict[str, Family] = {
+    "bert": Family(
+        BertConfig,
+        {
+            "masked-lm": BertForMaskedLM,
+            "sequence-classification": BertForSequenceClassification,
+            "token-classification": BertForTokenClassification,
+            "question-answering": BertForQuestionAnswering,
+            "multiple-choice": BertForMultipleChoice,
+            "feature-extraction": BertModel,
+        },
+    ),
+    "distilbert": Family(
+        DistilBertConfig,
+        {
+            "masked-lm": DistilBertForMaskedLM,
+            "sequence-classification": DistilBertForSequenceClassification,
+            "token-classification": DistilBertForTokenClassification,
+            "question-answering": DistilBertForQuestionAnswering,
+            "multiple-choice": DistilBertForMultipleChoice,
+            "feature-extraction": DistilBertModel,
+        },
+    ),
+    "roberta": Family(
+        RobertaConfig,
+        {
+            "masked-lm": RobertaForMaskedLM,
+            "sequence-classification": RobertaForSequenceClassification,
+            "token-classification": RobertaForTokenClassification,
+            "question-answering": RobertaForQuestionAnswering,
+            "multiple-choice": RobertaForMultipleChoice,
+            "feature-extraction": RobertaModel,
+        },
+    ),
     "gpt2": Family(GPT2Config, {"causal-lm": GPT2LMHeadModel}),
     "llama": Family(LlamaConfig, {"causal-lm": LlamaForCausalLM}),
     "qwen2": Family(Qwen2Config, {"causal-lm": Qwen2ForCausalLM}),

@@ -15,7 +15,7 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError
 from ..generation import generate
-from ..nn import Seq2SeqCache, Sequences, join
+from ..nn import Seq2SeqCache, Sequences, join, part
 from ..tensor import Array, Tensor, no_grad
 from .inputs import IGNORED, as_ids, check_items, like_ids, positions_of, sequences_of
 from .outputs import Seq2SeqLMOutput
@@ -63,7 +63,8 @@ class Seq2SeqLM(PreTrainedModel):
         """Run the encoder over source ids (B, L); its output serves any number of targets."""
         ids = as_ids("input_ids", input_ids)
         rows = sequences_of(ids.shape, attention_mask)
-        return Encoded(self.encoder_rows(rows.rows_of(ids), rows), rows)
+        with part("encoder"):
+            return Encoded(self.encoder_rows(rows.rows_of(ids), rows), rows)
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 from .attention import Attention, PackedSelfAttention
 from .block import Block
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
+from .capture import capture, part, report_state
 from .embedding import Embedding
 from .feed_forward import FeedForward
 from .linear import Conv1D, Linear
@@ -28,7 +29,10 @@ __all__ = [
     "RMSNorm",
     "Seq2SeqCache",
     "Sequences",
+    "capture",
     "dropout_state",
     "join",
+    "part",
     "recompute",
+    "report_state",
 ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import functional
 from ..errors import ConfigError
 from ..functional import Borders
-from ..tensor import Tensor
+from ..tensor import Array, Tensor
 from .cache import CrossCache, KeyValueCache
+from .capture import refuse_cache, report_attention
 from .linear import Conv1D
 from .module import Module
 from .random import Dropout, take
@@ -59,12 +62,17 @@ class Attention(Module):
         """q (N, H D), k and v (M, KV D) to (N, H D); kv_rows are the keys' sequences, if others."""
         keys = kv_rows or rows
         borders = Borders(rows.cu_seqlens, keys.cu_seqlens, rows.max_length, keys.max_length)
+        report_attention(rows, kv_rows, lambda: self._weights(q.data, k.data, borders, bias))
         return functional.attention(
             q, k, v, borders, self.num_heads, self.num_kv_heads, bias=bias, **self._recorded()
         )
 
     def packed(self, qkv: Tensor, rows: Sequences) -> Tensor:
         """The same from projections side by side, (N, 3 C) to (N, C), which are not copied."""
+        borders = Borders(rows.cu_seqlens, rows.cu_seqlens, rows.max_length, rows.max_length)
+        report_attention(
+            rows, None, lambda: self._weights(*np.split(qkv.data, 3, axis=1)[:2], borders, None)
+        )
         return functional.self_attention(
             qkv, rows.cu_seqlens, rows.max_length, self.num_heads, **self._recorded()
         )
@@ -85,6 +93,7 @@ class Attention(Module):
             x.data.reshape(len(x), heads, -1)
             for x, heads in ((q, self.num_heads), (k, self.num_kv_heads), (v, self.num_kv_heads))
         )
+        refuse_cache()
         y = cache.attend(layer, q_heads, k_heads, v_heads, rows, **self._unrecorded(bias))
         return Tensor(y.reshape(len(q), -1))
 
@@ -98,9 +107,17 @@ class Attention(Module):
         bias: Tensor | None = None,
     ) -> Tensor:
         """Attention of a decoder's rows to the encoder's keys and values in the cache."""
+        refuse_cache()
         heads = q.data.reshape(len(q), self.num_heads, -1)
         y = cache.attend(layer, heads, rows, **self._unrecorded(bias))
         return Tensor(y.reshape(len(q), -1))
+
+    def _weights(self, q: Array, k: Array, borders: Borders, bias: Tensor | None) -> list[Array]:
+        """Attention weights (H, Lq, Lk) of each sequence."""
+        return functional.attention_weights(
+            q, k, borders, self.num_heads, self.num_kv_heads,
+            causal=self.causal, **self._unrecorded(bias),
+        )  # fmt: skip
 
     def _recorded(self) -> dict[str, Any]:
         options: dict[str, Any] = {"causal": self.causal, **self._options}

@@ -10,11 +10,15 @@ from .module import Module
 
 
 class Embedding(Module):
-    """y[...] = weight[ids[...]]; weight is (num_embeddings, embedding_dim)."""
+    """y[...] = weight[ids[...]]; weight is (num_embeddings, embedding_dim).
 
-    def __init__(self, num_embeddings: int, embedding_dim: int):
+    As in torch, the vector of `padding_idx` gets no gradient from here.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
+        self.padding_idx = padding_idx
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
 
     def forward(self, input_ids: Array) -> Tensor:
         """Ids (...) to vectors (..., embedding_dim)."""
-        return functional.embedding(input_ids, self.weight)
+        return functional.embedding(input_ids, self.weight, self.padding_idx)

@@ -119,7 +119,7 @@ class Sequences:
     def tail(self, count: int) -> tuple[Array, Sequences]:
         """The rows in the last `count` columns of the batch, and how they divide."""
         B, L = self.shape
-        places = np.arange(B * L) if self.index is None else self.index
+        places = self.places()
         kept = np.flatnonzero(places % L >= L - count)
         width = min(count, L)
         own = places[kept]
@@ -127,6 +127,10 @@ class Sequences:
         found = Sequences.from_lengths(lengths)
         index = own // L * width + own % L - (L - width)
         return kept, Sequences(found.cu_seqlens, found.max_length, (B, width), index)
+
+    def places(self) -> Array:
+        """Where each row stands in the B L flattened positions of its batch, int64 (N,)."""
+        return np.arange(self.num_rows) if self.index is None else self.index
 
     def owners(self) -> Array:
         """The sequence of each row, int32 (N,)."""

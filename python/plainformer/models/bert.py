@@ -1,0 +1,369 @@
+"""BERT: a post-norm encoder with learned positions and token types, and its heads.
+
+Also the body of MiniLM and of most sentence encoders, and RoBERTa's (`roberta.py`).
+
+References
+----------
+Devlin, Chang, Lee, Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for Language
+Understanding", 2018, arXiv:1810.04805. Names and `config.json`: transformers' `BertModel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .. import functional
+from ..errors import ConfigError
+from ..nn import (
+    Attention,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Module,
+    Sequences,
+    recompute,
+    report_state,
+)
+from ..tensor import Tensor
+from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .encoder import BareEncoder, Encoder, Rows
+from .heads import span_labels
+from .inputs import check_positions
+from .masked_lm import MaskedLM
+
+
+@dataclass
+class BertConfig(PretrainedConfig):
+    """Sizes and options of a BERT, with BERT base's as defaults."""
+
+    model_type = "bert"
+    inert = frozenset(
+        """directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
+        pooler_size_per_head pooler_type""".split()  # noqa: SIM905
+    )
+    fixed: ClassVar[dict[str, Any]] = {"position_embedding_type": "absolute"}
+    dropout_fields = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float | None = None  # None means hidden_dropout_prob
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(
+            self, "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+            "intermediate_size", "max_position_embeddings", "type_vocab_size",
+        )  # fmt: skip
+        check_probabilities(self, *self.dropout_fields)
+        check_activation("hidden_act", self.hidden_act)
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"num_attention_heads: got {self.num_attention_heads}, expected a divisor of "
+                f"hidden_size = {self.hidden_size}"
+            )
+
+    def head_dropout(self) -> float:
+        """The dropout before a classifier."""
+        given = self.classifier_dropout
+        return self.hidden_dropout_prob if given is None else given
+
+
+class BertEmbeddings(Module):
+    """The normed sum of three embeddings, for a token, its position and its text."""
+
+    def __init__(self, config: BertConfig, position_padding: int | None = None):
+        C = config.hidden_size
+        self.limit = config.max_position_embeddings
+        self.word_embeddings = Embedding(config.vocab_size, C, config.pad_token_id)
+        self.position_embeddings = Embedding(self.limit, C, position_padding)
+        self.token_type_embeddings = Embedding(config.type_vocab_size, C)
+        self.LayerNorm = LayerNorm(C, config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, rows: Rows) -> Tensor:
+        """Tokens (N,) to (N, C)."""
+        check_positions(rows.positions, self.limit)
+        x = functional.add(
+            self.word_embeddings(rows.ids), self.token_type_embeddings(rows.token_types)
+        )
+        x = self.LayerNorm(x, self.position_embeddings(rows.positions))[0]
+        return self.dropout(x)
+
+
+class BertSelfAttention(Module):
+    """Projections to heads, and attention within each sequence."""
+
+    def __init__(self, config: BertConfig):
+        C = config.hidden_size
+        self.query, self.key, self.value = Linear(C, C), Linear(C, C), Linear(C, C)
+        self.attention = Attention(
+            config.num_attention_heads, dropout=config.attention_probs_dropout_prob
+        )
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """x (N, C) to the same shape."""
+        return self.attention(self.query(x), self.key(x), self.value(x), sequences)
+
+
+class BertOutput(Module):
+    """norm(residual + dropout(dense(x))): how both halves of a layer end."""
+
+    def __init__(self, config: BertConfig, in_features: int):
+        self.dense = Linear(in_features, config.hidden_size)
+        self.LayerNorm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """x (N, in_features) and residual (N, C) to (N, C)."""
+        return self.LayerNorm(self.dropout(self.dense(x)), residual)[0]
+
+
+class BertAttention(Module):
+    """The first half of a layer; its `self` is the attention proper."""
+
+    def __init__(self, config: BertConfig):
+        self.self = BertSelfAttention(config)
+        self.output = BertOutput(config, config.hidden_size)
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """x (N, C) to the same shape."""
+        return self.output(self.self(x, sequences), x)
+
+
+class BertIntermediate(Module):
+    """The wide layer of a feed-forward, with its activation."""
+
+    def __init__(self, config: BertConfig):
+        activation = check_activation("hidden_act", config.hidden_act)
+        self.dense = Linear(config.hidden_size, config.intermediate_size, activation=activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, C) to (N, intermediate_size)."""
+        return self.dense(x)
+
+
+class BertLayer(Module):
+    """Attention and feed-forward, each added to what it read and normed after that."""
+
+    def __init__(self, config: BertConfig):
+        self.attention = BertAttention(config)
+        self.intermediate = BertIntermediate(config)
+        self.output = BertOutput(config, config.intermediate_size)
+
+    def forward(self, x: Tensor, sequences: Sequences) -> tuple[Tensor]:
+        """x (N, C) to the same shape."""
+        x = self.attention(x, sequences)
+        return (self.output(self.intermediate(x), x),)
+
+
+class BertEncoder(Module):
+    """All layers, one after another."""
+
+    def __init__(self, config: BertConfig):
+        self.recomputes = False
+        self.layer = [BertLayer(config) for _ in range(config.num_hidden_layers)]
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """x (N, C) to the same shape."""
+        report_state(sequences, x)
+        for layer in self.layer:
+            if self.recomputes and self.training:
+                (x,) = recompute(layer, x, sequences=sequences)
+            else:
+                (x,) = layer(x, sequences)
+            report_state(sequences, x)
+        return x
+
+
+class BertPooler(Module):
+    """What classifiers of sequences read: tanh(dense(state of the first token))."""
+
+    def __init__(self, config: BertConfig):
+        self.dense = Linear(config.hidden_size, config.hidden_size, activation="tanh")
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """States (N, C) to (S, C)."""
+        return self.dense(functional.take_rows(x, sequences.first_rows()))
+
+
+class BertPreTrainedModel(Encoder):
+    """What BERT's models share."""
+
+    config_class: ClassVar[type[PretrainedConfig]] = BertConfig
+    base_prefix = "bert."
+    ignored_keys = ("*embeddings.position_ids", "*embeddings.token_type_ids")
+    head_keys = ("*pooler.*", "cls.*", "classifier.*", "qa_outputs.*")
+    has_token_types = True
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C)."""
+        return self.bert.hidden_rows(rows)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token; see `block_flops`."""
+        body = getattr(self, self.base_prefix[:-1], self)
+        return self.block_flops(body.encoder.layer, self.config.hidden_size, sequence_length)
+
+
+class BertModel(BertPreTrainedModel, BareEncoder):
+    """BERT without a head.
+
+    Parameters
+    ----------
+    config : BertConfig
+    add_pooling_layer : with what classifiers of sequences read
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    def __init__(self, config: BertConfig, add_pooling_layer: bool = True, *, seed: int | None = 0):
+        self.config = config
+        self.embeddings = self.make_embeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = BertPooler(config) if add_pooling_layer else None
+        if seed is not None:
+            self.init_weights(seed)
+
+    def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
+        """The first layer."""
+        return BertEmbeddings(config)
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C)."""
+        return self.encoder(self.embeddings(rows), rows.sequences)
+
+    def pooled(self, x: Tensor, sequences: Sequences) -> Tensor | None:
+        """tanh(dense(first state)) (S, C), with a pooling layer."""
+        return self.pooler(x, sequences) if self.pooler is not None else None
+
+
+class BertPredictions(Module):
+    """The masked-LM head: a transformation, a projection that is mostly tied, and its bias."""
+
+    def __init__(self, config: BertConfig):
+        self.transform = BertTransform(config)
+        self.decoder = Linear(config.hidden_size, config.vocab_size)
+        if config.tie_word_embeddings:
+            self.bias = self.decoder.bias  # its name in checkpoints
+
+
+class BertTransform(Module):
+    """norm(activation(dense(x)))."""
+
+    def __init__(self, config: BertConfig):
+        activation = check_activation("hidden_act", config.hidden_act)
+        self.dense = Linear(config.hidden_size, config.hidden_size, activation=activation)
+        self.LayerNorm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, C) to the same shape."""
+        return self.LayerNorm(self.dense(x))
+
+
+class BertHeads(Module):
+    """Holds the masked-LM head under its name in checkpoints."""
+
+    def __init__(self, config: BertConfig):
+        self.predictions = BertPredictions(config)
+
+
+class BertForMaskedLM(BertPreTrainedModel, MaskedLM):
+    """BERT that guesses masked tokens. Parameters: see `BertModel`."""
+
+    tied_keys: ClassVar[dict[str, str]] = {
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+
+    def __init__(self, config: BertConfig, seed: int | None = 0):
+        self.config = config
+        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.cls = BertHeads(config)
+        if config.tie_word_embeddings:
+            self.projection().weight = self.bert.embeddings.word_embeddings.weight
+        if seed is not None:
+            self.init_weights(seed)
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """States (M, C) as the projection to the vocabulary takes them."""
+        return self.cls.predictions.transform(x)
+
+    def projection(self) -> Linear:
+        """The layer from them to logits (M, V)."""
+        return self.cls.predictions.decoder
+
+
+class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
+    """BERT that classifies sequences. Parameters: see `BertModel`."""
+
+    def __init__(self, config: BertConfig, seed: int | None = 0):
+        self.config = config
+        self.bert = BertModel(config, seed=None)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(config.hidden_size, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, num_labels)."""
+        return self.classifier(self.dropout(self.bert.pooled(x, sequences)))
+
+
+class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
+    """BERT that classifies tokens. Parameters: see `BertModel`."""
+
+    def __init__(self, config: BertConfig, seed: int | None = 0):
+        self.config = config
+        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(config.hidden_size, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def token_logits(self, x: Tensor) -> Tensor:
+        """Logits (N, num_labels)."""
+        return self.classifier(self.dropout(x))
+
+
+class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
+    """BERT that finds answers in a text. Parameters: see `BertModel`."""
+
+    def __init__(self, config: BertConfig, seed: int | None = 0):
+        self.config = config
+        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.qa_outputs = Linear(config.hidden_size, span_labels(config))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def span_rows(self, x: Tensor) -> Tensor:
+        """Logits (N, 2)."""
+        return self.qa_outputs(x)
+
+
+class BertForMultipleChoice(BertPreTrainedModel, MultipleChoice):
+    """BERT that chooses between texts. Parameters: see `BertModel`."""
+
+    def __init__(self, config: BertConfig, seed: int | None = 0):
+        self.config = config
+        self.bert = BertModel(config, seed=None)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(config.hidden_size, 1)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, 1)."""
+        return self.classifier(self.dropout(self.bert.pooled(x, sequences)))

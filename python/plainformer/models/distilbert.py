@@ -1,0 +1,316 @@
+"""DistilBERT: a small BERT without token types and without a pooler.
+
+References
+----------
+Sanh, Debut, Chaumond, Wolf, "DistilBERT, a distilled version of BERT", 2019, arXiv:1910.01108.
+Parameter names and `config.json`: transformers' `DistilBertModel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import functional
+from ..errors import ConfigError
+from ..nn import (
+    Attention,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Module,
+    Sequences,
+    recompute,
+    report_state,
+)
+from ..tensor import Array, Tensor
+from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .encoder import BareEncoder, Encoder, Rows
+from .heads import span_labels
+from .inputs import check_positions
+from .masked_lm import MaskedLM
+
+EPS = 1e-12  # of every norm; the configuration has no field for it
+
+
+@dataclass
+class DistilBertConfig(PretrainedConfig):
+    """Sizes and options of a DistilBERT, with those of the published one as defaults."""
+
+    model_type = "distilbert"
+    aliases: ClassVar[dict[str, str]] = {
+        "hidden_size": "dim",
+        "num_attention_heads": "n_heads",
+        "num_hidden_layers": "n_layers",
+    }
+    fixed: ClassVar[dict[str, Any]] = {"output_past": True}
+    dropout_fields = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
+
+    vocab_size: int = 30522
+    max_position_embeddings: int = 512
+    sinusoidal_pos_embds: bool = False  # only says how new position embeddings start
+    n_layers: int = 6
+    n_heads: int = 12
+    dim: int = 768
+    hidden_dim: int = 3072
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation: str = "gelu"
+    initializer_range: float = 0.02
+    qa_dropout: float = 0.1
+    seq_classif_dropout: float = 0.2
+    pad_token_id: int | None = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(
+            self, "vocab_size", "max_position_embeddings", "n_layers", "n_heads", "dim",
+            "hidden_dim",
+        )  # fmt: skip
+        check_probabilities(self, *self.dropout_fields)
+        check_activation("activation", self.activation)
+        if self.dim % self.n_heads:
+            raise ConfigError(
+                f"n_heads: got {self.n_heads}, expected a divisor of dim = {self.dim}"
+            )
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks."""
+        return self.n_layers
+
+
+class Embeddings(Module):
+    """The normed sum of two embeddings, for a token and its position."""
+
+    def __init__(self, config: DistilBertConfig):
+        self.limit = config.max_position_embeddings
+        self.word_embeddings = Embedding(config.vocab_size, config.dim, config.pad_token_id)
+        self.position_embeddings = Embedding(self.limit, config.dim)
+        self.LayerNorm = LayerNorm(config.dim, EPS)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, rows: Rows) -> Tensor:
+        """Tokens (N,) to (N, C)."""
+        check_positions(rows.positions, self.limit)
+        x = self.word_embeddings(rows.ids)
+        return self.dropout(self.LayerNorm(x, self.position_embeddings(rows.positions))[0])
+
+
+class SelfAttention(Module):
+    """Four projections, and attention within each sequence."""
+
+    def __init__(self, config: DistilBertConfig):
+        C = config.dim
+        self.q_lin, self.k_lin, self.v_lin = Linear(C, C), Linear(C, C), Linear(C, C)
+        self.out_lin = Linear(C, C)
+        self.attention = Attention(config.n_heads, dropout=config.attention_dropout)
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """x (N, C) to the same shape."""
+        return self.out_lin(self.attention(self.q_lin(x), self.k_lin(x), self.v_lin(x), sequences))
+
+
+class FFN(Module):
+    """dropout(lin2(activation(lin1(x))))."""
+
+    def __init__(self, config: DistilBertConfig):
+        activation = check_activation("activation", config.activation)
+        self.lin1 = Linear(config.dim, config.hidden_dim, activation=activation)
+        self.lin2 = Linear(config.hidden_dim, config.dim)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, C) to the same shape."""
+        return self.dropout(self.lin2(self.lin1(x)))
+
+
+class TransformerBlock(Module):
+    """Attention and feed-forward, each added to what it read and normed after that."""
+
+    def __init__(self, config: DistilBertConfig):
+        self.attention = SelfAttention(config)
+        self.sa_layer_norm = LayerNorm(config.dim, EPS)
+        self.ffn = FFN(config)
+        self.output_layer_norm = LayerNorm(config.dim, EPS)
+
+    def forward(self, x: Tensor, sequences: Sequences) -> tuple[Tensor]:
+        """x (N, C) to the same shape."""
+        x = self.sa_layer_norm(self.attention(x, sequences), x)[0]
+        return (self.output_layer_norm(self.ffn(x), x)[0],)
+
+
+class Transformer(Module):
+    """All layers, one after another."""
+
+    def __init__(self, config: DistilBertConfig):
+        self.recomputes = False
+        self.layer = [TransformerBlock(config) for _ in range(config.n_layers)]
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """x (N, C) to the same shape."""
+        report_state(sequences, x)
+        for layer in self.layer:
+            if self.recomputes and self.training:
+                (x,) = recompute(layer, x, sequences=sequences)
+            else:
+                (x,) = layer(x, sequences)
+            report_state(sequences, x)
+        return x
+
+
+class DistilBertPreTrainedModel(Encoder):
+    """What DistilBERT's models share."""
+
+    config_class = DistilBertConfig
+    base_prefix = "distilbert."
+    ignored_keys = ("*embeddings.position_ids",)
+    head_keys = (
+        "vocab_transform.*", "vocab_layer_norm.*", "vocab_projector.*", "pre_classifier.*",
+        "classifier.*", "qa_outputs.*",
+    )  # fmt: skip
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C)."""
+        return self.distilbert.hidden_rows(rows)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token; see `block_flops`."""
+        body = getattr(self, "distilbert", self)
+        return self.block_flops(body.transformer.layer, self.config.dim, sequence_length)
+
+    def initial_value(
+        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> Array | None:
+        """Draws from N(0, initializer_range), and sinusoids where the configuration wants them."""
+        drawn = super().initial_value(name, shape, rng)
+        wanted = self.config.sinusoidal_pos_embds and "position_embeddings" in name
+        return sinusoids(*shape) if wanted else drawn
+
+
+class DistilBertModel(DistilBertPreTrainedModel, BareEncoder):
+    """DistilBERT without a head.
+
+    Parameters
+    ----------
+    config : DistilBertConfig
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.transformer = Transformer(config)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C)."""
+        return self.transformer(self.embeddings(rows), rows.sequences)
+
+
+class DistilBertForMaskedLM(DistilBertPreTrainedModel, MaskedLM):
+    """DistilBERT that guesses masked tokens. Parameters: see `DistilBertModel`."""
+
+    tied_keys: ClassVar[dict[str, str]] = {
+        "vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"
+    }
+
+    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
+        self.config = config
+        activation = check_activation("activation", config.activation)
+        self.distilbert = DistilBertModel(config, seed=None)
+        self.vocab_transform = Linear(config.dim, config.dim, activation=activation)
+        self.vocab_layer_norm = LayerNorm(config.dim, EPS)
+        self.vocab_projector = Linear(config.dim, config.vocab_size)
+        if config.tie_word_embeddings:
+            self.vocab_projector.weight = self.distilbert.embeddings.word_embeddings.weight
+        if seed is not None:
+            self.init_weights(seed)
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """States (M, C) as the projection to the vocabulary takes them."""
+        return self.vocab_layer_norm(self.vocab_transform(x))
+
+    def projection(self) -> Linear:
+        """The layer from them to logits (M, V)."""
+        return self.vocab_projector
+
+
+class DistilBertForSequenceClassification(DistilBertPreTrainedModel, SequenceClassifier):
+    """DistilBERT that classifies sequences. Parameters: see `DistilBertModel`."""
+
+    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
+        self.config = config
+        self.distilbert = DistilBertModel(config, seed=None)
+        self.pre_classifier = Linear(config.dim, config.dim, activation="relu")
+        self.classifier = Linear(config.dim, len(config.id2label))
+        self.dropout = Dropout(config.seq_classif_dropout)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, num_labels)."""
+        first = functional.take_rows(x, sequences.first_rows())
+        return self.classifier(self.dropout(self.pre_classifier(first)))
+
+
+class DistilBertForTokenClassification(DistilBertPreTrainedModel, TokenClassifier):
+    """DistilBERT that classifies tokens. Parameters: see `DistilBertModel`."""
+
+    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
+        self.config = config
+        self.distilbert = DistilBertModel(config, seed=None)
+        self.dropout = Dropout(config.dropout)
+        self.classifier = Linear(config.dim, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def token_logits(self, x: Tensor) -> Tensor:
+        """Logits (N, num_labels)."""
+        return self.classifier(self.dropout(x))
+
+
+class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, QuestionAnswerer):
+    """DistilBERT that finds answers in a text. Parameters: see `DistilBertModel`."""
+
+    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
+        self.config = config
+        self.distilbert = DistilBertModel(config, seed=None)
+        self.qa_outputs = Linear(config.dim, span_labels(config))
+        self.dropout = Dropout(config.qa_dropout)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def span_rows(self, x: Tensor) -> Tensor:
+        """Logits (N, 2)."""
+        return self.qa_outputs(self.dropout(x))
+
+
+class DistilBertForMultipleChoice(DistilBertPreTrainedModel, MultipleChoice):
+    """DistilBERT that chooses between texts. Parameters: see `DistilBertModel`."""
+
+    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
+        self.config = config
+        self.distilbert = DistilBertModel(config, seed=None)
+        self.pre_classifier = Linear(config.dim, config.dim, activation="relu")
+        self.classifier = Linear(config.dim, 1)
+        self.dropout = Dropout(config.seq_classif_dropout)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, 1)."""
+        first = functional.take_rows(x, sequences.first_rows())
+        return self.classifier(self.dropout(self.pre_classifier(first)))
+
+
+def sinusoids(positions: int, width: int) -> Array:
+    """Float32 (positions, width): sin in even columns and cos in odd ones."""
+    columns = np.arange(width)
+    angles = np.arange(positions)[:, None] / 10000.0 ** (2 * (columns // 2) / width)
+    return np.where(columns % 2, np.cos(angles), np.sin(angles)).astype(np.float32)

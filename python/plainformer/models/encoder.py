@@ -1,0 +1,154 @@
+"""What encoders share: a batch becomes rows, rows become states, states become an output.
+
+A family adds `hidden_rows`, see `bert.py`. What is done with states is in `masked_lm.py` and
+`classifiers.py`; decoders may be classifiers as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import functional
+from ..errors import ConfigError
+from ..nn import Module, Sequences
+from ..tensor import Array, Tensor, no_grad
+from .heads import pool
+from .inputs import as_ids, like_ids, positions_of, sequences_of
+from .outputs import BaseModelOutput
+from .pretrained import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The tokens of a batch: ids, positions and token types (N,), and how they divide.
+
+    token_types is None in a model without them.
+    """
+
+    ids: Array
+    sequences: Sequences
+    positions: Array
+    token_types: Array | None
+
+
+class Encoder(PreTrainedModel):
+    """Base of models that turn each token into a state, with or without a task's head.
+
+    Arguments of every call
+
+    input_ids : ids (B, L), array, Tensor or list of rows
+    attention_mask : (B, L), 1 for tokens and 0 for padding, on any side; padding is not computed,
+        and holds 0 in outputs; None means no padding
+    token_type_ids : (B, L), which of two texts a token belongs to; None means the first
+    position_ids : (B, L); None counts from the first token of each sequence
+    cu_seqlens : int (S + 1), borders of S documents in input_ids (1, N), which do not see each
+        other; a head for sequences then has one output for each document
+
+    Errors are ShapeError, DTypeError and ConfigError, naming the argument, what it got and what
+    was wanted.
+    """
+
+    has_token_types: ClassVar[bool] = False
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no hidden_rows")
+
+    def row_positions(self, ids: Array, sequences: Sequences, position_ids: Any) -> Array:
+        """The position of each row (N,)."""
+        return positions_of(sequences, position_ids)
+
+    def rows(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        cu_seqlens: Any = None,
+    ) -> Rows:
+        """The tokens of a batch; the arguments are those of a call."""
+        batch = as_ids("input_ids", input_ids)
+        sequences = sequences_of(batch.shape, attention_mask, cu_seqlens)
+        ids = sequences.rows_of(batch)
+        positions = self.row_positions(ids, sequences, position_ids)
+        return Rows(ids, sequences, positions, self._types(token_type_ids, sequences))
+
+    def _types(self, token_type_ids: Any, sequences: Sequences) -> Array | None:
+        if not self.has_token_types:
+            if token_type_ids is not None:
+                raise ConfigError(f"token_type_ids: {type(self).__name__} has none; leave them out")
+            return None
+        if token_type_ids is None:
+            return np.zeros(sequences.num_rows, np.int64)
+        return sequences.rows_of(like_ids("token_type_ids", token_type_ids, sequences.shape))
+
+    def recording(self, has_labels: bool) -> Any:
+        """A context that keeps a tape in training and for a loss."""
+        return contextlib.nullcontext() if self.training or has_labels else no_grad()
+
+    def block_flops(self, blocks: Iterable[Module], width: int, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token, in these blocks.
+
+        6 N + 12 layers width sequence_length, with N the parameters of the blocks. Embeddings are
+        looked up, and heads see few tokens: neither is counted. Chowdhery et al., "PaLM", 2022,
+        arXiv:2204.02311, appendix B.
+        """
+        sizes = [block.num_parameters() for block in blocks]
+        return 6 * sum(sizes) + 12 * len(sizes) * width * sequence_length
+
+
+class BareEncoder(Encoder):
+    """Base of encoders without a head: feature extraction."""
+
+    def pooled(self, x: Tensor, sequences: Sequences) -> Tensor | None:
+        """What a sequence classifier would read (S, C), if the model has a pooler."""
+        return None
+
+    def forward(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        *,
+        position_ids: Any = None,
+        cu_seqlens: Any = None,
+    ) -> BaseModelOutput:
+        """Last hidden states (B, L, C), and what the pooler makes of them. See `Encoder`."""
+        with self.recording(False):
+            rows = self.rows(input_ids, attention_mask, token_type_ids, position_ids, cu_seqlens)
+            x = self.hidden_rows(rows)
+            states = rows.sequences.batch_of(x)
+            pooled = self.pooled(x, rows.sequences)
+        return BaseModelOutput(last_hidden_state=states, pooler_output=pooled)
+
+    def sentence_embeddings(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        *,
+        cu_seqlens: Any = None,
+        pooling: str = "mean",
+        normalize: bool = True,
+    ) -> Tensor:
+        """One vector (B, C) a sequence, from its last hidden states; on the tape in training.
+
+        Parameters
+        ----------
+        input_ids, attention_mask, token_type_ids, cu_seqlens : see `Encoder`
+        pooling : "mean" of all tokens, "cls" for the first or "last" for the last one
+        normalize : make all vectors 1 long, so that their products are cosines
+
+        References
+        ----------
+        Reimers, Gurevych, "Sentence-BERT", 2019, arXiv:1908.10084.
+        """
+        with self.recording(False):
+            rows = self.rows(input_ids, attention_mask, token_type_ids, None, cu_seqlens)
+            pooled = pool(self.hidden_rows(rows), rows.sequences, pooling)
+            return functional.normalize(pooled) if normalize else pooled

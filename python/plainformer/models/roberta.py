@@ -1,0 +1,204 @@
+"""RoBERTa: BERT's body with positions that count from the padding token's id, and other heads.
+
+References
+----------
+Liu et al., "RoBERTa: A Robustly Optimized BERT Pretraining Approach", 2019, arXiv:1907.11692.
+Parameter names and `config.json`: transformers' `RobertaModel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import functional
+from ..errors import ConfigError
+from ..nn import Dropout, LayerNorm, Linear, Module, Sequences
+from ..tensor import Array, Tensor
+from .bert import BertConfig, BertEmbeddings, BertModel, BertPreTrainedModel
+from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from .heads import span_labels
+from .inputs import positions_of
+from .masked_lm import MaskedLM
+
+
+@dataclass
+class RobertaConfig(BertConfig):
+    """Sizes and options of a RoBERTa.
+
+    `max_position_embeddings` counts rows of the table: sequences are shorter by pad_token_id + 1.
+    """
+
+    model_type = "roberta"
+
+    vocab_size: int = 50265
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int | list[int] | None = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pad_token_id is None:
+            raise ConfigError("pad_token_id: got None, RoBERTa counts positions from it")
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a sequence."""
+        return self.max_position_embeddings - self.first_position
+
+    @property
+    def first_position(self) -> int:
+        """The position of the first token of a sequence; padding tokens have the one before."""
+        assert self.pad_token_id is not None
+        return self.pad_token_id + 1
+
+
+class RobertaPreTrainedModel(BertPreTrainedModel):
+    """What RoBERTa's models share."""
+
+    config_class = RobertaConfig
+    base_prefix = "roberta."
+    head_keys = ("*pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*")
+
+    def hidden_rows(self, rows: Any) -> Tensor:
+        """The last hidden states (N, C)."""
+        return self.roberta.hidden_rows(rows)
+
+    def row_positions(self, ids: Array, sequences: Sequences, position_ids: Any) -> Array:
+        """Positions (N,) that count only tokens other than padding, as transformers does."""
+        if position_ids is not None:
+            return positions_of(sequences, position_ids)
+        counted = ids != self.config.pad_token_id
+        counts = np.cumsum(counted)
+        before = np.concatenate([[0], counts])[sequences.cu_seqlens[:-1]]
+        own = counts - np.repeat(before, sequences.lengths)  # 1 for the first token
+        return np.where(counted, own + self.config.pad_token_id, self.config.pad_token_id)
+
+
+class RobertaModel(RobertaPreTrainedModel, BertModel):
+    """RoBERTa without a head. Parameters: see `BertModel`."""
+
+    def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
+        """The first layer; the position of padding is not trained either."""
+        return BertEmbeddings(config, position_padding=config.pad_token_id)
+
+    def hidden_rows(self, rows: Any) -> Tensor:
+        """The last hidden states (N, C)."""
+        return BertModel.hidden_rows(self, rows)
+
+
+class RobertaLMHead(Module):
+    """norm(gelu(dense(x))), a projection that is mostly tied, and its bias."""
+
+    def __init__(self, config: RobertaConfig):
+        C = config.hidden_size
+        self.dense = Linear(C, C, activation="gelu")
+        self.layer_norm = LayerNorm(C, config.layer_norm_eps)
+        self.decoder = Linear(C, config.vocab_size)
+        if config.tie_word_embeddings:
+            self.bias = self.decoder.bias  # its name in checkpoints
+
+
+class RobertaForMaskedLM(RobertaPreTrainedModel, MaskedLM):
+    """RoBERTa that guesses masked tokens. Parameters: see `BertModel`."""
+
+    tied_keys: ClassVar[dict[str, str]] = {
+        "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
+        "lm_head.decoder.bias": "lm_head.bias",
+    }
+
+    def __init__(self, config: RobertaConfig, seed: int | None = 0):
+        self.config = config
+        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
+        self.lm_head = RobertaLMHead(config)
+        if config.tie_word_embeddings:
+            self.projection().weight = self.roberta.embeddings.word_embeddings.weight
+        if seed is not None:
+            self.init_weights(seed)
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """States (M, C) as the projection to the vocabulary takes them."""
+        return self.lm_head.layer_norm(self.lm_head.dense(x))
+
+    def projection(self) -> Linear:
+        """The layer from them to logits (M, V)."""
+        return self.lm_head.decoder
+
+
+class RobertaClassificationHead(Module):
+    """out_proj(dropout(tanh(dense(dropout(state of the first token)))))."""
+
+    def __init__(self, config: RobertaConfig):
+        C = config.hidden_size
+        self.dense = Linear(C, C, activation="tanh")
+        self.dropout = Dropout(config.head_dropout())
+        self.out_proj = Linear(C, len(config.id2label))
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """States (N, C) to logits (S, num_labels)."""
+        first = self.dropout(functional.take_rows(x, sequences.first_rows()))
+        return self.out_proj(self.dropout(self.dense(first)))
+
+
+class RobertaForSequenceClassification(RobertaPreTrainedModel, SequenceClassifier):
+    """RoBERTa that classifies sequences. Parameters: see `BertModel`."""
+
+    def __init__(self, config: RobertaConfig, seed: int | None = 0):
+        self.config = config
+        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
+        self.classifier = RobertaClassificationHead(config)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, num_labels)."""
+        return self.classifier(x, sequences)
+
+
+class RobertaForTokenClassification(RobertaPreTrainedModel, TokenClassifier):
+    """RoBERTa that classifies tokens. Parameters: see `BertModel`."""
+
+    def __init__(self, config: RobertaConfig, seed: int | None = 0):
+        self.config = config
+        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(config.hidden_size, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def token_logits(self, x: Tensor) -> Tensor:
+        """Logits (N, num_labels)."""
+        return self.classifier(self.dropout(x))
+
+
+class RobertaForQuestionAnswering(RobertaPreTrainedModel, QuestionAnswerer):
+    """RoBERTa that finds answers in a text. Parameters: see `BertModel`."""
+
+    def __init__(self, config: RobertaConfig, seed: int | None = 0):
+        self.config = config
+        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
+        self.qa_outputs = Linear(config.hidden_size, span_labels(config))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def span_rows(self, x: Tensor) -> Tensor:
+        """Logits (N, 2)."""
+        return self.qa_outputs(x)
+
+
+class RobertaForMultipleChoice(RobertaPreTrainedModel, MultipleChoice):
+    """RoBERTa that chooses between texts. Parameters: see `BertModel`."""
+
+    def __init__(self, config: RobertaConfig, seed: int | None = 0):
+        self.config = config
+        self.roberta = RobertaModel(config, seed=None)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(config.hidden_size, 1)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, 1)."""
+        return self.classifier(self.dropout(self.roberta.pooled(x, sequences)))

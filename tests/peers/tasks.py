@@ -1,0 +1,74 @@
+"""Batches for the heads that families share: `inputs` of a Case."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.peers.harness import VOCAB, Inputs, tokens
+
+NUM_LABELS = 3
+
+
+def texts(rng: np.random.Generator) -> Inputs:
+    return tokens(rng)
+
+
+def pairs(rng: np.random.Generator) -> Inputs:
+    """Two texts in a row, told apart by token types."""
+    batch = tokens(rng)
+    later = np.arange(batch["input_ids"].shape[1]) >= 2
+    return batch | {"token_type_ids": later * batch["attention_mask"]}
+
+
+def masked_tokens(rng: np.random.Generator) -> Inputs:
+    """About half of the tokens have labels."""
+    batch = pairs(rng)
+    chosen = (rng.random(batch["input_ids"].shape) < 0.5) & (batch["attention_mask"] == 1)
+    chosen[:, 1] = True
+    labels = np.where(chosen, rng.integers(0, VOCAB, chosen.shape), -100)
+    return batch | {"labels": labels}
+
+
+def classes(rng: np.random.Generator) -> Inputs:
+    return pairs(rng) | {"labels": rng.integers(0, NUM_LABELS, 3)}
+
+
+def many_classes(rng: np.random.Generator) -> Inputs:
+    return pairs(rng) | {"labels": rng.integers(0, 2, (3, NUM_LABELS)).astype(np.float32)}
+
+
+def scores(rng: np.random.Generator) -> Inputs:
+    return pairs(rng) | {"labels": rng.standard_normal(3).astype(np.float32)}
+
+
+def tags(rng: np.random.Generator) -> Inputs:
+    batch = pairs(rng)
+    labels = rng.integers(0, NUM_LABELS, batch["input_ids"].shape)
+    return batch | {"labels": np.where(batch["attention_mask"], labels, -100)}
+
+
+def answers(rng: np.random.Generator) -> Inputs:
+    """Without padding, which transformers lets compete for the answer and ours does not."""
+    batch = tokens(rng, (6, 6, 6))
+    del batch["attention_mask"]
+    return batch | {"start_positions": np.array([1, 0, 6]), "end_positions": np.array([3, 5, 2])}
+
+
+def spans(rng: np.random.Generator) -> Inputs:
+    """With padding, and so without a loss."""
+    return tokens(rng)
+
+
+def choices(rng: np.random.Generator) -> Inputs:
+    flat = tokens(rng, (7, 3, 5, 4))
+    batch = {name: array.reshape(2, 2, -1) for name, array in flat.items()}
+    return batch | {"labels": np.array([1, 0])}
+
+
+def without_types(inputs):
+    """The same batches for a model that has no token types."""
+
+    def made(rng: np.random.Generator) -> Inputs:
+        return {name: array for name, array in inputs(rng).items() if name != "token_type_ids"}
+
+    return made
