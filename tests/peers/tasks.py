@@ -72,3 +72,17 @@ def without_types(inputs):
         return {name: array for name, array in inputs(rng).items() if name != "token_type_ids"}
 
     return made
+
+
+def classes_by_last(rng: np.random.Generator) -> Inputs:
+    """Ids are padding (1) just where the mask says so: transformers looks at the ids."""
+    batch = tokens(rng)
+    ids = np.where(batch["input_ids"] == 1, 3, batch["input_ids"])
+    ids = np.where(batch["attention_mask"], ids, 1)
+    return batch | {"input_ids": ids, "labels": rng.integers(0, NUM_LABELS, len(ids))}
+
+
+def tags_of_texts(rng: np.random.Generator) -> Inputs:
+    batch = tokens(rng)
+    labels = rng.integers(0, NUM_LABELS, batch["input_ids"].shape)
+    return batch | {"labels": np.where(batch["attention_mask"], labels, -100)}

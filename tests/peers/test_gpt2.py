@@ -2,12 +2,17 @@
 
 import numpy as np
 
+from tests.peers import tasks
 from tests.peers.harness import VOCAB, Case, PeerTests, tokens
 
 CONFIG = {
     "model_type": "gpt2", "vocab_size": VOCAB, "n_positions": 12, "n_embd": 8, "n_layer": 2,
     "n_head": 2, "bos_token_id": 0, "eos_token_id": 2,
 }  # fmt: skip
+
+
+LABELS = CONFIG | {"num_labels": tasks.NUM_LABELS, "pad_token_id": 1}
+ONE = {"logits": None}
 
 
 def language(rng):
@@ -26,4 +31,6 @@ class TestGPT2(PeerTests):
             },
             language,
         ),
+        Case("gpt2_classes", "GPT2ForSequenceClassification", LABELS, tasks.classes_by_last, ONE),
+        Case("gpt2_tags", "GPT2ForTokenClassification", LABELS, tasks.tags_of_texts),
     )  # fmt: skip

@@ -19,8 +19,23 @@ from .distilbert import (
     DistilBertForTokenClassification,
     DistilBertModel,
 )
-from .gpt2 import GPT2Config, GPT2LMHeadModel, GPT2Model
-from .llama import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from .gpt2 import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    GPT2ForTokenClassification,
+    GPT2LMHeadModel,
+    GPT2Model,
+)
+from .llama import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    LlamaForTokenClassification,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2ForSequenceClassification,
+    Qwen2ForTokenClassification,
+)
 from .outputs import (
     BaseModelOutput,
     CausalLMOutput,
@@ -64,10 +79,14 @@ __all__ = [
     "DistilBertModel",
     "Family",
     "GPT2Config",
+    "GPT2ForSequenceClassification",
+    "GPT2ForTokenClassification",
     "GPT2LMHeadModel",
     "GPT2Model",
     "LlamaConfig",
     "LlamaForCausalLM",
+    "LlamaForSequenceClassification",
+    "LlamaForTokenClassification",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
@@ -76,6 +95,8 @@ __all__ = [
     "QuestionAnsweringModelOutput",
     "Qwen2Config",
     "Qwen2ForCausalLM",
+    "Qwen2ForSequenceClassification",
+    "Qwen2ForTokenClassification",
     "RobertaConfig",
     "RobertaForMaskedLM",
     "RobertaForMultipleChoice",

@@ -34,7 +34,10 @@ from ..nn import (
 )
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
+from .classifiers import TokenClassifier
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .decoder_classifiers import LastTokenClassifier
+from .encoder import Encoder, Rows
 from .inputs import check_positions
 from .pretrained import normal
 
@@ -55,7 +58,7 @@ class GPT2Config(PretrainedConfig):
         """reorder_and_upcast_attn summary_activation summary_first_dropout
         summary_proj_to_labels summary_type summary_use_proj""".split()  # noqa: SIM905
     )
-    dropout_fields = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+    dropout_fields = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "classifier_dropout")
 
     vocab_size: int = 50257
     n_positions: int = 1024
@@ -67,6 +70,8 @@ class GPT2Config(PretrainedConfig):
     resid_pdrop: float = 0.1
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
+    classifier_dropout: float | None = None  # of a token classifier; None means hidden_dropout
+    hidden_dropout: float | None = None  # 0.1 if that is None too
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
     scale_attn_weights: bool = True
@@ -94,6 +99,11 @@ class GPT2Config(PretrainedConfig):
     def num_layers(self) -> int:
         """Number of blocks."""
         return self.n_layer
+
+    def head_dropout(self) -> float:
+        """The dropout before a token classifier."""
+        given = (self.classifier_dropout, self.hidden_dropout, 0.1)
+        return next(p for p in given if p is not None)
 
     def attention_scale(self, layer: int) -> float:
         """What the attention scores of a layer are multiplied with."""
@@ -187,6 +197,50 @@ class GPT2LMHeadModel(CausalLM):
         """
         narrower = math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
         return normal(shape, rng, self.config.initializer_range / narrower)
+
+
+class GPT2Classifier(Encoder):
+    """What GPT-2's classifiers share."""
+
+    config_class = GPT2Config
+    base_prefix = "transformer."
+    ignored_keys = GPT2LMHeadModel.ignored_keys
+    head_keys = ("lm_head.*", "score.*", "classifier.*")
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C), normed."""
+        return self.transformer(rows.ids, rows.sequences, rows.positions)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token; see `block_flops`."""
+        return self.block_flops(self.transformer.h, self.config.n_embd, sequence_length)
+
+
+class GPT2ForSequenceClassification(GPT2Classifier, LastTokenClassifier):
+    """GPT-2 that classifies sequences. Parameters: see `GPT2LMHeadModel`."""
+
+    def __init__(self, config: GPT2Config, seed: int | None = 0):
+        self.config = config
+        self.transformer = GPT2Model(config)
+        self.score = Linear(config.n_embd, len(config.id2label), bias=False)
+        if seed is not None:
+            self.init_weights(seed)
+
+
+class GPT2ForTokenClassification(GPT2Classifier, TokenClassifier):
+    """GPT-2 that classifies tokens. Parameters: see `GPT2LMHeadModel`."""
+
+    def __init__(self, config: GPT2Config, seed: int | None = 0):
+        self.config = config
+        self.transformer = GPT2Model(config)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(config.n_embd, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def token_logits(self, x: Tensor) -> Tensor:
+        """Logits (N, num_labels)."""
+        return self.classifier(self.dropout(x))
 
 
 def make_block(config: GPT2Config, layer: int) -> Block:

@@ -17,6 +17,7 @@ from .. import functional
 from ..errors import ConfigError
 from ..nn import (
     Attention,
+    Dropout,
     Embedding,
     KeyValueCache,
     Linear,
@@ -24,11 +25,15 @@ from ..nn import (
     RMSNorm,
     Sequences,
     recompute,
+    report_state,
 )
 from ..nn.rotary import Rotary, check_rope
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
+from .classifiers import TokenClassifier
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .decoder_classifiers import LastTokenClassifier
+from .encoder import Encoder, Rows
 from .inputs import check_positions
 
 
@@ -38,7 +43,7 @@ class LlamaConfig(PretrainedConfig):
 
     model_type = "llama"
     fixed: ClassVar[dict[str, Any]] = {"pretraining_tp": 1}
-    dropout_fields = ("attention_dropout",)
+    dropout_fields = ("attention_dropout", "classifier_dropout")
     sizes: ClassVar[tuple[str, ...]] = (
         "vocab_size",
         "hidden_size",
@@ -63,6 +68,7 @@ class LlamaConfig(PretrainedConfig):
     rope_parameters: dict[str, Any] | None = None
     attention_bias: bool = False
     attention_dropout: float = 0.0
+    classifier_dropout: float | None = None  # of a token classifier; None means 0.1
     mlp_bias: bool = False
     bos_token_id: int | None = 1
     eos_token_id: int | list[int] | None = 2
@@ -114,6 +120,10 @@ class LlamaConfig(PretrainedConfig):
         if scaling:
             del scaling["rope_theta"]
         return {**super().to_dict(), "rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+
+    def head_dropout(self) -> float:
+        """The dropout before a token classifier."""
+        return 0.1 if self.classifier_dropout is None else self.classifier_dropout
 
     def window_size(self, layer: int) -> tuple[int, int]:
         """How far back and ahead a row of this layer sees; -1 means all the way."""
@@ -282,13 +292,16 @@ class LlamaModel(Module):
         check_positions(positions, self.max_position_embeddings)
         x, residual = self.embed_tokens(ids), None
         for i, layer in enumerate(self.layers):
+            report_state(rows, x, residual)
             if self.recomputes and self.training:
                 x, residual = recompute(
                     layer, x, residual, rows=rows, positions=positions, rotary=self.rotary
                 )
             else:
                 x, residual = layer(x, residual, rows, positions, self.rotary, cache, i)
-        return self.norm(x, residual)[0]
+        x = self.norm(x, residual)[0]
+        report_state(rows, x)
+        return x
 
 
 class LlamaForCausalLM(CausalLM):
@@ -335,5 +348,62 @@ class LlamaForCausalLM(CausalLM):
 
 class Qwen2ForCausalLM(LlamaForCausalLM):
     """A Qwen2 with a language-modeling head; see `LlamaForCausalLM`."""
+
+    config_class = Qwen2Config
+
+
+class LlamaClassifier(Encoder):
+    """What the classifiers of Llama and Qwen2 share."""
+
+    config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
+    base_prefix = "model."
+    ignored_keys = LlamaForCausalLM.ignored_keys
+    head_keys = ("lm_head.*", "score.*")
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C), normed."""
+        return self.model(rows.ids, rows.sequences, rows.positions)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token; see `block_flops`."""
+        width = self.config.num_attention_heads * self.config.head_dim
+        return self.block_flops(self.model.layers, width, sequence_length)
+
+
+class LlamaForSequenceClassification(LlamaClassifier, LastTokenClassifier):
+    """A Llama that classifies sequences. Parameters: see `LlamaForCausalLM`."""
+
+    def __init__(self, config: LlamaConfig, seed: int | None = 0):
+        self.config = config
+        self.model = LlamaModel(config)
+        self.score = Linear(config.hidden_size, len(config.id2label), bias=False)
+        if seed is not None:
+            self.init_weights(seed)
+
+
+class LlamaForTokenClassification(LlamaClassifier, TokenClassifier):
+    """A Llama that classifies tokens. Parameters: see `LlamaForCausalLM`."""
+
+    def __init__(self, config: LlamaConfig, seed: int | None = 0):
+        self.config = config
+        self.model = LlamaModel(config)
+        self.dropout = Dropout(config.head_dropout())
+        self.score = Linear(config.hidden_size, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)
+
+    def token_logits(self, x: Tensor) -> Tensor:
+        """Logits (N, num_labels)."""
+        return self.score(self.dropout(x))
+
+
+class Qwen2ForSequenceClassification(LlamaForSequenceClassification):
+    """A Qwen2 that classifies sequences; see `LlamaForSequenceClassification`."""
+
+    config_class = Qwen2Config
+
+
+class Qwen2ForTokenClassification(LlamaForTokenClassification):
+    """A Qwen2 that classifies tokens; see `LlamaForTokenClassification`."""
 
     config_class = Qwen2Config

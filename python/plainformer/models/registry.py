@@ -27,8 +27,22 @@ from .distilbert import (
     DistilBertForTokenClassification,
     DistilBertModel,
 )
-from .gpt2 import GPT2Config, GPT2LMHeadModel
-from .llama import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from .gpt2 import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    GPT2ForTokenClassification,
+    GPT2LMHeadModel,
+)
+from .llama import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    LlamaForTokenClassification,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2ForSequenceClassification,
+    Qwen2ForTokenClassification,
+)
 from .pretrained import PreTrainedModel
 from .roberta import (
     RobertaConfig,
@@ -85,9 +99,30 @@ MODELS: dict[str, Family] = {
             "feature-extraction": RobertaModel,
         },
     ),
-    "gpt2": Family(GPT2Config, {"causal-lm": GPT2LMHeadModel}),
-    "llama": Family(LlamaConfig, {"causal-lm": LlamaForCausalLM}),
-    "qwen2": Family(Qwen2Config, {"causal-lm": Qwen2ForCausalLM}),
+    "gpt2": Family(
+        GPT2Config,
+        {
+            "causal-lm": GPT2LMHeadModel,
+            "sequence-classification": GPT2ForSequenceClassification,
+            "token-classification": GPT2ForTokenClassification,
+        },
+    ),
+    "llama": Family(
+        LlamaConfig,
+        {
+            "causal-lm": LlamaForCausalLM,
+            "sequence-classification": LlamaForSequenceClassification,
+            "token-classification": LlamaForTokenClassification,
+        },
+    ),
+    "qwen2": Family(
+        Qwen2Config,
+        {
+            "causal-lm": Qwen2ForCausalLM,
+            "sequence-classification": Qwen2ForSequenceClassification,
+            "token-classification": Qwen2ForTokenClassification,
+        },
+    ),
 }
 
 

@@ -1,0 +1,54 @@
+"""Classifiers on decoders: the last token has seen all others, so its state stands for the text.
+
+A family gives them a body under its own name, see `gpt2.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..nn import Linear, Sequences
+from ..tensor import Array, Tensor
+from .classifiers import SequenceClassifier
+from .encoder import Rows
+from .heads import pool
+from .inputs import as_ids
+
+
+class LastTokenClassifier(SequenceClassifier):
+    """Base of decoders that classify a sequence by its last token.
+
+    Without an attention_mask, `pad_token_id` at the end of a row is padding.
+    """
+
+    score: Linear
+
+    def rows(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        cu_seqlens: Any = None,
+    ) -> Rows:
+        """The tokens of a batch; the arguments are those of a call."""
+        pad = self.config.pad_token_id
+        if attention_mask is None and cu_seqlens is None and pad is not None:
+            attention_mask = before_padding(as_ids("input_ids", input_ids), pad)
+        return super().rows(input_ids, attention_mask, token_type_ids, position_ids, cu_seqlens)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, num_labels)."""
+        return self.score(pool(x, sequences, "last"))
+
+
+def before_padding(ids: Array, pad: int) -> Array:
+    """A mask (B, L): the first token, and all up to the last one that is no padding."""
+    B, L = ids.shape
+    if not L:
+        return np.ones((B, L), bool)
+    real = ids != pad
+    last = np.where(real.any(axis=1), L - 1 - np.argmax(real[:, ::-1], axis=1), 0)
+    return np.arange(L) <= last[:, None]
