@@ -169,7 +169,7 @@ def assert_all_matter(found: Numbers, exempt: tuple[str, ...]) -> None:
         for name, gradient in found.gradients.items()
         if largest(gradient) < FLOOR * top and not any(fnmatch.fnmatch(name, p) for p in exempt)
     ]
-    assert not small
+    assert not small, f"gradients that are nearly 0: {small}"
 
 
 class PeerTests:

@@ -10,6 +10,7 @@ CONFIG = {
 }  # fmt: skip
 LABELS = {"num_labels": tasks.NUM_LABELS}
 KEYS = ("*.key.bias",)
+SHIFTS = ("qa_outputs.bias", "*.layer.1.output.LayerNorm.bias")  # of all logits at once
 ONE = {"logits": None}
 STATES = {"last_hidden_state": "attention_mask", "pooler_output": None}
 SPANS = {"start_logits": "attention_mask", "end_logits": "attention_mask"}
@@ -39,9 +40,8 @@ class TestBert(PeerTests):
         Case("bert_tags", "BertForTokenClassification", CONFIG | LABELS, tasks.tags,
              no_gradient=KEYS),
         Case("bert_answers", "BertForQuestionAnswering", CONFIG, tasks.answers, SPANS,
-             (*KEYS, "qa_outputs.bias")),
-        Case("bert_spans", "BertForQuestionAnswering", CONFIG, tasks.spans, SPANS,
-             (*KEYS, "qa_outputs.bias")),
+             (*KEYS, *SHIFTS)),
+        Case("bert_spans", "BertForQuestionAnswering", CONFIG, tasks.spans, SPANS, KEYS),
         Case("bert_choices", "BertForMultipleChoice", CONFIG, tasks.choices, ONE,
              (*KEYS, "classifier.bias")),
     )  # fmt: skip

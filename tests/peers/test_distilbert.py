@@ -10,6 +10,7 @@ CONFIG = {
 }  # fmt: skip
 LABELS = {"num_labels": tasks.NUM_LABELS}
 KEYS = ("*.k_lin.bias",)
+SHIFTS = ("qa_outputs.bias", "*.layer.1.output_layer_norm.bias")  # of all logits at once
 ONE = {"logits": None}
 SPANS = {"start_logits": "attention_mask", "end_logits": "attention_mask"}
 
@@ -39,7 +40,7 @@ class TestDistilBert(PeerTests):
         ),
         Case(
             "distilbert_answers", "DistilBertForQuestionAnswering", CONFIG, tasks.answers, SPANS,
-            (*KEYS, "qa_outputs.bias"),
+            (*KEYS, *SHIFTS),
         ),
         Case(
             "distilbert_choices", "DistilBertForMultipleChoice", CONFIG, tasks.choices, ONE,

@@ -10,6 +10,7 @@ CONFIG = {
 }  # fmt: skip
 LABELS = {"num_labels": tasks.NUM_LABELS}
 KEYS = ("*.key.bias",)
+SHIFTS = ("qa_outputs.bias", "*.layer.1.output.LayerNorm.bias")  # of all logits at once
 ONE = {"logits": None}
 STATES = {"last_hidden_state": "attention_mask", "pooler_output": None}
 SPANS = {"start_logits": "attention_mask", "end_logits": "attention_mask"}
@@ -41,7 +42,7 @@ class TestRoberta(PeerTests):
             no_gradient=KEYS,
         ),
         Case("roberta_answers", "RobertaForQuestionAnswering", CONFIG, tasks.answers, SPANS,
-             (*KEYS, "qa_outputs.bias")),
+             (*KEYS, *SHIFTS)),
         Case(
             "roberta_choices", "RobertaForMultipleChoice", CONFIG, tasks.choices, ONE,
             (*KEYS, "classifier.bias"),
