@@ -83,3 +83,8 @@ def test_wrong_borders(borders, shape, error, message):
 def test_a_mask_of_another_shape():
     with pytest.raises(ShapeError, match=r"attention_mask: got shape \(2, 2\), expected \(2, 3\)"):
         Sequences.from_mask(np.ones((2, 2)), (2, 3))
+
+
+def test_rows_of_an_empty_batch_have_no_positions():
+    rows = Sequences.from_mask([[0, 0]], (1, 2))
+    assert rows.positions().shape == rows.places().shape == (0,)

@@ -76,6 +76,16 @@ class BertConfig(PretrainedConfig):
                 f"hidden_size = {self.hidden_size}"
             )
 
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a sequence."""
+        return self.max_position_embeddings - self.first_position
+
+    @property
+    def first_position(self) -> int:
+        """The position of the first token of a sequence."""
+        return 0
+
     def head_dropout(self) -> float:
         """The dropout before a classifier."""
         given = self.classifier_dropout
@@ -87,7 +97,7 @@ class BertEmbeddings(Module):
 
     def __init__(self, config: BertConfig, position_padding: int | None = None):
         C = config.hidden_size
-        self.limit = config.max_position_embeddings
+        self.limit, self.first = config.max_position_embeddings, config.first_position
         self.word_embeddings = Embedding(config.vocab_size, C, config.pad_token_id)
         self.position_embeddings = Embedding(self.limit, C, position_padding)
         self.token_type_embeddings = Embedding(config.type_vocab_size, C)
@@ -96,7 +106,7 @@ class BertEmbeddings(Module):
 
     def forward(self, rows: Rows) -> Tensor:
         """Tokens (N,) to (N, C)."""
-        check_positions(rows.positions, self.limit)
+        check_positions(rows.positions, self.limit, first=self.first)
         x = functional.add(
             self.word_embeddings(rows.ids), self.token_type_embeddings(rows.token_types)
         )

@@ -62,12 +62,18 @@ def positions_of(rows: Sequences, position_ids: Any = None, past: Array | None =
     return positions if past is None else positions + np.repeat(past, rows.lengths)
 
 
-def check_positions(positions: Array, limit: int, name: str = "max_position_embeddings") -> None:
-    """Raise unless all positions are below the number that the model has."""
+def check_positions(
+    positions: Array, limit: int, name: str = "max_position_embeddings", first: int = 0
+) -> None:
+    """Raise unless all positions are below the number that the model has.
+
+    first : the position of a sequence's first token
+    """
     if positions.size and positions.max() >= limit:
+        reserved = f", of which {first} are reserved" if first else ""
         raise ShapeError(
-            f"input_ids: got {int(positions.max()) + 1} tokens in a sequence, the model has "
-            f"{name} = {limit}; cut the input"
+            f"input_ids: got {int(positions.max()) + 1 - first} tokens in a sequence, the model "
+            f"has {name} = {limit}{reserved}; cut the input"
         )
 
 

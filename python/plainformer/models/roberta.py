@@ -44,11 +44,6 @@ class RobertaConfig(BertConfig):
             raise ConfigError("pad_token_id: got None, RoBERTa counts positions from it")
 
     @property
-    def context_length(self) -> int:
-        """Most tokens of a sequence."""
-        return self.max_position_embeddings - self.first_position
-
-    @property
     def first_position(self) -> int:
         """The position of the first token of a sequence; padding tokens have the one before."""
         assert self.pad_token_id is not None

@@ -111,6 +111,8 @@ class Sequences:
     def positions(self) -> Array:
         """Each row's distance from the first token of its sequence, int32 (N,)."""
         places = np.arange(self.num_rows, dtype=np.int32)
+        if not self.num_rows:
+            return places
         if self.index is not None:  # a hole in a mask keeps its place
             places = (self.index % self.shape[1]).astype(np.int32)
         starts = places[np.minimum(self.cu_seqlens[:-1], self.num_rows - 1)]

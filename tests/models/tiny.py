@@ -1,0 +1,80 @@
+"""Tiny models of every family and task, for tests that hold for all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plainformer.models import MODELS, from_config
+
+VOCAB = 31
+ENCODERS = ("bert", "distilbert", "roberta")
+
+BERT = {
+    "vocab_size": VOCAB, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "intermediate_size": 20, "max_position_embeddings": 18, "pad_token_id": 1,
+}  # fmt: skip
+CONFIGS = {
+    "bert": BERT,
+    "roberta": BERT,
+    "distilbert": {
+        "vocab_size": VOCAB, "dim": 12, "n_layers": 2, "n_heads": 3, "hidden_dim": 20,
+        "max_position_embeddings": 18, "pad_token_id": 1,
+    },
+    "gpt2": {"vocab_size": VOCAB, "n_positions": 18, "n_embd": 12, "n_layer": 2, "n_head": 3},
+    "llama": {
+        "vocab_size": VOCAB, "hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2,
+        "num_attention_heads": 3, "num_key_value_heads": 1, "max_position_embeddings": 18,
+    },
+}  # fmt: skip
+CONFIGS["qwen2"] = CONFIGS["llama"]
+
+SEQUENCE_TASKS = ("sequence-classification", "multiple-choice")
+
+
+def config_of(family, **options):
+    """The contents of a tiny config.json."""
+    return CONFIGS[family] | {"model_type": family} | options
+
+
+def make(family, task, seed=1, **options):
+    """A new model; with larger weights than usual, so that nothing is negligible."""
+    model = from_config(config_of(family, **options), task, seed=seed)
+    rng = np.random.default_rng(seed)
+    for parameter in model.parameters():
+        parameter.writable()[...] += 0.1 * rng.standard_normal(parameter.shape)
+    return model
+
+
+def tasks_of(family):
+    return list(MODELS[family].models)
+
+
+def batch_for(task, rng, num_labels=2, lengths=(7, 4, 6)):
+    """Arguments of a call with labels, padded on the right."""
+    shape = (len(lengths), max(lengths))
+    mask = (np.arange(shape[1]) < np.array(lengths)[:, None]).astype(np.int64)
+    batch = {"input_ids": rng.integers(2, VOCAB, shape), "attention_mask": mask}
+    if task == "sequence-classification":
+        return batch | {"labels": rng.integers(0, num_labels, shape[0])}
+    if task == "multiple-choice":
+        ids = np.stack([batch["input_ids"], rng.integers(2, VOCAB, shape)], axis=1)
+        batch = {"input_ids": ids, "attention_mask": np.stack([mask, mask[::-1]], axis=1)}
+        return batch | {"labels": rng.integers(0, 2, shape[0])}
+    if task == "question-answering":
+        ends = np.array(lengths) - 1
+        return batch | {"start_positions": ends // 2, "end_positions": ends}
+    if task == "feature-extraction":
+        return batch
+    top = num_labels if task == "token-classification" else VOCAB
+    return batch | {"labels": np.where(mask, rng.integers(0, top, shape), -100)}
+
+
+OUTPUTS = {
+    "feature-extraction": ("last_hidden_state",),
+    "question-answering": ("start_logits", "end_logits"),
+}
+
+
+def outputs_of(output, task):
+    """The Tensors that a call computed, besides the loss."""
+    return [getattr(output, name) for name in OUTPUTS.get(task, ("logits",))]
