@@ -114,7 +114,7 @@ class TestOtherProblems:
 
     def test_options_that_do_nothing_are_errors(self, batch):
         model = make("bert", "sequence-classification", num_labels=1)
-        with pytest.raises(ConfigError, match="label_smoothing: got 0.1, regression has none"):
+        with pytest.raises(ConfigError, match=r"label_smoothing: got 0\.1, regression has none"):
             model(**batch, label_smoothing=0.1)
         with pytest.raises(ConfigError, match="class_weight: regression has no classes"):
             model(**batch, class_weight=[1.0])
@@ -182,7 +182,7 @@ class TestSpans:
 
     def test_smoothing_is_refused(self, rng):
         batch = batch_for("question-answering", rng)
-        with pytest.raises(ConfigError, match="label_smoothing: got 0.1"):
+        with pytest.raises(ConfigError, match=r"label_smoothing: got 0\.1"):
             make("bert", "question-answering")(**batch, label_smoothing=0.1)
 
     def test_logits_may_be_left_out(self, rng):

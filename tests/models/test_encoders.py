@@ -295,7 +295,7 @@ def test_roberta_counts_positions_from_the_padding_token():
     packed = model.rows(ids, cu_seqlens=[0, 3, 4])
     np.testing.assert_array_equal(packed.positions, [2, 1, 3, 2])
     assert model.rows([[5] * 16]).positions.max() == 17
-    with pytest.raises(ShapeError, match="got 17 tokens .* = 18, of which 2 are reserved"):
+    with pytest.raises(ShapeError, match=r"got 17 tokens .* = 18, of which 2 are reserved"):
         model([[5] * 17])
 
 

@@ -81,8 +81,8 @@ class PretrainedConfig:
     tie_word_embeddings: bool = True
     dtype: str = "float32"
     num_labels: int | None = None
-    id2label: dict[int, str] | None = None
-    label2id: dict[str, int] | None = None
+    id2label: dict[int, str] = field(default_factory=dict)
+    label2id: dict[str, int] = field(default_factory=dict)
     problem_type: str | None = None
     output_hidden_states: bool = False
     output_attentions: bool = False
@@ -117,11 +117,11 @@ class PretrainedConfig:
         fixed = FIXED | cls.fixed
         extra: dict[str, Any] = {}
         for name, value in values.items():
-            if name in known:
-                continue
             if name in fixed:
                 check_fixed(name, value, fixed[name])
-            elif name not in INERT | cls.inert:
+            if name in known:
+                continue
+            if name not in fixed and name not in INERT | cls.inert:
                 raise ConfigError(unknown_field(name, known | set(cls.aliases)))
             extra[name] = value
         return cls(**{k: v for k, v in values.items() if k in known}, extra=extra)

@@ -206,6 +206,7 @@ class GPT2Classifier(Encoder):
     base_prefix = "transformer."
     ignored_keys = GPT2LMHeadModel.ignored_keys
     head_keys = ("lm_head.*", "score.*", "classifier.*")
+    transformer: GPT2Model
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C), normed."""

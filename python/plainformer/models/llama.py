@@ -190,7 +190,8 @@ class LlamaAttention(Module):
     """Queries, keys and values with rotary positions; groups of query heads share key heads."""
 
     def __init__(self, config: LlamaConfig, layer: int):
-        H, KV, D = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        H, D = config.num_attention_heads, config.head_dim or 0
+        KV = config.num_key_value_heads or H
         self.q_proj = Linear(config.hidden_size, H * D, config.qkv_bias)
         self.k_proj = Linear(config.hidden_size, KV * D, config.qkv_bias)
         self.v_proj = Linear(config.hidden_size, KV * D, config.qkv_bias)
@@ -359,6 +360,7 @@ class LlamaClassifier(Encoder):
     base_prefix = "model."
     ignored_keys = LlamaForCausalLM.ignored_keys
     head_keys = ("lm_head.*", "score.*")
+    model: LlamaModel
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C), normed."""

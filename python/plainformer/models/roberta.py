@@ -57,9 +57,12 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
     base_prefix = "roberta."
     head_keys = ("*pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*")
 
-    def hidden_rows(self, rows: Any) -> Tensor:
-        """The last hidden states (N, C)."""
-        return self.roberta.hidden_rows(rows)
+    roberta: RobertaModel
+
+    @property
+    def body(self) -> BertModel:
+        """The encoder without a head."""
+        return self.roberta
 
     def row_positions(self, ids: Array, sequences: Sequences, position_ids: Any) -> Array:
         """Positions (N,) that count only tokens other than padding, as transformers does."""
@@ -79,9 +82,10 @@ class RobertaModel(RobertaPreTrainedModel, BertModel):
         """The first layer; the position of padding is not trained either."""
         return BertEmbeddings(config, position_padding=config.pad_token_id)
 
-    def hidden_rows(self, rows: Any) -> Tensor:
-        """The last hidden states (N, C)."""
-        return BertModel.hidden_rows(self, rows)
+    @property
+    def body(self) -> BertModel:
+        """This model itself."""
+        return self
 
 
 class RobertaLMHead(Module):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import functional
 from ..errors import ConfigError
 from ..functional import Borders
@@ -70,8 +68,13 @@ class Attention(Module):
     def packed(self, qkv: Tensor, rows: Sequences) -> Tensor:
         """The same from projections side by side, (N, 3 C) to (N, C), which are not copied."""
         borders = Borders(rows.cu_seqlens, rows.cu_seqlens, rows.max_length, rows.max_length)
+        width = qkv.shape[1] // 3
         report_attention(
-            rows, None, lambda: self._weights(*np.split(qkv.data, 3, axis=1)[:2], borders, None)
+            rows,
+            None,
+            lambda: self._weights(
+                qkv.data[:, :width], qkv.data[:, width : 2 * width], borders, None
+            ),
         )
         return functional.self_attention(
             qkv, rows.cu_seqlens, rows.max_length, self.num_heads, **self._recorded()
