@@ -3,10 +3,12 @@
 The kernels behind them have their own tests; these are about how the tape joins them.
 """
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from plainformer import functional
+from plainformer.errors import ConfigError
 from plainformer.tensor import Tensor, no_grad
 from tests.differences import check_gradients
 
@@ -253,3 +255,73 @@ def test_inputs_are_never_written(leaf):
     y.backward(np.ones_like(y.data))
     for t, kept in zip((x, weight, bias), before):
         np.testing.assert_array_equal(t.data, kept)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_squared_error(leaf, rng, reduction):
+    x, target = leaf(3, 4), rng.standard_normal((3, 4))
+    losses = np.square(x.data - target)
+    wanted = losses.mean() if reduction == "mean" else losses.sum()
+    assert functional.mse_loss(x, target, reduction).item() == pytest.approx(wanted)
+    check_gradients(lambda: functional.mse_loss(x, target, reduction), [x], rng)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_binary_cross_entropy(leaf, rng, reduction, weighted):
+    x, target = leaf(3, 4), rng.random((3, 4))
+    weight = np.array([0.5, 1.0, 2.0, 0.0]) if weighted else None
+    p = 1 / (1 + np.exp(-x.data))
+    losses = -target * np.log(p) - (1 - target) * np.log(1 - p)
+    losses = losses if weight is None else losses * weight
+    wanted = losses.mean() if reduction == "mean" else losses.sum()
+
+    def loss():
+        return functional.binary_cross_entropy_with_logits(x, target, weight, reduction)
+
+    assert loss().item() == pytest.approx(wanted)
+    check_gradients(loss, [x], rng)
+
+
+def test_binary_cross_entropy_of_large_logits_is_finite():
+    x = Tensor(np.array([1e4, -1e4, 1e4, -1e4], np.float32), requires_grad=True)
+    loss = functional.binary_cross_entropy_with_logits(x, np.array([1, 0, 0, 1]), None, "sum")
+    assert loss.item() == 2e4
+    loss.backward()
+    np.testing.assert_array_equal(x.grad, [0, 0, 1, -1])
+
+
+def test_losses_of_bfloat16_are_float32(rng):
+    x = Tensor(rng.standard_normal((2, 3)).astype(ml_dtypes.bfloat16), requires_grad=True)
+    for loss in (functional.mse_loss, functional.binary_cross_entropy_with_logits):
+        x.grad = None
+        y = loss(x, np.zeros((2, 3)))
+        assert y.dtype == np.float32
+        y.backward()
+        assert x.grad.dtype == ml_dtypes.bfloat16
+
+
+def test_an_unknown_reduction_is_an_error(leaf):
+    for loss in (functional.mse_loss, functional.binary_cross_entropy_with_logits):
+        with pytest.raises(ConfigError, match="reduction: got 'none', expected mean or sum"):
+            loss(leaf(2), np.zeros(2), reduction="none")
+
+
+def test_normalize_makes_vectors_of_length_one(leaf, rng):
+    x = leaf(3, 5)
+    lengths = np.linalg.norm(functional.normalize(x).data, axis=1)
+    np.testing.assert_allclose(lengths, 1)
+    check_gradients(lambda: functional.normalize(x), [x], rng)
+    zero = Tensor(np.zeros((1, 2)), requires_grad=True)
+    y = functional.normalize(zero)
+    np.testing.assert_array_equal(y.data, 0)
+    y.backward(np.ones((1, 2)))
+    assert np.isfinite(zero.grad).all()
+
+
+def test_a_padding_vector_gets_no_gradient(leaf, rng):
+    weight, ids = leaf(4, 3), np.array([[1, 2], [1, 0]])
+    y = functional.embedding(ids, weight, padding_idx=1)
+    np.testing.assert_array_equal(y.data, weight.data[ids])
+    y.backward(np.ones(y.shape))
+    np.testing.assert_array_equal(weight.grad, np.array([1, 0, 1, 0])[:, None] * np.ones((1, 3)))

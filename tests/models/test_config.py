@@ -3,7 +3,14 @@
 import pytest
 
 from plainformer.errors import ConfigError
-from plainformer.models import GPT2Config
+from plainformer.models import (
+    BertConfig,
+    DistilBertConfig,
+    GPT2Config,
+    Qwen2Config,
+    RobertaConfig,
+    model_class,
+)
 
 # config.json of the published GPT-2 small, written by an old version of transformers.
 PUBLISHED = {
@@ -96,3 +103,137 @@ def test_overrides_win():
 def test_attention_scale(options, scale):
     config = GPT2Config(n_embd=8, n_head=2, **options)
     assert config.attention_scale(2) == pytest.approx(scale)
+
+
+# config.json files as published, shortened to what says something about the model.
+ENCODERS = {
+    "bert-base-uncased": (
+        BertConfig,
+        {
+            "architectures": ["BertForMaskedLM"], "attention_probs_dropout_prob": 0.1,
+            "gradient_checkpointing": False, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+            "hidden_size": 768, "initializer_range": 0.02, "intermediate_size": 3072,
+            "layer_norm_eps": 1e-12, "max_position_embeddings": 512, "model_type": "bert",
+            "num_attention_heads": 12, "num_hidden_layers": 12, "pad_token_id": 0,
+            "position_embedding_type": "absolute", "transformers_version": "4.6.0.dev0",
+            "type_vocab_size": 2, "use_cache": True, "vocab_size": 30522,
+        },
+    ),
+    "bert-base-multilingual": (
+        BertConfig,
+        {
+            "architectures": ["BertForMaskedLM"], "directionality": "bidi",
+            "model_type": "bert", "pooler_fc_size": 768, "pooler_num_attention_heads": 12,
+            "pooler_num_fc_layers": 3, "pooler_size_per_head": 128,
+            "pooler_type": "first_token_transform", "vocab_size": 119547,
+        },
+    ),
+    "distilbert-base-uncased": (
+        DistilBertConfig,
+        {
+            "activation": "gelu", "architectures": ["DistilBertForMaskedLM"],
+            "attention_dropout": 0.1, "dim": 768, "dropout": 0.1, "hidden_dim": 3072,
+            "initializer_range": 0.02, "max_position_embeddings": 512,
+            "model_type": "distilbert", "n_heads": 12, "n_layers": 6, "pad_token_id": 0,
+            "qa_dropout": 0.1, "seq_classif_dropout": 0.2, "sinusoidal_pos_embds": False,
+            "tie_weights_": True, "transformers_version": "4.10.0.dev0", "vocab_size": 30522,
+        },
+    ),
+    "roberta-base": (
+        RobertaConfig,
+        {
+            "architectures": ["RobertaForMaskedLM"], "attention_probs_dropout_prob": 0.1,
+            "bos_token_id": 0, "eos_token_id": 2, "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.1, "hidden_size": 768, "initializer_range": 0.02,
+            "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+            "max_position_embeddings": 514, "model_type": "roberta",
+            "num_attention_heads": 12, "num_hidden_layers": 12, "pad_token_id": 1,
+            "type_vocab_size": 1, "vocab_size": 50265,
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_published_encoders_are_read_and_written_back(name):
+    config_class, published = ENCODERS[name]
+    written = config_class.from_dict(published).to_dict()
+    assert {k: v for k, v in published.items() if written.get(k) != v} == {}
+    assert config_class.from_dict(written).to_dict() == written
+
+
+def test_published_encoders_have_their_published_sizes():
+    for name, count in (
+        ("bert-base-uncased", 109_514_298),
+        ("distilbert-base-uncased", 66_985_530),
+        ("roberta-base", 124_697_433),
+    ):
+        values = ENCODERS[name][1]
+        model = model_class(values)(ENCODERS[name][0].from_dict(values), seed=None)
+        assert model.num_parameters() == count
+
+
+class TestLabels:
+    def test_two_classes_without_names_are_not_written(self):
+        config = BertConfig()
+        assert config.num_labels == 2
+        assert config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+        assert not {"num_labels", "id2label", "label2id", "problem_type"} & config.to_dict().keys()
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"id2label": {"1": "no", "0": "yes"}},
+            {"label2id": {"yes": 0, "no": 1}},
+            {"id2label": {0: "yes", 1: "no"}, "label2id": {"no": 1, "yes": 0}, "num_labels": 2},
+        ],
+        ids=str,
+    )
+    def test_one_follows_from_the_other(self, given):
+        config = BertConfig.from_dict(given)
+        assert config.num_labels == 2
+        assert config.id2label == {0: "yes", 1: "no"}
+        assert config.label2id == {"yes": 0, "no": 1}
+        assert BertConfig.from_dict(config.to_dict()).to_dict() == config.to_dict()
+
+    def test_a_number_alone_makes_names(self):
+        assert BertConfig(num_labels=3).label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+
+    def test_overrides_replace_all_that_a_file_says(self):
+        file = {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+        assert BertConfig.from_dict(file, num_labels=3).id2label[2] == "LABEL_2"
+        assert BertConfig.from_dict(file, id2label={0: "x"}).label2id == {"x": 0}
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (
+                {"num_labels": 3, "id2label": {0: "a", 1: "b"}},
+                "num_labels: got 3, but id2label has",
+            ),
+            ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "label2id: got"),
+            ({"id2label": {1: "a", 2: "b"}}, r"id2label: got classes \[1, 2\], expected 0, 1"),
+            ({"num_labels": 0}, r"id2label: got classes \[\], expected 0, 1"),
+            ({"problem_type": "ranking"}, "problem_type: got 'ranking', expected one of"),
+            (
+                {"problem_type": "single_label_classification", "num_labels": 1},
+                "num_labels: got 1, expected more",
+            ),
+        ],
+        ids=str,
+    )
+    def test_contradictions_are_errors(self, values, message):
+        with pytest.raises(ConfigError, match=message):
+            BertConfig.from_dict(values)
+
+
+def test_optional_fields_have_types_too():
+    with pytest.raises(ConfigError, match=r"classifier_dropout: got '0\.1', expected float"):
+        BertConfig(classifier_dropout="0.1")
+    with pytest.raises(ConfigError, match=r"classifier_dropout: got 1\.5, expected at least 0"):
+        BertConfig(classifier_dropout=1.5)
+
+
+def test_inherited_fields_may_be_fixed():
+    with pytest.raises(ConfigError, match="attention_bias: got True, only False"):
+        Qwen2Config.from_dict({"attention_bias": True})

@@ -9,7 +9,7 @@ Parameter names and `config.json`: transformers' `DistilBertModel`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class DistilBertConfig(PretrainedConfig):
         "num_attention_heads": "n_heads",
         "num_hidden_layers": "n_layers",
     }
-    fixed: ClassVar[dict[str, Any]] = {"output_past": True}
+    inert = frozenset({"output_past", "tie_weights_"})
     dropout_fields = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
 
     vocab_size: int = 30522
