@@ -187,3 +187,27 @@ class TestOverrides:
 
     def test_dtype(self, saved):
         assert pf.load(saved[1], dtype="bfloat16").config.dtype == "bfloat16"
+
+
+class TestMapping:
+    def test_weights_stay_in_the_file_until_they_are_written(self, saved):
+        _, folder = saved
+        before = (folder / WEIGHTS).read_bytes()
+        model = pf.load(folder)
+        assert not any(p.data.flags.owndata or p._array.flags.writeable for p in model.parameters())
+        for parameter in model.parameters():
+            parameter.writable()[...] += 1
+        assert (folder / WEIGHTS).read_bytes() == before
+
+    def test_a_model_may_be_saved_where_it_came_from(self, saved):
+        model, folder = saved
+        pf.load(folder).save_pretrained(folder)
+        for a, b in zip(model.parameters(), pf.load(folder).parameters()):
+            assert a.data.tobytes() == b.data.tobytes()
+
+    @pytest.mark.filterwarnings("ignore:.*new weights")
+    def test_old_and_new_weights_have_the_wanted_dtype(self, saved):
+        model = pf.load(saved[1], task="token-classification", dtype="bfloat16")
+        assert {str(p.dtype) for p in model.parameters()} == {"bfloat16"}
+        assert model.classifier.weight.data.any()
+        assert model.config.dtype == "bfloat16"

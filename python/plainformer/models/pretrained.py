@@ -87,6 +87,9 @@ class PreTrainedModel(Module):
     ) -> Any:
         """Read a model from a directory with `config.json` and safetensors files, in eval mode.
 
+        Weights of the wanted dtype stay in the mapped file until they are read, and are copied
+        when they are first written.
+
         A head that the checkpoint does not have starts from new weights, with one warning that
         names them; a head that the model does not have is left out. Anything else must fit.
 
@@ -105,8 +108,9 @@ class PreTrainedModel(Module):
         ConfigError : the configuration has an unknown field or an unsupported value
         """
         config = cls.config_class.from_dict(read_config(path), **overrides)
+        wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
+        config.dtype = str(wanted)
         model = cls(config, seed=None)  # type: ignore[call-arg]
-        model.to(loaded_dtype(config.dtype) if dtype is None else dtype)
         parameters = dict(model.named_parameters())
         state, report = fit_state(
             load_state(path),
@@ -120,8 +124,9 @@ class PreTrainedModel(Module):
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             source=str(path),
         )
-        for name, array in state.items():
-            parameters[name].assign(np.array(array, dtype=parameters[name].dtype, order="C"))
+        for name, parameter in parameters.items():
+            array = state[name] if name in state else parameter.data
+            parameter.assign(array.astype(wanted, copy=False))
         model.init_weights(seed, report.new_keys)
         model.eval()
         return (model, report) if output_loading_info else model
