@@ -21,13 +21,13 @@ from .heads import (
     classification_loss,
     count_class_labels,
     count_span_labels,
+    count_token_labels,
     sequence_loss,
     span_logits,
     span_loss,
     token_labels,
 )
 from .inputs import IGNORED, check_items
-from .masked_lm import count_token_labels
 from .outputs import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
@@ -172,8 +172,7 @@ class QuestionAnswerer(Encoder):
         ----------
         start_positions, end_positions : columns (B,); one outside of the row takes no part
         num_items_in_batch : what the summed loss is divided by; None means the answers that count
-        label_smoothing : probability spread evenly over the columns; only 0 is possible, because
-            padding is one of them
+        label_smoothing : 0; a span has no classes to spread a probability over
         return_logits : False leaves them out
         """
         check_items(num_items_in_batch)

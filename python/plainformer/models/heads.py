@@ -6,6 +6,7 @@ share is here. Rows (N, C) are the tokens of all sequences; S is the number of s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..errors import ConfigError, ShapeError
 from ..nn import Sequences
 from ..tensor import Array, Tensor
 from .config import PretrainedConfig
-from .inputs import IGNORED, as_ids, like_ids
+from .inputs import IGNORED, as_ids, like_ids, sequences_of
 
 POOLINGS = ("cls", "mean", "last")
 
@@ -136,6 +137,13 @@ def count_class_labels(labels: Any) -> int:
 def token_labels(rows: Sequences, labels: Any) -> Array:
     """The labels (N,) of all rows from a batch (B, L)."""
     return rows.rows_of(like_ids("labels", labels, rows.shape))
+
+
+def count_token_labels(batch: Mapping[str, Any]) -> int:
+    """How many labels of a batch with a label a token are neither -100 nor at padding."""
+    ids = as_ids("labels", batch["labels"])
+    sequences = sequences_of(ids.shape, batch.get("attention_mask"), batch.get("cu_seqlens"))
+    return int(np.count_nonzero(token_labels(sequences, ids) != IGNORED))
 
 
 def span_labels(config: PretrainedConfig) -> int:

@@ -16,8 +16,8 @@ from .. import functional
 from ..nn import Linear
 from ..tensor import Tensor
 from .encoder import Encoder
-from .heads import token_labels
-from .inputs import IGNORED, as_ids, check_items, sequences_of
+from .heads import count_token_labels, token_labels
+from .inputs import IGNORED, check_items
 from .outputs import MaskedLMOutput
 
 
@@ -80,10 +80,3 @@ class MaskedLM(Encoder):
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
         return count_token_labels(batch)
-
-
-def count_token_labels(batch: Mapping[str, Any]) -> int:
-    """How many labels of a batch with a label a token are neither -100 nor at padding."""
-    ids = as_ids("labels", batch["labels"])
-    sequences = sequences_of(ids.shape, batch.get("attention_mask"), batch.get("cu_seqlens"))
-    return int(np.count_nonzero(token_labels(sequences, ids) != IGNORED))

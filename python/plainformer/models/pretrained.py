@@ -125,7 +125,7 @@ class PreTrainedModel(Module):
             source=str(path),
         )
         for name, parameter in parameters.items():
-            array = state[name] if name in state else parameter.data
+            array = state.get(name, parameter.data)
             parameter.assign(array.astype(wanted, copy=False))
         model.init_weights(seed, report.new_keys)
         model.eval()
