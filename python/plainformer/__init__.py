@@ -28,6 +28,14 @@ _MODULES = (
     "training",
 )
 _NAMES = {
+    "BartConfig": "models",
+    "BartForConditionalGeneration": "models",
+    "BartForQuestionAnswering": "models",
+    "BartForSequenceClassification": "models",
+    "MarianConfig": "models",
+    "MarianMTModel": "models",
+    "T5Config": "models",
+    "T5ForConditionalGeneration": "models",
     "BertConfig": "models",
     "BertForMaskedLM": "models",
     "BertForMultipleChoice": "models",

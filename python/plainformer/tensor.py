@@ -259,6 +259,18 @@ class Parameter(Tensor):
         return self._array
 
 
+class Buffer(Parameter):
+    """An array that a module owns and saves, but never trains: it gets no gradient."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Array):
+        super().__init__(data, requires_grad=False)
+
+    def __reduce__(self) -> tuple:
+        return Buffer, (self._array,)
+
+
 def needs_grad(*inputs: Tensor | None) -> bool:
     """True if an operation on these inputs has to be recorded."""
     if not _mode.recording:

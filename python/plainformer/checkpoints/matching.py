@@ -51,6 +51,12 @@ class MatchedState(Mapping[str, np.ndarray]):
     def __init__(self, state: Mapping[str, np.ndarray], names: Mapping[str, str]):
         self._state, self._names = state, names
 
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of every array, without making it."""
+        shapes = _shapes_of(self._state)
+        return {name: shapes[stored] for name, stored in self._names.items()}
+
     def __getitem__(self, name: str) -> np.ndarray:
         return self._state[self._names[name]]
 

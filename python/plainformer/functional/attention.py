@@ -141,6 +141,36 @@ def self_attention(
     return record(y.reshape(shape), (qkv,), backward, is_fresh=True)
 
 
+def relative_bias(weight: Tensor, buckets: Array, num_queries: int) -> Tensor:
+    """A bias that depends on the distance from query to key: (1, H, Lq, Lk), a view.
+
+    y[0, h, i, j] = weight[buckets[j - i + Lq - 1], h]
+
+    Parameters
+    ----------
+    weight : Tensor (num_buckets, H)
+    buckets : int array (Lq + Lk - 1,), the row of weight for the distances 1 - Lq .. Lk - 1
+    num_queries : int, Lq
+    """
+    by_distance = np.ascontiguousarray(weight.data[buckets].T)  # (H, Lq + Lk - 1)
+    num_keys = len(buckets) - num_queries + 1
+    windows = np.lib.stride_tricks.sliding_window_view(by_distance, num_keys, axis=1)
+    y = windows[None, :, ::-1]
+    if not needs_grad(weight):
+        return Tensor(y)
+
+    def backward(grad: Array) -> Sequence[Any]:
+        total = np.zeros(by_distance.shape, np.result_type(grad.dtype, np.float32))
+        for i in range(num_queries):
+            first = num_queries - 1 - i
+            total[:, first : first + num_keys] += grad[0, :, i]
+        rows = np.ascontiguousarray(total.T)
+        dweight = kernels.embedding_backward(rows, buckets, weight.shape[0])
+        return (dweight.astype(weight.dtype, copy=False),)
+
+    return record(y, (weight,), backward, is_fresh=True)
+
+
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     """Views (N, H, D) of the queries, keys and values in (N, 3 C)."""
     N, width = qkv.shape

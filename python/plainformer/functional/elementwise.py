@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..tensor import Tensor, needs_grad, record
+from ..tensor import Array, Tensor, needs_grad, record
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
@@ -21,10 +21,15 @@ def add(a: Tensor, b: Tensor) -> Tensor:
 
 def scale(x: Tensor, factor: float) -> Tensor:
     """y = factor * x, for a number that needs no gradient."""
-    y = np.asarray(x.data * factor)  # NumPy makes a scalar of a 0-d product
+    y = _scaled(x.data, factor)
     if not needs_grad(x):
         return Tensor(y)
-    return record(y, (x,), lambda grad: (np.asarray(grad * factor),))
+    return record(y, (x,), lambda grad: (_scaled(grad, factor),), is_fresh=True)
+
+
+def _scaled(x: Array, factor: float) -> Array:
+    """factor * x, of the dtype of x: a product of a bfloat16 array and a number is float32."""
+    return np.asarray(x * factor, x.dtype)  # an array of a 0-d product as well
 
 
 def dropout(x: Tensor, p: float, seed: int, offset: int) -> Tensor:

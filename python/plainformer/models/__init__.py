@@ -1,5 +1,11 @@
 """Models: one page a family, built from Hugging Face configurations."""
 
+from .bart import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BartForQuestionAnswering,
+    BartForSequenceClassification,
+)
 from .bert import (
     BertConfig,
     BertForMaskedLM,
@@ -36,6 +42,7 @@ from .llama import (
     Qwen2ForSequenceClassification,
     Qwen2ForTokenClassification,
 )
+from .marian import MarianConfig, MarianMTModel
 from .outputs import (
     BaseModelOutput,
     CausalLMOutput,
@@ -58,9 +65,14 @@ from .roberta import (
     RobertaForTokenClassification,
     RobertaModel,
 )
+from .t5 import T5Config, T5ForConditionalGeneration
 
 __all__ = [
     "MODELS",
+    "BartConfig",
+    "BartForConditionalGeneration",
+    "BartForQuestionAnswering",
+    "BartForSequenceClassification",
     "BaseModelOutput",
     "BertConfig",
     "BertForMaskedLM",
@@ -87,6 +99,8 @@ __all__ = [
     "LlamaForCausalLM",
     "LlamaForSequenceClassification",
     "LlamaForTokenClassification",
+    "MarianConfig",
+    "MarianMTModel",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
@@ -106,6 +120,8 @@ __all__ = [
     "RobertaModel",
     "Seq2SeqLMOutput",
     "SequenceClassifierOutput",
+    "T5Config",
+    "T5ForConditionalGeneration",
     "TokenClassifierOutput",
     "from_config",
     "load",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -13,7 +13,7 @@ from ..checkpoints.matching import GAMMA_BETA, fit_state
 from ..errors import ConfigError
 from ..nn import Dropout, Module, capture
 from ..nn.module import float_dtype
-from ..tensor import Array
+from ..tensor import Array, Buffer
 from .config import PretrainedConfig
 
 Model = TypeVar("Model", bound="PreTrainedModel")
@@ -110,14 +110,19 @@ class PreTrainedModel(Module):
         config = cls.config_class.from_dict(read_config(path), **overrides)
         wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
         config.dtype = str(wanted)
+        stored = cls.read_state(load_state(path), config)
         model = cls(config, seed=None)  # type: ignore[call-arg]
-        parameters = dict(model.named_parameters())
+        parameters = {
+            name: parameter
+            for name, parameter in model.named_state()
+            if name in stored or not isinstance(parameter, Buffer)
+        }
         state, report = fit_state(
-            load_state(path),
+            stored,
             {name: parameter.shape for name, parameter in parameters.items()},
             prefix=cls.base_prefix,
             renames=GAMMA_BETA,
-            tied=cls.tied_keys if config.tie_word_embeddings else {},
+            tied=cls.tied_keys_of(config),
             ignore=cls.ignored_keys,
             may_miss=cls.head_keys,
             may_drop=cls.head_keys,
@@ -130,6 +135,16 @@ class PreTrainedModel(Module):
         model.init_weights(seed, report.new_keys)
         model.eval()
         return (model, report) if output_loading_info else model
+
+    @classmethod
+    def tied_keys_of(cls, config: Any) -> dict[str, str]:
+        """Names that only repeat another under this configuration."""
+        return cls.tied_keys if config.tie_word_embeddings else {}
+
+    @classmethod
+    def read_state(cls, state: Mapping[str, Array], config: Any) -> Mapping[str, Array]:
+        """A checkpoint's arrays, where a family's files need more than names; may fix `config`."""
+        return state
 
     def save_pretrained(self, path: str | Path, max_shard_size: int | str = "5GB") -> None:
         """Write `config.json` and the weights, in files of at most `max_shard_size`."""

@@ -8,6 +8,12 @@ from typing import Any
 
 from ..checkpoints.huggingface import read_config
 from ..errors import ConfigError
+from .bart import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BartForQuestionAnswering,
+    BartForSequenceClassification,
+)
 from .bert import (
     BertConfig,
     BertForMaskedLM,
@@ -43,6 +49,7 @@ from .llama import (
     Qwen2ForSequenceClassification,
     Qwen2ForTokenClassification,
 )
+from .marian import MarianConfig, MarianMTModel
 from .pretrained import PreTrainedModel
 from .roberta import (
     RobertaConfig,
@@ -53,6 +60,7 @@ from .roberta import (
     RobertaForTokenClassification,
     RobertaModel,
 )
+from .t5 import T5Config, T5ForConditionalGeneration
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,16 @@ MODELS: dict[str, Family] = {
             "token-classification": Qwen2ForTokenClassification,
         },
     ),
+    "bart": Family(
+        BartConfig,
+        {
+            "seq2seq-lm": BartForConditionalGeneration,
+            "sequence-classification": BartForSequenceClassification,
+            "question-answering": BartForQuestionAnswering,
+        },
+    ),
+    "marian": Family(MarianConfig, {"seq2seq-lm": MarianMTModel}),
+    "t5": Family(T5Config, {"seq2seq-lm": T5ForConditionalGeneration}),
 }
 
 

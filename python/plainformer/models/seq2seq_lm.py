@@ -30,10 +30,10 @@ class Encoded:
     rows: Sequences
 
 
-class Seq2SeqLM(PreTrainedModel):
-    """Base of models that write a target text while reading a source text."""
+class Seq2SeqModel(PreTrainedModel):
+    """Base of all heads on an encoder and a decoder that reads its states."""
 
-    def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
+    def encoder_rows(self, ids: Array, rows: Sequences, positions: Array) -> Tensor:
         """Encoder states (N, C) of source ids (N,)."""
         raise NotImplementedError(f"{type(self).__name__} defines no encoder_rows")
 
@@ -51,6 +51,53 @@ class Seq2SeqLM(PreTrainedModel):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no decoder_rows")
 
+    def encode(self, input_ids: Any, attention_mask: Any = None) -> Encoded:
+        """Run the encoder over source ids (B, L); its output serves any number of targets.
+
+        In eval mode no tape is kept.
+
+        Raises
+        ------
+        ShapeError, DTypeError : naming the argument, what it got and what was wanted
+        """
+        with contextlib.nullcontext() if self.training else no_grad():
+            return self._encode(input_ids, attention_mask)
+
+    def _encode(self, input_ids: Any, attention_mask: Any) -> Encoded:
+        ids = as_ids("input_ids", input_ids)
+        rows = sequences_of(ids.shape, attention_mask)
+        return self.encoded_rows(rows.rows_of(ids), rows, positions_of(rows))
+
+    def encoded_rows(self, ids: Array, rows: Sequences, positions: Array) -> Encoded:
+        """What the encoder makes of source ids (N,)."""
+        with part("encoder"):
+            return Encoded(self.encoder_rows(ids, rows, positions), rows)
+
+    def _encoded(self, input_ids: Any, mask: Any, given: Encoded | None) -> Encoded:
+        if (input_ids is None) == (given is None):
+            raise ConfigError("input_ids: expected either input_ids or encoder_outputs")
+        if given is not None and mask is not None:
+            raise ConfigError("attention_mask: got encoder_outputs too, which know their padding")
+        return self._encode(input_ids, mask) if given is None else given
+
+    @property
+    def start_token(self) -> int:
+        """What the decoder reads before its first token.
+
+        Raises
+        ------
+        ConfigError : the configuration names none
+        """
+        for name in ("decoder_start_token_id", "bos_token_id"):
+            token = getattr(self.config, name)
+            if token is not None:
+                return token
+        raise ConfigError("decoder_start_token_id: got None, expected an id in the configuration")
+
+
+class Seq2SeqLM(Seq2SeqModel):
+    """Base of models that write a target text while reading a source text."""
+
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
         raise NotImplementedError(f"{type(self).__name__} defines no head_weight")
@@ -58,13 +105,6 @@ class Seq2SeqLM(PreTrainedModel):
     def head_bias(self) -> Tensor | None:
         """The (V,) bias of the head, if there is one."""
         return None
-
-    def encode(self, input_ids: Any, attention_mask: Any = None) -> Encoded:
-        """Run the encoder over source ids (B, L); its output serves any number of targets."""
-        ids = as_ids("input_ids", input_ids)
-        rows = sequences_of(ids.shape, attention_mask)
-        with part("encoder"):
-            return Encoded(self.encoder_rows(rows.rows_of(ids), rows), rows)
 
     def forward(
         self,
@@ -124,11 +164,6 @@ class Seq2SeqLM(PreTrainedModel):
             states = encoded.rows.batch_of(encoded.states)
         return Seq2SeqLMOutput(loss, logits=logits, encoder_last_hidden_state=states)
 
-    def _encoded(self, input_ids: Any, mask: Any, given: Encoded | None) -> Encoded:
-        if (input_ids is None) == (given is None):
-            raise ConfigError("input_ids: expected either input_ids or encoder_outputs")
-        return given if given is not None else self.encode(input_ids, mask)
-
     def _targets(self, ids: Any, mask: Any, labels: Any) -> tuple[Array, Sequences]:
         """What the decoder reads (B, M), and the rows of it that are computed."""
         if ids is not None:
@@ -137,18 +172,13 @@ class Seq2SeqLM(PreTrainedModel):
         if labels is None:
             raise ConfigError("decoder_input_ids: got None, expected them or labels")
         array = as_ids("labels", labels)
-        if mask is None:  # what follows a row's last label changes nothing that is looked at
-            counts = array.shape[1] - np.argmax((array != IGNORED)[:, ::-1], axis=1)
-            counts[(array == IGNORED).all(axis=1)] = 1
-            mask = np.arange(array.shape[1]) < counts[:, None]
+        if mask is None:
+            mask = until_last_label(array)
         return self.shift_right(array), sequences_of(array.shape, mask)
 
     def shift_right(self, labels: Array) -> Array:
         """Labels (B, M) behind the start token, as the decoder reads them; -100 becomes padding."""
-        start = self.config.decoder_start_token_id
-        if start is None:
-            raise ConfigError("decoder_start_token_id: missing in the configuration")
-        pad = self.config.pad_token_id
+        start, pad = self.start_token, self.config.pad_token_id
         shifted = np.empty_like(labels)
         shifted[:, :1] = start
         shifted[:, 1:] = labels[:, :-1]
@@ -187,8 +217,28 @@ class Seq2SeqLM(PreTrainedModel):
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
-        return int(np.count_nonzero(as_ids("labels", batch["labels"]) != IGNORED))
+        ids, mask = batch.get("decoder_input_ids"), batch.get("decoder_attention_mask")
+        ids, rows = self._targets(ids, mask, batch["labels"])
+        labels = rows.rows_of(like_ids("labels", batch["labels"], ids.shape))
+        return int(np.count_nonzero(labels != IGNORED))
+
+    def generation_config(self) -> dict[str, Any]:
+        """Hugging Face's `generation_config.json`: the special ids."""
+        names = (
+            "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
+            "forced_bos_token_id", "forced_eos_token_id",
+        )  # fmt: skip
+        ids = {name: getattr(self.config, name, None) for name in names}
+        return {"_from_model_config": True, **{k: v for k, v in ids.items() if v is not None}}
 
     def generate(self, input_ids: Any, max_new_tokens: int = 20, **options: Any) -> Array:
         """Write a target for each source; see `plainformer.generation.generate`."""
         return generate(self, input_ids, max_new_tokens, **options)
+
+
+def until_last_label(labels: Array) -> Array:
+    """A mask (B, M) up to each row's last label, for later tokens change nothing looked at."""
+    counts = np.argmax((labels != IGNORED)[:, ::-1], axis=1) if labels.shape[1] else 0
+    counts = labels.shape[1] - counts
+    counts = np.where((labels == IGNORED).all(axis=1), 1, counts)
+    return np.arange(labels.shape[1]) < counts[:, None]

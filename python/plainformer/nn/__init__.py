@@ -5,10 +5,17 @@ from .block import Block
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
 from .capture import capture, part, report_state
 from .embedding import Embedding
+from .encoder_decoder import (
+    DecoderLayer,
+    EncoderLayer,
+    LayerOptions,
+    MultiHeadAttention,
+)
 from .feed_forward import FeedForward
 from .linear import Conv1D, Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
+from .positions import LearnedPositions, SinusoidalPositions
 from .random import Dropout, dropout_state
 from .recompute import recompute
 from .sequences import Sequences, join
@@ -18,17 +25,23 @@ __all__ = [
     "Block",
     "Conv1D",
     "CrossCache",
+    "DecoderLayer",
     "Dropout",
     "Embedding",
+    "EncoderLayer",
     "FeedForward",
     "KeyValueCache",
     "LayerNorm",
+    "LayerOptions",
+    "LearnedPositions",
     "Linear",
     "Module",
+    "MultiHeadAttention",
     "PackedSelfAttention",
     "RMSNorm",
     "Seq2SeqCache",
     "Sequences",
+    "SinusoidalPositions",
     "capture",
     "dropout_state",
     "join",

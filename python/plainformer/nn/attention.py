@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import functional
@@ -100,20 +101,31 @@ class Attention(Module):
         y = cache.attend(layer, q_heads, k_heads, v_heads, rows, **self._unrecorded(bias))
         return Tensor(y.reshape(len(q), -1))
 
-    def cross_cached(
+    def cross(
         self,
         q: Tensor,
         rows: Sequences,
-        cache: CrossCache,
-        layer: int,
-        *,
-        bias: Tensor | None = None,
+        project: Callable[[], tuple[Tensor, Tensor]],
+        sources: Sequences,
+        cache: CrossCache | None = None,
+        layer: int = 0,
     ) -> Tensor:
-        """Attention of a decoder's rows to the encoder's keys and values in the cache."""
+        """Attention of a decoder's rows q (N, H D) to those of an encoder, sequence s to source s.
+
+        `project` makes keys and values (M, KV D) of the encoder's states; with a cache it runs at
+        the first call only, and beams of a source share what it made.
+        """
+        if cache is None:
+            return self(q, *project(), rows, sources)
         refuse_cache()
-        heads = q.data.reshape(len(q), self.num_heads, -1)
-        y = cache.attend(layer, heads, rows, **self._unrecorded(bias))
-        return Tensor(y.reshape(len(q), -1))
+        if not cache.has(layer):
+            cache.set(layer, *(self._kv_heads(x) for x in project()))
+        heads = q.data.reshape(len(q), self.num_heads, q.shape[1] // self.num_heads)
+        y = cache.attend(layer, heads, rows, **self._unrecorded(None))
+        return Tensor(y.reshape(len(q), self.num_heads * y.shape[-1]))
+
+    def _kv_heads(self, x: Tensor) -> Array:
+        return x.data.reshape(len(x), self.num_kv_heads, x.shape[1] // self.num_kv_heads)
 
     def _weights(self, q: Array, k: Array, borders: Borders, bias: Tensor | None) -> list[Array]:
         """Attention weights (H, Lq, Lk) of each sequence."""

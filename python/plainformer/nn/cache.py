@@ -54,7 +54,8 @@ class KeyValueCache:
     ) -> Array:
         """Append k and v (N, KV, D) of new rows, and attend from q (N, H, D) to all that is cached.
 
-        options : softmax_scale, window_size, softcap, attn_bias; attention is causal.
+        options : softmax_scale, window_size, softcap, attn_bias; attention is causal. A bias
+            broadcasts to (B, H, longest new length, keys), keys at least those of each sequence.
         """
         if self.is_empty:
             self._append(layer, k, v, rows)
@@ -69,11 +70,13 @@ class KeyValueCache:
             )
             return y.reshape(B * n, *y.shape[2:])
         y = np.empty((*q.shape[:2], v.shape[-1]), q.dtype)
+        bias = options.pop("attn_bias", None)
         for s in range(rows.count):  # continued by different numbers of tokens: one by one
             own, one = slice(rows.cu_seqlens[s], rows.cu_seqlens[s + 1]), slice(s, s + 1)
             y[own] = kernels.flash_attn_with_kvcache(
                 q[None, own], keys[one], values[one], k[None, own], v[None, own],
-                cache_seqlens=self.lengths[one], causal=True, **options,
+                cache_seqlens=self.lengths[one], causal=True,
+                attn_bias=_of_sequence(bias, s, rows), **options,
             )[0]  # fmt: skip
         return y
 
@@ -107,6 +110,14 @@ class KeyValueCache:
                 np.empty((self.batch, self.capacity, *v.shape[1:]), v.dtype),
             )
         return self._layers[layer]  # type: ignore[return-value]
+
+
+def _of_sequence(bias: Array | None, s: int, rows: Sequences) -> Array | None:
+    """The part of a bias (B or 1, H, longest, keys) that adds to one sequence's scores."""
+    if bias is None:
+        return None
+    own = bias[s : s + 1] if len(bias) > 1 else bias
+    return own[:, :, : rows.lengths[s]]
 
 
 def _reordered(cached: Array, index: Array, used: int) -> Array:

@@ -1,8 +1,8 @@
 """The module: a tree of parameters with names.
 
-Attributes that are Parameters, Modules or lists of Modules belong to the tree; a parameter's name
-is the path to it, `h.0.attn.c_attn.weight`. A parameter reachable by two paths (a tied weight)
-has one name, the first in order of assignment.
+Attributes that are Parameters (or Buffers), Modules or lists of Modules belong to the tree; a
+parameter's name is the path to it, `h.0.attn.c_attn.weight`. A parameter reachable by two paths
+(a tied weight) has one name, the first in order of assignment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..checkpoints.huggingface import match_keys
 from ..errors import ConfigError, DTypeError
-from ..tensor import Array, Parameter
+from ..tensor import Array, Buffer, Parameter
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -53,6 +53,10 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its name, in order of assignment."""
+        return ((name, p) for name, p in self.named_state() if not isinstance(p, Buffer))
+
+    def named_state(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter and buffer once: what is saved."""
         seen: set[int] = set()
         for name, parameter in self._walk(""):
             if id(parameter) not in seen:
@@ -90,9 +94,9 @@ class Module:
             parameter.grad = None
 
     def to(self, dtype: Any) -> Any:
-        """Convert all parameters to float32, bfloat16 or float64 in place; returns self."""
+        """Convert parameters and buffers to float32, bfloat16 or float64 in place; returns self."""
         wanted = float_dtype(dtype)
-        for parameter in self.parameters():
+        for _, parameter in self.named_state():
             if parameter.dtype != wanted:
                 parameter.assign(parameter.data.astype(wanted))
                 parameter.grad = None
@@ -118,17 +122,17 @@ class Module:
         return [name for name in parameters if name in frozen]
 
     def state_dict(self) -> dict[str, Array]:
-        """Read-only views of all parameters by name; a tied one appears once."""
-        return {name: parameter.data for name, parameter in self.named_parameters()}
+        """Read-only views of all parameters and buffers by name; a tied one appears once."""
+        return {name: parameter.data for name, parameter in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy arrays into the parameters, each converted to the parameter's dtype.
+        """Copy arrays into parameters and buffers, each converted to the dtype there.
 
         Raises
         ------
         CheckpointError : naming every missing, unexpected and mismatched array; nothing is written
         """
-        parameters = dict(self.named_parameters())
+        parameters = dict(self.named_state())
         shapes = {name: parameter.shape for name, parameter in parameters.items()}
         for name, array in match_keys(state, shapes, source="state").items():
             parameter = parameters[name]

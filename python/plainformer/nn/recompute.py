@@ -18,12 +18,12 @@ from . import random
 
 
 def recompute(
-    function: Callable[..., Sequence[Tensor]], *inputs: Tensor | None, **options: Any
-) -> Sequence[Tensor]:
+    function: Callable[..., Sequence[Any]], *inputs: Tensor | None, **options: Any
+) -> Sequence[Any]:
     """`function(*inputs, **options)`, keeping only its inputs; backward runs it again, on the tape.
 
-    Dropout draws the same masks both times. Parameters that `function` uses get their gradients
-    from the second run.
+    `function` returns Tensors, or None in the places of some. Dropout draws the same masks both
+    times. Parameters that `function` uses get their gradients from the second run.
 
     References
     ----------
@@ -39,8 +39,9 @@ def recompute(
     def backward(*grads: Array | None) -> Sequence[Array | None]:
         leaves = [None if x is None else Tensor(x.data, x.requires_grad) for x in inputs]
         with enable_grad(), random.dropout_state(*state):
-            again = function(*leaves, **options)
+            again = [y for y in function(*leaves, **options) if y is not None]
         run_backward(again, grads)
         return [None if leaf is None else leaf.grad for leaf in leaves]
 
-    return record_all([x.data for x in outputs], inputs, backward)
+    made = record_all([y.data for y in outputs if y is not None], inputs, backward)
+    return [y if y is None else made.pop(0) for y in outputs]

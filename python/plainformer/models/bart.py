@@ -1,0 +1,178 @@
+"""BART: a post-norm encoder-decoder with learned positions and a norm after the embeddings.
+
+References
+----------
+Lewis et al., "BART: Denoising Sequence-to-Sequence Pre-training", 2019, arXiv:1910.13461.
+Parameter names and `config.json`: transformers' `BartForConditionalGeneration`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import functional
+from ..errors import ShapeError
+from ..nn import Dropout, LearnedPositions, Linear, Module, Sequences
+from ..tensor import Array, Tensor
+from .classifiers import QuestionAnswerer, SequenceClassifier
+from .encoder import Encoder, Rows
+from .encoder_decoder import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    EncoderDecoderLM,
+    EncoderDecoderModel,
+    Layout,
+)
+
+# Rows of the position table before position 0, a habit of fairseq's padding id.
+POSITION_OFFSET = 2
+
+
+@dataclass
+class BartConfig(EncoderDecoderConfig):
+    """Sizes and options of a BART, with those of BART large as defaults."""
+
+    model_type = "bart"
+    inert = frozenset(
+        """_num_labels classif_dropout force_bos_token_to_be_generated output_past
+        save_step""".split()  # noqa: SIM905
+    )
+    fixed: ClassVar[dict[str, Any]] = {
+        **EncoderDecoderConfig.fixed,
+        "add_bias_logits": False,
+        "add_final_layer_norm": False,
+        "extra_pos_embeddings": POSITION_OFFSET,
+        "normalize_before": False,
+        "normalize_embedding": True,
+        "static_position_embeddings": False,
+    }
+    dropout_fields = (*EncoderDecoderConfig.dropout_fields, "classifier_dropout")
+
+    init_std: float = 0.02
+    classifier_dropout: float = 0.0
+    bos_token_id: int | None = 0
+    pad_token_id: int | None = 1
+    eos_token_id: int | list[int] | None = 2
+    decoder_start_token_id: int | None = 2
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | list[int] | None = 2
+
+    def __post_init__(self) -> None:
+        if self.num_labels is None and not (self.id2label or self.label2id):
+            self.num_labels = 3  # of the published classifier: contradiction, neutral, entailment
+        super().__post_init__()
+
+
+class BartPreTrainedModel(EncoderDecoderModel):
+    """What all heads of BART share."""
+
+    config_class = BartConfig
+
+    @classmethod
+    def layout(cls, config: Any) -> Layout:
+        """Learned positions, and a norm after the embeddings."""
+        return Layout(
+            lambda: LearnedPositions(
+                config.max_position_embeddings, config.d_model, POSITION_OFFSET
+            ),
+            norm_embedding=True,
+        )
+
+
+class BartForConditionalGeneration(BartPreTrainedModel, EncoderDecoderLM):
+    """BART that writes text: summaries, translations, answers."""
+
+
+class BartReader(BartPreTrainedModel, Encoder):
+    """Base of heads that classify one text: the encoder reads it, and the decoder again, shifted.
+
+    The decoder reads the same tokens behind a start token, so that its state at each token has
+    seen all of the text.
+    """
+
+    def __init__(self, config: BartConfig):
+        self.config = config
+        self.model = EncoderDecoder(config, self.layout(config))
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The decoder's states (N, C)."""
+        sequences = rows.sequences
+        shifted = np.empty_like(rows.ids)
+        shifted[1:] = rows.ids[:-1]
+        shifted[sequences.first_rows()] = self.start_token
+        encoded = self.encoded_rows(rows.ids, sequences, rows.positions)
+        return self.decoder_rows(shifted, sequences, rows.positions, encoded, None)
+
+
+class BartClassificationHead(Module):
+    """Logits (S, num_labels) of one state (S, C) for each sequence."""
+
+    def __init__(self, config: BartConfig):
+        C = config.d_model
+        self.dense = Linear(C, C, activation="tanh")
+        self.dropout = Dropout(config.classifier_dropout)
+        self.out_proj = Linear(C, len(config.id2label or ()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One layer with tanh, and one to the classes."""
+        return self.out_proj(self.dropout(self.dense(self.dropout(x))))
+
+
+class BartForSequenceClassification(BartReader, SequenceClassifier):
+    """BART that classifies sequences by the decoder's state at their last end token.
+
+    Parameters
+    ----------
+    config : BartConfig
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    def __init__(self, config: BartConfig, seed: int | None = 0):
+        super().__init__(config)
+        self.classification_head = BartClassificationHead(config)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The states (S, C) that the head reads."""
+        ends = last_rows_with(rows.ids, rows.sequences, self.config.eos_token_id)
+        return functional.take_rows(super().hidden_rows(rows), ends)
+
+    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Logits (S, num_labels)."""
+        return self.classification_head(x)
+
+
+class BartForQuestionAnswering(BartReader, QuestionAnswerer):
+    """BART that finds answers in a text. Parameters: see `BartForSequenceClassification`."""
+
+    def __init__(self, config: BartConfig, seed: int | None = 0):
+        super().__init__(config)
+        self.qa_outputs = Linear(config.d_model, 2)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def span_rows(self, x: Tensor) -> Tensor:
+        """Logits (N, 2)."""
+        return self.qa_outputs(x)
+
+
+def last_rows_with(ids: Array, sequences: Sequences, tokens: Any) -> Array:
+    """The last row (S,) of each sequence that holds one of these tokens.
+
+    Raises
+    ------
+    ShapeError : naming a sequence that holds none
+    """
+    wanted = [] if tokens is None else np.atleast_1d(tokens)
+    found = np.where(np.isin(ids, wanted), np.arange(len(ids)), -1)
+    last = np.maximum.reduceat(found, sequences.first_rows())
+    if (last < 0).any():
+        raise ShapeError(
+            f"input_ids: row {int(np.argmin(last))} has no end token (eos_token_id = {tokens}), "
+            "expected one, whose state is classified"
+        )
+    return last

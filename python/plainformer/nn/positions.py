@@ -1,0 +1,57 @@
+"""Absolute positions: tables looked up by the place of a row in its sequence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import functional
+from ..tensor import Array, Parameter, Tensor
+from .module import Module
+
+
+class LearnedPositions(Module):
+    """A trained vector for each place; weight is (num_positions + offset, width).
+
+    offset : int, rows before the first position, which some families (BART) leave unused
+    """
+
+    def __init__(self, num_positions: int, width: int, offset: int = 0):
+        self.offset = offset
+        self.weight = Parameter(np.zeros((num_positions + offset, width), np.float32))
+
+    def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
+        """Positions (N,) to vectors (N, width); dtype is the one that the weights have."""
+        return functional.embedding(positions + np.int32(self.offset), self.weight)
+
+
+class SinusoidalPositions(Module):
+    """Sines and cosines of positions / 10000^(2 i / width); computed, never saved.
+
+    Column 2 i holds the sine and 2 i + 1 the cosine, or, unless `interleaved`, all sines come first
+    (Tensor2Tensor and Marian).
+
+    References
+    ----------
+    Vaswani et al., "Attention Is All You Need", 2017, arXiv:1706.03762, section 3.5.
+    """
+
+    def __init__(self, num_positions: int, width: int, *, interleaved: bool = True):
+        self._table = sinusoids(num_positions, width, interleaved=interleaved)
+        self._table.flags.writeable = False
+
+    def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
+        """Positions (N,) to constant vectors (N, width) of a dtype."""
+        return Tensor(self._table[positions].astype(dtype))
+
+
+def sinusoids(num_positions: int, width: int, *, interleaved: bool) -> Array:
+    """The table (num_positions, width) of `SinusoidalPositions`, in float64."""
+    half = (width + 1) // 2
+    frequencies = np.power(10000.0, 2 * np.arange(half) / width)
+    angles = np.arange(num_positions)[:, None] / frequencies
+    sines, cosines = np.sin(angles), np.cos(angles[:, : width - half])
+    if not interleaved:
+        return np.concatenate([sines, cosines], axis=1)
+    table = np.empty((num_positions, width))
+    table[:, 0::2], table[:, 1::2] = sines, cosines
+    return table
