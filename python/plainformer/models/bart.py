@@ -167,8 +167,7 @@ def last_rows_with(ids: Array, sequences: Sequences, tokens: Any) -> Array:
     ------
     ShapeError : naming a sequence that holds none
     """
-    wanted = [] if tokens is None else np.atleast_1d(tokens)
-    found = np.where(np.isin(ids, wanted), np.arange(len(ids)), -1)
+    found = np.where(np.isin(ids, [] if tokens is None else tokens), np.arange(len(ids)), -1)
     last = np.maximum.reduceat(found, sequences.first_rows())
     if (last < 0).any():
         raise ShapeError(

@@ -55,7 +55,11 @@ class EncoderDecoderConfig(PretrainedConfig):
         "encoder_layerdrop": 0.0,
         "decoder_layerdrop": 0.0,
     }
-    dropout_fields = ("dropout", "attention_dropout", "activation_dropout")
+    dropout_fields: ClassVar[tuple[str, ...]] = (
+        "dropout",
+        "attention_dropout",
+        "activation_dropout",
+    )
 
     vocab_size: int = 50265
     max_position_embeddings: int = 1024
