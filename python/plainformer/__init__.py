@@ -34,6 +34,8 @@ _NAMES = {
     "BartForSequenceClassification": "models",
     "MarianConfig": "models",
     "MarianMTModel": "models",
+    "TransformerConfig": "models",
+    "TransformerForConditionalGeneration": "models",
     "T5Config": "models",
     "T5ForConditionalGeneration": "models",
     "BertConfig": "models",

@@ -66,6 +66,7 @@ from .roberta import (
     RobertaModel,
 )
 from .t5 import T5Config, T5ForConditionalGeneration
+from .transformer import TransformerConfig, TransformerForConditionalGeneration
 
 __all__ = [
     "MODELS",
@@ -123,6 +124,8 @@ __all__ = [
     "T5Config",
     "T5ForConditionalGeneration",
     "TokenClassifierOutput",
+    "TransformerConfig",
+    "TransformerForConditionalGeneration",
     "from_config",
     "load",
     "model_class",

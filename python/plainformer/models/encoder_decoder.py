@@ -132,6 +132,40 @@ class EncoderDecoderConfig(PretrainedConfig):
         return {**super().to_dict(), "is_encoder_decoder": True}
 
 
+@dataclass
+class TranslationConfig(EncoderDecoderConfig):
+    """Two vocabularies, which may be one.
+
+    decoder_vocab_size : int, tokens of the target; None means vocab_size
+    share_encoder_decoder_embeddings : bool, source and target have one vocabulary, and with
+        tie_word_embeddings one table; else that ties only the head to the target's
+    """
+
+    decoder_vocab_size: int | None = None
+    share_encoder_decoder_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        if self.decoder_vocab_size is None:
+            self.decoder_vocab_size = self.vocab_size
+        super().__post_init__()
+        check_positive(self, "decoder_vocab_size")
+        if self.share_encoder_decoder_embeddings and self.decoder_vocab_size != self.vocab_size:
+            raise ConfigError(
+                f"decoder_vocab_size: got {self.decoder_vocab_size}, expected vocab_size = "
+                f"{self.vocab_size}; set share_encoder_decoder_embeddings to false for two"
+            )
+
+    @property
+    def target_vocab_size(self) -> int:
+        """Number of tokens that the decoder reads and writes."""
+        return self.decoder_vocab_size or self.vocab_size
+
+    @property
+    def shares_embeddings(self) -> bool:
+        """Whether encoder and decoder have one vocabulary."""
+        return self.share_encoder_decoder_embeddings
+
+
 def check_padding(config: Any) -> None:
     """Raise unless the padding id is a token of both vocabularies."""
     pad = config.pad_token_id

@@ -61,6 +61,7 @@ from .roberta import (
     RobertaModel,
 )
 from .t5 import T5Config, T5ForConditionalGeneration
+from .transformer import TransformerConfig, TransformerForConditionalGeneration
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ MODELS: dict[str, Family] = {
     ),
     "marian": Family(MarianConfig, {"seq2seq-lm": MarianMTModel}),
     "t5": Family(T5Config, {"seq2seq-lm": T5ForConditionalGeneration}),
+    "transformer": Family(TransformerConfig, {"seq2seq-lm": TransformerForConditionalGeneration}),
 }
 
 

@@ -1,0 +1,267 @@
+"""The stacks of T5: its position bias, its sublayers, its blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from ..nn import (
+    Attention,
+    Dropout,
+    Embedding,
+    KeyValueCache,
+    Linear,
+    Module,
+    RMSNorm,
+    Seq2SeqCache,
+    Sequences,
+    recompute,
+    report_state,
+)
+from ..tensor import Array, Tensor
+from .config import ACTIVATIONS
+from .seq2seq_lm import Encoded
+
+Stream = tuple[Tensor, Tensor | None]
+
+# What a gated feed-forward layer may be called, and the operation that joins its two projections.
+GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gelu_tanh": lambda gate, up: functional.geglu(gate, up, "tanh"),
+    "silu": functional.swiglu,
+}
+
+
+def relative_buckets(
+    distances: Array, *, bidirectional: bool, num_buckets: int, max_distance: int
+) -> Array:
+    """The bucket of each distance from query to key: exact when small, then logarithmic.
+
+    Half of the buckets are for later keys if `bidirectional`; else those share bucket 0. Computed
+    in float32 as transformers does, because rounding decides at the borders of buckets.
+    """
+    result = np.zeros(distances.shape, np.int64)
+    if bidirectional:
+        num_buckets //= 2
+        result += num_buckets * (distances > 0)
+        distances = np.abs(distances)
+    else:
+        distances = np.maximum(-distances, 0)
+    exact = num_buckets // 2
+    ratio = np.maximum(distances, exact).astype(np.float32) / np.float32(exact)
+    log = np.log(ratio.astype(np.float64)).astype(np.float32)  # correctly rounded everywhere
+    scaled = log / np.float32(math.log(max_distance / exact)) * np.float32(num_buckets - exact)
+    large = np.minimum(exact + scaled.astype(np.int64), num_buckets - 1)
+    return result + np.where(distances < exact, distances, large)
+
+
+class T5Attention(Module):
+    """Attention without bias vectors and without a scale; the first one owns the position bias."""
+
+    def __init__(self, config: Any, *, causal: bool = False, has_bias: bool = False):
+        inner = config.num_heads * config.d_kv
+        self.attention = Attention(
+            config.num_heads, scale=1.0, dropout=config.dropout_rate, causal=causal
+        )
+        self.q = Linear(config.d_model, inner, bias=False)
+        self.k = Linear(config.d_model, inner, bias=False)
+        self.v = Linear(config.d_model, inner, bias=False)
+        self.o = Linear(inner, config.d_model, bias=False)
+        if has_bias:
+            buckets = config.relative_attention_num_buckets
+            self.relative_attention_bias = Embedding(buckets, config.num_heads)
+
+    def forward(
+        self,
+        x: Tensor,
+        rows: Sequences,
+        bias: Tensor,
+        cache: Seq2SeqCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """Self-attention of x (N, C); with a cache each sequence continues what it has seen."""
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        if cache is None:
+            y = self.attention(q, k, v, rows, bias=bias)
+        else:
+            y = self.attention.cached(q, k, v, rows, cache.own, layer, bias=bias)
+        return self.o(y)
+
+    def cross(
+        self,
+        x: Tensor,
+        rows: Sequences,
+        encoded: Encoded,
+        cache: Seq2SeqCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """Attention of x (N, C) to an encoder's states, whose keys a cache computes once."""
+        y = self.attention.cross(
+            self.q(x),
+            rows,
+            lambda: (self.k(encoded.states), self.v(encoded.states)),
+            encoded.rows,
+            None if cache is None else cache.cross,
+            layer,
+        )
+        return self.o(y)
+
+
+class T5Dense(Module):
+    """The feed-forward layer: wo(activation(wi x)), or wo(activation(wi_0 x) wi_1 x)."""
+
+    def __init__(self, config: Any):
+        activation = ACTIVATIONS[str(config.dense_act_fn)]
+        self.gate = GATES[activation] if config.is_gated_act else None
+        if self.gate is None:
+            self.wi = Linear(config.d_model, config.d_ff, bias=False, activation=activation)
+        else:
+            self.wi_0 = Linear(config.d_model, config.d_ff, bias=False)
+            self.wi_1 = Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = Linear(config.d_ff, config.d_model, bias=False)
+        self.dropout = Dropout(config.dropout_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, C) to the same shape."""
+        h = self.wi(x) if self.gate is None else self.gate(self.wi_0(x), self.wi_1(x))
+        return self.wo(self.dropout(h))
+
+
+class T5Sublayer(Module):
+    """The norm before, and the dropout after, one operation on the residual stream.
+
+    A stream is (x, residual), whose sum it is; the add is left to the next norm.
+    """
+
+    def __init__(self, config: Any):
+        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = Dropout(config.dropout_rate)
+
+    def connect(self, stream: Stream, operation: Callable[[Tensor], Tensor]) -> Stream:
+        """Add what an operation makes of the normed stream."""
+        x, residual = stream
+        h, residual = (self.layer_norm(x), x) if residual is None else self.layer_norm(x, residual)
+        return self.dropout(operation(h)), residual
+
+
+class T5LayerSelfAttention(T5Sublayer):
+    """Self-attention on the residual stream."""
+
+    def __init__(self, config: Any, *, causal: bool, has_bias: bool):
+        super().__init__(config)
+        self.SelfAttention = T5Attention(config, causal=causal, has_bias=has_bias)
+
+    def forward(self, stream: Stream, *args: Any) -> Stream:
+        """args : those of `T5Attention.forward` after x."""
+        return self.connect(stream, lambda h: self.SelfAttention(h, *args))
+
+
+class T5LayerCrossAttention(T5Sublayer):
+    """Attention to an encoder's states on the residual stream."""
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        self.EncDecAttention = T5Attention(config)
+
+    def forward(self, stream: Stream, *args: Any) -> Stream:
+        """args : those of `T5Attention.cross` after x."""
+        return self.connect(stream, lambda h: self.EncDecAttention.cross(h, *args))
+
+
+class T5LayerFF(T5Sublayer):
+    """Feed-forward on the residual stream."""
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        self.DenseReluDense = T5Dense(config)
+
+    def forward(self, stream: Stream) -> Stream:
+        """Each row alone."""
+        return self.connect(stream, self.DenseReluDense)
+
+
+class T5Block(Module):
+    """Self-attention, in the decoder cross-attention, and feed-forward, as `layer` 0, 1 (and 2)."""
+
+    def __init__(self, config: Any, *, is_decoder: bool, is_first: bool):
+        attention = T5LayerSelfAttention(config, causal=is_decoder, has_bias=is_first)
+        cross = [T5LayerCrossAttention(config)] if is_decoder else []
+        self.layer: list[Any] = [attention, *cross, T5LayerFF(config)]
+
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        bias: Tensor,
+        memory: Tensor | None = None,
+        *,
+        rows: Sequences,
+        sources: Sequences | None = None,
+        cache: Seq2SeqCache | None = None,
+        index: int = 0,
+    ) -> Stream:
+        """x, residual (N, C); bias adds to the scores of self-attention; memory (M, C)."""
+        stream = self.layer[0]((x, residual), rows, bias, cache, index)
+        if memory is not None and sources is not None:
+            stream = self.layer[1](stream, rows, Encoded(memory, sources), cache, index)
+        return self.layer[-1](stream)
+
+
+class T5Stack(Module):
+    """Token ids (N,) to states (N, C), normed."""
+
+    def __init__(self, config: Any, embed_tokens: Embedding, *, is_decoder: bool):
+        self.is_decoder = is_decoder
+        self.max_distance = config.relative_attention_max_distance
+        self.recomputes = False
+        self.embed_tokens = embed_tokens
+        count = config.num_decoder_layers if is_decoder else config.num_layers
+        self.block = [
+            T5Block(config, is_decoder=is_decoder, is_first=i == 0) for i in range(count or 0)
+        ]
+        self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = Dropout(config.dropout_rate)
+
+    def forward(
+        self,
+        ids: Array,
+        rows: Sequences,
+        encoded: Encoded | None = None,
+        cache: Seq2SeqCache | None = None,
+    ) -> Tensor:
+        """States of all rows; a decoder reads those of its encoder."""
+        x, residual = self.dropout(self.embed_tokens(ids)), None
+        bias = self.position_bias(rows, None if cache is None else cache.own)
+        memory, sources = (None, None) if encoded is None else (encoded.states, encoded.rows)
+        options = {"rows": rows, "sources": sources}
+        for i, block in enumerate(self.block):
+            report_state(rows, x, residual)
+            if self.recomputes and self.training:
+                x, residual = recompute(block, x, residual, bias, memory, **options)
+            else:
+                x, residual = block(x, residual, bias, memory, **options, cache=cache, index=i)
+        x = self.dropout(self.final_layer_norm(x, residual)[0])
+        report_state(rows, x)
+        return x
+
+    def position_bias(self, rows: Sequences, cache: KeyValueCache | None) -> Tensor:
+        """What all layers add to scores: (1, H, L, L), or (B, H, L, keys) behind a cache."""
+        weight = self.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+        L = rows.max_length
+        if cache is None or cache.is_empty:
+            distances = np.arange(1 - L, max(L, 1))
+            return functional.relative_bias(weight, self._buckets(distances, weight), L)
+        places = cache.lengths[:, None, None] + np.arange(L)[:, None]  # (B, L, 1)
+        buckets = self._buckets(np.arange(places.max(initial=0) + 1) - places, weight)
+        return Tensor(np.ascontiguousarray(weight.data[buckets].transpose(0, 3, 1, 2)))
+
+    def _buckets(self, distances: Array, weight: Tensor) -> Array:
+        return relative_buckets(
+            distances,
+            bidirectional=not self.is_decoder,
+            num_buckets=weight.shape[0],
+            max_distance=self.max_distance,
+        )
