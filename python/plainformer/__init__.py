@@ -37,6 +37,7 @@ _NAMES = {
     "TransformerConfig": "models",
     "TransformerForConditionalGeneration": "models",
     "T5Config": "models",
+    "T5EncoderModel": "models",
     "T5ForConditionalGeneration": "models",
     "BertConfig": "models",
     "BertForMaskedLM": "models",

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from tests.peers.harness import VOCAB, Case, PeerTests, draw_weights
+from tests.peers.harness import VOCAB, Case, PeerTests, draw_weights, tokens
 from tests.peers.translations import ENCODER_STATES, LOGITS, STATES, from_labels, translation
 
 CONFIG = {
@@ -40,5 +40,8 @@ class TestT5(PeerTests):
             CONFIG | {"feed_forward_proj": "gated-silu", "tie_word_embeddings": False},
             from_labels, {"encoder_last_hidden_state": "attention_mask"},
             states=ENCODER_STATES,
+        ),
+        Case(
+            "t5_encoder", "T5EncoderModel", CONFIG, tokens, {"last_hidden_state": "attention_mask"},
         ),
     )  # fmt: skip

@@ -65,7 +65,7 @@ from .roberta import (
     RobertaForTokenClassification,
     RobertaModel,
 )
-from .t5 import T5Config, T5ForConditionalGeneration
+from .t5 import T5Config, T5EncoderModel, T5ForConditionalGeneration
 from .transformer import TransformerConfig, TransformerForConditionalGeneration
 
 __all__ = [
@@ -122,6 +122,7 @@ __all__ = [
     "Seq2SeqLMOutput",
     "SequenceClassifierOutput",
     "T5Config",
+    "T5EncoderModel",
     "T5ForConditionalGeneration",
     "TokenClassifierOutput",
     "TransformerConfig",

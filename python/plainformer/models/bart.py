@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import functional
 from ..errors import ShapeError
-from ..nn import Dropout, LearnedPositions, Linear, Module, Sequences
+from ..nn import Dropout, LearnedPositions, Linear, Module, Sequences, part
 from ..tensor import Array, Tensor
 from .classifiers import QuestionAnswerer, SequenceClassifier
 from .encoder import Encoder, Rows
@@ -26,6 +26,7 @@ from .encoder_decoder import (
     EncoderDecoderModel,
     Layout,
 )
+from .seq2seq_lm import Encoded
 
 # Rows of the position table before position 0, a habit of fairseq's padding id.
 POSITION_OFFSET = 2
@@ -103,8 +104,10 @@ class BartReader(BartPreTrainedModel, Encoder):
         shifted = np.empty_like(rows.ids)
         shifted[1:] = rows.ids[:-1]
         shifted[sequences.first_rows()] = self.start_token
-        encoded = self.encoded_rows(rows.ids, sequences, rows.positions)
-        return self.decoder_rows(shifted, sequences, rows.positions, encoded, None)
+        with part("encoder"):
+            states = self.model.encoder(rows.ids, sequences, rows.positions)
+        encoded = Encoded(states, sequences)
+        return self.model.decoder(shifted, sequences, rows.positions, encoded)
 
 
 class BartClassificationHead(Module):

@@ -31,7 +31,7 @@ from ..nn import (
 )
 from ..tensor import Array, Buffer, Tensor
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
-from .inputs import check_positions
+from .inputs import check_positions, positions_of
 from .pretrained import normal
 from .seq2seq_lm import Encoded, Seq2SeqLM, Seq2SeqModel
 
@@ -310,9 +310,9 @@ class EncoderDecoderModel(Seq2SeqModel):
         """How this family's stacks are laid out."""
         raise NotImplementedError(f"{cls.__name__} defines no layout")
 
-    def encoder_rows(self, ids: Array, rows: Sequences, positions: Array) -> Tensor:
+    def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
         """Encoder states (N, C) of source ids (N,)."""
-        return self.model.encoder(ids, rows, positions)
+        return self.model.encoder(ids, rows, positions_of(rows))
 
     def decoder_rows(
         self,

@@ -60,7 +60,7 @@ from .roberta import (
     RobertaForTokenClassification,
     RobertaModel,
 )
-from .t5 import T5Config, T5ForConditionalGeneration
+from .t5 import T5Config, T5EncoderModel, T5ForConditionalGeneration
 from .transformer import TransformerConfig, TransformerForConditionalGeneration
 
 
@@ -141,7 +141,10 @@ MODELS: dict[str, Family] = {
         },
     ),
     "marian": Family(MarianConfig, {"seq2seq-lm": MarianMTModel}),
-    "t5": Family(T5Config, {"seq2seq-lm": T5ForConditionalGeneration}),
+    "t5": Family(
+        T5Config,
+        {"seq2seq-lm": T5ForConditionalGeneration, "feature-extraction": T5EncoderModel},
+    ),
     "transformer": Family(TransformerConfig, {"seq2seq-lm": TransformerForConditionalGeneration}),
 }
 

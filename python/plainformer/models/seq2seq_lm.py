@@ -33,7 +33,7 @@ class Encoded:
 class Seq2SeqModel(PreTrainedModel):
     """Base of all heads on an encoder and a decoder that reads its states."""
 
-    def encoder_rows(self, ids: Array, rows: Sequences, positions: Array) -> Tensor:
+    def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
         """Encoder states (N, C) of source ids (N,)."""
         raise NotImplementedError(f"{type(self).__name__} defines no encoder_rows")
 
@@ -66,12 +66,8 @@ class Seq2SeqModel(PreTrainedModel):
     def _encode(self, input_ids: Any, attention_mask: Any) -> Encoded:
         ids = as_ids("input_ids", input_ids)
         rows = sequences_of(ids.shape, attention_mask)
-        return self.encoded_rows(rows.rows_of(ids), rows, positions_of(rows))
-
-    def encoded_rows(self, ids: Array, rows: Sequences, positions: Array) -> Encoded:
-        """What the encoder makes of source ids (N,)."""
         with part("encoder"):
-            return Encoded(self.encoder_rows(ids, rows, positions), rows)
+            return Encoded(self.encoder_rows(rows.rows_of(ids), rows), rows)
 
     def _encoded(self, input_ids: Any, mask: Any, given: Encoded | None) -> Encoded:
         if (input_ids is None) == (given is None):

@@ -23,7 +23,8 @@ from ..errors import ConfigError
 from ..nn import Embedding, Linear, Seq2SeqCache, Sequences
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS, PretrainedConfig, check_positive, check_probabilities
-from .pretrained import normal
+from .encoder import BareEncoder, Rows
+from .pretrained import PreTrainedModel, normal
 from .seq2seq_lm import Encoded, Seq2SeqLM
 from .t5_stack import GATES, T5Stack
 
@@ -40,7 +41,6 @@ class T5Config(PretrainedConfig):
         "num_hidden_layers": "num_layers",
     }
     inert = frozenset({"classifier_dropout", "n_positions", "output_past"})
-    fixed: ClassVar[dict[str, Any]] = {"is_encoder_decoder": True}
     dropout_fields = ("dropout_rate",)
 
     vocab_size: int = 32128
@@ -62,6 +62,7 @@ class T5Config(PretrainedConfig):
     pad_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
     decoder_start_token_id: int | None = 0
+    is_encoder_decoder: bool = True  # false in files of a T5EncoderModel
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,12 +103,46 @@ class T5Config(PretrainedConfig):
                 )
             setattr(self, field, value)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The contents of `config.json`."""
-        return {**super().to_dict(), "is_encoder_decoder": True}
+
+class T5PreTrainedModel(PreTrainedModel):
+    """What T5's models share: initial values, and both stacks read `shared`."""
+
+    config_class = T5Config
+    base_prefix = ""
+    head_keys: ClassVar[tuple[str, ...]] = ("lm_head.*",)
+    ignored_keys: ClassVar[tuple[str, ...]] = (
+        "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+    )
+
+    @classmethod
+    def tied_keys_of(cls, config: Any) -> dict[str, str]:
+        """Names that only repeat another."""
+        names = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+        return dict.fromkeys(names, "shared.weight")
+
+    def initial_value(
+        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> Array | None:
+        """Mesh TensorFlow's scheme: what enters a matrix product keeps its variance.
+
+        N(0, fan_in^-0.5) times initializer_factor; queries are narrower by sqrt(d_kv), in place of
+        the scale of attention; embeddings have deviation 1.
+        """
+        config = self.config
+        factor, owner = config.initializer_factor, name.split(".")[-2]
+        if len(shape) == 1:
+            return np.full(shape, factor, np.float32)
+        fan_in = {
+            "shared": 1,
+            "lm_head": 1,
+            "q": config.d_model * config.d_kv,
+            "o": config.num_heads * config.d_kv,
+            "wo": config.d_ff,
+        }.get(owner, config.d_model)
+        return normal(shape, rng, factor * fan_in**-0.5)
 
 
-class T5ForConditionalGeneration(Seq2SeqLM):
+class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
     """T5 that writes text.
 
     Parameters
@@ -116,12 +151,9 @@ class T5ForConditionalGeneration(Seq2SeqLM):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    config_class = T5Config
-    base_prefix = ""
-    head_keys = ("lm_head.*",)
-    ignored_keys = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
-
     def __init__(self, config: T5Config, seed: int | None = 0):
+        if not config.is_encoder_decoder:
+            raise ConfigError("is_encoder_decoder: got false, only a T5EncoderModel has no decoder")
         self.config = config
         self.shared = Embedding(config.vocab_size, config.d_model)
         self.encoder = T5Stack(config, self.shared, is_decoder=False)
@@ -131,7 +163,7 @@ class T5ForConditionalGeneration(Seq2SeqLM):
         if seed is not None:
             self.init_weights(seed)
 
-    def encoder_rows(self, ids: Array, rows: Sequences, positions: Array) -> Tensor:
+    def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
         """Encoder states (N, C) of source ids (N,)."""
         return self.encoder(ids, rows)
 
@@ -156,10 +188,8 @@ class T5ForConditionalGeneration(Seq2SeqLM):
     @classmethod
     def tied_keys_of(cls, config: Any) -> dict[str, str]:
         """Names that only repeat another: both stacks read `shared`, whatever the head does."""
-        names = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"]
-        if config.tie_word_embeddings:
-            names.append("lm_head.weight")
-        return dict.fromkeys(names, "shared.weight")
+        head = {"lm_head.weight": "shared.weight"} if config.tie_word_embeddings else {}
+        return super().tied_keys_of(config) | head
 
     @classmethod
     def read_state(cls, state: Mapping[str, Array], config: Any) -> Mapping[str, Array]:
@@ -173,23 +203,31 @@ class T5ForConditionalGeneration(Seq2SeqLM):
         config.tie_word_embeddings = head is None or np.array_equal(head, shared)
         return state
 
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
-        """Mesh TensorFlow's scheme: what enters a matrix product keeps its variance.
 
-        N(0, fan_in^-0.5) times initializer_factor; queries are narrower by sqrt(d_kv), in place of
-        the scale of attention; embeddings have deviation 1.
-        """
-        config = self.config
-        factor, owner = config.initializer_factor, name.split(".")[-2]
-        if len(shape) == 1:
-            return np.full(shape, factor, np.float32)
-        fan_in = {
-            "shared": 1,
-            "lm_head": 1,
-            "q": config.d_model * config.d_kv,
-            "o": config.num_heads * config.d_kv,
-            "wo": config.d_ff,
-        }.get(owner, config.d_model)
-        return normal(shape, rng, factor * fan_in**-0.5)
+class T5EncoderModel(T5PreTrainedModel, BareEncoder):
+    """The encoder of a T5 alone: feature extraction.
+
+    Parameters
+    ----------
+    config : T5Config
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    head_keys = ("lm_head.*", "decoder.*")
+
+    def __init__(self, config: T5Config, seed: int | None = 0):
+        self.config = config
+        self.shared = Embedding(config.vocab_size, config.d_model)
+        self.encoder = T5Stack(config, self.shared, is_decoder=False)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def row_positions(self, ids: Array, sequences: Sequences, position_ids: Any) -> Array:
+        """T5 looks at distances; positions of a caller's own would change nothing."""
+        if position_ids is not None:
+            raise ConfigError("position_ids: T5 has none, it looks at distances; leave them out")
+        return super().row_positions(ids, sequences, position_ids)
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C)."""
+        return self.encoder(rows.ids, rows.sequences)
