@@ -41,6 +41,30 @@ def test_permute(leaf, rng):
     check_gradients(lambda: functional.permute(x, (2, 0, 1)), [x], rng)
 
 
+def test_an_alias_adds_up_its_own_gradients_first(leaf, rng):
+    x = leaf(2, 3)
+
+    def used_thrice():
+        y = functional.alias(x)
+        return functional.add(functional.add(y, functional.scale(y, 2.0)), x)
+
+    check_gradients(used_thrice, [x], rng)
+    assert functional.alias(Tensor(x.data)).data is x.data
+
+
+def test_relative_bias(leaf, rng):
+    """Query i and key j look up the bucket of j - i."""
+    weight = leaf(4, 2)
+    buckets = np.array([3, 1, 0, 0, 2, 1])  # distances -2 .. 3 of 3 queries and 4 keys
+    bias = functional.relative_bias(weight, buckets, 3)
+    assert bias.shape == (1, 2, 3, 4)
+    for h in range(2):
+        for i in range(3):
+            for j in range(4):
+                assert bias.data[0, h, i, j] == weight.data[buckets[j - i + 2], h]
+    check_gradients(lambda: functional.relative_bias(weight, buckets, 3), [weight], rng)
+
+
 def test_columns_and_concatenate_undo_each_other(leaf, rng):
     x = leaf(5, 7)
 

@@ -364,7 +364,7 @@ class TestDirectories:
     def test_unknown_families_are_named(self, tmp_path):
         tiny().save_pretrained(tmp_path)
         (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
-        with pytest.raises(ConfigError, match="model_type 'mamba', expected one of bert"):
+        with pytest.raises(ConfigError, match="model_type 'mamba', expected one of bart, bert"):
             pf.load(tmp_path)
         with pytest.raises(ConfigError, match="config: got model_type None"):
             from_config({})

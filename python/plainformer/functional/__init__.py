@@ -14,7 +14,7 @@ from .attention import (
     self_attention,
     split_heads,
 )
-from .elementwise import add, dropout, geglu, permute, reshape, scale, swiglu
+from .elementwise import add, alias, dropout, geglu, permute, reshape, scale, swiglu
 from .linear import conv1d, linear
 from .losses import (
     binary_cross_entropy_with_logits,
@@ -28,6 +28,7 @@ from .rows import columns, concatenate, embedding, mean_of_sequences, put_rows, 
 __all__ = [
     "Borders",
     "add",
+    "alias",
     "attention",
     "attention_weights",
     "binary_cross_entropy_with_logits",

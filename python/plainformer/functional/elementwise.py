@@ -49,6 +49,16 @@ def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
     return record(y, (x,), lambda grad: (grad.reshape(before),))
 
 
+def alias(x: Tensor) -> Tensor:
+    """The same array. Gradients of what uses the alias are added up before they join others of x.
+
+    So a layer's share in the gradient of x is one term, whether the layer is recomputed or not.
+    """
+    if not needs_grad(x):
+        return x
+    return record(x.data, (x,), lambda grad: (grad,))
+
+
 def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     """A view with its axes in another order."""
     y = x.data.transpose(axes)

@@ -99,10 +99,11 @@ class T5Attention(Module):
         layer: int = 0,
     ) -> Tensor:
         """Attention of x (N, C) to an encoder's states, whose keys a cache computes once."""
+        memory = functional.alias(encoded.states)
         y = self.attention.cross(
             self.q(x),
             rows,
-            lambda: (self.k(encoded.states), self.v(encoded.states)),
+            lambda: (self.k(memory), self.v(memory)),
             encoded.rows,
             None if cache is None else cache.cross,
             layer,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .. import functional
 from ..errors import ConfigError
 from ..tensor import Tensor
 from .attention import Attention
@@ -78,6 +79,7 @@ class MultiHeadAttention(Module):
         layer: int = 0,
     ) -> Tensor:
         """Attention of x (N, C) to an encoder's states (M, C), whose keys a cache computes once."""
+        memory = functional.alias(memory)
         y = self.attention.cross(
             self.q_proj(x),
             rows,
