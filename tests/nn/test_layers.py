@@ -101,6 +101,14 @@ class TestRecompute:
         assert frozen.grad is None
         assert linear.weight.grad is not None
 
+    def test_outputs_may_be_missing(self, rng):
+        linear = fill(Linear(6, 6), rng)
+        x = Tensor(np.ones((2, 6), np.float32), requires_grad=True)
+        nothing, y = recompute(lambda x: (None, linear(x)), x)
+        assert nothing is None
+        y.backward(np.ones_like(y.data))
+        np.testing.assert_allclose(x.grad, np.ones((2, 6)) @ linear.weight.data, rtol=1e-5)
+
     def test_nothing_is_recorded_under_no_grad(self, rng):
         _, function = self.make(rng)
         x = Tensor(np.ones((2, 6), np.float32), requires_grad=True)

@@ -9,6 +9,7 @@ import pytest
 from plainformer.errors import CheckpointError, ConfigError, DTypeError
 from plainformer.nn import LayerNorm, Linear, Module
 from plainformer.nn.module import matches
+from plainformer.tensor import Buffer
 
 
 class Layer(Module):
@@ -65,6 +66,34 @@ def test_to_converts_in_place_and_counts_versions(model, dtype):
     assert model.head.weight is tied
     assert np.all(tied.data == 1.5)
     assert tied.version > before
+
+
+class TestBuffers:
+    """Arrays that are saved with the parameters and never trained."""
+
+    @pytest.fixture
+    def model(self, model):
+        model.h[1].offset = Buffer(np.full(3, 1.5, np.float32))
+        return model
+
+    def test_they_are_state_and_no_parameters(self, model):
+        assert "h.1.offset" not in dict(model.named_parameters())
+        assert "h.1.offset" in model.state_dict()
+        assert model.num_parameters() == 2 * (6 + 3 + 3 + 3)
+        model.freeze(["h.0"])
+        assert not model.h[1].offset.requires_grad
+
+    def test_they_are_loaded_converted_and_copied(self, model):
+        state = {name: array + 1 for name, array in model.state_dict().items()}
+        model.load_state_dict(state)
+        assert (model.h[1].offset.data == 2.5).all()
+        del state["h.1.offset"]
+        with pytest.raises(CheckpointError, match=r"h\.1\.offset"):
+            model.load_state_dict(state)
+        assert model.to("bfloat16").h[1].offset.dtype == ml_dtypes.bfloat16
+        again = copy.deepcopy(model).h[1].offset
+        assert isinstance(again, Buffer)
+        assert (again.data == 2.5).all()
 
 
 @pytest.mark.parametrize("dtype", ["float16", np.int32, "half"], ids=str)

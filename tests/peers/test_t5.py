@@ -3,9 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
+import pytest
 
-from tests.peers.harness import VOCAB, Case, PeerTests, draw_weights, tokens
+from plainformer.models import from_config
+from plainformer.models.t5_stack import relative_buckets
+from tests.peers.harness import (
+    VOCAB,
+    Case,
+    PeerTests,
+    draw_weights,
+    tokens,
+    torch,
+    transformers,
+)
 from tests.peers.translations import ENCODER_STATES, LOGITS, STATES, from_labels, translation
 
 CONFIG = {
@@ -45,3 +56,34 @@ class TestT5(PeerTests):
             "t5_encoder", "T5EncoderModel", CONFIG, tokens, {"last_hidden_state": "attention_mask"},
         ),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("num_buckets", [4, 5, 8, 32, 33, 128])
+@pytest.mark.parametrize("max_distance", [20, 65, 128, 200, 1000])
+def test_every_distance_is_in_the_same_bucket(bidirectional, num_buckets, max_distance):
+    distances = np.arange(-3000, 3001)
+    options = {
+        "bidirectional": bidirectional, "num_buckets": num_buckets, "max_distance": max_distance,
+    }  # fmt: skip
+    theirs = transformers.models.t5.modeling_t5.T5Attention._relative_position_bucket(
+        torch.from_numpy(distances), **options
+    )
+    np.testing.assert_array_equal(relative_buckets(distances, **options), theirs.numpy())
+
+
+@pytest.mark.parametrize("gated", ["relu", "gated-gelu"])
+def test_weights_start_from_the_same_distributions(gated):
+    values = {k: v for k, v in CONFIG.items() if k != "model_type"}
+    values |= {"d_model": 48, "d_kv": 20, "d_ff": 64, "feed_forward_proj": gated, "vocab_size": 99}
+    values |= {"initializer_factor": 0.5}
+    torch.manual_seed(0)
+    config = transformers.T5Config(**values)
+    theirs = transformers.T5ForConditionalGeneration(config).state_dict()
+    ours = from_config(values | {"model_type": "t5"})
+    for name, parameter in ours.named_parameters():
+        drawn, own = theirs[name].numpy(), parameter.data
+        if own.size > 500:
+            assert np.std(own) == pytest.approx(np.std(drawn), rel=0.1), name
+        elif own.ndim == 1:
+            np.testing.assert_array_equal(own, drawn, err_msg=name)

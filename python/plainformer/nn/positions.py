@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..tensor import Array, Parameter, Tensor
 from .module import Module
 
@@ -36,22 +38,23 @@ class SinusoidalPositions(Module):
     """
 
     def __init__(self, num_positions: int, width: int, *, interleaved: bool = True):
-        self._table = sinusoids(num_positions, width, interleaved=interleaved)
-        self._table.flags.writeable = False
+        self._size = num_positions, width, interleaved
 
     def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
         """Positions (N,) to constant vectors (N, width) of a dtype."""
-        return Tensor(self._table[positions].astype(dtype))
+        return Tensor(kernels.embedding(positions, sinusoids(*self._size, np.dtype(dtype))))
 
 
-def sinusoids(num_positions: int, width: int, *, interleaved: bool) -> Array:
-    """The table (num_positions, width) of `SinusoidalPositions`, in float64."""
+@functools.lru_cache(maxsize=8)
+def sinusoids(num_positions: int, width: int, interleaved: bool, dtype: np.dtype) -> Array:
+    """The table (num_positions, width) of `SinusoidalPositions`, read-only, one for all users."""
     half = (width + 1) // 2
     frequencies = np.power(10000.0, 2 * np.arange(half) / width)
     angles = np.arange(num_positions)[:, None] / frequencies
     sines, cosines = np.sin(angles), np.cos(angles[:, : width - half])
-    if not interleaved:
-        return np.concatenate([sines, cosines], axis=1)
-    table = np.empty((num_positions, width))
-    table[:, 0::2], table[:, 1::2] = sines, cosines
+    table = np.concatenate([sines, cosines], axis=1)
+    if interleaved:
+        table[:, 0::2], table[:, 1::2] = sines, cosines
+    table = table.astype(dtype)
+    table.flags.writeable = False
     return table
