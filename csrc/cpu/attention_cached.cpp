@@ -150,13 +150,15 @@ class ChunkHeads {
 
     // Raw scores, a register of keys of all heads at a time: along the cache.
     void multiply_keys() {
+        const T* q[most_heads * most_rows];
+        for_rows([&](int64_t head, int64_t r, int64_t i) {
+            q[head * rows_ + r] = row_at(s_.q, sequence_.q, query_head(head, r), i);
+        });
         for (int64_t j = seen_.begin / lanes<T> * lanes<T>; j < seen_.end; j += lanes<T>) {
             const int64_t count = lesser(lanes<T>, sequence_.Lk - key_ - j);
-            for_rows([&](int64_t head, int64_t r, int64_t i) {
-                const T* q = row_at(s_.q, sequence_.q, query_head(head, r), i);
-                store(scores(head, r) + j, Full{},
-                      dot_products(q, rows_at(s_.k, head, j), s_.k.row, count, o_.D));
-            });
+            for (int64_t head = 0; head < heads_; ++head)
+                multiply_queries(scores(head, 0) + j, chunk_keys, q + head * rows_, rows_,
+                                 rows_at(s_.k, head, j), s_.k.row, count, o_.D);
         }
     }
 

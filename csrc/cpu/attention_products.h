@@ -10,16 +10,12 @@ PF_INLINE A larger(A a, A b) {
     return a > b ? a : b;
 }
 
-// ---- q K^T --------------------------------------------------------------------------------------
+template <int n>
+struct TileOf {
+    static constexpr int rows = n;
+};
 
-// Lane i: the sum of the lanes of r[i], which are added as a tree.
-template <typename A>
-PF_INLINE Vec<A> sum_each(Vec<A> (&r)[Vec<A>::width]) {
-    transpose(r);
-    for (int n = Vec<A>::width / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; ++i) r[i] = r[i] + r[i + n];
-    return r[0];
-}
+// ---- q K^T --------------------------------------------------------------------------------------
 
 // acc + a b for units of neighbors along two rows.
 template <typename T>
@@ -30,31 +26,70 @@ PF_INLINE VecOf<T> add_products(VecOf<T> a, VecOf<T> b, VecOf<T> acc) {
         return multiply_add(bits_of(a), bits_of(b), acc);
 }
 
-// q k for a register of keys; key(i) is a row of width D.
-template <typename T, typename Key>
-PF_INLINE VecOf<T> dot_products_of(const T* q, int64_t D, const Key& key) {
+// Scores of `rows` queries and as many keys as fill a register; rows of scores are score_row apart,
+// key(i) is a row of width D.
+template <typename T, int rows, typename Key>
+PF_INLINE void dot_tile(acc_t<T>* scores, int64_t score_row, const T* const* q, int64_t D,
+                        const Key& key) {
     constexpr int64_t whole = lanes<T> * unit_elements<T>;
+    constexpr int keys = lanes<T> / rows;
     VecOf<T> sums[lanes<T>];
     for (auto& sum : sums) sum = VecOf<T>(acc_t<T>(0));
     int64_t c = 0;
     for (; c + whole <= D; c += whole) {
-        const VecOf<T> x = load_along_k(q + c);
-        for (int64_t i = 0; i < lanes<T>; ++i)
-            sums[i] = add_products<T>(x, load_along_k(key(i) + c), sums[i]);
+        VecOf<T> x[rows];
+        for (int r = 0; r < rows; ++r) x[r] = load_along_k(q[r] + c);
+        for (int i = 0; i < keys; ++i) {
+            const VecOf<T> y = load_along_k(key(i) + c);
+            for (int r = 0; r < rows; ++r)
+                sums[r * keys + i] = add_products<T>(x[r], y, sums[r * keys + i]);
+        }
     }
     for (; c < D; c += lanes<T>) {
         const Tail tail{static_cast<int>(lesser(lanes<T>, D - c))};
-        const VecOf<T> x = load(q + c, tail);
-        for (int64_t i = 0; i < lanes<T>; ++i) sums[i] = fma(x, load(key(i) + c, tail), sums[i]);
+        for (int i = 0; i < keys; ++i) {
+            const VecOf<T> y = load(key(i) + c, tail);
+            for (int r = 0; r < rows; ++r)
+                sums[r * keys + i] = fma(load(q[r] + c, tail), y, sums[r * keys + i]);
+        }
     }
-    return sum_each(sums);
+    alignas(64) acc_t<T> each[lanes<T>];
+    store(each, sum_each(sums));
+    for (int r = 0; r < rows; ++r)
+        __builtin_memcpy(scores + r * score_row, each + r * keys, sizeof(acc_t<T>) * keys);
 }
 
-// For keys `stride` apart, of which `count` exist; lanes beyond them hold anything.
+// Scores of `rows` queries and a register's number of keys `stride` apart, of which `count` exist;
+// scores beyond them may hold anything. Few keys at a time where there are many queries: rows of a
+// cache are often 4096 bytes apart, and only eight such lines fit the L1 cache.
+template <typename T, int rows>
+void dot_products(acc_t<T>* scores, int64_t score_row, const T* const* q, const T* k,
+                  int64_t stride, int64_t count, int64_t D) {
+    constexpr int64_t keys = lanes<T> / rows;
+    for (int64_t j = 0; j < lanes<T> && j < count; j += keys) {
+        const T* first = k + j * stride;
+        if (j + keys <= count)
+            dot_tile<T, rows>(scores + j, score_row, q, D,
+                              [&](int64_t i) { return first + i * stride; });
+        else
+            dot_tile<T, rows>(scores + j, score_row, q, D,
+                              [&](int64_t i) { return first + lesser(i, count - 1 - j) * stride; });
+    }
+}
+
+// The same for any number of queries.
 template <typename T>
-VecOf<T> dot_products(const T* q, const T* k, int64_t stride, int64_t count, int64_t D) {
-    if (count >= lanes<T>) return dot_products_of(q, D, [&](int64_t i) { return k + i * stride; });
-    return dot_products_of(q, D, [&](int64_t i) { return k + lesser(i, count - 1) * stride; });
+void multiply_queries(acc_t<T>* scores, int64_t score_row, const T* const* q, int64_t rows,
+                      const T* k, int64_t stride, int64_t count, int64_t D) {
+    int64_t r = 0;
+    const auto take = [&](auto tile) {
+        constexpr int n = decltype(tile)::rows;
+        for (; r + n <= rows; r += n)
+            dot_products<T, n>(scores + r * score_row, score_row, q + r, k, stride, count, D);
+    };
+    if constexpr (lanes<T> >= 4) take(TileOf<4>{});
+    take(TileOf<2>{});
+    take(TileOf<1>{});
 }
 
 // ---- P V ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-// Transposes a square of registers: row i becomes column i.
+// Squares of registers: transposed, so that row i becomes column i, or each register summed up.
 #pragma once
 #include "isa/vec.h"
 
@@ -55,6 +55,37 @@ PF_INLINE void transpose(Vec<A> (&r)[Vec<A>::width]) {
             r[i].v[j] = r[j].v[i];
             r[j].v[i] = below;
         }
+}
+#endif
+
+// Lane i: the sum of the lanes of r[i]. Lanes a half, a quarter, ... of a register apart are added
+// first, whatever i is.
+#if defined(__AVX512F__)
+// Sums of two registers at once: lanes of `mask` are b's. `swap` exchanges the lanes to be added.
+template <int mask, typename Swap>
+PF_INLINE __m512 fold(__m512 a, __m512 b, const Swap& swap) {
+    const __m512 kept = _mm512_mask_blend_ps(mask, a, b);
+    const __m512 moved = swap(_mm512_mask_blend_ps(mask, b, a));
+    return _mm512_add_ps(kept, moved);
+}
+
+PF_INLINE Vec<float> sum_each(Vec<float> (&r)[16]) {
+    const auto halves = [](__m512 x) { return _mm512_shuffle_f32x4(x, x, 0x4e); };
+    const auto quarters = [](__m512 x) { return _mm512_shuffle_f32x4(x, x, 0xb1); };
+    const auto pairs = [](__m512 x) { return _mm512_permute_ps(x, 0x4e); };
+    const auto neighbors = [](__m512 x) { return _mm512_permute_ps(x, 0xb1); };
+    for (int i = 0; i < 8; ++i) r[i].v = fold<0xff00>(r[i].v, r[i + 8].v, halves);
+    for (int i = 0; i < 4; ++i) r[i].v = fold<0xf0f0>(r[i].v, r[i + 4].v, quarters);
+    for (int i = 0; i < 2; ++i) r[i].v = fold<0xcccc>(r[i].v, r[i + 2].v, pairs);
+    return fold<0xaaaa>(r[0].v, r[1].v, neighbors);
+}
+#else
+template <typename A>
+PF_INLINE Vec<A> sum_each(Vec<A> (&r)[Vec<A>::width]) {
+    transpose(r);
+    for (int n = Vec<A>::width / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; ++i) r[i] = r[i] + r[i + n];
+    return r[0];
 }
 #endif
 
