@@ -330,18 +330,36 @@ def dropout(x, p, seed, offset, *, to=identity):
 # --- attention -----------------------------------------------------------------------------------
 
 
-def attention_scores(q, k, mask, causal, scale, to):
-    """(B, H, Lq, Lk), -inf where a query does not see a key; k has H heads."""
+def visible(Lq, Lk, causal, window):
+    """(Lq, Lk): causal is top-left, a window (left, right) bottom-right, -1 for no limit."""
+    seen = np.tri(Lq, Lk, dtype=bool) if causal else np.ones((Lq, Lk), bool)
+    if window is not None:
+        own, keys = np.arange(Lq)[:, None] + Lk - Lq, np.arange(Lk)
+        left, right = (n if n >= 0 else Lq + Lk for n in window)
+        seen &= (keys >= own - left) & (keys <= own + right)
+    return seen
+
+
+def attention_scores(q, k, mask, causal, scale, to, window=None, softcap=0.0, slopes=None):
+    """(B, H, Lq, Lk), -inf where a query does not see a key, and what the cap's slope is there; k
+    has H heads; slopes broadcast to (B, H)."""
     with np.errstate(all="ignore"):
         s = to(np.einsum("bhid,bhjd->bhij", q, k) * s_type(q, scale))
+        cap_slope = np.ones_like(s)
+        if softcap:
+            tanh = to(np.tanh(s / s.dtype.type(softcap)))
+            s, cap_slope = to(tanh * s.dtype.type(softcap)), 1 - tanh * tanh
+        if slopes is not None:
+            Lq, Lk = s.shape[-2:]
+            distance = np.abs(np.arange(Lq)[:, None] + Lk - Lq - np.arange(Lk)).astype(s.dtype)
+            s = to(s - np.broadcast_to(slopes, s.shape[:2])[..., None, None] * distance)
         if mask is not None and mask.dtype != bool:
             hidden = (mask <= -1e30) | (mask == to(np.asarray(-65504.0)))
             s = to(s + np.where(hidden, 0, mask))
             mask = ~hidden
     seen = np.ones(s.shape, bool) if mask is None else np.broadcast_to(mask, s.shape)
-    if causal:
-        seen = seen & np.tri(*s.shape[-2:], dtype=bool)
-    return np.where(seen, s, -np.inf).astype(s.dtype), seen
+    seen = seen & visible(*s.shape[-2:], causal, window)
+    return np.where(seen, s, -np.inf).astype(s.dtype), seen, cap_slope
 
 
 def s_type(q, scale):
@@ -361,38 +379,43 @@ def seen_product(weights, x, seen):
         return np.where(seen[..., None], terms, 0).sum(axis=-2)
 
 
-def attention_probabilities(q, k, mask, causal, scale, to):
-    s, seen = attention_scores(q, k, mask, causal, scale, to)
+def attention_probabilities(q, k, mask, causal, scale, to, **scores):
+    s, seen, cap_slope = attention_scores(q, k, mask, causal, scale, to, **scores)
     lse = log_sum_exp(s) if s.shape[-1] else np.full((*s.shape[:-1], 1), -np.inf, s.dtype)
     with np.errstate(all="ignore"):
         p = np.where(seen, np.exp(s - lse), 0)
-    return to(p.astype(s.dtype)), lse, seen
+    return to(p.astype(s.dtype)), lse, seen, cap_slope
 
 
-def attention(q, k, v, mask=None, *, causal=False, scale=None, keep=None, to=identity):
-    """y and lse. `keep` is what each probability is multiplied with: 0 or 1 / (1 - p)."""
+def attention(q, k, v, mask=None, *, causal=False, scale=None, keep=None, to=identity, **scores):
+    """y and lse. `keep` is what each probability is multiplied with: 0 or 1 / (1 - p); `scores`
+    are the window, softcap and slopes of attention_scores."""
     H = q.shape[1]
-    p, lse, seen = attention_probabilities(q, shared_heads(k, H), mask, causal, scale, to)
+    p, lse, seen, _ = attention_probabilities(
+        q, shared_heads(k, H), mask, causal, scale, to, **scores
+    )
     if keep is not None:
         p, seen = to(p * keep.astype(p.dtype)), seen & (keep != 0)
     return to(seen_product(p, shared_heads(v, H), seen)), lse[..., 0]
 
 
 def attention_backward(
-    dy, q, k, v, mask=None, *, causal=False, scale=None, keep=None, mask_grad=False, to=identity
-):
+    dy, q, k, v, mask=None, *, causal=False, scale=None, keep=None, mask_grad=False, to=identity,
+    **scores,
+):  # fmt: skip
     H, KV = q.shape[1], k.shape[1]
     K, V = shared_heads(k, H), shared_heads(v, H)
-    p, _, seen = attention_probabilities(q, K, mask, causal, scale, to)
+    p, _, seen, cap_slope = attention_probabilities(q, K, mask, causal, scale, to, **scores)
     keep = np.ones_like(p) if keep is None else keep.astype(p.dtype)
     y = to(seen_product(p * keep, V, seen))
     with np.errstate(all="ignore"):
         dp = to(np.where(seen, np.einsum("bhic,bhjc->bhij", dy, V), 0)) * keep
         ds = to(np.where(seen, p * (dp - (dy * y).sum(axis=-1, keepdims=True)), 0))
+        inner = to(np.where(seen, ds * cap_slope, 0))
     factor = s_type(q, scale)
-    dq = seen_product(ds, K, seen) * factor
+    dq = seen_product(inner, K, seen) * factor
     by_key = seen.swapaxes(-1, -2)
-    dk = seen_product(ds.swapaxes(-1, -2), q, by_key) * factor
+    dk = seen_product(inner.swapaxes(-1, -2), q, by_key) * factor
     dv = seen_product(to(p * keep).swapaxes(-1, -2), dy, by_key)
     grads = [to(dq), *(to(group_sum(x, KV)) for x in (dk, dv))]
     if mask_grad:
