@@ -10,6 +10,8 @@ NAMES = (
     "gemm",
     "linear",
     "attention",
+    "varlen_attention",
+    "decode_attention",
     "softmax",
     "norm",
     "activation",

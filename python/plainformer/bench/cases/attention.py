@@ -52,16 +52,16 @@ def reference(case: Case, query: Any, key: Any, value: Any, grad_output: Any) ->
     for b, h in np.ndindex(query.shape[:2]):
         head = query[b, h], key[b, h // groups], value[b, h // groups]
         if case.variant == "forward":
-            results[0][b, h] = _probabilities(case, *head[:2]) @ head[2]
+            results[0][b, h] = probabilities(case, *head[:2]) @ head[2]
         else:
-            dq, dk, dv = _head_gradients(case, *head, grad_output[b, h])
+            dq, dk, dv = head_gradients(case, *head, grad_output[b, h])
             results[0][b, h] = dq
             results[1][b, h // groups] += dk
             results[2][b, h // groups] += dv
     return tuple(results[:1] if case.variant == "forward" else results)
 
 
-def _probabilities(case: Case, q: Any, k: Any) -> Any:
+def probabilities(case: Case, q: Any, k: Any) -> Any:
     """softmax(q k^T / sqrt(D)), (L, L)."""
     scores = q @ k.T / np.sqrt(q.shape[-1])
     if case["causal"]:
@@ -69,9 +69,9 @@ def _probabilities(case: Case, q: Any, k: Any) -> Any:
     return _formulas.softmax(scores)
 
 
-def _head_gradients(case: Case, q: Any, k: Any, v: Any, dy: Any) -> tuple[Any, Any, Any]:
+def head_gradients(case: Case, q: Any, k: Any, v: Any, dy: Any) -> tuple[Any, Any, Any]:
     """dS = P (dP - sum(dP P)), dP = dy v^T."""
-    P = _probabilities(case, q, k)
+    P = probabilities(case, q, k)
     dP = dy @ v.T
     dS = P * (dP - (dP * P).sum(axis=-1, keepdims=True)) / np.sqrt(q.shape[-1])
     return dS @ k, dS.T @ q, P.T @ dy

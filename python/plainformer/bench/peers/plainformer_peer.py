@@ -92,6 +92,34 @@ def attention_backward(case: Case, query: Any, key: Any, value: Any, grad_output
     )
 
 
+@WAYS("varlen_attention")
+def varlen_attention(
+    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
+) -> Call:
+    sequences = starts, starts, case["longest"], case["longest"]
+    causal = case["causal"]
+    return lambda: kernels.flash_attn_varlen_func(query, key, value, *sequences, causal=causal)
+
+
+@WAYS("varlen_attention", "backward")
+def varlen_attention_backward(
+    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
+) -> Call:
+    sequences = starts, starts, case["longest"], case["longest"]
+    causal = case["causal"]
+    output, lse = kernels.flash_attn_varlen_func(
+        query, key, value, *sequences, causal=causal, return_lse=True
+    )
+    return lambda: kernels.flash_attn_varlen_backward(
+        grad_output, query, key, value, output, lse, *sequences, causal=causal
+    )
+
+
+@WAYS("decode_attention")
+def decode_attention(case: Case, query: Any, key: Any, value: Any, lengths: Any) -> Call:
+    return lambda: kernels.flash_attn_with_kvcache(query, key, value, cache_seqlens=lengths)
+
+
 # ---- rows ----------------------------------------------------------------------------------------
 
 

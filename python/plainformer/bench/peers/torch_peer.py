@@ -17,6 +17,7 @@ from ..cases import attention as attention_case
 from ..cases import dropout as dropout_case
 from ..cases import norm as norm_case
 from ..cases import optimizer as optimizer_case
+from ..cases import varlen_attention as varlen_case
 from . import Call, Ways
 
 WAYS = Ways("float32", "bfloat16")
@@ -116,6 +117,74 @@ def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) ->
 def attention_backward(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
     leaves = _leaves(query, key, value)
     return _gradients(_attend(case, *leaves), leaves, grad_output)
+
+
+def _padded(case: Case, *packed: Any) -> list[Any]:
+    """Rows of sequences (total, H, D) as (B, H, longest, D) with zeros behind each, and a mask of
+    the keys that are there."""
+    lengths = varlen_case.lengths(case).tolist()
+    arrays = (
+        torch.nn.utils.rnn.pad_sequence(x.split(lengths), batch_first=True).transpose(1, 2)
+        for x in packed
+    )
+    keys = torch.arange(case["longest"]) < torch.tensor(lengths)[:, None]
+    return [*(x.contiguous() for x in arrays), keys[:, None, None]]
+
+
+def _attend_padded(case: Case, arrays: Any, keys: Any) -> Any:
+    if case["causal"]:  # then no row that counts sees padding
+        return F.scaled_dot_product_attention(*arrays, is_causal=True)
+    mask = None if bool(keys.all()) else keys
+    return F.scaled_dot_product_attention(*arrays, mask)
+
+
+@WAYS("varlen_attention")
+def varlen_attention(
+    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
+) -> Call:
+    *arrays, keys = _padded(case, query, key, value)
+    return _without_grad(_attend_padded, case, arrays, keys)
+
+
+@WAYS("varlen_attention", name="one by one")
+def varlen_attention_one_by_one(
+    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
+) -> Call:
+    lengths = varlen_case.lengths(case).tolist()
+    heads = [x.transpose(0, 1).split(lengths, dim=1) for x in (query, key, value)]
+    causal = case["causal"]
+
+    def call() -> Any:
+        parts = [F.scaled_dot_product_attention(*x, is_causal=causal) for x in zip(*heads)]
+        return torch.cat(parts, dim=1).transpose(0, 1)
+
+    return _without_grad(call)
+
+
+@WAYS("varlen_attention", "backward")
+def varlen_attention_backward(
+    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
+) -> Call:
+    *arrays, grad, keys = _padded(case, query, key, value, grad_output)
+    leaves = _leaves(*arrays)
+    return _gradients(_attend_padded(case, leaves, keys), leaves, grad)
+
+
+def _attend_cache(case: Case, query: Any, key: Any, value: Any) -> Any:
+    y = F.scaled_dot_product_attention(query, key, value, enable_gqa=bool(case["groups"]))
+    return y.transpose(1, 2)
+
+
+@WAYS("decode_attention")
+def decode_attention(case: Case, query: Any, key: Any, value: Any, lengths: Any) -> Call:
+    heads = (x.transpose(1, 2) for x in (query, key, value))
+    return _without_grad(_attend_cache, case, *heads)
+
+
+@WAYS("decode_attention", name="heads outside")
+def decode_attention_of_heads(case: Case, query: Any, key: Any, value: Any, lengths: Any) -> Call:
+    heads = (x.transpose(1, 2).contiguous() for x in (query, key, value))
+    return _without_grad(_attend_cache, case, *heads)
 
 
 # ---- rows ----------------------------------------------------------------------------------------
