@@ -5,11 +5,14 @@ import csv
 import json
 import logging
 import os
+import threading
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from plainformer.data import _reading
 from plainformer.data.text import Documents, find_files
 from plainformer.errors import DataError
 
@@ -117,6 +120,46 @@ def test_bad_lines_are_skipped_and_counted(tmp_path, caplog, file, data, left, s
             assert [d.text for d in documents] == left
             assert documents.skipped == skipped
     assert f"{skipped} bad line" in caplog.text
+
+
+def test_long_text_is_cut_between_a_letter_and_a_space(tmp_path, monkeypatch):
+    monkeypatch.setattr(_reading, "BLOCK", 8)
+    path = write(tmp_path / "a.txt", "one two. three\nfour! five six\nseven\n")
+    parts = list(Documents(path))
+    assert "".join(p.text for p in parts) == path.read_text()
+    cuts = [(a.text[-1].isalnum(), b.text[0] in " \n") for a, b in pairwise(parts)]
+    assert cuts == [(True, True)] * (len(parts) - 1)
+    assert len(parts) > 2
+    last = parts[-1]
+    assert last.line_of(last.text.index("seven")) == 3
+
+
+def test_characters_are_never_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(_reading, "BLOCK", 5)
+    text = "\u4e2d\u6587\u3002\U0001f600" * 9  # 3 and 4 bytes each, no place to cut at
+    parts = texts(write(tmp_path / "a.txt", text))
+    assert "".join(parts) == text
+    assert len(parts) > 5
+
+
+def test_a_bad_line_far_into_a_long_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(_reading, "BLOCK", 16)
+    path = write(tmp_path / "a.txt", b"good line\n" * 40 + b"ba\xff d\n" + b"good line\n" * 3)
+    with pytest.raises(DataError, match="byte 0xff at column 3") as error:
+        texts(path)
+    assert error.value.line == 41
+    documents = Documents(path, skip_bad_lines=True)
+    assert "".join(d.text for d in documents) == "good line\n" * 40 + "\n" + "good line\n" * 3
+    assert documents.skipped == 1
+
+
+def test_a_pipe_is_read_too(tmp_path):
+    path = tmp_path / "pipe.txt"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"\xef\xbb\xbfone\n",))
+    writer.start()
+    assert texts(path) == ["one\n"]
+    writer.join()
 
 
 def test_unreadable_file(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainformer.data import tokenizer as tok
+from plainformer.data.special_tokens import END_OF_TEXT
 from plainformer.data.text import Document, Documents
 from plainformer.errors import CheckpointError, ConfigError, DataError
 
@@ -55,13 +56,15 @@ def test_an_unknown_character_is_named_with_file_and_line(tmp_path):
         tok.encode_text(tokenizer, "\u2028")
 
 
-@pytest.mark.parametrize("spec", ["bpe:300", "wordpiece:120", "char"])
+@pytest.mark.parametrize("spec", ["bpe:300", "bpe:400 span", "wordpiece:120", "char"])
 def test_training_is_deterministic(tmp_path, spec):
     """Other hash seeds and thread counts, in other processes: the same file."""
     (tmp_path / "a.txt").write_text(TEXT + "Zürich, naïve; 1234 <x>\n", encoding="utf-8")
     script = (
         "import sys; from plainformer.data import text, tokenizer as t;"
-        "print(t.make_tokenizer(t.parse_spec(sys.argv[1]), text.Documents(sys.argv[2])).to_str())"
+        "spec, *objective = sys.argv[1].split();"
+        "spec = t.parse_spec(spec);"
+        "print(t.make_tokenizer(spec, text.Documents(sys.argv[2]), *objective).to_str())"
     )
     results = set()
     for seed in "123":
@@ -83,7 +86,7 @@ BPE = tok.train_bpe([TEXT], 300)
 
 def test_bpe_vocabulary():
     assert tok.vocab_size(BPE) == 300
-    assert BPE.token_to_id(tok.END_OF_TEXT) == tok.end_of_text_id(BPE) == 0
+    assert BPE.token_to_id(END_OF_TEXT) == tok.end_of_text_id(BPE) == 0
     assert len(tok.encode_text(BPE, TEXT)) < len(TEXT) / 2
 
 
@@ -99,6 +102,51 @@ def test_wordpiece():
     assert tokenizer.encode("Speak").ids[0] == 2
     assert tok.encode_text(tokenizer, "Speak")[0] != 2
     assert tokenizer.decode(tok.encode_text(tokenizer, "HEAR me").tolist()) == "hear me"
+
+
+@pytest.mark.parametrize("objective", ["mlm", "denoise"])
+def test_bpe_for_masks_is_robertas(objective):
+    tokenizer = tok.train_bpe([TEXT], 300, objective)
+    assert [tokenizer.id_to_token(i) for i in range(5)] == [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "<mask>",
+    ]
+    assert tok.vocab_size(tokenizer) == 300
+    assert tokenizer.encode("hear me").ids[0] == 0
+    assert tokenizer.encode("hear me").ids[-1] == tok.end_of_text_id(tokenizer) == 2
+    # What a mask hides includes the space before the word.
+    assert "\u0120" not in tokenizer.encode("hear <mask> me").tokens
+    assert tokenizer.encode("hear", "me").tokens.count("</s>") == 3
+    assert not any(tokenizer.encode("hear", "me").type_ids)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"), [("bpe", ["<pad>", "</s>", "<unk>"]), ("wordpiece", None)]
+)
+def test_sentinels_are_the_end_of_the_vocabulary(kind, first):
+    train = tok.train_bpe if kind == "bpe" else tok.train_wordpiece
+    tokenizer = train([TEXT], 400, "span")
+    size = tok.vocab_size(tokenizer)
+    assert size == 400 if kind == "bpe" else size < 400
+    assert [tokenizer.token_to_id(f"<extra_id_{i}>") for i in (0, 99)] == [size - 1, size - 100]
+    if kind == "bpe":
+        assert [tokenizer.id_to_token(i) for i in range(3)] == ["<pad>", "</s>", "<unk>"]
+        assert tokenizer.encode("hear").ids[-1] == 1
+
+
+def test_a_size_without_room_for_the_special_tokens_is_said():
+    with pytest.raises(ConfigError, match="got bpe:300, expected at least 359"):
+        tok.train_bpe([TEXT], 300, "span")
+    with pytest.raises(ConfigError, match="got wordpiece:100, expected at least"):
+        tok.train_wordpiece([TEXT], 100, "span")
+
+
+def test_a_generator_of_texts_is_enough_for_wordpiece():
+    texts = [TEXT, "Zz"]
+    assert tok.train_wordpiece(iter(texts), 90).to_str() == tok.train_wordpiece(texts, 90).to_str()
 
 
 def test_documents_are_joined_by_end_of_text_where_there_is_one():
@@ -126,12 +174,29 @@ def test_large_vocabularies_take_uint32():
             lambda: tok.train_wordpiece([TEXT], 80),
             {f"{t}_token": f"[{t.upper()}]" for t in ("pad", "unk", "cls", "sep", "mask")},
         ),
+        (
+            lambda: tok.train_bpe([TEXT], 300, "mlm"),
+            {
+                **dict.fromkeys(("bos_token", "cls_token"), "<s>"),
+                **dict.fromkeys(("eos_token", "sep_token"), "</s>"),
+                **{f"{t}_token": f"<{t}>" for t in ("pad", "unk", "mask")},
+            },
+        ),
+        (
+            lambda: tok.train_bpe([TEXT], 400, "span"),
+            {
+                "eos_token": "</s>",
+                "pad_token": "<pad>",
+                "unk_token": "<unk>",
+                "additional_special_tokens": [f"<extra_id_{i}>" for i in range(100)],
+            },
+        ),
     ],
-    ids=["bpe", "char", "wordpiece"],
+    ids=["bpe", "char", "wordpiece", "bpe for mlm", "bpe for span"],
 )
 def test_saved_tokenizers_load_the_same(tmp_path, make, specials):
     tokenizer = make()
-    types = ["token_type_ids"] if "cls_token" in specials else []
+    types = ["token_type_ids"] if specials.get("cls_token") == "[CLS]" else []
     tok.save_tokenizer(tokenizer, tmp_path / "t", model_max_length=64)
     assert tok.load_tokenizer(tmp_path / "t").to_str() == tokenizer.to_str()
     assert json.loads((tmp_path / "t" / tok.TOKENIZER_CONFIG).read_text()) == {

@@ -1,12 +1,12 @@
 """Text files to documents: plain text, JSONL, CSV and TSV, from files, directories and globs.
 
 Everything is UTF-8. A bad line is a DataError naming file and line, or, with `skip_bad_lines`,
-left out and counted.
+left out and counted. Files may be larger than memory: they are read as they are iterated over, and
+a long plain text comes in parts.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import glob
 import io
@@ -14,14 +14,14 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from plainformer.errors import DataError
 
-from ._lines import CSV, TSV, split_lines, table_rows, utf8
+from ._lines import CSV, TSV, table_rows, utf8
+from ._reading import blocks, open_text, part_end
 
 PathLike = str | os.PathLike[str]
 _PLAIN = {".txt", ".text", ".md", ".rst"}  # what a directory is searched for besides tables
@@ -32,12 +32,16 @@ _log = logging.getLogger("plainformer")
 
 @dataclass(frozen=True)
 class Document:
-    """One text and where it begins. A plain text file is one document and spans lines."""
+    """One text and where it begins. A plain text file is one document and spans lines.
+
+    continues : the next one of the same file goes on with this text; long files come in parts
+    """
 
     text: str
     file: str
     line: int = 1
     spans_lines: bool = False
+    continues: bool = False
 
     def line_of(self, index: int) -> int:
         """The line of the file that holds character `index` of the text."""
@@ -56,7 +60,7 @@ class Documents:
 
     Formats, by the file name's end: `.jsonl` (an object a line), `.csv` (quoted as usual, header
     first), `.tsv` (no quoting, header first), everything else plain text: the whole file is one
-    document, line ends kept as they are.
+    document, line ends kept as they are, in parts of about 256 KiB.
 
     Raises
     ------
@@ -83,42 +87,64 @@ class Documents:
 
     def _read(self, file: Path) -> Iterator[Document]:
         suffix, before, count = file.suffix.lower(), self.skipped, 0
-        text = self._decode(str(file), _read_bytes(file))
-        if suffix in _JSONL:
-            documents = self._read_jsonl(str(file), text)
-        elif suffix in _TABLES:
-            documents = self._read_table(str(file), text, _TABLES[suffix])
-        else:
-            documents = iter([Document(text, str(file), spans_lines=True)])
-        for document in documents:
-            if document.text:
-                count += 1
-                yield document
+        with open_text(file) as stream:
+            for document in self._documents(str(file), suffix, stream):
+                if document.text:
+                    count += not document.continues
+                    yield document
         if count == 0:
             raise DataError("holds no text", str(file))
         _log_file(file, suffix, count, self.skipped - before)
 
-    def _decode(self, file: str, data: bytes) -> str:
-        """The text; a line that is not UTF-8 and skipped is empty, so that the others keep their
-        numbers."""
-        data = data.removeprefix(codecs.BOM_UTF8)
-        with suppress(UnicodeDecodeError):
-            return data.decode("utf-8")
-        lines = (self._checked(file, n, utf8, line) for n, line in enumerate(io.BytesIO(data), 1))
-        return "".join("\n" if line is None else line for line in lines)
+    def _documents(self, file: str, suffix: str, stream: BinaryIO) -> Iterator[Document]:
+        if suffix in _JSONL:
+            return self._read_jsonl(file, stream)
+        if suffix in _TABLES:
+            return self._read_table(file, stream, _TABLES[suffix])
+        return self._read_plain(file, stream)
 
-    def _read_jsonl(self, file: str, text: str) -> Iterator[Document]:
-        for n, line in enumerate(split_lines(text), 1):
+    def _read_plain(self, file: str, stream: BinaryIO) -> Iterator[Document]:
+        line, rest = 1, ""
+        for text in self._texts(file, stream):
+            if rest:
+                end = part_end(rest)
+                yield Document(rest[:end], file, line, spans_lines=True, continues=True)
+                line += rest.count("\n", 0, end)
+                rest = rest[end:]
+            rest += text
+        yield Document(rest, file, line, spans_lines=True)
+
+    def _texts(self, file: str, stream: BinaryIO) -> Iterator[str]:
+        """The text of block after block; a line that is not UTF-8 and skipped is empty, so that
+        the others keep their numbers."""
+        line = 1
+        for block in blocks(stream):
+            try:
+                yield block.decode("utf-8")
+            except UnicodeDecodeError:
+                yield "".join(self._utf8_lines(file, io.BytesIO(block), line))
+            line += block.count(b"\n")
+
+    def _utf8_lines(self, file: str, stream: BinaryIO, first: int = 1) -> Iterator[str]:
+        """Lines with their ends. Only a line feed ends one; "\\r" stays."""
+        for n, data in enumerate(stream, first):
+            line = self._checked(file, n, utf8, data)
+            yield "\n" if line is None else line
+
+    def _read_jsonl(self, file: str, stream: BinaryIO) -> Iterator[Document]:
+        for n, line in enumerate(self._utf8_lines(file, stream), 1):
             value = self._checked(file, n, self._json_text, line) if line.strip() else None
             if value is not None:
                 yield Document(value, file, n)
 
-    def _read_table(self, file: str, text: str, dialect: dict[str, Any]) -> Iterator[Document]:
-        rows = table_rows(split_lines(text), dialect)
+    def _read_table(
+        self, file: str, stream: BinaryIO, dialect: dict[str, Any]
+    ) -> Iterator[Document]:
+        rows = table_rows(self._utf8_lines(file, stream), dialect)
         first = next(rows, None)
         header = first.fields if first else []
         if isinstance(header, csv.Error) or self.column not in header:
-            written = next(split_lines(text), "").strip()
+            written = str(header) if isinstance(header, csv.Error) else ", ".join(header)
             raise DataError(f"no column {self.column!r} in the header {written!r:.200}", file, 1)
         for row in rows:
             value = self._checked(file, row.line, self._cell, row.fields, header)
@@ -189,13 +215,6 @@ def _files_below(directory: str) -> list[Path]:
     if not files:
         raise DataError(f"no text files in it; looked for {' '.join(sorted(wanted))}", directory)
     return files
-
-
-def _read_bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", str(file)) from error
 
 
 def _log_file(file: Path, suffix: str, count: int, skipped: int) -> None:

@@ -1,18 +1,15 @@
 """Tokenizers: trained on text, kept as Hugging Face's `tokenizer.json`, and applied to documents.
 
-They are objects of the `tokenizers` library. Three kinds can be trained:
+They are objects of the `tokenizers` library. Three kinds can be trained (`tokenizer_training`):
 
-    bpe:SIZE        byte-level BPE as GPT-2's: any text can be written; `<|endoftext|>` is id 0
-    wordpiece:SIZE  WordPiece as BERT's uncased: `[PAD] [UNK] [CLS] [SEP] [MASK]` are ids 0 to 4
+    bpe:SIZE        byte-level BPE as GPT-2's: any text can be written
+    wordpiece:SIZE  WordPiece as BERT's uncased
     char            one token a character, ids in code-point order, no special tokens
-
-Training is deterministic: the same documents give the same file.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
 from plainformer.checkpoints.files import PathLike, read_text
@@ -29,7 +26,6 @@ from plainformer.errors import CheckpointError, ConfigError, DataError
 from ._library import library_errors
 from .special_tokens import (
     BERT_TOKENS,
-    END_OF_TEXT,
     TOKENIZER_CONFIG,
     kept_options,
     read_options,
@@ -37,12 +33,13 @@ from .special_tokens import (
     special_ids,
 )
 from .text import Document
-from .vocab_files import MAX_VOCAB, enclose, from_vocab_files, wordpiece
+from .tokenizer_training import ALPHABET, train_bpe, train_char, train_wordpiece, vocab_size_of
+from .vocab_files import MAX_VOCAB, from_vocab_files
 
 TOKENIZER = "tokenizer.json"
-_ALPHABET = 256  # byte-level BPE starts from every byte
 _BATCH_CHARACTERS = 1 << 20  # encoded at once: bounds memory, keeps all cores busy
-_log = logging.getLogger("plainformer")
+_LEAST_SIZE = {"bpe": ALPHABET + 1, "wordpiece": len(BERT_TOKENS) + 1}
+_TRAIN = {"bpe": train_bpe, "wordpiece": train_wordpiece}
 
 
 @dataclass(frozen=True)
@@ -77,76 +74,27 @@ def parse_spec(text: str) -> TokenizerSpec:
     )
 
 
-def make_tokenizer(spec: TokenizerSpec, documents: Iterable[Document]) -> Tokenizer:
-    """Load what `spec` names, or train it on `documents`."""
+def make_tokenizer(
+    spec: TokenizerSpec, documents: Iterable[Document], objective: str = "clm"
+) -> Tokenizer:
+    """Load what `spec` names, or train it on `documents` for an objective: clm, mlm, span or
+    denoise (it decides the special tokens)."""
     if spec.kind == "directory":
         return load_tokenizer(spec.path or "")
-    texts = (document.text for document in documents)
+    texts = _Texts(documents)
     if spec.kind == "char":
         return train_char(texts)
-    return _TRAIN[spec.kind](texts, spec.vocab_size or 0)
+    return _TRAIN[spec.kind](texts, spec.vocab_size or 0, objective)
 
 
-def train_char(texts: Iterable[str]) -> Tokenizer:
-    """One token a character that occurs, ids in code-point order."""
-    characters: set[str] = set()
-    for text in texts:
-        characters.update(text)
-    if not characters:
-        raise DataError("tokenizer: got no text to train on")
-    tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(sorted(characters))}))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    return tokenizer
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of documents, as often as they are asked for."""
 
+    documents: Iterable[Document]
 
-def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE of at most `vocab_size` tokens: 256 bytes, `<|endoftext|>` and merges.
-
-    Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units",
-    arXiv:1508.07909; on bytes: Radford and others, "Language Models are Unsupervised Multitask
-    Learners", 2019.
-    """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    return _train(tokenizer, texts, trainer, vocab_size)
-
-
-def train_wordpiece(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """WordPiece of at most `vocab_size` tokens on lower-cased words, as BERT's uncased models.
-
-    Devlin and others, "BERT", arXiv:1810.04805.
-    """
-    texts = list(texts)
-    tokenizer = wordpiece({})
-    # The library numbers letters in the order of a hash table, anew in each process; naming them
-    # as special tokens fixes their ids, and with them every tie between merges.
-    letters = _letters(tokenizer, texts)
-    fixed = [*BERT_TOKENS, *letters]
-    if vocab_size < len(fixed):
-        raise ConfigError(
-            f"tokenizer: got wordpiece:{vocab_size}, expected at least {len(fixed)} for the "
-            "letters of this text"
-        )
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=fixed, show_progress=False
-    )
-    _train(tokenizer, texts, trainer, vocab_size)
-    tokenizer = wordpiece(tokenizer.get_vocab())  # its letters are no special tokens
-    tokenizer.add_special_tokens(BERT_TOKENS)
-    enclose(tokenizer, "[CLS]", "[SEP]")
-    return tokenizer
-
-
-_LEAST_SIZE = {"bpe": _ALPHABET + 1, "wordpiece": len(BERT_TOKENS) + 1}
-_TRAIN = {"bpe": train_bpe, "wordpiece": train_wordpiece}
+    def __iter__(self) -> Iterator[str]:
+        return (document.text for document in self.documents)
 
 
 def load_tokenizer(directory: PathLike) -> Tokenizer:
@@ -191,7 +139,7 @@ def save_tokenizer(
 
 def vocab_size(tokenizer: Tokenizer) -> int:
     """Rows that an embedding needs: one more than the largest id, added tokens included."""
-    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    return vocab_size_of(tokenizer)
 
 
 def end_of_text_id(tokenizer: Tokenizer) -> int | None:
@@ -220,33 +168,27 @@ def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document]) -> np.
     DataError : a character outside the vocabulary, with file and line
     """
     dtype = np.uint16 if vocab_size(tokenizer) <= 1 << 16 else np.uint32
-    table = _character_table(tokenizer)
     end = end_of_text_id(tokenizer)
     between = [] if end is None else [np.array([end], dtype)]
     parts: list[np.ndarray] = []
-    for batch in _in_batches(documents):
-        for row in _encode_batch(tokenizer, table, batch):
-            parts += [*(between if parts else []), np.asarray(row, dtype)]
+    starts = True
+    for ids, continues in encode_parts(tokenizer, documents):
+        parts += [*(between if parts and starts else []), np.asarray(ids, dtype)]
+        starts = not continues
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
-def _train(tokenizer: Tokenizer, texts: Iterable[str], trainer: Any, wanted: int) -> Tokenizer:
-    tokenizer.train_from_iterator(texts, trainer)
-    got = vocab_size(tokenizer)
-    if got < wanted:
-        _log.info("tokenizer: the text gave %d tokens of the %d asked for", got, wanted)
-    return tokenizer
+def encode_parts(
+    tokenizer: Tokenizer, documents: Iterable[Document]
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """(ids (N,), whether the next ones go on with the same text) of each document or part of one.
 
-
-def _letters(tokenizer: Tokenizer, texts: Iterable[str]) -> list[str]:
-    """Sorted: letters that begin a word, then those inside one, as `##x`."""
-    first, inside = set(), set()
-    for text in texts:
-        plain = tokenizer.normalizer.normalize_str(text)
-        for word in {word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(plain)}:
-            first.add(word[0])
-            inside.update(word[1:])
-    return [*sorted(first), *(f"##{letter}" for letter in sorted(inside))]
+    Memory is bounded by a batch of about a million characters, or the longest document.
+    """
+    table = _character_table(tokenizer)
+    for batch in _in_batches(documents):
+        for document, ids in zip(batch, _encode_batch(tokenizer, table, batch)):
+            yield np.asarray(ids, np.int64), document.continues
 
 
 def _in_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
