@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from plainformer.data.shards import open_shard, write_shard
+from plainformer.data.shards import open_shard, shard_writer, write_shard
 from plainformer.errors import DataError, ShapeError
 
 
@@ -92,6 +92,8 @@ def test_bad_tokens_are_refused_before_writing(tmp_path, tokens, message):
         ({"tokens": "100"}, "tokens: got '100'"),
         ({"vocab_size": True}, "vocab_size"),
         ({"format": "other"}, "format"),
+        ({"documents": -1}, "documents: got -1"),
+        ({"source": 5}, "source: got 5"),
     ],
 )
 def test_sidecar_that_does_not_fit(shard, changes, message):
@@ -99,6 +101,63 @@ def test_sidecar_that_does_not_fit(shard, changes, message):
     with pytest.raises(DataError, match=message) as error:
         open_shard(shard)
     assert error.value.file == str(shard)
+
+
+def test_documents_have_starts(tmp_path):
+    path = tmp_path / "a.bin"
+    write_shard(path, np.arange(9), vocab_size=9, starts=[0, 4, 4])
+    shard = open_shard(path, verify=True)
+    assert shard.starts.tolist() == [0, 4, 4, 9]
+    assert isinstance(shard.starts, np.memmap)
+    write_shard(path, np.arange(9), vocab_size=9)
+    assert open_shard(path).starts.tolist() == [0, 9]
+    for starts in ([1, 4], [0, 5, 4], [0, 10], []):
+        with pytest.raises(ShapeError, match="starts: got"):
+            write_shard(path, np.arange(9), vocab_size=9, starts=starts)
+
+
+def test_a_shard_without_starts_is_read(shard):
+    """Those of earlier versions."""
+    sidecar = json.loads(shard.with_suffix(".json").read_text())
+    for name in ("documents", "index_sha256"):
+        del sidecar[name]
+    shard.with_suffix(".json").write_text(json.dumps(sidecar))
+    shard.with_suffix(".idx").unlink()
+    assert open_shard(shard, verify=True).starts is None
+
+
+@pytest.mark.parametrize("starts", [[0, 5, 3, 100], [1, 5, 7, 100], [0, 5, 7, 99], [0, 100]])
+def test_starts_that_do_not_fit(shard, starts):
+    edit_sidecar(shard, documents=3)
+    np.array(starts, np.int64).tofile(shard.with_suffix(".idx"))
+    with pytest.raises(DataError, match=r"document starts that ascend|expected 4 ids") as error:
+        open_shard(shard)
+    assert error.value.file == str(shard.with_suffix(".idx"))
+
+
+def test_writing_in_parts_is_writing_at_once(tmp_path):
+    write_shard(tmp_path / "a.bin", np.arange(50), vocab_size=50, starts=[0, 20])
+    with shard_writer(tmp_path / "b.bin", vocab_size=50, source="them") as writer:
+        for ids in np.split(np.arange(50), 10):
+            if ids[0] in (0, 20):
+                writer.begin_document()
+            writer.append(ids)
+    for suffix in (".bin", ".idx"):
+        a, b = ((tmp_path / name).with_suffix(suffix).read_bytes() for name in ("a.bin", "b.bin"))
+        assert a == b
+    described = [json.loads((tmp_path / f"{name}.json").read_text()) for name in "ab"]
+    assert {**described[0], "source": "them"} == described[1]
+    assert open_shard(tmp_path / "b.bin", verify=True).source == "them"
+
+
+def test_a_failed_write_leaves_the_shard_that_was_there(shard):
+    names = sorted(p.name for p in shard.parent.iterdir())
+    with pytest.raises(ShapeError), shard_writer(shard, vocab_size=5) as writer:  # noqa: PT012
+        writer.begin_document()
+        writer.append(np.arange(5))
+        writer.append(np.arange(6))
+    assert sorted(p.name for p in shard.parent.iterdir()) == names
+    assert open_shard(shard, verify=True).tokens.tolist() == list(range(100))
 
 
 def test_damage_is_found_on_request(shard):

@@ -27,9 +27,10 @@ from .examples import (
 )
 from .formats import ExampleReader, Examples, read_examples
 from .labels import LabelMap, check_labels, label_counts, label_set, sort_labels, unseen_labels
-from .shards import Shard, open_shard, write_shard
+from .shards import Shard, open_shard, shard_writer, write_shard
 from .special_tokens import SpecialIds, special_ids
 from .text import Document, Documents
+from .text_shards import encode_to_shard
 from .tokenizer import encode_documents, load_tokenizer, make_tokenizer, parse_spec, save_tokenizer
 from .windows import (
     SpanScore,
@@ -77,6 +78,7 @@ __all__ = [
     "collate",
     "describe",
     "encode_documents",
+    "encode_to_shard",
     "fill_words",
     "first_tokens",
     "label_counts",
@@ -88,6 +90,7 @@ __all__ = [
     "parse_spec",
     "read_examples",
     "save_tokenizer",
+    "shard_writer",
     "sort_labels",
     "special_ids",
     "task_name",
