@@ -16,9 +16,11 @@ import numpy as np
 
 from plainformer.errors import ConfigError, DataError, ShapeError
 
+from ._random import check_seed, words
+from .chunks import Blocks, Windows
+
 IGNORE_INDEX = -100
 _PADDING = {"labels": IGNORE_INDEX, "shift_labels": IGNORE_INDEX}  # 0 for every other key
-_DATA_STREAM = 1  # streams of a seed: init 0, data 1, dropout 2, sampling 3
 
 Example = Mapping[str, Any]
 Batch = dict[str, np.ndarray]
@@ -37,15 +39,14 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     Examples are sorted by 64-bit words of Philox with key (seed, 1) and the epoch in its counter.
     Words of a bit generator never change between NumPy versions; `Generator.permutation` may.
     """
-    return np.argsort(_words(seed, epoch, count + 1)[1:], kind="stable")
+    return np.argsort(words(seed, epoch, count + 1)[1:], kind="stable")
 
 
 class TokenBlocks:
     """Consecutive blocks of T inputs for training: `{"input_ids": (T,), "shift_labels": (T,)}`.
 
     Block i covers tokens [offset + i T, offset + i T + T], one more than T. `for_epoch` gives the
-    same number of blocks at that epoch's own offset, so that block borders fall elsewhere in each
-    epoch; up to 2 T - 1 tokens at the ends are left out of an epoch.
+    same number of blocks at that epoch's own offset, see `Blocks`.
 
     Parameters
     ----------
@@ -59,22 +60,18 @@ class TokenBlocks:
     """
 
     def __init__(self, tokens: np.ndarray, block_size: int, *, offset: int = 0):
-        self.tokens = _check_tokens(tokens, block_size)
-        self.block_size = block_size
-        self.offset = offset
+        self._blocks = Blocks(tokens, block_size, ahead=1, offset=offset)
+        self.tokens, self.block_size, self.offset = self._blocks.tokens, block_size, offset
 
     def __len__(self) -> int:
-        return max(1, len(self.tokens) // self.block_size - 1)
+        return len(self._blocks)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        start = self.offset + _check_index(index, len(self)) * self.block_size
-        return _example(self.tokens[start : start + self.block_size + 1])
+        return _example(*self._blocks[index])
 
     def for_epoch(self, seed: int, epoch: int) -> TokenBlocks:
         """The blocks of one epoch: a start offset drawn from (seed, epoch)."""
-        spare = len(self.tokens) - 1 - len(self) * self.block_size
-        choices = min(self.block_size, spare + 1)
-        offset = int(_words(seed, epoch, 1)[0] % np.uint64(choices))
+        offset = self._blocks.for_epoch(seed, epoch).offset
         return TokenBlocks(self.tokens, self.block_size, offset=offset)
 
 
@@ -87,15 +84,13 @@ class EvaluationWindows:
     """
 
     def __init__(self, tokens: np.ndarray, block_size: int):
-        self.tokens = _check_tokens(tokens, block_size, least=2)
-        self.block_size = block_size
+        self._windows = Windows(tokens, block_size, ahead=1)
 
     def __len__(self) -> int:
-        return -(-(len(self.tokens) - 1) // self.block_size)
+        return len(self._windows)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        start = _check_index(index, len(self)) * self.block_size
-        return _example(self.tokens[start : start + self.block_size + 1])
+        return _example(*self._windows[index])
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -161,7 +156,7 @@ class Batches:
             raise ConfigError(f"batch_size: got {batch_size}, expected at least 1")
         if len(dataset) == 0:
             raise DataError("dataset: got no examples, expected at least one")
-        _check_seed(seed)
+        check_seed(seed)
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.shuffle, self.collate = shuffle, collate
         self.epoch = self.position = 0
@@ -205,42 +200,6 @@ class Batches:
         self.position += 1
         if self.position == len(self):
             self.epoch, self.position = self.epoch + 1, 0
-
-
-def _words(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The first `count` 64-bit words of an epoch: [0] the offset, [1:] the order."""
-    _check_seed(seed)
-    key = np.array([seed, _DATA_STREAM], np.uint64)
-    counter = np.array([0, 0, 0, epoch], np.uint64)  # 2**192 blocks of words an epoch
-    return np.random.Philox(key=key, counter=counter).random_raw(count)
-
-
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"seed: got {seed}, expected an integer in [0, 2**64)")
-
-
-def _check_tokens(tokens: np.ndarray, block_size: int, least: int | None = None) -> np.ndarray:
-    tokens = np.asanyarray(tokens)  # keeps a memory map one
-    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
-        raise ShapeError(
-            f"tokens: got {tokens.dtype} {tokens.shape}, expected one axis of integers"
-        )
-    if block_size < 1:
-        raise ConfigError(f"block_size: got {block_size}, expected at least 1")
-    least = block_size + 1 if least is None else least
-    if len(tokens) < least:
-        raise DataError(
-            f"tokens: got {len(tokens)}, expected at least {least} for block_size {block_size}; "
-            "give more text or smaller blocks"
-        )
-    return tokens
-
-
-def _check_index(index: int, count: int) -> int:
-    if not -count <= index < count:
-        raise IndexError(f"index: got {index}, expected less than {count}")
-    return index % count
 
 
 def _example(tokens: np.ndarray) -> dict[str, np.ndarray]:

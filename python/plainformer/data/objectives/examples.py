@@ -1,0 +1,120 @@
+"""An objective applied to chunks of tokens, and the batches that it gives.
+
+An objective is called with one text, an array of tokens, and its random numbers; it gives an
+example, a mapping of arrays. Items of `ObjectiveExamples` are lists of examples, one for each text
+of a chunk that sees only itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from plainformer.data._random import EVALUATION, Draws
+from plainformer.data.baselines import Baselines, Labels, measure
+from plainformer.data.batches import Batch, Example, collate
+from plainformer.data.chunks import Chunks
+
+_COUNTED = 1 << 27  # training tokens that baselines count at most; more change nothing
+
+
+class Objective(Protocol):
+    """What a model learns from a text.
+
+    ahead : tokens after a text that only serve as labels, 0 or 1
+    """
+
+    ahead: int
+
+    def text_size(self, block_size: int) -> int:
+        """Tokens of text that an example of `block_size` tokens has room for."""
+
+    def __call__(self, text: np.ndarray, draws: Draws) -> Example:
+        """The example of one text."""
+
+    def labels(self, examples: Iterable[Example]) -> Labels:
+        """The labels of examples and what a baseline sees of their neighbours."""
+
+    def counted(self, text: np.ndarray, draws: Draws) -> np.ndarray:
+        """The tokens of a training text that baselines count, so that pairs are those of `labels`;
+        one id past the vocabulary may stand for the start."""
+
+
+class ObjectiveExamples:
+    """Examples of an objective: a pure function of (seed, epoch, number).
+
+    As they are they serve evaluation: random choices are the same for every run and epoch.
+    `for_epoch` gives those of a training epoch.
+
+    Parameters
+    ----------
+    chunks : `Blocks`, `Windows` or `PackedDocuments`
+    objective : `CausalLM`, `MaskedLM`, `SpanCorruption` or `Denoising`
+    """
+
+    def __init__(
+        self, chunks: Chunks, objective: Objective, *, seed: int = 0, epoch: int = EVALUATION
+    ):
+        self.chunks, self.objective, self.seed, self.epoch = chunks, objective, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __getitem__(self, index: int) -> list[Example]:
+        return [self.objective(text, draws) for text, draws in self.texts(index)]
+
+    def texts(self, index: int) -> Iterator[tuple[np.ndarray, Draws]]:
+        """The texts of a chunk, int32 (N,) each, with their random numbers."""
+        index = range(len(self))[index]
+        for part, text in enumerate(self.chunks[index]):
+            yield np.asarray(text, np.int32), Draws(self.seed, self.epoch, index, part)
+
+    def for_epoch(self, seed: int, epoch: int) -> ObjectiveExamples:
+        """The examples of one training epoch."""
+        per_epoch = getattr(self.chunks, "for_epoch", None)
+        chunks = per_epoch(seed, epoch) if per_epoch else self.chunks
+        return ObjectiveExamples(chunks, self.objective, seed=seed, epoch=epoch)
+
+
+def baselines_of(
+    training: ObjectiveExamples, evaluation: ObjectiveExamples, vocab_size: int
+) -> Baselines:
+    """Unigram and bigram losses on the labels of `evaluation`, counted in the texts of `training`.
+
+    Of more than 134 million training tokens only every second, third, ... chunk is counted.
+    """
+    objective = training.objective
+    step = -(-len(training) * training.chunks.size // _COUNTED)
+    counted = (
+        objective.counted(text, draws)
+        for index in range(0, len(training), step)
+        for text, draws in training.texts(index)
+    )
+    examples = (example for i in range(len(evaluation)) for example in evaluation[i])
+    return measure(objective.labels(examples), counted, vocab_size + 1)
+
+
+def examples_of(items: Sequence[list[Example]]) -> Iterator[Example]:
+    """The examples of several items, in order."""
+    return (example for item in items for example in item)
+
+
+def pad_examples(items: Sequence[list[Example]]) -> Batch:
+    """Rows filled up to the longest, (B, L), and an `attention_mask` (B, L) int8 over input_ids."""
+    examples = list(examples_of(items))
+    batch = collate(examples)
+    lengths = np.array([len(example["input_ids"]) for example in examples])
+    mask = np.arange(batch["input_ids"].shape[1]) < lengths[:, None]
+    return {**batch, "attention_mask": mask.astype(np.int8)}
+
+
+def pack_examples(items: Sequence[list[Example]]) -> Batch:
+    """All examples in one row, (1, N), and `cu_seqlens` int32 (S + 1,): example i is
+    [cu_seqlens[i], cu_seqlens[i + 1]). They do not see each other and positions restart in each.
+    """
+    examples = list(examples_of(items))
+    lengths = [len(example["input_ids"]) for example in examples]
+    batch = {key: np.concatenate([e[key] for e in examples])[None] for key in examples[0]}
+    return {**batch, "cu_seqlens": np.cumsum([0, *lengths], dtype=np.int32)}

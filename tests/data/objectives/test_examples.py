@@ -1,0 +1,110 @@
+"""Examples of an objective: reached directly, fixed for evaluation; padded or packed batches."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from plainformer.data.batches import Batches
+from plainformer.data.chunks import Blocks, PackedDocuments, Windows
+from plainformer.data.objectives import (
+    CausalLM,
+    Denoising,
+    MaskedLM,
+    ObjectiveExamples,
+    SpanCorruption,
+    pack_examples,
+    pad_examples,
+)
+
+from .tokenizers import ids_of, vocabulary
+
+OBJECTIVES = {
+    "clm": lambda: CausalLM(),
+    "mlm": lambda: MaskedLM(vocabulary("bpe", "mlm")),
+    "whole words": lambda: MaskedLM(vocabulary("bpe", "mlm"), whole_words=True),
+    "span": lambda: SpanCorruption(vocabulary("bpe", "span"), 16),
+    "denoise": lambda: Denoising(vocabulary("bpe", "denoise"), permute_sentences=True),
+}
+
+
+def make(name, chunks=Blocks, *extra):
+    objective = OBJECTIVES[name]()
+    kind = "mlm" if name == "whole words" else name
+    tokens = ids_of("bpe", kind)
+    return ObjectiveExamples(
+        chunks(tokens, *extra, objective.text_size(16), ahead=objective.ahead), objective
+    )
+
+
+def plain(value):
+    """Nested lists that compare."""
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, list) else np.asarray(value).tolist()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_any_batch_is_reached_without_replay(name):
+    def batches():
+        return Batches(make(name), 3, seed=9, collate=pad_examples)
+
+    whole, states, found = batches(), [], []
+    for _ in range(2):
+        for batch in whole:
+            found.append(plain(batch))
+            states.append(whole.state_dict())
+    for i in (0, 2, len(whole) - 1, len(whole) + 1):
+        resumed = batches()
+        resumed.load_state_dict(states[i])
+        assert plain(next(iter(resumed))) == found[i + 1]
+
+
+@pytest.mark.parametrize("name", ["mlm", "whole words", "span", "denoise"])
+def test_epochs_and_seeds_differ_and_evaluation_does_not(name):
+    data = make(name)
+    views = [data.for_epoch(seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    offsets = {view.chunks.offset for view in views}
+    assert len(offsets) > 1
+    for view in views:  # the same text: only the choices differ
+        view.chunks = data.chunks
+    assert len({str(plain(view[0])) for view in (data, *views)}) == 5
+    again = make(name)
+    assert plain(list(again)) == plain(list(data))
+    assert plain(again[-1]) == plain(data[len(data) - 1])
+
+
+def test_padded_batches_say_what_is_padding():
+    batch = pad_examples([*make("span", Windows)])
+    lengths = batch["attention_mask"].sum(1)
+    assert batch["input_ids"].shape == batch["attention_mask"].shape
+    assert lengths.max() == batch["input_ids"].shape[1] == 16
+    assert lengths.min() < 16
+    for row, length, items in zip(batch["input_ids"], lengths, make("span", Windows)):
+        assert row[:length].tolist() == items[0]["input_ids"].tolist()
+    assert (batch["labels"] == -100).any()
+
+
+@pytest.mark.parametrize("name", ["clm", "mlm"])
+def test_packed_batches_are_the_documents_one_after_another(name):
+    starts = np.array([0, 5, 40, 43, 60, 61, 90, len(ids_of("bpe", name))])
+    items = list(make(name, PackedDocuments, starts))
+    batch = pack_examples(items)
+    borders = batch["cu_seqlens"]
+    assert borders.dtype == np.int32
+    labels = "shift_labels" if name == "clm" else "labels"
+    assert batch["input_ids"].shape == batch[labels].shape == (1, borders[-1])
+    texts = [example for item in items for example in item]
+    assert len(texts) == len(borders) - 1 > len(items)
+    for a, b, text in zip(borders, borders[1:], texts):
+        assert batch["input_ids"][0, a:b].tolist() == text["input_ids"].tolist()
+        assert batch[labels][0, a:b].tolist() == text[labels].tolist()
+
+
+def test_every_token_but_each_documents_first_is_a_label_once():
+    tokens = ids_of("bpe", "clm")
+    starts = np.array([0, 5, 40, 41, 60, 200, len(tokens)])
+    items = list(make("clm", PackedDocuments, starts))
+    labels = np.concatenate([e["shift_labels"] for item in items for e in item])
+    expected = np.concatenate([tokens[a + 1 : b] for a, b in pairwise(starts)])
+    assert labels.tolist() == expected.tolist()
