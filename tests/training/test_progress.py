@@ -110,4 +110,6 @@ def test_flops_are_the_models_own_or_6_a_parameter():
     assert Stopwatch(model, "float32").flops_per_token(ids) == model.flops_per_token(8)
     plain = SimpleNamespace(named_parameters=model.named_parameters)
     assert Stopwatch(plain, "float32").flops_per_token(ids) == 6 * model.num_parameters()
+    packed = {"input_ids": np.zeros((1, 24)), "cu_seqlens": np.array([0, 4, 20, 24])}
+    assert Stopwatch(model, "float32").flops_per_token(packed) == model.flops_per_token(8)
     assert Stopwatch(model, "float32").flops_per_token({}) == 6 * model.num_parameters()

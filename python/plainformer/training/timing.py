@@ -69,7 +69,7 @@ class Stopwatch:
 
         Kaplan et al., "Scaling Laws for Neural Language Models", 2020, arXiv:2001.08361.
         """
-        length = np.shape(batch.get("input_ids", 0))[-1:]
+        length = _sequence_length(batch)
         if length not in self._flops:
             own = getattr(self.model, "flops_per_token", None)
             parameters = sum(p.data.size for _, p in self.model.named_parameters())
@@ -87,3 +87,11 @@ class Stopwatch:
         )
         self.reset()
         return speed
+
+
+def _sequence_length(batch: dict[str, Any]) -> tuple[int, ...]:
+    """(tokens of a sequence,), on average where documents are packed; () without input ids."""
+    length = np.shape(batch.get("input_ids", 0))[-1:]
+    if length and batch.get("cu_seqlens") is not None:
+        return (length[0] // max(1, len(batch["cu_seqlens"]) - 1),)
+    return length
