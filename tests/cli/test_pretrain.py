@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from plainformer.cli import main
+from plainformer.cli._objectives import FLAGS
 from plainformer.cli._training_flags import make_arguments, with_run_file
 from plainformer.cli.pretrain import pretrain
 from plainformer.training import TrainingArguments
@@ -115,7 +116,8 @@ def test_a_run_file_holds_flags_and_the_command_line_wins(files):
         ({"block-size": 9}, 2, "block_size: got 9, expected 1 to n_positions 8"),
         ({"block-size": 0}, 2, "block_size: got 0, expected 1 to n_positions 8"),
         ({"learning-rate": -1}, 2, "learning_rate"),
-        ({"objective": "mlm"}, 2, "mlm"),
+        ({"objective": "mlm"}, 2, "mlm trains a masked-lm model, which gpt2 has not"),
+        ({"objective": "clip"}, 2, "clip"),
         ({"lr-scheduler-kwargs": "[1]"}, 2, "expected an object"),
         ({"data": "nowhere.txt"}, 1, "nowhere.txt"),
     ],
@@ -210,8 +212,9 @@ def test_flags_that_are_not_training_arguments_change_the_run(files):
         run(*flags_of(files, data=bad), "--overwrite-output-dir", "--skip-bad-lines")[0] == 0
     )
     assert all(tried.values()), tried
-    # objective has one value so far and refuses others; output_dir, run and json have tests above
-    elsewhere = {"objective", "output_dir", "run_file", "json", "help"}
+    # output_dir, run and json have tests above, what belongs to objectives in test_objectives
+    elsewhere = {"output_dir", "run_file", "json", "help", "objective", "packing"}
+    elsewhere |= {flag for flags in FLAGS.values() for flag in flags}
     options = {o.name for o in pretrain.params if isinstance(o, click.Option)}
     assert options - training - elsewhere == set(tried)
 

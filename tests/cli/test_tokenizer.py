@@ -40,6 +40,21 @@ def test_train_writes_what_encode_reads(tmp_path, text):
     assert values["count"] == len(values["ids"])
 
 
+def test_the_objective_decides_the_special_tokens(tmp_path, text):
+    ends = {"clm": "<|endoftext|>", "mlm": "</s>", "denoise": "</s>", "span": "</s>"}
+    for objective, end in ends.items():
+        args = ["--data", text, "--tokenizer", "bpe:360", "--output-dir", tmp_path / objective]
+        assert run("train", *args, "--objective", objective).exit_code == 0
+        loaded = load_tokenizer(tmp_path / objective)
+        assert loaded.token_to_id(end) is not None
+        assert (loaded.token_to_id("<mask>") is not None) == (objective in ("mlm", "denoise"))
+        assert (loaded.token_to_id("<extra_id_0>") is not None) == (objective == "span")
+    args[3] = "bpe:300"
+    result = run("train", *args, "--objective", "span", "--json")
+    assert result.exit_code == 2
+    assert "expected at least 359" in last_json(result)["error"]
+
+
 def test_people_see_one_token_a_line(tmp_path, text):
     run("train", "--data", text, "--tokenizer", "char", "--output-dir", tmp_path / "t")
     lines = run("encode", tmp_path / "t", "be\n").stdout.splitlines()

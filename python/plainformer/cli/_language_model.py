@@ -1,29 +1,22 @@
-"""What `pretrain` and `quickstart` share: text to tokens on disk, and one training run."""
+"""What `pretrain` and `quickstart` share: a configuration, and one training run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tokenizers import Tokenizer
 
-from plainformer.data.batches import EvaluationWindows, TokenBlocks
-from plainformer.data.shards import open_shard, write_shard
-from plainformer.data.text import Document
-from plainformer.data.tokenizer import (
-    encode_documents,
-    end_of_text_id,
-    save_tokenizer,
-    vocab_size,
-)
+from plainformer.data.objectives import Vocabulary
+from plainformer.data.tokenizer import save_tokenizer, vocab_size
 from plainformer.errors import ConfigError
 from plainformer.training import Trainer, TrainerCallback, TrainingArguments
 
 from ._common import echo
+from ._objectives import LanguageData
 
 
 @dataclass(frozen=True)
@@ -38,15 +31,9 @@ class SavedTokenizer:
         save_tokenizer(self.tokenizer, directory, model_max_length=self.model_max_length)
 
 
-def tokens_on_disk(path: Path, tokenizer: Tokenizer, documents: Iterable[Document]) -> np.ndarray:
-    """Encode documents into a shard and map it: training memory does not grow with the text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = encode_documents(tokenizer, documents)
-    write_shard(path, ids, vocab_size=vocab_size(tokenizer))
-    return open_shard(path).tokens
-
-
-def config_for(tokenizer: Tokenizer, values: dict[str, Any]) -> dict[str, Any]:
+def config_for(
+    tokenizer: Tokenizer, values: dict[str, Any], objective: str = "clm"
+) -> dict[str, Any]:
     """A model's configuration with the tokenizer's vocabulary and special ids put in.
 
     Raises ConfigError where the configuration names another vocabulary size.
@@ -57,31 +44,48 @@ def config_for(tokenizer: Tokenizer, values: dict[str, Any]) -> dict[str, Any]:
             f"config: got vocab_size {values['vocab_size']}, but the tokenizer has {size} tokens; "
             "leave it out, the tokenizer sets it"
         )
-    end = end_of_text_id(tokenizer)
-    return {"bos_token_id": end, "eos_token_id": end, **values, "vocab_size": size}
+    return {**special_ids(Vocabulary.of(tokenizer), objective), **values, "vocab_size": size}
+
+
+def special_ids(vocabulary: Vocabulary, objective: str) -> dict[str, int | None]:
+    """The ids that a configuration names. A decoder starts as the objective's first model does:
+    T5's from padding, BART's from the end of text."""
+    end, pad = vocabulary.end, vocabulary.pad
+    if objective == "clm":
+        return {"bos_token_id": end, "eos_token_id": end}
+    begin = int(vocabulary.prefix[0]) if len(vocabulary.prefix) else end
+    ids = {"bos_token_id": begin, "eos_token_id": end}
+    if pad is not None:
+        ids["pad_token_id"] = pad
+    if objective == "denoise":
+        ids["decoder_start_token_id"] = end
+    elif objective == "span":
+        ids["decoder_start_token_id"] = end if pad is None else pad
+    return ids
 
 
 def train_language_model(
     model: Any,
     arguments: TrainingArguments,
     tokenizer: Tokenizer,
-    tokens: np.ndarray,
-    validation: np.ndarray | None,
+    data: LanguageData,
     block_size: int,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
-    """Train on blocks of `tokens`, evaluate on `validation`, write the model into `output_dir`.
+    """Train and evaluate on `data`, write the model into `output_dir`.
 
     Returns what the command prints with `--json`.
     """
     trainer = Trainer(
         model,
         arguments,
-        TokenBlocks(tokens, block_size),
-        None if validation is None else EvaluationWindows(validation, block_size),
+        data.train,
+        data.evaluation,
+        data.collate,
         callbacks=callbacks,
         processing_class=SavedTokenizer(tokenizer, block_size),
     )
+    baselines = measure_baselines(data)
     output = trainer.train()
     result = {
         "output_dir": arguments.output_dir,
@@ -92,26 +96,37 @@ def train_language_model(
         "tokens_per_second": round(output.metrics["train_tokens_per_second"], 1),
         "train_loss": output.training_loss,
     }
-    if validation is not None:
+    if data.evaluation is not None:
         loss = trainer.evaluate()["eval_loss"]
-        result |= {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700.0))}
+        result |= {"eval_loss": loss, "eval_perplexity": math.exp(min(loss, 700.0)), **baselines}
     if trainer.state.best_step is not None:
         result["best_step"] = trainer.state.best_step
     trainer.save_model()
     return result
 
 
+def measure_baselines(data: LanguageData) -> dict[str, float]:
+    """What the validation labels cost without a model, said before training; empty without them."""
+    if data.baselines is None:
+        return {}
+    found = data.baselines()
+    echo(
+        f"{found.labels:,} validation labels; without a model, from {found.tokens:,} training "
+        f"tokens: unigram loss {found.unigram:.4f}, bigram loss {found.bigram:.4f}"
+    )
+    return {"unigram_loss": found.unigram, "bigram_loss": found.bigram}
+
+
 def report(result: dict[str, Any]) -> None:
-    """Say in three lines how the run ended."""
+    """Say in four lines how the run ended."""
     echo(
         f"\n{result['steps']} steps in {result['seconds']:.1f} s, "
         f"{result['tokens_per_second']:,.0f} tokens a second"
     )
-    line = f"training loss {result['train_loss']:.4f} (mean of all steps)"
+    echo(f"training loss {result['train_loss']:.4f} (mean of all steps)")
     if "eval_loss" in result:
-        line += (
-            f", validation loss {result['eval_loss']:.4f}, "
-            f"perplexity {result['eval_perplexity']:.2f}"
+        echo(
+            f"validation loss {result['eval_loss']:.4f} (unigram {result['unigram_loss']:.4f}, "
+            f"bigram {result['bigram_loss']:.4f}), perplexity {result['eval_perplexity']:.2f}"
         )
-    echo(line)
     echo(f"model in {result['output_dir']}")

@@ -6,31 +6,41 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from tokenizers import Tokenizer
 
 from plainformer.checkpoints.files import read_json
-from plainformer.data.shards import open_shard
+from plainformer.data.objectives import Vocabulary
+from plainformer.data.shards import Shard, open_shard
 from plainformer.data.text import Documents
+from plainformer.data.text_shards import encode_to_shard
 from plainformer.data.tokenizer import make_tokenizer, parse_spec, vocab_size
 from plainformer.errors import ConfigError
 from plainformer.models.registry import from_config
 
 from ._common import Command, FilesOption, echo, usage_errors
-from ._language_model import config_for, report, tokens_on_disk, train_language_model
+from ._language_model import config_for, report, train_language_model
+from ._objectives import (
+    TASKS,
+    check_family,
+    check_flags,
+    make_objective,
+    objective_data,
+    objective_flags,
+)
 from ._training_flags import make_arguments, run_file_option, training_flags, with_run_file
 
 REQUIRED = ("data", "config", "tokenizer", "output_dir")
+UNBOUNDED = 512  # default block size of models whose positions have no end, as T5's
 EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens already."
 
 
 @click.command(cls=Command, epilog=EPILOG)
-@click.option("--objective", type=click.Choice(["clm"]), help="Predict the next token (clm).")
+@objective_flags
 @click.option("--data", cls=FilesOption, help="Files, directories or globs to train on.")
 @click.option("--validation", cls=FilesOption, help="Files, directories or globs to evaluate on.")
 @click.option("--config", help="The model: a Hugging Face config.json without vocab_size.")
 @click.option("--tokenizer", help="A directory, or char, bpe:SIZE, wordpiece:SIZE to train one.")
-@click.option("--block-size", type=int, help="Tokens in a training example  [default: n_positions]")
+@click.option("--block-size", type=int, help="Tokens in a training example  [default: positions]")
 @click.option("--output-dir", help="Where model, checkpoints and logs go.")
 @click.option("--text-column", help="JSONL field or table column with the text  [default: text]")
 @click.option("--skip-bad-lines/--no-skip-bad-lines", default=None, help="Count and leave out.")
@@ -43,25 +53,32 @@ def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:
         missing = [name for name in REQUIRED if not values.get(name)]
         if missing:
             raise ConfigError(f"missing --{', --'.join(n.replace('_', '-') for n in missing)}")
+        name = values.get("objective", "clm")
+        check_flags(name, values)
         arguments = make_arguments(values, values["output_dir"])
         spec = parse_spec(values["tokenizer"])
         config = read_json(values["config"])
+        check_family(name, config)
     options = {
         "column": values.get("text_column", "text"),
         "skip_bad_lines": bool(values.get("skip_bad_lines")),
     }
-    tokenizer = make_tokenizer(spec, text_of(values["data"], options))
     with usage_errors():
-        model = from_config(config_for(tokenizer, config), seed=arguments.seed)
+        tokenizer = make_tokenizer(spec, text_of(values["data"], options), name)
+        config = config_for(tokenizer, config, name)
+        model = from_config(config, TASKS[name], seed=arguments.seed)
         block_size = check_block_size(values.get("block_size"), model.config)
-    output = Path(arguments.output_dir)
-    tokens = load_tokens(output / "tokens" / "train.bin", tokenizer, values["data"], options)
-    validation = None
+        vocabulary = Vocabulary.of(tokenizer)
+        objective = make_objective(name, vocabulary, block_size, values)
+    tokens = Path(arguments.output_dir, "tokens")
+    train = load_tokens(tokens / "train.bin", tokenizer, values["data"], options)
+    held = None
     if values.get("validation"):
-        path = output / "tokens" / "validation.bin"
-        validation = load_tokens(path, tokenizer, values["validation"], options)
-    echo(f"{len(tokens):,} tokens to train on, {vocab_size(tokenizer):,} in the vocabulary")
-    result = train_language_model(model, arguments, tokenizer, tokens, validation, block_size)
+        held = load_tokens(tokens / "validation.bin", tokenizer, values["validation"], options)
+    packing = bool(values.get("packing"))
+    data = objective_data(objective, vocabulary, train, held, block_size, packing=packing)
+    echo(f"{len(train.tokens):,} tokens to train on, {vocabulary.size:,} in the vocabulary")
+    result = train_language_model(model, arguments, tokenizer, data, block_size)
     report(result)
     return result
 
@@ -74,13 +91,11 @@ def text_of(paths: Any, options: dict[str, Any]) -> Documents:
     return Documents(texts, **options)
 
 
-def load_tokens(
-    path: Path, tokenizer: Tokenizer, paths: Any, options: dict[str, Any]
-) -> np.ndarray:
+def load_tokens(path: Path, tokenizer: Tokenizer, paths: Any, options: dict[str, Any]) -> Shard:
     """Tokens of the text behind `paths`, encoded into `path`; or of the one .bin file given."""
     files = as_list(paths)
     if not any(str(f).endswith(".bin") for f in files):
-        return tokens_on_disk(path, tokenizer, Documents(files, **options))
+        return encode_to_shard(path, tokenizer, Documents(files, **options))
     if len(files) > 1:
         raise ConfigError(f"data: got {len(files)} paths, expected a .bin file alone")
     shard = open_shard(files[0])
@@ -90,7 +105,7 @@ def load_tokens(
             f"{files[0]}: made with {shard.vocab_size} tokens in the vocabulary, "
             f"but the tokenizer has {size}"
         )
-    return shard.tokens
+    return shard
 
 
 def as_list(paths: Any) -> list[str]:
@@ -102,7 +117,8 @@ def check_block_size(block_size: int | None, config: Any) -> int:
     """The tokens of one example: at most, and by default, what the model has positions for."""
     positions = config.context_length
     if block_size is None:
-        return positions
-    if not 1 <= block_size <= positions:
-        raise ConfigError(f"block_size: got {block_size}, expected 1 to n_positions {positions}")
+        return positions or UNBOUNDED
+    if block_size < 1 or (positions is not None and block_size > positions):
+        limit = "at least 1" if positions is None else f"1 to n_positions {positions}"
+        raise ConfigError(f"block_size: got {block_size}, expected {limit}")
     return block_size

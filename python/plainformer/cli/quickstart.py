@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from plainformer.data.corpus import python_documents, split_documents
+from plainformer.data.objectives import CausalLM, Vocabulary
+from plainformer.data.text_shards import encode_to_shard
 from plainformer.data.tokenizer import encode_text, train_bpe, vocab_size
 from plainformer.generation import TextStreamer
 from plainformer.models.registry import from_config
@@ -15,7 +17,8 @@ from plainformer.training import TimeLimitCallback, TrainingArguments
 
 from ._chart import draw_png, has_matplotlib, read_curves, text_chart
 from ._common import Command, echo
-from ._language_model import config_for, report, tokens_on_disk, train_language_model
+from ._language_model import config_for, report, train_language_model
+from ._objectives import objective_data
 
 # One page of settings. The step count is fixed, so two runs of one seed are the same run; the
 # sizes make it about a minute and a half on two cores.
@@ -69,9 +72,9 @@ def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[s
 
     echo("2. Tokenizer: byte-level BPE")
     tokenizer = train_bpe((document.text for document in training), VOCABULARY)
-    tokens = tokens_on_disk(output_dir / "tokens" / "train.bin", tokenizer, training)
-    held_back = tokens_on_disk(output_dir / "tokens" / "validation.bin", tokenizer, validation)
-    echo(f"   {vocab_size(tokenizer):,} tokens; the text is {len(tokens):,} of them")
+    train = encode_to_shard(output_dir / "tokens" / "train.bin", tokenizer, training)
+    held = encode_to_shard(output_dir / "tokens" / "validation.bin", tokenizer, validation)
+    echo(f"   {vocab_size(tokenizer):,} tokens; the text is {len(train.tokens):,} of them")
 
     model = from_config(config_for(tokenizer, CONFIG), seed=seed)
     echo(f"3. Training: GPT-2 with {model.num_parameters():,} parameters, {STEPS} steps")
@@ -83,9 +86,9 @@ def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[s
         **TRAINING,
     )
     callbacks = [] if max_seconds is None else [TimeLimitCallback(max_seconds)]
-    result = train_language_model(
-        model, arguments, tokenizer, tokens, held_back, BLOCK_SIZE, callbacks
-    )
+    vocabulary = Vocabulary.of(tokenizer)
+    data = objective_data(CausalLM(), vocabulary, train, held, BLOCK_SIZE, packing=False)
+    result = train_language_model(model, arguments, tokenizer, data, BLOCK_SIZE, callbacks)
     report(result)
     show_curve(output_dir)
 

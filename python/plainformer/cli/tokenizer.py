@@ -20,6 +20,7 @@ from plainformer.data.tokenizer import (
 from plainformer.errors import ConfigError
 
 from ._common import Command, FilesOption, echo, usage_errors
+from ._objectives import TASKS
 
 
 @click.group()
@@ -36,10 +37,22 @@ def tokenizer() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where tokenizer.json and tokenizer_config.json go.",
 )
+@click.option(
+    "--objective",
+    type=click.Choice(list(TASKS)),
+    default="clm",
+    show_default=True,
+    help="What a model will learn with it; decides the special tokens.",
+)
 @click.option("--text-column", default="text", show_default=True, help="JSONL field or column.")
 @click.option("--skip-bad-lines", is_flag=True, help="Count bad lines and leave them out.")
 def train(
-    data: tuple[str, ...], spec_text: str, output_dir: Path, text_column: str, skip_bad_lines: bool
+    data: tuple[str, ...],
+    spec_text: str,
+    output_dir: Path,
+    objective: str,
+    text_column: str,
+    skip_bad_lines: bool,
 ) -> dict[str, Any]:
     """Train a tokenizer on text and write it as tokenizer.json."""
     with usage_errors():
@@ -48,7 +61,8 @@ def train(
             raise ConfigError(f"tokenizer: got {spec_text!r}, which is trained already")
     start = time.perf_counter()
     documents = Documents(data, column=text_column, skip_bad_lines=skip_bad_lines)
-    trained = make_tokenizer(spec, documents)
+    with usage_errors():
+        trained = make_tokenizer(spec, documents, objective)
     save_tokenizer(trained, output_dir)
     seconds = time.perf_counter() - start
     size = vocab_size(trained)
