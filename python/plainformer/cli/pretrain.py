@@ -75,8 +75,9 @@ def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:
     held = None
     if values.get("validation"):
         held = load_tokens(tokens / "validation.bin", tokenizer, values["validation"], options)
-    packing = bool(values.get("packing"))
-    data = objective_data(objective, vocabulary, train, held, block_size, packing=packing)
+    with usage_errors():
+        packing = bool(values.get("packing"))
+        data = objective_data(objective, vocabulary, train, held, block_size, packing=packing)
     echo(f"{len(train.tokens):,} tokens to train on, {vocabulary.size:,} in the vocabulary")
     result = train_language_model(model, arguments, tokenizer, data, block_size)
     report(result)
