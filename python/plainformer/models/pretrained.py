@@ -129,7 +129,7 @@ class PreTrainedModel(Module):
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             source=str(path),
         )
-        for name, parameter in parameters.items():
+        for name, parameter in model.named_state():
             array = state.get(name, parameter.data)
             parameter.assign(array.astype(wanted, copy=False))
         model.init_weights(seed, report.new_keys)

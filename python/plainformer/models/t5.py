@@ -41,6 +41,7 @@ class T5Config(PretrainedConfig):
         "num_hidden_layers": "num_layers",
     }
     inert = frozenset({"classifier_dropout", "n_positions", "output_past"})
+    fixed: ClassVar[dict[str, Any]] = {"is_encoder_decoder": True}
     dropout_fields = ("dropout_rate",)
 
     vocab_size: int = 32128
@@ -62,7 +63,6 @@ class T5Config(PretrainedConfig):
     pad_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
     decoder_start_token_id: int | None = 0
-    is_encoder_decoder: bool = True  # false in files of a T5EncoderModel
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,6 +102,18 @@ class T5Config(PretrainedConfig):
                     f"{field}: got {getattr(self, field)!r}, but feed_forward_proj is {name!r}"
                 )
             setattr(self, field, value)
+
+    @classmethod
+    def _canonical(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same fields under our names; the file of an encoder alone says so of itself."""
+        own = super()._canonical(values)
+        if own.get("architectures") == ["T5EncoderModel"]:
+            own.pop("is_encoder_decoder", None)
+        return own
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of `config.json`."""
+        return {**super().to_dict(), "is_encoder_decoder": True}
 
 
 class T5PreTrainedModel(PreTrainedModel):
@@ -152,8 +164,6 @@ class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
     """
 
     def __init__(self, config: T5Config, seed: int | None = 0):
-        if not config.is_encoder_decoder:
-            raise ConfigError("is_encoder_decoder: got false, only a T5EncoderModel has no decoder")
         self.config = config
         self.shared = Embedding(config.vocab_size, config.d_model)
         self.encoder = T5Stack(config, self.shared, is_decoder=False)
