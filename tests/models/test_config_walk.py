@@ -21,22 +21,31 @@ from .tiny import CONFIGS, batch_for, config_of, outputs_of
 
 # Another value for each field: one that is possible, and far from the one in tiny.py.
 VALUES = {
-    "activation": "relu", "activation_function": "relu", "attention_bias": True,
-    "attention_dropout": 0.4, "attention_probs_dropout_prob": 0.4, "attn_pdrop": 0.4,
-    "bias": False, "classifier_dropout": 0.4, "dim": 24, "dropout": 0.4,
-    "embd_pdrop": 0.4, "head_dim": 6, "hidden_act": "gelu_new", "hidden_dim": 28,
-    "hidden_dropout": 0.4, "hidden_dropout_prob": 0.4, "hidden_size": 24, "initializer_range": 0.1,
-    "intermediate_size": 28, "layer_norm_epsilon": 0.1, "layer_norm_eps": 0.1,
-    "layer_types": ["sliding_attention", "full_attention"], "max_position_embeddings": 20,
-    "max_window_layers": 1, "mlp_bias": True, "n_embd": 24, "n_head": 4, "n_heads": 4,
-    "n_inner": 28, "n_layer": 1, "n_layers": 1, "n_positions": 20, "num_attention_heads": 4,
-    "num_hidden_layers": 1, "num_key_value_heads": 3, "num_labels": 3,
+    "activation": "relu", "activation_dropout": 0.4, "activation_function": "relu",
+    "attention_bias": True, "attention_dropout": 0.4, "attention_probs_dropout_prob": 0.4,
+    "attn_pdrop": 0.4, "bias": False, "classifier_dropout": 0.4, "d_ff": 28, "d_kv": 6,
+    "d_model": 24, "decoder_attention_heads": 4, "decoder_ffn_dim": 28, "decoder_layers": 1,
+    "decoder_start_token_id": 3, "decoder_vocab_size": 37, "dense_act_fn": "silu", "dim": 24,
+    "dropout": 0.4, "dropout_rate": 0.4, "embd_pdrop": 0.4, "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 28, "encoder_layers": 1, "feed_forward_proj": "gated-gelu",
+    "forced_bos_token_id": 4, "forced_eos_token_id": 4, "head_dim": 6, "hidden_act": "gelu_new",
+    "hidden_dim": 28, "hidden_dropout": 0.4, "hidden_dropout_prob": 0.4, "hidden_size": 24,
+    "init_std": 0.1, "initializer_factor": 2.0, "initializer_range": 0.1,
+    "intermediate_size": 28, "is_gated_act": True, "layer_norm_eps": 0.1,
+    "layer_norm_epsilon": 0.1, "layer_types": ["sliding_attention", "full_attention"],
+    "max_position_embeddings": 20, "max_window_layers": 1, "mlp_bias": True, "n_embd": 24,
+    "n_head": 4, "n_heads": 4, "n_inner": 28, "n_layer": 1, "n_layers": 1, "n_positions": 20,
+    "norm_first": True, "num_attention_heads": 4, "num_decoder_layers": 1, "num_heads": 4,
+    "num_hidden_layers": 1, "num_key_value_heads": 3, "num_labels": 4, "num_layers": 1,
     "output_attentions": True, "output_hidden_states": True, "pad_token_id": 5,
-    "problem_type": "multi_label_classification", "qa_dropout": 0.4, "resid_pdrop": 0.4,
-    "rms_norm_eps": 0.1, "rope_parameters": {"rope_type": "linear", "factor": 2.0},
+    "position_embedding_type": "learned", "problem_type": "multi_label_classification",
+    "qa_dropout": 0.4, "relative_attention_max_distance": 7,
+    "relative_attention_num_buckets": 8, "resid_pdrop": 0.4, "rms_norm_eps": 0.1,
+    "rope_parameters": {"rope_type": "linear", "factor": 2.0},
     "scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False,
-    "seq_classif_dropout": 0.4, "sinusoidal_pos_embds": True, "sliding_window": 2,
-    "type_vocab_size": 3, "use_sliding_window": True, "vocab_size": 37,
+    "scale_decoder_outputs": False, "scale_embedding": True, "seq_classif_dropout": 0.4,
+    "share_encoder_decoder_embeddings": False, "sinusoidal_pos_embds": True,
+    "sliding_window": 2, "type_vocab_size": 3, "use_sliding_window": True, "vocab_size": 37,
 }  # fmt: skip
 
 # Fields that change something only beside another one.
@@ -50,11 +59,16 @@ BESIDE = {
 # Tested below, or kept for others and written back: names of classes, tokens of generators.
 ELSEWHERE = {"dtype", "extra", "id2label", "label2id", "bos_token_id", "eos_token_id"}
 
+# Fields of all families that only classifiers read.
+OF_CLASSIFIERS = {"num_labels", "problem_type"}
+
 
 def fields():
     for family in CONFIGS:
+        classifies = any("classification" in task for task in MODELS[family].models)
+        unread = ELSEWHERE if classifies else ELSEWHERE | OF_CLASSIFIERS
         for field in dataclasses.fields(MODELS[family].config_class):
-            if field.name not in ELSEWHERE:
+            if field.name not in unread:
                 yield pytest.param(family, field.name, id=f"{family}-{field.name}")
 
 
@@ -88,15 +102,16 @@ def numbers(family, task, options):
         output.loss.backward()
     gradients = [None if p.grad is None else p.grad.tobytes() for p in model.parameters()]
     outputs = [x.data.tobytes() for x in outputs_of(model.eval()(**batch), task)]
-    longest = longest_input(model)
+    longest = longest_input(model, task)
     states = [x is None for x in (output.hidden_states, output.attentions)]
     return drawn, gradients, outputs, longest, states, model.generation_config()
 
 
-def longest_input(model):
+def longest_input(model, task):
     """The message about a text of 19 tokens, one too many."""
+    target = {"labels": [[2]]} if task == "seq2seq-lm" else {}
     try:
-        model(np.full((1, 19), 2))
+        model(np.full((1, 19), 2), **target)
     except PlainformerError as error:
         return str(error)
 

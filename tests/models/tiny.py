@@ -27,6 +27,21 @@ CONFIGS = {
     },
 }  # fmt: skip
 CONFIGS["qwen2"] = CONFIGS["llama"]
+CONFIGS["marian"] = {
+    "vocab_size": VOCAB, "max_position_embeddings": 18, "d_model": 12, "encoder_layers": 2,
+    "encoder_attention_heads": 3, "encoder_ffn_dim": 20, "decoder_layers": 2,
+    "decoder_attention_heads": 3, "decoder_ffn_dim": 16, "pad_token_id": 1,
+    "decoder_start_token_id": 2,
+}  # fmt: skip
+CONFIGS["transformer"] = CONFIGS["marian"] | {
+    "activation_function": "gelu", "scale_embedding": False,
+}  # fmt: skip
+# Any token may end a text: a classifier needs one in each.
+CONFIGS["bart"] = CONFIGS["marian"] | {"eos_token_id": list(range(VOCAB))}
+CONFIGS["t5"] = {
+    "vocab_size": VOCAB, "d_model": 12, "d_kv": 5, "d_ff": 20, "num_layers": 2, "num_heads": 3,
+    "relative_attention_num_buckets": 6, "relative_attention_max_distance": 5,
+}  # fmt: skip
 
 SEQUENCE_TASKS = ("sequence-classification", "multiple-choice")
 
