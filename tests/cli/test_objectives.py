@@ -9,6 +9,8 @@ import pytest
 import plainformer as pf
 from plainformer.cli._objectives import FLAGS, TASKS
 from plainformer.data.tokenizer import load_tokenizer, vocab_size
+from plainformer.models.registry import MODELS
+from tests.models.numbers import GOLDEN
 
 from .test_pretrain import run
 
@@ -41,7 +43,7 @@ def files(tmp_path):
     return tmp_path
 
 
-def flags_of(files, objective, **changes):
+def flags_of(files, objective, /, **changes):
     flags = {
         "objective": objective,
         "data": files / "train.jsonl",
@@ -63,6 +65,29 @@ def flags_of(files, objective, **changes):
 def files_of(out):
     """What must be the same after a stop: weights, logs."""
     return [(out / name).read_bytes() for name in ("model.safetensors", "log.jsonl")]
+
+
+FAMILIES = {}  # model_type: the contents of a config.json of tiny sizes
+for path in sorted(GOLDEN.glob("*/config.json")):
+    family = json.loads(path.read_text())
+    FAMILIES.setdefault(family["model_type"], family)
+
+
+@pytest.mark.parametrize(
+    ("family", "objective"),
+    [(f, o) for f in FAMILIES for o in OBJECTIVES if f in MODELS and TASKS[o] in MODELS[f].models],
+)
+def test_every_family_learns_every_objective_that_fits_it(files, family, objective):
+    named = ("vocab_size", "architectures")  # the tokenizer and the objective decide
+    config = {k: v for k, v in FAMILIES[family].items() if k not in named}
+    config = {k: v for k, v in config.items() if not k.endswith("_token_id")}
+    (files / "family.json").write_text(json.dumps(config))
+    flags = {"config": files / "family.json", "block-size": 8, "max-steps": 1}
+    for words in ([], ["--packing"]):
+        code, result, errors = run(*flags_of(files, objective, **flags), *words)
+        assert code == 0, errors
+        assert np.isfinite(result["eval_loss"])
+        flags["output-dir"] = files / "packed"
 
 
 @pytest.mark.parametrize("packing", [False, True])
@@ -144,7 +169,7 @@ def test_a_flag_of_another_objective_is_refused(files, objective):
         ("span", {"noise-density": 0}, "noise_density: got 0.0"),
         ("denoise", {"mean-span-length": 0}, "mean_span_length: got 0.0"),
         ("mlm", {"block-size": 2}, "block_size: got 2, expected at least 3 for mlm"),
-        ("mlm", {"block-size": 17}, "block_size: got 17, expected 1 to n_positions 16"),
+        ("mlm", {"block-size": 17}, "block_size: got 17, expected 1 to the model's 16 positions"),
         ("span", {"block-size": 0}, "block_size: got 0, expected at least 1"),
         ("span", {"max-length": 5}, "max_length: has no effect here; set block_size"),
     ],
@@ -155,6 +180,13 @@ def test_what_does_not_fit_is_one_line_and_exit_code_2(files, objective, changes
     code, result, errors = run(*flags_of(files, objective, **changes))
     assert code == 2, errors
     assert message in result["error"]
+
+
+def test_an_objective_of_a_run_file_is_checked(files):
+    (files / "run.yaml").write_text("objective: clip\n")
+    code, result, _ = run(*flags_of(files, "clm", objective=None), "--run", files / "run.yaml")
+    assert code == 2
+    assert "objective: got 'clip', expected one of clm, mlm, span, denoise" in result["error"]
 
 
 def test_packing_needs_to_know_where_documents_begin(files):

@@ -113,8 +113,8 @@ def test_a_run_file_holds_flags_and_the_command_line_wins(files):
         ({"data": None}, 2, "missing --data"),
         ({"tokenizer": "words"}, 2, "got 'words'"),
         ({"tokenizer": "bpe:10"}, 2, "10"),
-        ({"block-size": 9}, 2, "block_size: got 9, expected 1 to n_positions 8"),
-        ({"block-size": 0}, 2, "block_size: got 0, expected 1 to n_positions 8"),
+        ({"block-size": 9}, 2, "block_size: got 9, expected 1 to the model's 8 positions"),
+        ({"block-size": 0}, 2, "block_size: got 0, expected 1 to the model's 8 positions"),
         ({"learning-rate": -1}, 2, "learning_rate"),
         ({"objective": "mlm"}, 2, "mlm trains a masked-lm model, which gpt2 has not"),
         ({"objective": "clip"}, 2, "clip"),
@@ -135,6 +135,13 @@ def test_a_vocab_size_of_its_own_is_refused(files):
     code, result, _ = run(*flags_of(files))
     assert code == 2
     assert "got vocab_size 5, but the tokenizer has" in result["error"]
+
+
+def test_an_id_outside_the_vocabulary_is_refused(files):
+    (files / "config.json").write_text(json.dumps({**CONFIG, "eos_token_id": 50256}))
+    code, result, _ = run(*flags_of(files))
+    assert code == 2
+    assert "got eos_token_id 50256, but the tokenizer has" in result["error"]
 
 
 def test_a_character_outside_the_vocabulary_is_located(files):

@@ -10,8 +10,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.data.objectives import Vocabulary
-from plainformer.data.tokenizer import save_tokenizer, vocab_size
+from plainformer.data.special_tokens import special_ids
+from plainformer.data.tokenizer import end_of_text_id, save_tokenizer, vocab_size
 from plainformer.errors import ConfigError
 from plainformer.training import Trainer, TrainerCallback, TrainingArguments
 
@@ -36,7 +36,7 @@ def config_for(
 ) -> dict[str, Any]:
     """A model's configuration with the tokenizer's vocabulary and special ids put in.
 
-    Raises ConfigError where the configuration names another vocabulary size.
+    Raises ConfigError where the configuration names another vocabulary size, or an id outside it.
     """
     size = vocab_size(tokenizer)
     if values.get("vocab_size", size) != size:
@@ -44,23 +44,27 @@ def config_for(
             f"config: got vocab_size {values['vocab_size']}, but the tokenizer has {size} tokens; "
             "leave it out, the tokenizer sets it"
         )
-    return {**special_ids(Vocabulary.of(tokenizer), objective), **values, "vocab_size": size}
+    for name, value in values.items():
+        if name.endswith("_token_id") and isinstance(value, int) and value >= size:
+            raise ConfigError(
+                f"config: got {name} {value}, but the tokenizer has {size} tokens; leave it out, "
+                "the tokenizer sets it"
+            )
+    return {**named_ids(tokenizer, objective), **values, "vocab_size": size}
 
 
-def special_ids(vocabulary: Vocabulary, objective: str) -> dict[str, int | None]:
-    """The ids that a configuration names. A decoder starts as the objective's first model does:
-    T5's from padding, BART's from the end of text."""
-    end, pad = vocabulary.end, vocabulary.pad
-    if objective == "clm":
-        return {"bos_token_id": end, "eos_token_id": end}
-    begin = int(vocabulary.prefix[0]) if len(vocabulary.prefix) else end
-    ids = {"bos_token_id": begin, "eos_token_id": end}
-    if pad is not None:
-        ids["pad_token_id"] = pad
+def named_ids(tokenizer: Tokenizer, objective: str) -> dict[str, int | None]:
+    """The special ids that a configuration names. A decoder starts as the objective's first model
+    does: T5's from padding, BART's from the end of text."""
+    roles, end = special_ids(tokenizer), end_of_text_id(tokenizer)
+    first = (i for i in (roles.bos_token_id, roles.cls_token_id, end) if i is not None)
+    ids = {"bos_token_id": next(first, None), "eos_token_id": end}
+    if roles.pad_token_id is not None:
+        ids["pad_token_id"] = roles.pad_token_id
     if objective == "denoise":
         ids["decoder_start_token_id"] = end
     elif objective == "span":
-        ids["decoder_start_token_id"] = end if pad is None else pad
+        ids["decoder_start_token_id"] = ids.get("pad_token_id", end)
     return ids
 
 

@@ -89,7 +89,9 @@ def objective_flags(command: Any) -> Any:
 
 
 def check_flags(name: str, values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a flag that has no effect with this objective."""
+    """Raise ConfigError for a flag that has no effect with this objective, or no such objective."""
+    if name not in FLAGS:  # from a run file
+        raise ConfigError(f"objective: got {name!r}, expected one of {', '.join(FLAGS)}")
     every = {flag for flags in FLAGS.values() for flag in flags}
     for flag in sorted(every & values.keys() - FLAGS[name].keys()):
         users = ", ".join(objective for objective, flags in FLAGS.items() if flag in flags)

@@ -120,6 +120,6 @@ def check_block_size(block_size: int | None, config: Any) -> int:
     if block_size is None:
         return positions or UNBOUNDED
     if block_size < 1 or (positions is not None and block_size > positions):
-        limit = "at least 1" if positions is None else f"1 to n_positions {positions}"
+        limit = "at least 1" if positions is None else f"1 to the model's {positions} positions"
         raise ConfigError(f"block_size: got {block_size}, expected {limit}")
     return block_size

@@ -47,9 +47,10 @@ class Trainer:
     ----------
     model : module, see the top of this file for what it must offer
     args : TrainingArguments; the defaults without
-    train_dataset, eval_dataset : anything with `__len__` and `__getitem__` whose items are dicts;
-        one with `for_epoch(seed, epoch)` gives its own examples for each epoch
-    data_collator : function from a list of examples to a batch, a dict of arrays; by default rows
+    train_dataset, eval_dataset : anything with `__len__` and `__getitem__` whose items are dicts,
+        or whatever data_collator takes; one with `for_epoch(seed, epoch)` gives its own examples
+        for each epoch
+    data_collator : function from a list of items to a batch, a dict of arrays; by default rows
         are padded to the longest, input ids with 0 and labels with -100
     compute_metrics : function from an EvalPrediction to a dict of numbers
     callbacks : TrainerCallback objects or classes
