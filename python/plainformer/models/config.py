@@ -114,7 +114,7 @@ class PretrainedConfig:
             values = {k: v for k, v in values.items() if k not in LABEL_FIELDS}
         values = cls._canonical({**values, **overrides})
         known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
-        fixed = FIXED | cls.fixed
+        fixed = {k: v for k, v in FIXED.items() if k not in known} | cls.fixed
         extra: dict[str, Any] = {}
         for name, value in values.items():
             if name in fixed:
