@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
-from ..generation import generate
+from ..generation import GenerationMixin
 from ..nn import KeyValueCache, Sequences, join
 from ..tensor import Array, Tensor, no_grad
 from .inputs import IGNORED, as_ids, check_items, positions_of, sequences_of, shifted_rows
@@ -20,7 +20,7 @@ from .outputs import CausalLMOutput
 from .pretrained import PreTrainedModel
 
 
-class CausalLM(PreTrainedModel):
+class CausalLM(GenerationMixin, PreTrainedModel):
     """Base of models that predict each token from those before it."""
 
     def hidden_rows(
@@ -131,12 +131,6 @@ class CausalLM(PreTrainedModel):
         logits = functional.linear(x, self.head_weight()).data
         return np.asarray(logits, dtype=np.float32)
 
-    def generation_config(self) -> dict[str, Any]:
-        """Hugging Face's `generation_config.json`: the special ids."""
-        names = ("bos_token_id", "eos_token_id", "pad_token_id")
-        ids = {name: getattr(self.config, name) for name in names}
-        return {"_from_model_config": True, **{k: v for k, v in ids.items() if v is not None}}
-
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
         labels = batch.get("labels")
@@ -144,7 +138,3 @@ class CausalLM(PreTrainedModel):
         rows = sequences_of(ids.shape, batch.get("attention_mask"), batch.get("cu_seqlens"))
         target = shifted_rows(rows, ids, labels, batch.get("shift_labels"))
         return int(np.count_nonzero(target != IGNORED))
-
-    def generate(self, input_ids: Any, max_new_tokens: int = 20, **options: Any) -> Array:
-        """Continue token ids; see `plainformer.generation.generate` for the options."""
-        return generate(self, input_ids, max_new_tokens, **options)

@@ -133,6 +133,7 @@ class PreTrainedModel(Module):
             array = state.get(name, parameter.data)
             parameter.assign(array.astype(wanted, copy=False))
         model.init_weights(seed, report.new_keys)
+        model.read_generation_config(path)
         model.eval()
         return (model, report) if output_loading_info else model
 
@@ -152,11 +153,14 @@ class PreTrainedModel(Module):
             path,
             self.state_dict(),
             {**self.config.to_dict(), "architectures": [type(self).__name__]},
-            generation_config=self.generation_config(),
+            generation_config=self.generation_values(),
             max_shard_size=max_shard_size,
         )
 
-    def generation_config(self) -> dict[str, Any] | None:
+    def read_generation_config(self, path: str | Path) -> None:
+        """Take over `generation_config.json` of a directory; see `GenerationMixin`."""
+
+    def generation_values(self) -> dict[str, Any] | None:
         """The contents of `generation_config.json`; None for models that do not generate."""
         return None
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import functional
 from ..errors import ConfigError
-from ..generation import generate
+from ..generation import GenerationMixin
 from ..nn import Seq2SeqCache, Sequences, join, part
 from ..tensor import Array, Tensor, no_grad
 from .inputs import IGNORED, as_ids, check_items, like_ids, positions_of, sequences_of
@@ -91,7 +91,7 @@ class Seq2SeqModel(PreTrainedModel):
         raise ConfigError("decoder_start_token_id: got None, expected an id in the configuration")
 
 
-class Seq2SeqLM(Seq2SeqModel):
+class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
     """Base of models that write a target text while reading a source text."""
 
     def head_weight(self) -> Tensor:
@@ -217,19 +217,6 @@ class Seq2SeqLM(Seq2SeqModel):
         ids, rows = self._targets(ids, mask, batch["labels"])
         labels = rows.rows_of(like_ids("labels", batch["labels"], ids.shape))
         return int(np.count_nonzero(labels != IGNORED))
-
-    def generation_config(self) -> dict[str, Any]:
-        """Hugging Face's `generation_config.json`: the special ids."""
-        names = (
-            "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
-            "forced_bos_token_id", "forced_eos_token_id",
-        )  # fmt: skip
-        ids = {name: getattr(self.config, name, None) for name in names}
-        return {"_from_model_config": True, **{k: v for k, v in ids.items() if v is not None}}
-
-    def generate(self, input_ids: Any, max_new_tokens: int = 20, **options: Any) -> Array:
-        """Write a target for each source; see `plainformer.generation.generate`."""
-        return generate(self, input_ids, max_new_tokens, **options)
 
 
 def until_last_label(labels: Array) -> Array:

@@ -1,0 +1,175 @@
+"""Greedy decoding and sampling: one token a row and step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Array
+from .build import renormalize
+from .context import DecoderContext, TargetContext
+from .output import GenerateOutput
+from .processors import LogitsProcessor
+from .prompts import Prompts
+from .sampling import raise_impossible
+from .settings import Settings
+from .stopping import StoppingCriterion, any_stop
+from .streamers import Streamer
+
+Context = DecoderContext | TargetContext
+SAMPLING_STREAM = 3  # of the seed; 0 to 2 are weights, data and dropout
+
+
+@dataclass
+class Job:
+    """One call of `generate`, checked: all that a search needs.
+
+    prompts : what each prompt's texts start with, (B, L)
+    context : has read nothing yet, of B rows (decoders) or of all rows (encoder-decoders)
+    total : tokens of a row in the end
+    """
+
+    settings: Settings
+    prompts: Prompts
+    context: Context
+    processors: Sequence[LogitsProcessor]
+    criteria: Sequence[StoppingCriterion]
+    total: int
+    seed: int
+    streamer: Streamer | None = None
+    scores: list[Array] = field(default_factory=list)
+    logits: list[Array] = field(default_factory=list)
+
+    def rng(self) -> np.random.Generator:
+        """The random numbers of this call."""
+        return np.random.Generator(np.random.Philox(key=[self.seed, SAMPLING_STREAM]))
+
+    def first_logits(self) -> Array:
+        """Logits (rows, V) after the prompts, each of which is read once and shared by its rows."""
+        count = self.settings.rows_per_prompt
+        prompts = self.prompts.ids
+        if isinstance(self.context, TargetContext):
+            return self.context.next_logits(prompts.repeat(count, 0))
+        logits = self.context.next_logits(prompts)
+        if count == 1:
+            return logits
+        self.context.reorder(np.arange(len(prompts)).repeat(count))
+        return logits.repeat(count, 0)
+
+    def process(self, input_ids: Array, logits: Array, least: int) -> Array:
+        """Logits after all processors and the filters of sampling."""
+        for processor in self.processors:
+            logits = processor(input_ids, logits)
+        if self.settings.sampling is not None and self.keeps_filtered:
+            logits = self.settings.sampling.filter(logits, least)
+        if self.settings.options.renormalize_logits:
+            logits = renormalize(input_ids, logits)
+        return logits
+
+    @property
+    def keeps_filtered(self) -> bool:
+        """Whether filtered scores are looked at, and not only drawn from."""
+        return self.settings.num_beams > 1 or bool(self.settings.options.output_scores)
+
+    def output(self, sequences: Array, **more: Any) -> GenerateOutput:
+        """The result, with what the steps recorded."""
+        options = self.settings.options
+        return GenerateOutput(
+            sequences,
+            scores=tuple(self.scores) if options.output_scores else None,
+            logits=tuple(self.logits) if options.output_logits else None,
+            **more,
+        )
+
+
+class TokenSearch:
+    """Texts that grow by a token a step, the most probable one or one that is drawn."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        prompts = job.prompts.repeat(job.settings.rows_per_prompt)
+        B, self.length = prompts.ids.shape
+        self.ids = np.full((B, job.total), job.settings.pad, np.int64)
+        self.ids[:, : self.length] = prompts.ids
+        self._running = np.ones(B, bool)
+        self._ends = np.array(job.settings.ends, np.int64)
+        self._rng = job.rng()
+        self._sampling = job.settings.sampling
+        options = job.settings.options
+        # Ended rows leave the batch where nobody looks at them: processors and records see all.
+        self._may_shrink = not (
+            job.processors
+            or options.output_scores
+            or options.output_logits
+            or isinstance(job.context, TargetContext)
+        )
+
+    def steps(self) -> Iterator[Array]:
+        """The tokens (B,) of each step."""
+        streamer = self.job.streamer
+        if streamer is not None:
+            streamer.put(self.ids[:, : self.length])
+        logits = self.job.first_logits()
+        while True:
+            tokens = self._step(logits)
+            if streamer is not None:
+                streamer.put(tokens)
+            yield tokens
+            if self.length == self.job.total or not self._running.any():
+                break
+            self._shrink()
+            logits = self.job.context.next_logits(self.ids[:, : self.length])
+        if streamer is not None:
+            streamer.end()
+
+    def output(self) -> GenerateOutput:
+        """The texts so far."""
+        return self.job.output(self.ids[:, : self.length])
+
+    def _step(self, logits: Array) -> Array:
+        job = self.job
+        if job.settings.options.output_logits:
+            job.logits.append(logits.copy())
+        logits = job.process(self.ids[:, : self.length], logits, 1)
+        if job.settings.options.output_scores:
+            job.scores.append(logits.copy())
+        self._append(self._choose(logits))
+        return self.ids[:, self.length - 1]
+
+    def _choose(self, logits: Array) -> Array:
+        if self._sampling is not None:
+            uniform = self._rng.random(len(self.ids))  # of all rows: an end moves no other's draw
+            rows = self.job.context.rows
+            return self._sampling.draw_at(logits, uniform if rows is None else uniform[rows])
+        tokens = np.argmax(logits, axis=-1)
+        best = logits[np.arange(len(tokens)), tokens]
+        if not np.isfinite(best).all():
+            raise_impossible(best)
+        return tokens
+
+    def _append(self, tokens: Array) -> None:
+        """Write a token to the rows that run, and see which of them end."""
+        rows = self.job.context.rows
+        column = self.ids[:, self.length]
+        if rows is None:
+            np.copyto(column, tokens, where=self._running)
+        else:
+            column[rows] = np.where(self._running[rows], tokens, column[rows])
+        self.length += 1
+        for end in self._ends:
+            self._running &= column != end
+        if self.job.criteria:
+            scores = tuple(self.job.scores) if self.job.scores else None
+            self._running &= ~any_stop(self.job.criteria, self.ids[:, : self.length], scores)
+
+    def _shrink(self) -> None:
+        """Leave out ended rows once they are half of those computed."""
+        context = self.job.context
+        if not self._may_shrink or self._running.all():
+            return
+        running = self._running if context.rows is None else self._running[context.rows]
+        if 2 * np.count_nonzero(running) <= len(running):
+            context.keep(np.flatnonzero(running))  # type: ignore[union-attr]

@@ -1,0 +1,278 @@
+"""`generate` and `stream`: text from decoders and encoder-decoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..tensor import Array, no_grad
+from .beam_search import BeamSearch
+from .build import build_criteria, build_processors, stop_strings
+from .config import GenerationConfig
+from .context import DecoderContext, TargetContext
+from .decode import Job, TokenSearch
+from .output import GenerateOutput
+from .processors import LogitsProcessor
+from .prompts import Prompts, as_prompts
+from .settings import Settings, first_token, refuse, resolve, start_token, total_length
+from .stopping import StoppingCriterion
+from .streamers import Streamer, TextPieces
+
+
+def generate(
+    model: Any, input_ids: Any = None, max_new_tokens: int | None = None, **options: Any
+) -> Array | GenerateOutput:
+    """Continue each row of `input_ids`, or write a target for it.
+
+    Parameters
+    ----------
+    model : causal language model or encoder-decoder; it works in eval mode, and its mode is left
+        as it was
+    input_ids : ids (B, L) or (L,), or a list of rows of several lengths; None starts a decoder
+        from bos_token_id
+    max_new_tokens : int, most tokens that are written
+    attention_mask : like the ids, 0 where there is padding, which costs nothing and changes
+        nothing. Without one, pad_token_id at both ends of a decoder's prompts is padding, unless
+        it also is an end
+    decoder_input_ids : (B, M) or (M,), what targets of an encoder-decoder begin with, behind its
+        start token, which may be left out
+    seed : int, of the draws, 0 if None; only with do_sample
+    generation_config : `GenerationConfig` whose options come before the model's own
+    logits_processor : callables (input_ids, logits) -> logits, see `processors.py`
+    stopping_criteria : callables (input_ids, scores) -> bool or bools (rows,), see `stopping.py`
+    prefix_allowed_tokens_fn : (prompt, ids) -> list of the ids that may follow, see
+        `PrefixConstrained`
+    tokenizer : object with `decode(ids)`, for stop_strings
+    streamer : object with `put` and `end`, see `Streamer`
+    options : fields of `GenerationConfig` by name. None means the model's `generation_config`,
+        then the default; an empty list switches off what the model's file asks for
+
+    Returns
+    -------
+    ids : int64 (B n, L + T), prompts included, padded on the left as given and on the right after
+        the end, n = num_return_sequences; (L + T,) for one row and one text. Targets of an
+        encoder-decoder come with their start token, and without the source. With
+        return_dict_in_generate a `GenerateOutput`, always with a batch axis
+
+    Raises
+    ------
+    ConfigError, ShapeError, DTypeError : naming the argument, what it got and what was wanted;
+        also for options that have no effect together
+    NonFiniteError : the model's logits are no numbers
+
+    Notes
+    -----
+    Tokens equal transformers' for greedy decoding and beam search. Different from it: top_k is
+    off by default (there 50), a decoder whose context is full forgets the older half of it and
+    goes on, stop strings count in what is written only, pad_token_id within a prompt is a token,
+    and finished beams are padded by pad_token_id 0 too.
+    """
+    with evaluating(model), no_grad():
+        job = _job(model, input_ids, max_new_tokens, **options)
+        if job.settings.num_beams > 1:
+            output = BeamSearch(job).run()
+        else:
+            search = TokenSearch(job)
+            for _ in search.steps():
+                pass
+            output = search.output()
+    if job.settings.options.return_dict_in_generate:
+        return output
+    one = job.prompts.single and len(output.sequences) == 1
+    return output.sequences[0] if one else output.sequences
+
+
+def stream(
+    model: Any,
+    input_ids: Any = None,
+    max_new_tokens: int | None = None,
+    *,
+    tokenizer: Any = None,
+    **options: Any,
+) -> Iterator[Any]:
+    """Yield what `generate` writes while it is written; the arguments are the same.
+
+    Without a tokenizer each step's ids (B n,). With one, pieces of the text of a single row,
+    which end before the first of the stop strings. Until the iterator is used up or closed the
+    model stays in eval mode. Beam search cannot be streamed: its texts change to the end.
+    """
+    steps = _steps(model, input_ids, max_new_tokens, tokenizer=tokenizer, **options)
+    return steps if tokenizer is None else _texts(steps, tokenizer)
+
+
+def _steps(model: Any, *arguments: Any, tokenizer: Any, **options: Any) -> Iterator[Any]:
+    """First, with a tokenizer, the job; then each step's ids."""
+    with evaluating(model):
+        job = _job(model, *arguments, tokenizer=tokenizer, shows_text=True, **options)
+        if job.settings.num_beams > 1:
+            raise ConfigError("num_beams: beam search cannot be streamed; use generate")
+        if tokenizer is not None:
+            yield job
+        yield from TokenSearch(job).steps()
+
+
+def _texts(steps: Iterator[Any], tokenizer: Any) -> Iterator[str]:
+    job = next(steps)
+    if len(job.prompts.ids) * job.settings.rows_per_prompt != 1:
+        raise ConfigError("tokenizer: got several rows, text of one can be streamed")
+    pieces = TextPieces(tokenizer, stop_strings(job.settings))
+    pieces.skip(job.prompts.rows[0].tolist())
+    for tokens in steps:
+        piece = pieces.push(tokens.tolist())
+        if piece:
+            yield piece
+    rest = pieces.push([], last=True)
+    if rest:
+        yield rest
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Inside, the model is in eval mode."""
+    was_training = model.training
+    if was_training:
+        model.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            model.train()
+
+
+def _job(
+    model: Any,
+    input_ids: Any,
+    max_new_tokens: int | None,
+    *,
+    attention_mask: Any = None,
+    decoder_input_ids: Any = None,
+    seed: int | None = None,
+    generation_config: GenerationConfig | None = None,
+    logits_processor: Iterable[LogitsProcessor] | None = None,
+    stopping_criteria: Iterable[StoppingCriterion] | None = None,
+    prefix_allowed_tokens_fn: Callable[[int, Array], Sequence[int]] | None = None,
+    tokenizer: Any = None,
+    shows_text: bool = False,
+    streamer: Streamer | None = None,
+    **options: Any,
+) -> Job:
+    """Check the arguments of a call and prepare what a search needs."""
+    settings = resolve(model, generation_config, {"max_new_tokens": max_new_tokens, **options})
+    _check_call(settings, seed, tokenizer, shows_text, streamer)
+    reads_sources = hasattr(model, "encode")
+    if reads_sources:
+        sources = _sources(settings, input_ids, attention_mask)
+        prompts = _targets(model, settings, sources, decoder_input_ids)
+    else:
+        if decoder_input_ids is not None:
+            raise ConfigError("decoder_input_ids: has no effect on a model without an encoder")
+        prompts = sources = _prompts(model, settings, input_ids, attention_mask)
+    total = _total(model, settings, prompts, reads_sources)
+    count = settings.rows_per_prompt
+    return Job(
+        settings=settings,
+        prompts=prompts,
+        context=_context(model, settings, prompts, sources if reads_sources else None, total),
+        processors=build_processors(
+            settings,
+            prompts.repeat(count),
+            [source for source in sources.rows for _ in range(count)],
+            total,
+            _vocab_size(model),
+            prefix_allowed_tokens_fn,
+            logits_processor,
+        ),
+        criteria=build_criteria(settings, prompts.ids.shape[1], tokenizer, stopping_criteria),
+        total=total,
+        seed=seed or 0,
+        streamer=streamer,
+    )
+
+
+def _check_call(
+    settings: Settings, seed: int | None, tokenizer: Any, shows_text: bool, streamer: Any
+) -> None:
+    if seed is not None and not settings.do_sample:
+        raise ConfigError("seed: has no effect without do_sample=True; set that or leave it out")
+    if tokenizer is not None and not shows_text and not stop_strings(settings):
+        raise ConfigError("tokenizer: has no effect without stop_strings")
+    if streamer is not None and settings.num_beams > 1:
+        raise ConfigError("streamer: beam search cannot be streamed; leave it out")
+
+
+def _prompts(model: Any, settings: Settings, input_ids: Any, attention_mask: Any) -> Prompts:
+    """What a decoder continues."""
+    refuse(settings, "decoder_start_token_id", "on a model without an encoder")
+    if input_ids is None:
+        input_ids = [first_token(model, settings)]
+    else:
+        refuse(settings, "bos_token_id", "beside input_ids")
+    configured = settings.options.pad_token_id is not None or model.config.pad_token_id is not None
+    infer = configured and settings.pad not in settings.ends
+    return as_prompts(input_ids, attention_mask, settings.pad, infer_mask=infer)
+
+
+def _sources(settings: Settings, input_ids: Any, attention_mask: Any) -> Prompts:
+    """What an encoder reads."""
+    if input_ids is None:
+        raise ConfigError("input_ids: got None, expected the ids of source texts")
+    return as_prompts(input_ids, attention_mask, settings.pad, infer_mask=False)
+
+
+def _targets(model: Any, settings: Settings, sources: Prompts, given: Any) -> Prompts:
+    """What the targets begin with: the start token, and `decoder_input_ids` (B, M)."""
+    start = start_token(model, settings)
+    if "decoder_start_token_id" in settings.asked:
+        refuse(settings, "bos_token_id", "beside decoder_start_token_id")
+    B = len(sources.ids)
+    starts = np.full((B, 1), start, np.int64)
+    if given is None:
+        return Prompts(starts, np.zeros(B, np.int64), sources.single)
+    found = as_prompts(given, None, settings.pad, infer_mask=False, name="decoder_input_ids")
+    if found.starts.any() or len(found.ids) != B:
+        raise ConfigError(
+            f"decoder_input_ids: got {len(found.ids)} rows, expected {B} of one length"
+        )
+    if (found.ids[:, 0] != start).all():
+        return replace(found, ids=np.concatenate([starts, found.ids], axis=1))
+    return found
+
+
+def _total(model: Any, settings: Settings, prompts: Prompts, reads_sources: bool) -> int:
+    """Tokens of a row in the end; raises where a text must fit the model's positions."""
+    limit = model.config.context_length
+    must_fit = reads_sources or settings.num_beams > 1
+    padding = int(prompts.starts.min())
+    length = prompts.ids.shape[1]
+    room = None if limit is None or not must_fit else limit + padding
+    total = total_length(settings, length, room)
+    if room is not None and total - 1 > room:
+        name = "max_length" if settings.options.max_new_tokens is None else "max_new_tokens"
+        why = "an encoder-decoder" if reads_sources else "num_beams above 1"
+        raise ConfigError(
+            f"{name}: a row would have {total - padding} tokens, but with {why} it must fit the "
+            f"{limit} positions of the model; lower it, or shorten the prompt"
+        )
+    return total
+
+
+def _context(
+    model: Any, settings: Settings, prompts: Prompts, sources: Prompts | None, total: int
+) -> DecoderContext | TargetContext:
+    use_cache = settings.options.use_cache is not False
+    if sources is None:
+        return DecoderContext(model, prompts.starts, total, use_cache)
+    mask = np.arange(sources.ids.shape[1]) >= sources.starts[:, None]
+    encoded = model.encode(sources.ids, mask)
+    rows = len(prompts.ids) * settings.rows_per_prompt
+    return TargetContext(model, encoded, rows, total, use_cache)
+
+
+def _vocab_size(model: Any) -> int:
+    """Ids that the model can write."""
+    return getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size

@@ -1,0 +1,113 @@
+"""What `generate` starts from: prompts of any lengths as one array with padding on the left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
+from ..tensor import Array
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token rows of several lengths.
+
+    ids : int64 (B, L), padding on the left
+    starts : int64 (B,), column of each row's first token
+    single : the caller gave one row without a batch axis
+    """
+
+    ids: Array
+    starts: Array
+    single: bool
+
+    @property
+    def rows(self) -> list[Array]:
+        """Each row's tokens without padding."""
+        return [row[start:] for row, start in zip(self.ids, self.starts)]
+
+    def repeat(self, count: int) -> Prompts:
+        """Each row `count` times, one after another."""
+        return Prompts(self.ids.repeat(count, 0), self.starts.repeat(count), self.single)
+
+
+def as_prompts(
+    input_ids: Any, attention_mask: Any, pad: int, *, infer_mask: bool, name: str = "input_ids"
+) -> Prompts:
+    """Read ids (L,), (B, L) with an optional mask, or a list of rows of several lengths.
+
+    Parameters
+    ----------
+    attention_mask : like the ids; where it is 0 there is no token
+    pad : fills rows that are shorter than others
+    infer_mask : without a mask, take `pad` before and after the other ids of a row as padding
+
+    Raises
+    ------
+    ShapeError, DTypeError : naming the argument, what it got and what was wanted
+    """
+    try:
+        ids = np.asarray(input_ids)
+    except ValueError:
+        return _ragged(input_ids, attention_mask, pad, name)
+    _check_ids(ids, name)
+    single = ids.ndim == 1
+    ids = np.atleast_2d(ids).astype(np.int64)
+    if attention_mask is not None:
+        mask = np.atleast_2d(np.asarray(attention_mask)) != 0
+        if mask.shape != ids.shape:
+            raise ShapeError(f"attention_mask: got shape {mask.shape}, expected {ids.shape}")
+    else:
+        mask = _between_padding(ids, pad) if infer_mask else np.ones(ids.shape, bool)
+    return _left_padded(ids, mask, pad, single, name)
+
+
+def _between_padding(ids: Array, pad: int) -> Array:
+    """False for `pad` at both ends of rows. In the middle it is a token like others."""
+    tokens = ids != pad
+    after_first = np.maximum.accumulate(tokens, axis=1)
+    before_last = np.maximum.accumulate(tokens[:, ::-1], axis=1)[:, ::-1]
+    return after_first & before_last
+
+
+def _ragged(rows: Any, attention_mask: Any, pad: int, name: str) -> Prompts:
+    if attention_mask is not None:
+        raise ShapeError(f"attention_mask: {name} has rows of several lengths, expected no mask")
+    arrays = [np.asarray(row) for row in rows]
+    for array in arrays:
+        _check_ids(array, name)
+        if array.ndim != 1:
+            raise ShapeError(f"{name}: got a row of shape {array.shape}, expected (tokens,)")
+    longest = max(len(array) for array in arrays)
+    ids = np.full((len(arrays), longest), pad, np.int64)
+    starts = np.array([longest - len(array) for array in arrays])
+    for row, start, array in zip(ids, starts, arrays):
+        row[start:] = array
+    return Prompts(ids, starts, single=False)
+
+
+def _left_padded(ids: Array, mask: Array, pad: int, single: bool, name: str) -> Prompts:
+    """Padding at other places is moved to the left."""
+    counts = mask.sum(axis=1)
+    if not counts.all():
+        row = int(np.argmin(counts))
+        raise ShapeError(f"{name}: row {row} has no token but padding, expected at least one")
+    starts = ids.shape[1] - counts
+    if (mask != (np.arange(ids.shape[1]) >= starts[:, None])).any():
+        order = np.argsort(mask, axis=1, kind="stable")
+        ids = np.where(
+            np.take_along_axis(mask, order, axis=1), np.take_along_axis(ids, order, axis=1), pad
+        )
+    return Prompts(ids, starts, single)
+
+
+def _check_ids(ids: Array, name: str) -> None:
+    if ids.size == 0:
+        raise ShapeError(f"{name}: got shape {ids.shape}, expected at least one token a row")
+    if ids.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: got dtype {ids.dtype}, expected integers")
+    if ids.ndim not in (1, 2):
+        raise ShapeError(f"{name}: got shape {ids.shape}, expected (batch, tokens) or (tokens,)")

@@ -1,0 +1,154 @@
+"""Drawing tokens: temperature, top-k, top-p and min-p.
+
+References
+----------
+Fan, Lewis, Dauphin, "Hierarchical Neural Story Generation", 2018, arXiv:1805.04833 (top-k).
+Holtzman, Buys, Du, Forbes, Choi, "The Curious Case of Neural Text Degeneration", 2019,
+arXiv:1904.09751 (top-p). Nguyen and others, "Turning Up the Heat: Min-p Sampling", 2024,
+arXiv:2407.01082.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ConfigError, NonFiniteError
+from ..tensor import Array
+
+_FIRST_GUESS = 64  # tokens that usually hold the mass that top_p asks for
+_COLDEST = 1e-20  # a lower temperature is none: the best token is drawn, and nothing overflows
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn: softmax(logits / temperature) over the tokens that remain.
+
+    top_k keeps the k most probable, top_p then the fewest whose probabilities reach p, min_p
+    then those with at least min_p times the probability of the best. Equally probable tokens
+    rank by id, so a draw depends on values alone.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ConfigError(
+                f"temperature: got {self.temperature}, expected more than 0; "
+                "do_sample=False always takes the most probable token"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"top_k: got {self.top_k}, expected at least 1, or None for all")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p: got {self.top_p}, expected more than 0 and at most 1")
+        if not 0 <= self.min_p <= 1:
+            raise ConfigError(f"min_p: got {self.min_p}, expected at least 0 and at most 1")
+
+    @property
+    def _divisor(self) -> np.float32:
+        return np.float32(max(self.temperature, _COLDEST))
+
+    def draw(self, logits: Array, rng: np.random.Generator) -> Array:
+        """One token for each row of float32 logits (B, V), int64 (B,)."""
+        return self.draw_at(logits, rng.random(len(logits)))
+
+    def draw_at(self, logits: Array, uniform: Array) -> Array:
+        """The tokens that uniform numbers (B,) in [0, 1) choose."""
+        ids, weights = self._candidates(logits, 1)
+        cumulative = np.cumsum(weights, axis=-1, dtype=np.float64)
+        total = cumulative[:, -1:]
+        threshold = np.minimum(uniform[:, None] * total, np.nextafter(total, 0))
+        place = np.sum(cumulative <= threshold, axis=-1)
+        return place if ids is None else ids[np.arange(len(ids)), place]
+
+    def filter(self, logits: Array, least: int = 1) -> Array:
+        """Logits / temperature (B, V), -inf for tokens that cannot be drawn.
+
+        At least `least` tokens of a row remain.
+        """
+        scaled = logits / self._divisor
+        ids, weights = self._candidates(logits, least)
+        if ids is None:
+            if self.min_p:
+                scaled[weights == 0] = -np.inf
+            return scaled
+        result = np.full_like(scaled, -np.inf)
+        kept = np.where(weights > 0, np.take_along_axis(scaled, ids, axis=-1), -np.inf)
+        np.put_along_axis(result, ids, kept, axis=-1)
+        return result
+
+    def _candidates(self, logits: Array, least: int) -> tuple[Array | None, Array]:
+        """Ids (B, m), ascending, and their weights, 0 for those left out; None for all ids."""
+        V = logits.shape[-1]
+        best = logits.max(axis=-1, keepdims=True)
+        if not np.isfinite(best).all():
+            raise_impossible(best)
+        count = V if self.top_k is None else min(max(self.top_k, least), V)
+        if self.top_p == 1 and count == V:
+            weights = self._weights(logits, best)
+            if self.min_p:
+                lowest = np.partition(weights, V - least, axis=-1)[:, V - least, None]
+                weights[weights < np.minimum(self.min_p, lowest)] = 0
+            return None, weights
+        ids, weights = self._ranked(logits, best, count)
+        weights = weights.astype(np.float64)
+        out = weights < self.min_p
+        if self.top_p < 1:
+            total = self._total(logits, best) if count == V else weights.sum(axis=-1, keepdims=True)
+            out |= np.cumsum(weights, axis=-1) - weights >= self.top_p * total
+        out[:, :least] = False
+        weights[out] = 0
+        order = np.argsort(ids, axis=-1)
+        return np.take_along_axis(ids, order, axis=-1), np.take_along_axis(weights, order, axis=-1)
+
+    def _ranked(self, logits: Array, best: Array, count: int) -> tuple[Array, Array]:
+        """The most probable tokens, best first: top_k of them, or enough for top_p."""
+        V = logits.shape[-1]
+        if count < V:
+            ids = largest(logits, count)
+            return ids, self._weights(np.take_along_axis(logits, ids, axis=-1), best)
+        wanted = self.top_p * self._total(logits, best)
+        count = min(_FIRST_GUESS, V)
+        while True:
+            ids = largest(logits, count)
+            weights = self._weights(np.take_along_axis(logits, ids, axis=-1), best)
+            mass = weights.sum(axis=-1, keepdims=True, dtype=np.float64)
+            if count == V or (mass >= wanted).all():
+                return ids, weights
+            count = min(8 * count, V)
+
+    def _weights(self, logits: Array, best: Array) -> Array:
+        return np.exp((logits - best) / self._divisor)
+
+    def _total(self, logits: Array, best: Array) -> Array:
+        return self._weights(logits, best).sum(axis=-1, keepdims=True, dtype=np.float64)
+
+
+def largest(x: Array, count: int) -> Array:
+    """Columns of the `count` largest values of each row (B, count), largest first.
+
+    Equal values rank by column. Only the values that are returned are sorted.
+    """
+    B, V = x.shape
+    if count >= V:
+        return np.argsort(-x, axis=-1, kind="stable")
+    found = np.empty((B, count), np.int64)
+    least = np.partition(x, V - count, axis=-1)[:, V - count]
+    for row, value, ids in zip(x, least, found):
+        above = np.flatnonzero(row >= value)  # more than `count` where values are equal
+        ids[:] = above[np.argsort(-row[above], kind="stable")[:count]]
+    return found
+
+
+def raise_impossible(values: Array) -> None:
+    """Raise for rows whose best logit is no number: a broken model, or no token left to take."""
+    if np.isneginf(values).any():
+        raise ConfigError(
+            "logits: every token of a row is ruled out; relax what bans tokens "
+            "(no_repeat_ngram_size, bad_words_ids, suppress_tokens, a logits processor)"
+        )
+    raise NonFiniteError("logits: got NaN or infinity, expected finite numbers", "logits")
