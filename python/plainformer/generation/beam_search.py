@@ -22,6 +22,7 @@ from .sampling import largest
 from .stopping import any_stop
 
 _NEVER = np.float32(-1e9)  # what is added to a score to rule it out
+_SHORTEST = np.float32(1e-30)
 
 
 @dataclass
@@ -110,7 +111,7 @@ class BeamSearch:
         """The best texts that are one token longer, `candidates` a prompt, or drawn ones."""
         S, K, V = self.S, self.K, values.shape[-1]
         sums = (values.reshape(S, K, V) + self.running.scores[..., None]).reshape(S, K * V)
-        chosen = largest(self._noisy(sums), min(self.candidates, K * V))
+        chosen = self._choose(sums, min(self.candidates, K * V))
         beam, token = chosen // V, chosen % V
         found = self.running.take(beam)
         found.scores = np.take_along_axis(sums, chosen, axis=1)
@@ -118,18 +119,23 @@ class BeamSearch:
         found.parents[..., self.length - self.prompt_length] = beam + self._offsets()
         return found
 
-    def _noisy(self, sums: Array) -> Array:
-        """Sums whose largest are draws without replacement by softmax(sums), when sampling.
+    def _choose(self, sums: Array, count: int) -> Array:
+        """Places (S, count) of the largest sums, or of draws without replacement by softmax(sums).
 
-        Kool, van Hoof, Welling, "Stochastic Beams and Where to Find Them", 2019,
-        arXiv:1903.06059 (the Gumbel-top-k trick).
+        Draws are the largest of sums with Gumbel noise: Kool, van Hoof, Welling, "Stochastic Beams
+        and Where to Find Them", 2019, arXiv:1903.06059.
         """
         if not self.job.settings.do_sample:
-            return sums
-        possible = np.isfinite(sums)
-        noisy = np.full(sums.shape, -np.inf)
-        noisy[possible] = sums[possible] + self._rng.gumbel(size=np.count_nonzero(possible))
-        return noisy
+            return largest(sums, count)
+        chosen = np.empty((self.S, count), np.int64)
+        for row, places in zip(sums, chosen):
+            possible = np.flatnonzero(row > -np.inf)
+            if len(possible) < count:  # the rest has no probability: any of them
+                possible = largest(row[None], count)[0]
+            waiting = self._rng.standard_exponential(len(possible), dtype=np.float32)
+            noisy = row[possible] - np.log(np.maximum(waiting, _SHORTEST))
+            places[:] = possible[largest(noisy[None], count)[0]]
+        return chosen
 
     def _offsets(self) -> Array:
         return (np.arange(self.S, dtype=np.int32) * self.K)[:, None]
@@ -186,7 +192,9 @@ class BeamSearch:
         count = self.job.settings.num_return_sequences
         best = self.finished.take(np.tile(np.arange(count), (self.S, 1)))
         parents = best.parents.reshape(self.S * count, -1)
-        steps = int((parents >= 0).sum(axis=1).max())
+        lengths = (parents >= 0).sum(axis=1)
+        steps = int(lengths.max())
         ids = best.ids.reshape(self.S * count, -1)[:, : self.prompt_length + steps]
         scores = best.scores.reshape(-1) if self.job.settings.options.output_scores else None
-        return self.job.output(ids, sequences_scores=scores, beam_indices=parents[:, :steps])
+        parents = parents[:, :steps]
+        return self.job.output(ids, lengths, sequences_scores=scores, beam_indices=parents)

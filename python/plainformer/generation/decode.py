@@ -74,11 +74,12 @@ class Job:
         """Whether filtered scores are looked at, and not only drawn from."""
         return self.settings.num_beams > 1 or bool(self.settings.options.output_scores)
 
-    def output(self, sequences: Array, **more: Any) -> GenerateOutput:
+    def output(self, sequences: Array, lengths: Array, **more: Any) -> GenerateOutput:
         """The result, with what the steps recorded."""
         options = self.settings.options
         return GenerateOutput(
             sequences,
+            lengths,
             scores=tuple(self.scores) if options.output_scores else None,
             logits=tuple(self.logits) if options.output_logits else None,
             **more,
@@ -95,6 +96,7 @@ class TokenSearch:
         self.ids = np.full((B, job.total), job.settings.pad, np.int64)
         self.ids[:, : self.length] = prompts.ids
         self._running = np.ones(B, bool)
+        self._lengths = np.zeros(B, np.int64)
         self._ends = np.array(job.settings.ends, np.int64)
         self._rng = job.rng()
         self._sampling = job.settings.sampling
@@ -127,7 +129,7 @@ class TokenSearch:
 
     def output(self) -> GenerateOutput:
         """The texts so far."""
-        return self.job.output(self.ids[:, : self.length])
+        return self.job.output(self.ids[:, : self.length], self._lengths)
 
     def _step(self, logits: Array) -> Array:
         job = self.job
@@ -159,6 +161,7 @@ class TokenSearch:
         else:
             column[rows] = np.where(self._running[rows], tokens, column[rows])
         self.length += 1
+        self._lengths += self._running
         for end in self._ends:
             self._running &= column != end
         if self.job.criteria:

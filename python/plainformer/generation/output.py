@@ -15,6 +15,7 @@ class GenerateOutput:
     B num_beams in beam search; T steps were made.
 
     sequences : int64 (B n, L + T), prompts included, padded after the end
+    lengths : int64 (B n,), new tokens of each text, at most T
     scores : with output_scores, T arrays (R, V) float32: logits, in beam search log-probabilities,
         after all processors and filters
     logits : with output_logits, T arrays (R, V) float32 as the model computed them
@@ -25,6 +26,7 @@ class GenerateOutput:
     """
 
     sequences: Array
+    lengths: Array
     scores: tuple[Array, ...] | None = None
     logits: tuple[Array, ...] | None = None
     sequences_scores: Array | None = None

@@ -133,15 +133,24 @@ def largest(x: Array, count: int) -> Array:
 
     Equal values rank by column. Only the values that are returned are sorted.
     """
-    B, V = x.shape
-    if count >= V:
+    if count >= x.shape[1]:
         return np.argsort(-x, axis=-1, kind="stable")
-    found = np.empty((B, count), np.int64)
-    least = np.partition(x, V - count, axis=-1)[:, V - count]
-    for row, value, ids in zip(x, least, found):
-        above = np.flatnonzero(row >= value)  # more than `count` where values are equal
-        ids[:] = above[np.argsort(-row[above], kind="stable")[:count]]
+    found = np.empty((len(x), count), np.int64)
+    banned = np.isneginf(x.min(initial=0))
+    for row, ids in zip(x, found):
+        # NumPy selects slowly among many equal values, and those that are -inf seldom matter.
+        possible = np.flatnonzero(row > -np.inf) if banned else None
+        if possible is None or len(possible) < count:
+            ids[:] = _largest(row, count)
+        else:
+            ids[:] = possible[_largest(row[possible], count)]
     return found
+
+
+def _largest(row: Array, count: int) -> Array:
+    least = np.partition(row, len(row) - count)[len(row) - count]
+    above = np.flatnonzero(row >= least)  # more than `count` where values are equal
+    return above[np.argsort(-row[above], kind="stable")[:count]]
 
 
 def raise_impossible(values: Array) -> None:
