@@ -143,7 +143,7 @@ def summary(model: Path, texts: list[Text], seed: int | None, seconds: float) ->
     """The results as a flat dictionary; lists where there are several texts."""
     tokens = sum(text.new_tokens for text in texts)
     if len(texts) == 1:
-        written = {"text": texts[0].text, "new_text": texts[0].new_text}
+        written: dict[str, Any] = {"text": texts[0].text, "new_text": texts[0].new_text}
     else:
         written = {"texts": [t.text for t in texts], "new_texts": [t.new_text for t in texts]}
     return {
