@@ -71,6 +71,9 @@ class ForceWords:
         self.prompt_length = prompt_length
         self.last = max_length - bool(ends)
         self.ends = as_index(ends)
+        for word in self.words:
+            if set(word) & set(ends):
+                raise ConfigError(f"force_words_ids: got {list(word)} with an id that ends texts")
         needed = sum(len(word) for word in self.words)
         if needed > self.last - prompt_length:
             raise ConfigError(

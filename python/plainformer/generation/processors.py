@@ -165,8 +165,9 @@ class ExponentialDecayLengthPenalty:
         beyond = input_ids.shape[1] - self.start
         if beyond > 0:
             own = logits[:, self.ends]
-            gain = np.abs(own) * np.float32(self.factor**beyond - 1)
-            logits[:, self.ends] = np.where(np.isfinite(own), own + gain, own)
+            possible = np.isfinite(own)
+            own[possible] += np.abs(own[possible]) * np.float32(self.factor**beyond - 1)
+            logits[:, self.ends] = own
         return logits
 
 
