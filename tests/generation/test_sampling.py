@@ -11,7 +11,7 @@ from plainformer.generation.sampling import largest
 class TestSampling:
     PROBABILITIES = np.array([0.1, 0.4, 0.2, 0.25, 0.05])
 
-    def shares(self, draws=40_000, **options):
+    def shares(self, draws=20_000, **options):
         """How often each token is drawn."""
         logits = np.log(self.PROBABILITIES).astype(np.float32)
         rng = np.random.Generator(np.random.Philox(key=[1, 3]))

@@ -17,8 +17,9 @@ SIZES = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_hea
 
 
 def decoder(seed=4, **options):
-    """A GPT-2 without ends."""
-    config = GPT2Config(**{**SIZES, "eos_token_id": None, "bos_token_id": None, **options})
+    """A GPT-2 without ends, whose head is its own: a tied one repeats what it read last."""
+    ids = {"eos_token_id": None, "bos_token_id": None}
+    config = GPT2Config(**{**SIZES, **ids, "tie_word_embeddings": False, **options})
     config.initializer_range = 0.5
     return GPT2LMHeadModel(config, seed=seed).eval()
 
@@ -48,6 +49,7 @@ class ToySeq2Seq(Seq2SeqLM):
         self.place = Embedding(config.max_position_embeddings, C)
         self.q, self.k, self.v, self.o = (Linear(C, C) for _ in range(4))
         self.cross_q, self.cross_k, self.cross_v, self.cross_o = (Linear(C, C) for _ in range(4))
+        self.head = Linear(C, config.vocab_size, bias=False)
         self.attention = Attention(3, causal=True)
         self.cross = Attention(3)
         self.encodings = self.cross_keys = 0
@@ -79,7 +81,7 @@ class ToySeq2Seq(Seq2SeqLM):
         return functional.add(x, self.cross_o(y))
 
     def head_weight(self):
-        return self.embed.weight
+        return self.head.weight
 
 
 def encoder_decoder(seed=1, **options):
