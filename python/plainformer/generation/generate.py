@@ -108,7 +108,8 @@ def stream(
 def _steps(model: Any, *arguments: Any, tokenizer: Any, **options: Any) -> Iterator[Any]:
     """First, with a tokenizer, the job; then each step's ids."""
     with evaluating(model):
-        job = _job(model, *arguments, tokenizer=tokenizer, shows_text=True, **options)
+        with no_grad():  # not around a yield: the caller may be training something
+            job = _job(model, *arguments, tokenizer=tokenizer, shows_text=True, **options)
         if job.settings.num_beams > 1:
             raise ConfigError("num_beams: beam search cannot be streamed; use generate")
         if tokenizer is not None:
