@@ -51,7 +51,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "marian": {
         "model_type": "marian", "d_model": 16, "encoder_layers": 1, "decoder_layers": 2,
         "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 24,
-        "decoder_ffn_dim": 24, "max_position_embeddings": 40, "scale_embedding": True, **TARGETS,
+        "decoder_ffn_dim": 24, "max_position_embeddings": 40, **TARGETS,
     },
     "t5": {
         "model_type": "t5", "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2,
@@ -61,7 +61,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 SEQ2SEQ = ("bart", "marian", "t5")
 WALKED = ("gpt2", "bart")  # with every case; the others with one in five, they share the code
 
-ENDS: tuple[Any, ...] = (None, 7, [5, 9, 14])
+ENDS: tuple[Any, ...] = (None, 7, [4, 8, 13, 20, 22, 26])
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"num_beams": 3},
@@ -98,8 +98,8 @@ def build(family: str, folder: Path) -> tuple[Any, Any]:
     model = getattr(transformers, kind).from_config(config).eval()
     rng = np.random.default_rng(7)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and not ("embed_positions" in name and family == "marian"):
                 drawn = 1.5 * rng.standard_normal(parameter.shape) / parameter.shape[-1] ** 0.5
                 parameter.copy_(torch.from_numpy(drawn))
     model.save_pretrained(folder)
@@ -207,7 +207,7 @@ def test_generation_config_files_mean_the_same(pair, tmp_path):
 
 
 def write_golden() -> None:
-    """The GPT-2 above, and transformers' tokens for every case, with and without padding in turn."""
+    """The GPT-2 above and transformers' tokens for all cases, with and without padding in turn."""
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     model, _ = build("gpt2", DIRECTORY)
     (DIRECTORY / "model.safetensors").chmod(0o644)
