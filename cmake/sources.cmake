@@ -15,6 +15,7 @@ set(kernel_sources
     csrc/cpu/norm.cpp
     csrc/cpu/norm_backward.cpp
     csrc/cpu/optimizer.cpp
+    csrc/cpu/pack_weight.cpp
     csrc/cpu/roofline.cpp
     csrc/cpu/rotary.cpp
     csrc/cpu/softmax.cpp
@@ -45,6 +46,7 @@ set(binding_sources
     csrc/bindings/cpu_module.cpp
     csrc/bindings/cpu_norm.cpp
     csrc/bindings/cpu_optimizer.cpp
+    csrc/bindings/cpu_pack_weight.cpp
     csrc/bindings/cpu_roofline.cpp
     csrc/bindings/cpu_rotary.cpp
     csrc/bindings/cpu_runtime.cpp

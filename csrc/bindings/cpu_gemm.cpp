@@ -1,5 +1,6 @@
 #include "families.h"
 #include "operand.h"
+#include "packed_weight.h"
 #include "plainformer/gemm.h"
 
 namespace plainformer {
@@ -63,6 +64,19 @@ bool set_batch(GemmArgs<T>* s, const Operand& a, const Operand& b) {
         s->batch[i] = n_a == 1 ? n_b : n_a;
         s->A_batch[i] = n_a == 1 ? 0 : a.stride(from_end);
         s->B_batch[i] = n_b == 1 ? 0 : b.stride(from_end);
+    }
+    return true;
+}
+
+// The leading axes of x as a batch of matrices that share b.
+template <typename T>
+bool set_rows_as_batch(GemmArgs<T>* s, const Operand& x) {
+    if (x.ndim() - 2 > GemmArgs<T>::max_batch_ndim) return false;
+    s->batch_ndim = x.ndim() - 2;
+    for (int i = 0; i < s->batch_ndim; ++i) {
+        s->batch[i] = x.dim(i);
+        s->A_batch[i] = x.stride(i);
+        s->B_batch[i] = 0;
     }
     return true;
 }
@@ -133,27 +147,58 @@ py::object matmul(py::handle a_, py::handle b_, bool transpose_a, bool transpose
     });
 }
 
-bool is_linear(const Operand& x, const Operand& weight, const Operand& bias) {
-    if (!x.usable() || x.ndim() < 1 || !weight.usable() || weight.ndim() != 2) return false;
-    if (x.dtype() != weight.dtype() || x.dim(-1) != weight.dim(1)) return false;
+// The weight (N, K) of a linear layer: an array, or panels that were packed from one.
+class Weight {
+  public:
+    explicit Weight(py::handle object)
+        : array_(object), packed_(array_.usable() ? nullptr : packed_weight_of(object)) {}
+
+    bool usable() const { return packed_ ? packed_->is_current() : array_.ndim() == 2; }
+    DType dtype() const { return packed_ ? packed_->dtype : array_.dtype(); }
+    int64_t N() const { return packed_ ? packed_->N : array_.dim(0); }
+    int64_t K() const { return packed_ ? packed_->K : array_.dim(1); }
+
+    template <typename T>
+    void set_b(GemmArgs<T>* s) const {
+        s->N = N();
+        if (packed_)
+            s->B_panels = packed_->panels;
+        else
+            plainformer::set_b(s, array_, matrix_of(array_, true));
+    }
+
+    // The kernels of the level that packed the panels, even if another is chosen meanwhile.
+    template <typename T>
+    const OperationTable<T>& kernels() const {
+        return packed_ ? dispatch<T>(packed_->level) : dispatch<T>();
+    }
+
+  private:
+    const Operand array_;
+    const PackedWeight* packed_;
+};
+
+bool is_linear(const Operand& x, const Weight& weight, const Operand& bias) {
+    if (!x.usable() || x.ndim() < 1 || !weight.usable()) return false;
+    if (x.dtype() != weight.dtype() || x.dim(-1) != weight.K()) return false;
     if (bias.is_none()) return true;
-    return bias.dtype() == x.dtype() && bias.has_shape({weight.dim(0)}) && bias.contiguous();
+    return bias.dtype() == x.dtype() && bias.has_shape({weight.N()}) && bias.contiguous();
 }
 
 // activation(x weight^T + bias); with `keep_z` also the argument of the activation.
 py::object linear(py::handle x_, py::handle weight_, py::handle bias_, int activation,
                   bool keep_z) {
-    const Operand x(x_), weight(weight_), bias(bias_);
+    const Operand x(x_), bias(bias_);
+    const Weight weight(weight_);
     if (!is_linear(x, weight, bias)) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         GemmArgs<T> s{};
         MatrixView A;
-        const MatrixView B = matrix_of(weight, true);
-        set_b(&s, weight, B);
+        weight.set_b(&s);
         if (flatten(x, &A))
             set_a(&s, x, A);
-        else if (set_batch(&s, x, weight))
+        else if (set_rows_as_batch(&s, x))
             set_a(&s, x, matrix_of(x, false));
         else
             return py::none();
@@ -168,16 +213,16 @@ py::object linear(py::handle x_, py::handle weight_, py::handle bias_, int activ
             z = new_array(dtype_of<T>, shape.dims, shape.ndim);
             s.preactivation = data_of<T>(z);
         }
-        run(dispatch<T>().gemm, s);
+        run(weight.kernels<T>().gemm, s);
         return keep_z ? py::object(py::make_tuple(y, z)) : py::object(y);
     });
 }
 
 // Whether the arrays of a linear layer's backward agree and can be read as matrices in place.
-bool is_linear_gradient(const Operand& grad_y, const Operand& x, const Operand& weight,
+bool is_linear_gradient(const Operand& grad_y, const Operand& x, const Weight& weight,
                         const Operand& bias, const Operand& z) {
     if (!is_linear(x, weight, bias) || !grad_y.usable() || grad_y.ndim() != x.ndim()) return false;
-    if (grad_y.dtype() != x.dtype() || grad_y.dim(-1) != weight.dim(0)) return false;
+    if (grad_y.dtype() != x.dtype() || grad_y.dim(-1) != weight.N()) return false;
     for (int i = 0; i < x.ndim() - 1; ++i)
         if (grad_y.dim(i) != x.dim(i)) return false;
     MatrixView rows;
@@ -191,7 +236,7 @@ bool is_linear_gradient(const Operand& grad_y, const Operand& x, const Operand& 
 py::object linear_grad(py::handle grad_y_, py::handle x, py::handle weight, py::handle bias,
                        py::handle z_, int activation, bool wants_bias) {
     const Operand grad_y(grad_y_), z(z_);
-    if (!is_linear_gradient(grad_y, Operand(x), Operand(weight), Operand(bias), z) ||
+    if (!is_linear_gradient(grad_y, Operand(x), Weight(weight), Operand(bias), z) ||
         z.is_none() != (activation == 0))
         return py::none();
     return for_dtype(grad_y.dtype(), [&](auto type) -> py::object {

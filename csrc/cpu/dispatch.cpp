@@ -94,15 +94,15 @@ void set_level(Level level) {
 }
 
 template <>
-const OperationTable<float>& dispatch<float>() {
-    return *tables_of(current_level()).for_float32;
+const OperationTable<float>& dispatch<float>(Level level) {
+    return *tables_of(level).for_float32;
 }
 template <>
-const OperationTable<bfloat16>& dispatch<bfloat16>() {
-    return *tables_of(current_level()).for_bfloat16;
+const OperationTable<bfloat16>& dispatch<bfloat16>(Level level) {
+    return *tables_of(level).for_bfloat16;
 }
 template <>
-const OperationTable<double>& dispatch<double>() {
+const OperationTable<double>& dispatch<double>(Level) {
     return generic::float64_operations;
 }
 

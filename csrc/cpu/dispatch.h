@@ -13,13 +13,24 @@ struct OperationTable {
 #undef PF_MEMBER
 };
 
-// The operations for T at the level in use. float64 is served from the generic level everywhere.
-template <typename T>
-const OperationTable<T>& dispatch();
-
 // The level in use: PLAINFORMER_CPU_ISA or the best the processor has, until set_level is called.
 Level current_level();
 void set_level(Level level);
+
+// The operations for T at a level. float64 is served from the generic level everywhere.
+template <typename T>
+const OperationTable<T>& dispatch(Level level);
+
+template <typename T>
+const OperationTable<T>& dispatch() {
+    return dispatch<T>(current_level());
+}
+
+// The level that serves T when `level` is in use: float64 has one.
+template <typename T>
+Level level_for(Level level) {
+    return dtype_of<T> == DType::float64 ? Level::generic : level;
+}
 
 // Whether this build contains the level (one that targets another architecture has only generic).
 bool level_is_built(Level level);

@@ -74,8 +74,8 @@ int64_t steps_at_a_time(const GemmArgs<T>& s) {
 
 // Rows [k, k + K) of a panel that one task uses: in place if it reads B as it stands, else packed.
 template <typename T>
-PanelView<T> few_rows_panel(const GemmArgs<T>& s, unit_t<T>* packed, int64_t panel, int64_t k,
-                            int64_t K) {
+PanelView<unit_t<T>> few_rows_panel(const GemmArgs<T>& s, unit_t<T>* packed, int64_t panel,
+                                    int64_t k, int64_t K) {
     const Matrix<T> B = columns_of_b(s, panel, k);
     const int64_t columns = least(panel_columns<T>, s.N - panel * panel_columns<T>);
     if (streams_b(s) && k + 2 * K <= s.K) prefetch_rows(columns_of_b(s, panel, k + K), K, columns);
@@ -95,7 +95,7 @@ void multiply_few_rows(const GemmArgs<T>& s) {
     parallel_for(tasks, claim(s, tasks), [&](int64_t task) {
         const int64_t first = task * task_panels;
         Scratch<unit_t<T>> packed(steps * panel_columns<T>);
-        Block<T> block(s, 0, first, least(task_panels, panels - first), steps);
+        Block<T> block(s, 0, first, least(task_panels, panels - first), Steps{steps, steps});
         block.compute([&](int64_t panel, int64_t k, int64_t K) {
             return few_rows_panel(s, packed.data, panel, k, K);
         });
@@ -116,10 +116,11 @@ void multiply_panels(const GemmArgs<T>& s, unit_t<T>* packed, int64_t first, int
     parallel_for(across * down, claim(s, across * down), [&](int64_t task) {
         const int64_t p = task % across * task_panels;
         Block<T> block(s, task / across * row_block, first + p, least(task_panels, panels - p),
-                       steps_block);
+                       Steps{steps_block, steps_block});
         block.compute([&](int64_t panel, int64_t k, int64_t) {
             const int64_t unit = k / unit_elements<T> * panel_columns<T>;
-            return PanelView<T>{packed + (panel - first) * panel_units + unit, panel_columns<T>};
+            return PanelView<unit_t<T>>{packed + (panel - first) * panel_units + unit,
+                                        panel_columns<T>};
         });
     });
 }
@@ -136,9 +137,87 @@ void multiply_many_rows(const GemmArgs<T>& s) {
         multiply_panels(s, packed.data, first, least(at_once, panels - first));
 }
 
+// ---- B packed beforehand ------------------------------------------------------------------------
+
+// Work of which a task is worth its claim, and of how much of it there are enough tasks.
+constexpr int64_t least_task_flops = int64_t{1} << 18, enough_tasks = 16;
+// What reading a panel costs, in rows: few rows take as long as the memory behind the panel.
+constexpr int64_t reading_rows = 4;
+// With more than one tile of rows a run of a panel waits for the other tiles in L1.
+constexpr int64_t kept_run = 64;
+constexpr int64_t kept_block_units = int64_t{1} << 15;
+
+template <typename T>
+int64_t kept_flops(const GemmArgs<T>& s, int64_t rows) {
+    return 2 * (rows > reading_rows ? rows : reading_rows) * panel_columns<T> * (s.K > 0 ? s.K : 1);
+}
+
+// Panels a task of the kept panels, by the work of all.
+template <typename T>
+int64_t kept_panels_per_task(const GemmArgs<T>& s, int64_t panels, int64_t blocks) {
+    const int64_t flops = kept_flops(s, least(s.M, row_block));
+    int64_t wanted_flops = flops * panels * blocks / enough_tasks;
+    if (wanted_flops < least_task_flops) wanted_flops = least_task_flops;
+    if (wanted_flops > task_flops) wanted_flops = task_flops;
+    const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
+    const int64_t wanted = ceil_div(wanted_flops, flops) + (in_place ? 0 : packed_a_panels);
+    return ceil_div(panels, ceil_div(panels, wanted));
+}
+
+template <typename T>
+Steps kept_steps(const GemmArgs<T>& s) {
+    const int64_t steps = units_of<T>(s.K);
+    const bool whole = s.M * steps <= kept_block_units;
+    return {whole ? steps : least(steps, steps_block), s.M <= tile_rows ? steps : kept_run};
+}
+
+// Panels [first, first + panels) for all rows.
+template <typename T>
+void multiply_kept_panels(const GemmArgs<T>& s, int64_t first, int64_t panels) {
+    const kept_t<T>* const kept = static_cast<const kept_t<T>*>(s.B_panels);
+    const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
+    const int64_t down = ceil_div(s.M, row_block);
+    const int64_t task_panels = kept_panels_per_task(s, panels, down);
+    const int64_t across = ceil_div(panels, task_panels), tasks = across * down;
+    const bool small = kept_flops(s, s.M) * panels < 4 * least_task_flops;
+    parallel_for(tasks, small ? tasks : 1, [&](int64_t task) {
+        const int64_t p = task % across * task_panels;
+        Block<T> block(s, task / across * row_block, first + p, least(task_panels, panels - p),
+                       kept_steps(s));
+        const auto at = [&](int64_t panel, int64_t k) {
+            return kept + panel * panel_units + k / unit_elements<T> * panel_columns<T>;
+        };
+        if constexpr (!kept_as_units<T>) {
+            if (s.M > tile_rows) {
+                Scratch<unit_t<T>> wide(kept_run * panel_columns<T>);
+                return block.compute([&](int64_t panel, int64_t k, int64_t K) {
+                    widen_panel<T>(wide.data, at(panel, k), K * panel_columns<T>);
+                    return PanelView<unit_t<T>>{wide.data, panel_columns<T>};
+                });
+            }
+        }
+        block.compute([&](int64_t panel, int64_t k, int64_t) {
+            return PanelView<kept_t<T>>{at(panel, k), panel_columns<T>};
+        });
+    });
+}
+
+template <typename T>
+void multiply_kept(const GemmArgs<T>& s) {
+    const int64_t panels = ceil_div(s.N, panel_columns<T>);
+    const int64_t panel_bytes =
+        units_of<T>(s.K) * panel_columns<T> * static_cast<int64_t>(sizeof(kept_t<T>));
+    const int64_t fit = shared_bytes / (panel_bytes > 0 ? panel_bytes : 1);
+    const int64_t turns = s.M <= row_block ? 1 : ceil_div(panels, fit < 1 ? 1 : fit);
+    const int64_t at_once = ceil_div(panels, turns);
+    for (int64_t first = 0; first < panels; first += at_once)
+        multiply_kept_panels(s, first, least(at_once, panels - first));
+}
+
 template <typename T>
 void multiply(const GemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;
+    if (s.B_panels) return multiply_kept(s);
     if (s.M <= row_block) return multiply_few_rows(s);
     multiply_many_rows(s);
 }

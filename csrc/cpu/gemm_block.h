@@ -1,5 +1,5 @@
 // One block of a product, computed by one thread: K is walked in blocks, tile after tile adds to
-// the sums, and the last block of K is followed by the epilogue while the tile is in L1.
+// the sums, and the last of K is followed by the epilogue while the tile is in L1.
 #pragma once
 #include "gemm_epilogue.h"
 #include "gemm_pack.h"
@@ -13,25 +13,31 @@ constexpr int64_t row_block = 16 * tile_rows;
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Rows of a panel of B, `step` units apart.
-template <typename T>
+// Rows of a panel of B, `step` units apart, stored as U.
+template <typename U>
 struct PanelView {
-    const unit_t<T>* data;
+    const U* data;
     int64_t step;
+};
+
+// How K is walked: in blocks, panel after panel in each, and within a panel in runs, tile after
+// tile in each. A block of A is to stay in L2, a run of a panel in L1 or L2.
+struct Steps {
+    int64_t block, run;
 };
 
 // One block of the result, and how K is walked in it.
 template <typename T>
 class Block {
   public:
-    Block(const GemmArgs<T>& s, int64_t first_row, int64_t first_panel, int64_t panels,
-          int64_t steps)
+    Block(const GemmArgs<T>& s, int64_t first_row, int64_t first_panel, int64_t panels, Steps steps)
         : s_(s),
           m_(first_row),
           rows_(least(row_block, s.M - first_row)),
           panel_(first_panel),
           panels_(panels),
-          k_block_(least(steps * unit_elements<T>, s.K)),
+          k_block_(least(steps.block * unit_elements<T>, s.K)),
+          k_run_(least(steps.run * unit_elements<T>, k_block_)),
           k_blocks_(s.K > 0 ? ceil_div(s.K, k_block_) : 1),
           packed_a_(in_place() ? 0 : a_block_units<T>(rows_, k_block_)),
           sums_(direct() ? 0 : (k_blocks_ > 1 ? panels : 1) * rows_ * panel_columns<T>) {}
@@ -42,8 +48,7 @@ class Block {
         for (int64_t i = 0, k = 0; i < k_blocks_; ++i, k += k_block_) {
             const int64_t K = least(k_block_, s_.K - k);
             const ABlock a = block_of_a(k, K);
-            for (int64_t p = 0; p < panels_; ++p)
-                compute_panel(a, panel(panel_ + p, k, K), p, K, i);
+            for (int64_t p = 0; p < panels_; ++p) compute_panel(panel, a, p, k, K);
         }
     }
 
@@ -58,7 +63,20 @@ class Block {
         return in_place() ? a_in_place(A) : pack_a(packed_a_.data, A, rows_, s_.M - m_, K);
     }
 
-    void compute_panel(const ABlock& a, PanelView<T> b, int64_t p, int64_t K, int64_t i) {
+    template <typename Panel>
+    void compute_panel(const Panel& panel, const ABlock& a, int64_t p, int64_t k, int64_t K) {
+        int64_t done = 0;
+        do {  // once also where K is 0, for the epilogue
+            const int64_t run = least(k_run_, K - done);
+            compute_run(a.data + done / unit_elements<T> * a.step, a,
+                        panel(panel_ + p, k + done, run), p, k + done, run);
+            done += k_run_;
+        } while (done < K);
+    }
+
+    template <typename U>
+    void compute_run(const char* a_k, const ABlock& a, PanelView<U> b, int64_t p, int64_t k,
+                     int64_t K) {
         const int64_t n = (panel_ + p) * panel_columns<T>;
         const int columns = static_cast<int>(least(panel_columns<T>, s_.N - n));
         acc_t<T>* sums = sums_of(p, n);
@@ -66,10 +84,10 @@ class Block {
         for (int64_t m = 0; m < rows_; m += tile_rows) {
             const int rows = static_cast<int>(least(tile_rows, rows_ - m));
             acc_t<T>* d = sums + m * sum_row;
-            multiply_tile(Tile<T>{a.data + m / tile_rows * a.tile, a.row, a.step, b.data, b.step,
-                                  units_of<T>(K), d, sum_row, rows, columns,
-                                  i > 0 || s_.accumulate});
-            if (i == k_blocks_ - 1 && !is_plain(s_))
+            multiply_tile(Tile<T, U>{a_k + m / tile_rows * a.tile, a.row, a.step, b.data, b.step,
+                                     units_of<T>(K), d, sum_row, rows, columns,
+                                     k > 0 || s_.accumulate});
+            if (k + K == s_.K && !is_plain(s_))
                 finish_tile(s_, d, sum_row, Rectangle{m_ + m, n, rows, columns});
         }
     }
@@ -81,7 +99,7 @@ class Block {
     }
 
     const GemmArgs<T>& s_;
-    const int64_t m_, rows_, panel_, panels_, k_block_, k_blocks_;
+    const int64_t m_, rows_, panel_, panels_, k_block_, k_run_, k_blocks_;
     Scratch<unit_t<T>> packed_a_;
     Scratch<acc_t<T>> sums_;
 };

@@ -1,7 +1,8 @@
 // Copies blocks of A and B into the order in which the register tile reads them, converting
 // bfloat16 to units on the way: a block at a time, never a whole array.
 //
-//   panel of B: (steps, panel_columns) units; columns past the matrix are zero up to a register
+//   panel of B: (steps, panel_columns) units; columns past the matrix are zero up to a register.
+//               U is how it stores them: unit_t<T>, or kept_t<T> where it waits for many calls
 //   block of A, rows contiguous along K:  (rows, steps) units
 //   block of A, otherwise:                (tiles, steps, a_group) units
 #pragma once
@@ -22,18 +23,20 @@ struct Matrix {
 
 // The unit at p, whose elements lie `stride` apart; `count` of them exist, the rest are zero.
 template <typename T>
-PF_INLINE unit_t<T> gather_unit(const T* p, int64_t stride, int64_t count) {
-    if constexpr (unit_elements<T> == 1) {
-        return to_float(*p);
-    } else {
-        const uint32_t high = count > 1 ? p[stride].bits : 0;
-        return {p->bits | high << 16};
-    }
+PF_INLINE void gather_unit(T* to, const T* p, int64_t, int64_t) {
+    *to = *p;
 }
+PF_INLINE void gather_unit(float* to, const bfloat16* p, int64_t, int64_t) { *to = to_float(*p); }
+#ifdef __AVX512BF16__
+PF_INLINE void gather_unit(BfloatPair* to, const bfloat16* p, int64_t stride, int64_t count) {
+    const uint32_t high = count > 1 ? p[stride].bits : 0;
+    *to = {p->bits | high << 16};
+}
+#endif
 
 // Units of neighboring columns (or rows of A): element k of each at p, element k + 1 at p + next.
-template <typename T, typename Count>
-PF_INLINE void copy_units(unit_t<T>* to, const T* p, int64_t next, bool has_next, Count count) {
+template <typename T, typename U, typename Count>
+PF_INLINE void copy_units(U* to, const T* p, int64_t next, bool has_next, Count count) {
     if constexpr (unit_elements<T> == 1) {
         store(to, Full{}, load(p, count));
     } else {
@@ -55,8 +58,8 @@ PF_INLINE VecOf<T> load_along_k(const T* p) {
 // ---- B ------------------------------------------------------------------------------------------
 
 // Rows of B are contiguous: copy them.
-template <typename T>
-void pack_panel_rows(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+template <typename T, typename U>
+void pack_panel_rows(U* to, Matrix<T> B, int64_t K, int64_t columns) {
     for (int64_t k = 0; k < K; k += unit_elements<T>, to += panel_columns<T>)
         for_lanes<T>(columns, [&](int64_t n, auto count) {
             copy_units(to + n, B.at(k, n), B.row, k + 1 < K, count);
@@ -64,29 +67,31 @@ void pack_panel_rows(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
 }
 
 // Any strides: a unit at a time.
-template <typename T>
-void pack_panel_units(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+template <typename T, typename U>
+void pack_panel_units(U* to, Matrix<T> B, int64_t K, int64_t columns) {
     const int64_t width = (columns + lanes<T> - 1) / lanes<T> * lanes<T>;
     for (int64_t k = 0; k < K; k += unit_elements<T>, to += panel_columns<T>)
         for (int64_t n = 0; n < width; ++n)
-            to[n] = n < columns ? gather_unit(B.at(k, n), B.row, K - k) : unit_t<T>{};
+            if (n < columns)
+                gather_unit(to + n, B.at(k, n), B.row, K - k);
+            else
+                to[n] = U{};
 }
 
 // A square of units, transposed in registers; of its columns `count` exist, the rest become zero.
-template <typename T>
-PF_INLINE void pack_square(unit_t<T>* to, const T* from, int64_t column, int64_t count) {
+template <typename T, typename U>
+PF_INLINE void pack_square(U* to, const T* from, int64_t column, int64_t count) {
     VecOf<T> square[lanes<T>];
     for (int64_t i = 0; i < lanes<T>; ++i)
         square[i] = i < count ? load_along_k(from + i * column) : VecOf<T>(acc_t<T>(0));
     transpose(square);
-    for (int64_t i = 0; i < lanes<T>; ++i)
-        store(reinterpret_cast<acc_t<T>*>(to + i * panel_columns<T>), Full{}, square[i]);
+    for (int64_t i = 0; i < lanes<T>; ++i) store_units(to + i * panel_columns<T>, square[i]);
 }
 
 // Columns of B are contiguous, as in the weight of a linear layer: transpose squares, and go a
 // unit at a time along the ragged edge of K.
-template <typename T>
-void pack_panel_columns(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+template <typename T, typename U>
+void pack_panel_columns(U* to, Matrix<T> B, int64_t K, int64_t columns) {
     constexpr int64_t side = lanes<T>, side_k = side * unit_elements<T>;
     const int64_t whole_k = K / side_k * side_k;
     for (int64_t n = 0; n < columns; n += side)
@@ -98,11 +103,17 @@ void pack_panel_columns(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) 
                      columns);
 }
 
-template <typename T>
-void pack_panel(unit_t<T>* to, Matrix<T> B, int64_t K, int64_t columns) {
+template <typename T, typename U>
+void pack_panel(U* to, Matrix<T> B, int64_t K, int64_t columns) {
     if (B.column == 1) return pack_panel_rows(to, B, K, columns);
     if (B.row == 1) return pack_panel_columns(to, B, K, columns);
     pack_panel_units(to, B, K, columns);
+}
+
+// Kept units as the tile multiplies them; `count` of them, whole registers.
+template <typename T>
+void widen_panel(unit_t<T>* to, const kept_t<T>* from, int64_t count) {
+    for (int64_t i = 0; i < count; i += lanes<T>) store_units(to + i, load_units(from + i));
 }
 
 // ---- A ------------------------------------------------------------------------------------------
@@ -149,10 +160,9 @@ PF_INLINE void pack_a_row(unit_t<T>* to, const T* row, int64_t stride, int64_t K
     int64_t k = 0;
     if (stride == 1)
         for (; k + lanes<T> * unit_elements<T> <= K; k += lanes<T> * unit_elements<T>)
-            store(reinterpret_cast<acc_t<T>*>(to + k / unit_elements<T>), Full{},
-                  load_along_k(row + k));
+            store_units(to + k / unit_elements<T>, load_along_k(row + k));
     for (; k < K; k += unit_elements<T>)
-        to[k / unit_elements<T>] = gather_unit(row + k * stride, stride, K - k);
+        gather_unit(to + k / unit_elements<T>, row + k * stride, stride, K - k);
 }
 
 // One step of one tile, from `readable` elements that lie together.

@@ -23,11 +23,12 @@ constexpr int64_t prefetch_steps = 16;
 template <typename T>
 inline constexpr int64_t panel_columns = tile_vectors * lanes<T>;
 
-template <typename T>
+// U is how B stores its units: unit_t<T> or kept_t<T>.
+template <typename T, typename U = unit_t<T>>
 struct Tile {
     const char* a;  // first unit; rows a_row bytes apart, steps a_step bytes apart
     int64_t a_row, a_step;
-    const unit_t<T>* b;  // (steps, panel), b_step units apart
+    const U* b;  // (steps, panel), b_step units apart
     int64_t b_step;
     int64_t steps;
     acc_t<T>* d;  // (rows, columns), d_row apart
@@ -36,7 +37,7 @@ struct Tile {
     bool add;
 };
 
-template <typename T, int rows, int vectors>
+template <typename T, typename U, int rows, int vectors>
 struct TileSums {
     VecOf<T> sum[rows][vectors];
 
@@ -53,7 +54,7 @@ struct TileSums {
         }
     }
 
-    PF_INLINE void start(const Tile<T>& t) {
+    PF_INLINE void start(const Tile<T, U>& t) {
         for (auto& row : sum)
             for (auto& s : row) s = VecOf<T>(acc_t<T>(0));
         if (t.add)
@@ -62,28 +63,28 @@ struct TileSums {
             });
     }
 
-    PF_INLINE void step(const char* a, int64_t a_row, const unit_t<T>* b) {
+    PF_INLINE void step(const char* a, int64_t a_row, const U* b) {
         decltype(load_units(b)) columns[vectors];
         for (int v = 0; v < vectors; ++v) columns[v] = load_units(b + v * lanes<T>);
         for (int r = 0; r < rows; ++r) {
-            const auto a_r = broadcast_unit(a + r * a_row, b);
+            const auto a_r = broadcast_unit(a + r * a_row, static_cast<unit_t<T>*>(nullptr));
             for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(a_r, columns[v], sum[r][v]);
         }
     }
 
-    PF_INLINE void finish(const Tile<T>& t) const {
+    PF_INLINE void finish(const Tile<T, U>& t) const {
         for_each(t.columns, [&](int r, int v, auto tail) {
             store(t.d + r * t.d_row + v * lanes<T>, tail, sum[r][v]);
         });
     }
 };
 
-template <typename T, int rows, int vectors>
-void multiply_tile_of(const Tile<T>& t) {
-    TileSums<T, rows, vectors> sums;
+template <typename T, typename U, int rows, int vectors>
+void multiply_tile_of(const Tile<T, U>& t) {
+    TileSums<T, U, rows, vectors> sums;
     sums.start(t);
     const char* a = t.a;
-    const unit_t<T>* b = t.b;
+    const U* b = t.b;
     for (int64_t k = 0; k < t.steps; ++k, a += t.a_step, b += t.b_step) {
         __builtin_prefetch(a + prefetch_steps * t.a_step);
         sums.step(a, t.a_row, b);
@@ -91,32 +92,32 @@ void multiply_tile_of(const Tile<T>& t) {
     sums.finish(t);
 }
 
-template <typename T, int rows>
-void multiply_rows(const Tile<T>& t) {
+template <int rows, typename T, typename U>
+void multiply_rows(const Tile<T, U>& t) {
     const int vectors = static_cast<int>((t.columns + lanes<T> - 1) / lanes<T>);
     if constexpr (tile_vectors == 4) {
-        if (vectors == 4) return multiply_tile_of<T, rows, 4>(t);
-        if (vectors == 3) return multiply_tile_of<T, rows, 3>(t);
+        if (vectors == 4) return multiply_tile_of<T, U, rows, 4>(t);
+        if (vectors == 3) return multiply_tile_of<T, U, rows, 3>(t);
     }
-    if (vectors == 2) return multiply_tile_of<T, rows, 2>(t);
-    multiply_tile_of<T, rows, 1>(t);
+    if (vectors == 2) return multiply_tile_of<T, U, rows, 2>(t);
+    multiply_tile_of<T, U, rows, 1>(t);
 }
 
-template <typename T>
-void multiply_tile(const Tile<T>& t) {
+template <typename T, typename U>
+void multiply_tile(const Tile<T, U>& t) {
     switch (t.rows) {
         case 6:
-            return multiply_rows<T, 6>(t);
+            return multiply_rows<6>(t);
         case 5:
-            return multiply_rows<T, 5>(t);
+            return multiply_rows<5>(t);
         case 4:
-            return multiply_rows<T, 4>(t);
+            return multiply_rows<4>(t);
         case 3:
-            return multiply_rows<T, 3>(t);
+            return multiply_rows<3>(t);
         case 2:
-            return multiply_rows<T, 2>(t);
+            return multiply_rows<2>(t);
         default:
-            return multiply_rows<T, 1>(t);
+            return multiply_rows<1>(t);
     }
 }
 

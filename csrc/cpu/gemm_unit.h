@@ -34,6 +34,22 @@ using unit_t = typename GemmUnit<T>::type;
 template <typename T>
 inline constexpr int64_t unit_elements = GemmUnit<T>::elements;
 
+// A unit as panels keep it from call to call: bfloat16 that is widened one by one stays narrow,
+// half the memory to stream, and is widened when it is read.
+template <typename T, int64_t elements = unit_elements<T>>
+struct KeptUnit {
+    using type = unit_t<T>;
+};
+template <>
+struct KeptUnit<bfloat16, 1> {
+    using type = bfloat16;
+};
+template <typename T>
+using kept_t = typename KeptUnit<T>::type;
+
+template <typename T>
+inline constexpr bool kept_as_units = sizeof(kept_t<T>) == sizeof(unit_t<T>);
+
 // A is read where it stands if its elements are units already.
 template <typename T>
 inline constexpr bool stored_as_units = sizeof(T) * unit_elements<T> == sizeof(unit_t<T>);
@@ -48,6 +64,12 @@ template <typename A>
 PF_INLINE Vec<A> load_units(const A* p) {
     return load(p, Full{});
 }
+PF_INLINE Vec<float> load_units(const bfloat16* p) { return load(p, Full{}); }
+template <typename A>
+PF_INLINE void store_units(A* p, Vec<A> units) {
+    store(p, Full{}, units);
+}
+PF_INLINE void store_units(bfloat16* p, Vec<float> units) { store(p, Full{}, units); }
 template <typename A>
 PF_INLINE Vec<A> broadcast_unit(const void* p, const A*) {
     A value;
@@ -60,6 +82,9 @@ PF_INLINE Vec<A> multiply_add(Vec<A> a, Vec<A> b, Vec<A> acc) {
 }
 #ifdef __AVX512BF16__
 PF_INLINE VecI load_units(const BfloatPair* p) { return _mm512_loadu_si512(p); }
+PF_INLINE void store_units(BfloatPair* p, Vec<float> units) {
+    store(reinterpret_cast<float*>(p), Full{}, units);
+}
 PF_INLINE VecI broadcast_unit(const void* p, const BfloatPair*) {
     int32_t bits;
     __builtin_memcpy(&bits, p, sizeof bits);

@@ -40,6 +40,7 @@
     X(memory_pass, MemoryPassArgs) \
     X(norm, NormArgs) \
     X(norm_backward, NormBackwardArgs) \
+    X(pack_weight, PackArgs) \
     X(peak, PeakArgs) \
     X(rotary, RotaryArgs) \
     X(sgd_step, SgdStepArgs) \

@@ -36,10 +36,12 @@ from .gemm import linear, linear_backward, matmul, matmul_backward
 from .linear_cross_entropy import fused_linear_cross_entropy
 from .norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from .optimizer import adamw_step, clip_grad_norm, sgd_step
+from .pack import PackedWeight, pack_weight
 from .rotary import rotary_embedding, rotary_embedding_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
+    "PackedWeight",
     "accumulate",
     "adamw_step",
     "add",
@@ -72,6 +74,7 @@ __all__ = [
     "log_softmax_backward",
     "matmul",
     "matmul_backward",
+    "pack_weight",
     "relu",
     "relu_backward",
     "rms_norm",

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from .. import _cpu
+from .._cpu import PackedWeight
+from ..errors import ConfigError, ShapeError
 from ._arrays import (
     check_array,
     check_choice,
@@ -114,12 +116,13 @@ def linear(
 
     y = activation(x weight^T + bias)
 
-    A weight stored (in, out), as in GPT-2's Conv1D, is passed as `stored.T` and read in place.
+    A weight stored (in, out), as in GPT-2's Conv1D, is passed as `stored.T` and read in place. A
+    weight that serves many calls is packed once (`pack_weight`): the result has the same bytes.
 
     Parameters
     ----------
     x : array (..., in), float32, bfloat16 or float64
-    weight : array (out, in), dtype of x, any strides
+    weight : array (out, in), dtype of x, any strides; or a PackedWeight
     bias : array (out), dtype of x; None means 0
     activation : None, "relu", "gelu" (erf), "gelu_tanh" (also as "gelu_new" and
         "gelu_pytorch_tanh"), "silu" (also as "swish") or "tanh"
@@ -137,7 +140,7 @@ def linear(
     code = _activation_code(activation)
     y = backend("x", x).linear(x, weight, bias, code, return_preactivation)
     if y is None:
-        x, weight, bias = _checked_linear(x, weight, bias)
+        x, weight, bias = _checked_linear(x, weight, bias, takes_packed=True)
         y = backend("x", x).linear(x, weight, bias, code, return_preactivation)
     return y
 
@@ -266,25 +269,41 @@ def _checked_pair(a: Any, b: Any, transpose_a: bool, transpose_b: bool, out: Any
 
 
 def _activation_code(activation: str | None) -> int:
-    check_choice("activation", activation, tuple(ACTIVATIONS))
-    return ACTIVATIONS[activation]
+    code = ACTIVATIONS.get(activation) if isinstance(activation, (str, type(None))) else None
+    if code is None:
+        check_choice("activation", activation, tuple(ACTIVATIONS))
+    return code
 
 
-def _checked_linear(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
+def _checked_linear(
+    x: Any, weight: Any, bias: Any, *, takes_packed: bool = False
+) -> tuple[Any, Any, Any]:
     """The arrays of a linear layer as the kernel can read them, after all checks of `linear`."""
     check_array("x", x)
-    check_array("weight", weight)
+    is_packed = takes_packed and isinstance(weight, PackedWeight)
+    if is_packed:
+        _check_level(weight)
+    else:
+        check_array("weight", weight)
     if bias is not None:
         check_array("bias", bias)
     check_same_dtype(x=x, weight=weight, bias=bias)
     check_ndim("x", x, 1)
-    if weight.ndim != 2 or weight.shape[1] != x.shape[-1]:
+    if len(weight.shape) != 2 or weight.shape[1] != x.shape[-1]:
         raise ShapeError(
             f"weight: got shape {weight.shape}, expected (out, {x.shape[-1]}) for x {x.shape}; "
             "a weight stored (in, out) is passed as weight.T"
         )
     check_shape(weight.shape[:1], bias=bias)
-    return readable(x), readable(weight), contiguous(bias)
+    return readable(x), weight if is_packed else readable(weight), contiguous(bias)
+
+
+def _check_level(weight: PackedWeight) -> None:
+    if not weight.is_current:
+        raise ConfigError(
+            f"weight: was packed for level {weight.level}, but level {_cpu.current_level()} is in "
+            "use; pack it again with kernels.pack_weight"
+        )
 
 
 def _checked_gradient(

@@ -1,0 +1,75 @@
+#include "families.h"
+#include "packed_weight.h"
+#include "plainformer/gemm.h"
+#include "runtime/allocator.h"
+
+namespace plainformer {
+
+PackedWeight::~PackedWeight() { release(panels); }
+
+bool PackedWeight::is_current() const {
+    const bool one_level = dtype == DType::float64;
+    return level == (one_level ? level_for<double>(current_level()) : current_level());
+}
+
+namespace {
+
+PyTypeObject* packed_weight_type = nullptr;  // kept for the life of the process
+
+// Weights (out, in) of one type and one `in`, which together are (K, N) = (in, sum of out).
+bool is_stackable(const std::vector<Operand>& weights) {
+    for (const Operand& w : weights) {
+        if (!w.usable() || w.ndim() != 2) return false;
+        if (w.dtype() != weights[0].dtype() || w.dim(1) != weights[0].dim(1)) return false;
+    }
+    return !weights.empty();
+}
+
+py::object pack_weight(const py::list& arrays) {
+    std::vector<Operand> weights;
+    for (py::handle array : arrays) weights.emplace_back(array);
+    if (!is_stackable(weights)) return py::none();
+    return for_dtype(weights[0].dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        std::vector<PackPiece<T>> pieces;
+        int64_t N = 0;
+        for (const Operand& w : weights) {
+            pieces.push_back({w.data<T>(), w.dim(0), w.stride(1), w.stride(0)});
+            N += w.dim(0);
+        }
+        const Level level = level_for<T>(current_level());
+        auto packed = std::make_unique<PackedWeight>(dtype_of<T>, level, N, weights[0].dim(1));
+        run(dispatch<T>(level).pack_weight,
+            PackArgs<T>{&packed->panels, &packed->bytes, pieces.data(),
+                        static_cast<int64_t>(pieces.size()), packed->K, N});
+        return py::cast(std::move(packed));
+    });
+}
+
+}  // namespace
+
+const PackedWeight* packed_weight_of(py::handle object) {
+    if (Py_TYPE(object.ptr()) != packed_weight_type) return nullptr;
+    return object.cast<const PackedWeight*>();
+}
+
+void bind_pack_weight(py::module_& module) {
+    py::class_<PackedWeight> type(module, "PackedWeight",
+                                  "A weight in the order in which kernels of one ISA level read it;"
+                                  " made by plainformer.kernels.pack_weight.");
+    type.def_property_readonly(
+            "shape", [](const PackedWeight& w) { return py::make_tuple(w.N, w.K); }, "(out, in).")
+        .def_property_readonly(
+            "dtype", [](const PackedWeight& w) { return numpy_dtype(w.dtype); }, "Element type.")
+        .def_property_readonly(
+            "nbytes", [](const PackedWeight& w) { return w.bytes; }, "Bytes of memory held.")
+        .def_property_readonly(
+            "level", [](const PackedWeight& w) { return level_name(w.level); },
+            "The ISA level whose kernels read it.")
+        .def_property_readonly("is_current", &PackedWeight::is_current,
+                               "Whether the level in use is that level.");
+    packed_weight_type = reinterpret_cast<PyTypeObject*>(type.ptr());
+    module.def("pack_weight", &pack_weight);
+}
+
+}  // namespace plainformer
