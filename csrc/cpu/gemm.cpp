@@ -197,7 +197,7 @@ void multiply_kept_panels(const GemmArgs<T>& s, int64_t first, int64_t panels) {
             }
         }
         block.compute([&](int64_t panel, int64_t k, int64_t) {
-            return PanelView<kept_t<T>>{at(panel, k), panel_columns<T>};
+            return PanelView<kept_t<T>>{at(panel, k), panel_columns<T>, true};
         });
     });
 }

@@ -7,6 +7,9 @@
 
 namespace plainformer::PF_ISA {
 
+// How far ahead of a single tile of rows its panel is fetched: 8 KB of memory latency.
+constexpr int64_t steps_ahead = 32;
+
 // 16 tiles of rows reuse a panel from L2, while a packed block of A stays small beside it.
 constexpr int64_t row_block = 16 * tile_rows;
 
@@ -18,6 +21,7 @@ template <typename U>
 struct PanelView {
     const U* data;
     int64_t step;
+    bool continues = false;  // the rows that are multiplied next follow in memory
 };
 
 // How K is walked: in blocks, panel after panel in each, and within a panel in runs, tile after
@@ -79,17 +83,58 @@ class Block {
                      int64_t K) {
         const int64_t n = (panel_ + p) * panel_columns<T>;
         const int columns = static_cast<int>(least(panel_columns<T>, s_.N - n));
-        acc_t<T>* sums = sums_of(p, n);
+        acc_t<T>* const sums = sums_of(p, n);
         const int64_t sum_row = direct() ? s_.C_row : panel_columns<T>;
-        for (int64_t m = 0; m < rows_; m += tile_rows) {
-            const int rows = static_cast<int>(least(tile_rows, rows_ - m));
-            acc_t<T>* d = sums + m * sum_row;
-            multiply_tile(Tile<T, U>{a_k + m / tile_rows * a.tile, a.row, a.step, b.data, b.step,
-                                     units_of<T>(K), d, sum_row, rows, columns,
-                                     k > 0 || s_.accumulate});
+        for_tiles(columns, [&](Rectangle at, int64_t tile, int64_t tiles) {
+            acc_t<T>* const d = sums + at.m * sum_row + at.n;
+            Tile<T, U> t{a_k + at.m / tile_rows * a.tile,
+                         a.row,
+                         a.step,
+                         b.data + at.n,
+                         b.step,
+                         units_of<T>(K),
+                         d,
+                         sum_row,
+                         at.rows,
+                         at.columns,
+                         k > 0 || s_.accumulate};
+            if (b.continues) prefetch_next(&t, b, tile, tiles);
+            multiply_tile(t);
             if (k + K == s_.K && !is_plain(s_))
-                finish_tile(s_, d, sum_row, Rectangle{m_ + m, n, rows, columns});
+                finish_tile(s_, d, sum_row, Rectangle{m_ + at.m, n + at.n, at.rows, at.columns});
+        });
+    }
+
+    // f(rectangle within the panel, tile, tiles) for the tiles of a panel: one below the other, or
+    // two narrow ones side by side where all rows fit in them, so that B is read once.
+    template <typename F>
+    void for_tiles(int columns, F f) const {
+        if (rows_ > tile_rows && rows_ <= narrow_tile_rows) {
+            constexpr int half = static_cast<int>(panel_columns<T>) / 2;
+            const int left = columns < half ? columns : half, right = columns - left;
+            const int rows = static_cast<int>(rows_);
+            f(Rectangle{0, 0, rows, left}, 0, 2);
+            if (right > 0) f(Rectangle{0, half, rows, right}, 1, 2);
+            return;
         }
+        const int64_t tiles = ceil_div(rows_, tile_rows);
+        for (int64_t i = 0, m = 0; i < tiles; ++i, m += tile_rows)
+            f(Rectangle{m, 0, static_cast<int>(least(tile_rows, rows_ - m)), columns}, i, tiles);
+    }
+
+    // The tiles of a run share the prefetching of the next: each takes some of the cache lines of
+    // its rows. A tile that is alone prefetches its own run, not far ahead.
+    template <typename U>
+    static void prefetch_next(Tile<T, U>* t, PanelView<U> b, int64_t tile, int64_t tiles) {
+        constexpr int64_t row = panel_columns<T> * static_cast<int64_t>(sizeof(U));
+        constexpr int64_t lines = ceil_div(row, 64);
+        const int64_t shares = least(tiles, lines);
+        if (tile >= shares) return;
+        const int64_t first = tile * lines / shares, last = (tile + 1) * lines / shares;
+        const int64_t steps = tiles == 1 ? steps_ahead : t->steps;
+        t->ahead = reinterpret_cast<const char*>(b.data + steps * b.step) + 64 * first;
+        t->ahead_step = b.step * static_cast<int64_t>(sizeof(U));
+        t->ahead_lines = static_cast<int>(last - first);
     }
 
     acc_t<T>* sums_of(int64_t p, int64_t n) {

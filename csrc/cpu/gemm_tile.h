@@ -11,6 +11,8 @@ namespace plainformer::PF_ISA {
 // 6 x 4 sums, 4 columns of B and a broadcast fill AVX-512's 32 registers to 29; 6 x 2 the 16 of
 // the other levels. Six rows of A never fight for one L1 set, whatever their stride (8 ways).
 constexpr int tile_rows = 6;
+// Rows of a tile of half the width, with fewer sums.
+constexpr int narrow_tile_rows = 8;
 #ifdef __AVX512F__
 constexpr int tile_vectors = 4;
 #else
@@ -35,6 +37,10 @@ struct Tile {
     int64_t d_row;
     int rows, columns;
     bool add;
+    // Cache lines that each step prefetches; null: A itself, prefetch_steps ahead.
+    const char* ahead = nullptr;
+    int64_t ahead_step = 0;  // bytes
+    int ahead_lines = 1;
 };
 
 template <typename T, typename U, int rows, int vectors>
@@ -85,11 +91,20 @@ void multiply_tile_of(const Tile<T, U>& t) {
     sums.start(t);
     const char* a = t.a;
     const U* b = t.b;
-    for (int64_t k = 0; k < t.steps; ++k, a += t.a_step, b += t.b_step) {
-        __builtin_prefetch(a + prefetch_steps * t.a_step);
+    const char* ahead = t.ahead ? t.ahead : a + prefetch_steps * t.a_step;
+    const int64_t ahead_step = t.ahead ? t.ahead_step : t.a_step;
+    for (int64_t k = 0; k < t.steps; ++k, a += t.a_step, b += t.b_step, ahead += ahead_step) {
+        for (int i = 0; i < t.ahead_lines; ++i) __builtin_prefetch(ahead + 64 * i);
         sums.step(a, t.a_row, b);
     }
     sums.finish(t);
+}
+
+template <int rows, typename T, typename U>
+void multiply_narrow_rows(const Tile<T, U>& t) {
+    if constexpr (tile_vectors == 4)
+        if (t.columns > lanes<T>) return multiply_tile_of<T, U, rows, 2>(t);
+    multiply_tile_of<T, U, rows, 1>(t);
 }
 
 template <int rows, typename T, typename U>
@@ -103,9 +118,14 @@ void multiply_rows(const Tile<T, U>& t) {
     multiply_tile_of<T, U, rows, 1>(t);
 }
 
+// At most tile_rows rows, or narrow_tile_rows with half a panel's columns.
 template <typename T, typename U>
 void multiply_tile(const Tile<T, U>& t) {
     switch (t.rows) {
+        case 8:
+            return multiply_narrow_rows<8>(t);
+        case 7:
+            return multiply_narrow_rows<7>(t);
         case 6:
             return multiply_rows<6>(t);
         case 5:
