@@ -34,9 +34,22 @@ PLAIN = {
 }
 
 
+def class_lines(cls: type) -> list[str]:
+    """A class of read-only properties, which are all our classes have."""
+    lines = [f"class {cls.__name__}:"]
+    for name, attribute in sorted(vars(cls).items()):
+        if isinstance(attribute, property):
+            kind = attribute.fget.__doc__.splitlines()[0].rpartition("-> ")[2]
+            lines += ["    @property", f"    def {name}(self) -> {PLAIN.get(kind, kind)}: ..."]
+    return lines
+
+
 def stub_text() -> str:
     lines = []
     for name in sorted(n for n in dir(_cpu) if not n.startswith("_")):
+        if isinstance(getattr(_cpu, name), type):
+            lines.extend(class_lines(getattr(_cpu, name)))
+            continue
         if not callable(getattr(_cpu, name)):
             lines.append(f"{name}: {type(getattr(_cpu, name)).__name__}")
             continue

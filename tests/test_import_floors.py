@@ -12,7 +12,7 @@ FLOORS = [
     {"errors", "runtime", "_cpu"},
     {"kernels"},
     {"checkpoints", "data", "metrics"},
-    {"tensor", "functional"},
+    {"packing", "tensor", "functional"},
     {"nn"},
     {"models", "generation", "training"},
     {"pipeline", "tasks"},

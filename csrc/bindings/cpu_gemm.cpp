@@ -153,6 +153,7 @@ class Weight {
     explicit Weight(py::handle object)
         : array_(object), packed_(array_.usable() ? nullptr : packed_weight_of(object)) {}
 
+    bool is_packed() const { return packed_ != nullptr; }
     bool usable() const { return packed_ ? packed_->is_current() : array_.ndim() == 2; }
     DType dtype() const { return packed_ ? packed_->dtype : array_.dtype(); }
     int64_t N() const { return packed_ ? packed_->N : array_.dim(0); }
@@ -221,7 +222,9 @@ py::object linear(py::handle x_, py::handle weight_, py::handle bias_, int activ
 // Whether the arrays of a linear layer's backward agree and can be read as matrices in place.
 bool is_linear_gradient(const Operand& grad_y, const Operand& x, const Weight& weight,
                         const Operand& bias, const Operand& z) {
-    if (!is_linear(x, weight, bias) || !grad_y.usable() || grad_y.ndim() != x.ndim()) return false;
+    if (weight.is_packed() || !is_linear(x, weight, bias) || !grad_y.usable() ||
+        grad_y.ndim() != x.ndim())
+        return false;
     if (grad_y.dtype() != x.dtype() || grad_y.dim(-1) != weight.N()) return false;
     for (int i = 0; i < x.ndim() - 1; ++i)
         if (grad_y.dim(i) != x.dim(i)) return false;

@@ -67,7 +67,11 @@ void bind_pack_weight(py::module_& module) {
             "level", [](const PackedWeight& w) { return level_name(w.level); },
             "The ISA level whose kernels read it.")
         .def_property_readonly("is_current", &PackedWeight::is_current,
-                               "Whether the level in use is that level.");
+                               "Whether the level in use is that level.")
+        .def("__repr__", [](const PackedWeight& w) {
+            return py::str("PackedWeight(shape=({}, {}), dtype={}, level={})")
+                .format(w.N, w.K, numpy_dtype(w.dtype), level_name(w.level));
+        });
     packed_weight_type = reinterpret_cast<PyTypeObject*>(type.ptr());
     module.def("pack_weight", &pack_weight);
 }

@@ -21,6 +21,7 @@ import numpy as np
 
 from . import kernels
 from .errors import DTypeError, PlainformerError, ShapeError
+from .packing import Pack, packed_together
 
 Array = Any  # NumPy here; any array that `plainformer.kernels` takes
 Backward = Callable[..., Sequence[Any]]
@@ -224,14 +225,16 @@ class Parameter(Tensor):
     """A leaf that a module owns: trained, named, saved.
 
     `data` lends a read-only view; writers go through `writable` or `assign`, which count
-    `version`, so that whatever is derived from a weight knows when it is stale.
+    `version`, so that whatever is derived from a weight knows when it is stale, and drop the
+    packed copy.
     """
 
-    __slots__ = ("_array", "_view", "version")
+    __slots__ = ("_array", "_view", "pack", "version")
 
     def __init__(self, data: Array, requires_grad: bool = True):
         self._set_up(requires_grad)
         self.version = -1
+        self.pack: Pack | None = None
         self.assign(data)
 
     @property
@@ -244,7 +247,7 @@ class Parameter(Tensor):
         self._array = array
         self._view = array.view()
         self._view.flags.writeable = False
-        self.version += 1
+        self._count_write()
 
     def __reduce__(self) -> tuple:
         """Copies get an array and a view of it, not two arrays."""
@@ -253,10 +256,30 @@ class Parameter(Tensor):
     def writable(self) -> Array:
         """The array itself, to write now; ask again before every later write."""
         if self._array.flags.writeable:
-            self.version += 1
+            self._count_write()
         else:  # a mapped file, or an array that its owner protected
             self.assign(self._array.copy())
         return self._array
+
+    def _count_write(self) -> None:
+        self.version += 1
+        self.drop_pack()
+
+    def packed(self, transposed: bool = False) -> kernels.PackedWeight:
+        """This weight (out, in), or stored (in, out) and `transposed`, as `kernels.linear` reads
+        it fastest; made when first asked for, see `packing.packed_together`."""
+        pack = self.pack
+        if pack is not None and pack.only_version == self.version:  # the short way
+            weight = pack.weight
+            if weight is not None and weight.is_current and pack.transposed == transposed:
+                return weight
+        return packed_together((self,), transposed=transposed)
+
+    def drop_pack(self) -> None:
+        """Free the packed copy, also that of others with which it is packed side by side."""
+        pack, self.pack = self.pack, None
+        if pack is not None:
+            pack.weight = None
 
 
 class Buffer(Parameter):

@@ -363,5 +363,7 @@ def test_bad_layers_are_named():
         kernels.linear(x, weight, np.zeros(5))
     with pytest.raises(ShapeError, match=r"x: got shape \(\), expected at least 1 axis"):
         kernels.linear(np.zeros((), np.float32), weight)
-    with pytest.raises(ConfigError, match="activation: got 'swish', expected one of None, 'relu'"):
-        kernels.linear(x, weight, activation="swish")
+    with pytest.raises(
+        ConfigError, match="activation: got 'softsign', expected one of None, 'relu'"
+    ):
+        kernels.linear(x, weight, activation="softsign")

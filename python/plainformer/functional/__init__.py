@@ -15,7 +15,7 @@ from .attention import (
     split_heads,
 )
 from .elementwise import add, alias, dropout, geglu, permute, reshape, scale, swiglu
-from .linear import conv1d, linear
+from .linear import conv1d, linear, linear_together
 from .losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -42,6 +42,7 @@ __all__ = [
     "geglu",
     "layer_norm",
     "linear",
+    "linear_together",
     "mean_of_sequences",
     "mse_loss",
     "normalize",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import kernels
-from ..tensor import Array, Tensor, needs_grad, record
+from ..packing import packed_together, packs_weights
+from ..tensor import Array, Parameter, Tensor, needs_grad, record
 from ._data import data_of
 
 
@@ -24,12 +28,70 @@ def conv1d(
     return _linear(x, weight, bias, activation, is_in_out=True)
 
 
+def linear_together(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor | None] | None = None,
+    *,
+    is_in_out: bool = False,
+) -> list[Tensor]:
+    """Several linear layers of the same rows: queries, keys and values, or gate and up.
+
+    y_i = x weight_i^T + bias_i, or x weight_i + bias_i with `is_in_out`. When nothing is recorded
+    and the weights are parameters, this is one product with all weights packed side by side
+    (`packing.packed_together`), and the results are views of its columns; otherwise one product
+    each. The bytes are the same.
+
+    Parameters
+    ----------
+    x : Tensor (..., in)
+    weights : sequence of Tensor (out_i, in), or (in, out_i) with `is_in_out`; dtype of x
+    biases : sequence of Tensor (out_i) or None, one a weight; None means no biases
+    is_in_out : bool, how the weights are stored
+
+    Returns
+    -------
+    ys : list of Tensor (..., out_i)
+    """
+    biases = [None] * len(weights) if biases is None else biases
+    parameters = [w for w in weights if isinstance(w, Parameter)]
+    recorded = needs_grad(x, *weights, *biases)
+    if recorded or len(parameters) < len(weights) or not packs_weights():
+        return [_linear(x, w, b, None, is_in_out=is_in_out) for w, b in zip(weights, biases)]
+    packed = packed_together(parameters, transposed=is_in_out)
+    widths = [w.shape[is_in_out] for w in weights]
+    y = kernels.linear(x.data, packed, _biases_together(biases, widths))
+    ends = itertools.accumulate(widths)
+    return [Tensor(y[..., end - width : end]) for end, width in zip(ends, widths)]
+
+
+def _biases_together(biases: Sequence[Tensor | None], widths: Sequence[int]) -> Array | None:
+    """Biases end to end; where some are missing, -0.0, to which any number adds up unchanged."""
+    given = [b for b in biases if b is not None]
+    if not given:
+        return None
+    parts = [
+        np.full(width, -0.0, given[0].dtype) if b is None else b.data
+        for b, width in zip(biases, widths)
+    ]
+    return np.concatenate(parts)
+
+
+def _readable(weight: Tensor, is_in_out: bool) -> Any:
+    """The weight as a product that is not recorded reads it best: packed, if it can be kept."""
+    if isinstance(weight, Parameter) and packs_weights():
+        return weight.packed(is_in_out)
+    return weight.data.T if is_in_out else weight.data
+
+
 def _linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, *, is_in_out: bool
 ) -> Tensor:
-    x_data, w, b = x.data, weight.data.T if is_in_out else weight.data, data_of(bias)
+    x_data, b = x.data, data_of(bias)
     if not needs_grad(x, weight, bias):
+        w = _readable(weight, is_in_out)
         return Tensor(kernels.linear(x_data, w, b, activation=activation))
+    w = weight.data.T if is_in_out else weight.data
     needs = (x.requires_grad, weight.requires_grad, bias is not None and bias.requires_grad)
     if activation is None:
         y, z = kernels.linear(x_data, w, b), None

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _cpu
 from .._cpu import PackedWeight
-from ..errors import ConfigError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError
 from ._arrays import (
     check_array,
     check_choice,
@@ -269,10 +269,9 @@ def _checked_pair(a: Any, b: Any, transpose_a: bool, transpose_b: bool, out: Any
 
 
 def _activation_code(activation: str | None) -> int:
-    code = ACTIVATIONS.get(activation) if isinstance(activation, (str, type(None))) else None
-    if code is None:
+    if not isinstance(activation, (str, type(None))) or activation not in ACTIVATIONS:
         check_choice("activation", activation, tuple(ACTIVATIONS))
-    return code
+    return ACTIVATIONS[activation]
 
 
 def _checked_linear(
@@ -280,9 +279,11 @@ def _checked_linear(
 ) -> tuple[Any, Any, Any]:
     """The arrays of a linear layer as the kernel can read them, after all checks of `linear`."""
     check_array("x", x)
-    is_packed = takes_packed and isinstance(weight, PackedWeight)
-    if is_packed:
+    is_packed = isinstance(weight, PackedWeight)
+    if is_packed and takes_packed:
         _check_level(weight)
+    elif is_packed:
+        raise DTypeError("weight: got a PackedWeight, expected the array that it was packed from")
     else:
         check_array("weight", weight)
     if bias is not None:

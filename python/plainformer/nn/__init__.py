@@ -1,5 +1,6 @@
 """Modules: parameters and how they compose. A module stores parameters and calls `functional`."""
 
+from ..packing import packed_together
 from .attention import Attention, PackedSelfAttention
 from .block import Block
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
@@ -45,6 +46,7 @@ __all__ = [
     "capture",
     "dropout_state",
     "join",
+    "packed_together",
     "part",
     "recompute",
     "report_state",

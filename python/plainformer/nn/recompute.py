@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..packing import plain_weights
 from ..tensor import (
     Array,
     Tensor,
@@ -33,7 +34,7 @@ def recompute(
     if not is_grad_enabled():
         return function(*inputs, **options)
     state = random.current()
-    with no_grad():
+    with no_grad(), plain_weights():
         outputs = function(*inputs, **options)
 
     def backward(*grads: Array | None) -> Sequence[Array | None]:

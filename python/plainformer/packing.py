@@ -1,0 +1,165 @@
+"""Packed weights of parameters, kept for inference until a parameter is written.
+
+`kernels.linear` reads a packed weight faster than the array it was made from. A parameter has at
+most one packed copy: alone (`Parameter.packed`), or side by side with others that multiply the
+same rows, so that one product serves them all (`packed_together`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import kernels
+
+if TYPE_CHECKING:
+    from .tensor import Parameter
+
+
+class _Mode(threading.local):
+    """Whether operations of this thread that are not recorded pack their weights."""
+
+    packs = True
+
+
+_mode = _Mode()
+
+
+@contextlib.contextmanager
+def plain_weights() -> Iterator[None]:
+    """Read weights as they are stored in this thread: they will change before a copy pays.
+
+    For passes that are not recorded yet belong to a training step.
+    """
+    before, _mode.packs = _mode.packs, False
+    try:
+        yield
+    finally:
+        _mode.packs = before
+
+
+def packs_weights() -> bool:
+    """False inside `plain_weights`."""
+    return _mode.packs
+
+
+class Pack:
+    """One packed weight and what it was made from. All its parameters point to it."""
+
+    __slots__ = ("ids", "only_version", "transposed", "versions", "weight")
+
+    def __init__(self, parameters: Sequence[Parameter], transposed: bool):
+        self.ids = tuple(map(id, parameters))
+        self.transposed = transposed
+        self.versions = tuple([p.version for p in parameters])  # read before the values are
+        self.only_version = self.versions[0] if len(parameters) == 1 else None
+        arrays = [p.data.T if transposed else p.data for p in parameters]
+        self.weight: kernels.PackedWeight | None = kernels.pack_weight(arrays)
+
+    def weight_of(
+        self, parameters: Sequence[Parameter], transposed: bool
+    ) -> kernels.PackedWeight | None:
+        """The packed weight if it is that of these parameters as they are now, else None."""
+        weight = self.weight  # once: another thread may drop it
+        if weight is None or not weight.is_current or transposed != self.transposed:
+            return None
+        if self.ids != tuple(map(id, parameters)):
+            return None
+        for parameter, version in zip(parameters, self.versions):
+            if parameter.version != version or parameter.pack is not self:
+                return None
+        return weight
+
+
+def packed_together(
+    parameters: Sequence[Parameter], *, transposed: bool = False
+) -> kernels.PackedWeight:
+    """The weights of several parameters packed side by side, made when first asked for.
+
+    A parameter has one packed copy: this one replaces others that it took part in. It is dropped
+    as soon as any of the parameters is written, and made anew when the ISA level changed. The
+    pages of a memory-mapped weight are let go once it is packed. Threads may ask at once.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter (out, in), one dtype, one `in`
+    transposed : bool, each is stored (in, out), as in `nn.Conv1D`
+
+    Returns
+    -------
+    packed : kernels.PackedWeight, (sum of out, in), the parameters' columns in their order
+
+    Raises
+    ------
+    ShapeError, DTypeError : as `kernels.pack_weight`
+    """
+    weight = _weight_of(parameters, transposed)
+    if weight is None:
+        with _lock:
+            weight = _weight_of(parameters, transposed)
+            if weight is None:
+                weight = _pack(parameters, transposed)
+    return weight
+
+
+def _weight_of(parameters: Sequence[Parameter], transposed: bool) -> kernels.PackedWeight | None:
+    pack = parameters[0].pack if parameters else None
+    return None if pack is None else pack.weight_of(parameters, transposed)
+
+
+def _pack(parameters: Sequence[Parameter], transposed: bool) -> kernels.PackedWeight:
+    for parameter in parameters:
+        parameter.drop_pack()  # before there is a second one
+    pack = Pack(parameters, transposed)
+    weight = pack.weight
+    for parameter in parameters:
+        parameter.pack = pack
+        release_pages(parameter.data)
+    return weight  # type: ignore[return-value]
+
+
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In the child of a fork nobody is left to release it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Let the memory of a read-only mapped array go; the file gives it back when it is read.
+
+    Nothing happens to any other array, nor where the system knows no such advice.
+    """
+    mapping = _mapping_behind(array)
+    if mapping is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    start = np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
+    begin = array.__array_interface__["data"][0] - start
+    first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+    last = (begin + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if first < last:
+        mapping.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
+def _mapping_behind(array: np.ndarray) -> mmap.mmap | None:
+    """The mapping that a contiguous array is a view of, if nobody can write through it."""
+    if not array.flags.forc:
+        return None
+    base = array.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    mapping = base.obj if isinstance(base, memoryview) else base
+    if isinstance(mapping, mmap.mmap) and memoryview(mapping).readonly:
+        return mapping
+    return None
