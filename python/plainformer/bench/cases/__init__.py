@@ -18,6 +18,7 @@ NAMES = (
     "cross_entropy",
     "linear_cross_entropy",
     "embedding",
+    "rotary",
     "dropout",
     "optimizer",
 )

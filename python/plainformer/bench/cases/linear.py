@@ -1,4 +1,7 @@
-"""Linear layers: x W^T + b, with GELU in the epilogue, and the three gradients."""
+"""Linear layers: x W^T + b, with GELU in the epilogue, and the three gradients.
+
+`packed` is inference: ours packs the weight once, before it is timed; others hold it as they like.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,12 @@ SHAPES = [
     _shape(768, 128, 512),
     _shape(8, 3072, 768),
     _shape(1, 3072, 768),
+]
+# Rows of one token, a few, a short text and many; the head of a language model; MiniLM's layers.
+PACKED_SHAPES = [
+    *(_shape(tokens, 50257, 768) for tokens in (1, 4, 16, 64)),
+    *(_shape(tokens, 3072, 768) for tokens in (1, 4, 16, 64, 1024)),
+    *(_shape(16, *sizes) for sizes in ((384, 384), (1536, 384), (384, 1536))),
 ]
 
 
@@ -56,12 +65,12 @@ def work(case: Case) -> Work:
 
 OPERATION = Operation(
     name="linear",
-    summary="x W^T + b with plain weights; GELU (erf) as epilogue",
+    summary="x W^T + b with plain or packed weights; GELU (erf) as epilogue",
     axes="tokens x outputs x inputs",
-    variants=("forward", "gelu", "backward"),
+    variants=("forward", "gelu", "packed", "backward"),
     shapes=SHAPES,
     inputs=inputs,
     reference=reference,
     work=work,
-    only={"backward": SHAPES[:5]},
+    only={"packed": PACKED_SHAPES, "backward": SHAPES[:5]},
 )

@@ -16,6 +16,7 @@ from ..cases import attention as attention_case
 from ..cases import dropout as dropout_case
 from ..cases import norm as norm_case
 from ..cases import optimizer as optimizer_case
+from ..cases import rotary as rotary_case
 from . import Call, Ways
 
 WAYS = Ways("float32")
@@ -54,7 +55,7 @@ def gemm(case: Case, a: Any, b: Any) -> Call:
     return lambda: np.matmul(a, b, out=out)
 
 
-@WAYS("linear")
+@WAYS("linear", "forward", "packed")
 def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     out = np.empty_like(grad_output)
 
@@ -208,6 +209,26 @@ def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
 def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
     out = np.empty_like(grad_output)
     return lambda: np.take(weight, ids, axis=0, out=out, mode="clip")
+
+
+@WAYS("rotary", "half_split", "interleaved")
+def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
+    angles = rotary_case.in_float32(angles)[positions][:, None]
+    cos, sin = np.cos(angles), np.sin(angles)
+    half = x.shape[-1] // 2
+    first, second = slice(half), slice(half, None)
+    if case.variant == "interleaved":
+        first, second = slice(0, None, 2), slice(1, None, 2)
+    out, work = np.empty_like(x), np.empty_like(x[..., first])
+
+    def call() -> Any:
+        for own, other, combine in ((first, second, np.subtract), (second, first, np.add)):
+            np.multiply(x[..., own], cos, out=out[..., own])
+            np.multiply(x[..., other], sin, out=work)
+            combine(out[..., own], work, out=out[..., own])
+        return out
+
+    return call
 
 
 @WAYS("optimizer", "adamw")

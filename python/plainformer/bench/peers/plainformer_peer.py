@@ -14,6 +14,7 @@ from ..cases import attention as attention_case
 from ..cases import dropout as dropout_case
 from ..cases import norm as norm_case
 from ..cases import optimizer as optimizer_case
+from ..cases import rotary as rotary_case
 from ..machine import sources
 from . import Call, Ways
 
@@ -60,6 +61,12 @@ def gemm(case: Case, a: Any, b: Any) -> Call:
 def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     activation = "gelu" if case.variant == "gelu" else None
     return lambda: kernels.linear(x, weight, bias, activation=activation)
+
+
+@WAYS("linear", "packed")
+def linear_packed(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+    packed = kernels.pack_weight(weight)
+    return lambda: kernels.linear(x, packed, bias)
 
 
 @WAYS("linear", "backward")
@@ -240,6 +247,13 @@ def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
 @WAYS("embedding", "backward")
 def embedding_backward(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
     return lambda: kernels.embedding_backward(grad_output, ids, len(weight))
+
+
+@WAYS("rotary", "half_split", "interleaved")
+def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
+    cos, sin = (f(rotary_case.in_float32(angles)) for f in (np.cos, np.sin))
+    interleaved = case.variant == "interleaved"
+    return lambda: kernels.rotary_embedding(x, positions, cos, sin, interleaved=interleaved)
 
 
 # ---- optimizer -----------------------------------------------------------------------------------

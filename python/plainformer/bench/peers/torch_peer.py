@@ -82,7 +82,7 @@ def gemm_out(case: Case, a: Any, b: Any) -> Call:
     return _without_grad(torch.matmul, a, b, out=a.new_empty(a.shape[0], b.shape[1]))
 
 
-@WAYS("linear")
+@WAYS("linear", "forward", "packed")
 def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     return _without_grad(F.linear, x, weight, bias)
 
@@ -309,6 +309,32 @@ def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
 def embedding_backward(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
     leaves = _leaves(weight)
     return _gradients(F.embedding(ids, leaves[0]), leaves, grad_output)
+
+
+@WAYS("rotary", "half_split")
+def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
+    """As transformers does: tables of the rows once a model, two products and a rotation."""
+    angles = torch.cat([angles.float()] * 2, -1)[positions][:, None]
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+    def turned() -> Any:
+        a, b = x.chunk(2, -1)
+        return x * cos + torch.cat([-b, a], -1) * sin
+
+    return _without_grad(turned)
+
+
+@WAYS("rotary", "interleaved")
+def rotary_interleaved(case: Case, x: Any, positions: Any, angles: Any) -> Call:
+    """As Llama's first code does: pairs are complex numbers."""
+    angles = angles.float()[positions][:, None]
+    factors = torch.polar(torch.ones_like(angles), angles)
+
+    def turned() -> Any:
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * factors).flatten(-2).to(x.dtype)
+
+    return _without_grad(turned)
 
 
 # ---- optimizer -----------------------------------------------------------------------------------
