@@ -68,16 +68,13 @@ class ToySeq2Seq(Seq2SeqLM):
         else:
             y = self.attention.cached(q, k, v, rows, cache.own, 0)
         x = functional.add(x, self.o(y))
-        if cache is None:
-            keys = self.cross_k(encoded.states), self.cross_v(encoded.states)
-            y = self.cross(self.cross_q(x), *keys, rows, encoded.rows)
-        else:
-            if not cache.cross.has(0):
-                self.cross_keys += 1
-                heads = (len(encoded.states), 3, -1)
-                pair = (f(encoded.states).data for f in (self.cross_k, self.cross_v))
-                cache.cross.set(0, *(x.reshape(heads) for x in pair))
-            y = self.cross.cross_cached(self.cross_q(x), rows, cache.cross, 0)
+
+        def project():
+            self.cross_keys += cache is not None
+            return self.cross_k(encoded.states), self.cross_v(encoded.states)
+
+        past = None if cache is None else cache.cross
+        y = self.cross.cross(self.cross_q(x), rows, project, encoded.rows, past)
         return functional.add(x, self.cross_o(y))
 
     def head_weight(self):

@@ -104,7 +104,7 @@ def numbers(family, task, options):
     outputs = [x.data.tobytes() for x in outputs_of(model.eval()(**batch), task)]
     longest = longest_input(model, task)
     states = [x is None for x in (output.hidden_states, output.attentions)]
-    return drawn, gradients, outputs, longest, states, model.generation_config()
+    return drawn, gradients, outputs, longest, states, model.generation_values()
 
 
 def longest_input(model, task):
