@@ -23,6 +23,7 @@ from ._arrays import (
 from ._backend import backend
 
 WIDEST_HEAD = 256
+NO_WINDOW = (-1, -1)
 BHLD, BLHD, PACKED = range(3)
 """Layouts of arrays of heads; packed: (rows of all sequences, H, D)."""
 
@@ -41,7 +42,8 @@ class Words(NamedTuple):
 
 
 class Options(NamedTuple):
-    """All that is not an array, as the compiled functions take it."""
+    """All that is not an array, as the compiled functions take it: a plain tuple will do, which
+    costs less to make, and checks give it names."""
 
     layout: int
     shares_heads: bool
@@ -58,60 +60,61 @@ class Options(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """All arrays but the gradients, as the compiled functions take them."""
+    """All arrays but the gradients, as the compiled functions take them; likewise."""
 
     q: Any
     k: Any
     v: Any
-    mask: Any = None
-    alibi: Any = None
-    starts_q: Any = None
-    starts_k: Any = None
+    mask: Any
+    alibi: Any
+    starts_q: Any
+    starts_k: Any
 
 
 # ---- the compiled functions ---------------------------------------------------------------------
 
 
-def forward(words: Words, arrays: Arrays, options: Options, out: Any, return_lse: bool) -> Any:
-    """y, or (y, lse)."""
-    attention = backend(words.q, arrays.q).attention
+def forward(
+    words: Words, arrays: tuple[Any, ...], options: tuple[Any, ...], out: Any, return_lse: bool
+) -> Any:
+    """y, or (y, lse), of Arrays and Options."""
+    attention = backend(words.q, arrays[0]).attention
     result = attention(*arrays, options, out, bool(return_lse))
     if result is None:  # not the canonical case: explain, or copy a strided last axis
-        arrays = checked(words, arrays, options)
+        good = checked(words, Arrays(*arrays), Options(*options))
         if out is not None:
-            inputs = _named_inputs(words, arrays)
-            check_result("out", out, _with_width(arrays.q, arrays.v), arrays.q, inputs)
-        result = attention(*arrays, options, out, bool(return_lse))
+            check_result("out", out, _with_width(good.q, good.v), good.q, _inputs(words, good))
+        result = attention(*good, options, out, bool(return_lse))
     return result
 
 
 def backward(
     words: Words,
     saved: tuple[Any, Any, Any],
-    arrays: Arrays,
-    options: Options,
+    arrays: tuple[Any, ...],
+    options: tuple[Any, ...],
     out: tuple[Any, Any, Any] | None,
     mask_grad: bool,
 ) -> Any:
     """dq, dk, dv, dmask or None; `saved` is grad_output, output, lse."""
-    differentiate = backend(words.q, arrays.q).attention_backward
+    differentiate = backend(words.q, arrays[0]).attention_backward
     outs = _three(words, out)
     grad, y, lse = saved
     q, k, v, *rest = arrays
     result = differentiate(grad, q, k, v, y, lse, *rest, options, *outs, mask_grad)
     if result is None:
-        arrays = checked(words, arrays, options)
-        saved = _checked_saved(saved, arrays, options)
+        good = checked(words, Arrays(*arrays), Options(*options))
+        grad, y, lse = saved = _checked_saved(words, saved, good, Options(*options))
         if out is not None:
-            inputs = dict(zip(("grad_output", "output", "lse"), saved))
-            _check_gradients(words, out, arrays, inputs | _named_inputs(words, arrays))
-        grad, y, lse = saved
-        q, k, v, *rest = arrays
+            inputs = dict(zip(("grad_output", "output", "lse"), saved)) | _inputs(words, good)
+            for i, (given, like) in enumerate(zip(outs, good[:3])):
+                check_result(f"out[{i}]", given, like.shape, like, inputs)
+        q, k, v, *rest = good
         result = differentiate(grad, q, k, v, y, lse, *rest, options, *outs, mask_grad)
     return result
 
 
-def _named_inputs(words: Words, arrays: Arrays) -> dict[str, Any]:
+def _inputs(words: Words, arrays: Arrays) -> dict[str, Any]:
     names = (words.q, words.k, words.v, words.mask, "alibi_slopes")
     return dict(zip(names, arrays))
 
@@ -164,6 +167,8 @@ def _dropout_word(name: str, value: Any, bits: int) -> int:
 
 def checked_window(window_size: Any, causal: bool) -> tuple[int, int]:
     """How many keys a query sees to its left and right, -1 for all; none to the right if causal."""
+    if type(window_size) is tuple and window_size == NO_WINDOW:  # as is usual
+        return -1, 0 if causal else -1
     try:
         left, right = (operator.index(n) for n in window_size)
     except (TypeError, ValueError):
@@ -314,7 +319,7 @@ def checked_slopes(slopes: Any, wanted: tuple[int, int]) -> Any:
 
 
 def _checked_saved(
-    saved: tuple[Any, Any, Any], arrays: Arrays, options: Options
+    words: Words, saved: tuple[Any, Any, Any], arrays: Arrays, options: Options
 ) -> tuple[Any, Any, Any]:
     grad_output, output, lse = saved
     q = arrays.q
@@ -322,7 +327,7 @@ def _checked_saved(
     for name, array in (("grad_output", grad_output), ("output", output)):
         check_array(name, array)
         check_shape(shape, **{name: array})
-    check_same_dtype(query=q, grad_output=grad_output, output=output)
+    check_same_dtype(**{words.q: q}, grad_output=grad_output, output=output)
     check_array("lse", lse, (accumulator_dtype(q.dtype),))
     head, row = _HEAD_AXIS[options.layout], _ROW_AXIS[options.layout]
     sequences = () if options.layout == PACKED else q.shape[:1]
@@ -344,8 +349,3 @@ def check_result(
     for other, array in inputs.items():
         if array is not None and np.may_share_memory(out, array):
             raise ConfigError(f"{name}: shares memory with {other}, expected an array of its own")
-
-
-def _check_gradients(words: Words, out: Any, arrays: Arrays, inputs: dict[str, Any]) -> None:
-    for i, (given, like) in enumerate(zip(out, arrays[:3])):
-        check_result(f"out[{i}]", given, like.shape, like, inputs)

@@ -11,8 +11,6 @@ from ._arrays import check_choice
 from ._attention import (
     BHLD,
     BLHD,
-    Arrays,
-    Options,
     Words,
     backward,
     checked_dropout,
@@ -81,7 +79,8 @@ def scaled_dot_product_attention(
     "FlashAttention", 2022, arXiv:2205.14135.
     """
     options = _options(query, dropout_p, is_causal, scale, enable_gqa, layout, seed, offset)
-    return forward(_WORDS, Arrays(query, key, value, attn_mask), options, out, return_lse)
+    arrays = query, key, value, attn_mask, None, None, None
+    return forward(_WORDS, arrays, options, out, return_lse)
 
 
 def scaled_dot_product_attention_backward(
@@ -131,7 +130,8 @@ def scaled_dot_product_attention_backward(
     """
     options = _options(query, dropout_p, is_causal, scale, enable_gqa, layout, seed, offset)
     _check_mask_grad(mask_grad, attn_mask)
-    saved, arrays = (grad_output, output, lse), Arrays(query, key, value, attn_mask)
+    arrays = query, key, value, attn_mask, None, None, None
+    saved = grad_output, output, lse
     result = backward(_WORDS, saved, arrays, options, out, bool(mask_grad))
     return result if mask_grad else result[:3]
 
@@ -145,11 +145,12 @@ def _options(
     layout: str,
     seed: int | None,
     offset: int,
-) -> Options:
+) -> tuple[Any, ...]:
+    """The fields of `_attention.Options`."""
     if layout not in LAYOUTS:
         check_choice("layout", layout, tuple(LAYOUTS))
     backend("query", query)
-    return Options(
+    return (
         LAYOUTS[layout], bool(enable_gqa), 0, 0, checked_scale("scale", scale, query), 0.0,
         -1, 0 if is_causal else -1, False, *checked_dropout(dropout_p, seed, offset),
     )  # fmt: skip

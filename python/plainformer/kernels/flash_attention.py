@@ -14,8 +14,6 @@ from ._arrays import check_size
 from ._attention import (
     BLHD,
     PACKED,
-    Arrays,
-    Options,
     Words,
     backward,
     checked_dropout,
@@ -89,7 +87,7 @@ def flash_attn_func(
     """
     options = _options(BLHD, q, 0, 0, dropout_p, softmax_scale, causal, window_size, softcap,
                        seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes)
+    arrays = q, k, v, additive(attn_bias), alibi_slopes, None, None
     return forward(WORDS, arrays, options, out, return_lse)
 
 
@@ -135,7 +133,7 @@ def flash_attn_backward(
     """
     options = _options(BLHD, q, 0, 0, dropout_p, softmax_scale, causal, window_size, softcap,
                        seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes)
+    arrays = q, k, v, additive(attn_bias), alibi_slopes, None, None
     return _backward((grad_output, output, lse), arrays, options, out, bias_grad)
 
 
@@ -202,7 +200,7 @@ def flash_attn_varlen_func(
     """
     options = _options(PACKED, q, max_seqlen_q, max_seqlen_k, dropout_p, softmax_scale, causal,
                        window_size, softcap, seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k)
+    arrays = q, k, v, additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k
     return forward(WORDS, arrays, options, out, return_lse)
 
 
@@ -252,7 +250,7 @@ def flash_attn_varlen_backward(
     """
     options = _options(PACKED, q, max_seqlen_q, max_seqlen_k, dropout_p, softmax_scale, causal,
                        window_size, softcap, seed, offset)  # fmt: skip
-    arrays = Arrays(q, k, v, additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k)
+    arrays = q, k, v, additive(attn_bias), alibi_slopes, cu_seqlens_q, cu_seqlens_k
     return _backward((grad_output, output, lse), arrays, options, out, bias_grad)
 
 
@@ -268,11 +266,12 @@ def _options(
     softcap: float,
     seed: int | None,
     offset: int,
-) -> Options:
+) -> tuple[Any, ...]:
+    """The fields of `_attention.Options`."""
     backend("q", q)
     left, right = checked_window(window_size, causal)
     dropout = checked_dropout(dropout_p, seed, offset)
-    return Options(
+    return (
         layout, True, check_size("max_seqlen_q", longest_q), check_size("max_seqlen_k", longest_k),
         checked_scale("softmax_scale", softmax_scale, q), checked_softcap(softcap), left, right,
         True, *dropout,
@@ -281,6 +280,8 @@ def _options(
 
 def additive(attn_bias: Any) -> Any:
     """The bias, unless it is a bool mask, which the kernel would take for something else."""
+    if attn_bias is None:
+        return None
     if getattr(attn_bias, "dtype", None) == np.dtype(bool):
         raise ConfigError(
             "attn_bias: got a bool mask, expected numbers that are added to the scores; "
@@ -290,9 +291,10 @@ def additive(attn_bias: Any) -> Any:
 
 
 def _backward(
-    saved: tuple[Any, Any, Any], arrays: Arrays, options: Options, out: Any, bias_grad: bool
-) -> Any:
-    if bias_grad and arrays.mask is None:
+    saved: tuple[Any, ...], arrays: tuple[Any, ...], options: tuple[Any, ...], out: Any,
+    bias_grad: bool,
+) -> Any:  # fmt: skip
+    if bias_grad and arrays[3] is None:
         raise ConfigError("bias_grad: got True with attn_bias None, expected a bias")
     result = backward(WORDS, saved, arrays, options, out, bool(bias_grad))
     return result if bias_grad else result[:3]
