@@ -148,6 +148,15 @@ class ChunkHeads {
             for (int64_t r = 0; r < rows_; ++r) f(head, r, (first_row_ + r) % sequence_.Lq);
     }
 
+    // Asks for the next register's number of rows, so that memory works while several queries
+    // compute. Inline by force: GCC drops calls of a function that does nothing but prefetch.
+    PF_INLINE void fetch(const HeadsView<T>& x, int64_t head, int64_t j, int64_t width) const {
+        constexpr int64_t line = 64 / sizeof(T);
+        const int64_t end = lesser(seen_.end, j + lanes<T>);
+        for (; j < end; ++j)
+            for (int64_t c = 0; c < width; c += line) __builtin_prefetch(rows_at(x, head, j) + c);
+    }
+
     // Raw scores, a register of keys of all heads at a time: along the cache.
     void multiply_keys() {
         const T* q[most_heads * most_rows];
@@ -156,9 +165,11 @@ class ChunkHeads {
         });
         for (int64_t j = seen_.begin / lanes<T> * lanes<T>; j < seen_.end; j += lanes<T>) {
             const int64_t count = lesser(lanes<T>, sequence_.Lk - key_ - j);
-            for (int64_t head = 0; head < heads_; ++head)
+            for (int64_t head = 0; head < heads_; ++head) {
+                fetch(s_.k, head, j + lanes<T>, o_.D);
                 multiply_queries(scores(head, 0) + j, chunk_keys, q + head * rows_, rows_,
                                  rows_at(s_.k, head, j), s_.k.row, count, o_.D);
+            }
         }
     }
 
@@ -180,6 +191,7 @@ class ChunkHeads {
         for (int64_t j = seen_.begin; j < seen_.end;) {
             const int64_t end = lesser(seen_.end, (j / lanes<T> + 1) * lanes<T>);
             for (int64_t head = 0; head < heads_; ++head) {
+                fetch(s_.v, head, end, o_.Dv);
                 const HeadRows<T> v{rows_at(s_.v, head, j), s_.v.row, end - j, o_.Dv};
                 const Weights<acc_t<T>> p{scores(head, 0) + j, chunk_keys, rows_};
                 if (unequal_ && !all_finite(v))
