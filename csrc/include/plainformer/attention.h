@@ -97,11 +97,11 @@ struct AttentionBackwardArgs {
 // chunks' results are merged in order.
 template <typename T>
 struct CachedAttentionArgs {
-    AttentionOptions options;      // dense, no dropout
-    const int32_t* lengths;        // (B) keys, the new ones included, at most as the cache holds
-    HeadsView<T> out;              // (B, H, Lq, Dv)
-    HeadsView<const T> q;          // (B, H, Lq, D)
-    HeadsView<T> k, v;             // (B, KV, capacity, D), (B, KV, capacity, Dv)
+    AttentionOptions options;         // dense, no dropout
+    const int32_t* lengths;           // (B) keys, the new ones included, at most as the cache holds
+    HeadsView<T> out;                 // (B, H, Lq, Dv)
+    HeadsView<const T> q;             // (B, H, Lq, D)
+    HeadsView<T> k, v;                // (B, KV, capacity, D), (B, KV, capacity, Dv)
     HeadsView<const T> new_k, new_v;  // (B, KV, Lq, D), (B, KV, Lq, Dv); data may be null
 };
 
