@@ -70,11 +70,11 @@ class ToySeq2Seq(Seq2SeqLM):
         x = functional.add(x, self.o(y))
 
         def project():
-            self.cross_keys += cache is not None
+            self.cross_keys += 1
             return self.cross_k(encoded.states), self.cross_v(encoded.states)
 
-        past = None if cache is None else cache.cross
-        y = self.cross.cross(self.cross_q(x), rows, project, encoded.rows, past)
+        shared = None if cache is None else cache.cross
+        y = self.cross.cross(self.cross_q(x), rows, project, encoded.rows, shared)
         return functional.add(x, self.cross_o(y))
 
     def head_weight(self):
