@@ -76,6 +76,16 @@ def test_a_chat_file_samples_unless_told_not_to(tmp_path):
         model.generate([4, 5], 8, do_sample=False, temperature=0.5)
 
 
+def test_an_empty_list_switches_off_what_the_file_asks_for(tmp_path):
+    asked = {
+        "forced_eos_token_id": 3, "suppress_tokens": [0, 22], "bad_words_ids": [[25]],
+        "eos_token_id": 24, "stop_strings": "x",
+    }  # fmt: skip
+    model = save(decoder(), tmp_path, asked)
+    found = model.generate([1, 2], 9, **{name: [] for name in asked})
+    np.testing.assert_array_equal(found, decoder().generate([1, 2], 9))
+
+
 def test_an_object_comes_before_the_file(tmp_path):
     model = save(decoder(), tmp_path, {"repetition_penalty": 2.0, "max_new_tokens": 3})
     given = GenerationConfig(max_new_tokens=6)

@@ -154,7 +154,7 @@ def _suppressed(
         yield SuppressTokens(ids)
     first = _ids("begin_suppress_tokens", options.begin_suppress_tokens, vocab_size)
     if first:
-        forced = prompt_length == 1 and options.forced_bos_token_id is not None
+        forced = prompt_length == 1 and bool(as_ids("", options.forced_bos_token_id))
         yield SuppressTokens(first, prompt_length + forced)
 
 

@@ -7,13 +7,13 @@ files are used where they apply.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
-from .config import GenerationConfig, check_names
+from .config import SPECIAL_IDS, GenerationConfig, check_names
 from .sampling import Sampling
 
 DEFAULT_NEW_TOKENS = 20
@@ -170,6 +170,7 @@ def total_length(settings: Settings, prompt_length: int, limit: int | None) -> i
 
 def _check_values(settings: Settings) -> None:
     options = settings.options
+    _check_kinds(options)
     for name in ("max_new_tokens", "max_length", "num_beams", "num_return_sequences"):
         _check_integer(name, getattr(options, name), 1)
     for name in ("min_new_tokens", "min_length", "no_repeat_ngram_size",
@@ -195,11 +196,28 @@ def _check_values(settings: Settings) -> None:
     _ = settings.sampling  # checks its own values
 
 
+_KINDS: dict[str, tuple[Any, ...]] = {
+    "int | None": (int, np.integer),
+    "float | None": (int, float, np.integer, np.floating),
+    "bool | None": (bool, np.bool_),
+}
+
+
+def _check_kinds(options: GenerationConfig) -> None:
+    """Raise unless every int, float and bool option is one."""
+    for f in fields(options):
+        value, kinds = getattr(options, f.name), _KINDS.get(str(f.type))
+        if kinds is None or value is None or f.name in (*SPECIAL_IDS, "forced_bos_token_id"):
+            continue  # ids have checks of their own
+        wants_bool = bool in kinds
+        if not isinstance(value, kinds) or (isinstance(value, bool) and not wants_bool):
+            kind = str(f.type).removesuffix(" | None")
+            raise ConfigError(f"{f.name}: got {value!r}, expected {kind}")
+
+
 def _check_integer(name: str, value: Any, least: int) -> None:
-    if value is None:
-        return
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{name}: got {value!r}, expected an integer of at least {least}")
+    if value is not None and value < least:
+        raise ConfigError(f"{name}: got {value!r}, expected at least {least}")
 
 
 def _check_effects(settings: Settings) -> None:
