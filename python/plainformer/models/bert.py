@@ -23,6 +23,7 @@ from ..nn import (
     Linear,
     Module,
     Sequences,
+    linear_together,
     recompute,
     report_state,
 )
@@ -126,7 +127,8 @@ class BertSelfAttention(Module):
 
     def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
         """x (N, C) to the same shape."""
-        return self.attention(self.query(x), self.key(x), self.value(x), sequences)
+        q, k, v = linear_together(x, self.query, self.key, self.value)
+        return self.attention(q, k, v, sequences)
 
 
 class BertOutput(Module):

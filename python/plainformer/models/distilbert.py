@@ -23,6 +23,7 @@ from ..nn import (
     Linear,
     Module,
     Sequences,
+    linear_together,
     recompute,
     report_state,
 )
@@ -112,7 +113,8 @@ class SelfAttention(Module):
 
     def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
         """x (N, C) to the same shape."""
-        return self.out_lin(self.attention(self.q_lin(x), self.k_lin(x), self.v_lin(x), sequences))
+        q, k, v = linear_together(x, self.q_lin, self.k_lin, self.v_lin)
+        return self.out_lin(self.attention(q, k, v, sequences))
 
 
 class FFN(Module):

@@ -24,6 +24,7 @@ from ..nn import (
     Module,
     RMSNorm,
     Sequences,
+    linear_together,
     recompute,
     report_state,
 )
@@ -214,7 +215,7 @@ class LlamaAttention(Module):
         layer: int = 0,
     ) -> Tensor:
         """x (N, C) to the same shape."""
-        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        q, k, v = linear_together(x, self.q_proj, self.k_proj, self.v_proj)
         q = rotary(q, positions, self.attention.num_heads)
         k = rotary(k, positions, self.attention.num_kv_heads)
         if cache is None:
@@ -236,7 +237,7 @@ class LlamaMLP(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
-        gate, up = self.gate_proj(x), self.up_proj(x)
+        gate, up = linear_together(x, self.gate_proj, self.up_proj)
         if self.activation == "silu":
             return self.down_proj(functional.swiglu(gate, up))
         approximate = "tanh" if self.activation == "gelu_tanh" else "none"

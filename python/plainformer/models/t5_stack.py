@@ -19,6 +19,7 @@ from ..nn import (
     RMSNorm,
     Seq2SeqCache,
     Sequences,
+    linear_together,
     recompute,
     report_state,
 )
@@ -83,7 +84,7 @@ class T5Attention(Module):
         layer: int = 0,
     ) -> Tensor:
         """Self-attention of x (N, C); with a cache each sequence continues what it has seen."""
-        q, k, v = self.q(x), self.k(x), self.v(x)
+        q, k, v = linear_together(x, self.q, self.k, self.v)
         if cache is None:
             y = self.attention(q, k, v, rows, bias=bias)
         else:
@@ -103,7 +104,7 @@ class T5Attention(Module):
         y = self.attention.cross(
             self.q(x),
             rows,
-            lambda: (self.k(memory), self.v(memory)),
+            lambda: linear_together(memory, self.k, self.v),
             encoded.rows,
             None if cache is None else cache.cross,
             layer,
@@ -127,7 +128,9 @@ class T5Dense(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
-        h = self.wi(x) if self.gate is None else self.gate(self.wi_0(x), self.wi_1(x))
+        if self.gate is None:
+            return self.wo(self.dropout(self.wi(x)))
+        h = self.gate(*linear_together(x, self.wi_0, self.wi_1))
         return self.wo(self.dropout(h))
 
 

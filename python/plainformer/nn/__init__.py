@@ -13,7 +13,7 @@ from .encoder_decoder import (
     MultiHeadAttention,
 )
 from .feed_forward import FeedForward
-from .linear import Conv1D, Linear
+from .linear import Conv1D, Linear, linear_together
 from .module import Module
 from .norm import LayerNorm, RMSNorm
 from .positions import LearnedPositions, SinusoidalPositions
@@ -46,6 +46,7 @@ __all__ = [
     "capture",
     "dropout_state",
     "join",
+    "linear_together",
     "packed_together",
     "part",
     "recompute",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import functional
@@ -105,7 +105,7 @@ class Attention(Module):
         self,
         q: Tensor,
         rows: Sequences,
-        project: Callable[[], tuple[Tensor, Tensor]],
+        project: Callable[[], Sequence[Tensor]],
         sources: Sequences,
         cache: CrossCache | None = None,
         layer: int = 0,

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..tensor import Tensor
 from .attention import Attention
 from .cache import Seq2SeqCache
-from .linear import Linear
+from .linear import Linear, linear_together
 from .module import Module
 from .norm import LayerNorm
 from .random import Dropout
@@ -62,7 +62,7 @@ class MultiHeadAttention(Module):
         self, x: Tensor, rows: Sequences, cache: Seq2SeqCache | None = None, layer: int = 0
     ) -> Tensor:
         """Self-attention of x (N, C); with a cache each sequence continues what it has seen."""
-        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        q, k, v = linear_together(x, self.q_proj, self.k_proj, self.v_proj)
         if cache is None:
             y = self.attention(q, k, v, rows)
         else:
@@ -83,7 +83,7 @@ class MultiHeadAttention(Module):
         y = self.attention.cross(
             self.q_proj(x),
             rows,
-            lambda: (self.k_proj(memory), self.v_proj(memory)),
+            lambda: linear_together(memory, self.k_proj, self.v_proj),
             sources,
             None if cache is None else cache.cross,
             layer,

@@ -29,6 +29,15 @@ class Linear(Module):
         return functional.linear(x, self.weight, self.bias, activation=self.activation)
 
 
+def linear_together(x: Tensor, *layers: Linear) -> list[Tensor]:
+    """The outputs of several layers that read the same rows; one product where none is recorded."""
+    if any(type(layer) is not Linear or layer.activation for layer in layers):
+        return [layer(x) for layer in layers]  # a layer that does more than a product goes its way
+    return functional.linear_together(
+        x, [layer.weight for layer in layers], [layer.bias for layer in layers]
+    )
+
+
 class Conv1D(Module):
     """y = activation(x weight + bias); weight is (in_features, out_features).
 
