@@ -102,15 +102,30 @@ void multiply_few_rows(const GemmArgs<T>& s) {
     });
 }
 
-// Panels [first, first + panels): pack them, then all rows of the result in these columns.
+// Panels [first, first + panels) as units: packed now, or kept ones, widened or where they are.
 template <typename T>
-void multiply_panels(const GemmArgs<T>& s, unit_t<T>* packed, int64_t first, int64_t panels) {
-    const int64_t steps = units_of<T>(s.K), panel_units = steps * panel_columns<T>;
+const unit_t<T>* shared_panels(const GemmArgs<T>& s, unit_t<T>* scratch, int64_t first,
+                               int64_t panels) {
+    const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
+    const kept_t<T>* const kept = static_cast<const kept_t<T>*>(s.B_panels) + first * panel_units;
+    if constexpr (kept_as_units<T>)
+        if (s.B_panels) return kept;
     parallel_for(panels, claim(s, panels), [&](int64_t p) {
         const int64_t n = (first + p) * panel_columns<T>;
-        pack_panel(packed + p * panel_units, columns_of_b(s, first + p, 0), s.K,
-                   least(panel_columns<T>, s.N - n));
+        unit_t<T>* const to = scratch + p * panel_units;
+        if (s.B_panels)
+            widen_units(to, kept + p * panel_units, panel_units);
+        else
+            pack_panel(to, columns_of_b(s, first + p, 0), s.K, least(panel_columns<T>, s.N - n));
     });
+    return scratch;
+}
+
+// All rows of the result in the columns of panels [first, first + panels).
+template <typename T>
+void multiply_panels(const GemmArgs<T>& s, unit_t<T>* scratch, int64_t first, int64_t panels) {
+    const unit_t<T>* const shared = shared_panels(s, scratch, first, panels);
+    const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
     const int64_t task_panels = panels_per_task(s, panels);
     const int64_t across = ceil_div(panels, task_panels), down = ceil_div(s.M, row_block);
     parallel_for(across * down, claim(s, across * down), [&](int64_t task) {
@@ -119,7 +134,7 @@ void multiply_panels(const GemmArgs<T>& s, unit_t<T>* packed, int64_t first, int
                        Steps{steps_block, steps_block});
         block.compute([&](int64_t panel, int64_t k, int64_t) {
             const int64_t unit = k / unit_elements<T> * panel_columns<T>;
-            return PanelView<unit_t<T>>{packed + (panel - first) * panel_units + unit,
+            return PanelView<unit_t<T>>{shared + (panel - first) * panel_units + unit,
                                         panel_columns<T>};
         });
     });
@@ -132,31 +147,37 @@ void multiply_many_rows(const GemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t fit = shared_bytes / (panel_bytes > 0 ? panel_bytes : 1);
     const int64_t turns = ceil_div(panels, fit < 1 ? 1 : fit), at_once = ceil_div(panels, turns);
-    Scratch<unit_t<T>> packed(at_once * panel_units);
+    const bool in_place = s.B_panels && kept_as_units<T>;
+    Scratch<unit_t<T>> scratch(in_place ? 0 : at_once * panel_units);
     for (int64_t first = 0; first < panels; first += at_once)
-        multiply_panels(s, packed.data, first, least(at_once, panels - first));
+        multiply_panels(s, scratch.data, first, least(at_once, panels - first));
 }
 
 // ---- B packed beforehand ------------------------------------------------------------------------
 
 // Work of which a task is worth its claim, and of how much of it there are enough tasks.
 constexpr int64_t least_task_flops = int64_t{1} << 18, enough_tasks = 16;
+// Less work than this is not shared.
+constexpr int64_t shared_flops = int64_t{1} << 20;
 // What reading a panel costs, in rows: few rows take as long as the memory behind the panel.
 constexpr int64_t reading_rows = 4;
-// With more than one tile of rows a run of a panel waits for the other tiles in L1.
-constexpr int64_t kept_run = 64;
+// Steps of a run for each tile of rows: while one is multiplied the next is prefetched, so that
+// what they share of it takes as long as the memory; longer runs do not stay in L1.
+constexpr int64_t run_steps_per_tile = 32, longest_run = 256;
+// Units of A that stay in L2 beside a panel; with more of them K is walked in blocks.
 constexpr int64_t kept_block_units = int64_t{1} << 15;
 
+// Work in a panel.
 template <typename T>
-int64_t kept_flops(const GemmArgs<T>& s, int64_t rows) {
-    return 2 * (rows > reading_rows ? rows : reading_rows) * panel_columns<T> * (s.K > 0 ? s.K : 1);
+int64_t kept_flops(const GemmArgs<T>& s) {
+    const int64_t rows = s.M > reading_rows ? s.M : reading_rows;
+    return 2 * rows * panel_columns<T> * (s.K > 0 ? s.K : 1);
 }
 
-// Panels a task of the kept panels, by the work of all.
 template <typename T>
-int64_t kept_panels_per_task(const GemmArgs<T>& s, int64_t panels, int64_t blocks) {
-    const int64_t flops = kept_flops(s, least(s.M, row_block));
-    int64_t wanted_flops = flops * panels * blocks / enough_tasks;
+int64_t kept_panels_per_task(const GemmArgs<T>& s, int64_t panels) {
+    const int64_t flops = kept_flops(s);
+    int64_t wanted_flops = flops * panels / enough_tasks;
     if (wanted_flops < least_task_flops) wanted_flops = least_task_flops;
     if (wanted_flops > task_flops) wanted_flops = task_flops;
     const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
@@ -166,60 +187,35 @@ int64_t kept_panels_per_task(const GemmArgs<T>& s, int64_t panels, int64_t block
 
 template <typename T>
 Steps kept_steps(const GemmArgs<T>& s) {
-    const int64_t steps = units_of<T>(s.K);
-    const bool whole = s.M * steps <= kept_block_units;
-    return {whole ? steps : least(steps, steps_block), s.M <= tile_rows ? steps : kept_run};
+    const int64_t steps = units_of<T>(s.K), tiles = ceil_div(s.M, tile_rows);
+    const int64_t block = s.M * steps <= kept_block_units ? steps : least(steps, steps_block);
+    return {block, tiles == 1 ? block : least(tiles * run_steps_per_tile, longest_run)};
 }
 
-// Panels [first, first + panels) for all rows.
+// At most row_block rows of panels that pack_weight made.
 template <typename T>
-void multiply_kept_panels(const GemmArgs<T>& s, int64_t first, int64_t panels) {
+void multiply_kept(const GemmArgs<T>& s) {
     const kept_t<T>* const kept = static_cast<const kept_t<T>*>(s.B_panels);
     const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
-    const int64_t down = ceil_div(s.M, row_block);
-    const int64_t task_panels = kept_panels_per_task(s, panels, down);
-    const int64_t across = ceil_div(panels, task_panels), tasks = across * down;
-    const bool small = kept_flops(s, s.M) * panels < 4 * least_task_flops;
+    const int64_t panels = ceil_div(s.N, panel_columns<T>);
+    const int64_t task_panels = kept_panels_per_task(s, panels);
+    const int64_t tasks = ceil_div(panels, task_panels);
+    const bool small = kept_flops(s) * panels < shared_flops;
     parallel_for(tasks, small ? tasks : 1, [&](int64_t task) {
-        const int64_t p = task % across * task_panels;
-        Block<T> block(s, task / across * row_block, first + p, least(task_panels, panels - p),
-                       kept_steps(s));
-        const auto at = [&](int64_t panel, int64_t k) {
-            return kept + panel * panel_units + k / unit_elements<T> * panel_columns<T>;
-        };
-        if constexpr (!kept_as_units<T>) {
-            if (s.M > tile_rows) {
-                Scratch<unit_t<T>> wide(kept_run * panel_columns<T>);
-                return block.compute([&](int64_t panel, int64_t k, int64_t K) {
-                    widen_panel<T>(wide.data, at(panel, k), K * panel_columns<T>);
-                    return PanelView<unit_t<T>>{wide.data, panel_columns<T>};
-                });
-            }
-        }
+        const int64_t first = task * task_panels;
+        Block<T> block(s, 0, first, least(task_panels, panels - first), kept_steps(s));
         block.compute([&](int64_t panel, int64_t k, int64_t) {
-            return PanelView<kept_t<T>>{at(panel, k), panel_columns<T>, true};
+            const int64_t unit = k / unit_elements<T> * panel_columns<T>;
+            return PanelView<kept_t<T>>{kept + panel * panel_units + unit, panel_columns<T>, true};
         });
     });
 }
 
 template <typename T>
-void multiply_kept(const GemmArgs<T>& s) {
-    const int64_t panels = ceil_div(s.N, panel_columns<T>);
-    const int64_t panel_bytes =
-        units_of<T>(s.K) * panel_columns<T> * static_cast<int64_t>(sizeof(kept_t<T>));
-    const int64_t fit = shared_bytes / (panel_bytes > 0 ? panel_bytes : 1);
-    const int64_t turns = s.M <= row_block ? 1 : ceil_div(panels, fit < 1 ? 1 : fit);
-    const int64_t at_once = ceil_div(panels, turns);
-    for (int64_t first = 0; first < panels; first += at_once)
-        multiply_kept_panels(s, first, least(at_once, panels - first));
-}
-
-template <typename T>
 void multiply(const GemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;
-    if (s.B_panels) return multiply_kept(s);
-    if (s.M <= row_block) return multiply_few_rows(s);
-    multiply_many_rows(s);
+    if (s.M > row_block) return multiply_many_rows(s);
+    s.B_panels ? multiply_kept(s) : multiply_few_rows(s);
 }
 
 // The matrix at one index of the batch.

@@ -85,41 +85,40 @@ class Block {
         const int columns = static_cast<int>(least(panel_columns<T>, s_.N - n));
         acc_t<T>* const sums = sums_of(p, n);
         const int64_t sum_row = direct() ? s_.C_row : panel_columns<T>;
-        for_tiles(columns, [&](Rectangle at, int64_t tile, int64_t tiles) {
-            acc_t<T>* const d = sums + at.m * sum_row + at.n;
-            Tile<T, U> t{a_k + at.m / tile_rows * a.tile,
+        const bool any_height = a.tile == tile_rows * a.row;
+        for_tiles(any_height, [&](int64_t m, int rows, int64_t tile, int64_t tiles) {
+            acc_t<T>* const d = sums + m * sum_row;
+            const char* const a_m = a_k + (any_height ? m * a.row : tile * a.tile);
+            Tile<T, U> t{a_m,
                          a.row,
                          a.step,
-                         b.data + at.n,
+                         b.data,
                          b.step,
                          units_of<T>(K),
                          d,
                          sum_row,
-                         at.rows,
-                         at.columns,
+                         rows,
+                         columns,
                          k > 0 || s_.accumulate};
             if (b.continues) prefetch_next(&t, b, tile, tiles);
             multiply_tile(t);
             if (k + K == s_.K && !is_plain(s_))
-                finish_tile(s_, d, sum_row, Rectangle{m_ + at.m, n + at.n, at.rows, at.columns});
+                finish_tile(s_, d, sum_row, Rectangle{m_ + m, n, rows, columns});
         });
     }
 
-    // f(rectangle within the panel, tile, tiles) for the tiles of a panel: one below the other, or
-    // two narrow ones side by side where all rows fit in them, so that B is read once.
+    // f(first row, rows, tile, tiles): as few tiles as hold all rows, of nearly equal heights,
+    // since a low tile wastes what it loads of B. Where A is packed by tiles they are all but one
+    // full.
     template <typename F>
-    void for_tiles(int columns, F f) const {
-        if (rows_ > tile_rows && rows_ <= narrow_tile_rows) {
-            constexpr int half = static_cast<int>(panel_columns<T>) / 2;
-            const int left = columns < half ? columns : half, right = columns - left;
-            const int rows = static_cast<int>(rows_);
-            f(Rectangle{0, 0, rows, left}, 0, 2);
-            if (right > 0) f(Rectangle{0, half, rows, right}, 1, 2);
-            return;
-        }
+    void for_tiles(bool any_height, F f) const {
         const int64_t tiles = ceil_div(rows_, tile_rows);
-        for (int64_t i = 0, m = 0; i < tiles; ++i, m += tile_rows)
-            f(Rectangle{m, 0, static_cast<int>(least(tile_rows, rows_ - m)), columns}, i, tiles);
+        for (int64_t i = 0, m = 0; i < tiles; ++i) {
+            const int64_t even = ceil_div(rows_ - m, tiles - i);
+            const int64_t rows = any_height ? even : least(tile_rows, rows_ - m);
+            f(m, static_cast<int>(rows), i, tiles);
+            m += rows;
+        }
     }
 
     // The tiles of a run share the prefetching of the next: each takes some of the cache lines of

@@ -111,10 +111,11 @@ void pack_panel(U* to, Matrix<T> B, int64_t K, int64_t columns) {
 }
 
 // Kept units as the tile multiplies them; `count` of them, whole registers.
-template <typename T>
-void widen_panel(unit_t<T>* to, const kept_t<T>* from, int64_t count) {
-    for (int64_t i = 0; i < count; i += lanes<T>) store_units(to + i, load_units(from + i));
+PF_INLINE void widen_units(float* to, const bfloat16* from, int64_t count) {
+    for (int64_t i = 0; i < count; i += lanes<float>) store(to + i, load(from + i));
 }
+template <typename U>
+void widen_units(U*, const U*, int64_t) {}  // units that are kept as they are stay where they are
 
 // ---- A ------------------------------------------------------------------------------------------
 

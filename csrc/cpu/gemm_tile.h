@@ -11,8 +11,6 @@ namespace plainformer::PF_ISA {
 // 6 x 4 sums, 4 columns of B and a broadcast fill AVX-512's 32 registers to 29; 6 x 2 the 16 of
 // the other levels. Six rows of A never fight for one L1 set, whatever their stride (8 ways).
 constexpr int tile_rows = 6;
-// Rows of a tile of half the width, with fewer sums.
-constexpr int narrow_tile_rows = 8;
 #ifdef __AVX512F__
 constexpr int tile_vectors = 4;
 #else
@@ -101,13 +99,6 @@ void multiply_tile_of(const Tile<T, U>& t) {
 }
 
 template <int rows, typename T, typename U>
-void multiply_narrow_rows(const Tile<T, U>& t) {
-    if constexpr (tile_vectors == 4)
-        if (t.columns > lanes<T>) return multiply_tile_of<T, U, rows, 2>(t);
-    multiply_tile_of<T, U, rows, 1>(t);
-}
-
-template <int rows, typename T, typename U>
 void multiply_rows(const Tile<T, U>& t) {
     const int vectors = static_cast<int>((t.columns + lanes<T> - 1) / lanes<T>);
     if constexpr (tile_vectors == 4) {
@@ -118,14 +109,9 @@ void multiply_rows(const Tile<T, U>& t) {
     multiply_tile_of<T, U, rows, 1>(t);
 }
 
-// At most tile_rows rows, or narrow_tile_rows with half a panel's columns.
 template <typename T, typename U>
 void multiply_tile(const Tile<T, U>& t) {
     switch (t.rows) {
-        case 8:
-            return multiply_narrow_rows<8>(t);
-        case 7:
-            return multiply_narrow_rows<7>(t);
         case 6:
             return multiply_rows<6>(t);
         case 5:
