@@ -156,9 +156,9 @@ void multiply_many_rows(const GemmArgs<T>& s) {
 // ---- B packed beforehand ------------------------------------------------------------------------
 
 // Work of which a task is worth its claim, and of how much of it there are enough tasks.
-constexpr int64_t least_task_flops = int64_t{1} << 18, enough_tasks = 16;
+constexpr int64_t least_task_flops = int64_t{1} << 17, enough_tasks = 16;
 // Less work than this is not shared.
-constexpr int64_t shared_flops = int64_t{1} << 20;
+constexpr int64_t shared_flops = int64_t{1} << 21;
 // What reading a panel costs, in rows: few rows take as long as the memory behind the panel.
 constexpr int64_t reading_rows = 4;
 // Steps of a run for each tile of rows: while one is multiplied the next is prefetched, so that
