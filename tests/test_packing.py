@@ -195,6 +195,9 @@ def test_what_cannot_be_packed_is_named(rng):
         packed_together([parameter(rng, 3, 5), parameter(rng, 3, 5, dtype=np.float64)])
     with pytest.raises(ShapeError, match="weight: got an empty sequence"):
         packed_together([])
+    x, weights = Tensor(np.ones((1, 5), np.float32)), [parameter(rng, 3, 5)] * 2
+    with pytest.raises(ShapeError, match="biases: got 1, expected 2, one a weight or None"):
+        functional.linear_together(x, weights, [None])
 
 
 def test_threads_that_ask_at_once_get_one(rng):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
+from ..errors import ShapeError
 from ..packing import packed_together, packs_weights
 from ..tensor import Array, Parameter, Tensor, needs_grad, record
 from ._data import data_of
@@ -54,6 +55,10 @@ def linear_together(
     ys : list of Tensor (..., out_i)
     """
     biases = [None] * len(weights) if biases is None else biases
+    if len(biases) != len(weights):
+        raise ShapeError(
+            f"biases: got {len(biases)}, expected {len(weights)}, one a weight or None"
+        )
     parameters = [w for w in weights if isinstance(w, Parameter)]
     recorded = needs_grad(x, *weights, *biases)
     if recorded or len(parameters) < len(weights) or not packs_weights():
