@@ -86,6 +86,12 @@ def cases(dtype: Any) -> Iterator[tuple[str, Case]]:
             [q, k, v],
         ),
     )
+    angles = np.outer(np.arange(ROWS), 1e4 ** (-np.arange(32) / 32)).astype(np.float32)
+    tables = [np.arange(ROWS), np.cos(angles), np.sin(angles)]
+    yield (
+        "rotary_embedding",
+        (kernels.rotary_embedding, reference.rotary_embedding, [normal(ROWS, 3, 64), *tables]),
+    )
 
 
 def flatten(result: tuple[Any, tuple[Any, ...]]) -> tuple[Any, ...]:
