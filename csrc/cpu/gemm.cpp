@@ -102,19 +102,25 @@ void multiply_few_rows(const GemmArgs<T>& s) {
     });
 }
 
+// Row k of a panel that pack_weight made.
+template <typename T>
+const kept_t<T>* kept_panel(const GemmArgs<T>& s, int64_t panel, int64_t k) {
+    const int64_t row = panel * units_of<T>(s.K) + k / unit_elements<T>;
+    return static_cast<const kept_t<T>*>(s.B_panels) + row * panel_columns<T>;
+}
+
 // Panels [first, first + panels) as units: packed now, or kept ones, widened or where they are.
 template <typename T>
 const unit_t<T>* shared_panels(const GemmArgs<T>& s, unit_t<T>* scratch, int64_t first,
                                int64_t panels) {
-    const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
-    const kept_t<T>* const kept = static_cast<const kept_t<T>*>(s.B_panels) + first * panel_units;
     if constexpr (kept_as_units<T>)
-        if (s.B_panels) return kept;
+        if (s.B_panels) return kept_panel(s, first, 0);
+    const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
     parallel_for(panels, claim(s, panels), [&](int64_t p) {
         const int64_t n = (first + p) * panel_columns<T>;
         unit_t<T>* const to = scratch + p * panel_units;
         if (s.B_panels)
-            widen_units(to, kept + p * panel_units, panel_units);
+            widen_units(to, kept_panel(s, first + p, 0), panel_units);
         else
             pack_panel(to, columns_of_b(s, first + p, 0), s.K, least(panel_columns<T>, s.N - n));
     });
@@ -195,8 +201,6 @@ Steps kept_steps(const GemmArgs<T>& s) {
 // At most row_block rows of panels that pack_weight made.
 template <typename T>
 void multiply_kept(const GemmArgs<T>& s) {
-    const kept_t<T>* const kept = static_cast<const kept_t<T>*>(s.B_panels);
-    const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t task_panels = kept_panels_per_task(s, panels);
     const int64_t tasks = ceil_div(panels, task_panels);
@@ -205,8 +209,7 @@ void multiply_kept(const GemmArgs<T>& s) {
         const int64_t first = task * task_panels;
         Block<T> block(s, 0, first, least(task_panels, panels - first), kept_steps(s));
         block.compute([&](int64_t panel, int64_t k, int64_t) {
-            const int64_t unit = k / unit_elements<T> * panel_columns<T>;
-            return PanelView<kept_t<T>>{kept + panel * panel_units + unit, panel_columns<T>, true};
+            return PanelView<kept_t<T>>{kept_panel(s, panel, k), panel_columns<T>, true};
         });
     });
 }
