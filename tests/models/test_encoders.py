@@ -311,6 +311,7 @@ def test_distilbert_may_start_from_sinusoids():
     assert plain.state_dict()[name].std() < 0.05
 
 
+@pytest.mark.parametrize("family", [*ENCODERS, "gpt2", "llama", "qwen2"])
 class TestSentenceEmbeddings:
     def test_they_are_pooled_states(self, family, rng):
         model = make(family, "feature-extraction").eval()
@@ -336,6 +337,16 @@ class TestSentenceEmbeddings:
         run_backward([vectors], [np.ones(vectors.shape, np.float32)])
         assert all(p.grad is not None for n, p in model.named_parameters() if "pooler" not in n)
         assert not model.eval().sentence_embeddings(**batch).requires_grad
+
+    @pytest.mark.filterwarnings("ignore:.*new weights.*pooler")
+    def test_any_checkpoint_of_the_family_will_do(self, family, tmp_path, rng):
+        model = make(family, tasks_of(family)[0])
+        model.save_pretrained(tmp_path)
+        bare, report = pf.load(tmp_path, "feature-extraction", output_loading_info=True)
+        assert not [name for name in report.new_keys if "pooler" not in name]
+        for name, array in bare.state_dict().items():
+            if "pooler" not in name:
+                assert array.tobytes() == model.state_dict()[model.base_prefix + name].tobytes()
 
     def test_an_unknown_pooling_is_an_error(self, family):
         with pytest.raises(

@@ -23,6 +23,7 @@ def language(rng):
 class TestGPT2(PeerTests):
     cases = (
         Case("gpt2", "GPT2LMHeadModel", CONFIG, language),
+        Case("gpt2_bare", "GPT2Model", CONFIG, tokens, {"last_hidden_state": "attention_mask"}),
         Case(
             "gpt2_untied", "GPT2LMHeadModel",
             CONFIG | {

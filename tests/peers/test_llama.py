@@ -1,7 +1,7 @@
 """Llama and Qwen2 in transformers and here."""
 
 from tests.peers import tasks
-from tests.peers.harness import VOCAB, Case, PeerTests
+from tests.peers.harness import VOCAB, Case, PeerTests, tokens
 from tests.peers.test_gpt2 import language
 
 CONFIG = {
@@ -13,6 +13,7 @@ QWEN2 = CONFIG | {"model_type": "qwen2"}
 WINDOW = {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}
 LABELS = {"num_labels": tasks.NUM_LABELS}
 ONE = {"logits": None}
+STATES = {"last_hidden_state": "attention_mask"}
 KEYS = ("*.k_proj.bias",)
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
@@ -26,6 +27,7 @@ YARN = {
 class TestLlama(PeerTests):
     cases = (
         Case("llama", "LlamaForCausalLM", CONFIG, language),
+        Case("llama_bare", "LlamaModel", CONFIG, tokens, STATES),
         Case(
             "llama_tied", "LlamaForCausalLM",
             CONFIG | {
@@ -51,6 +53,7 @@ class TestLlama(PeerTests):
 class TestQwen2(PeerTests):
     cases = (
         Case("qwen2", "Qwen2ForCausalLM", QWEN2, language),
+        Case("qwen2_bare", "Qwen2Model", QWEN2, tokens, STATES),
         Case("qwen2_window", "Qwen2ForCausalLM", QWEN2 | WINDOW, language),
         Case("qwen2_classes", "Qwen2ForSequenceClassification", QWEN2 | LABELS,
              tasks.classes_by_last, ONE),

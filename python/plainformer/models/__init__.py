@@ -37,10 +37,7 @@ from .llama import (
     LlamaForCausalLM,
     LlamaForSequenceClassification,
     LlamaForTokenClassification,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen2ForSequenceClassification,
-    Qwen2ForTokenClassification,
+    LlamaModel,
 )
 from .marian import MarianConfig, MarianMTModel
 from .outputs import (
@@ -55,6 +52,13 @@ from .outputs import (
     TokenClassifierOutput,
 )
 from .pretrained import PreTrainedModel
+from .qwen2 import (
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2ForSequenceClassification,
+    Qwen2ForTokenClassification,
+    Qwen2Model,
+)
 from .registry import MODELS, Family, from_config, load, model_class
 from .roberta import (
     RobertaConfig,
@@ -100,6 +104,7 @@ __all__ = [
     "LlamaForCausalLM",
     "LlamaForSequenceClassification",
     "LlamaForTokenClassification",
+    "LlamaModel",
     "MarianConfig",
     "MarianMTModel",
     "MaskedLMOutput",
@@ -112,6 +117,7 @@ __all__ = [
     "Qwen2ForCausalLM",
     "Qwen2ForSequenceClassification",
     "Qwen2ForTokenClassification",
+    "Qwen2Model",
     "RobertaConfig",
     "RobertaForMaskedLM",
     "RobertaForMultipleChoice",

@@ -26,7 +26,6 @@ from ..nn import (
     KeyValueCache,
     LayerNorm,
     Linear,
-    Module,
     PackedSelfAttention,
     Sequences,
     recompute,
@@ -37,7 +36,7 @@ from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
 from .decoder_classifiers import LastTokenClassifier
-from .encoder import Encoder, Rows
+from .encoder import BareEncoder, Encoder, Rows
 from .inputs import check_positions
 from .pretrained import normal
 
@@ -111,23 +110,65 @@ class GPT2Config(PretrainedConfig):
         return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
 
 
-class GPT2Model(Module):
-    """Token ids (N,) to hidden states (N, C)."""
+class GPT2PreTrainedModel(Encoder):
+    """What GPT-2's models without a language-modeling head share."""
 
-    def __init__(self, config: GPT2Config):
-        self.n_positions = config.n_positions
+    config_class = GPT2Config
+    base_prefix = "transformer."
+    ignored_keys = ("*.attn.bias", "*.attn.masked_bias")
+    head_keys = ("lm_head.*", "score.*", "classifier.*", "qa_outputs.*")
+    transformer: GPT2Model
+
+    @property
+    def body(self) -> GPT2Model:
+        """The decoder without a head."""
+        return self.transformer
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C), normed."""
+        return self.body.states(rows.ids, rows.sequences, rows.positions)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token; see `block_flops`."""
+        return self.block_flops(self.body.h, self.config.n_embd, sequence_length)
+
+    def initial_value(
+        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> Array | None:
+        """Draws from N(0, initializer_range); see `draw`."""
+        return draw(self.config, name, shape, rng)
+
+
+class GPT2Model(GPT2PreTrainedModel, BareEncoder):
+    """GPT-2 without a head.
+
+    Parameters
+    ----------
+    config : GPT2Config
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    def __init__(self, config: GPT2Config, seed: int | None = 0):
+        self.config = config
         self.recomputes = False
         self.wte = Embedding(config.vocab_size, config.n_embd)
         self.wpe = Embedding(config.n_positions, config.n_embd)
         self.drop = Dropout(config.embd_pdrop)
         self.h = [make_block(config, layer) for layer in range(config.n_layer)]
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
+        if seed is not None:
+            self.init_weights(seed)
 
-    def forward(
+    @property
+    def body(self) -> GPT2Model:
+        """This model itself."""
+        return self
+
+    def states(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
     ) -> Tensor:
-        """Hidden states after the last norm."""
-        check_positions(positions, self.n_positions, "n_positions")
+        """Hidden states (N, C) of token ids (N,), after the last norm."""
+        check_positions(positions, self.config.n_positions, "n_positions")
         x = self.drop(functional.add(self.wte(ids), self.wpe(positions)))
         residual = None
         for layer, block in enumerate(self.h):
@@ -151,14 +192,14 @@ class GPT2LMHeadModel(CausalLM):
     """
 
     config_class = GPT2Config
-    base_prefix = "transformer."
-    ignored_keys = ("*.attn.bias", "*.attn.masked_bias")
-    head_keys = ("lm_head.*", "score.*", "classifier.*", "qa_outputs.*")
+    base_prefix = GPT2PreTrainedModel.base_prefix
+    ignored_keys = GPT2PreTrainedModel.ignored_keys
+    head_keys = GPT2PreTrainedModel.head_keys
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.wte.weight"}
 
     def __init__(self, config: GPT2Config, seed: int | None = 0):
         self.config = config
-        self.transformer = GPT2Model(config)
+        self.transformer = GPT2Model(config, seed=None)
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
         if seed is not None:
@@ -173,7 +214,7 @@ class GPT2LMHeadModel(CausalLM):
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C), normed."""
-        return self.transformer(ids, rows, positions, cache)
+        return self.transformer.states(ids, rows, positions, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token, recomputation left out.
@@ -190,50 +231,27 @@ class GPT2LMHeadModel(CausalLM):
     def initial_value(
         self, name: str, shape: tuple[int, ...], rng: np.random.Generator
     ) -> Array | None:
-        """Matrices and embeddings are drawn from N(0, initializer_range).
-
-        Projections into the residual stream are narrower by sqrt(2 * n_layer), the number of terms
-        that it sums, so that its variance does not grow with depth.
-        """
-        narrower = math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
-        return normal(shape, rng, self.config.initializer_range / narrower)
+        """Draws from N(0, initializer_range); see `draw`."""
+        return draw(self.config, name, shape, rng)
 
 
-class GPT2Classifier(Encoder):
-    """What GPT-2's classifiers share."""
-
-    config_class = GPT2Config
-    base_prefix = "transformer."
-    ignored_keys = GPT2LMHeadModel.ignored_keys
-    head_keys = ("lm_head.*", "score.*", "classifier.*")
-    transformer: GPT2Model
-
-    def hidden_rows(self, rows: Rows) -> Tensor:
-        """The last hidden states (N, C), normed."""
-        return self.transformer(rows.ids, rows.sequences, rows.positions)
-
-    def flops_per_token(self, sequence_length: int) -> int:
-        """Multiplications and additions of forward and backward a token; see `block_flops`."""
-        return self.block_flops(self.transformer.h, self.config.n_embd, sequence_length)
-
-
-class GPT2ForSequenceClassification(GPT2Classifier, LastTokenClassifier):
+class GPT2ForSequenceClassification(GPT2PreTrainedModel, LastTokenClassifier):
     """GPT-2 that classifies sequences. Parameters: see `GPT2LMHeadModel`."""
 
     def __init__(self, config: GPT2Config, seed: int | None = 0):
         self.config = config
-        self.transformer = GPT2Model(config)
+        self.transformer = GPT2Model(config, seed=None)
         self.score = Linear(config.n_embd, len(config.id2label), bias=False)
         if seed is not None:
             self.init_weights(seed)
 
 
-class GPT2ForTokenClassification(GPT2Classifier, TokenClassifier):
+class GPT2ForTokenClassification(GPT2PreTrainedModel, TokenClassifier):
     """GPT-2 that classifies tokens. Parameters: see `GPT2LMHeadModel`."""
 
     def __init__(self, config: GPT2Config, seed: int | None = 0):
         self.config = config
-        self.transformer = GPT2Model(config)
+        self.transformer = GPT2Model(config, seed=None)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.n_embd, len(config.id2label))
         if seed is not None:
@@ -264,3 +282,16 @@ def make_block(config: GPT2Config, layer: int) -> Block:
             bias=bias, dropout=config.resid_pdrop,
         ),
     )  # fmt: skip
+
+
+def draw(
+    config: GPT2Config, name: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> Array | None:
+    """The weights that a new parameter starts from; None leaves it as it was made.
+
+    Matrices and embeddings are drawn from N(0, initializer_range). Projections into the residual
+    stream are narrower by sqrt(2 * n_layer), the number of terms that it sums, so that its
+    variance does not grow with depth.
+    """
+    narrower = math.sqrt(2 * config.n_layer) if "c_proj" in name else 1.0
+    return normal(shape, rng, config.initializer_range / narrower)

@@ -1,10 +1,9 @@
-"""Llama and Qwen2: pre-norm decoders with rotary positions, RMS norm, SwiGLU and shared key heads.
+"""Llama: a pre-norm decoder with rotary positions, RMS norm, SwiGLU and shared key heads.
 
 References
 ----------
-Touvron et al., "Llama 2", 2023, arXiv:2307.09288; Ainslie et al., "GQA", 2023, arXiv:2305.13245;
-Yang et al., "Qwen2 Technical Report", 2024, arXiv:2407.10671. Parameter names and `config.json`:
-transformers' `LlamaForCausalLM` and `Qwen2ForCausalLM`.
+Touvron et al., "Llama 2", 2023, arXiv:2307.09288; Ainslie et al., "GQA", 2023, arXiv:2305.13245.
+Parameter names and `config.json`: transformers' `LlamaForCausalLM`.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
 from .decoder_classifiers import LastTokenClassifier
-from .encoder import Encoder, Rows
+from .encoder import BareEncoder, Encoder, Rows
 from .inputs import check_positions
 
 
@@ -136,57 +135,6 @@ class LlamaConfig(PretrainedConfig):
         return self.attention_bias
 
 
-@dataclass
-class Qwen2Config(LlamaConfig):
-    """Sizes and options of a Qwen2, with Qwen2 7B's as defaults."""
-
-    model_type = "qwen2"
-    fixed: ClassVar[dict[str, Any]] = {"attention_bias": False, "mlp_bias": False}
-
-    vocab_size: int = 151936
-    intermediate_size: int = 22016
-    max_position_embeddings: int = 32768
-    use_sliding_window: bool = False
-    sliding_window: int | None = 4096
-    max_window_layers: int = 28
-    layer_types: list[str] | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.use_sliding_window:
-            self.sliding_window = None
-        if self.sliding_window is not None and self.sliding_window < 1:
-            raise ConfigError(f"sliding_window: got {self.sliding_window}, expected at least 1")
-        if self.layer_types is None:
-            full = self.num_hidden_layers
-            if self.sliding_window is not None:
-                full = min(self.max_window_layers, full)
-            windows = self.num_hidden_layers - full
-            self.layer_types = ["full_attention"] * full + ["sliding_attention"] * windows
-        kinds = {"full_attention", "sliding_attention"}
-        if len(self.layer_types) != self.num_hidden_layers or not kinds.issuperset(
-            self.layer_types
-        ):
-            raise ConfigError(
-                f"layer_types: got {self.layer_types}, expected {self.num_hidden_layers} words "
-                "full_attention or sliding_attention"
-            )
-        if "sliding_attention" in self.layer_types and self.sliding_window is None:
-            raise ConfigError("layer_types: got sliding_attention, but use_sliding_window is off")
-
-    def window_size(self, layer: int) -> tuple[int, int]:
-        """How far back and ahead a row of this layer sees; a window counts the row itself."""
-        sliding = self.layer_types is not None and self.layer_types[layer] == "sliding_attention"
-        return (self.sliding_window - 1, -1) if sliding and self.sliding_window else (-1, -1)
-
-    @property
-    def qkv_bias(self) -> bool:
-        """Qwen2 always has these biases, and none in the output projection."""
-        return True
-
-
 class LlamaAttention(Module):
     """Queries, keys and values with rotary positions; groups of query heads share key heads."""
 
@@ -276,22 +224,59 @@ class LlamaDecoderLayer(Module):
         return self.mlp(h), residual
 
 
-class LlamaModel(Module):
-    """Token ids (N,) to hidden states (N, C)."""
+class LlamaPreTrainedModel(Encoder):
+    """What Llama's models without a language-modeling head share."""
 
-    def __init__(self, config: LlamaConfig):
-        self.max_position_embeddings = config.max_position_embeddings
+    config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
+    base_prefix = "model."
+    ignored_keys = ("*rotary_emb.inv_freq",)
+    head_keys = ("lm_head.*", "score.*")
+    model: LlamaModel
+
+    @property
+    def body(self) -> LlamaModel:
+        """The decoder without a head."""
+        return self.model
+
+    def hidden_rows(self, rows: Rows) -> Tensor:
+        """The last hidden states (N, C), normed."""
+        return self.body.states(rows.ids, rows.sequences, rows.positions)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token; see `block_flops`."""
+        width = self.config.num_attention_heads * self.config.head_dim
+        return self.block_flops(self.body.layers, width, sequence_length)
+
+
+class LlamaModel(LlamaPreTrainedModel, BareEncoder):
+    """A Llama without a head.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+    seed : int, of the initial weights; None leaves matrices at zero, to be loaded
+    """
+
+    def __init__(self, config: LlamaConfig, seed: int | None = 0):
+        self.config = config
         self.recomputes = False
         self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = [LlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers)]
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary = Rotary(config.head_dim or 0, config.rope_parameters or {})
+        if seed is not None:
+            self.init_weights(seed)
 
-    def forward(
+    @property
+    def body(self) -> LlamaModel:
+        """This model itself."""
+        return self
+
+    def states(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
     ) -> Tensor:
-        """Hidden states after the last norm."""
-        check_positions(positions, self.max_position_embeddings)
+        """Hidden states (N, C) of token ids (N,), after the last norm."""
+        check_positions(positions, self.config.max_position_embeddings)
         x, residual = self.embed_tokens(ids), None
         for i, layer in enumerate(self.layers):
             report_state(rows, x, residual)
@@ -316,13 +301,14 @@ class LlamaForCausalLM(CausalLM):
     """
 
     config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
-    base_prefix = "model."
-    ignored_keys = ("*.rotary_emb.inv_freq",)
+    base_prefix = LlamaPreTrainedModel.base_prefix
+    ignored_keys = LlamaPreTrainedModel.ignored_keys
+    head_keys = LlamaPreTrainedModel.head_keys
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
 
     def __init__(self, config: LlamaConfig, seed: int | None = 0):
         self.config = config
-        self.model = LlamaModel(config)
+        self.model = LlamaModel(config, seed=None)
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         if seed is not None:
@@ -337,7 +323,7 @@ class LlamaForCausalLM(CausalLM):
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C), normed."""
-        return self.model(ids, rows, positions, cache)
+        return self.model.states(ids, rows, positions, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """As `GPT2LMHeadModel.flops_per_token`."""
@@ -348,48 +334,23 @@ class LlamaForCausalLM(CausalLM):
         return 6 * (self.num_parameters() - looked_up) + attention
 
 
-class Qwen2ForCausalLM(LlamaForCausalLM):
-    """A Qwen2 with a language-modeling head; see `LlamaForCausalLM`."""
-
-    config_class = Qwen2Config
-
-
-class LlamaClassifier(Encoder):
-    """What the classifiers of Llama and Qwen2 share."""
-
-    config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
-    base_prefix = "model."
-    ignored_keys = LlamaForCausalLM.ignored_keys
-    head_keys = ("lm_head.*", "score.*")
-    model: LlamaModel
-
-    def hidden_rows(self, rows: Rows) -> Tensor:
-        """The last hidden states (N, C), normed."""
-        return self.model(rows.ids, rows.sequences, rows.positions)
-
-    def flops_per_token(self, sequence_length: int) -> int:
-        """Multiplications and additions of forward and backward a token; see `block_flops`."""
-        width = self.config.num_attention_heads * self.config.head_dim
-        return self.block_flops(self.model.layers, width, sequence_length)
-
-
-class LlamaForSequenceClassification(LlamaClassifier, LastTokenClassifier):
+class LlamaForSequenceClassification(LlamaPreTrainedModel, LastTokenClassifier):
     """A Llama that classifies sequences. Parameters: see `LlamaForCausalLM`."""
 
     def __init__(self, config: LlamaConfig, seed: int | None = 0):
         self.config = config
-        self.model = LlamaModel(config)
+        self.model = LlamaModel(config, seed=None)
         self.score = Linear(config.hidden_size, len(config.id2label), bias=False)
         if seed is not None:
             self.init_weights(seed)
 
 
-class LlamaForTokenClassification(LlamaClassifier, TokenClassifier):
+class LlamaForTokenClassification(LlamaPreTrainedModel, TokenClassifier):
     """A Llama that classifies tokens. Parameters: see `LlamaForCausalLM`."""
 
     def __init__(self, config: LlamaConfig, seed: int | None = 0):
         self.config = config
-        self.model = LlamaModel(config)
+        self.model = LlamaModel(config, seed=None)
         self.dropout = Dropout(config.head_dropout())
         self.score = Linear(config.hidden_size, len(config.id2label))
         if seed is not None:
@@ -398,15 +359,3 @@ class LlamaForTokenClassification(LlamaClassifier, TokenClassifier):
     def token_logits(self, x: Tensor) -> Tensor:
         """Logits (N, num_labels)."""
         return self.score(self.dropout(x))
-
-
-class Qwen2ForSequenceClassification(LlamaForSequenceClassification):
-    """A Qwen2 that classifies sequences; see `LlamaForSequenceClassification`."""
-
-    config_class = Qwen2Config
-
-
-class Qwen2ForTokenClassification(LlamaForTokenClassification):
-    """A Qwen2 that classifies tokens; see `LlamaForTokenClassification`."""
-
-    config_class = Qwen2Config

@@ -38,19 +38,24 @@ from .gpt2 import (
     GPT2ForSequenceClassification,
     GPT2ForTokenClassification,
     GPT2LMHeadModel,
+    GPT2Model,
 )
 from .llama import (
     LlamaConfig,
     LlamaForCausalLM,
     LlamaForSequenceClassification,
     LlamaForTokenClassification,
+    LlamaModel,
+)
+from .marian import MarianConfig, MarianMTModel
+from .pretrained import PreTrainedModel
+from .qwen2 import (
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2ForSequenceClassification,
     Qwen2ForTokenClassification,
+    Qwen2Model,
 )
-from .marian import MarianConfig, MarianMTModel
-from .pretrained import PreTrainedModel
 from .roberta import (
     RobertaConfig,
     RobertaForMaskedLM,
@@ -114,6 +119,7 @@ MODELS: dict[str, Family] = {
             "causal-lm": GPT2LMHeadModel,
             "sequence-classification": GPT2ForSequenceClassification,
             "token-classification": GPT2ForTokenClassification,
+            "feature-extraction": GPT2Model,
         },
     ),
     "llama": Family(
@@ -122,6 +128,7 @@ MODELS: dict[str, Family] = {
             "causal-lm": LlamaForCausalLM,
             "sequence-classification": LlamaForSequenceClassification,
             "token-classification": LlamaForTokenClassification,
+            "feature-extraction": LlamaModel,
         },
     ),
     "qwen2": Family(
@@ -130,6 +137,7 @@ MODELS: dict[str, Family] = {
             "causal-lm": Qwen2ForCausalLM,
             "sequence-classification": Qwen2ForSequenceClassification,
             "token-classification": Qwen2ForTokenClassification,
+            "feature-extraction": Qwen2Model,
         },
     ),
     "bart": Family(
