@@ -44,7 +44,7 @@ from tests.models.numbers import (  # noqa: E402
 
 VOCAB = 24
 Inputs = dict[str, np.ndarray]
-DRAWS = 7  # batches whose largest errors the bfloat16 rule compares
+DRAWS = 16  # batches whose largest errors the bfloat16 rule compares
 
 # What transformers may say while it opens or saves tiny models; nothing here is about our files.
 transformers.logging.set_verbosity_error()
@@ -193,7 +193,8 @@ class PeerTests:
     def test_bfloat16_errs_at_most_twice_as_much_as_transformers(self, case, tmp_path):
         """Largest errors, gradients thrice; truth is transformers' float32.
 
-        Of several batches the median counts: in some, rounding flips a ReLU on either side.
+        Of several batches the median counts: in some, rounding flips a ReLU on either side. A
+        scalar has one error a batch, which is small by chance: there it is the root mean square.
         """
         peer = case.build().to(torch.bfloat16)
         peer.save_pretrained(tmp_path)
@@ -210,7 +211,8 @@ class PeerTests:
                 errors.setdefault(name, []).append([largest(s[name] - want) for s in sides])
             factors = {n: 2.0 if n in exact.outputs else 3.0 for n in exact.all()}
         for name, found in errors.items():
-            own, peers = np.median(found, axis=0)
+            is_scalar = exact.all()[name].size == 1
+            own, peers = np.sqrt((np.mean if is_scalar else np.median)(np.square(found), axis=0))
             allowed = factors[name] * peers + 1e-5 * scales[name]
             assert own <= allowed, f"{name}: error {own:.3g} > {allowed:.3g} (theirs {peers:.3g})"
 
