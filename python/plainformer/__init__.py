@@ -23,7 +23,9 @@ _MODULES = (
     "metrics",
     "models",
     "nn",
+    "pipeline",
     "runtime",
+    "tasks",
     "tensor",
     "training",
 )
@@ -80,6 +82,7 @@ _NAMES = {
     "Tensor": "tensor",
     "Trainer": "training",
     "TrainingArguments": "training",
+    "finetune": "tasks",
     "get_num_threads": "runtime",
     "load": "models",
     "no_grad": "tensor",

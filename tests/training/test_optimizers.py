@@ -6,7 +6,7 @@ import pytest
 
 from plainformer.errors import CheckpointError, ConfigError, NonFiniteError
 from plainformer.training import Trainer
-from plainformer.training.optimizers import decay_groups, make_optimizer
+from plainformer.training.optimizers import parameter_groups, make_optimizer
 from plainformer.training.trainable import (
     choose_trainable,
     count_parameters,
@@ -23,7 +23,7 @@ def give_gradients(model, value=1.0):
 
 
 def test_matrices_decay_and_vectors_do_not():
-    decay, keep = decay_groups(tiny_model(), 0.1)
+    decay, keep = parameter_groups(tiny_model(), 0.1)
     assert (decay.weight_decay, keep.weight_decay) == (0.1, 0.0)
     assert all(name.endswith(".weight") for name in decay.parameters)
     assert "transformer.wte.weight" in decay.parameters

@@ -8,8 +8,11 @@ import click
 
 COMMANDS = {
     "bench": "Measure kernels against NumPy and PyTorch.",
+    "evaluate": "Test a fine-tuned model on labelled data.",
+    "finetune": "Fine-tune a model for a task.",
     "generate": "Continue a prompt with a trained model.",
     "info": "Show version, processor, threads and memory.",
+    "predict": "Answer texts with a fine-tuned model.",
     "pretrain": "Train a model on unlabelled text.",
     "quickstart": "Train a small GPT in two minutes; needs nothing but this package.",
     "tokenizer": "Train a tokenizer, or show how it cuts text.",

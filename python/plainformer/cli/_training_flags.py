@@ -27,17 +27,18 @@ def training_flags(*, exclude: tuple[str, ...] = ()) -> Callable[[Any], Any]:
     def decorate(command: Any) -> Any:
         for field in reversed(dataclasses.fields(TrainingArguments)):
             if field.name not in exclude:
-                command = _option(field)(command)
+                command = field_option(field)(command)
         return command
 
     return decorate
 
 
-def _option(field: dataclasses.Field) -> Callable[[Any], Any]:
+def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
+    """The click option of a dataclass field with a `help` in its metadata."""
     flag = "--" + field.name.replace("_", "-")
     text = field.metadata["help"]
     kind = str(field.type).replace(" | None", "")
-    shown = "" if field.default is None else f"  [default: {field.default}]"
+    shown = "" if field.default in (None, False) else f"  [default: {field.default}]"
     if field.name == "resume_from_checkpoint":
         return click.option(
             flag, is_flag=False, flag_value="", metavar="[PATH]", help=text, default=None
@@ -46,8 +47,10 @@ def _option(field: dataclasses.Field) -> Callable[[Any], Any]:
         return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text + shown)
     if kind.startswith("Sequence"):
         return click.option(flag, multiple=True, metavar="GLOB", help=text + " May be repeated.")
-    if kind.startswith("dict"):
+    if kind.startswith(("dict", "Mapping")):
         return click.option(flag, metavar="JSON", callback=_parse_mapping, help=text)
+    if kind == "Any":  # a word, or an object
+        return click.option(flag, metavar="WORD|JSON", callback=_parse_word, help=text)
     return click.option(flag, type=_PLAIN_TYPES[kind], default=None, help=text + shown)
 
 
@@ -59,6 +62,11 @@ def _parse_mapping(_: click.Context, option: click.Parameter, value: str | None)
     if not isinstance(parsed, dict):
         raise click.BadParameter(f'got {value!r}, expected an object such as {{"power": 2}}')
     return parsed
+
+
+def _parse_word(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """A word, or a mapping written as JSON."""
+    return _parse_mapping(context, option, value) if value and value.startswith("{") else value
 
 
 def run_file_option(command: Any) -> Any:

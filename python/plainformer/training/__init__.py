@@ -3,6 +3,7 @@
 from .arguments import TrainingArguments
 from .callbacks import EarlyStoppingCallback, TimeLimitCallback, TrainerCallback
 from .evaluation import EvalPrediction, PredictionOutput
+from .optimizers import ParameterOptions
 from .signals import TrainingInterrupted
 from .state import TrainerControl, TrainerState
 from .trainer import Trainer, TrainOutput
@@ -10,6 +11,7 @@ from .trainer import Trainer, TrainOutput
 __all__ = [
     "EarlyStoppingCallback",
     "EvalPrediction",
+    "ParameterOptions",
     "PredictionOutput",
     "TimeLimitCallback",
     "TrainOutput",

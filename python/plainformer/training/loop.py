@@ -51,7 +51,9 @@ class TrainingLoop:
         self.callbacks = trainer.callbacks
         masters = float32_values(self.model) if args.bf16 else {}
         set_storage(self.model, args)
-        self.optimizer = make_optimizer(self.model, args, masters)
+        self.optimizer = make_optimizer(
+            self.model, args, masters, trainer.parameter_options, self.plan.steps_per_epoch
+        )
         self.factor = make_schedule(
             args.lr_scheduler_type,
             warmup_steps=args.warmup_updates(self.state.max_steps),
@@ -82,6 +84,7 @@ class TrainingLoop:
                         raise TrainingInterrupted(self.state.global_step, self._ensure_saved())
         finally:
             self.progress.close()
+            self.optimizer.end()
         self._end()
 
     # Before the first update
@@ -131,6 +134,7 @@ class TrainingLoop:
         """Forward and backward over the batches of one update, then the optimizer."""
         self.callbacks.call("on_step_begin", self.args, self.state, self.control)
         step = self.state.global_step
+        self.optimizer.begin(step + 1)
         with self.stopwatch.update():
             batches = self.plan.batches(step)
             items = self._count_items(batches)

@@ -20,11 +20,28 @@ from .trainable import BFLOAT16
 Arrays = dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class ParameterOptions:
+    """How one parameter is trained, where it differs from others.
+
+    lr_scale : what the learning rate is multiplied with
+    start_epoch : passes over the data before it is trained; until then it is frozen
+    """
+
+    lr_scale: float = 1.0
+    start_epoch: float = 0.0
+
+
 @dataclass
 class Group:
-    """Parameters that share a weight decay, by name."""
+    """Parameters that share a weight decay and how they are trained, by name.
+
+    start : updates before the first one of these parameters
+    """
 
     weight_decay: float
+    lr_scale: float = 1.0
+    start: int = 0
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -39,28 +56,41 @@ class GroupArrays:
     weight_decay: float
 
 
-def decay_groups(model: Any, weight_decay: float) -> list[Group]:
-    """Matrices and embeddings decay; vectors (bias, norms) do not."""
-    decay, keep = Group(weight_decay), Group(0.0)
+def parameter_groups(
+    model: Any,
+    weight_decay: float,
+    options: Mapping[str, ParameterOptions] | None = None,
+    steps_per_epoch: int = 1,
+) -> list[Group]:
+    """Trained parameters by what they share. Matrices and embeddings decay; vectors (bias, norms)
+    do not."""
+    groups: dict[tuple[bool, ParameterOptions], Group] = {}
+    usual = ParameterOptions()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = decay if parameter.data.ndim >= 2 else keep
-            group.parameters[name] = parameter
-    return [group for group in (decay, keep) if group.parameters]
+            own = (options or {}).get(name, usual)
+            is_matrix = parameter.data.ndim >= 2
+            start = math.ceil(own.start_epoch * steps_per_epoch)
+            group = Group(weight_decay if is_matrix else 0.0, own.lr_scale, start)
+            groups.setdefault((is_matrix, own), group).parameters[name] = parameter
+    return [groups[key] for key in sorted(groups, key=lambda key: not key[0])]
 
 
 class Optimizer:
     """What AdamW and SGD share: groups, masters, clipping and the state's way in and out.
 
     masters : dict of name to float32 array; used for parameters stored in bfloat16
+    groups : what shares a weight decay, a learning rate and the update it starts at
     slots : names of the state arrays a parameter has, each float32 of its shape
     """
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, model: Any, args: TrainingArguments, masters: Mapping[str, np.ndarray]):
+    def __init__(
+        self, groups: list[Group], args: TrainingArguments, masters: Mapping[str, np.ndarray]
+    ):
         self.args = args
-        self.groups = decay_groups(model, args.weight_decay)
+        self.groups = groups
         self.masters = {
             name: np.array(masters[name], dtype=np.float32)
             for name, parameter in self._named()
@@ -75,27 +105,44 @@ class Optimizer:
         for group in self.groups:
             yield from group.parameters.items()
 
+    def begin(self, step: int) -> None:
+        """Before update `step` (from 1): freeze the groups whose time has not come."""
+        for group in self.groups:
+            for parameter in group.parameters.values():
+                parameter.requires_grad = step > group.start
+
+    def end(self) -> None:
+        """After the last update: no group is frozen any more."""
+        for _, parameter in self._named():
+            parameter.requires_grad = True
+
+    def _active(self, step: int) -> list[Group]:
+        return [group for group in self.groups if step > group.start]
+
     def clip(self, step: int) -> tuple[float, float]:
         """Global norm of all gradients, and the factor that brings it to `max_grad_norm`.
 
         Raises NonFiniteError naming the first parameter whose gradient is not finite.
         """
-        self._fill_missing_gradients()
+        groups = self._active(step)
+        self._fill_missing_gradients(groups)
         limit = self.args.max_grad_norm or None
-        norm, scale = kernels.clip_grad_norm([p.grad for _, p in self._named()], limit)
+        grads = [p.grad for group in groups for p in group.parameters.values()]
+        norm, scale = kernels.clip_grad_norm(grads, limit)
         if not math.isfinite(norm):
             raise self._non_finite(step)
         return float(norm), float(scale)
 
-    def _fill_missing_gradients(self) -> None:
+    def _fill_missing_gradients(self, groups: list[Group]) -> None:
         """A parameter that the loss did not reach has gradient 0; decay still acts on it."""
-        for _, parameter in self._named():
-            if parameter.grad is None:
-                parameter.grad = np.zeros(parameter.data.shape, parameter.data.dtype)
+        for group in groups:
+            for parameter in group.parameters.values():
+                if parameter.grad is None:
+                    parameter.grad = np.zeros(parameter.data.shape, parameter.data.dtype)
 
     def _non_finite(self, step: int) -> NonFiniteError:
         for name, parameter in self._named():
-            if not np.isfinite(parameter.grad).all():
+            if parameter.grad is not None and not np.isfinite(parameter.grad).all():
                 return non_finite(f"gradient of {name}", step)
         return non_finite("norm of all gradients", step)
 
@@ -105,8 +152,9 @@ class Optimizer:
         step : int from 1, number of this update
         lr : learning rate of this update
         """
-        for group in self.groups:
-            self._update(self._arrays(group), step, lr, grad_scale)
+        for group in self._active(step):
+            own = step - group.start  # so that AdamW's means are corrected from their own start
+            self._update(self._arrays(group), own, lr * group.lr_scale, grad_scale)
 
     def zero_grad(self) -> None:
         """Forget the gradients of the trained parameters."""
@@ -180,9 +228,11 @@ class SGD(Optimizer):
     Without momentum there is no buffer. The rule is torch.optim.SGD's without dampening.
     """
 
-    def __init__(self, model: Any, args: TrainingArguments, masters: Mapping[str, np.ndarray]):
+    def __init__(
+        self, groups: list[Group], args: TrainingArguments, masters: Mapping[str, np.ndarray]
+    ):
         self.slots = ("momentum_buffer",) if args.momentum else ()
-        super().__init__(model, args, masters)
+        super().__init__(groups, args, masters)
 
     def _update(self, arrays: GroupArrays, step: int, lr: float, grad_scale: float) -> None:
         kernels.sgd_step(
@@ -201,10 +251,15 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "sgd": SGD}
 
 
 def make_optimizer(
-    model: Any, args: TrainingArguments, masters: Mapping[str, np.ndarray]
+    model: Any,
+    args: TrainingArguments,
+    masters: Mapping[str, np.ndarray],
+    options: Mapping[str, ParameterOptions] | None = None,
+    steps_per_epoch: int = 1,
 ) -> Optimizer:
     """The optimizer that `args.optim` names, over the trained parameters of `model`."""
-    return OPTIMIZERS[args.optim](model, args, masters)
+    groups = parameter_groups(model, args.weight_decay, options, steps_per_epoch)
+    return OPTIMIZERS[args.optim](groups, args, masters)
 
 
 def non_finite(tensor: str, step: int) -> NonFiniteError:

@@ -10,7 +10,7 @@ It knows no particular model. What it asks of one:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
 from .evaluation import ComputeMetrics, PredictionOutput, metrics_of, run_pass
 from .log import RunLog
 from .loop import TrainingLoop
+from .optimizers import ParameterOptions
 from .sampling import Collator, Truncation, check_dataset
 from .state import TrainerState
 from .trainable import prepare_model
@@ -56,6 +57,8 @@ class Trainer:
     callbacks : TrainerCallback objects or classes
     processing_class : tokenizer with `save_pretrained(dir)` or `save(path)`, written beside the
         model into every checkpoint
+    parameter_options : dict of parameter name to ParameterOptions: other learning rates, and
+        parameters that stay frozen for some epochs
 
     Raises
     ------
@@ -73,6 +76,7 @@ class Trainer:
         callbacks: Iterable[TrainerCallback | type[TrainerCallback]] | None = None,
         *,
         processing_class: Any = None,
+        parameter_options: Mapping[str, ParameterOptions] | None = None,
     ):
         self.model = model
         self.args = args if args is not None else TrainingArguments()
@@ -81,6 +85,7 @@ class Trainer:
         self.eval_dataset = eval_dataset
         self.compute_metrics = compute_metrics
         self.processing_class = processing_class
+        self.parameter_options = dict(parameter_options or {})
         self.collate = self._collator(data_collator)
         self.callbacks = CallbackList([*self._own_callbacks(), *(callbacks or [])])
         self.state = TrainerState()

@@ -1,0 +1,48 @@
+"""Flags of the commands that put a model to a task, made from the dataclasses of its options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from plainformer.tasks import TASKS, Settings
+from plainformer.tasks.data import DataOptions
+from plainformer.tasks.finetune import ModelOptions
+from plainformer.tasks.options import names_of
+from plainformer.tasks.strategy import StrategyOptions
+
+from ._training_flags import field_option
+
+Decorator = Callable[[Any], Any]
+_FILES = ("replay", "replay_validation")  # flags of their own, which take several words
+FINETUNE_OPTIONS = (DataOptions, ModelOptions, StrategyOptions)
+
+
+def option_flags(*kinds: Any, exclude: Iterable[str] = ()) -> Decorator:
+    """Decorate a command with one flag for each field of these dataclasses, each name once."""
+    fields = {f.name: f for kind in kinds for f in dataclasses.fields(kind)}
+    chosen = [field for name, field in fields.items() if name not in exclude]
+
+    def decorate(command: Any) -> Any:
+        for field in reversed(chosen):
+            command = field_option(field)(command)
+        return command
+
+    return decorate
+
+
+def finetune_flags(command: Any) -> Any:
+    """What `finetune` takes beside a task's settings and the training arguments."""
+    return option_flags(*FINETUNE_OPTIONS, exclude=_FILES)(command)
+
+
+def settings_flags(command: Any) -> Any:
+    """The settings of all tasks; one that a task has not is an error when it is given."""
+    return option_flags(Settings, *(task.settings_class for task in TASKS.values()))(command)
+
+
+def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The given settings of all tasks, without those that are for training."""
+    names = {name for kind in TASKS.values() for name in names_of(kind.settings_class)}
+    return {name: value for name, value in values.items() if name in names and value is not None}

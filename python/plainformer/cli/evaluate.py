@@ -1,0 +1,55 @@
+"""`plainformer evaluate DIR --data F`: the figures of a fine-tuned model on labelled data."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from plainformer.tasks import open_task
+from plainformer.tasks.data import DataOptions, check_known, read
+from plainformer.tasks.options import names_of
+
+from ._common import Command, FilesOption, echo, usage_errors
+from ._task_flags import option_flags, settings_flags, settings_of
+
+
+@click.command(cls=Command)
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--data", cls=FilesOption, required=True, help="Files or globs with labels.")
+@click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
+@option_flags(DataOptions)
+@settings_flags
+def evaluate(
+    directory: Path,
+    data: tuple[str, ...],
+    task: str | None,
+    batch_size: int,
+    dtype: str | None,
+    **flags: Any,
+) -> dict[str, Any]:
+    """Test the model in DIRECTORY on labelled data."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    with usage_errors():
+        opened = open_task(directory, task, dtype=dtype, **settings_of(given))
+        options = DataOptions(**{k: v for k, v in given.items() if k in names_of(DataOptions)})
+    examples = read(list(data), type(opened), options, told="data")
+    check_known(opened, "data", examples)
+    start = time.perf_counter()
+    metrics = opened.evaluate(examples, batch_size)
+    seconds = time.perf_counter() - start
+    for name, value in metrics.items():
+        echo(f"{name:24} {value:10.4f}")
+    echo(f"{len(examples)} examples, {seconds:.1f} s")
+    return {
+        "task": opened.name,
+        "output_dir": str(directory),
+        "examples": len(examples),
+        "skipped_lines": getattr(examples, "skipped", 0),
+        "seconds": round(seconds, 3),
+        **{f"eval_{name}": value for name, value in metrics.items()},
+    }

@@ -1,0 +1,79 @@
+"""`plainformer finetune TASK`: a pretrained model, a file of examples, a model that is put to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from plainformer.errors import ConfigError
+from plainformer.tasks import finetune as run_finetune
+from plainformer.tasks import task_class
+
+from ._common import Command, FilesOption, echo, usage_errors
+from ._task_flags import finetune_flags, settings_flags
+from ._training_flags import run_file_option, training_flags, with_run_file
+
+REQUIRED = ("model", "train", "output_dir")
+FILES = ("train", "validation", "test", "replay", "replay_validation")
+EPILOG = (
+    "Data is JSONL, CSV, TSV, CoNLL columns or SQuAD JSON, told by its beginning. TASK is "
+    "text-classification, token-classification (ner), relation-extraction, question-answering, "
+    "multiple-choice, translation, summarization, dialogue or language-modeling."
+)
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@click.argument("task", metavar="TASK")
+@click.option("--model", help="A directory, or a config.json to start from nothing.")
+@click.option("--train", cls=FilesOption, help="Files or globs to learn from.")
+@click.option("--validation", cls=FilesOption, help="Files or globs that decide which is best.")
+@click.option("--test", cls=FilesOption, help="Files or globs to test on, before and after.")
+@click.option("--output-dir", help="Where checkpoints and logs go, and at last the model.")
+@click.option("--replay", cls=FilesOption, help="Old examples to mix in, so that old skills stay.")
+@click.option(
+    "--replay-validation", cls=FilesOption, help="Old examples to test on, before and after."
+)
+@finetune_flags
+@settings_flags
+@run_file_option
+@training_flags(exclude=("output_dir", "max_length"))
+def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:
+    """Fine-tune a model for TASK, test it before and after, and write it ready for use."""
+    with usage_errors():
+        values = with_run_file(flags, run_file)
+        missing = [name for name in REQUIRED if not values.get(name)]
+        if missing:
+            raise ConfigError(f"missing --{', --'.join(n.replace('_', '-') for n in missing)}")
+        kind = task_class(task)
+        if values.get("resume_from_checkpoint") == "":  # the flag without a value
+            values["resume_from_checkpoint"] = True
+    for name in FILES:
+        if name in values:
+            values[name] = as_list(values[name])
+    result = run_finetune(kind.name, **values)
+    report(result.metrics, kind.key_metric())
+    return result.metrics
+
+
+def as_list(paths: Any) -> list[str]:
+    """A run file may give one path where the command line gives several."""
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def report(metrics: dict[str, Any], key: str) -> None:
+    """Figures before and after, side by side."""
+    echo(
+        f"\n{metrics['steps']} steps in {metrics['seconds']:.1f} s, "
+        f"{metrics['tokens_per_second']:,.0f} tokens a second; "
+        f"trained {metrics['trainable_parameters']:,} of {metrics['parameters']:,} parameters"
+    )
+    rows = [name for name in metrics if f"before_{name}" in metrics]
+    if rows:
+        width = max(map(len, rows))
+        echo(f"{'':{width}}  {'before':>10}  {'after':>10}")
+    for name in rows:
+        mark = "  <" if name.endswith(f"_{key}") else ""
+        echo(f"{name:{width}}  {metrics[f'before_{name}']:10.4f}  {metrics[name]:10.4f}{mark}")
+    echo(f"model in {metrics['output_dir']}")

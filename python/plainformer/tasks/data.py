@@ -1,0 +1,138 @@
+"""The data of one fine-tuning: read, checked, and told to the person who gave it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data import (
+    Examples,
+    check_labels,
+    describe,
+    label_counts,
+    label_set,
+    read_examples,
+    unseen_labels,
+)
+from ..errors import ConfigError, DataError
+from .options import option
+from .task import FeatureDataset, Task
+
+logger = logging.getLogger("plainformer")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How files are read; `data.read_examples` has the details."""
+
+    columns: Mapping[str, Any] | None = option(
+        None, 'What the task\'s fields are called in the files, such as {"text": "review"}.'
+    )
+    skip_bad_lines: bool = option(False, "Count bad lines and leave them out.")
+    tag_scheme: str | None = option(
+        None, "The scheme of tags: IOB2, IOBES, BILOU or IOB1; default by their letters."
+    )
+
+
+def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None = None) -> Any:
+    """Labelled examples of files; what is no path is taken as examples already read.
+
+    told : what the examples are for; their description is logged under this name
+    """
+    if _are_examples(paths):
+        if told:
+            logger.info("%s: %d examples", told, len(paths))
+        return paths
+    if options.tag_scheme is not None and kind.name != "token-classification":
+        raise ConfigError(f"tag_scheme: has no effect on {kind.name}; leave it out")
+    examples = read_examples(
+        paths,
+        kind.name,
+        columns=options.columns,
+        skip_bad_lines=options.skip_bad_lines,
+        tag_scheme=options.tag_scheme,
+    )
+    if told:
+        rest = str(describe(examples)).partition("\n")[2]  # the reader told the first line
+        logger.info("%s:\n%s", told, rest)
+    return examples
+
+
+def _are_examples(paths: Any) -> bool:
+    if isinstance(paths, Examples):
+        return True
+    return (
+        isinstance(paths, Sequence)
+        and not isinstance(paths, str)
+        and len(paths) > 0
+        and not (isinstance(paths[0], str) or hasattr(paths[0], "__fspath__"))
+    )
+
+
+def training_labels(kind: type[Task], examples: Sequence[Any]) -> list[str] | None:
+    """The labels that a head for these examples gives; None for tasks without.
+
+    Raises
+    ------
+    DataError : fewer than two labels
+    """
+    return label_set(examples) if kind.labelled else None
+
+
+def check_known(task: Task, name: str, examples: Sequence[Any]) -> None:
+    """Raise DataError, naming `name`, if examples have labels that the model cannot give."""
+    if task.labels is None:
+        return
+    try:
+        check_labels(examples, task.labels.labels)
+    except DataError as error:
+        count = sum(unseen_labels(examples, task.labels.labels).values())
+        raise DataError(
+            f"{name}: {count} labels were not seen in training: {error}", None, None
+        ) from error
+
+
+def class_weights(task: Task, wanted: str | Mapping[str, float], examples: Any) -> np.ndarray:
+    """What the loss of each label is multiplied with, float32 (labels,).
+
+    "balanced" is n / (labels in the data x count), so that all labels weigh the same in sum; a
+    label that does not occur gets 1. A mapping names weights; other labels get 1.
+
+    Raises
+    ------
+    ConfigError : a task without labels, an unknown label, a weight that is no number above 0
+    """
+    if task.labels is None:
+        raise ConfigError(f"class_weights: {task.name} has no labels; leave it out")
+    if wanted == "balanced":
+        counts = label_counts(examples)
+        share = sum(counts.values()) / len(counts)
+        values = [share / counts[name] if counts[name] else 1.0 for name in task.labels.labels]
+        return np.array(values, np.float32)
+    if not isinstance(wanted, Mapping):
+        raise ConfigError(
+            f"class_weights: got {wanted!r}, expected 'balanced' or an object of label to weight"
+        )
+    unknown = next((name for name in wanted if name not in task.labels.label2id), None)
+    if unknown is not None:
+        raise ConfigError(f"class_weights: {unknown!r} is none of the labels")
+    for name, weight in wanted.items():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
+            raise ConfigError(f"class_weights: {name!r} has {weight!r}, expected above 0")
+    return np.array([wanted.get(name, 1.0) for name in task.labels.labels], np.float32)
+
+
+def tell_lengths(name: str, dataset: FeatureDataset, limit: int | None) -> None:
+    """Log how long the inputs are, and how many examples had to be cut."""
+    points = np.percentile(dataset.lengths(), (50, 90, 99, 100), method="inverted_cdf")
+    p50, p90, p99, longest = (int(x) for x in points)
+    cut = f"; {dataset.cut} examples cut to {limit}" if dataset.cut else ""
+    inputs = f" in {len(dataset)} inputs" if len(dataset) != dataset.examples else ""
+    logger.info(
+        "%s: %d examples%s, tokens: 50 %% %d, 90 %% %d, 99 %% %d, longest %d%s",
+        name, dataset.examples, inputs, p50, p90, p99, longest, cut,
+    )  # fmt: skip

@@ -1,0 +1,122 @@
+"""What a directory of a fine-tuned model carries beside the model: tokenizer and `task.json`.
+
+    config.json         sizes, id2label; `architectures` names the head
+    model.safetensors
+    tokenizer.json, tokenizer_config.json
+    task.json           {"task": "token-classification", "settings": {"overlap": 16, ...}}
+
+transformers reads all but the last, which it does not look at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from .. import models
+from ..checkpoints.atomic import write_json_atomic
+from ..checkpoints.files import read_json
+from ..checkpoints.huggingface import read_config
+from ..data.tokenizer import load_tokenizer, save_tokenizer
+from ..errors import CheckpointError, ConfigError
+from .options import make, names_of
+from .task import TASKS, Task, task_class
+
+TASK_FILE = "task.json"
+
+
+@dataclass(frozen=True)
+class TaskFiles:
+    """What a trainer writes beside a model; see `Trainer(processing_class=)`."""
+
+    task: Task
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write the tokenizer's files and `task.json`."""
+        save_tokenizer(
+            self.task.tokenizer, directory, model_max_length=self.task.model.config.context_length
+        )
+        settings = dataclasses.asdict(self.task.settings)
+        write_json_atomic(
+            Path(directory, TASK_FILE), {"task": self.task.name, "settings": settings}
+        )
+
+
+def open_task(
+    path: str | Path, name: str | None = None, *, dtype: Any = None, **settings: Any
+) -> Task:
+    """The task that a directory was fine-tuned for, with its model in eval mode.
+
+    Parameters
+    ----------
+    path : a directory that `finetune` wrote, or a Hugging Face directory whose model fits `name`
+    name : the task; None means the one in `task.json`
+    dtype : float32, bfloat16 or float64; None means the configuration's
+    settings : the task's own, over those that `task.json` holds
+
+    Raises
+    ------
+    CheckpointError : no such directory, or what it holds is damaged
+    ConfigError : no task known, another task than the directory's, a setting that it has not
+    """
+    saved = read_task(path)
+    kind = _kind(saved.get("task"), name, path)
+    values = {**saved.get("settings", {}), **settings}
+    made = make(kind.settings_class, values, owner=kind.name)
+    model = models.load(path, head_of(kind, read_config(path), str(path)), dtype=dtype)
+    return kind(load_tokenizer(path), model, made)
+
+
+def read_task(path: str | Path) -> dict[str, Any]:
+    """The contents of `task.json`, checked; {} without one."""
+    file = Path(path, TASK_FILE)
+    if not os.path.lexists(file):
+        return {}
+    values = read_json(file)
+    name, settings = values.get("task"), values.get("settings")
+    if name not in TASKS or not isinstance(settings, dict):
+        raise CheckpointError(f"{file}: expected a task and its settings, got {str(values):.80}")
+    unknown = settings.keys() - set(names_of(TASKS[name].settings_class))
+    if unknown:
+        raise CheckpointError(f"{file}: {name} has no setting {sorted(unknown)[0]!r}")
+    return values
+
+
+def head_of(kind: type[Task], config: dict[str, Any], source: str) -> str:
+    """The word of `models.MODELS` for the first kind of model of a family that fits the task.
+
+    Raises
+    ------
+    ConfigError : the family has none
+    """
+    family = models.MODELS.get(str(config.get("model_type")))
+    known = family.models if family is not None else {}
+    found = next((word for word in kind.model_tasks if word in known), None)
+    if found is None:
+        models.model_class(config, kind.model_tasks[0], source)  # says what is wrong
+        raise ConfigError(f"{source}: has no model for {kind.name}")
+    return found
+
+
+def load_saved_tokenizer(path: str | Path) -> Tokenizer | None:
+    """The tokenizer in a directory; None if there is none."""
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+    if not any(os.path.lexists(Path(path, name)) for name in names):
+        return None
+    return load_tokenizer(path)
+
+
+def _kind(saved: str | None, name: str | None, path: str | Path) -> type[Task]:
+    if name is None:
+        if saved is None:
+            raise ConfigError(f"task: {path} has no {TASK_FILE}; say what the model is for")
+        return task_class(saved)
+    kind = task_class(name)
+    if saved is not None and saved != kind.name:
+        raise ConfigError(f"task: got {kind.name!r}, but {path} was fine-tuned for {saved}")
+    return kind

@@ -1,0 +1,138 @@
+"""Models to fine-tune: a checkpoint with a task's head, or one built from a configuration.
+
+Labels and tokens may be added to what a checkpoint knows: the old rows of its head and of its
+embeddings stay as they are, new rows are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from .. import models
+from ..checkpoints.huggingface import read_config
+from ..data import LabelMap, SpecialIds, special_ids
+from ..data.tokenizer import vocab_size
+from ..errors import ConfigError
+from .directory import head_of
+from .task import Task
+
+
+class Loaded(NamedTuple):
+    """A model, and the names of its parameters that start from new weights."""
+
+    model: Any
+    new_parameters: tuple[str, ...]
+
+
+def from_checkpoint(
+    kind: type[Task],
+    path: str | Path,
+    tokenizer: Tokenizer,
+    labels: Sequence[str] | None,
+    *,
+    new_head: bool,
+    seed: int,
+) -> Loaded:
+    """The model of a directory with the head of a task.
+
+    Labels that the checkpoint has not are added behind its own, whose rows of the head stay.
+
+    Parameters
+    ----------
+    labels : those of the training data; None for tasks without
+    new_head : start the head anew, with the labels of the data alone
+    seed : of new weights
+    """
+    word = head_of(kind, read_config(path), str(path))
+    model, report = models.load(path, word, output_loading_info=True, seed=seed)
+    new = tuple(report.new_keys)
+    overrides: dict[str, Any] = {}
+    if labels is not None:
+        known = [] if new or new_head else _known_labels(model.config.id2label.values(), labels)
+        wanted = LabelMap(known).extended(labels)
+        if wanted.id2label != model.config.id2label:
+            overrides["id2label"] = wanted.id2label
+        if not known:  # a head for labels that nobody named is no use
+            new = tuple(dict.fromkeys([*new, *head_parameters(model)]))
+    size = vocab_size(tokenizer)
+    if size > model.config.vocab_size:
+        overrides["vocab_size"] = size
+    if overrides:
+        model = grown(model, seed, new, **overrides)
+    elif new:
+        model.init_weights(seed, new)
+    return Loaded(model, new)
+
+
+def from_values(
+    kind: type[Task],
+    values: dict[str, Any],
+    tokenizer: Tokenizer,
+    labels: Sequence[str] | None,
+    *,
+    seed: int,
+    source: str,
+) -> Loaded:
+    """A new model from the contents of a `config.json`; vocabulary and special ids come from the
+    tokenizer, labels from the data."""
+    size = vocab_size(tokenizer)
+    if values.get("vocab_size", size) != size:
+        raise ConfigError(
+            f"vocab_size: {source} has {values['vocab_size']}, but the tokenizer has {size} "
+            "tokens; leave it out, the tokenizer sets it"
+        )
+    overrides: dict[str, Any] = {**_special(special_ids(tokenizer), values), "vocab_size": size}
+    if labels is not None:
+        overrides["id2label"] = LabelMap(labels).id2label
+    word = head_of(kind, values, source)
+    model = models.from_config({**values, **overrides}, word, seed=seed)
+    return Loaded(model.eval(), tuple(name for name, _ in model.named_parameters()))
+
+
+def grown(model: Any, seed: int, fresh: Sequence[str], **overrides: Any) -> Any:
+    """A model like this one with other labels or more tokens; what it had of them stays.
+
+    fresh : parameters that start anew instead
+    """
+    config = type(model.config).from_dict(model.config.to_dict(), **overrides)
+    result = type(model)(config, seed=seed)
+    result.to(config.dtype)
+    old = dict(model.named_parameters())
+    for name, parameter in result.named_parameters():
+        if name in fresh:
+            continue
+        before, value = old[name].data, np.array(parameter.data)
+        both = tuple(slice(min(a, b)) for a, b in zip(before.shape, value.shape))
+        value[both] = before[both]
+        parameter.assign(value)
+    return result.eval()
+
+
+def head_parameters(model: Any) -> list[str]:
+    """Names of the parameters that are no part of the bare model."""
+    prefix = model.base_prefix
+    return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
+
+
+def _known_labels(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """The labels of a checkpoint's head; none if it only numbers them (LABEL_0, LABEL_1, ...)."""
+    known = list(names)
+    numbered = all(name == f"LABEL_{i}" for i, name in enumerate(known))
+    return [] if numbered and not set(known) & set(wanted) else known
+
+
+def _special(ids: SpecialIds, values: dict[str, Any]) -> dict[str, Any]:
+    """Special ids for a configuration that does not name them."""
+    end = ids.sep_token_id if ids.eos_token_id is None else ids.eos_token_id
+    begin = ids.cls_token_id if ids.bos_token_id is None else ids.bos_token_id
+    found = {
+        "bos_token_id": begin,
+        "eos_token_id": end,
+        "pad_token_id": ids.pad_token_id,
+    }
+    return {k: v for k, v in found.items() if k not in values and v is not None}

@@ -1,0 +1,51 @@
+"""Old examples mixed into new ones, so that what a model could do is not forgotten."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..data.batches import epoch_order
+from ..errors import ConfigError
+
+# Another seed than the trainer's, which orders the mixture: the same would choose by its order.
+_SEED_SHIFT = 1 << 32
+
+
+class ReplayDataset:
+    """New examples, and for each epoch other old ones: a data set for `Trainer`.
+
+    Robins, "Catastrophic Forgetting, Rehearsal and Pseudorehearsal", Connection Science 7, 1995.
+
+    Parameters
+    ----------
+    new, old : data sets
+    fraction : old examples in an epoch, of the new ones; at most all old ones are taken
+
+    Raises
+    ------
+    ConfigError : fraction is not above 0
+    """
+
+    def __init__(self, new: Any, old: Any, fraction: float):
+        if not fraction > 0:
+            raise ConfigError(f"replay_fraction: got {fraction}, expected above 0")
+        self.new, self.old = new, old
+        self.count = min(math.ceil(fraction * len(new)), len(old))
+        self._chosen = range(self.count)
+
+    def for_epoch(self, seed: int, epoch: int) -> ReplayDataset:
+        """The same new examples with this epoch's choice of old ones."""
+        view = ReplayDataset.__new__(ReplayDataset)
+        view.new, view.old, view.count = self.new, self.old, self.count
+        order = epoch_order(len(self.old), (seed + _SEED_SHIFT) % 2**64, epoch)
+        view._chosen = order[: self.count]
+        return view
+
+    def __len__(self) -> int:
+        return len(self.new) + self.count
+
+    def __getitem__(self, index: int) -> Any:
+        if index < len(self.new):
+            return self.new[index]
+        return self.old[int(self._chosen[index - len(self.new)])]

@@ -1,0 +1,126 @@
+"""What is trained of a model, when, and how fast: freezing, gradual unfreezing, layer-wise decay.
+
+The parts of a model are in order of depth: 0 the embeddings, 1 to L its layers (an encoder's, then
+a decoder's), L + 1 what follows them: the head, a pooler, the last norm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigError
+from ..training import ParameterOptions
+from .options import check_at_least, option
+
+_LAYER = re.compile(r"(?:^|\.)(?:h|layer|layers|block)\.(\d+)\.")
+_EMBEDDING = re.compile(r"embed|(?:^|\.)(?:wte|wpe|shared)\.")
+
+
+@dataclass(frozen=True)
+class StrategyOptions:
+    """Which parameters are trained and how. TrainingArguments' freeze and train_only are globs."""
+
+    head_only: bool = option(False, "Train the head alone; the rest stays as it is.")
+    freeze_layers: int | None = option(
+        None, "Freeze the embeddings and so many layers; 0 freezes the embeddings alone."
+    )
+    gradual_unfreezing: float | None = option(
+        None,
+        "Begin with the head alone and unfreeze a layer, from the last to the first, every so many "
+        "epochs.",
+    )
+    layerwise_lr_decay: float | None = option(
+        None, "Multiply the learning rate with this for every layer further from the head."
+    )
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 0, "freeze_layers")
+        decay, pace = self.layerwise_lr_decay, self.gradual_unfreezing
+        if decay is not None and not 0 < decay <= 1:
+            raise ConfigError(f"layerwise_lr_decay: got {decay}, expected above 0 and at most 1")
+        if pace is not None and pace <= 0:
+            raise ConfigError(f"gradual_unfreezing: got {pace}, expected epochs above 0")
+        chosen = [
+            name
+            for name in ("head_only", "freeze_layers", "gradual_unfreezing")
+            if getattr(self, name) not in (None, False)
+        ]
+        if len(chosen) > 1:
+            raise ConfigError(f"{chosen[1]}: has no effect beside {chosen[0]}; leave one out")
+        if self.head_only and decay is not None:
+            raise ConfigError("layerwise_lr_decay: has no effect beside head_only; leave one out")
+
+
+def apply_strategy(
+    model: Any, options: StrategyOptions, new_parameters: Sequence[str]
+) -> dict[str, ParameterOptions]:
+    """Freeze what the options say, and return what the trainer is to know of each parameter.
+
+    new_parameters : those that start from new weights; they always count as part of the head
+
+    Raises
+    ------
+    ConfigError : the model has not so many layers, or no head to train alone
+    """
+    depths = parameter_depths(model, new_parameters)
+    layers = max(depths.values()) - 1
+    parameters = dict(model.named_parameters())
+    if options.head_only:
+        _keep_head(model, parameters, new_parameters)
+    if options.freeze_layers is not None:
+        if options.freeze_layers > layers:
+            raise ConfigError(
+                f"freeze_layers: got {options.freeze_layers}, the model has {layers} layers"
+            )
+        for name, depth in depths.items():
+            if depth <= options.freeze_layers:
+                parameters[name].requires_grad = False
+    decay, pace = options.layerwise_lr_decay, options.gradual_unfreezing
+    if decay is None and pace is None:
+        return {}
+    return {
+        name: ParameterOptions(
+            lr_scale=1.0 if decay is None else decay ** (layers + 1 - depth),
+            start_epoch=0.0 if pace is None else pace * (layers + 1 - depth),
+        )
+        for name, depth in depths.items()
+    }
+
+
+def parameter_depths(model: Any, new_parameters: Sequence[str] = ()) -> dict[str, int]:
+    """The depth of each parameter, by name; see the top of this file.
+
+    Raises
+    ------
+    ConfigError : a model without layers that are known by name
+    """
+    names = [name for name, _ in model.named_parameters()]
+    layers: dict[str, int] = {}  # the path of each layer, in order
+    for name in names:
+        match = _LAYER.search(name)
+        if match:
+            layers.setdefault(name[: match.end()], len(layers) + 1)
+    if not layers:
+        raise ConfigError(f"{type(model).__name__} has no layers to tell apart")
+    head = len(layers) + 1
+    return {name: _depth(name, layers, head, name in new_parameters) for name in names}
+
+
+def _depth(name: str, layers: dict[str, int], head: int, is_new: bool) -> int:
+    match = _LAYER.search(name)
+    if match:
+        return layers[name[: match.end()]]
+    return 0 if _EMBEDDING.search(name) and not is_new else head
+
+
+def _keep_head(model: Any, parameters: dict[str, Any], new_parameters: Sequence[str]) -> None:
+    prefix = model.base_prefix
+    new = () if len(new_parameters) == len(parameters) else new_parameters
+    head = {name for name in parameters if not name.startswith(prefix) or name in new}
+    if not head or len(head) == len(parameters):
+        raise ConfigError(f"head_only: {type(model).__name__} has no head apart from its body")
+    for name, parameter in parameters.items():
+        parameter.requires_grad = name in head

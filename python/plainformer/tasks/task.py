@@ -1,0 +1,318 @@
+"""What a task is: how its examples become what a model takes, and what comes out becomes answers.
+
+A task joins a tokenizer and a model. A file a task says how to
+
+    encode   examples to features: what the model takes of one example, or of a window of one
+    collate  features to a batch
+    decode   what the model gave for the features of an example to a prediction
+    score    predictions and examples to metrics
+    answer   a prediction to plain values, as pipelines return them
+
+Nothing is padded for the model's sake: a batch has an attention mask, and models compute the rows
+of real tokens only. A prediction is the same bytes whatever else is in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, ClassVar
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from .. import kernels
+from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder, task_name
+from ..errors import ConfigError, NonFiniteError
+from ..tensor import no_grad
+from .options import check_at_least, option
+
+Array = np.ndarray
+Inputs = Mapping[str, Any]
+Batch = dict[str, Any]
+_ENCODED_AT_ONCE = 1024  # examples; bounds what the tokenizer's threads hold
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of a task that its model's directory remembers (`task.json`)."""
+
+    max_length: int | None = option(
+        None, "Most tokens of an input, special tokens counted; default what the model takes."
+    )
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "max_length")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a model takes of one example, or of one window of it.
+
+    inputs : arrays by the model's names, without padding; labels among them where known
+    place : what `decode` needs to find its way back
+    cut : whether something of the example is in no feature of it
+    """
+
+    inputs: dict[str, Any]
+    place: Any = None
+    cut: bool = False
+
+
+@dataclass
+class LossSum:
+    """Sum of the losses of labels that count, and how many they are."""
+
+    total: float = 0.0
+    count: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean over all labels that count; NaN without any."""
+        return self.total / self.count if self.count else float("nan")
+
+
+class Task:
+    """A tokenizer and a model, put to a task.
+
+    Parameters
+    ----------
+    tokenizer : a `tokenizers.Tokenizer`, as `prepare_tokenizer` left it
+    model : of the kind that `model_tasks` names
+    settings : `settings_class`; the defaults without
+    """
+
+    name: ClassVar[str]
+    model_tasks: ClassVar[tuple[str, ...]]  # words of `models.MODELS`, the first one that fits
+    metric: ClassVar[str]  # the figure that decides which model is best
+    labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
+    settings_class: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
+        self.tokenizer, self.model = tokenizer, model
+        self.settings = self.settings_class() if settings is None else settings
+        self.encoder = TextEncoder(tokenizer)
+        self.max_length = self._limit()
+        self.labels = LabelMap.from_id2label(model.config.id2label) if self.labelled else None
+        self._pad = DataCollatorWithPadding(replace(self.encoder.special, padding_side="right"))
+
+    # What a task adds to a tokenizer and a configuration, before there is a model
+
+    @classmethod
+    def key_metric(cls) -> str:
+        """The figure that decides which model is best."""
+        return cls.metric
+
+    @classmethod
+    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any]) -> None:
+        """Add the tokens that the task needs."""
+
+    @classmethod
+    def settings_for(cls, settings: Any, examples: Sequence[Any]) -> Any:
+        """The settings, with what the training data decides filled in."""
+        return settings
+
+    @classmethod
+    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
+        """All texts of examples, to train a tokenizer on."""
+        raise NotImplementedError(f"{cls.__name__} defines no texts")
+
+    # What each task says
+
+    def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
+        """The features of each example."""
+        raise NotImplementedError(f"{type(self).__name__} defines no encode")
+
+    def collate(self, inputs: Sequence[Inputs]) -> Batch:
+        """A batch of the inputs of some features, padded on the right, with its mask."""
+        return self._pad(inputs)
+
+    def outputs(self, output: Any, features: Sequence[Feature]) -> list[Any]:
+        """Of what the model returned for a batch, the part of each feature."""
+        logits = float_array("logits", output.logits)
+        return list(logits)
+
+    def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Any]) -> Any:
+        """The prediction for an example."""
+        raise NotImplementedError(f"{type(self).__name__} defines no decode")
+
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+        """Metrics of predictions for labelled examples, without a prefix."""
+        raise NotImplementedError(f"{type(self).__name__} defines no score")
+
+    def answer(self, example: Any, prediction: Any) -> Any:
+        """A prediction as plain values, the way pipelines return it."""
+        raise NotImplementedError(f"{type(self).__name__} defines no answer")
+
+    def alone(self, answer: Any) -> Any:
+        """What a pipeline returns for a single text, where that is not the answer itself."""
+        return answer
+
+    def record(self, example: Any, prediction: Any) -> dict[str, Any]:
+        """A line of `plainformer predict`: what was asked and what is answered."""
+        raise NotImplementedError(f"{type(self).__name__} defines no record")
+
+    # What all tasks do
+
+    def dataset(self, examples: Sequence[Any]) -> FeatureDataset:
+        """All features of labelled examples, to train on."""
+        return FeatureDataset(
+            own
+            for chunk in chunks(examples, _ENCODED_AT_ONCE)
+            for own in self.encode(chunk, labelled=True)
+        )
+
+    def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
+        """Loss, a mean over all labels that count, and metrics of labelled examples."""
+        loss, seen, predictions = LossSum(), [], []
+        for chunk in chunks(examples, batch_size):
+            seen += chunk
+            predictions += self._run(chunk, batch_size, loss)
+        return {"loss": loss.mean, **self.score(predictions, seen)}
+
+    def predict(self, examples: Iterable[Any], batch_size: int = 32) -> Iterator[tuple[Any, Any]]:
+        """Each example with its prediction, in order; no more than a batch is held."""
+        for chunk in chunks(examples, batch_size):
+            yield from zip(chunk, self._run(chunk, batch_size, None))
+
+    def _run(self, examples: list[Any], batch_size: int, loss: LossSum | None) -> list[Any]:
+        own = self.encode(examples, labelled=loss is not None)
+        flat = [feature for features in own for feature in features]
+        found: list[Any] = []
+        with evaluating(self.model):
+            for batch in chunks(flat, batch_size):
+                found += self._forward(batch, loss)
+        rest = iter(found)
+        return [
+            self.decode(example, features, [next(rest) for _ in features])
+            for example, features in zip(examples, own)
+        ]
+
+    def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Any]:
+        batch = self.collate([feature.inputs for feature in features])
+        if loss is None:
+            return self.outputs(self.model(**batch), features)
+        output = self.model(**batch, num_items_in_batch=1, return_logits=True)
+        loss.total += float(np.asarray(output.loss))
+        loss.count += self.model.count_labels(batch)
+        return self.outputs(output, features)
+
+    def encode_texts(
+        self, texts: Sequence[Any], pairs: Sequence[Any] | None = None, **options: Any
+    ) -> list[tuple[Encoded, bool]]:
+        """Each text (and pair) encoded, and whether it had to be cut to `max_length`."""
+        whole = self.encoder.encode(texts, pairs, truncation=False, **options)
+        limit = self.max_length
+        if limit is None:
+            return [(encoded, False) for encoded in whole]
+        long = [i for i, encoded in enumerate(whole) if len(encoded) > limit]
+        if long:
+            shortened = self.encoder.encode(
+                [texts[i] for i in long],
+                None if pairs is None else [pairs[i] for i in long],
+                max_length=limit,
+                **options,
+            )
+            for i, encoded in zip(long, shortened):
+                whole[i] = encoded
+        cut = set(long)
+        return [(encoded, i in cut) for i, encoded in enumerate(whole)]
+
+    def inputs(self, encoded: Encoded) -> dict[str, Array]:
+        """What the model takes of an encoded text."""
+        return self.model_inputs(encoded.input_ids, encoded.token_type_ids)
+
+    def model_inputs(self, ids: Any, token_types: Any) -> dict[str, Array]:
+        """Ids (L,), and token types (L,) where the model has them."""
+        inputs = {"input_ids": np.asarray(ids, np.int32)}
+        if getattr(self.model, "has_token_types", False):
+            inputs["token_type_ids"] = np.asarray(token_types, np.int32)
+        return inputs
+
+    def _limit(self) -> int | None:
+        """Most tokens of an input: the settings' or else the model's."""
+        known = (self.model.config.context_length, self.encoder.special.model_max_length)
+        own = min((limit for limit in known if limit is not None), default=None)
+        wanted = self.settings.max_length
+        if wanted is None:
+            return own
+        context = self.model.config.context_length
+        if context is not None and wanted > context:
+            raise ConfigError(f"max_length: got {wanted}, the model takes at most {context}")
+        return wanted
+
+
+class FeatureDataset:
+    """Features to train on: `len`, and the inputs of each. `examples` and `cut` count examples."""
+
+    def __init__(self, features: Iterable[Sequence[Feature]]):
+        self._inputs: list[dict[str, Any]] = []
+        self.examples = self.cut = 0
+        for own in features:
+            self.examples += 1
+            self.cut += any(feature.cut for feature in own)
+            self._inputs += [feature.inputs for feature in own]
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._inputs[index]
+
+    def lengths(self) -> Array:
+        """Tokens of each feature, int64 (N,)."""
+        return np.array([np.size(inputs["input_ids"]) for inputs in self._inputs], np.int64)
+
+
+TASKS: dict[str, type[Task]] = {}
+
+
+def register(task: type[Task]) -> type[Task]:
+    """Decorate a task to be found by its name."""
+    TASKS[task.name] = task
+    return task
+
+
+def task_class(name: str) -> type[Task]:
+    """The task of a name or an alias such as `ner`. Raises ConfigError."""
+    return TASKS[task_name(name)]
+
+
+def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` items in order, the last one perhaps shorter."""
+    if size < 1:
+        raise ConfigError(f"batch_size: got {size}, expected at least 1")
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def float_array(name: str, values: Any) -> Array:
+    """Float32 numbers that a model returned. Raises NonFiniteError for NaN and infinities."""
+    array = np.asarray(values).astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        raise NonFiniteError(
+            f"{name}: the model gives NaN or infinite values; its weights are damaged, or diverged "
+            "in training",
+            tensor=name,
+        )
+    return array
+
+
+def probabilities(logits: Array) -> Array:
+    """Softmax over the last axis, a row at a time alike in any batch."""
+    return kernels.softmax(np.ascontiguousarray(logits))
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Inside, the model is in eval mode and keeps no tape."""
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        model.train(was_training)
