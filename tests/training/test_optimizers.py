@@ -6,7 +6,7 @@ import pytest
 
 from plainformer.errors import CheckpointError, ConfigError, NonFiniteError
 from plainformer.training import Trainer
-from plainformer.training.optimizers import parameter_groups, make_optimizer
+from plainformer.training.optimizers import make_optimizer, parameter_groups
 from plainformer.training.trainable import (
     choose_trainable,
     count_parameters,

@@ -1,4 +1,4 @@
-"""`plainformer finetune TASK`: a pretrained model, a file of examples, a model that is put to use."""
+"""`plainformer finetune TASK`: a pretrained model and a file of examples to a model in use."""
 
 from __future__ import annotations
 

@@ -60,6 +60,11 @@ from .qwen2 import (
     Qwen2Model,
 )
 from .registry import MODELS, Family, from_config, load, model_class
+from .relation import (
+    BertForRelationExtraction,
+    DistilBertForRelationExtraction,
+    RobertaForRelationExtraction,
+)
 from .roberta import (
     RobertaConfig,
     RobertaForMaskedLM,
@@ -83,6 +88,7 @@ __all__ = [
     "BertForMaskedLM",
     "BertForMultipleChoice",
     "BertForQuestionAnswering",
+    "BertForRelationExtraction",
     "BertForSequenceClassification",
     "BertForTokenClassification",
     "BertModel",
@@ -91,6 +97,7 @@ __all__ = [
     "DistilBertForMaskedLM",
     "DistilBertForMultipleChoice",
     "DistilBertForQuestionAnswering",
+    "DistilBertForRelationExtraction",
     "DistilBertForSequenceClassification",
     "DistilBertForTokenClassification",
     "DistilBertModel",
@@ -122,6 +129,7 @@ __all__ = [
     "RobertaForMaskedLM",
     "RobertaForMultipleChoice",
     "RobertaForQuestionAnswering",
+    "RobertaForRelationExtraction",
     "RobertaForSequenceClassification",
     "RobertaForTokenClassification",
     "RobertaModel",

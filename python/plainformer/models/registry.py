@@ -56,6 +56,11 @@ from .qwen2 import (
     Qwen2ForTokenClassification,
     Qwen2Model,
 )
+from .relation import (
+    BertForRelationExtraction,
+    DistilBertForRelationExtraction,
+    RobertaForRelationExtraction,
+)
 from .roberta import (
     RobertaConfig,
     RobertaForMaskedLM,
@@ -78,7 +83,8 @@ class Family:
 
 
 # What a model is for: causal-lm, masked-lm, seq2seq-lm, sequence-classification,
-# token-classification, question-answering, multiple-choice, feature-extraction.
+# token-classification, question-answering, multiple-choice, relation-extraction,
+# feature-extraction.
 MODELS: dict[str, Family] = {
     "bert": Family(
         BertConfig,
@@ -88,6 +94,7 @@ MODELS: dict[str, Family] = {
             "token-classification": BertForTokenClassification,
             "question-answering": BertForQuestionAnswering,
             "multiple-choice": BertForMultipleChoice,
+            "relation-extraction": BertForRelationExtraction,
             "feature-extraction": BertModel,
         },
     ),
@@ -99,6 +106,7 @@ MODELS: dict[str, Family] = {
             "token-classification": DistilBertForTokenClassification,
             "question-answering": DistilBertForQuestionAnswering,
             "multiple-choice": DistilBertForMultipleChoice,
+            "relation-extraction": DistilBertForRelationExtraction,
             "feature-extraction": DistilBertModel,
         },
     ),
@@ -110,6 +118,7 @@ MODELS: dict[str, Family] = {
             "token-classification": RobertaForTokenClassification,
             "question-answering": RobertaForQuestionAnswering,
             "multiple-choice": RobertaForMultipleChoice,
+            "relation-extraction": RobertaForRelationExtraction,
             "feature-extraction": RobertaModel,
         },
     ),

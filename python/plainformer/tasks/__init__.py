@@ -2,7 +2,11 @@
 
 from .directory import open_task
 from .finetune import FineTuneResult, finetune
-from .task import TASKS, Feature, Settings, Task, task_class
+from .multiple_choice import MultipleChoice
+from .question_answering import QuestionAnswering
+from .registry import TASKS, task_class
+from .relation_extraction import RelationExtraction
+from .task import Feature, Settings, Task
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .trainer import TaskTrainer
@@ -11,6 +15,9 @@ __all__ = [
     "TASKS",
     "Feature",
     "FineTuneResult",
+    "MultipleChoice",
+    "QuestionAnswering",
+    "RelationExtraction",
     "Settings",
     "Task",
     "TaskTrainer",

@@ -85,7 +85,7 @@ def training_labels(kind: type[Task], examples: Sequence[Any]) -> list[str] | No
 
 def check_known(task: Task, name: str, examples: Sequence[Any]) -> None:
     """Raise DataError, naming `name`, if examples have labels that the model cannot give."""
-    if task.labels is None:
+    if not task.labelled:
         return
     try:
         check_labels(examples, task.labels.labels)
@@ -106,7 +106,7 @@ def class_weights(task: Task, wanted: str | Mapping[str, float], examples: Any) 
     ------
     ConfigError : a task without labels, an unknown label, a weight that is no number above 0
     """
-    if task.labels is None:
+    if not task.labelled:
         raise ConfigError(f"class_weights: {task.name} has no labels; leave it out")
     if wanted == "balanced":
         counts = label_counts(examples)

@@ -25,7 +25,8 @@ from ..checkpoints.huggingface import read_config
 from ..data.tokenizer import load_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError
 from .options import make, names_of
-from .task import TASKS, Task, task_class
+from .registry import TASKS, task_class
+from .task import Task
 
 TASK_FILE = "task.json"
 
@@ -80,7 +81,7 @@ def read_task(path: str | Path) -> dict[str, Any]:
     values = read_json(file)
     name, settings = values.get("task"), values.get("settings")
     if name not in TASKS or not isinstance(settings, dict):
-        raise CheckpointError(f"{file}: expected a task and its settings, got {str(values):.80}")
+        raise CheckpointError(f"{file}: expected a task and its settings, got {values!s:.80}")
     unknown = settings.keys() - set(names_of(TASKS[name].settings_class))
     if unknown:
         raise CheckpointError(f"{file}: {name} has no setting {sorted(unknown)[0]!r}")

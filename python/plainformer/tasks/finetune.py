@@ -33,9 +33,10 @@ from .data import (
 from .directory import load_saved_tokenizer, open_task, read_task
 from .loading import Loaded, from_checkpoint, from_values
 from .options import check_at_least, make, names_of, option
+from .registry import TASKS, task_class
 from .replay import ReplayDataset
 from .strategy import StrategyOptions, apply_strategy
-from .task import Task, task_class
+from .task import Task
 from .trainer import TaskTrainer
 
 logger = logging.getLogger("plainformer")
@@ -221,8 +222,6 @@ class FineTuning:
 
     def _check_names(self, rest: Mapping[str, Any]) -> None:
         """Raise for a setting of another task, which TrainingArguments would not know."""
-        from .task import TASKS
-
         for name in rest:
             others = [t.name for t in TASKS.values() if name in names_of(t.settings_class)]
             if others and name not in names_of(TrainingArguments):
@@ -282,15 +281,16 @@ class FineTuning:
     # Parts of `run`
 
     def _trainer(self, callbacks: Iterable[Any]) -> TaskTrainer:
-        dataset = self.task.dataset(self.train)
-        tell_lengths("train", dataset, self.task.max_length)
+        new = self.task.dataset(self.train)
+        tell_lengths("train", new, self.task.max_length)
         options = self.model_options
         weights = None
         if options.class_weights is not None:
             weights = class_weights(self.task, options.class_weights, self.train)
+        dataset: Any = new
         if self.old is not None:
             fraction = 0.25 if options.replay_fraction is None else options.replay_fraction
-            dataset = ReplayDataset(dataset, self.task.dataset(self.old), fraction)
+            dataset = ReplayDataset(new, self.task.dataset(self.old), fraction)
             logger.info("%d old examples in each epoch", dataset.count)
         return TaskTrainer(
             self.task,
@@ -317,7 +317,7 @@ class FineTuning:
         if read_task(str(self.source)).get("task") != self.kind.name:
             return
         old = open_task(str(self.source))
-        if old.labels is None or old.labels.labels == self.task.labels.labels:
+        if old.labels.labels == self.task.labels.labels:
             return
         metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)
         before.update({f"replay_{name}": value for name, value in metrics.items()})

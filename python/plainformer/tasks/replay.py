@@ -32,7 +32,7 @@ class ReplayDataset:
             raise ConfigError(f"replay_fraction: got {fraction}, expected above 0")
         self.new, self.old = new, old
         self.count = min(math.ceil(fraction * len(new)), len(old))
-        self._chosen = range(self.count)
+        self._chosen: Any = range(self.count)
 
     def for_epoch(self, seed: int, epoch: int) -> ReplayDataset:
         """The same new examples with this epoch's choice of old ones."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from ..errors import DataError
 
 _CONLL = {".conll", ".bio", ".iob", ".iob2"}
 _BY_LINE = {"token-classification", "language-modeling"}  # whose readers expect other things
-_TEXTS = {
+_TEXTS: dict[str, Any] = {
     "text-classification": TextExample,
     "token-classification": TextExample,
     "language-modeling": TextExample,
@@ -70,8 +69,8 @@ def read_requests(task: str, path: str, *, skip_bad_lines: bool = False) -> Iter
         yield from ExampleReader(path, task, labelled=False, skip_bad_lines=skip_bad_lines)
         return
     reading, count = Reading(skip_bad_lines), 0
-    with Source(path) as source, closing(source.texts(reading)) as lines:
-        for number, line in lines:
+    with Source(path) as source:
+        for number, line in source.texts(reading):
             if line is None or not line.strip():
                 continue
             try:

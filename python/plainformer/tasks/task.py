@@ -14,7 +14,7 @@ of real tokens only. A prediction is the same bytes whatever else is in the batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -24,7 +24,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .. import kernels
-from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder, task_name
+from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
 from ..errors import ConfigError, NonFiniteError
 from ..tensor import no_grad
 from .options import check_at_least, option
@@ -82,6 +82,8 @@ class Task:
     tokenizer : a `tokenizers.Tokenizer`, as `prepare_tokenizer` left it
     model : of the kind that `model_tasks` names
     settings : `settings_class`; the defaults without
+
+    labels : LabelMap of what a head gives; empty for tasks without
     """
 
     name: ClassVar[str]
@@ -92,10 +94,10 @@ class Task:
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
         self.tokenizer, self.model = tokenizer, model
-        self.settings = self.settings_class() if settings is None else settings
+        self.settings: Any = self.settings_class() if settings is None else settings
         self.encoder = TextEncoder(tokenizer)
         self.max_length = self._limit()
-        self.labels = LabelMap.from_id2label(model.config.id2label) if self.labelled else None
+        self.labels = LabelMap.from_id2label(model.config.id2label if self.labelled else {})
         self._pad = DataCollatorWithPadding(replace(self.encoder.special, padding_side="right"))
 
     # What a task adds to a tokenizer and a configuration, before there is a model
@@ -262,22 +264,10 @@ class FeatureDataset:
         return self._inputs[index]
 
     def lengths(self) -> Array:
-        """Tokens of each feature, int64 (N,)."""
-        return np.array([np.size(inputs["input_ids"]) for inputs in self._inputs], np.int64)
-
-
-TASKS: dict[str, type[Task]] = {}
-
-
-def register(task: type[Task]) -> type[Task]:
-    """Decorate a task to be found by its name."""
-    TASKS[task.name] = task
-    return task
-
-
-def task_class(name: str) -> type[Task]:
-    """The task of a name or an alias such as `ner`. Raises ConfigError."""
-    return TASKS[task_name(name)]
+        """Tokens of each sequence that the model takes, int64."""
+        ids = [inputs["input_ids"] for inputs in self._inputs]
+        rows = [row for own in ids for row in (own if isinstance(own, list) else [own])]
+        return np.array([len(row) for row in rows], np.int64)
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -287,6 +277,14 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def ends_of(encoded: Encoded) -> tuple[Array, Array]:
+    """The special tokens before and after the text."""
+    inside = np.flatnonzero(encoded.sequence_ids == 0)
+    if not inside.size:  # a text of which the tokenizer leaves nothing: [CLS] and [SEP] at most
+        return encoded.input_ids[:1], encoded.input_ids[1:]
+    return encoded.input_ids[: inside[0]], encoded.input_ids[inside[-1] + 1 :]
 
 
 def float_array(name: str, values: Any) -> Array:

@@ -12,7 +12,8 @@ from ..data import TextExample
 from ..errors import ConfigError
 from ..metrics import classification_metrics, intent_metrics
 from .options import option
-from .task import Array, Feature, Settings, Task, probabilities, register
+from .registry import register
+from .task import Array, Feature, Settings, Task, probabilities
 
 _OUT_OF_SCOPE = "oos"
 _BEST = "best"
@@ -50,7 +51,7 @@ class TextClassification(Task):
     def texts(cls, examples: Iterable[TextExample]) -> Iterator[str]:
         return (example.text for example in examples)
 
-    def encode(self, examples: Sequence[TextExample], *, labelled: bool) -> list[list[Feature]]:
+    def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         encoded = self.encode_texts([example.text for example in examples])
         features = []
         for example, (one, cut) in zip(examples, encoded):
@@ -65,9 +66,7 @@ class TextClassification(Task):
     ) -> Array:
         return probabilities(outputs[0][None])[0]
 
-    def score(
-        self, predictions: Sequence[Array], examples: Sequence[TextExample]
-    ) -> dict[str, float]:
+    def score(self, predictions: Sequence[Array], examples: Sequence[Any]) -> dict[str, float]:
         found = self.labels.names(int(p.argmax()) for p in predictions)
         wanted = [example.label for example in examples]
         metrics = classification_metrics(found, wanted)
@@ -76,7 +75,7 @@ class TextClassification(Task):
         return metrics
 
     def answer(
-        self, example: TextExample, prediction: Array, *, top_k: int | None | str = _BEST
+        self, example: TextExample, prediction: Array, *, top_k: int | str | None = _BEST
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """The most probable label; with `top_k` a list of so many, all with None, best first."""
         if isinstance(top_k, str):

@@ -31,7 +31,8 @@ from ..errors import ConfigError
 from ..metrics import accuracy, entity_metrics, f1_score, spans_of
 from ..metrics.tags import is_tag
 from .options import check_at_least, option
-from .task import Array, Feature, Settings, Task, float_array, probabilities, register
+from .registry import register
+from .task import Array, Feature, Settings, Task, ends_of, float_array, probabilities
 
 # Of plain text: a Chinese or kana character, a run of letters and digits, or another character.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u9fff\uf900-\ufaff]+|\S")
@@ -80,9 +81,7 @@ class TokenClassification(Task):
     def texts(cls, examples: Iterable[TokenExample]) -> Iterator[str]:
         return (" ".join(example.tokens) for example in examples)
 
-    def encode(
-        self, examples: Sequence[TokenExample | TextExample], *, labelled: bool
-    ) -> list[list[Feature]]:
+    def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         sentences = [words_of(example) for example in examples]
         encoded = self.encoder.encode(sentences, truncation=False, is_split_into_words=True)
         return [
@@ -95,7 +94,7 @@ class TokenClassification(Task):
             return []
         special = self.encoder.special
         unknown = special.unk_token_id if special.unk_token_id is not None else 0
-        word_ids = [None if i < 0 else int(i) for i in encoded.word_ids]
+        word_ids = [None if i < 0 else int(i) for i in np.asarray(encoded.word_ids)]
         ids, counts = fill_words(encoded.input_ids, word_ids, words, unknown)
         before, after = ends_of(encoded)
         size, overlap = self._window_size(len(before) + len(after), len(ids))
@@ -136,7 +135,7 @@ class TokenClassification(Task):
 
     def decode(
         self,
-        example: TokenExample | TextExample,
+        example: Any,
         features: Sequence[Feature],
         outputs: Sequence[Array],
     ) -> Tagging:
@@ -147,9 +146,7 @@ class TokenClassification(Task):
         best = chances.argmax(axis=1)
         return Tagging(self.labels.names(best), chances[np.arange(len(best)), best])
 
-    def score(
-        self, predictions: Sequence[Tagging], examples: Sequence[TokenExample]
-    ) -> dict[str, float]:
+    def score(self, predictions: Sequence[Tagging], examples: Sequence[Any]) -> dict[str, float]:
         found = [list(prediction.tags) for prediction in predictions]
         wanted = [list(example.tags) for example in examples]
         if self._has_entities:
@@ -166,7 +163,7 @@ class TokenClassification(Task):
         """Whether labels are tags with prefixes, O among them."""
         return "O" in self.labels.label2id and all(map(is_tag, self.labels.labels))
 
-    def answer(self, example: TokenExample | TextExample, prediction: Tagging) -> list[dict]:
+    def answer(self, example: Any, prediction: Tagging) -> list[dict]:
         """Entities with the mean probability of their words, and their characters in the text."""
         words = words_of(example)
         text, spans = text_of(example)
@@ -190,7 +187,7 @@ class TokenClassification(Task):
             )
         return found
 
-    def record(self, example: TokenExample | TextExample, prediction: Tagging) -> dict[str, Any]:
+    def record(self, example: Any, prediction: Tagging) -> dict[str, Any]:
         return {
             "tokens": words_of(example),
             "tags": list(prediction.tags),
@@ -198,22 +195,14 @@ class TokenClassification(Task):
         }
 
 
-def ends_of(encoded: Encoded) -> tuple[Array, Array]:
-    """The special tokens before and after the text."""
-    inside = np.flatnonzero(encoded.sequence_ids == 0)
-    if not inside.size:  # a text of which the tokenizer leaves nothing: [CLS] and [SEP] at most
-        return encoded.input_ids[:1], encoded.input_ids[1:]
-    return encoded.input_ids[: inside[0]], encoded.input_ids[inside[-1] + 1 :]
-
-
-def words_of(example: TokenExample | TextExample) -> list[str]:
+def words_of(example: Any) -> list[str]:
     """The words of a sentence; of plain text its words, signs and Chinese characters."""
     if isinstance(example, TokenExample):
         return example.tokens
     return _WORD.findall(example.text)
 
 
-def text_of(example: TokenExample | TextExample) -> tuple[str, list[tuple[int, int]]]:
+def text_of(example: Any) -> tuple[str, list[tuple[int, int]]]:
     """The text, words joined by spaces where there are only words, and each word's characters."""
     if isinstance(example, TextExample):
         return example.text, [match.span() for match in _WORD.finditer(example.text)]

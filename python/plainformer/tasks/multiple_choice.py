@@ -1,0 +1,74 @@
+"""Multiple choice: which of several continuations or answers fits best.
+
+Each choice is encoded with the question, and a score a pair says how well they fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..metrics import multiple_choice_accuracy
+from .registry import register
+from .task import Array, Batch, Feature, Inputs, Task, probabilities
+
+
+@register
+class MultipleChoice(Task):
+    """The index of a choice. A prediction is the probability of each, float32 (choices,)."""
+
+    name = "multiple-choice"
+    model_tasks = ("multiple-choice",)
+    metric = "accuracy"
+
+    @classmethod
+    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
+        return (text for example in examples for text in (example.question, *example.choices))
+
+    def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
+        questions = [example.question for example in examples for _ in example.choices]
+        choices = [choice for example in examples for choice in example.choices]
+        pairs = iter(self.encode_texts(questions, choices))
+        features = []
+        for example in examples:
+            own = [next(pairs) for _ in example.choices]
+            columns = [self.inputs(encoded) for encoded, _ in own]
+            inputs: dict[str, Any] = {key: [c[key] for c in columns] for key in columns[0]}
+            if labelled:
+                inputs["labels"] = np.int64(example.label)
+            features.append([Feature(inputs, cut=any(cut for _, cut in own))])
+        return features
+
+    def collate(self, inputs: Sequence[Inputs]) -> Batch:
+        """A batch (B, choices, L)."""
+        count = len(inputs[0]["input_ids"])
+        keys = [key for key in inputs[0] if key != "labels"]
+        rows = [{key: one[key][i] for key in keys} for one in inputs for i in range(count)]
+        batch = {
+            key: array.reshape(len(inputs), count, -1)
+            for key, array in super().collate(rows).items()
+        }
+        if "labels" in inputs[0]:
+            batch["labels"] = np.stack([one["labels"] for one in inputs])
+        return batch
+
+    def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> Array:
+        return probabilities(outputs[0][None])[0]
+
+    def score(self, predictions: Sequence[Array], examples: Sequence[Any]) -> dict[str, float]:
+        labels = [example.label for example in examples]
+        return {"accuracy": multiple_choice_accuracy(predictions, labels)}
+
+    def answer(self, example: Any, prediction: Array) -> dict[str, Any]:
+        """The choice, its index and its probability."""
+        best = int(prediction.argmax())
+        return {"label": best, "answer": example.choices[best], "score": float(prediction[best])}
+
+    def record(self, example: Any, prediction: Array) -> dict[str, Any]:
+        return {
+            "question": example.question,
+            "choices": list(example.choices),
+            **self.answer(example, prediction),
+        }
