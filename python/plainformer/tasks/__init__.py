@@ -1,28 +1,36 @@
 """Tasks: what a model is put to, from a file of examples to answers. One file a task."""
 
+from .dialogue import Dialogue
 from .directory import open_task
 from .finetune import FineTuneResult, finetune
+from .language_modeling import LanguageModeling
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
 from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
+from .summarization import Summarization
 from .task import Feature, Settings, Task
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .trainer import TaskTrainer
+from .translation import Translation
 
 __all__ = [
     "TASKS",
+    "Dialogue",
     "Feature",
     "FineTuneResult",
+    "LanguageModeling",
     "MultipleChoice",
     "QuestionAnswering",
     "RelationExtraction",
     "Settings",
+    "Summarization",
     "Task",
     "TaskTrainer",
     "TextClassification",
     "TokenClassification",
+    "Translation",
     "finetune",
     "open_task",
     "task_class",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.files import read_json
+from ..checkpoints.huggingface import read_config
 from ..data import Document, make_tokenizer, parse_spec
 from ..errors import ConfigError
 from ..training import TrainerCallback, TrainingArguments
@@ -30,7 +31,7 @@ from .data import (
     tell_lengths,
     training_labels,
 )
-from .directory import load_saved_tokenizer, open_task, read_task
+from .directory import head_of, load_saved_tokenizer, open_task, read_task
 from .loading import Loaded, from_checkpoint, from_values
 from .options import check_at_least, make, names_of, option
 from .registry import TASKS, task_class
@@ -171,7 +172,7 @@ class FineTuning:
         learned = [*self.train, *(self.old or ())]
         labels = training_labels(self.kind, learned)
         tokenizer = self._tokenizer(learned)
-        self.kind.prepare_tokenizer(tokenizer, learned)
+        self.kind.prepare_tokenizer(tokenizer, learned, self._word())
         settings = make(self.kind.settings_class, self.settings, owner=self.kind.name)
         settings = self.kind.settings_for(settings, learned)
         loaded = self._model(tokenizer, labels)
@@ -255,6 +256,17 @@ class FineTuning:
             )
         texts = self.kind.texts(examples)
         return make_tokenizer(parse_spec(spec), (Document(text, "") for text in texts))
+
+    def _config(self) -> tuple[dict[str, Any], str]:
+        """The configuration that the model has or is built from, and what to call it."""
+        if isinstance(self.source, Mapping):
+            return dict(self.source), "config"
+        if _is_directory(self.source):
+            return read_config(str(self.source)), str(self.source)
+        return read_json(str(self.source)), str(self.source)
+
+    def _word(self) -> str:
+        return head_of(self.kind, *self._config())
 
     def _model(self, tokenizer: Any, labels: list[str] | None) -> Loaded:
         if _is_directory(self.source):

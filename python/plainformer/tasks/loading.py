@@ -6,6 +6,7 @@ embeddings stay as they are, new rows are drawn.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,6 +91,10 @@ def from_values(
     if labels is not None:
         overrides["id2label"] = LabelMap(labels).id2label
     word = head_of(kind, values, source)
+    if word == "seq2seq-lm":
+        overrides |= _decoder_ids(
+            models.MODELS[values["model_type"]].config_class, values, overrides
+        )
     model = models.from_config({**values, **overrides}, word, seed=seed)
     return Loaded(model.eval(), tuple(name for name, _ in model.named_parameters()))
 
@@ -102,8 +107,10 @@ def grown(model: Any, seed: int, fresh: Sequence[str], **overrides: Any) -> Any:
     config = type(model.config).from_dict(model.config.to_dict(), **overrides)
     result = type(model)(config, seed=seed)
     result.to(config.dtype)
-    old = dict(model.named_parameters())
-    for name, parameter in result.named_parameters():
+    if hasattr(model, "generation_config"):
+        result.generation_config = model.generation_config
+    old = dict(model.named_state())
+    for name, parameter in result.named_state():
         if name in fresh:
             continue
         before, value = old[name].data, np.array(parameter.data)
@@ -124,6 +131,17 @@ def _known_labels(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
     known = list(names)
     numbered = all(name == f"LABEL_{i}" for i, name in enumerate(known))
     return [] if numbered and not set(known) & set(wanted) else known
+
+
+def _decoder_ids(kind: Any, values: dict[str, Any], ids: dict[str, Any]) -> dict[str, Any]:
+    """How a new decoder starts (from padding, as Marian does) and ends, where nothing is said."""
+    known = {f.name for f in dataclasses.fields(kind)}
+    usual = {
+        "decoder_start_token_id": ids.get("pad_token_id", values.get("pad_token_id")),
+        "forced_bos_token_id": None,
+        "forced_eos_token_id": None,
+    }
+    return {k: v for k, v in usual.items() if k in known and k not in values}
 
 
 def _special(ids: SpecialIds, values: dict[str, Any]) -> dict[str, Any]:

@@ -108,8 +108,8 @@ class Task:
         return cls.metric
 
     @classmethod
-    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any]) -> None:
-        """Add the tokens that the task needs."""
+    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str) -> None:
+        """Add the tokens that the task needs. word : of `model_tasks`, what the model is."""
 
     @classmethod
     def settings_for(cls, settings: Any, examples: Sequence[Any]) -> Any:

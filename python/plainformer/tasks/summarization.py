@@ -1,0 +1,25 @@
+"""Summarization: a short text that says what a long one does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..metrics import rouge_characters, rouge_metrics
+from .registry import register
+from .writing import Writer, is_chinese
+
+
+@register
+class Summarization(Writer):
+    """The summary of a document."""
+
+    name = "summarization"
+    metric = "rougeL"
+    answer_name = "summary_text"
+
+    def score(self, predictions: Sequence[str], examples: Sequence[Any]) -> dict[str, float]:
+        """ROUGE-1, 2 and L of words, or of Chinese characters, 0 to 100."""
+        targets = [example.target for example in examples]
+        tokenize = rouge_characters if is_chinese(targets) else None
+        return rouge_metrics(predictions, targets, tokenize=tokenize)

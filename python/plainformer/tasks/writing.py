@@ -1,0 +1,227 @@
+"""Tasks that write a text for a text: what translation and summarization share.
+
+An encoder-decoder reads the source and writes the target. A decoder alone continues a prompt that
+holds the source; only what it writes is learned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from ..data import special_ids
+from ..data.batches import IGNORE_INDEX
+from ..data.special_tokens import options_of, remember_options
+from ..errors import ConfigError
+from ..generation import generate
+from .options import check_at_least, option
+from .task import Array, Feature, LossSum, Settings, Task
+
+_USUAL_TARGET = 128
+_PAD = "<pad>"
+_CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+
+
+@dataclass(frozen=True)
+class WritingSettings(Settings):
+    """Options of tasks that write."""
+
+    max_target_length: int | None = option(
+        None, "Most tokens of a target; default 128, or half of what the model takes."
+    )
+    num_beams: int = option(4, "Continuations kept while writing; 1 takes the best token.")
+    length_penalty: float = option(1.0, "Above 0 beams favor longer texts.")
+    no_repeat_ngram_size: int | None = option(None, "No so many tokens occur twice in a text.")
+    prompt: str | None = option(
+        None,
+        "What the model reads, {source} in its place; default the source, and for a decoder alone "
+        "the source, a line break and =>.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "max_target_length", "num_beams", "no_repeat_ngram_size")
+        if self.prompt is not None and self.prompt.count("{source}") != 1:
+            raise ConfigError(f"prompt: got {self.prompt!r}, expected {{source}} in it once")
+        if self.length_penalty != 1.0 and self.num_beams == 1:
+            raise ConfigError("length_penalty: has no effect with num_beams 1; leave it out")
+
+
+class Writer(Task):
+    """A target for a source. A prediction is a text."""
+
+    model_tasks = ("seq2seq-lm", "causal-lm")
+    settings_class = WritingSettings
+    answer_name: str  # what pipelines call the text
+
+    def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
+        super().__init__(tokenizer, model, settings)
+        self.reads_sources = hasattr(model, "encode")
+        self.end = self._end()
+        self.max_target = self._max_target()
+
+    @classmethod
+    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str) -> None:
+        """Give an encoder-decoder the padding token that its decoder starts from."""
+        if word == "seq2seq-lm":
+            add_padding(tokenizer)
+
+    @classmethod
+    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
+        return (text for e in examples for text in (e.source, e.target) if text is not None)
+
+    def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
+        sources = self._source_ids(examples)
+        if not labelled:
+            return [[Feature({"input_ids": ids}, place=ids, cut=cut)] for ids, cut in sources]
+        targets = self._target_ids([example.target for example in examples])
+        return [
+            [self._feature(ids, cut or too_long, target)]
+            for (ids, cut), (target, too_long) in zip(sources, targets)
+        ]
+
+    def _feature(self, source: Array, cut: bool, target: Array) -> Feature:
+        if self.reads_sources:
+            return Feature({"input_ids": source, "labels": target}, place=source, cut=cut)
+        labels = np.concatenate([np.full(len(source), IGNORE_INDEX), target])
+        ids = np.concatenate([source, target]).astype(np.int32)
+        return Feature({"input_ids": ids, "labels": labels}, place=source, cut=cut)
+
+    def _source_ids(self, examples: Sequence[Any]) -> list[tuple[Array, bool]]:
+        """Ids of what is read, and whether it was cut: the source's end, never the prompt's."""
+        before, after = self._prompt()
+        limit = self.max_length
+        if not self.reads_sources:
+            limit = None if limit is None else limit - self.max_target
+        texts = self.encoder.encode(
+            [before + example.source for example in examples],
+            truncation=False,
+            add_special_tokens=self.reads_sources,
+        )
+        tail = self._plain(after) if after else np.empty(0, np.int32)
+        ended = [
+            self._ended(one.input_ids) if self.reads_sources else one.input_ids for one in texts
+        ]
+        return [cut_to(ids, tail, limit, keep=int(self.reads_sources)) for ids in ended]
+
+    def _target_ids(self, targets: Sequence[str]) -> list[tuple[Array, bool]]:
+        """Ids of targets with their end, and whether they were cut."""
+        encoded = self.encoder.encode(
+            list(targets), truncation=False, add_special_tokens=self.reads_sources
+        )
+        none = np.empty(0, np.int32)
+        return [
+            cut_to(self._ended(one.input_ids), none, self.max_target, keep=1) for one in encoded
+        ]
+
+    def _ended(self, ids: Array) -> Array:
+        """Ids with the end token behind them, if the tokenizer puts none."""
+        if len(ids) and ids[-1] == self.end:
+            return ids
+        return np.append(ids, self.end).astype(np.int32)
+
+    def _plain(self, text: str) -> Array:
+        [one] = self.encoder.encode([text], truncation=False, add_special_tokens=False)
+        return one.input_ids
+
+    def _prompt(self) -> tuple[str, str]:
+        """What stands before and behind a source."""
+        given = self.settings.prompt
+        if given is None:
+            given = "{source}" if self.reads_sources else "{source}\n=>"
+        before, _, after = given.partition("{source}")
+        if after and self.reads_sources:
+            raise ConfigError(
+                f"prompt: got {given!r}, expected {{source}} at its end for an encoder-decoder"
+            )
+        return before, after
+
+    def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
+        if loss is not None:
+            batch = self.collate([feature.inputs for feature in features])
+            output = self.model(**batch, num_items_in_batch=1, return_logits=False)
+            loss.total += float(np.asarray(output.loss))
+            loss.count += self.model.count_labels(batch)
+        return self._write([feature.place for feature in features])
+
+    def _write(self, sources: list[Array]) -> list[Array]:
+        """New ids for each source, without start and end."""
+        settings = self.settings
+        options: dict[str, Any] = {"num_beams": settings.num_beams}
+        if settings.num_beams > 1:
+            options["length_penalty"] = settings.length_penalty
+        if settings.no_repeat_ngram_size is not None:
+            options["no_repeat_ngram_size"] = settings.no_repeat_ngram_size
+        rows = generate(self.model, sources, self.max_target, eos_token_id=self.end, **options)
+        longest = 1 if self.reads_sources else max(map(len, sources))
+        return [until(row[longest:], self.end) for row in np.asarray(rows)]
+
+    def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
+        return self.tokenizer.decode(outputs[0].tolist()).strip()
+
+    def answer(self, example: Any, prediction: str) -> dict[str, str]:
+        """The text, under transformers' name for it."""
+        return {self.answer_name: prediction}
+
+    def alone(self, answer: Any) -> list[Any]:
+        """As transformers: a list of one."""
+        return [answer]
+
+    def record(self, example: Any, prediction: str) -> dict[str, Any]:
+        return {"source": example.source, **self.answer(example, prediction)}
+
+    def _end(self) -> int:
+        special = self.encoder.special
+        end = special.sep_token_id if special.eos_token_id is None else special.eos_token_id
+        if end is None:
+            raise ConfigError(
+                f"tokenizer: has no token that ends a text, which {self.name} needs; train "
+                "bpe:SIZE or wordpiece:SIZE"
+            )
+        return end
+
+    def _max_target(self) -> int:
+        context = self.model.config.context_length
+        given = self.settings.max_target_length
+        most = None if context is None else (context - 1 if self.reads_sources else context - 2)
+        if given is None:
+            return _USUAL_TARGET if context is None else max(1, min(_USUAL_TARGET, context // 2))
+        if most is not None and given > most:
+            raise ConfigError(f"max_target_length: got {given}, the model has room for {most}")
+        return given
+
+
+def add_padding(tokenizer: Tokenizer) -> None:
+    """Add a padding token to a tokenizer without one."""
+    if special_ids(tokenizer).pad_token_id is None:
+        tokenizer.add_special_tokens([_PAD])
+        remember_options(tokenizer, {**options_of(tokenizer), "pad_token": _PAD})
+
+
+def cut_to(ids: Array, tail: Array, limit: int | None, *, keep: int) -> tuple[Array, bool]:
+    """Ids and tail in at most `limit` tokens, and whether some before the last `keep` ids went."""
+    room = None if limit is None else limit - len(tail)
+    if room is None or len(ids) <= room:
+        return np.concatenate([ids, tail]).astype(np.int32), False
+    if room <= keep:
+        raise ConfigError(
+            f"max_length: leaves {max(0, room)} tokens for a text beside the prompt; raise it"
+        )
+    end = ids[len(ids) - keep :]
+    return np.concatenate([ids[: room - keep], end, tail]).astype(np.int32), True
+
+
+def until(ids: Array, end: int) -> Array:
+    """The ids before the first `end`."""
+    ends = np.flatnonzero(ids == end)
+    return ids[: ends[0]] if ends.size else ids
+
+
+def is_chinese(texts: Iterable[str]) -> bool:
+    """Whether texts are written in Chinese or kana characters, between which are no spaces."""
+    return any(_CHINESE.search(text) for text in texts)
