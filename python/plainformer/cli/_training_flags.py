@@ -49,7 +49,7 @@ def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
         return click.option(flag, multiple=True, metavar="GLOB", help=text + " May be repeated.")
     if kind.startswith(("dict", "Mapping")):
         return click.option(flag, metavar="JSON", callback=_parse_mapping, help=text)
-    if kind == "Any":  # a word, or an object
+    if kind.startswith("str | Mapping"):
         return click.option(flag, metavar="WORD|JSON", callback=_parse_word, help=text)
     return click.option(flag, type=_PLAIN_TYPES[kind], default=None, help=text + shown)
 

@@ -31,6 +31,7 @@ from .registry import register
 from .task import Array, Feature, LossSum, Settings, Task, chunks, evaluating
 from .writing import until
 
+_USUAL_ANSWER = 64
 START, END = "<|im_start|>", "<|im_end|>"
 # The same for transformers' `apply_chat_template`.
 CHATML = (
@@ -44,7 +45,9 @@ CHATML = (
 class DialogueSettings(Settings):
     """Options of dialogue."""
 
-    max_new_tokens: int = option(64, "Most tokens of an answer.")
+    max_new_tokens: int | None = option(
+        None, "Most tokens of an answer; default 64, or half of what the model takes."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +77,8 @@ class Dialogue(Task):
         plain = share_vocabulary(tokenizer)
         plain.encode_special_tokens = True  # a turn that spells a marker is still text
         self.encoder = TextEncoder(plain, self.encoder.special)
+        half = _USUAL_ANSWER if self.max_length is None else max(1, self.max_length // 2)
+        self.max_new_tokens = self.settings.max_new_tokens or min(_USUAL_ANSWER, half)
 
     @classmethod
     def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str) -> None:
@@ -105,10 +110,10 @@ class Dialogue(Task):
         opening = self._text("assistant\n")
         room = None
         if self.max_length is not None:
-            room = self.max_length - self.settings.max_new_tokens - len(opening) - 1
+            room = self.max_length - self.max_new_tokens - len(opening) - 1
             if room < 1:
                 raise ConfigError(
-                    f"max_new_tokens: got {self.settings.max_new_tokens}, which leaves no room for "
+                    f"max_new_tokens: got {self.max_new_tokens}, which leaves no room for "
                     f"a dialogue in the model's {self.max_length} tokens"
                 )
         kept, cut = self._fitting(turns, room)
@@ -154,7 +159,7 @@ class Dialogue(Task):
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         prompts = [feature.place for feature in features]
-        rows = generate(self.model, prompts, self.settings.max_new_tokens, eos_token_id=self.end)
+        rows = generate(self.model, prompts, self.max_new_tokens, eos_token_id=self.end)
         new = np.asarray(rows)[:, max(map(len, prompts)) :]
         return [until(row, self.end) for row in new]
 

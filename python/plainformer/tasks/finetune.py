@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,16 +55,18 @@ class ModelOptions:
     new_head: bool = option(
         False, "Start the head anew with the labels of the data, instead of adding to its own."
     )
-    class_weights: Any = option(
+    class_weights: str | Mapping[str, float] | None = option(
         None,
         'What the losses of labels are multiplied with: balanced, or {"label": weight} where '
         "others are 1.",
     )
-    replay: Any = option(None, "Old examples to mix in, so that old skills stay.")
+    replay: str | Sequence[Any] | None = option(
+        None, "Old examples to mix in, so that old skills stay."
+    )
     replay_fraction: float | None = option(
         None, "Old examples in an epoch, of the new ones; others in each epoch  [default: 0.25]"
     )
-    replay_validation: Any = option(
+    replay_validation: str | Sequence[Any] | None = option(
         None, "Old examples on which the model is tested before and after."
     )
 
@@ -169,7 +171,7 @@ class FineTuning:
 
     def build(self) -> None:
         """Tokenizer, model and task, and what of the model is trained."""
-        learned = [*self.train, *(self.old or ())]
+        learned = self._learned()
         labels = training_labels(self.kind, learned)
         tokenizer = self._tokenizer(learned)
         self.kind.prepare_tokenizer(tokenizer, learned, self._word())
@@ -242,6 +244,10 @@ class FineTuning:
 
     # Parts of `build`
 
+    def _learned(self) -> list[Any]:
+        """All examples that are learned from, new and old."""
+        return [*self.train, *(self.old or ())]
+
     def _tokenizer(self, examples: list[Any]) -> Any:
         spec = self.model_options.tokenizer
         own = load_saved_tokenizer(str(self.source)) if _is_directory(self.source) else None
@@ -298,7 +304,7 @@ class FineTuning:
         options = self.model_options
         weights = None
         if options.class_weights is not None:
-            weights = class_weights(self.task, options.class_weights, self.train)
+            weights = class_weights(self.task, options.class_weights, self._learned())
         dataset: Any = new
         if self.old is not None:
             fraction = 0.25 if options.replay_fraction is None else options.replay_fraction
@@ -339,7 +345,8 @@ class FineTuning:
         if name not in metrics:
             return
         now, then = metrics[name], metrics[f"before_{name}"]
-        word = "fell" if now < then else "did not fall"
+        fell = now > then if name.endswith(("loss", "perplexity")) else now < then
+        word = "fell" if fell else "did not fall"
         logger.info("the old skill %s: %s %.4g before, %.4g after", word, name, then, now)
 
 

@@ -1,0 +1,185 @@
+"""`finetune` from configuration and checkpoint: figures, directories, answers, exact resume."""
+
+import json
+
+import numpy as np
+import pytest
+
+import plainformer as pf
+from plainformer.errors import ConfigError
+from plainformer.tasks import TASKS as KINDS
+from plainformer.tasks import open_task
+from plainformer.training import TrainerCallback, TrainingInterrupted
+
+from .tiny import BAD, GOOD, TASKS, TEXTS, tune, weights
+
+pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
+
+FEW = {"max_steps": 8, "learning_rate": 5e-3, "eval_strategy": "no"}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """A directory of each task after a few steps, with its result."""
+    root = tmp_path_factory.mktemp("outputs")
+    return {task: (root / task, tune(task, root / task, **FEW)) for task in TASKS}
+
+
+def test_every_task_is_tested():
+    assert set(KINDS) == set(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_figures_stand_before_and_after(outputs, task):
+    directory, result = outputs[task]
+    key = f"eval_{KINDS[task].key_metric()}"
+    for name in ("eval_loss", key):
+        assert np.isfinite(result.metrics[name])
+        assert np.isfinite(result.metrics[f"before_{name}"])
+    assert result.metrics["eval_loss"] < result.metrics["before_eval_loss"]
+    assert result.metrics["output_dir"] == str(directory)
+    assert result.metrics["steps"] == FEW["max_steps"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_directory_opens_and_gives_the_same_figures(outputs, task):
+    directory, result = outputs[task]
+    opened = open_task(directory)
+    assert opened.name == task
+    metrics = opened.evaluate(TASKS[task][2])
+    for name, value in metrics.items():
+        assert result.metrics[f"eval_{name}"] == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_answer_alone_and_in_a_batch_is_the_same(outputs, task):
+    directory, _ = outputs[task]
+    opened = open_task(directory)
+    examples = TASKS[task][2] * 2
+    together = [opened.record(e, p) for e, p in opened.predict(examples, batch_size=8)]
+    alone = [opened.record(e, p) for e, p in opened.predict(examples, batch_size=1)]
+    assert json.dumps(together) == json.dumps(alone)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_settings_come_back_from_the_directory(tmp_path, outputs, task):
+    result = tune(task, tmp_path / "out", max_length=40, max_steps=1)
+    again = open_task(tmp_path / "out")
+    assert again.settings == result.task.settings
+    assert again.settings.max_length == 40
+
+
+def test_a_text_classifier_learns(tmp_path):
+    result = tune("text-classification", tmp_path / "out", max_steps=30)
+    assert result.metrics["eval_accuracy"] == 1.0
+    classify = pf.pipeline("text-classification", tmp_path / "out")
+    found = classify([*GOOD, *BAD])
+    assert [f["label"] for f in found] == ["pos"] * len(GOOD) + ["neg"] * len(BAD)
+    assert all(0.5 < f["score"] <= 1 for f in found)
+
+
+def test_a_tagger_learns(tmp_path):
+    result = tune("token-classification", tmp_path / "out", max_steps=40)
+    assert result.metrics["eval_f1"] == 1.0
+    found = pf.pipeline("ner", tmp_path / "out")("Ann Lee saw Paris.")
+    assert [(f["entity_group"], f["word"], f["start"], f["end"]) for f in found] == [
+        ("PER", "Ann Lee", 0, 7),
+        ("LOC", "Paris", 12, 17),
+    ]
+
+
+def test_a_translator_learns(tmp_path):
+    result = tune("translation", tmp_path / "out", max_steps=120, num_beams=2, eval_strategy="no")
+    assert result.metrics["eval_loss"] < 0.3
+    translate = pf.pipeline("translation", tmp_path / "out")
+    assert translate("a x") == [{"translation_text": "x a"}]
+
+
+def test_a_dialogue_is_answered(tmp_path):
+    tune("dialogue", tmp_path / "out", max_steps=300, max_new_tokens=8, eval_strategy="no")
+    answer = pf.pipeline("dialogue", tmp_path / "out")("I am Bob")
+    assert answer["generated_text"][-1] == {"role": "assistant", "content": "hello Bob"}
+
+
+class StopAt(TrainerCallback):
+    """Ctrl-C after some updates."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control):
+        if state.global_step == self.step:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("extra", [{}, {"gradual_unfreezing": 0.5, "layerwise_lr_decay": 0.5}])
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, extra):
+    options = {"max_steps": 6, "dropout": 0.1, **extra}
+    tune("text-classification", tmp_path / "whole", **options)
+    with pytest.raises(TrainingInterrupted):
+        tune("text-classification", tmp_path / "cut", callbacks=[StopAt(2)], **options)
+    tune("text-classification", tmp_path / "cut", resume_from_checkpoint=True, **options)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
+    logs = [(tmp_path / name / "log.jsonl").read_bytes() for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
+
+
+def test_the_best_model_of_all_epochs_is_kept(tmp_path):
+    result = tune("text-classification", tmp_path / "out", max_steps=-1, num_train_epochs=4, seed=3)
+    log = (tmp_path / "out" / "log.jsonl").read_text().splitlines()
+    values = [r["eval_accuracy"] for r in map(json.loads, log) if "eval_accuracy" in r]
+    assert len(values) == 4
+    assert result.metrics["eval_accuracy"] == max(values)
+
+
+def test_early_stopping_goes_by_the_metric_of_the_task(tmp_path):
+    result = tune(
+        "text-classification", tmp_path / "out", max_steps=-1, num_train_epochs=50,
+        early_stopping_patience=1,
+    )  # fmt: skip
+    assert result.metrics["epochs"] < 50
+
+
+def test_a_test_set_is_scored_beside_the_validation_set(tmp_path):
+    result = tune("text-classification", tmp_path / "out", test=TEXTS[:3])
+    assert {"test_accuracy", "before_test_accuracy"} <= result.metrics.keys()
+
+
+def test_without_validation_nothing_is_evaluated(tmp_path):
+    result = tune("text-classification", tmp_path / "out", validation=None)
+    assert not [name for name in result.metrics if "eval" in name]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"overlap": 3}, "overlap: has no effect on text-classification; it is for question-"),
+        ({"learning_rte": 1}, "learning_rte: not a training argument; did you mean learning_rate"),
+        ({"max_length": 100}, "max_length: got 100, the model takes at most 48"),
+        ({"tokenizer": None}, "tokenizer: got None, the model has none"),
+        ({"new_head": True}, "new_head: has no effect on a model from a configuration"),
+        ({"tag_scheme": "IOB2", "train": "x"}, "tag_scheme: has no effect on text-classification"),
+        ({"head_only": True, "freeze": ["bert"]}, "freeze: give it, or head_only"),
+        ({"out_of_scope": "x"}, "out_of_scope: got 'x', which is none of the labels"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_an_option_that_cannot_be_is_named(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        tune("text-classification", tmp_path / "out", **options)
+
+
+def test_a_task_is_not_opened_as_another(outputs):
+    directory, _ = outputs["text-classification"]
+    with pytest.raises(ConfigError, match="was fine-tuned for text-classification"):
+        open_task(directory, "ner")
+
+
+def test_a_family_without_the_head_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"task: got 'question-answering', gpt2 has models for"):
+        tune(
+            "question-answering", tmp_path / "out", model=TASKS["dialogue"][0], tokenizer="bpe:300"
+        )
