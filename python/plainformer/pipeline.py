@@ -79,6 +79,7 @@ def pipeline(
     model: str | Path | Task | None = None,
     *,
     dtype: Any = None,
+    adapter: str | Path | None = None,
     batch_size: int = 8,
     **settings: Any,
 ) -> Pipeline:
@@ -89,6 +90,7 @@ def pipeline(
     task : such as "text-classification"; None means what `model` was fine-tuned for
     model : a directory that `finetune` wrote, or a Hugging Face directory whose model fits the task
     dtype : float32, bfloat16 or float64; None means the configuration's
+    adapter : a LoRA adapter in peft's layout, added to the weights
     batch_size : int, inputs in one forward pass
     settings : the task's own, over those that the directory remembers
 
@@ -104,7 +106,7 @@ def pipeline(
                 "model: got a Task, whose settings and dtype are made; leave out ours"
             )
         return Pipeline(model, batch_size)
-    return Pipeline(open_task(model, task, dtype=dtype, **settings), batch_size)
+    return Pipeline(open_task(model, task, dtype=dtype, adapter=adapter, **settings), batch_size)
 
 
 _FIELDS = {"question", "context", "choices", "text", "tokens", "messages", "source", "document"}

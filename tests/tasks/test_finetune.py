@@ -162,7 +162,7 @@ def test_without_validation_nothing_is_evaluated(tmp_path):
         ({"tokenizer": None}, "tokenizer: got None, the model has none"),
         ({"new_head": True}, "new_head: has no effect on a model from a configuration"),
         ({"tag_scheme": "IOB2", "train": "x"}, "tag_scheme: has no effect on text-classification"),
-        ({"head_only": True, "freeze": ["bert"]}, "freeze: give it, or head_only"),
+        ({"head_only": True, "freeze": ["bert"]}, "freeze: has no effect beside"),
         ({"out_of_scope": "x"}, "out_of_scope: got 'x', which is none of the labels"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -84,7 +84,8 @@ def test_questions_without_an_answer_switch_the_null_score_on(tmp_path):
 def test_a_high_threshold_always_answers(task):
     [(_, with_text)] = shortened(task, null_threshold=1e9).predict(QUESTIONS[:1])
     [(_, without)] = shortened(task, null_threshold=-1e9).predict(QUESTIONS[:1])
-    assert with_text.text and without.text == ""
+    assert with_text.text
+    assert without.text == ""
 
 
 def test_max_answer_length_counts_tokens(task):

@@ -21,6 +21,7 @@ from ._task_flags import option_flags, settings_flags, settings_of
 @click.option("--data", cls=FilesOption, required=True, help="Files or globs with labels.")
 @click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
 @click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
 @option_flags(DataOptions)
 @settings_flags
@@ -30,12 +31,13 @@ def evaluate(
     task: str | None,
     batch_size: int,
     dtype: str | None,
+    adapter: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
     """Test the model in DIRECTORY on labelled data."""
     given = {name: value for name, value in flags.items() if value is not None}
     with usage_errors():
-        opened = open_task(directory, task, dtype=dtype, **settings_of(given))
+        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(given))
         options = DataOptions(**{k: v for k, v in given.items() if k in names_of(DataOptions)})
     examples = read(list(data), type(opened), options, told="data")
     check_known(opened, "data", examples)

@@ -31,6 +31,7 @@ from ._task_flags import settings_flags, settings_of
 @click.option("--output", "output_file", type=click.Path(dir_okay=False), help="Where lines go.")
 @click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
 @click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
 @click.option("--skip-bad-lines", is_flag=True, help="Count bad lines and leave them out.")
 @settings_flags
@@ -42,6 +43,7 @@ def predict(
     task: str | None,
     batch_size: int,
     dtype: str | None,
+    adapter: str | None,
     skip_bad_lines: bool,
     **flags: Any,
 ) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def predict(
         raise click.UsageError("TEXT: give texts, or --input (and --skip-bad-lines), not both")
     with usage_errors():
         given = {name: value for name, value in flags.items() if value is not None}
-        opened = open_task(directory, task, dtype=dtype, **settings_of(given))
+        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(given))
     start, count = time.perf_counter(), 0
     examples = (
         (as_example(opened.name, item_of(text)) for text in texts)

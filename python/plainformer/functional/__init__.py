@@ -14,7 +14,17 @@ from .attention import (
     self_attention,
     split_heads,
 )
-from .elementwise import add, alias, dropout, geglu, permute, reshape, scale, swiglu
+from .elementwise import (
+    activation,
+    add,
+    alias,
+    dropout,
+    geglu,
+    permute,
+    reshape,
+    scale,
+    swiglu,
+)
 from .linear import conv1d, linear, linear_together
 from .losses import (
     binary_cross_entropy_with_logits,
@@ -27,6 +37,7 @@ from .rows import columns, concatenate, embedding, mean_of_sequences, put_rows, 
 
 __all__ = [
     "Borders",
+    "activation",
     "add",
     "alias",
     "attention",

@@ -68,6 +68,25 @@ def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     return record(y, (x,), lambda grad: (np.ascontiguousarray(grad.transpose(back)),))
 
 
+def activation(x: Tensor, name: str) -> Tensor:
+    """y = f(x), f one of relu, gelu (erf), gelu_tanh, silu and tanh, as `linear` fuses them."""
+    forward, backward, options = _ACTIVATIONS[name]
+    x_data = x.data
+    y = forward(x_data, *options)
+    if not needs_grad(x):
+        return Tensor(y)
+    return record(y, (x,), lambda grad: (backward(grad, x_data, *options),), is_fresh=True)
+
+
+_ACTIVATIONS: dict[str, tuple[Any, Any, tuple[str, ...]]] = {
+    "relu": (kernels.relu, kernels.relu_backward, ()),
+    "gelu": (kernels.gelu, kernels.gelu_backward, ()),
+    "gelu_tanh": (kernels.gelu, kernels.gelu_backward, ("tanh",)),
+    "silu": (kernels.silu, kernels.silu_backward, ()),
+    "tanh": (kernels.tanh, kernels.tanh_backward, ()),
+}
+
+
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """y = silu(gate) up."""
     return _gated(gate, up, kernels.swiglu, kernels.swiglu_backward)

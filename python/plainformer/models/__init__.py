@@ -1,5 +1,6 @@
 """Models: one page a family, built from Hugging Face configurations."""
 
+from .adapters import load_adapter, save_adapter
 from .bart import (
     BartConfig,
     BartForConditionalGeneration,
@@ -143,5 +144,7 @@ __all__ = [
     "TransformerForConditionalGeneration",
     "from_config",
     "load",
+    "load_adapter",
     "model_class",
+    "save_adapter",
 ]

@@ -14,6 +14,7 @@ from .encoder_decoder import (
 )
 from .feed_forward import FeedForward
 from .linear import Conv1D, Linear, linear_together
+from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
 from .module import Module
 from .norm import LayerNorm, RMSNorm
 from .positions import LearnedPositions, SinusoidalPositions
@@ -36,6 +37,8 @@ __all__ = [
     "LayerOptions",
     "LearnedPositions",
     "Linear",
+    "LoraConfig",
+    "LoraLinear",
     "Module",
     "MultiHeadAttention",
     "PackedSelfAttention",
@@ -43,10 +46,13 @@ __all__ = [
     "Seq2SeqCache",
     "Sequences",
     "SinusoidalPositions",
+    "add_lora",
     "capture",
     "dropout_state",
     "join",
     "linear_together",
+    "lora_layers",
+    "merge_lora",
     "packed_together",
     "part",
     "recompute",

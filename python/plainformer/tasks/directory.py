@@ -4,6 +4,7 @@
     model.safetensors
     tokenizer.json, tokenizer_config.json
     task.json           {"task": "token-classification", "settings": {"overlap": 16, ...}}
+    adapter/            after LoRA, what was learned, in peft's layout; the model above has it in it
 
 transformers reads all but the last, which it does not look at.
 """
@@ -29,6 +30,7 @@ from .registry import TASKS, task_class
 from .task import Task
 
 TASK_FILE = "task.json"
+ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,12 @@ class TaskFiles:
 
 
 def open_task(
-    path: str | Path, name: str | None = None, *, dtype: Any = None, **settings: Any
+    path: str | Path,
+    name: str | None = None,
+    *,
+    dtype: Any = None,
+    adapter: str | Path | None = None,
+    **settings: Any,
 ) -> Task:
     """The task that a directory was fine-tuned for, with its model in eval mode.
 
@@ -58,6 +65,7 @@ def open_task(
     path : a directory that `finetune` wrote, or a Hugging Face directory whose model fits `name`
     name : the task; None means the one in `task.json`
     dtype : float32, bfloat16 or float64; None means the configuration's
+    adapter : a LoRA adapter in peft's layout, added to the weights
     settings : the task's own, over those that `task.json` holds
 
     Raises
@@ -70,6 +78,8 @@ def open_task(
     values = {**saved.get("settings", {}), **settings}
     made = make(kind.settings_class, values, owner=kind.name)
     model = models.load(path, head_of(kind, read_config(path), str(path)), dtype=dtype)
+    if adapter is not None:
+        models.load_adapter(model, adapter)
     return kind(load_tokenizer(path), model, made)
 
 

@@ -21,6 +21,8 @@ from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import read_config
 from ..data import Document, make_tokenizer, parse_spec
 from ..errors import ConfigError
+from ..models import save_adapter
+from ..nn import merge_lora
 from ..training import TrainerCallback, TrainingArguments
 from ..training.trainable import count_parameters
 from .data import (
@@ -31,7 +33,7 @@ from .data import (
     tell_lengths,
     training_labels,
 )
-from .directory import head_of, load_saved_tokenizer, open_task, read_task
+from .directory import ADAPTER, head_of, load_saved_tokenizer, open_task, read_task
 from .loading import Loaded, from_checkpoint, from_values
 from .options import check_at_least, make, names_of, option
 from .registry import TASKS, task_class
@@ -51,6 +53,9 @@ class ModelOptions:
         None,
         "For a model without one: a directory, or char, bpe:SIZE, wordpiece:SIZE to train one on "
         "the training data.",
+    )
+    adapter: str | None = option(
+        None, "A LoRA adapter in peft's layout, added to the model before it is trained."
     )
     new_head: bool = option(
         False, "Start the head anew with the labels of the data, instead of adding to its own."
@@ -183,7 +188,7 @@ class FineTuning:
             logger.info("labels of the model: %d", len(self.task.labels))
         self._check_data()
         self.parameter_options = apply_strategy(
-            loaded.model, self.strategy, loaded.new_parameters
+            loaded.model, self.strategy, loaded.new_parameters, self.args.seed
         ) if self._has_strategy else {}  # fmt: skip
 
     def run(self, callbacks: Iterable[Any]) -> FineTuneResult:
@@ -191,10 +196,11 @@ class FineTuning:
         trainer = self._trainer(callbacks)
         before = self._tests(trainer)
         self._forget_nothing(before)
+        trained, total = count_parameters(self.task.model)
         output = trainer.train()
+        self._keep_adapters()
         trainer.save_model()
         after = self._tests(trainer)
-        trained, total = count_parameters(self.task.model)
         metrics = {
             "task": self.kind.name,
             "output_dir": self.args.output_dir,
@@ -237,10 +243,11 @@ class FineTuning:
         return self.strategy != StrategyOptions()
 
     def _check_strategy(self) -> None:
-        freezes = self.strategy.head_only or self.strategy.freeze_layers is not None
         for name in ("freeze", "train_only"):
-            if getattr(self.args, name) is not None and freezes:
-                raise ConfigError(f"{name}: give it, or head_only or freeze_layers, not both")
+            if getattr(self.args, name) is not None and self.strategy.freezes:
+                raise ConfigError(
+                    f"{name}: give it, or head_only, freeze_layers or lora_r, not both"
+                )
 
     # Parts of `build`
 
@@ -275,6 +282,8 @@ class FineTuning:
         return head_of(self.kind, *self._config())
 
     def _model(self, tokenizer: Any, labels: list[str] | None) -> Loaded:
+        if self.model_options.adapter is not None and not _is_directory(self.source):
+            raise ConfigError("adapter: needs the model that it was made for, a directory")
         if _is_directory(self.source):
             return from_checkpoint(
                 self.kind,
@@ -283,6 +292,7 @@ class FineTuning:
                 labels,
                 new_head=self.model_options.new_head,
                 seed=self.args.seed,
+                adapter=self.model_options.adapter,
             )
         if self.model_options.new_head:
             raise ConfigError("new_head: has no effect on a model from a configuration")
@@ -319,6 +329,18 @@ class FineTuning:
             callbacks=callbacks,
             parameter_options=self.parameter_options,
         )
+
+    def _keep_adapters(self) -> None:
+        """Write adapters in peft's layout, and add them to the weights."""
+        config, model = self.strategy.lora(), self.task.model
+        if config is None:
+            return
+        beside = [
+            name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name
+        ]
+        base = str(self.source) if _is_directory(self.source) else None
+        save_adapter(model, Path(self.args.output_dir, ADAPTER), config, base=base, beside=beside)
+        merge_lora(model)
 
     def _tests(self, trainer: TaskTrainer) -> dict[str, float]:
         """Metrics on all test data, `eval_...`, `test_...`, `replay_...`."""

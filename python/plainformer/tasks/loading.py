@@ -22,6 +22,8 @@ from ..errors import ConfigError
 from .directory import head_of
 from .task import Task
 
+_WRITERS = ("causal-lm", "seq2seq-lm")  # models whose heads are for no task in particular
+
 
 class Loaded(NamedTuple):
     """A model, and the names of its parameters that start from new weights."""
@@ -38,6 +40,7 @@ def from_checkpoint(
     *,
     new_head: bool,
     seed: int,
+    adapter: str | None = None,
 ) -> Loaded:
     """The model of a directory with the head of a task.
 
@@ -48,10 +51,12 @@ def from_checkpoint(
     labels : those of the training data; None for tasks without
     new_head : start the head anew, with the labels of the data alone
     seed : of new weights
+    adapter : a directory with a LoRA adapter, added to the weights
     """
-    word = head_of(kind, read_config(path), str(path))
-    model, report = models.load(path, word, output_loading_info=True, seed=seed)
-    new = tuple(report.new_keys)
+    config = read_config(path)
+    model, new = _load(path, head_of(kind, config, str(path)), config, seed)
+    if adapter is not None:
+        models.load_adapter(model, adapter)
     overrides: dict[str, Any] = {}
     if labels is not None:
         known = [] if new or new_head else _known_labels(model.config.id2label.values(), labels)
@@ -68,6 +73,28 @@ def from_checkpoint(
     elif new:
         model.init_weights(seed, new)
     return Loaded(model, new)
+
+
+def _load(
+    path: str | Path, word: str, config: dict[str, Any], seed: int
+) -> tuple[Any, tuple[str, ...]]:
+    """The model, and its parameters with new weights.
+
+    A head of another task is never taken for ours, though it may have the same names and shapes.
+    """
+    wanted = models.model_class(config, word, str(path)).__name__
+    made_for = config.get("architectures") or [wanted]
+    other = word not in _WRITERS and wanted not in made_for
+    model, report = models.load(
+        path, word, output_loading_info=True, seed=seed, ignore_mismatched_sizes=other
+    )
+    new, head = list(report.new_keys), head_parameters(model)
+    if any(name not in head for name, _, _ in report.mismatched_keys):
+        models.load(path, word)  # raises: the body does not fit
+    if other:
+        new = list(dict.fromkeys([*new, *head]))
+        model.init_weights(seed, new)
+    return model, tuple(new)
 
 
 def from_values(

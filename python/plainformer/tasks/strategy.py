@@ -1,4 +1,5 @@
-"""What is trained of a model, when, and how fast: freezing, gradual unfreezing, layer-wise decay.
+"""What is trained of a model, when, and how fast: freezing, gradual unfreezing, layer-wise decay,
+LoRA.
 
 The parts of a model are in order of depth: 0 the embeddings, 1 to L its layers (an encoder's, then
 a decoder's), L + 1 what follows them: the head, a pooler, the last norm.
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
+from ..nn import LoraConfig, add_lora
 from ..training import ParameterOptions
 from .options import check_at_least, option
 
@@ -35,9 +37,20 @@ class StrategyOptions:
     layerwise_lr_decay: float | None = option(
         None, "Multiply the learning rate with this for every layer further from the head."
     )
+    lora_r: int | None = option(
+        None, "Train adapters of this rank (LoRA) and the head; weights stay, adapters are added."
+    )
+    lora_alpha: float | None = option(
+        None, "Adapters are scaled by this over their rank; default twice the rank."
+    )
+    lora_dropout: float | None = option(None, "Dropout before adapters; default 0.")
+    target_modules: Sequence[str] | None = option(
+        None, "Ends of the names of layers to adapt; default projections to queries and values."
+    )
 
     def __post_init__(self) -> None:
         check_at_least(self, 0, "freeze_layers")
+        check_at_least(self, 1, "lora_r")
         decay, pace = self.layerwise_lr_decay, self.gradual_unfreezing
         if decay is not None and not 0 < decay <= 1:
             raise ConfigError(f"layerwise_lr_decay: got {decay}, expected above 0 and at most 1")
@@ -45,26 +58,46 @@ class StrategyOptions:
             raise ConfigError(f"gradual_unfreezing: got {pace}, expected epochs above 0")
         chosen = [
             name
-            for name in ("head_only", "freeze_layers", "gradual_unfreezing")
+            for name in ("head_only", "freeze_layers", "gradual_unfreezing", "lora_r")
             if getattr(self, name) not in (None, False)
         ]
         if len(chosen) > 1:
             raise ConfigError(f"{chosen[1]}: has no effect beside {chosen[0]}; leave one out")
+        for name in ("lora_alpha", "lora_dropout", "target_modules"):
+            if getattr(self, name) is not None and self.lora_r is None:
+                raise ConfigError(f"{name}: has no effect without lora_r")
         if self.head_only and decay is not None:
             raise ConfigError("layerwise_lr_decay: has no effect beside head_only; leave one out")
 
+    @property
+    def freezes(self) -> bool:
+        """Whether parameters are frozen for all of the run."""
+        return self.head_only or self.freeze_layers is not None or self.lora_r is not None
+
+    def lora(self) -> LoraConfig | None:
+        """The adapters that are asked for."""
+        if self.lora_r is None:
+            return None
+        alpha = 2 * self.lora_r if self.lora_alpha is None else self.lora_alpha
+        targets = None if self.target_modules is None else list(self.target_modules)
+        return LoraConfig(self.lora_r, alpha, self.lora_dropout or 0.0, targets)
+
 
 def apply_strategy(
-    model: Any, options: StrategyOptions, new_parameters: Sequence[str]
+    model: Any, options: StrategyOptions, new_parameters: Sequence[str], seed: int
 ) -> dict[str, ParameterOptions]:
     """Freeze what the options say, and return what the trainer is to know of each parameter.
 
     new_parameters : those that start from new weights; they always count as part of the head
+    seed : of adapters
 
     Raises
     ------
     ConfigError : the model has not so many layers, or no head to train alone
     """
+    config = options.lora()
+    if config is not None:
+        _train_adapters(model, config, new_parameters, seed)
     depths = parameter_depths(model, new_parameters)
     layers = max(depths.values()) - 1
     parameters = dict(model.named_parameters())
@@ -116,10 +149,25 @@ def _depth(name: str, layers: dict[str, int], head: int, is_new: bool) -> int:
     return 0 if _EMBEDDING.search(name) and not is_new else head
 
 
+def _train_adapters(
+    model: Any, config: LoraConfig, new_parameters: Sequence[str], seed: int
+) -> None:
+    """Adapters, and the head if there is one; the rest is frozen."""
+    head = head_of(model, new_parameters)
+    add_lora(model, config, seed)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = ".lora_" in name or name in head
+
+
+def head_of(model: Any, new_parameters: Sequence[str]) -> set[str]:
+    """Parameters outside of the bare model, and those with new weights in a trained one."""
+    names = [name for name, _ in model.named_parameters()]
+    new = () if len(new_parameters) == len(names) else new_parameters
+    return {name for name in names if not name.startswith(model.base_prefix) or name in new}
+
+
 def _keep_head(model: Any, parameters: dict[str, Any], new_parameters: Sequence[str]) -> None:
-    prefix = model.base_prefix
-    new = () if len(new_parameters) == len(parameters) else new_parameters
-    head = {name for name in parameters if not name.startswith(prefix) or name in new}
+    head = head_of(model, new_parameters)
     if not head or len(head) == len(parameters):
         raise ConfigError(f"head_only: {type(model).__name__} has no head apart from its body")
     for name, parameter in parameters.items():

@@ -1,0 +1,173 @@
+"""LoRA: what a linear layer learns as a product of two thin matrices, beside weights that stay.
+
+    y = activation(x W^T + b + s B A dropout(x)),  A (r, in), B (out, r),  s = alpha / r
+
+Hu and others, "LoRA: Low-Rank Adaptation of Large Language Models", 2021, arXiv:2106.09685; s =
+alpha / sqrt(r): Kalajdzievski, arXiv:2312.03732. Names and defaults are peft's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import functional, kernels
+from ..errors import ConfigError
+from ..tensor import Tensor
+from .linear import Conv1D, Linear
+from .module import Module
+from .random import Dropout
+
+# Projections to queries and values in the families here, which peft adapts by default.
+USUAL_TARGETS = ("query", "value", "q_lin", "v_lin", "q_proj", "v_proj", "q", "v", "c_attn")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Which layers are adapted, and how.
+
+    r : rank
+    lora_alpha : numerator of the scale
+    lora_dropout : dropout before A, in training
+    target_modules : ends of the paths of layers, whole segments; None means `USUAL_TARGETS`
+    use_rslora : divide by sqrt(r) instead of r
+    """
+
+    r: int = 8
+    lora_alpha: float = 8
+    lora_dropout: float = 0.0
+    target_modules: Sequence[str] | None = None
+    use_rslora: bool = False
+
+    def __post_init__(self) -> None:
+        if self.r < 1:
+            raise ConfigError(f"r: got {self.r}, expected at least 1")
+        if not self.lora_alpha > 0:
+            raise ConfigError(f"lora_alpha: got {self.lora_alpha}, expected above 0")
+
+    @property
+    def scale(self) -> float:
+        """What the product of A and B is multiplied with."""
+        return self.lora_alpha / (math.sqrt(self.r) if self.use_rslora else self.r)
+
+
+class LoraLinear(Module):
+    """A `Linear` or `Conv1D` with an adapter; `weight` and `bias` keep their names.
+
+    Parameters
+    ----------
+    base : the layer, whose parameters become this one's
+    config : LoraConfig
+    """
+
+    def __init__(self, base: Linear | Conv1D, config: LoraConfig):
+        self.is_in_out = isinstance(base, Conv1D)
+        self.activation = base.activation
+        self.weight, self.bias = base.weight, base.bias
+        shape = base.weight.shape
+        out_features, in_features = shape[::-1] if self.is_in_out else shape
+        self.lora_A = Linear(in_features, config.r, bias=False)
+        self.lora_B = Linear(config.r, out_features, bias=False)
+        self.dropout = Dropout(config.lora_dropout)
+        self.scale = config.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., in_features) to (..., out_features)."""
+        apply = functional.conv1d if self.is_in_out else functional.linear
+        added = functional.scale(self.lora_B(self.lora_A(self.dropout(x))), self.scale)
+        y = functional.add(apply(x, self.weight, self.bias), added)
+        return y if self.activation is None else functional.activation(y, self.activation)
+
+    def merged(self) -> Linear | Conv1D:
+        """The layer without an adapter that computes the same: W + s B A."""
+        A, B = self.lora_A.weight.data, self.lora_B.weight.data
+        change = kernels.matmul(B, A).astype(np.float32) * np.float32(self.scale)
+        weight = self.weight.data.astype(np.float32) + (change.T if self.is_in_out else change)
+        self.weight.assign(np.ascontiguousarray(weight.astype(self.weight.dtype)))
+        layer = (Conv1D if self.is_in_out else Linear)(1, 1, activation=self.activation)
+        layer.weight, layer.bias = self.weight, self.bias
+        return layer
+
+
+def add_lora(model: Module, config: LoraConfig, seed: int = 0) -> list[str]:
+    """Give the layers that `config` names an adapter; returns their paths.
+
+    A is drawn from U(-1/sqrt(in), 1/sqrt(in)), B is 0: the model computes what it did.
+
+    Raises
+    ------
+    ConfigError : a target that is no linear layer, or that there is not
+    """
+    found = _targets(model, config.target_modules)
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
+    for path, base in found.items():
+        layer = LoraLinear(base, config)
+        A = layer.lora_A.weight
+        bound = 1 / math.sqrt(A.shape[1])
+        dtype = base.weight.dtype
+        A.assign(rng.uniform(-bound, bound, A.shape).astype(np.float32).astype(dtype))
+        layer.lora_B.weight.assign(np.zeros(layer.lora_B.weight.shape, dtype))
+        layer.train(model.training)
+        replace(model, path, layer)
+    return list(found)
+
+
+def merge_lora(model: Module) -> None:
+    """Add every adapter to its weights, and take it out of the model."""
+    for path, layer in lora_layers(model).items():
+        plain = layer.merged()
+        plain.train(model.training)
+        replace(model, path, plain)
+
+
+def lora_layers(model: Module) -> dict[str, LoraLinear]:
+    """The adapted layers by path."""
+    return {path: m for path, m in named_modules(model) if isinstance(m, LoraLinear)}
+
+
+def named_modules(model: Module, prefix: str = "") -> list[tuple[str, Module]]:
+    """Every module below `model`, each by its path."""
+    found = []
+    for name, child in model.named_children():
+        found += [(prefix + name, child), *named_modules(child, f"{prefix}{name}.")]
+    return found
+
+
+def replace(model: Module, path: str, layer: Module) -> None:
+    """Put a module in the place of another."""
+    *parents, name = path.split(".")
+    owner: Any = model
+    for part in parents:
+        owner = owner[int(part)] if isinstance(owner, list) else getattr(owner, part)
+    if isinstance(owner, list):
+        owner[int(name)] = layer
+    else:
+        setattr(owner, name, layer)
+
+
+def _targets(model: Module, wanted: Sequence[str] | None) -> dict[str, Any]:
+    if isinstance(wanted, str):
+        raise ConfigError(f"target_modules: got the string {wanted!r}, expected a list of names")
+    modules = named_modules(model)
+    found: dict[str, Any] = {}
+    for target in USUAL_TARGETS if wanted is None else wanted:
+        own = {path: m for path, m in modules if f".{path}".endswith(f".{target}")}
+        if not own and wanted is not None:
+            layers = dict.fromkeys(
+                path.split(".")[-1] for path, m in modules if isinstance(m, (Linear, Conv1D))
+            )
+            raise ConfigError(
+                f"target_modules: {target!r} names no layer; there are {', '.join(layers)}"
+            )
+        for path, module in own.items():
+            if isinstance(module, (Linear, Conv1D)):
+                found[path] = module
+            elif wanted is not None:
+                raise ConfigError(f"target_modules: {path} is no linear layer")
+    if not found:
+        raise ConfigError("target_modules: got None, and the model has none of the usual names")
+    return found
