@@ -102,9 +102,7 @@ def pipeline(
         raise ConfigError("model: got None, expected a directory")
     if isinstance(model, Task):
         if settings or dtype is not None:
-            raise ConfigError(
-                "model: got a Task, whose settings and dtype are made; leave out ours"
-            )
+            raise ConfigError("model: got a Task, which is made already; leave out what changes it")
         return Pipeline(model, batch_size)
     return Pipeline(open_task(model, task, dtype=dtype, adapter=adapter, **settings), batch_size)
 

@@ -16,6 +16,7 @@ from ..data import (
     label_counts,
     label_set,
     read_examples,
+    sort_labels,
     unseen_labels,
 )
 from ..errors import ConfigError, DataError
@@ -73,14 +74,21 @@ def _are_examples(paths: Any) -> bool:
     )
 
 
-def training_labels(kind: type[Task], examples: Sequence[Any]) -> list[str] | None:
+def training_labels(
+    kind: type[Task], examples: Sequence[Any], *, adds: bool = False
+) -> list[str] | None:
     """The labels that a head for these examples gives; None for tasks without.
+
+    adds : the model knows labels already, so that one more is enough
 
     Raises
     ------
     DataError : fewer than two labels
     """
-    return label_set(examples) if kind.labelled else None
+    if not kind.labelled:
+        return None
+    counts = label_counts(examples)
+    return sort_labels(counts) if adds and len(counts) == 1 else label_set(examples)
 
 
 def check_known(task: Task, name: str, examples: Sequence[Any]) -> None:

@@ -177,7 +177,8 @@ class FineTuning:
     def build(self) -> None:
         """Tokenizer, model and task, and what of the model is trained."""
         learned = self._learned()
-        labels = training_labels(self.kind, learned)
+        adds = self._continues and not self.model_options.new_head
+        labels = training_labels(self.kind, learned, adds=adds)
         tokenizer = self._tokenizer(learned)
         self.kind.prepare_tokenizer(tokenizer, learned, self._word())
         settings = make(self.kind.settings_class, self.settings, owner=self.kind.name)
@@ -224,10 +225,14 @@ class FineTuning:
 
     def _saved_settings(self) -> dict[str, Any]:
         """The settings that the directory was fine-tuned with, if for the same task."""
+        return read_task(str(self.source))["settings"] if self._continues else {}
+
+    @property
+    def _continues(self) -> bool:
+        """Whether the model was fine-tuned for this task before."""
         if not _is_directory(self.source):
-            return {}
-        saved = read_task(str(self.source))
-        return saved["settings"] if saved.get("task") == self.kind.name else {}
+            return False
+        return read_task(str(self.source)).get("task") == self.kind.name
 
     def _check_names(self, rest: Mapping[str, Any]) -> None:
         """Raise for a setting of another task, which TrainingArguments would not know."""
@@ -352,9 +357,7 @@ class FineTuning:
 
     def _forget_nothing(self, before: dict[str, float]) -> None:
         """Old skills are those of the model as it came, without the rows added to its head."""
-        if "replay" not in self.tests or not _is_directory(self.source):
-            return
-        if read_task(str(self.source)).get("task") != self.kind.name:
+        if "replay" not in self.tests or not self._continues:
             return
         old = open_task(str(self.source))
         if old.labels.labels == self.task.labels.labels:

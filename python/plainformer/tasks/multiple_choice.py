@@ -6,13 +6,15 @@ Each choice is encoded with the question, and a score a pair says how well they 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..metrics import multiple_choice_accuracy
 from .registry import register
-from .task import Array, Batch, Feature, Inputs, Task, probabilities
+from .task import Array, Batch, Feature, Inputs, LossSum, Task, probabilities
 
 
 @register
@@ -42,8 +44,11 @@ class MultipleChoice(Task):
         return features
 
     def collate(self, inputs: Sequence[Inputs]) -> Batch:
-        """A batch (B, choices, L)."""
-        count = len(inputs[0]["input_ids"])
+        """A batch (B, choices, L). Raises ShapeError where examples have not as many choices."""
+        counts = {len(one["input_ids"]) for one in inputs}
+        if len(counts) > 1:
+            raise ShapeError(f"choices: got {sorted(counts)} in one batch, expected as many in all")
+        [count] = counts
         keys = [key for key in inputs[0] if key != "labels"]
         rows = [{key: one[key][i] for key in keys} for one in inputs for i in range(count)]
         batch = {
@@ -53,6 +58,11 @@ class MultipleChoice(Task):
         if "labels" in inputs[0]:
             batch["labels"] = np.stack([one["labels"] for one in inputs])
         return batch
+
+    def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
+        """Questions with as many choices as the one before are computed together."""
+        alike = groupby(features, key=lambda feature: len(feature.inputs["input_ids"]))
+        return [x for _, own in alike for x in super(MultipleChoice, self)._forward([*own], loss)]
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> Array:
         return probabilities(outputs[0][None])[0]

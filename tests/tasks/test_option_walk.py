@@ -1,0 +1,156 @@
+"""Every option of fine-tuning and every setting of every task does something that can be seen.
+
+Two runs differ in one option; the difference must show in the weights, the figures, the answers or
+the log. An option added without a case fails `test_every_option_has_a_case`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from plainformer.tasks import TASKS as KINDS
+from plainformer.tasks import open_task
+from plainformer.tasks.data import DataOptions, class_weights
+from plainformer.tasks.finetune import ModelOptions
+from plainformer.tasks.options import names_of
+from plainformer.tasks.strategy import StrategyOptions
+
+from .tiny import BPE, DECODER, TASKS, TEXTS, TOKENS, tune, weights, write_jsonl
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:BLEU and chrF are left out"),
+    pytest.mark.filterwarnings("ignore:.*new weights"),
+]
+
+
+@dataclass
+class Case:
+    """Another value of an option and what both runs need beside it."""
+
+    value: Any
+    beside: dict[str, Any] = field(default_factory=dict)
+    first: Any = None  # the value of the other run, instead of leaving the option out
+
+
+FILES = {"train": "REVIEWS", "validation": None}
+AGAIN = {"model": "FIRST"}
+TAGS = {"task": "token-classification"}
+WRITE = {"task": "translation", "eval_strategy": "no"}
+OPTIONS = {
+    "columns": Case(
+        {"text": "review", "label": "stars"}, FILES, {"text": "other", "label": "stars"}
+    ),
+    "skip_bad_lines": Case(True, {"train": "BAD", "validation": None}),
+    "tag_scheme": Case(
+        "IOB1", {"task": "token-classification", "train": "IOB1_FILE", "validation": None}
+    ),
+    "tokenizer": Case("wordpiece:60", first="wordpiece:120"),
+    "adapter": Case("ADAPTER", AGAIN),
+    "new_head": Case(True, AGAIN),
+    "class_weights": Case({"pos": 5.0}),
+    "replay": Case(TEXTS[5:], {**AGAIN, "train": TEXTS[:2]}),
+    "replay_fraction": Case(1.0, {**AGAIN, "replay": TEXTS[5:]}),
+    "replay_validation": Case(TEXTS[5:], AGAIN),
+    "head_only": Case(True, AGAIN),
+    "freeze_layers": Case(1),
+    "gradual_unfreezing": Case(1.0, {"max_steps": 4}),
+    "layerwise_lr_decay": Case(0.1),
+    "lora_r": Case(2, AGAIN),
+    "lora_alpha": Case(64.0, {**AGAIN, "lora_r": 2}),
+    "lora_dropout": Case(0.5, {**AGAIN, "lora_r": 2}),
+    "target_modules": Case(["key"], {**AGAIN, "lora_r": 2}),
+}
+SETTINGS = {
+    "max_length": Case(4),
+    "out_of_scope": Case("neg", {"task": "text-classification"}),
+    "overlap": Case(3, {**TAGS, "max_length": 6}),
+    "other": Case("Cause-Effect(e2,e1)", {"task": "relation-extraction"}),
+    "max_question_length": Case(1, {"task": "question-answering"}),
+    "max_answer_length": Case(1, {"task": "question-answering", "max_length": 24}),
+    "null_threshold": Case(-99.0, {"task": "question-answering"}),
+    "max_target_length": Case(2, WRITE),
+    "num_beams": Case(1, {**WRITE, "max_steps": 30, "learning_rate": 1e-3}),
+    "length_penalty": Case(-50.0, {**WRITE, "max_steps": 40}),
+    "no_repeat_ngram_size": Case(1, WRITE),
+    "prompt": Case("turn {source}", WRITE),
+    "max_new_tokens": Case(2, {"task": "dialogue"}),
+}
+
+
+def test_every_option_has_a_case():
+    kinds = (DataOptions, ModelOptions, StrategyOptions)
+    assert set(OPTIONS) == {name for kind in kinds for name in names_of(kind)}
+    own = {name for kind in KINDS.values() for name in names_of(kind.settings_class)}
+    assert set(SETTINGS) == own
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A first model, an adapter for it, and files."""
+    root = tmp_path_factory.mktemp("made")
+    tune("text-classification", root / "first", eval_strategy="no", max_steps=4)
+    tune("text-classification", root / "lora", model=root / "first", eval_strategy="no",
+         lora_r=2, max_steps=20)  # fmt: skip
+    rows = [{"review": e.text, "other": e.text[::-1], "stars": e.label} for e in TEXTS]
+    bad = [{"text": e.text, "label": e.label} for e in TEXTS]
+    iob1 = root / "iob1.conll"
+    iob1.write_text("".join(f"{w} {t}\n" for w, t in [("Ann", "I-PER"), ("saw", "O")]) + "\nso O\n")
+    return {
+        "FIRST": root / "first",
+        "ADAPTER": str(root / "lora" / "adapter"),
+        "REVIEWS": str(write_jsonl(root / "reviews.jsonl", rows)),
+        "BAD": str(write_jsonl(root / "bad.jsonl", [*bad, {"text": "no label"}])),
+        "IOB1_FILE": str(iob1),
+    }
+
+
+def seen(task, directory, caplog, **options):
+    """What can be seen of a run: or the error that it is."""
+    caplog.clear()
+    try:
+        with caplog.at_level(logging.INFO, "plainformer"):
+            result = tune(task, directory, **options)
+    except ValueError as error:
+        return {"error": str(error)}
+    figures = {k: v for k, v in result.metrics.items() if "second" not in k and k != "output_dir"}
+    opened = open_task(directory)
+    answers = [opened.record(e, p) for e, p in opened.predict(TASKS[task][2])]
+    told = [m for m in caplog.messages if str(directory) not in m]
+    return {"weights": weights(directory), "answers": json.dumps(answers), **figures, "log": told}
+
+
+@pytest.mark.parametrize("name", [*OPTIONS, *SETTINGS])
+def test_the_option_does_something(name, made, tmp_path, caplog):
+    case = {**OPTIONS, **SETTINGS}[name]
+    beside = {
+        key: made.get(value, value) if isinstance(value, str) else value
+        for key, value in case.beside.items()
+    }
+    value = made.get(case.value, case.value) if isinstance(case.value, str) else case.value
+    task = beside.pop("task", "text-classification")
+    with_it = seen(task, tmp_path / "with", caplog, **beside, **{name: value})
+    first = {} if case.first is None else {name: case.first}
+    without = seen(task, tmp_path / "without", caplog, **beside, **first)
+    assert "error" not in with_it
+    assert with_it != without
+
+
+def test_settings_of_a_decoder_do_something_too(tmp_path, caplog):
+    beside = {"model": DECODER, "tokenizer": BPE}
+    plain = seen("summarization", tmp_path / "a", caplog, **beside)
+    prompt = seen("summarization", tmp_path / "b", caplog, **beside, prompt="{source} is: ")
+    assert plain["weights"] != prompt["weights"]
+
+
+def test_balanced_weights_make_labels_weigh_the_same(tmp_path):
+    task = tune("token-classification", tmp_path / "out").task
+    found = class_weights(task, "balanced", TOKENS)
+    counts = {"B-PER": 4, "I-PER": 4, "O": 11, "B-LOC": 5}
+    for label, weight in zip(task.labels.labels, found):
+        wanted = 24 / (4 * counts[label]) if label in counts else 1.0
+        assert weight == pytest.approx(wanted)

@@ -1,0 +1,75 @@
+"""Old data beside new: how much, which, and whether old skills stayed."""
+
+import logging
+
+import pytest
+
+from plainformer.data import TextExample
+from plainformer.errors import ConfigError
+from plainformer.tasks.replay import ReplayDataset
+
+from .tiny import TEXTS, tune
+
+WEATHER = [TextExample(f"{w} and wind", "weather") for w in ("rain", "snow", "storm", "fog")]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "count"), [(0.01, 1), (0.25, 5), (0.5, 10), (1.0, 20), (9.0, 30)]
+)
+def test_so_many_old_examples_join_an_epoch(fraction, count):
+    new, old = list(range(20)), list(range(100, 130))
+    dataset = ReplayDataset(new, old, fraction)
+    assert len(dataset) == 20 + count
+    for epoch in range(3):
+        items = [dataset.for_epoch(7, epoch)[i] for i in range(len(dataset))]
+        assert items[:20] == new
+        assert len(set(items[20:])) == count
+        assert set(items[20:]) <= set(old)
+
+
+def test_each_epoch_has_others_and_a_seed_always_the_same():
+    dataset = ReplayDataset(list(range(4)), list(range(100, 200)), 2.0)
+
+    def chosen(seed, epoch):
+        view = dataset.for_epoch(seed, epoch)
+        return [view[i] for i in range(4, len(view))]
+
+    assert chosen(1, 0) == chosen(1, 0)
+    assert len({tuple(chosen(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
+
+
+@pytest.mark.parametrize("fraction", [0.0, -1.0, float("nan")])
+def test_a_fraction_that_adds_nothing_is_an_error(fraction):
+    with pytest.raises(ConfigError, match="replay_fraction"):
+        ReplayDataset([1], [2], fraction)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("first")
+    tune("text-classification", directory, max_steps=40, eval_strategy="no")
+    return directory
+
+
+def again(first, tmp_path, name, **options):
+    return tune(
+        "text-classification", tmp_path / name, model=first, train=WEATHER, validation=WEATHER,
+        replay_validation=TEXTS, max_steps=40, eval_strategy="no", **options,
+    )  # fmt: skip
+
+
+def test_replay_keeps_old_skills_and_both_are_reported(first, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "plainformer"):
+        alone = again(first, tmp_path, "alone").metrics
+        mixed = again(first, tmp_path, "mixed", replay=TEXTS, replay_fraction=2.0).metrics
+    assert alone["before_replay_accuracy"] == mixed["before_replay_accuracy"] == 1.0
+    assert alone["replay_accuracy"] < 0.5 < mixed["replay_accuracy"]
+    assert mixed["eval_accuracy"] == 1.0
+    told = [m for m in caplog.messages if m.startswith("the old skill")]
+    assert [m.split(":")[0] for m in told] == ["the old skill fell", "the old skill did not fall"]
+    assert "8 old examples in each epoch" in caplog.messages
+
+
+def test_a_fraction_needs_something_to_replay(first, tmp_path):
+    with pytest.raises(ConfigError, match="replay_fraction: has no effect without replay"):
+        again(first, tmp_path, "x", replay_fraction=0.5)

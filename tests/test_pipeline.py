@@ -1,0 +1,142 @@
+"""`pf.pipeline`: what each task returns for a text, for a list, and for objects."""
+
+import os
+
+import pytest
+
+import plainformer as pf
+from plainformer.errors import ConfigError
+from tests.tasks.tiny import CHOICES, QUESTIONS, RELATIONS, TASKS, tune
+
+pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
+
+ASKED = {
+    "text-classification": ("so good", {"text": "so bad"}),
+    "token-classification": ("Ann Lee saw Paris", {"tokens": ["Ann", "fell"]}),
+    "relation-extraction": (
+        "the <e1>saw</e1> cut the <e2>wood</e2>",
+        {"text": "the saw cut", "head": [4, 7], "tail": [8, 11]},
+    ),
+    "question-answering": (
+        {"question": "where is Ann ?", "context": "Ann is in Rome"},
+        {"question": "who ?", "context": "Bob is"},
+    ),
+    "multiple-choice": (
+        {"question": "rain is", "choices": ["wet", "dry"]},
+        {"question": "sand is", "choices": ["wet", "dry", "blue"]},
+    ),
+    "translation": ("a x", {"source": "b y"}),
+    "summarization": ("a x", {"document": "b y"}),
+    "dialogue": ("hi", {"messages": [{"role": "user", "content": "I am Bob"}]}),
+    "language-modeling": ("the sun", {"text": "the rain"}),
+}
+KEYS = {
+    "text-classification": {"label", "score"},
+    "relation-extraction": {"label", "score", "head", "tail"},
+    "question-answering": {"answer", "score", "start", "end"},
+    "multiple-choice": {"label", "answer", "score"},
+    "translation": {"translation_text"},
+    "summarization": {"summary_text"},
+    "dialogue": {"generated_text"},
+    "language-modeling": {"generated_text"},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("outputs")
+    for task in TASKS:
+        tune(task, root / task, eval_strategy="no", max_steps=4)
+    return root
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_list_gets_a_list_of_what_each_gets_alone(outputs, task):
+    ask = pf.pipeline(task, outputs / task)
+    text, record = ASKED[task]
+    alone = ask(text)
+    together = ask([text, record, text])
+    assert len(together) == 3
+    one = together[0]
+    assert together[2] == one
+    lists = task in ("text-classification", "translation", "summarization", "language-modeling")
+    assert alone == ([one] if lists else one)
+    assert ask(record) == together[1]
+    if task in KEYS:
+        assert one.keys() == KEYS[task]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_task_is_known_from_the_directory_and_batches_change_nothing(outputs, task):
+    several = [*ASKED[task], ASKED[task][0]]
+    wide = pf.pipeline(model=outputs / task, batch_size=8)
+    narrow = pf.pipeline(model=outputs / task, batch_size=1)
+    assert wide.task.name == task
+    assert wide(several) == narrow(several)
+    assert list(wide.stream(iter(several))) == wide(several)
+
+
+def test_the_module_is_the_function(outputs):
+    import plainformer.pipeline as module
+
+    assert pf.pipeline is module
+    assert isinstance(pf.pipeline("ner", outputs / "token-classification"), module.Pipeline)
+
+
+def test_top_k_labels(outputs):
+    classify = pf.pipeline("text-classification", outputs / "text-classification")
+    both = classify("so good", top_k=None)
+    assert {one["label"] for one in both} == {"pos", "neg"}
+    assert sum(one["score"] for one in both) == pytest.approx(1.0)
+    assert both[0]["score"] >= both[1]["score"]
+    assert classify(["so good"], top_k=1) == [both[:1]]
+    assert classify(["so good"]) == both[:1]
+    with pytest.raises(ConfigError, match="top_k: got 0, expected at least 1"):
+        classify("so good", top_k=0)
+
+
+def test_examples_and_keywords_are_taken_too(outputs):
+    ask = pf.pipeline(None, outputs / "question-answering")
+    example = QUESTIONS[0]
+    assert ask(question=example.question, context=example.context) == ask(example)
+    choose = pf.pipeline(None, outputs / "multiple-choice")
+    assert choose([CHOICES[0]])[0]["answer"] in CHOICES[0].choices
+    relate = pf.pipeline(None, outputs / "relation-extraction")
+    assert relate(RELATIONS[0])["head"] == "saw"
+
+
+def test_settings_win_over_those_of_the_directory(outputs):
+    short = pf.pipeline(None, outputs / "language-modeling", max_new_tokens=1)
+    long = pf.pipeline(None, outputs / "language-modeling", max_new_tokens=9)
+    assert len(short("the sun")[0]["generated_text"]) < len(long("the sun")[0]["generated_text"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda root: pf.pipeline("ner"), "model: got None, expected a directory"),
+        (lambda root: pf.pipeline("nerr", root / "dialogue"), "task: got 'nerr'; did you mean"),
+        (lambda root: pf.pipeline("ner", root / "dialogue"), "was fine-tuned for dialogue"),
+        (lambda root: pf.pipeline(None, root / "dialogue", overlap=1), "no option of dialogue"),
+        (lambda root: pf.pipeline(None, root / "dialogue", batch_size=0), "batch_size: got 0"),
+        (lambda root: pf.pipeline(None, root / "dialogue")(), "inputs: got None"),
+        (
+            lambda root: pf.pipeline(None, root / "dialogue")("hi", top_k=1),
+            "top_k: dialogue has no",
+        ),
+        (
+            lambda root: pf.pipeline(
+                None, pf.pipeline(None, root / "dialogue").task, dtype="float64"
+            ),
+            "model: got a Task, which is made already",
+        ),
+    ],
+)
+def test_what_cannot_be_is_named(outputs, call, message):
+    with pytest.raises(ConfigError, match=message):
+        call(outputs)
