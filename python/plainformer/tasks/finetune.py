@@ -250,9 +250,7 @@ class FineTuning:
     def _check_strategy(self) -> None:
         for name in ("freeze", "train_only"):
             if getattr(self.args, name) is not None and self.strategy.freezes:
-                raise ConfigError(
-                    f"{name}: give it, or head_only, freeze_layers or lora_r, not both"
-                )
+                raise ConfigError(f"{name}: has no effect beside what freezes other parameters")
 
     # Parts of `build`
 
@@ -272,8 +270,8 @@ class FineTuning:
                 "tokenizer: got None, the model has none; expected a directory, char, bpe:SIZE or "
                 "wordpiece:SIZE"
             )
-        texts = self.kind.texts(examples)
-        return make_tokenizer(parse_spec(spec), (Document(text, "") for text in texts))
+        texts = [Document(text, "") for text in self.kind.texts(examples)]  # read more than once
+        return make_tokenizer(parse_spec(spec), texts)
 
     def _config(self) -> tuple[dict[str, Any], str]:
         """The configuration that the model has or is built from, and what to call it."""
