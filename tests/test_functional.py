@@ -106,6 +106,14 @@ def test_gated_activations(leaf, rng, operation):
     check_gradients(lambda: operation(gate, up), [gate, up], rng)
 
 
+@pytest.mark.parametrize("name", ["relu", "gelu", "gelu_tanh", "silu", "tanh"])
+def test_an_activation_is_the_one_that_linear_fuses(leaf, rng, name):
+    x = leaf(3, 5)
+    fused = functional.linear(x, Tensor(np.eye(5)), activation=name)
+    np.testing.assert_allclose(functional.activation(x, name).data, fused.data, rtol=1e-12)
+    check_gradients(lambda: functional.activation(x, name), [x], rng)
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_rms_norm_of_a_sum(leaf, rng, both):
     x, residual, weight = leaf(3, 8), leaf(3, 8), leaf(8)

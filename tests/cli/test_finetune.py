@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from plainformer.cli import finetune as finetune_module
 from plainformer.cli import main
-from plainformer.cli._task_flags import FINETUNE_OPTIONS
 from plainformer.cli.finetune import finetune
 from plainformer.tasks import TASKS, FineTuneResult
+from plainformer.tasks.arguments import OPTIONS
 from plainformer.tasks.options import names_of
 from plainformer.tasks.trainer import TaskTrainer
 from plainformer.training import TrainingArguments
@@ -148,7 +148,7 @@ def test_flags_are_all_options_there_are():
     kinds = [kind.settings_class for kind in TASKS.values()]
     wanted = {name for kind in kinds for name in names_of(kind)}
     wanted |= {field.name for field in dataclasses.fields(TrainingArguments)}
-    wanted |= {name for kind in FINETUNE_OPTIONS for name in names_of(kind)}
+    wanted |= {name for kind in OPTIONS for name in names_of(kind)}
     assert flags == wanted | {"model", "train", "validation", "test"}
 
 

@@ -1,6 +1,8 @@
 """`finetune` from configuration and checkpoint: figures, directories, answers, exact resume."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -109,13 +111,17 @@ class StopAt(TrainerCallback):
 
     def on_step_end(self, args, state, control):
         if state.global_step == self.step:
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("extra", [{}, {"gradual_unfreezing": 0.5, "layerwise_lr_decay": 0.5}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"gradual_unfreezing": 0.5, "layerwise_lr_decay": 0.5},
+        {"lora_r": 2, "lora_dropout": 0.1},
+    ],
+)
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, extra):
     options = {"max_steps": 6, "dropout": 0.1, **extra}
     tune("text-classification", tmp_path / "whole", **options)

@@ -15,8 +15,8 @@ import pytest
 
 from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks import open_task
+from plainformer.tasks.arguments import ModelOptions
 from plainformer.tasks.data import DataOptions, class_weights
-from plainformer.tasks.finetune import ModelOptions
 from plainformer.tasks.options import names_of
 from plainformer.tasks.strategy import StrategyOptions
 

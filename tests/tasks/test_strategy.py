@@ -11,8 +11,8 @@ from plainformer.checkpoints.safetensors import load_file
 from plainformer.errors import CheckpointError, ConfigError
 from plainformer.nn import LoraConfig, add_lora, lora_layers, merge_lora
 from plainformer.tasks import open_task
-from plainformer.tasks.finetune import FineTuning
 from plainformer.tasks.registry import task_class
+from plainformer.tasks.run import FineTuning
 from plainformer.tasks.strategy import StrategyOptions, apply_strategy, parameter_depths
 from plainformer.training import TrainerCallback
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from plainformer.errors import CheckpointError, ConfigError, NonFiniteError
-from plainformer.training import Trainer
+from plainformer.training import ParameterOptions, Trainer
 from plainformer.training.optimizers import make_optimizer, parameter_groups
 from plainformer.training.trainable import (
     choose_trainable,
@@ -177,3 +177,63 @@ def test_frozen_parameters_keep_their_bytes_and_cost_no_state(tmp_path):
     assert total - trained == 13 * 16
     trainer.train()
     assert dict(model.named_parameters())["transformer.wte.weight"].data.tobytes() == before
+
+
+def part_options(model):
+    """The head's norm as usual, the second layer slower and later."""
+    return {
+        name: ParameterOptions(lr_scale=0.5, start_epoch=1.5)
+        for name, _ in model.named_parameters()
+        if ".h.1." in name
+    }
+
+
+@pytest.mark.parametrize("optim", ["adamw", "sgd"])
+def test_a_group_starts_late_as_if_its_first_update_were_the_first(tmp_path, optim):
+    """Two updates an epoch: frozen for three, then half the first step of others."""
+    model = tiny_model()
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    args = tiny_args(tmp_path, optim=optim, max_grad_norm=0.0)
+    optimizer = make_optimizer(model, args, {}, part_options(model), steps_per_epoch=2)
+    moved = {}
+    for step in range(1, 5):
+        optimizer.begin(step)
+        trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert any(".h.1." in name for name in trained) == (step > 3)
+        for name, parameter in model.named_parameters():
+            parameter.grad = np.ones_like(parameter.data) if name in trained else None
+        optimizer.clip(step)
+        optimizer.step(step, 0.25, 1.0)
+        for name, array in model.state_dict().items():
+            moved.setdefault(name, []).append(np.abs(array - before[name]).max())
+    first = moved["transformer.ln_f.bias"][0]
+    late = moved["transformer.h.1.ln_1.bias"]
+    assert late[:3] == [0, 0, 0]
+    assert late[3] == pytest.approx(first / 2, rel=1e-5)
+    optimizer.end()
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_norm_is_of_gradients_that_are_used(tmp_path):
+    model = tiny_model()
+    optimizer = make_optimizer(model, tiny_args(tmp_path), {}, part_options(model), 2)
+    optimizer.begin(1)
+    give_gradients(model)
+    norm, _ = optimizer.clip(1)
+    used = sum(p.size for name, p in model.named_parameters() if ".h.1." not in name)
+    assert norm == pytest.approx(np.sqrt(used), rel=1e-5)
+
+
+def test_a_trainer_takes_options_of_parameters(tmp_path):
+    def run(name, options):
+        model = tiny_model()
+        Trainer(
+            model, tiny_args(tmp_path / name), rows(16), parameter_options=options(model)
+        ).train()
+        return model.state_dict()
+
+    slow = run("slow", part_options)
+    plain = run("plain", lambda model: {})
+    start = tiny_model().state_dict()
+    name = "transformer.h.1.ln_1.bias"
+    assert 0 < np.abs(slow[name] - start[name]).max() < np.abs(plain[name] - start[name]).max()

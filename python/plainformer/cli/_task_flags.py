@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from plainformer.tasks import TASKS, Settings
-from plainformer.tasks.data import DataOptions
-from plainformer.tasks.finetune import ModelOptions
+from plainformer.tasks.arguments import OPTIONS
 from plainformer.tasks.options import names_of
-from plainformer.tasks.strategy import StrategyOptions
 
 from ._training_flags import field_option
 
 Decorator = Callable[[Any], Any]
 _FILES = ("replay", "replay_validation")  # flags of their own, which take several words
-FINETUNE_OPTIONS = (DataOptions, ModelOptions, StrategyOptions)
 
 
 def option_flags(*kinds: Any, exclude: Iterable[str] = ()) -> Decorator:
@@ -34,7 +31,7 @@ def option_flags(*kinds: Any, exclude: Iterable[str] = ()) -> Decorator:
 
 def finetune_flags(command: Any) -> Any:
     """What `finetune` takes beside a task's settings and the training arguments."""
-    return option_flags(*FINETUNE_OPTIONS, exclude=_FILES)(command)
+    return option_flags(*OPTIONS, exclude=_FILES)(command)
 
 
 def settings_flags(command: Any) -> Any:

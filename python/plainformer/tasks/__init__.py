@@ -2,12 +2,13 @@
 
 from .dialogue import Dialogue
 from .directory import open_task
-from .finetune import FineTuneResult, finetune
+from .finetune import finetune
 from .language_modeling import LanguageModeling
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
 from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
+from .run import FineTuneResult
 from .summarization import Summarization
 from .task import Feature, Settings, Task
 from .text_classification import TextClassification

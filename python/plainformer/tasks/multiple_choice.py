@@ -67,9 +67,9 @@ class MultipleChoice(Task):
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> Array:
         return probabilities(outputs[0][None])[0]
 
-    def score(self, predictions: Sequence[Array], examples: Sequence[Any]) -> dict[str, float]:
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
         labels = [example.label for example in examples]
-        return {"accuracy": multiple_choice_accuracy(predictions, labels)}
+        return {"accuracy": multiple_choice_accuracy(list(predictions), labels)}
 
     def answer(self, example: Any, prediction: Array) -> dict[str, Any]:
         """The choice, its index and its probability."""

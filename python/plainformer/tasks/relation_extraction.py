@@ -103,13 +103,13 @@ class RelationExtraction(Task):
         inputs["entity_positions"] = len(before) + np.array(opening, np.int64)
         return inputs, len(kept) < len(encoded.input_ids[text]) + _MARKS
 
-    def _mark_ids(self, example: RelationExample) -> list[int]:
+    def _mark_ids(self, example: RelationExample) -> list[Any]:
         """Ids of `[E1] [/E1] [E2] [/E2]`, of the entities' types where they have tokens."""
-        ids = []
+        ids: list[Any] = []
         for place, kind in (("E1", example.head_type), ("E2", example.tail_type)):
-            typed = [self.tokenizer.token_to_id(mark) for mark in marks_of(place, kind)]
-            plain = [self.tokenizer.token_to_id(mark) for mark in marks_of(place, None)]
-            ids += plain if None in typed else typed
+            for typed, plain in zip(marks_of(place, kind), marks_of(place, None)):
+                known = self.tokenizer.token_to_id(typed)
+                ids.append(self.tokenizer.token_to_id(plain) if known is None else known)
         return ids
 
     def _nearest(self, is_mark: Array, added: int) -> Array:

@@ -1,0 +1,276 @@
+"""One fine-tuning in its steps: read, build, test, train, test again, write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints.files import read_json
+from ..checkpoints.huggingface import read_config
+from ..data import Document, make_tokenizer, parse_spec
+from ..errors import ConfigError
+from ..models import save_adapter
+from ..nn import merge_lora
+from ..training import ParameterOptions
+from ..training.trainable import count_parameters
+from .arguments import OPTIONS, take, training_arguments, training_options
+from .data import (
+    check_known,
+    class_weights,
+    read,
+    tell_lengths,
+    training_labels,
+)
+from .directory import ADAPTER, head_of, load_saved_tokenizer, open_task, read_task
+from .loading import Loaded, from_checkpoint, from_values
+from .options import make, names_of
+from .replay import ReplayDataset
+from .strategy import StrategyOptions, apply_strategy
+from .task import Task
+from .trainer import TaskTrainer
+
+logger = logging.getLogger("plainformer")
+
+
+@dataclass
+class FineTuneResult:
+    """What came out of a fine-tuning.
+
+    task : the Task with the trained model
+    metrics : flat figures, `eval_accuracy` after, `before_eval_accuracy` before, ...
+    """
+
+    task: Task
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class FineTuning:
+    """One call of `finetune`, in its steps."""
+
+    def __init__(
+        self,
+        kind: type[Task],
+        model: str | Path | Mapping[str, Any],
+        output_dir: str | Path,
+        has_validation: bool,
+        options: Mapping[str, Any],
+    ):
+        self.kind, self.source = kind, model
+        own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
+        self.settings = {**self._saved_settings(), **own}
+        make(kind.settings_class, self.settings, owner=kind.name)
+        self.data, self.model_options, self.strategy = (take(c, options) for c in OPTIONS)
+        rest = training_options(kind, options)
+        self.args = training_arguments(rest, output_dir, kind, has_validation)
+        self._check_strategy()
+
+    def read(self, train: Any, validation: Any, test: Any) -> None:
+        """Read all data, and tell what it is."""
+        extra = self.model_options
+        self.train = read(train, self.kind, self.data, told="train")
+        self.tests = {
+            name: read(paths, self.kind, self.data, told=told)
+            for name, told, paths in (
+                ("eval", "validation", validation),
+                ("test", "test", test),
+                ("replay", "replay validation", extra.replay_validation),
+            )
+            if paths is not None
+        }
+        self.old = None
+        if extra.replay is not None:
+            self.old = read(extra.replay, self.kind, self.data, told="replay")
+
+    def build(self) -> None:
+        """Tokenizer, model and task, and what of the model is trained."""
+        learned = self._learned()
+        adds = self._continues and not self.model_options.new_head
+        labels = training_labels(self.kind, learned, adds=adds)
+        tokenizer = self._tokenizer(learned)
+        self.kind.prepare_tokenizer(tokenizer, learned, self._word())
+        settings = make(self.kind.settings_class, self.settings, owner=self.kind.name)
+        settings = self.kind.settings_for(settings, learned)
+        loaded = self._model(tokenizer, labels)
+        self.task = self.kind(tokenizer, loaded.model, settings)
+        if labels is not None:
+            logger.info("labels of the model: %d", len(self.task.labels))
+        self._check_data()
+        self.parameter_options: dict[str, ParameterOptions] = {}
+        if self.strategy != StrategyOptions():
+            self.parameter_options = apply_strategy(
+                loaded.model, self.strategy, loaded.new_parameters, self.args.seed
+            )
+
+    def run(self, callbacks: Iterable[Any]) -> FineTuneResult:
+        """Test, train, test again, and write the model."""
+        trainer = self._trainer(callbacks)
+        before = self._tests(trainer)
+        self._forget_nothing(before)
+        trained, total = count_parameters(self.task.model)
+        output = trainer.train()
+        self._keep_adapters()
+        trainer.save_model()
+        after = self._tests(trainer)
+        metrics = {
+            "task": self.kind.name,
+            "output_dir": self.args.output_dir,
+            "seed": self.args.seed,
+            "steps": output.global_step,
+            "epochs": round(output.metrics["epoch"], 4),
+            "seconds": round(output.metrics["train_runtime"], 3),
+            "tokens_per_second": round(output.metrics["train_tokens_per_second"], 1),
+            "train_loss": output.training_loss,
+            "trainable_parameters": trained,
+            "parameters": total,
+            **after,
+            **{f"before_{name}": value for name, value in before.items()},
+        }
+        if trainer.state.best_step is not None:
+            metrics["best_step"] = trainer.state.best_step
+        self._tell_forgetting(metrics)
+        return FineTuneResult(self.task, metrics)
+
+    # Parts of `__init__`
+
+    def _saved_settings(self) -> dict[str, Any]:
+        """The settings that the directory was fine-tuned with, if for the same task."""
+        return read_task(str(self.source))["settings"] if self._continues else {}
+
+    @property
+    def _continues(self) -> bool:
+        """Whether the model was fine-tuned for this task before."""
+        if not _is_directory(self.source):
+            return False
+        return read_task(str(self.source)).get("task") == self.kind.name
+
+    def _check_strategy(self) -> None:
+        for name in ("freeze", "train_only"):
+            if getattr(self.args, name) is not None and self.strategy.freezes:
+                raise ConfigError(f"{name}: has no effect beside what freezes other parameters")
+
+    # Parts of `build`
+
+    def _learned(self) -> list[Any]:
+        """All examples that are learned from, new and old."""
+        return [*self.train, *(self.old or ())]
+
+    def _tokenizer(self, examples: list[Any]) -> Any:
+        spec = self.model_options.tokenizer
+        own = load_saved_tokenizer(str(self.source)) if _is_directory(self.source) else None
+        if own is not None:
+            if spec is not None:
+                raise ConfigError(f"tokenizer: {self.source} has its own; leave it out")
+            return own
+        if spec is None:
+            raise ConfigError(
+                "tokenizer: got None, the model has none; expected a directory, char, bpe:SIZE or "
+                "wordpiece:SIZE"
+            )
+        texts = [Document(text, "") for text in self.kind.texts(examples)]  # read more than once
+        return make_tokenizer(parse_spec(spec), texts)
+
+    def _config(self) -> tuple[dict[str, Any], str]:
+        """The configuration that the model has or is built from, and what to call it."""
+        if isinstance(self.source, Mapping):
+            return dict(self.source), "config"
+        if _is_directory(self.source):
+            return read_config(str(self.source)), str(self.source)
+        return read_json(str(self.source)), str(self.source)
+
+    def _word(self) -> str:
+        return head_of(self.kind, *self._config())
+
+    def _model(self, tokenizer: Any, labels: list[str] | None) -> Loaded:
+        if self.model_options.adapter is not None and not _is_directory(self.source):
+            raise ConfigError("adapter: needs the model that it was made for, a directory")
+        if _is_directory(self.source):
+            return from_checkpoint(
+                self.kind,
+                str(self.source),
+                tokenizer,
+                labels,
+                new_head=self.model_options.new_head,
+                seed=self.args.seed,
+                adapter=self.model_options.adapter,
+            )
+        if self.model_options.new_head:
+            raise ConfigError("new_head: has no effect on a model from a configuration")
+        if isinstance(self.source, Mapping):
+            values, name = dict(self.source), "config"
+        else:
+            values, name = read_json(self.source), str(self.source)
+        return from_values(self.kind, values, tokenizer, labels, seed=self.args.seed, source=name)
+
+    def _check_data(self) -> None:
+        for name, examples in (("train", self.train), *self.tests.items()):
+            check_known(self.task, {"eval": "validation"}.get(name, name), examples)
+
+    # Parts of `run`
+
+    def _trainer(self, callbacks: Iterable[Any]) -> TaskTrainer:
+        new = self.task.dataset(self.train)
+        tell_lengths("train", new, self.task.max_length)
+        options = self.model_options
+        weights = None
+        if options.class_weights is not None:
+            weights = class_weights(self.task, options.class_weights, self._learned())
+        dataset: Any = new
+        if self.old is not None:
+            fraction = 0.25 if options.replay_fraction is None else options.replay_fraction
+            dataset = ReplayDataset(new, self.task.dataset(self.old), fraction)
+            logger.info("%d old examples in each epoch", dataset.count)
+        return TaskTrainer(
+            self.task,
+            self.args,
+            dataset,
+            self.tests.get("eval"),
+            class_weights=weights,
+            callbacks=callbacks,
+            parameter_options=self.parameter_options,
+        )
+
+    def _keep_adapters(self) -> None:
+        """Write adapters in peft's layout, and add them to the weights."""
+        config, model = self.strategy.lora(), self.task.model
+        if config is None:
+            return
+        beside = [
+            name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name
+        ]
+        base = str(self.source) if _is_directory(self.source) else None
+        save_adapter(model, Path(self.args.output_dir, ADAPTER), config, base=base, beside=beside)
+        merge_lora(model)
+
+    def _tests(self, trainer: TaskTrainer) -> dict[str, float]:
+        """Metrics on all test data, `eval_...`, `test_...`, `replay_...`."""
+        return {
+            name: value
+            for prefix, examples in self.tests.items()
+            for name, value in trainer.evaluate(examples, prefix).items()
+        }
+
+    def _forget_nothing(self, before: dict[str, float]) -> None:
+        """Old skills are those of the model as it came, without the rows added to its head."""
+        if "replay" not in self.tests or not self._continues:
+            return
+        old = open_task(str(self.source))
+        if old.labels.labels == self.task.labels.labels:
+            return
+        metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)
+        before.update({f"replay_{name}": value for name, value in metrics.items()})
+
+    def _tell_forgetting(self, metrics: dict[str, Any]) -> None:
+        name = f"replay_{self.kind.key_metric()}"
+        if name not in metrics:
+            return
+        now, then = metrics[name], metrics[f"before_{name}"]
+        fell = now > then if name.endswith(("loss", "perplexity")) else now < then
+        word = "fell" if fell else "did not fall"
+        logger.info("the old skill %s: %s %.4g before, %.4g after", word, name, then, now)
+
+
+def _is_directory(source: Any) -> bool:
+    return not isinstance(source, Mapping) and Path(source).is_dir()
