@@ -8,6 +8,7 @@ import click
 
 COMMANDS = {
     "bench": "Measure kernels against NumPy and PyTorch.",
+    "chat": "Talk to a model fine-tuned for dialogue.",
     "evaluate": "Test a fine-tuned model on labelled data.",
     "finetune": "Fine-tune a model for a task.",
     "generate": "Continue a prompt with a trained model.",

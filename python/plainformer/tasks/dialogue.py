@@ -24,7 +24,7 @@ from ..data.batches import IGNORE_INDEX
 from ..data.encoding import share_vocabulary
 from ..data.special_tokens import options_of, remember_options
 from ..errors import ConfigError
-from ..generation import generate
+from ..generation import TextPieces, generate, stream
 from ..metrics import perplexity
 from .options import check_at_least, option
 from .registry import register
@@ -156,6 +156,23 @@ class Dialogue(Task):
                 loss.total += float(np.asarray(output.loss))
                 loss.count += self.model.count_labels(batch)
         return {"loss": loss.mean, "perplexity": perplexity(loss.total, loss.count)}
+
+    def stream(self, messages: Sequence[Message], **options: Any) -> Iterator[str]:
+        """The assistant's next turn in pieces, as it is written.
+
+        messages : the dialogue so far
+        options : of `generation.generate`, such as do_sample and temperature
+        """
+        feature = self._feature(DialogueExample(list(messages)), labelled=False)
+        pieces = TextPieces(self.tokenizer)
+        options = {"max_new_tokens": self.max_new_tokens, "eos_token_id": self.end, **options}
+        for tokens in stream(self.model, feature.place, **options):
+            piece = pieces.push([int(i) for i in tokens if i != self.end])
+            if piece:
+                yield piece
+        rest = pieces.push([], last=True)
+        if rest:
+            yield rest
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         prompts = [feature.place for feature in features]
