@@ -10,8 +10,9 @@ transformers' pipelines of these names return.
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,18 +61,13 @@ class Pipeline:
 
     def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """The result of each input, in order; no more than a batch is held."""
+        known = inspect.signature(self.task.answer).parameters
+        unknown = next((name for name in options if name not in known), None)
+        if unknown is not None:
+            raise ConfigError(f"{unknown}: {self.task.name} has no such option")
         examples = (as_example(self.task.name, item) for item in inputs)
         for example, prediction in self.task.predict(examples, self.batch_size):
-            yield self._answer(example, prediction, options)
-
-    def _answer(self, example: Any, prediction: Any, options: Mapping[str, Any]) -> Any:
-        try:
-            return self.task.answer(example, prediction, **options)
-        except TypeError as error:
-            if not options:
-                raise
-            names = ", ".join(options)
-            raise ConfigError(f"{names}: {self.task.name} has no such option") from error
+            yield self.task.answer(example, prediction, **options)
 
 
 def pipeline(
