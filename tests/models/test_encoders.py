@@ -39,7 +39,8 @@ def without_labels(batch):
 
 
 def test_every_family_has_every_task_under_hugging_faces_names(family):
-    assert sorted(tasks_of(family)) == sorted(TASKS)
+    ours = "relation-extraction"  # transformers has no head for it; its name follows theirs
+    assert sorted(tasks_of(family)) == sorted([*TASKS, ours])
     prefix = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}[family]
     for task, model in MODELS[family].models.items():
         suffix = {"masked-lm": "ForMaskedLM", "feature-extraction": "Model"}.get(
