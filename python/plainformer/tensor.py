@@ -121,16 +121,22 @@ class Tensor:
     def __init__(self, data: Array, requires_grad: bool = False):
         if not hasattr(data, "dtype") or isinstance(data, Tensor):
             raise DTypeError(f"data: got {type(data).__name__}, expected an array")
-        self._set_up(requires_grad)
+        # Not by _set_up: every operation makes a Tensor, and a call costs as much as all of this.
         self.data = data
-
-    def _set_up(self, requires_grad: bool) -> None:
         self.requires_grad = requires_grad
         self.grad: Array | None = None
         self._owns_grad = False
         self._node: Node | None = None
         self._index = 0
         self._hooks: list[Callable[[Tensor], None]] | None = None
+
+    def _set_up(self, requires_grad: bool) -> None:
+        self.requires_grad = requires_grad
+        self.grad = None
+        self._owns_grad = False
+        self._node = None
+        self._index = 0
+        self._hooks = None
 
     @property
     def shape(self) -> tuple[int, ...]:

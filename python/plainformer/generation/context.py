@@ -68,7 +68,7 @@ class DecoderContext:
         full = length - self._starts > self._limit
         self._starts[full] = length - max(1, self._limit // 2)
         if self._cache is not None:
-            self._cache.lengths[full] = 0
+            self._cache.forget(full)
         return True
 
 

@@ -93,13 +93,31 @@ class Attention(Module):
         bias: Tensor | None = None,
     ) -> Tensor:
         """Attention of new rows to themselves and to what the cache holds, which they join."""
-        q_heads, k_heads, v_heads = (
-            x.data.reshape(len(x), heads, -1)
-            for x, heads in ((q, self.num_heads), (k, self.num_kv_heads), (v, self.num_kv_heads))
+        heads = q.data.reshape(len(q), self.num_heads, q.shape[1] // self.num_heads)
+        return self._join_cache(
+            heads, self._kv_heads(k), self._kv_heads(v), rows, cache, layer, bias
         )
+
+    def packed_cached(
+        self, qkv: Tensor, rows: Sequences, cache: KeyValueCache, layer: int
+    ) -> Tensor:
+        """The same from projections side by side, (N, 3 C)."""
+        heads = functional.split_heads(qkv.data, self.num_heads)
+        return self._join_cache(*heads, rows, cache, layer, None)
+
+    def _join_cache(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        rows: Sequences,
+        cache: KeyValueCache,
+        layer: int,
+        bias: Tensor | None,
+    ) -> Tensor:
         refuse_cache()
-        y = cache.attend(layer, q_heads, k_heads, v_heads, rows, **self._unrecorded(bias))
-        return Tensor(y.reshape(len(q), -1))
+        y = cache.attend(layer, q, k, v, rows, **self._unrecorded(bias))
+        return Tensor(y.reshape(len(q), self.num_heads * y.shape[-1]))
 
     def cross(
         self,
@@ -181,7 +199,5 @@ class PackedSelfAttention(Module):
         if cache is None:
             y = self.attention.packed(qkv, rows)
         else:
-            width = qkv.shape[1] // 3
-            q, k, v = (functional.columns(qkv, i * width, (i + 1) * width) for i in range(3))
-            y = self.attention.cached(q, k, v, rows, cache, layer)
+            y = self.attention.packed_cached(qkv, rows, cache, layer)
         return self.dropout(self.c_proj(y))

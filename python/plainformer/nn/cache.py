@@ -26,6 +26,7 @@ class KeyValueCache:
 
     def __init__(self, num_layers: int, batch: int, capacity: int):
         self.lengths = np.zeros(batch, np.int32)
+        self.is_empty = True  # whether nothing was cached yet
         self.capacity = capacity
         self._layers: list[tuple[Array, Array] | None] = [None] * num_layers
 
@@ -33,11 +34,6 @@ class KeyValueCache:
     def batch(self) -> int:
         """Number of sequences, B."""
         return len(self.lengths)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was cached yet."""
-        return not self.lengths.any()
 
     def check_room(self, rows: Sequences) -> None:
         """Raise unless these rows are one sequence for each of ours and fit behind them."""
@@ -83,6 +79,12 @@ class KeyValueCache:
     def advance(self, rows: Sequences) -> None:
         """Count the tokens that all layers have appended."""
         self.lengths = self.lengths + rows.lengths
+        self.is_empty = not self.lengths.any()
+
+    def forget(self, sequences: Array) -> None:
+        """Start these sequences (indices or a mask) anew."""
+        self.lengths[sequences] = 0
+        self.is_empty = not self.lengths.any()
 
     def reorder(self, index: Array) -> None:
         """Let row i continue what row index[i] has seen; the batch may grow or shrink."""
