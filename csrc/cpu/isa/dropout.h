@@ -98,6 +98,10 @@ PF_INLINE void dropout_values(const DropoutRule& rule, uint32_t head, uint32_t r
 
 #endif
 
+// The value of a second lane, which is not there in a tail.
+PF_INLINE double second_value(const uint16_t* values, Full) { return values[1]; }
+PF_INLINE double second_value(const uint16_t*, Tail) { return 0; }
+
 // Lanes of Vec<A> whose element is kept, from the values of their columns. A bfloat16 load puts 16
 // bits into the upper half of each lane.
 template <typename A, typename Lanes>
@@ -105,7 +109,7 @@ PF_INLINE auto dropout_kept(const DropoutRule& rule, const uint16_t* values, Lan
 #ifdef PF_ISA_IS_GENERIC
     if constexpr (sizeof(A) == 8) {
         Vec<double> each(static_cast<double>(values[0]));
-        each.v[1] = values[1];
+        each.v[1] = second_value(values, lanes);
         return !(each < Vec<double>(static_cast<double>(rule.threshold)));
     } else
 #endif

@@ -190,15 +190,22 @@ PF_INLINE A reduce_max(Vec<A> a) {
     return m;
 }
 
-// Integers and bits
-PF_INLINE VecI operator+(VecI a, VecI b) { return a.v + b.v; }
-PF_INLINE VecI operator-(VecI a, VecI b) { return a.v - b.v; }
+// Integers and bits. They wrap around, as the instructions of the other levels do, so they are
+// added and shifted as unsigned ones: overflow of signed integers is undefined.
+PF_INLINE generic_vectors::U32 unsigned_of(VecI a) {
+    return reinterpret_cast<generic_vectors::U32>(a.v);
+}
+PF_INLINE VecI signed_of(generic_vectors::U32 a) {
+    return reinterpret_cast<generic_vectors::I32>(a);
+}
+PF_INLINE VecI operator+(VecI a, VecI b) { return signed_of(unsigned_of(a) + unsigned_of(b)); }
+PF_INLINE VecI operator-(VecI a, VecI b) { return signed_of(unsigned_of(a) - unsigned_of(b)); }
 PF_INLINE VecI operator&(VecI a, VecI b) { return a.v & b.v; }
 PF_INLINE VecI operator|(VecI a, VecI b) { return a.v | b.v; }
 PF_INLINE VecI operator^(VecI a, VecI b) { return a.v ^ b.v; }
 template <int bits>
 PF_INLINE VecI shift_left(VecI a) {
-    return VecI(a.v << bits);
+    return signed_of(unsigned_of(a) << bits);
 }
 template <int bits>
 PF_INLINE VecI shift_right(VecI a) {  // unsigned
