@@ -156,13 +156,13 @@ class CrossCache:
     def attend(self, layer: int, q: Array, rows: Sequences, **options: Any) -> Array:
         """Attend from q (N, H, D), rows of the decoder's sequences, to their sources."""
         keys, values = self._layers[layer]  # type: ignore[misc]
-        queries = rows.lengths.reshape(self.sources.count, self.beams).sum(axis=1)
         if rows.is_uniform and rows.max_length:  # all beams of a source are queries of one call
             shape = (self.sources.count, self.beams * rows.max_length, *q.shape[1:])
             y = kernels.flash_attn_with_kvcache(
                 q.reshape(shape), keys, values, cache_seqlens=self.sources.lengths, **options
             )
             return y.reshape(len(q), *y.shape[2:])
+        queries = rows.lengths.reshape(self.sources.count, self.beams).sum(axis=1)
         y = np.empty((*q.shape[:2], values.shape[-1]), q.dtype)
         ends = np.cumsum(queries)
         for s, (count, end) in enumerate(zip(queries, ends)):
