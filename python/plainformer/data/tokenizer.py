@@ -4,7 +4,7 @@ They are objects of the `tokenizers` library. Three kinds can be trained (`token
 
     bpe:SIZE        byte-level BPE as GPT-2's: any text can be written
     wordpiece:SIZE  WordPiece as BERT's uncased
-    char            one token a character, ids in code-point order, no special tokens
+    char, char:SIZE one token a character; for clm all, ids in code-point order, no special tokens
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ from .vocab_files import MAX_VOCAB, from_vocab_files
 
 TOKENIZER = "tokenizer.json"
 _BATCH_CHARACTERS = 1 << 20  # encoded at once: bounds memory, keeps all cores busy
-_LEAST_SIZE = {"bpe": ALPHABET + 1, "wordpiece": len(BERT_TOKENS) + 1}
+_LEAST_SIZE = {
+    "bpe": ALPHABET + 1,
+    "wordpiece": len(BERT_TOKENS) + 1,
+    "char": len(BERT_TOKENS) + 1,
+}
 _TRAIN = {"bpe": train_bpe, "wordpiece": train_wordpiece}
 
 
@@ -52,7 +56,7 @@ class TokenizerSpec:
 
 
 def parse_spec(text: str) -> TokenizerSpec:
-    """Read `DIR`, `char`, `bpe:SIZE` or `wordpiece:SIZE`.
+    """Read `DIR`, `char`, `char:SIZE`, `bpe:SIZE` or `wordpiece:SIZE`.
 
     Raises
     ------
@@ -69,8 +73,8 @@ def parse_spec(text: str) -> TokenizerSpec:
     if os.path.isdir(text):
         return TokenizerSpec("directory", path=text)
     raise ConfigError(
-        f"tokenizer: got {text!r}, expected a directory with {TOKENIZER}, char, bpe:SIZE or "
-        "wordpiece:SIZE"
+        f"tokenizer: got {text!r}, expected a directory with {TOKENIZER}, char, char:SIZE, "
+        "bpe:SIZE or wordpiece:SIZE"
     )
 
 
@@ -83,7 +87,7 @@ def make_tokenizer(
         return load_tokenizer(spec.path or "")
     texts = _Texts(documents)
     if spec.kind == "char":
-        return train_char(texts)
+        return train_char(texts, spec.vocab_size, objective)
     return _TRAIN[spec.kind](texts, spec.vocab_size or 0, objective)
 
 

@@ -5,13 +5,15 @@
     mlm, denoise    <s> <pad> </s> <unk> <mask> (RoBERTa) as clm
     span            <pad> </s> <unk>, sentinels (T5)      as clm, and sentinels
 
-They take the first ids, the sentinels `<extra_id_99>` to `<extra_id_0>` the last ones. SIZE counts
-them. Training is deterministic: the same texts give the same file.
+Characters have none for clm, and BERT's for the others. Special tokens take the first ids, the
+sentinels `<extra_id_99>` to `<extra_id_0>` the last ones. SIZE counts them. Training is
+deterministic: the same texts give the same file.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,17 +47,55 @@ _BPE_TOKENS = {
 }
 
 
-def train_char(texts: Iterable[str]) -> Tokenizer:
-    """One token a character that occurs, ids in code-point order."""
-    characters: set[str] = set()
+def train_char(
+    texts: Iterable[str], vocab_size: int | None = None, objective: str = "clm"
+) -> Tokenizer:
+    """One token a character that occurs.
+
+    For clm ids are in code-point order and there is nothing else: another character is an error.
+    The other objectives have BERT's special tokens before the characters, in code-point order too,
+    and another character is `[UNK]`. With `vocab_size` they keep the most frequent characters.
+
+    Raises
+    ------
+    ConfigError : vocab_size for clm, or too small for the special tokens and a character
+    DataError : no text
+    """
+    counts: Counter[str] = Counter()
     for text in texts:
-        characters.update(text)
-    if not characters:
+        counts.update(text)
+    if not counts:
         raise DataError("tokenizer: got no text to train on")
-    tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(sorted(characters))}))
+    if objective == "clm":
+        if vocab_size is not None:
+            raise ConfigError(
+                f"tokenizer: got char:{vocab_size}, but characters that are left out have no token "
+                "in a language model; expected char, or bpe:SIZE"
+            )
+        return _characters(Tokenizer(models.WordLevel(_numbered(sorted(counts)))))
+    special = [*BERT_TOKENS, *_sentinels(objective)]
+    if vocab_size is not None:
+        _check_size("char", vocab_size, len(special) + 1, "characters of this text")
+        kept = sorted(counts, key=lambda c: (-counts[c], c))[: vocab_size - len(special)]
+    else:
+        kept = list(counts)
+    vocab = _numbered([*BERT_TOKENS, *sorted(kept)])
+    tokenizer = _characters(Tokenizer(models.WordLevel(vocab, unk_token="[UNK]")))
+    tokenizer.add_special_tokens(BERT_TOKENS)
+    enclose(tokenizer, "[CLS]", "[SEP]")
+    sentinels = _sentinels(objective)
+    return _finish(tokenizer, sentinels, vocab_size or len(vocab) + len(sentinels))
+
+
+def _characters(tokenizer: Tokenizer) -> Tokenizer:
+    """Let every character be a word, and texts be their characters again."""
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
     return tokenizer
+
+
+def _numbered(tokens: Iterable[str]) -> dict[str, int]:
+    return {token: i for i, token in enumerate(tokens)}
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, objective: str = "clm") -> Tokenizer:

@@ -23,8 +23,8 @@ class ModelOptions:
 
     tokenizer: str | None = option(
         None,
-        "For a model without one: a directory, or char, bpe:SIZE, wordpiece:SIZE to train one on "
-        "the training data.",
+        "For a model without one: a directory, or char, char:SIZE, bpe:SIZE, wordpiece:SIZE to "
+        "train one on the training data.",
     )
     adapter: str | None = option(
         None, "A LoRA adapter in peft's layout, added to the model before it is trained."

@@ -20,7 +20,7 @@ from ..data import (
     unseen_labels,
 )
 from ..errors import ConfigError, DataError
-from .options import option
+from .options import check_at_least, option
 from .task import FeatureDataset, Task
 
 logger = logging.getLogger("plainformer")
@@ -34,9 +34,15 @@ class DataOptions:
         None, 'What the task\'s fields are called in the files, such as {"text": "review"}.'
     )
     skip_bad_lines: bool = option(False, "Count bad lines and leave them out.")
+    max_train_samples: int | None = option(
+        None, "Learn from the first so many examples of the training data only."
+    )
     tag_scheme: str | None = option(
         None, "The scheme of tags: IOB2, IOBES, BILOU or IOB1; default by their letters."
     )
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "max_train_samples")
 
 
 def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None = None) -> Any:
@@ -61,6 +67,16 @@ def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None
         rest = str(describe(examples)).partition("\n")[2]  # the reader told the first line
         logger.info("%s:\n%s", told, rest)
     return examples
+
+
+def read_train(paths: Any, kind: type[Task], options: DataOptions) -> Any:
+    """The examples to learn from: all, or the first ones."""
+    examples = read(paths, kind, options, told="train")
+    limit = options.max_train_samples
+    if limit is None or limit >= len(examples):
+        return examples
+    logger.info("train: the first %d of %d examples", limit, len(examples))
+    return [examples[i] for i in range(limit)]
 
 
 def _are_examples(paths: Any) -> bool:

@@ -21,6 +21,7 @@ from .data import (
     check_known,
     class_weights,
     read,
+    read_train,
     tell_lengths,
     training_labels,
 )
@@ -33,6 +34,10 @@ from .task import Task
 from .trainer import TaskTrainer
 
 logger = logging.getLogger("plainformer")
+
+# The special tokens of a new tokenizer are those of what kind of model pre-trains; others are
+# encoders.
+_OBJECTIVES = {"causal-lm": "clm", "seq2seq-lm": "denoise"}
 
 
 @dataclass
@@ -70,7 +75,7 @@ class FineTuning:
     def read(self, train: Any, validation: Any, test: Any) -> None:
         """Read all data, and tell what it is."""
         extra = self.model_options
-        self.train = read(train, self.kind, self.data, told="train")
+        self.train = read_train(train, self.kind, self.data)
         self.tests = {
             name: read(paths, self.kind, self.data, told=told)
             for name, told, paths in (
@@ -166,11 +171,11 @@ class FineTuning:
             return own
         if spec is None:
             raise ConfigError(
-                "tokenizer: got None, the model has none; expected a directory, char, bpe:SIZE or "
-                "wordpiece:SIZE"
+                "tokenizer: got None, the model has none; expected a directory, char, char:SIZE, "
+                "bpe:SIZE or wordpiece:SIZE"
             )
         texts = [Document(text, "") for text in self.kind.texts(examples)]  # read more than once
-        return make_tokenizer(parse_spec(spec), texts)
+        return make_tokenizer(parse_spec(spec), texts, _OBJECTIVES.get(self._word(), "mlm"))
 
     def _config(self) -> tuple[dict[str, Any], str]:
         """The configuration that the model has or is built from, and what to call it."""
