@@ -8,7 +8,7 @@ import pytest
 
 import plainformer as pf
 from plainformer.cli._objectives import FLAGS, TASKS
-from plainformer.data.tokenizer import load_tokenizer, vocab_size
+from plainformer.data.tokenizer import load_tokenizer, save_tokenizer, train_char, vocab_size
 from plainformer.models.registry import MODELS
 from tests.models.numbers import GOLDEN
 
@@ -160,9 +160,9 @@ def test_a_flag_of_another_objective_is_refused(files, objective):
         ("mlm", {"config": "clm.json"}, "mlm trains a masked-lm model, which gpt2 has not"),
         ("clm", {"config": "mlm.json"}, "clm trains a causal-lm model, which bert has not"),
         ("span", {"config": "mlm.json"}, "objective: span trains a seq2seq-lm model"),
-        ("mlm", {"tokenizer": "char"}, "which objective mlm needs"),
-        ("denoise", {"tokenizer": "char"}, "which objective denoise needs"),
-        ("span", {"tokenizer": "char"}, "no end-of-text token, which objective span needs"),
+        ("mlm", {"tokenizer": "letters"}, "which objective mlm needs"),
+        ("denoise", {"tokenizer": "letters"}, "which objective denoise needs"),
+        ("span", {"tokenizer": "letters"}, "no end-of-text token, which objective span needs"),
         ("span", {"tokenizer": "bpe:300"}, "got bpe:300, expected at least 359"),
         ("mlm", {"mlm-probability": 1.5}, "mlm_probability: got 1.5"),
         ("span", {"noise-density": 0}, "noise_density: got 0.0"),
@@ -175,7 +175,9 @@ def test_a_flag_of_another_objective_is_refused(files, objective):
     ids=str,
 )  # fmt: skip
 def test_what_does_not_fit_is_one_line_and_exit_code_2(files, objective, changes, message):
-    changes = {k: files / v if k == "config" else v for k, v in changes.items()}
+    save_tokenizer(train_char(map(chr, range(32, 127))), files / "letters")  # no special tokens
+    places = ("clm.json", "mlm.json", "letters")
+    changes = {name: files / value if value in places else value for name, value in changes.items()}
     code, result, errors = run(*flags_of(files, objective, **changes))
     assert code == 2, errors
     assert message in result["error"]

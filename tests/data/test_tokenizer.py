@@ -56,7 +56,32 @@ def test_an_unknown_character_is_named_with_file_and_line(tmp_path):
         tok.encode_text(tokenizer, "\u2028")
 
 
-@pytest.mark.parametrize("spec", ["bpe:300", "bpe:400 span", "wordpiece:120", "char"])
+def test_characters_for_an_encoder_have_special_tokens_and_an_unknown_one():
+    tokenizer = tok.make_tokenizer(tok.parse_spec("char"), [doc("b\na"), doc("酒")], "mlm")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert tokenizer.get_vocab() == {t: i for i, t in enumerate([*special, *"\nab酒"])}
+    assert tokenizer.encode("a店").tokens == ["[CLS]", "a", "[UNK]", "[SEP]"]
+    assert tokenizer.encode("a", "b").tokens == ["[CLS]", "a", "[SEP]", "b", "[SEP]"]
+    assert tokenizer.decode([2, 6, 5, 8, 3]) == "a\n酒"
+    assert tok.encode_text(tokenizer, "a店").tolist() == [6, 1]
+    spans = tok.make_tokenizer(tok.parse_spec("char"), [doc("ab")], "span")
+    assert spans.token_to_id("<extra_id_0>") == tok.vocab_size(spans) - 1 == 5 + 2 + 99
+
+
+def test_a_size_keeps_the_most_frequent_characters():
+    documents = [doc("bbb"), doc("cca"), doc("d")]
+    tokenizer = tok.make_tokenizer(tok.parse_spec("char:8"), documents, "denoise")
+    assert set(tokenizer.get_vocab()) - set("abc") == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+    assert tok.vocab_size(tokenizer) == 8
+    with pytest.raises(ConfigError, match="got char:8, but characters that are left out"):
+        tok.make_tokenizer(tok.parse_spec("char:8"), documents, "clm")
+    with pytest.raises(ConfigError, match="got 'char:5', expected char:SIZE with SIZE >= 6"):
+        tok.parse_spec("char:5")
+
+
+@pytest.mark.parametrize(
+    "spec", ["bpe:300", "bpe:400 span", "wordpiece:120", "char", "char:30 mlm"]
+)
 def test_training_is_deterministic(tmp_path, spec):
     """Other hash seeds and thread counts, in other processes: the same file."""
     (tmp_path / "a.txt").write_text(TEXT + "Zürich, naïve; 1234 <x>\n", encoding="utf-8")

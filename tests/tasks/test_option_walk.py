@@ -46,6 +46,7 @@ OPTIONS = {
         {"text": "review", "label": "stars"}, FILES, {"text": "other", "label": "stars"}
     ),
     "skip_bad_lines": Case(True, {"train": "BAD", "validation": None}),
+    "max_train_samples": Case(7),
     "tag_scheme": Case(
         "IOB1", {"task": "token-classification", "train": "IOB1_FILE", "validation": None}
     ),
