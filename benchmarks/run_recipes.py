@@ -80,14 +80,16 @@ def run(name: str, recipe: dict[str, Any], data: Path, minilm: str | None, seed:
             "--validation", str(validation), "--seed", str(seed), "--output-dir", folder, "--json",
         ]  # fmt: skip
         started = time.perf_counter()
-        done = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        printed = done.stdout.read() if done.stdout else ""
-        _, status, usage = os.wait4(done.pid, 0)
+        with open(Path(folder, "printed"), "w+", encoding="utf-8") as printed:
+            process = subprocess.Popen(command, stdout=printed)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            printed.seek(0)
+            last = printed.read().strip().rpartition("\n")[2]
         wall = time.perf_counter() - started
     if status:
-        raise click.ClickException(f"{name}: {printed.strip() or 'failed'}")
-    values = json.loads(printed.strip().splitlines()[-1])
-    return {"recipe": name, **told(values), **cost(wall, usage)}
+        raise click.ClickException(f"{name}: {last or 'failed'}")
+    return {"recipe": name, **told(json.loads(last)), **cost(wall, usage)}
 
 
 def told(values: dict[str, Any]) -> dict[str, Any]:
