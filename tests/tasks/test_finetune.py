@@ -154,6 +154,31 @@ def test_a_test_set_is_scored_beside_the_validation_set(tmp_path):
     assert {"test_accuracy", "before_test_accuracy"} <= result.metrics.keys()
 
 
+def test_a_result_prints_its_figures_and_marks_the_one_that_decides(outputs):
+    directory, result = outputs["token-classification"]
+    first, heading, *rows, last = str(result).splitlines()
+    assert first.startswith("8 steps in ")
+    assert heading.split() == ["before", "after"]
+    figures = {name: words for name, *words in map(str.split, rows)}
+    assert figures["eval_f1"][2:] == ["<"]
+    for name, (before, after, *_) in figures.items():
+        assert float(after) == pytest.approx(result.metrics[name], abs=1e-4)
+        assert float(before) == pytest.approx(result.metrics[f"before_{name}"], abs=1e-4)
+    assert sum("<" in words for words in figures.values()) == 1
+    assert last == f"model in {directory}"
+
+
+def test_a_result_without_validation_prints_where_the_model_is(tmp_path):
+    result = tune("text-classification", tmp_path / "out", validation=None)
+    assert str(result).splitlines()[1:] == [f"model in {tmp_path / 'out'}"]
+
+
+def test_a_directory_in_use_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "out" / "checkpoint-3").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="checkpoint-3 is there from a former run"):
+        tune("text-classification", tmp_path / "out", train=tmp_path / "no-such-file.jsonl")
+
+
 def test_without_validation_nothing_is_evaluated(tmp_path):
     result = tune("text-classification", tmp_path / "out", validation=None)
     assert not [name for name in result.metrics if "eval" in name]

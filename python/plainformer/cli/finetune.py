@@ -53,27 +53,10 @@ def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:
         if name in values:
             values[name] = as_list(values[name])
     result = run_finetune(kind.name, **values)
-    report(result.metrics, kind.key_metric())
+    echo(f"\n{result}")
     return result.metrics
 
 
 def as_list(paths: Any) -> list[str]:
     """A run file may give one path where the command line gives several."""
     return [paths] if isinstance(paths, str) else list(paths)
-
-
-def report(metrics: dict[str, Any], key: str) -> None:
-    """Figures before and after, side by side."""
-    echo(
-        f"\n{metrics['steps']} steps in {metrics['seconds']:.1f} s, "
-        f"{metrics['tokens_per_second']:,.0f} tokens a second; "
-        f"trained {metrics['trainable_parameters']:,} of {metrics['parameters']:,} parameters"
-    )
-    rows = [name for name in metrics if f"before_{name}" in metrics]
-    if rows:
-        width = max(map(len, rows))
-        echo(f"{'':{width}}  {'before':>10}  {'after':>10}")
-    for name in rows:
-        mark = "  <" if name.endswith(f"_{key}") else ""
-        echo(f"{name:{width}}  {metrics[f'before_{name}']:10.4f}  {metrics[name]:10.4f}{mark}")
-    echo(f"model in {metrics['output_dir']}")

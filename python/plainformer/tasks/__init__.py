@@ -8,7 +8,7 @@ from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
 from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
-from .run import FineTuneResult
+from .result import FineTuneResult
 from .summarization import Summarization
 from .task import Feature, Settings, Task
 from .text_classification import TextClassification

@@ -16,7 +16,8 @@ from typing import Any
 
 from ..training import TrainerCallback
 from .registry import task_class
-from .run import FineTuneResult, FineTuning
+from .result import FineTuneResult
+from .run import FineTuning
 
 
 def finetune(

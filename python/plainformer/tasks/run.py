@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..errors import ConfigError
 from ..models import save_adapter
 from ..nn import merge_lora
 from ..training import ParameterOptions
+from ..training.checkpoint import CheckpointDirectory
 from ..training.trainable import count_parameters
 from .arguments import OPTIONS, take, training_arguments, training_options
 from .data import (
@@ -29,6 +29,7 @@ from .directory import ADAPTER, head_of, load_saved_tokenizer, open_task, read_t
 from .loading import Loaded, from_checkpoint, from_values
 from .options import make, names_of
 from .replay import ReplayDataset
+from .result import FineTuneResult
 from .strategy import StrategyOptions, apply_strategy
 from .task import Task
 from .trainer import TaskTrainer
@@ -38,18 +39,6 @@ logger = logging.getLogger("plainformer")
 # The special tokens of a new tokenizer are those of what kind of model pre-trains; others are
 # encoders.
 _OBJECTIVES = {"causal-lm": "clm", "seq2seq-lm": "denoise"}
-
-
-@dataclass
-class FineTuneResult:
-    """What came out of a fine-tuning.
-
-    task : the Task with the trained model
-    metrics : flat figures, `eval_accuracy` after, `before_eval_accuracy` before, ...
-    """
-
-    task: Task
-    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 class FineTuning:
@@ -71,6 +60,8 @@ class FineTuning:
         rest = training_options(kind, options)
         self.args = training_arguments(rest, output_dir, kind, has_validation)
         self._check_strategy()
+        if not (self.args.resume_from_checkpoint or self.args.overwrite_output_dir):
+            CheckpointDirectory(output_dir, None).check_unused()  # before anything takes time
 
     def read(self, train: Any, validation: Any, test: Any) -> None:
         """Read all data, and tell what it is."""

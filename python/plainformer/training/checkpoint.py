@@ -31,7 +31,7 @@ from ..checkpoints.atomic import (
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import load_state
 from ..checkpoints.safetensors import load_file, save_file
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
 
 logger = logging.getLogger("plainformer")
 
@@ -69,6 +69,14 @@ class CheckpointDirectory:
         """Steps of the checkpoints on disk, oldest first; good or not."""
         matches = (_NAME.fullmatch(p.name) for p in self.root.glob("checkpoint-*") if p.is_dir())
         return sorted(int(match[1]) for match in matches if match)
+
+    def check_unused(self) -> None:
+        """Raise ConfigError if a former run left checkpoints here."""
+        if steps := self.steps():
+            raise ConfigError(
+                f"output_dir: {self.path(steps[-1])} is there from a former run; set "
+                "resume_from_checkpoint=True, overwrite_output_dir=True or another output_dir"
+            )
 
     def save(
         self,

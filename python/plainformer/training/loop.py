@@ -95,11 +95,8 @@ class TrainingLoop:
             self._restore(self.directory.load(resume))
         elif self.args.overwrite_output_dir:
             self.directory.clear()
-        elif steps := self.directory.steps():
-            raise ConfigError(
-                f"output_dir: {self.directory.path(steps[-1])} is there from a former run; set "
-                "resume_from_checkpoint=True, overwrite_output_dir=True or another output_dir"
-            )
+        else:
+            self.directory.check_unused()
         self.trainer.log = RunLog(self.args.output_dir, self.state.log_history, fresh=not resume)
 
     def _restore(self, loaded: Loaded) -> None:
