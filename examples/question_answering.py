@@ -109,8 +109,8 @@ def write_jsonl(path: Path, rows: list[dict]) -> str:
 @click.option("--model", help="A directory or a config.json; without it, a tiny new model.")
 @click.option("--tokenizer", help="For a model without one, such as wordpiece:8000.")
 @click.option("--output-dir", default="runs/question_answering", show_default=True)
-@click.option("--epochs", "num_train_epochs", default=8.0, show_default=True)
-@click.option("--learning-rate", default=2e-3, show_default=True)
+@click.option("--epochs", "num_train_epochs", default=4.0, show_default=True)
+@click.option("--learning-rate", default=1e-3, show_default=True)
 @click.option("--seed", default=42, show_default=True)
 def main(words, train, validation, model, tokenizer, output_dir, **options):
     """Fine-tune a model that answers, test it before and after, and let it answer QUESTION."""
@@ -127,7 +127,7 @@ def main(words, train, validation, model, tokenizer, output_dir, **options):
         validation,
         output_dir=output_dir,
         tokenizer=tokenizer,
-        per_device_train_batch_size=32,
+        per_device_train_batch_size=16,
         warmup_steps=0.1,
         overwrite_output_dir=True,
         **options,

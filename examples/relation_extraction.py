@@ -56,7 +56,7 @@ TEXTS = (
     "a <e1>fire</e1> and a <e2>storm</e2>",
 )
 
-THINGS = "storm fire flood noise wheel door engine garden roof lamp smoke crack".split()
+THINGS = ["storm", "fire", "flood", "noise", "wheel", "door", "engine", "garden", "roof", "lamp"]
 FRAMES = {  # A is the cause, or the part
     "Cause-Effect": ["the A led to a B", "the B was caused by a A", "a B came from the A"],
     "Component-Whole": ["the A is part of the B", "the B has a A", "a B with its A"],
@@ -100,8 +100,8 @@ def write_jsonl(path: Path, rows: list[dict]) -> str:
 @click.option("--model", help="A directory or a config.json; without it, a tiny new model.")
 @click.option("--tokenizer", help="For a model without one, such as wordpiece:8000.")
 @click.option("--output-dir", default="runs/relation_extraction", show_default=True)
-@click.option("--epochs", "num_train_epochs", default=8.0, show_default=True)
-@click.option("--learning-rate", default=2e-3, show_default=True)
+@click.option("--epochs", "num_train_epochs", default=4.0, show_default=True)
+@click.option("--learning-rate", default=1e-3, show_default=True)
 @click.option("--seed", default=42, show_default=True)
 def main(texts, train, validation, model, tokenizer, output_dir, **options):
     """Fine-tune a model that tells relations, test it before and after, and tell those of TEXTS."""
@@ -118,7 +118,7 @@ def main(texts, train, validation, model, tokenizer, output_dir, **options):
         validation,
         output_dir=output_dir,
         tokenizer=tokenizer,
-        per_device_train_batch_size=32,
+        per_device_train_batch_size=16,
         warmup_steps=0.1,
         overwrite_output_dir=True,
         **options,

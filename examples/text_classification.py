@@ -65,7 +65,7 @@ FRAMES += ["they say that the {noun} is {words}", "this {noun} , {words} as it w
 
 def make_review(draw: random.Random) -> dict[str, str]:
     """A sentence and its label. "not" turns the label around: words alone do not tell it."""
-    liked, negated = draw.random() < 0.5, draw.random() < 0.3
+    liked, negated = draw.random() < 0.5, draw.random() < 0.2
     adverb = draw.choice(["not", "never"] if negated else ["so", "very", "really"])
     adjective = draw.choice(GOOD if liked != negated else BAD)
     text = draw.choice(FRAMES).format(noun=draw.choice(NOUNS), words=f"{adverb} {adjective}")
@@ -97,7 +97,7 @@ def write_jsonl(path: Path, rows: list[dict]) -> str:
 @click.option("--tokenizer", help="For a model without one, such as wordpiece:8000.")
 @click.option("--output-dir", default="runs/text_classification", show_default=True)
 @click.option("--epochs", "num_train_epochs", default=6.0, show_default=True)
-@click.option("--learning-rate", default=2e-3, show_default=True)
+@click.option("--learning-rate", default=1e-3, show_default=True)
 @click.option("--seed", default=42, show_default=True)
 def main(texts, train, validation, model, tokenizer, output_dir, **options):
     """Fine-tune a model that labels texts, test it before and after, and label TEXTS with it."""
@@ -114,7 +114,7 @@ def main(texts, train, validation, model, tokenizer, output_dir, **options):
         validation,
         output_dir=output_dir,
         tokenizer=tokenizer,
-        per_device_train_batch_size=32,
+        per_device_train_batch_size=16,
         warmup_steps=0.1,
         overwrite_output_dir=True,
         **options,

@@ -111,7 +111,7 @@ def write_jsonl(path: Path, rows: list[dict]) -> str:
 @click.option("--model", help="A directory or a config.json; without it, a tiny new model.")
 @click.option("--tokenizer", help="For a model without one, such as wordpiece:8000.")
 @click.option("--output-dir", default="runs/translation", show_default=True)
-@click.option("--epochs", "num_train_epochs", default=12.0, show_default=True)
+@click.option("--epochs", "num_train_epochs", default=6.0, show_default=True)
 @click.option("--learning-rate", default=3e-3, show_default=True)
 @click.option("--seed", default=42, show_default=True)
 def main(texts, train, validation, model, tokenizer, output_dir, **options):
@@ -129,7 +129,7 @@ def main(texts, train, validation, model, tokenizer, output_dir, **options):
         validation,
         output_dir=output_dir,
         tokenizer=tokenizer,
-        per_device_train_batch_size=32,
+        per_device_train_batch_size=16,
         warmup_steps=0.1,
         num_beams=1,  # the best token at each step; 4 is better for a real language, and slower
         overwrite_output_dir=True,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import plainformer as pf
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, DataError
 from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks import open_task
 from plainformer.training import TrainerCallback, TrainingInterrupted
 
-from .tiny import BAD, GOOD, TASKS, TEXTS, tune, weights
+from .tiny import BAD, GOOD, TASKS, TEXTS, tune, weights, write_jsonl
 
 pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
 
@@ -177,6 +177,41 @@ def test_a_directory_in_use_is_refused_before_anything_is_read(tmp_path):
     (tmp_path / "out" / "checkpoint-3").mkdir(parents=True)
     with pytest.raises(ConfigError, match="checkpoint-3 is there from a former run"):
         tune("text-classification", tmp_path / "out", train=tmp_path / "no-such-file.jsonl")
+
+
+class Rows:
+    """A data set of objects that has a length and items, and nothing else."""
+
+    def __len__(self):
+        return len(TEXTS)
+
+    def __getitem__(self, index):
+        return {"text": TEXTS[index].text, "label": TEXTS[index].label}
+
+
+@pytest.mark.parametrize("make", [Rows, lambda: list(map(Rows().__getitem__, range(len(TEXTS))))])
+def test_objects_with_the_fields_of_a_task_are_learned_as_examples_are(tmp_path, make):
+    tune("text-classification", tmp_path / "a")
+    tune("text-classification", tmp_path / "b", train=make(), validation=make())
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_files_may_come_from_an_iterator(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", list(map(Rows().__getitem__, range(len(TEXTS)))))
+    result = tune("text-classification", tmp_path / "out", train=tmp_path.glob("*.jsonl"))
+    assert result.metrics["steps"] == 2
+
+
+@pytest.mark.parametrize("wrong", [None, 3, {"text": ["a"], "label": ["b"]}, [1, "a.jsonl"]])
+def test_what_is_no_data_is_said(tmp_path, wrong):
+    with pytest.raises((ConfigError, DataError), match=r"^train(:1)?: got .*expected"):
+        tune("text-classification", tmp_path / "out", train=wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["a"]])
+def test_what_is_no_model_is_said(tmp_path, wrong):
+    with pytest.raises(ConfigError, match=r"model: got .*, expected a directory, a config\.json or"):
+        tune("text-classification", tmp_path / "out", model=wrong)
 
 
 def test_without_validation_nothing_is_evaluated(tmp_path):

@@ -25,7 +25,7 @@ from .examples import (
     TokenExample,
     task_name,
 )
-from .formats import ExampleReader, Examples, read_examples
+from .formats import ExampleReader, Examples, examples_of, read_examples
 from .labels import LabelMap, check_labels, label_counts, label_set, sort_labels, unseen_labels
 from .shards import Shard, open_shard, shard_writer, write_shard
 from .special_tokens import SpecialIds, special_ids
@@ -79,6 +79,7 @@ __all__ = [
     "describe",
     "encode_documents",
     "encode_to_shard",
+    "examples_of",
     "fill_words",
     "first_tokens",
     "label_counts",

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..data import (
-    Examples,
     check_labels,
     describe,
+    examples_of,
     label_counts,
     label_set,
     read_examples,
     sort_labels,
     unseen_labels,
 )
+from ..data.examples import Example
 from ..errors import ConfigError, DataError
 from .options import check_at_least, option
 from .task import FeatureDataset, Task
@@ -46,23 +48,36 @@ class DataOptions:
 
 
 def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None = None) -> Any:
-    """Labelled examples of files; what is no path is taken as examples already read.
+    """Labelled examples of files, of objects with the task's fields, or examples as they are.
 
     told : what the examples are for; their description is logged under this name
+
+    Raises
+    ------
+    ConfigError : neither files nor a list, or a `tag_scheme` for a task without tags
+    DataError : bad data, with file and line
     """
-    if _are_examples(paths):
-        if told:
-            logger.info("%s: %d examples", told, len(paths))
-        return paths
     if options.tag_scheme is not None and kind.name != "token-classification":
         raise ConfigError(f"tag_scheme: has no effect on {kind.name}; leave it out")
-    examples = read_examples(
-        paths,
-        kind.name,
-        columns=options.columns,
-        skip_bad_lines=options.skip_bad_lines,
-        tag_scheme=options.tag_scheme,
-    )
+    how: dict[str, Any] = {
+        "columns": options.columns,
+        "skip_bad_lines": options.skip_bad_lines,
+        "tag_scheme": options.tag_scheme,
+    }
+    name = told or "examples"
+    if isinstance(paths, Iterator):
+        paths = list(paths)
+    if _is_dataset(paths):
+        if isinstance(paths[0], Example):
+            examples = paths
+        else:
+            rows = (paths[i] for i in range(len(paths)))
+            examples = examples_of(rows, kind.name, name=name, **how)
+        if told:
+            logger.info("%s: %d examples", told, len(examples))
+        return examples
+    _check_paths(name, paths)
+    examples = read_examples(paths, kind.name, **how)
     if told:
         rest = str(describe(examples)).partition("\n")[2]  # the reader told the first line
         logger.info("%s:\n%s", told, rest)
@@ -79,15 +94,27 @@ def read_train(paths: Any, kind: type[Task], options: DataOptions) -> Any:
     return [examples[i] for i in range(limit)]
 
 
-def _are_examples(paths: Any) -> bool:
-    if isinstance(paths, Examples):
-        return True
-    return (
-        isinstance(paths, Sequence)
-        and not isinstance(paths, str)
-        and len(paths) > 0
-        and not (isinstance(paths[0], str) or hasattr(paths[0], "__fspath__"))
-    )
+def _is_dataset(value: Any) -> bool:
+    """Whether this is what has a length and items by number, and the items are no paths."""
+    if isinstance(value, (str, Mapping)) or not hasattr(value, "__getitem__"):
+        return False
+    try:
+        return len(value) > 0 and not _is_path(value[0])
+    except (KeyError, TypeError):  # a table, whose items are columns
+        return False
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _check_paths(name: str, value: Any) -> None:
+    paths = [value] if _is_path(value) else value
+    if not isinstance(paths, (list, tuple)) or not all(map(_is_path, paths)):
+        raise ConfigError(
+            f"{name}: got {type(value).__name__}, expected files, or a list of examples or of "
+            "objects with the task's fields"
+        )
 
 
 def training_labels(

@@ -38,8 +38,9 @@ def finetune(
     task : such as "text-classification" or "ner"
     model : a Hugging Face directory, one that `finetune` wrote, or a configuration to start from
         nothing (a config.json, or its contents)
-    train, validation, test : files or globs, or lists of `data.examples`. The model is tested on
-        validation and test before and after; validation also decides which model is best
+    train, validation, test : files or globs, or lists of `data.examples` or of objects with the
+        same fields ({"text": ..., "label": ...}). The model is tested on validation and test
+        before and after; validation also decides which model is best
     output_dir : where checkpoints, logs and at last the model go
     callbacks : of `Trainer`
     options : fields of `DataOptions`, `ModelOptions`, `StrategyOptions`, of the task's settings,

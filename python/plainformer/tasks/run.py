@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class FineTuning:
         has_validation: bool,
         options: Mapping[str, Any],
     ):
+        if not isinstance(model, (str, os.PathLike, Mapping)):
+            raise ConfigError(
+                f"model: got {type(model).__name__}, expected a directory, a config.json or its "
+                "contents"
+            )
         self.kind, self.source = kind, model
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
         self.settings = {**self._saved_settings(), **own}

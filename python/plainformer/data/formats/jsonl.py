@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .source import Reading, Record, Source
@@ -29,7 +29,7 @@ def read_jsonl(source: Source, reading: Reading, names: dict[str, Any]) -> Itera
         yield Record(fields_of(value, names), number)
 
 
-def fields_of(value: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+def fields_of(value: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
     """The task's fields of an object: those that it has and that are not null."""
     found = {field: value.get(name) for field, name in names.items()}
     return {field: v for field, v in found.items() if v is not None}

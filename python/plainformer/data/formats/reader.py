@@ -54,7 +54,7 @@ class ExampleReader:
             raise DataError("cannot hold the text of language-modeling; name a file", "-")
         self.labelled = labelled
         self.skip_bad_lines = skip_bad_lines
-        self.names = _names(self.task, columns)
+        self.names = field_names(self.task, columns)
         self.tag_scheme = tag_scheme
         self.formats: dict[str, str] = {}
         self._reading = Reading(skip_bad_lines)
@@ -74,11 +74,7 @@ class ExampleReader:
     def __iter__(self) -> Iterator[Example]:
         self._reading = Reading(self.skip_bad_lines)
         self.formats = {}
-        build: Any = (
-            TokenBuilder(self.names, self.labelled, self.tag_scheme)
-            if self.task == "token-classification"
-            else Builder(self.task, self.names, self.labelled)
-        )
+        build = make_builder(self.task, self.names, self.labelled, self.tag_scheme)
         for file in self._groups():
             before, count = self.skipped, 0
             with closing(self._examples(file, build)) as examples:
@@ -104,11 +100,9 @@ class ExampleReader:
         else:
             with Source(files[0]) as source:
                 records = self._records(source)
+                yield from built(records, build, self._reading, source.name)
                 if isinstance(build, TokenBuilder):
-                    yield from build.examples(records, self._reading, source.name)
                     self._tell_scheme(source, build)
-                else:
-                    yield from self._built(records, source, build)
 
     def _tell_scheme(self, source: Source, build: TokenBuilder) -> None:
         self.formats[source.name] += f", tags {build.scheme}" if build.scheme else ""
@@ -118,7 +112,7 @@ class ExampleReader:
             self.formats[first.name] = f"text, line by line with {second.name}"
             one, other = required_fields(self.task, True)
             records = read_parallel(first, second, self._reading, (one, other))
-            yield from self._built(records, first, build)
+            yield from built(records, build, self._reading, first.name)
 
     def _texts(self, file: str) -> Iterator[Example]:
         documents = Documents(
@@ -146,18 +140,6 @@ class ExampleReader:
             return read_table(source, self._reading, self.names, required, self.task)
         return read_lines(source, self._reading, required[0])
 
-    def _built(
-        self, records: Iterator[Record], source: Source, build: Builder
-    ) -> Iterator[Example]:
-        for record in records:
-            try:
-                example = build(record, source.name)
-            except ValueError as error:
-                where = f"{record.where}: " if record.where else ""
-                self._reading.reject(f"{where}{error}", source.name, record.line)
-            else:
-                yield example
-
     def _finish(self, files: tuple[str, ...], count: int, skipped: int) -> None:
         name = "standard input" if files[0] == STANDARD_INPUT else files[0]
         bad = f", {skipped} bad line{'s' * (skipped != 1)} skipped" if skipped else ""
@@ -165,6 +147,32 @@ class ExampleReader:
             raise DataError(f"holds no examples{bad}", name)
         told = f"{count} example{'s' * (count != 1)}{bad}"
         _log.info("%s: %s, %s", name, self.formats[name], told)
+
+
+def make_builder(
+    task: str, names: dict[str, Any], labelled: bool, tag_scheme: str | None
+) -> Builder | TokenBuilder:
+    """What makes the examples of one data set; `names` has what each field is called in it."""
+    if task == "token-classification":
+        return TokenBuilder(names, labelled, tag_scheme)
+    return Builder(task, names, labelled)
+
+
+def built(
+    records: Iterator[Record], build: Builder | TokenBuilder, reading: Reading, file: str
+) -> Iterator[Example]:
+    """The examples of records; what is none is rejected at its line."""
+    if isinstance(build, TokenBuilder):
+        yield from build.examples(records, reading, file)
+        return
+    for record in records:
+        try:
+            example = build(record, file)
+        except ValueError as error:
+            where = f"{record.where}: " if record.where else ""
+            reading.reject(f"{where}{error}", file, record.line)
+        else:
+            yield example
 
 
 class Examples:
@@ -263,7 +271,8 @@ def _find(paths: Iterable[PathLike]) -> list[str]:
     return list(found)
 
 
-def _names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
+def field_names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What each field of the task is called. ConfigError: `columns` has one that it has not."""
     names: dict[str, Any] = {field: field for field in FIELDS[task]}
     for field, name in (columns or {}).items():
         if field not in names:

@@ -1,0 +1,59 @@
+"""Objects in memory as examples, checked as the lines of a file are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from plainformer.errors import DataError
+
+from ..examples import Example, required_fields, task_name
+from .jsonl import fields_of
+from .reader import built, field_names, make_builder
+from .source import Reading, Record
+
+
+def examples_of(
+    objects: Iterable[Any],
+    task: str,
+    *,
+    name: str = "examples",
+    skip_bad_lines: bool = False,
+    columns: Mapping[str, Any] | None = None,
+    labelled: bool = True,
+    tag_scheme: str | None = None,
+) -> list[Example]:
+    """Objects that have the task's fields, such as {"text": ..., "label": ...}, as its examples.
+
+    Parameters
+    ----------
+    objects : mappings; the second one is line 2 in messages
+    name : what stands for the file in messages and in the examples
+    others : as `read_examples`
+
+    Raises
+    ------
+    DataError : something else, or an object that is no example of the task; none at all
+    ConfigError : an unknown task, field in `columns`, or scheme
+    """
+    task = task_name(task)
+    names = field_names(task, columns)
+    build = make_builder(task, names, labelled, tag_scheme)
+    reading = Reading(skip_bad_lines)
+    wanted = ", ".join(required_fields(task, labelled))
+    records = _records(objects, names, reading, name, wanted)
+    examples = list(built(records, build, reading, name))
+    if not examples:
+        raise DataError("holds no examples", name)
+    return examples
+
+
+def _records(
+    objects: Iterable[Any], names: dict[str, Any], reading: Reading, name: str, wanted: str
+) -> Iterator[Record]:
+    for number, value in enumerate(objects, 1):
+        if isinstance(value, Mapping):
+            yield Record(fields_of(value, names), number)
+        else:
+            kind = type(value).__name__
+            reading.reject(f"got {kind}, expected an object with {wanted}", name, number)
