@@ -210,7 +210,7 @@ def test_what_is_no_data_is_said(tmp_path, wrong):
 
 @pytest.mark.parametrize("wrong", [None, 3, ["a"]])
 def test_what_is_no_model_is_said(tmp_path, wrong):
-    with pytest.raises(ConfigError, match=r"model: got .*, expected a directory, a config\.json or"):
+    with pytest.raises(ConfigError, match=r"model: got .*, expected a directory"):
         tune("text-classification", tmp_path / "out", model=wrong)
 
 

@@ -54,9 +54,9 @@ class FineTuning:
         options: Mapping[str, Any],
     ):
         if not isinstance(model, (str, os.PathLike, Mapping)):
+            got = None if model is None else type(model).__name__
             raise ConfigError(
-                f"model: got {type(model).__name__}, expected a directory, a config.json or its "
-                "contents"
+                f"model: got {got}, expected a directory, a config.json or its contents"
             )
         self.kind, self.source = kind, model
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
