@@ -104,6 +104,8 @@ def write_jsonl(path: Path, rows: list[dict]) -> str:
 @click.option("--seed", default=42, show_default=True)
 def main(words, train, validation, model, tokenizer, output_dir, **options):
     """Fine-tune a model that chooses, test it before and after, and let it answer QUESTION."""
+    if len(words) in (1, 2):
+        raise click.UsageError("QUESTION: expected two choices or more behind it")
     logging.basicConfig(level="INFO", format="%(message)s")  # show what is read and done
     if train is None and validation is None:
         train, validation = make_data(Path(output_dir))

@@ -103,7 +103,7 @@ def write_jsonl(path: Path, rows: list[dict]) -> str:
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[QUESTION CONTEXT]")
+@click.argument("asked", nargs=2, required=False, metavar="[QUESTION CONTEXT]")
 @click.option("--train", help="A file to learn from; without files, a small set is made.")
 @click.option("--validation", help="A file to test on, before and after.")
 @click.option("--model", help="A directory or a config.json; without it, a tiny new model.")
@@ -112,7 +112,7 @@ def write_jsonl(path: Path, rows: list[dict]) -> str:
 @click.option("--epochs", "num_train_epochs", default=4.0, show_default=True)
 @click.option("--learning-rate", default=1e-3, show_default=True)
 @click.option("--seed", default=42, show_default=True)
-def main(words, train, validation, model, tokenizer, output_dir, **options):
+def main(asked, train, validation, model, tokenizer, output_dir, **options):
     """Fine-tune a model that answers, test it before and after, and let it answer QUESTION."""
     logging.basicConfig(level="INFO", format="%(message)s")  # show what is read and done
     if train is None and validation is None:
@@ -135,7 +135,7 @@ def main(words, train, validation, model, tokenizer, output_dir, **options):
     print(f"\n{result}\n")
 
     answer = pf.pipeline(TASK, output_dir)
-    for question, context in [words] if words else QUESTIONS:
+    for question, context in [asked] if asked else QUESTIONS:
         found = answer(question=question, context=context)
         print(f"{context}\n  {question} {found['answer'] or 'The text does not say.'}")
 

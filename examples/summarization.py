@@ -8,7 +8,7 @@ sees the whole document and what is written already:
 
 There is no new head: the decoder gives a score to every token of the vocabulary, and the loss is
 the cross entropy with the next token of the summary (Lewis and others, "BART", arXiv:1910.13461,
-section 3.4). A decoder alone (GPT-2) can do it too: it goes on behind "{source} =>", and only the
+section 3.3). A decoder alone (GPT-2) can do it too: it goes on behind "{source} =>", and only the
 summary is in the loss. ROUGE counts words and pairs of words in common with the reference, ROUGE-L
 their longest common subsequence (Lin, "ROUGE", 2004).
 

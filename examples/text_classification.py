@@ -5,9 +5,9 @@ What the model sees is the text between two tokens of its own:
     [CLS] this film was not dull [SEP]
 
 An encoder turns each token into a vector that knows of all the others. The head is a linear layer
-on the vector of [CLS], with a row for each label; softmax makes probabilities of its numbers, and
-the loss is the cross entropy with the right label (Devlin and others, "BERT", arXiv:1810.04805,
-section 4.1).
+on the vector of [CLS] (in BERT behind a pooler: one layer and tanh), with a row for each label;
+softmax makes probabilities of its numbers, and the loss is the cross entropy with the right label
+(Devlin and others, "BERT", arXiv:1810.04805, section 4.1).
 
 Topics and intents are the same task with other labels. Where the data has a label `oos` (out of
 scope: a query that is none of the intents), its recall is told apart from the accuracy of the

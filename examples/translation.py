@@ -14,14 +14,14 @@ probable ones. BLEU and chrF count n-grams in common with the reference; they ne
 
     python examples/translation.py
     python examples/translation.py --train train.tsv --validation validation.tsv \\
-        --model opus-mt-de-en --epochs 3 --learning-rate 5e-5 "ein Hund"
+        --model config.json --tokenizer bpe:8000 --epochs 4 --learning-rate 1e-3 "ein Hund"
 
 Without files it makes a small data set, {"source": ..., "target": ...} a line (two text files whose
-lines belong together are read too); without a model it starts from nothing. Word order is what has
-to be learned: in German the verb waits for the end. The same on the command line:
+lines belong together are read too), and without a model a tiny one. Word order is what has to be
+learned: in German the verb waits for the end. The same on the command line:
 
-    plainformer finetune translation --model opus-mt-de-en --train train.tsv \\
-        --validation validation.tsv --num-train-epochs 3 --learning-rate 5e-5 --output-dir out
+    plainformer finetune translation --model config.json --tokenizer bpe:8000 --train train.tsv \\
+        --validation validation.tsv --num-train-epochs 4 --learning-rate 1e-3 --output-dir out
     plainformer predict out "ein Hund"
 
 Recipe on public data: multi30k (from scratch), in benchmarks/recipes.

@@ -132,3 +132,13 @@ def test_validation_alone_is_not_passed_over(tmp_path):
     done = run("text_classification.py", "--validation", "own.jsonl", cwd=tmp_path)
     assert done.returncode != 0
     assert "train: got None, expected files" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), [("multiple_choice.py", ["q", "a"]), ("question_answering.py", ["q"])]
+)
+def test_half_a_question_is_refused_before_anything_is_trained(page, words, tmp_path):
+    done = run(page, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert not list(tmp_path.iterdir())
