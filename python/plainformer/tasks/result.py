@@ -27,10 +27,9 @@ class FineTuneResult:
             f"{metrics['tokens_per_second']:,.0f} tokens a second; "
             f"trained {metrics['trainable_parameters']:,} of {metrics['parameters']:,} parameters"
         ]
-        key = self.task.key_metric()
         rows = [name for name in metrics if f"before_{name}" in metrics]
-        width = max(map(len, rows), default=0)
         if rows:
+            width, key = max(map(len, rows)), self.task.key_metric()
             lines.append(f"{'':{width}}  {'before':>10}  {'after':>10}")
         for name in rows:
             mark = "  <" if name.partition("_")[2] == key else ""
