@@ -15,7 +15,7 @@ FLOORS = [
     {"packing", "tensor", "functional"},
     {"nn"},
     {"models", "generation", "training"},
-    {"pipeline", "tasks"},
+    {"augmentation", "pipeline", "tasks"},
     {"cli", "serve", "bench"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}

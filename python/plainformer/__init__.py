@@ -13,6 +13,7 @@ import importlib
 from typing import Any
 
 _MODULES = (
+    "augmentation",
     "bench",
     "checkpoints",
     "data",
@@ -85,6 +86,7 @@ _NAMES = {
     "TrainingArguments": "training",
     "TransformerConfig": "models",
     "TransformerForConditionalGeneration": "models",
+    "augment": "augmentation",
     "finetune": "tasks",
     "get_num_threads": "runtime",
     "load": "models",

@@ -1,7 +1,8 @@
-"""`plainformer pretrain`: train a model from scratch on unlabelled text."""
+"""`plainformer pretrain`: train a model on unlabelled text, from scratch or from a checkpoint."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import click
 from tokenizers import Tokenizer
 
 from plainformer.checkpoints.files import read_json
+from plainformer.checkpoints.huggingface import read_config
 from plainformer.data.objectives import Vocabulary
 from plainformer.data.shards import Shard, open_shard
 from plainformer.data.text import Documents
 from plainformer.data.text_shards import encode_to_shard
-from plainformer.data.tokenizer import make_tokenizer, parse_spec, vocab_size
+from plainformer.data.tokenizer import load_tokenizer, make_tokenizer, parse_spec, vocab_size
 from plainformer.errors import ConfigError
-from plainformer.models.registry import from_config
+from plainformer.models.registry import from_config, load
 
 from ._common import Command, FilesOption, echo, usage_errors
 from ._language_model import config_for, report, train_language_model
@@ -29,7 +31,8 @@ from ._objectives import (
 )
 from ._training_flags import make_arguments, run_file_option, training_flags, with_run_file
 
-REQUIRED = ("data", "config", "tokenizer", "output_dir")
+REQUIRED = ("data", "output_dir")
+FROM_NOTHING = ("config", "tokenizer")  # what a model is built from; or there is `model`
 UNBOUNDED = 512  # default block size of models whose positions have no end, as T5's
 EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens already."
 
@@ -38,6 +41,7 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 @objective_flags
 @click.option("--data", cls=FilesOption, help="Files, directories or globs to train on.")
 @click.option("--validation", cls=FilesOption, help="Files, directories or globs to evaluate on.")
+@click.option("--model", help="A Hugging Face directory to go on from, with its tokenizer.")
 @click.option("--config", help="The model: a Hugging Face config.json without vocab_size.")
 @click.option("--tokenizer", help="A directory, or char, bpe:SIZE, wordpiece:SIZE to train one.")
 @click.option("--block-size", type=int, help="Tokens in a training example  [default: positions]")
@@ -47,26 +51,20 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 @run_file_option
 @training_flags(exclude=("output_dir",))
 def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:
-    """Train a model from scratch on unlabelled text."""
+    """Train a model on unlabelled text, from scratch or from where a checkpoint stands."""
     with usage_errors():
         values = with_run_file(flags, run_file)
-        missing = [name for name in REQUIRED if not values.get(name)]
-        if missing:
-            raise ConfigError(f"missing --{', --'.join(n.replace('_', '-') for n in missing)}")
+        check_sources(values)
         name = values.get("objective", "clm")
         check_flags(name, values)
         arguments = make_arguments(values, values["output_dir"])
-        spec = parse_spec(values["tokenizer"])
-        config = read_json(values["config"])
-        check_family(name, config)
     options = {
         "column": values.get("text_column", "text"),
         "skip_bad_lines": bool(values.get("skip_bad_lines")),
     }
     with usage_errors():
-        tokenizer = make_tokenizer(spec, text_of(values["data"], options), name)
-        config = config_for(tokenizer, config, name)
-        model = from_config(config, TASKS[name], seed=arguments.seed)
+        make = checkpoint_model if values.get("model") else new_model
+        tokenizer, model = make(name, values, arguments.seed, options)
         block_size = check_block_size(values.get("block_size"), model.config)
         vocabulary = Vocabulary.of(tokenizer)
         objective = make_objective(name, vocabulary, block_size, values)
@@ -82,6 +80,45 @@ def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:
     result = train_language_model(model, arguments, tokenizer, data, block_size)
     report(result)
     return result
+
+
+def check_sources(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless there is data and one thing that a model comes from."""
+    built = [name for name in FROM_NOTHING if values.get(name)]
+    if values.get("model") and built:
+        raise ConfigError(f"{built[0]}: the directory of --model has one; leave it out")
+    required = REQUIRED if values.get("model") else (REQUIRED[0], *FROM_NOTHING, REQUIRED[1])
+    missing = [name for name in required if not values.get(name)]
+    if missing:
+        raise ConfigError(f"missing --{', --'.join(n.replace('_', '-') for n in missing)}")
+
+
+def new_model(
+    name: str, values: Mapping[str, Any], seed: int, options: dict[str, Any]
+) -> tuple[Tokenizer, Any]:
+    """A model of `--config` for an objective, and the tokenizer that `--tokenizer` asks for."""
+    spec = parse_spec(values["tokenizer"])
+    config = read_json(values["config"])
+    check_family(name, config)
+    tokenizer = make_tokenizer(spec, text_of(values["data"], options), name)
+    config = config_for(tokenizer, config, name)
+    return tokenizer, from_config(config, TASKS[name], seed=seed)
+
+
+def checkpoint_model(
+    name: str, values: Mapping[str, Any], seed: int, options: dict[str, Any]
+) -> tuple[Tokenizer, Any]:
+    """The model of `--model` for an objective, and its tokenizer. A head that it lacks is drawn."""
+    directory = values["model"]
+    check_family(name, read_config(directory))
+    tokenizer = load_tokenizer(directory)
+    model = load(directory, TASKS[name], seed=seed)
+    size, rows = vocab_size(tokenizer), model.config.vocab_size
+    if size > rows:
+        raise ConfigError(
+            f"model: {directory} has embeddings for {rows} tokens, but its tokenizer has {size}"
+        )
+    return tokenizer, model
 
 
 def text_of(paths: Any, options: dict[str, Any]) -> Documents:
