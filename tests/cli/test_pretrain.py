@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +12,10 @@ from plainformer.cli import main
 from plainformer.cli._objectives import FLAGS
 from plainformer.cli._training_flags import make_arguments, with_run_file
 from plainformer.cli.pretrain import pretrain
+from plainformer.data import make_tokenizer, parse_spec, save_tokenizer
+from plainformer.data.text import Document
+from plainformer.data.tokenizer import vocab_size
+from plainformer.models import from_config, load
 from plainformer.training import TrainingArguments
 
 CONFIG = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 8}
@@ -91,6 +96,74 @@ def test_resuming_gives_the_bytes_of_an_uninterrupted_run(files):
     assert (files / "resumed" / "model.safetensors").read_bytes() == whole
 
 
+ENCODER = {
+    "model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "intermediate_size": 16, "max_position_embeddings": 16,
+}  # fmt: skip
+
+
+def checkpoint(files, task):
+    """A directory with an encoder for a task and a tokenizer, and the encoder."""
+    directory = files / task
+    tokenizer = make_tokenizer(parse_spec("wordpiece:60"), [Document(TEXT, "")], "mlm")
+    config = {**ENCODER, "vocab_size": vocab_size(tokenizer)}
+    model = from_config(config, task, seed=5)
+    model.save_pretrained(directory)
+    save_tokenizer(tokenizer, directory)
+    return directory, model
+
+
+def going_on(files, directory, **changes):
+    """A command line that trains the model of a directory further."""
+    usual = {"model": directory, "objective": "mlm", "config": None, "tokenizer": None}
+    return flags_of(files, **{**usual, **changes})
+
+
+def test_training_goes_on_from_a_checkpoint(files):
+    directory, model = checkpoint(files, "masked-lm")
+    code, result, err = run(*going_on(files, directory, **{"learning-rate": 1e-30}))
+    assert code == 0, err
+    assert result["steps"] == 3
+    left = load(files / "out", "masked-lm")
+    for (name, ours), (_, theirs) in zip(model.named_parameters(), left.named_parameters()):
+        np.testing.assert_allclose(theirs.data, ours.data, rtol=0, atol=1e-20, err_msg=name)
+    tokenizers = [
+        json.loads((d / "tokenizer.json").read_text()) for d in (directory, files / "out")
+    ]
+    assert tokenizers[0] == tokenizers[1]
+    assert run(*going_on(files, directory), "--overwrite-output-dir")[0] == 0
+    assert weights(files) != (directory / "model.safetensors").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:.*new weights")
+def test_a_checkpoint_without_the_head_gets_one_by_the_seed(files):
+    directory, model = checkpoint(files, "sequence-classification")
+    found = []
+    for seed in (1, 1, 2):
+        flags = going_on(files, directory, seed=seed, **{"learning-rate": 1e-30})
+        assert run(*flags, "--overwrite-output-dir")[0] == 0
+        found.append(weights(files))
+    assert found[0] == found[1] != found[2]
+    left = dict(load(files / "out", "masked-lm").named_parameters())
+    body = {n: p for n, p in model.named_parameters() if n in left}
+    assert len(body) > 10
+    for name, parameter in body.items():
+        np.testing.assert_allclose(left[name].data, parameter.data, rtol=0, atol=1e-20)
+
+
+def test_a_checkpoint_that_cannot_learn_the_objective_is_refused(files):
+    directory, _ = checkpoint(files, "masked-lm")
+    code, result, _ = run(*going_on(files, directory, objective="clm"))
+    assert code == 2
+    assert "clm trains a causal-lm model, which bert has not" in result["error"]
+    tokenizer = make_tokenizer(parse_spec("wordpiece:90"), [Document(TEXT * 9, "")], "mlm")
+    save_tokenizer(tokenizer, directory)
+    code, result, _ = run(*going_on(files, directory))
+    assert code == 2
+    assert "model: " in result["error"]
+    assert "but its tokenizer has" in result["error"]
+
+
 def test_a_run_file_holds_flags_and_the_command_line_wins(files):
     run_file = files / "run.yaml"
     run_file.write_text(
@@ -111,6 +184,10 @@ def test_a_run_file_holds_flags_and_the_command_line_wins(files):
     ("changes", "code", "message"),
     [
         ({"data": None}, 2, "missing --data"),
+        ({"config": None}, 2, "missing --config"),
+        ({"model": "nowhere", "config": None}, 2, "tokenizer: the directory of --model has one"),
+        ({"model": "nowhere", "tokenizer": None}, 2, "config: the directory of --model has one"),
+        ({"model": "nowhere", "config": None, "tokenizer": None}, 1, "nowhere"),
         ({"tokenizer": "words"}, 2, "got 'words'"),
         ({"tokenizer": "bpe:10"}, 2, "10"),
         ({"block-size": 9}, 2, "block_size: got 9, expected 1 to the model's 8 positions"),
@@ -219,8 +296,8 @@ def test_flags_that_are_not_training_arguments_change_the_run(files):
         run(*flags_of(files, data=bad), "--overwrite-output-dir", "--skip-bad-lines")[0] == 0
     )
     assert all(tried.values()), tried
-    # output_dir, run and json have tests above, what belongs to objectives in test_objectives
-    elsewhere = {"output_dir", "run_file", "json", "help", "objective", "packing"}
+    # output_dir, run, model, json have tests above, what belongs to objectives in test_objectives
+    elsewhere = {"output_dir", "run_file", "json", "help", "objective", "packing", "model"}
     elsewhere |= {flag for flags in FLAGS.values() for flag in flags}
     options = {o.name for o in pretrain.params if isinstance(o, click.Option)}
     assert options - training - elsewhere == set(tried)

@@ -95,7 +95,7 @@ class Augmenter:
         self.label_epochs = label_epochs
         self.learning_rate = 5e-5 if learning_rate is None else learning_rate
         self.min_score = _check_score(min_score, classifier)
-        self.rewriting = {
+        self.rewriting: dict[str, Any] = {
             "mask_fraction": mask_fraction,
             "temperature": temperature,
             "top_k": top_k,
@@ -105,14 +105,15 @@ class Augmenter:
         self.classifier = None if classifier is None else open_task(classifier, _TASK)
         self.counts = Counts()
 
-    def stream(self, examples: Iterable[TextExample]) -> Iterator[TextExample]:
+    def stream(self, examples: Iterable[Any]) -> Iterator[TextExample]:
         """New examples in the order of those they come from; no more than a batch is held.
 
         The examples given are all held: a new text must be none of theirs.
 
         Raises
         ------
-        DataError : no examples, one without a label, or with one that the classifier cannot give
+        DataError : no examples, something else than a TextExample, one without a label, or with one
+            that the classifier cannot give
         """
         given = list(examples)
         _check_examples(given, self.classifier)
@@ -220,10 +221,12 @@ def _check_score(min_score: float | None, classifier: str | Path | None) -> floa
     return min_score
 
 
-def _check_examples(examples: Sequence[TextExample], classifier: Task | None) -> None:
+def _check_examples(examples: Sequence[Any], classifier: Task | None) -> None:
     if not examples:
         raise DataError("examples: got none, expected at least one")
     for example in examples:
+        if not isinstance(example, TextExample):
+            raise DataError(f"examples: got {type(example).__name__}, expected TextExample")
         if example.label is None:
             raise DataError(
                 f"{example.text!r:.60} has no label, which a new text would keep",
