@@ -1,12 +1,13 @@
 """What new examples by masked infilling add to a classifier that has few labels.
 
     python benchmarks/augmentation.py --data F.jsonl --validation F.jsonl --model DIR
-        [--shots N] [--seeds N] [--masked-lm DIR] [--output F.json]
+        [--shots N] [--seeds N] [--first-seed N] [--masked-lm DIR] [--output F.json]
 
 Of each label `--shots` examples are drawn, anew for each seed. A masked language model goes on from
 `--model` on all texts of --data without their labels (or is given), learns the labels of the few,
-and writes new texts. The same classifier is fine-tuned for the same number of steps, once on the
-few and once on the few with the new, and both are tested on --validation.
+and writes new texts. The same classifier is fine-tuned for the same number of steps on the few,
+on the few with the new, and on the few with those of the new that the first classifier gives their
+label; all are tested on --validation.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from plainformer.bench.session import write_json
 from plainformer.data import TextExample, read_examples
 
 TASK, LIMIT = "text-classification", 64
+ARMS = ("few", "augmented", "filtered")
 PRETRAINING = {
     "objective": "mlm", "block-size": LIMIT, "per-device-train-batch-size": 32,
     "learning-rate": 5e-4, "warmup-steps": 0.1, "logging-steps": 50, "seed": 0,
@@ -65,14 +67,36 @@ def pretrained(model: str, examples: Any, epochs: float, folder: Path) -> Path:
     return out
 
 
-def accuracy(model: str, train: list[TextExample], test: Any, steps: int, seed: int) -> float:
-    """Of a classifier trained on some examples."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = pf.finetune(
-            TASK, model, train, test=test, output_dir=folder, max_steps=steps, seed=seed,
-            **FINETUNING,
-        )  # fmt: skip
-        return float(result.metrics["test_accuracy"])
+def accuracy(
+    model: str, train: list[TextExample], test: Any, steps: int, seed: int, out: Path
+) -> float:
+    """Of a classifier trained on some examples and left in `out`."""
+    pf.finetune(TASK, model, train, output_dir=out, max_steps=steps, seed=seed, **FINETUNING)
+    return float(pf.tasks.open_task(out).evaluate(test)["accuracy"])
+
+
+def measure(
+    writer: str, model: str, labelled: list[TextExample], test: Any, steps: int, seed: int,
+    options: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Accuracy from the few, with all new texts, and with those that the few's classifier keeps."""
+    with tempfile.TemporaryDirectory() as name:
+        few_dir = Path(name, "few")
+        result: dict[str, Any] = {
+            "seed": seed, "few": accuracy(model, labelled, test, steps, seed, few_dir)
+        }  # fmt: skip
+        for arm, more in (("augmented", {}), ("filtered", {"classifier": few_dir})):
+            augmenter = Augmenter(writer, seed=seed, **options, **more)
+            new = list(augmenter.stream(labelled))
+            with tempfile.TemporaryDirectory(dir=name) as out:
+                result[arm] = accuracy(model, [*labelled, *new], test, steps, seed, Path(out))
+            result[f"{arm}_counts"] = augmenter.counts.to_dict()
+    return result
+
+
+def deviation(values: np.ndarray) -> float:
+    """Sample standard deviation; 0 for one value."""
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 @click.command()
@@ -84,11 +108,13 @@ def accuracy(model: str, train: list[TextExample], test: Any, steps: int, seed: 
 @click.option("--shots", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=60, show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--copies", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--mask-fraction", type=float, default=0.3, show_default=True)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
 @click.option("--top-k", type=int, default=50, show_default=True)
 @click.option("--label-epochs", type=int, default=10, show_default=True)
+@click.option("--learning-rate", type=float, default=1e-4, show_default=True, help="Of these.")
 @click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")
 def main(
     data: str,
@@ -99,6 +125,7 @@ def main(
     shots: int,
     steps: int,
     seeds: int,
+    first_seed: int,
     output: str | None,
     **options: Any,
 ) -> None:
@@ -109,30 +136,27 @@ def main(
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         writer = masked_lm or str(pretrained(model, pool, mlm_epochs, Path(folder)))
-        for seed in range(seeds):
+        for seed in range(first_seed, first_seed + seeds):
             labelled = few(pool, shots, seed)
-            augmenter = Augmenter(writer, seed=seed, **options)
-            new = list(augmenter.stream(labelled))
-            figures = {
-                "few": accuracy(model, labelled, test, steps, seed),
-                "augmented": accuracy(model, [*labelled, *new], test, steps, seed),
-            }
-            rounds.append({"seed": seed, **figures, **augmenter.counts.to_dict()})
-            click.echo(
-                f"seed {seed}: {len(labelled)} labels {figures['few']:.4f}, with {len(new)} new "
-                f"{figures['augmented']:.4f}"
-            )
-    gains = [r["augmented"] - r["few"] for r in rounds]
+            rounds.append(measure(writer, model, labelled, test, steps, seed, options))
+            shown = ", ".join(f"{arm} {rounds[-1][arm]:.4f}" for arm in ARMS)
+            click.echo(f"seed {seed}: {len(labelled)} labels: {shown}")
     result: dict[str, Any] = {
         "machine": machine.describe(), "threads": runtime.get_num_threads(),
-        "shots": shots, "steps": steps, "mlm_epochs": mlm_epochs, **options, "rounds": rounds,
+        "shots": shots, "steps": steps, **options, "rounds": rounds,
         "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
-    columns = {name: [r[name] for r in rounds] for name in ("few", "augmented")}
-    for name, values in {**columns, "gain": gains}.items():
-        spread = float(np.std(values, ddof=1)) if seeds > 1 else 0.0
-        result[name] = {"mean": float(np.mean(values)), "deviation": spread}
-        click.echo(f"{name:<10} {result[name]['mean']:.4f} +- {spread:.4f} ({seeds} seeds)")
+    for arm in ARMS:
+        values = np.array([r[arm] for r in rounds])
+        gains = values - [r["few"] for r in rounds]
+        result[arm] = {
+            "mean": float(values.mean()), "deviation": deviation(values),
+            "gain": float(gains.mean()), "gain_deviation": deviation(gains),
+        }  # fmt: skip
+        click.echo(
+            f"{arm:<10} {values.mean():.4f} +- {deviation(values):.4f}, "
+            f"gain {gains.mean():+.4f} +- {deviation(gains):.4f} ({seeds} seeds)"
+        )
     if output:
         write_json(result, output)
 
