@@ -145,6 +145,7 @@ def test_every_flag_has_a_test():
         (["--top-k", "-1"], 2, "top_k: got -1"),
         (["--min-score", "0.5"], 2, "min_score: has no effect without a classifier"),
         (["--label-epochs", "0", "--learning-rate", "0.1"], 2, "learning_rate: has no effect"),
+        (["--learning-rate", "0"], 2, "learning_rate: got 0.0, expected more than 0"),
         (["--classifier", "nowhere"], 2, "nowhere"),
         (["--seed", "-1"], 2, "seed: got -1"),
     ],

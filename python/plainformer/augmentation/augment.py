@@ -89,11 +89,9 @@ class Augmenter:
     ):
         _check_least(1, copies=copies, batch_size=batch_size)
         _check_least(0, label_epochs=label_epochs, seed=seed)
-        if learning_rate is not None and not label_epochs:
-            raise ConfigError("learning_rate: has no effect with label_epochs 0")
         self.path, self.copies, self.batch_size, self.seed = model, copies, batch_size, seed
         self.label_epochs = label_epochs
-        self.learning_rate = 5e-5 if learning_rate is None else learning_rate
+        self.learning_rate = _check_rate(learning_rate, label_epochs)
         self.min_score = _check_score(min_score, classifier)
         self.rewriting: dict[str, Any] = {
             "mask_fraction": mask_fraction,
@@ -209,6 +207,16 @@ def _check_least(least: int, **values: int) -> None:
     for name, value in values.items():
         if value < least:
             raise ConfigError(f"{name}: got {value}, expected at least {least}")
+
+
+def _check_rate(learning_rate: float | None, label_epochs: int) -> float:
+    if learning_rate is None:
+        return 5e-5
+    if not label_epochs:
+        raise ConfigError("learning_rate: has no effect with label_epochs 0")
+    if not learning_rate > 0:
+        raise ConfigError(f"learning_rate: got {learning_rate}, expected more than 0")
+    return learning_rate
 
 
 def _check_score(min_score: float | None, classifier: str | Path | None) -> float:
