@@ -145,9 +145,10 @@ def test_a_text_without_words_has_no_variant(text):
     assert texts(rewriter(), text, 2) == [None, None]
 
 
-def test_chinese_characters_are_words():
+@pytest.mark.parametrize("spec", ["wordpiece:60", "char"])
+def test_chinese_characters_are_words(spec):
     sentence = "\u9152\u5e97\u7684\u670d\u52a1\u5f88\u597d\uff0c\u623f\u95f4\u5e72\u51c0\u3002"
-    tokenizer = tokenizer_of([sentence] * 9, "wordpiece:60")
+    tokenizer = tokenizer_of([sentence] * 9, spec)
     made = rewriter(tokenizer, mask_fraction=0.2, top_k=None)
     new = texts(made, sentence, 20)
     assert any(text != sentence for text in new)
@@ -182,6 +183,12 @@ def test_values_out_of_range_are_named(options, message):
 
 
 def test_a_tokenizer_without_a_mask_token_is_refused():
-    tokenizer = tokenizer_of(["good film"], "char")
+    tokenizer = tokenizer_of(["good film"], "char", "clm")
     with pytest.raises(ConfigError, match="tokenizer: has no mask token"):
         rewriter(tokenizer)
+
+
+def test_special_tokens_that_a_text_spells_stay():
+    made = rewriter(mask_fraction=1.0)
+    for new in texts(made, "good [MASK] film [SEP]", 5):
+        assert new.split()[1::2] == ["[MASK]", "[SEP]"]

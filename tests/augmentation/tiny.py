@@ -9,9 +9,9 @@ from plainformer.models import from_config
 from tests.tasks.tiny import BAD, ENCODER, GOOD, WORDPIECE
 
 
-def tokenizer_of(texts, spec=WORDPIECE):
+def tokenizer_of(texts, spec=WORDPIECE, objective="mlm"):
     """One trained on texts, with the special tokens of masked language models."""
-    return make_tokenizer(parse_spec(spec), [Document(text, "") for text in texts], "mlm")
+    return make_tokenizer(parse_spec(spec), [Document(text, "") for text in texts], objective)
 
 
 def masked_lm(tokenizer, seed=1, **changes):

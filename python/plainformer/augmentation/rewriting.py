@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from .. import functional
 from ..data import CharSpan, Encoded, TextEncoder, TextExample
@@ -125,8 +126,10 @@ class Rewriter:
 
     def _whole_words(self) -> tuple[Array, list[str]]:
         """Ids (n,) of the tokens that may be filled in, and what they write."""
-        begins, _ = self.vocabulary.word_borders
-        ids = [int(i) for i in self.vocabulary.ordinary if begins[i]]
+        whole, _ = self.vocabulary.word_borders
+        if isinstance(self.tokenizer.model, WordLevel):  # of characters, say: no token goes on
+            whole = ~self.vocabulary.special
+        ids = [int(i) for i in self.vocabulary.ordinary if whole[i]]
         words = self.tokenizer.decode_batch([[i] for i in ids], skip_special_tokens=False)
         found = [(i, word.strip()) for i, word in zip(ids, words) if word.strip().isalnum()]
         if not found:
