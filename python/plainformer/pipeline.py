@@ -103,7 +103,9 @@ def pipeline(
     return Pipeline(open_task(model, task, dtype=dtype, adapter=adapter, **settings), batch_size)
 
 
-_FIELDS = {"question", "context", "choices", "text", "tokens", "messages", "source", "document"}
+_FIELDS = {
+    "question", "context", "choices", "text", "label", "tokens", "messages", "source", "document",
+}  # fmt: skip
 
 
 def _fields(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

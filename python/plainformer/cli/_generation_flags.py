@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from plainformer.data.control_codes import ControlCodes
 from plainformer.data.tokenizer import encode_text
 from plainformer.errors import DataError
 
@@ -122,9 +123,12 @@ def read_prompts(words: tuple[str, ...], file: Path | None) -> list[str]:
         raise DataError(f"not UTF-8: {error.reason}", str(file)) from None
 
 
-def prompt_ids(model: Any, tokenizer: Any, text: str) -> list[int]:
+def prompt_ids(model: Any, tokenizer: Any, text: str, label: str | None = None) -> list[int]:
     """Ids of a prompt, behind the beginning-of-text id if the tokenizer would put it there; of a
-    source text for an encoder, with all special tokens that the tokenizer adds."""
+    source text for an encoder, with all special tokens that the tokenizer adds. With a label the
+    ids of the text, which may be empty, behind the label's control code."""
+    if label is not None:
+        return ControlCodes(tokenizer).encode(text, label).tolist()
     ids = encode_text(tokenizer, text).tolist()
     if not ids:
         raise DataError("PROMPT: got an empty text, expected at least one token")

@@ -42,4 +42,4 @@ def settings_flags(command: Any) -> Any:
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """The given settings of all tasks, without those that are for training."""
     names = {name for kind in TASKS.values() for name in names_of(kind.settings_class)}
-    return {name: value for name, value in values.items() if name in names and value is not None}
+    return {name: v for name, v in values.items() if name in names and v is not None and v != ()}

@@ -46,7 +46,7 @@ def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
     if kind == "bool":
         return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text + shown)
     if kind.startswith("Sequence"):
-        return click.option(flag, multiple=True, metavar="GLOB", help=text + " May be repeated.")
+        return click.option(flag, multiple=True, metavar="TEXT", help=text + " May be repeated.")
     if kind.startswith(("dict", "Mapping")):
         return click.option(flag, metavar="JSON", callback=_parse_mapping, help=text)
     if kind.startswith("str | Mapping"):

@@ -29,6 +29,7 @@ BETWEEN = "-" * 20
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with a prompt a line.",
 )
+@click.option("--label", help="Begin with the control code of this label; PROMPT may be left out.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, help="Prompts at once.")
 @click.option("--seed", type=int, help="Seed of the draws.")
 @generation_flags
@@ -37,6 +38,7 @@ def generate(
     model: Path,
     prompt: tuple[str, ...],
     input_file: Path | None,
+    label: str | None,
     batch_size: int,
     seed: int | None,
     dtype: str | None,
@@ -47,10 +49,11 @@ def generate(
     An encoder-decoder writes what each PROMPT leads to: a translation, a summary. One text is
     shown while it is written. What no flag says is as in the model's generation_config.json.
     """
-    prompts = read_prompts(prompt, input_file)
+    alone = label is not None and not prompt and input_file is None
+    prompts = [""] if alone else read_prompts(prompt, input_file)
     tokenizer = load_tokenizer(model)
     network = load(model, dtype=dtype)
-    rows = [prompt_ids(network, tokenizer, text) for text in prompts]
+    rows = [prompt_ids(network, tokenizer, text, label) for text in prompts]
     with usage_errors():
         options = with_defaults(network, generation_options(flags, tokenizer), seed)
         start = time.perf_counter()

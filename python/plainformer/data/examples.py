@@ -10,7 +10,7 @@
 | translation | PairExample | source, target |
 | summarization | PairExample | document, summary |
 | dialogue | DialogueExample | messages |
-| language-modeling | TextExample | text |
+| language-modeling | TextExample | text, label (not needed) |
 
 Labels are strings, whatever they were in the file: `1` and `"1"` are the same label. What a model
 learns to give (label, tags, answers, target) is None where an unlabelled file was read. `file` and
@@ -34,10 +34,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "translation": ("source", "target"),
     "summarization": ("document", "summary"),
     "dialogue": ("messages",),
-    "language-modeling": ("text",),
+    "language-modeling": ("text", "label"),
 }
 GOLD = {"label", "tags", "answers", "target", "summary"}  # what an unlabelled file lacks
 _OPTIONAL = {"head", "tail", "head_type", "tail_type", "id", "is_impossible"}
+_UNLABELLED = {"language-modeling"}  # whose labels, if any, say what the text is like
 _ALIASES = {
     "ner": "token-classification",
     "language-modelling": "language-modeling",
@@ -68,7 +69,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextExample:
-    """A text and its label; for language-modeling the text alone."""
+    """A text and its label; for language-modeling what the text is like, if that is known."""
 
     text: str
     label: str | None = None
@@ -174,6 +175,7 @@ def task_name(task: str) -> str:
 
 def required_fields(task: str, labelled: bool) -> tuple[str, ...]:
     """The fields that an example of the task must have."""
+    needs_gold = labelled and task not in _UNLABELLED
     return tuple(
-        name for name in FIELDS[task] if name not in _OPTIONAL and (labelled or name not in GOLD)
+        name for name in FIELDS[task] if name not in _OPTIONAL and (needs_gold or name not in GOLD)
     )

@@ -56,7 +56,8 @@ class Documents:
     paths : files, directories (searched for .txt .md .rst .jsonl .csv .tsv, hidden files left out)
         or globs (`**` enters directories), in this order; what a directory or glob finds is sorted
     column : str, the JSONL field or the CSV or TSV column that holds the text
-    skip_bad_lines : bool, leave bad lines out; `skipped` counts those of the last pass
+    skip_bad_lines : bool, leave bad lines out; `skipped` counts those of the last pass. Files
+        without text (empty `__init__.py`) are left out too
 
     Formats, by the file name's end: `.jsonl` (an object a line), `.csv` (quoted as usual, header
     first), `.tsv` (no quoting, header first), everything else plain text: the whole file is one
@@ -92,8 +93,8 @@ class Documents:
                 if document.text:
                     count += not document.continues
                     yield document
-        if count == 0:
-            raise DataError("holds no text", str(file))
+        if count == 0 and not self.skip_bad_lines:
+            raise DataError("holds no text; leave it out, or skip bad lines", str(file))
         _log_file(file, suffix, count, self.skipped - before)
 
     def _documents(self, file: str, suffix: str, stream: BinaryIO) -> Iterator[Document]:

@@ -100,7 +100,7 @@ def _repetition(
     if options.repetition_penalty not in (None, 1):
         yield RepetitionPenalty(options.repetition_penalty, prompts.starts)
     if options.no_repeat_ngram_size:
-        yield NoRepeatNGram(options.no_repeat_ngram_size)
+        yield NoRepeatNGram(options.no_repeat_ngram_size, prompts.starts)
     if options.encoder_no_repeat_ngram_size:
         yield EncoderNoRepeatNGram(options.encoder_no_repeat_ngram_size, sources)
 

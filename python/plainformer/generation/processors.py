@@ -98,15 +98,18 @@ class NoRepeatNGram:
 
     Paulus, Xiong, Socher, "A Deep Reinforced Model for Abstractive Summarization", 2017,
     arXiv:1705.04304.
+
+    starts : column of each row's first token; padding before it is no text
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, starts: Array | None = None):
         self.size = size
+        self.starts = starts
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         if input_ids.shape[1] < self.size:
             return logits
-        _ban_followers(input_ids, input_ids, self.size, logits)
+        _ban_followers(input_ids, input_ids, self.size, logits, self.starts)
         return logits
 
 
@@ -199,9 +202,15 @@ def _penalize(logits: Array, ids: Array, penalty: np.float32) -> Array:
     return logits
 
 
-def _ban_followers(texts: Array, input_ids: Array, size: int, logits: Array) -> None:
-    """Ban what follows in `texts` the last size - 1 ids of the same row of `input_ids`."""
+def _ban_followers(
+    texts: Array, input_ids: Array, size: int, logits: Array, starts: Array | None = None
+) -> None:
+    """Ban what follows in `texts`, from `starts` on, the last size - 1 ids of the same row of
+    `input_ids`."""
     windows = np.lib.stride_tricks.sliding_window_view(texts, size, axis=1)
     last = input_ids[:, input_ids.shape[1] + 1 - size :]
     rows, places = np.nonzero((windows[:, :, :-1] == last[:, None]).all(axis=2))
+    if starts is not None:
+        inside = places >= starts[rows]
+        rows, places = rows[inside], places[inside]
     logits[rows, windows[rows, places, -1]] = _NONE

@@ -81,7 +81,9 @@ class Dialogue(Task):
         self.max_new_tokens = self.settings.max_new_tokens or min(_USUAL_ANSWER, half)
 
     @classmethod
-    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str) -> None:
+    def prepare_tokenizer(
+        cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
+    ) -> None:
         tokenizer.add_special_tokens(
             [
                 AddedToken(mark, normalized=False)

@@ -1,4 +1,8 @@
-"""Language modelling: a causal model learns to write like a text, and continues prompts."""
+"""Language modelling: a causal model learns to write like a text, and continues prompts.
+
+With control codes each text of the data is one of its own, behind a token that says its label; a
+prompt then names the label of what is to be written.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,37 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from ..data import Document, EvaluationWindows, TokenBlocks, collate, encode_documents
+from ..data.control_codes import add_control_codes
 from ..data.tokenizer import encode_text
 from ..errors import DataError
 from ..generation import generate
 from ..metrics import perplexity
+from .control import ControlledTexts
+from .generation_settings import GenerationSettings, generation_options
 from .options import check_at_least, option
 from .registry import register
-from .task import Array, Batch, Feature, Inputs, LossSum, Settings, Task, chunks, evaluating
-from .writing import until
+from .task import Array, Batch, Feature, Inputs, LossSum, Task, chunks, evaluating
+from .writing import end_of, until
+
+_USUAL_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class LanguageModelingSettings(Settings):
+class LanguageModelingSettings(GenerationSettings):
     """Options of language modelling; max_length is the length of a block of the text."""
 
-    max_new_tokens: int = option(64, "Tokens that are written after a prompt.")
+    control_codes: bool = option(
+        False,
+        "Learn each text behind a token of its label, and write texts of a label; the data has "
+        "text and label.",
+    )
+    max_new_tokens: int | None = option(
+        None,
+        "Most tokens that are written; default 64, with control codes at most what fits.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,33 +61,72 @@ class BlockDataset(TokenBlocks):
 
 @register
 class LanguageModeling(Task):
-    """The continuation of a text. A prediction is what is written."""
+    """The continuation of a text. A prediction is what is written, a list where several are."""
 
     name = "language-modeling"
     model_tasks = ("causal-lm",)
     metric = "perplexity"
     settings_class = LanguageModelingSettings
 
+    def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
+        super().__init__(tokenizer, model, settings)
+        special = self.encoder.special
+        self.end = special.eos_token_id
+        self.control: ControlledTexts | None = None
+        if self.settings.control_codes:
+            self.end = end_of(special, self.name)
+            self.control = ControlledTexts(tokenizer, self.end, self.max_length)
+        self.max_new_tokens = self._max_new_tokens()
+        self._options = generation_options(self.settings, tokenizer)
+
+    @classmethod
+    def prepare_tokenizer(
+        cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
+    ) -> None:
+        """Add the control codes of the labels."""
+        if not settings.control_codes:
+            return
+        without = next((e for e in examples if e.label is None), None)
+        if without is not None:
+            raise DataError(
+                "a text without label, which control_codes need for every text",
+                without.file or None,
+                without.line,
+            )
+        add_control_codes(tokenizer, (example.label for example in examples))
+
     @classmethod
     def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
         return (example.text for example in examples)
 
     def dataset(self, examples: Sequence[Any]) -> Any:
+        if self.control is not None:
+            return super().dataset(examples)
         blocks = BlockDataset(self._tokens(examples), self._block_size())
         blocks.examples = len(examples)
         return blocks
 
     def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
-        """Loss a token over consecutive windows: every token but the first is predicted once."""
-        windows = EvaluationWindows(self._tokens(examples), self._block_size())
+        """Loss and perplexity a token.
+
+        Of consecutive windows, in which every token but the first is predicted once; with control
+        codes of each text and its end.
+        """
         loss = LossSum()
         with evaluating(self.model):
-            for batch in chunks((windows[i] for i in range(len(windows))), batch_size):
-                inputs = collate(batch)
+            for batch in chunks(self._evaluated(examples), batch_size):
+                inputs = self.collate(batch)
                 output = self.model(**inputs, num_items_in_batch=1, return_logits=False)
                 loss.total += float(np.asarray(output.loss))
                 loss.count += self.model.count_labels(inputs)
         return {"loss": loss.mean, "perplexity": perplexity(loss.total, loss.count)}
+
+    def _evaluated(self, examples: Iterable[Any]) -> Iterator[Inputs]:
+        if self.control is not None:
+            yield from (part.inputs for e in examples for part in self.control.examples(e))
+            return
+        windows = EvaluationWindows(self._tokens(examples), self._block_size())
+        yield from (windows[i] for i in range(len(windows)))
 
     def _tokens(self, examples: Iterable[Any]) -> Array:
         documents = (Document(e.text, e.file, e.line or 1) for e in examples)
@@ -79,37 +136,71 @@ class LanguageModeling(Task):
         return self.max_length or 1024
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
-        """Prompts to continue."""
-        features = []
-        for example in examples:
-            ids = encode_text(self.tokenizer, example.text).astype(np.int32)
-            if not len(ids):
-                raise DataError("input: got a text without tokens, expected at least one")
-            features.append([Feature({"input_ids": ids}, place=ids)])
-        return features
+        """Texts behind their codes to learn from; else prompts to continue."""
+        if labelled and self.control is not None:
+            return [self.control.examples(example) for example in examples]
+        return [[self._prompt(example)] for example in examples]
+
+    def _prompt(self, example: Any) -> Feature:
+        if self.control is not None:
+            return self.control.prompt(example, self.max_new_tokens)
+        ids = encode_text(self.tokenizer, example.text).astype(np.int32)
+        if not len(ids):
+            raise DataError("input: got a text without tokens, expected at least one")
+        return Feature({"input_ids": ids}, place=ids)
 
     def collate(self, inputs: Sequence[Inputs]) -> Batch:
-        return collate(list(inputs))
+        return collate(list(inputs)) if self.control is None else super().collate(inputs)
 
-    def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
+    def _forward(self, features: list[Feature], loss: LossSum | None) -> list[list[Array]]:
         prompts = [feature.place for feature in features]
-        rows = generate(self.model, prompts, self.settings.max_new_tokens)
-        end = self.encoder.special.eos_token_id
+        # Draws go by place in the batch: alone, each prompt has the same ones in any batch.
+        together = [[prompt] for prompt in prompts] if self.settings.do_sample else [prompts]
+        return [texts for some in together for texts in self._write(some)]
+
+    def _write(self, prompts: list[Array]) -> list[list[Array]]:
+        """New ids of each text of each prompt, without the end."""
+        count = self.settings.num_return_sequences
+        ends = {} if self.end is None else {"eos_token_id": self.end}
+        rows = generate(self.model, prompts, self.max_new_tokens, **ends, **self._options)
         new = np.asarray(rows)[:, max(map(len, prompts)) :]
-        return [row if end is None else until(row, end) for row in new]
+        texts = [row if self.end is None else until(row, self.end) for row in new]
+        return [texts[i : i + count] for i in range(0, len(texts), count)]
 
-    def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
-        whole = self.tokenizer.decode([*features[0].place.tolist(), *outputs[0].tolist()])
-        prompt = self.tokenizer.decode(features[0].place.tolist())
-        return whole[len(prompt) :]
+    def _max_new_tokens(self) -> int:
+        given, limit = self.settings.max_new_tokens, self.max_length
+        if given is not None or self.control is None or limit is None:
+            return given or _USUAL_LENGTH
+        return max(1, min(_USUAL_LENGTH, limit - 1))
 
-    def answer(self, example: Any, prediction: str) -> dict[str, str]:
-        """The prompt with its continuation."""
+    def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Any]) -> Any:
+        before = features[0].place.tolist()
+        prompt = self.tokenizer.decode(before)
+        texts = [
+            self.tokenizer.decode([*before, *ids.tolist()])[len(prompt) :] for ids in outputs[0]
+        ]
+        return texts if self.settings.num_return_sequences > 1 else texts[0]
+
+    def answer(self, example: Any, prediction: Any) -> Any:
+        """The prompt with its continuation; a list of such where several are written."""
+        if isinstance(prediction, list):
+            return [self.answer(example, text) for text in prediction]
         return {"generated_text": example.text + prediction}
 
     def alone(self, answer: Any) -> list[Any]:
-        """As transformers: a list of one."""
-        return [answer]
+        """As transformers: a list, of one where one is written."""
+        return answer if isinstance(answer, list) else [answer]
 
-    def record(self, example: Any, prediction: str) -> dict[str, str]:
-        return {"text": example.text, **self.answer(example, prediction)}
+    def record(self, example: Any, prediction: Any) -> dict[str, Any]:
+        asked = (
+            {"text": example.text}
+            if self.control is None
+            else {
+                "label": example.label,
+                "text": example.text,
+            }
+        )
+        if isinstance(prediction, list):
+            texts = [one["generated_text"] for one in self.answer(example, prediction)]
+            return {**asked, "generated_texts": texts}
+        return {**asked, **self.answer(example, prediction)}

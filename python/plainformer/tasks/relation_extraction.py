@@ -57,7 +57,9 @@ class RelationExtraction(Task):
             raise ConfigError("tokenizer: has no [E1]; the model was not fine-tuned for relations")
 
     @classmethod
-    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str) -> None:
+    def prepare_tokenizer(
+        cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
+    ) -> None:
         heads = {example.head_type for example in examples} - {None}
         tails = {example.tail_type for example in examples} - {None}
         marks = [

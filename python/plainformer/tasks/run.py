@@ -92,9 +92,9 @@ class FineTuning:
         adds = self._continues and not self.model_options.new_head
         labels = training_labels(self.kind, learned, adds=adds)
         tokenizer = self._tokenizer(learned)
-        self.kind.prepare_tokenizer(tokenizer, learned, self._word())
         settings = make(self.kind.settings_class, self.settings, owner=self.kind.name)
         settings = self.kind.settings_for(settings, learned)
+        self.kind.prepare_tokenizer(tokenizer, learned, self._word(), settings)
         loaded = self._model(tokenizer, labels)
         self.task = self.kind(tokenizer, loaded.model, settings)
         if labels is not None:

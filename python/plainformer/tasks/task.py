@@ -108,8 +108,14 @@ class Task:
         return cls.metric
 
     @classmethod
-    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str) -> None:
-        """Add the tokens that the task needs. word : of `model_tasks`, what the model is."""
+    def prepare_tokenizer(
+        cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
+    ) -> None:
+        """Add the tokens that the task needs.
+
+        word : of `model_tasks`, what the model is
+        settings : as `settings_for` left them
+        """
 
     @classmethod
     def settings_for(cls, settings: Any, examples: Sequence[Any]) -> Any:

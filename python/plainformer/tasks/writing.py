@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from ..data import special_ids
+from ..data import SpecialIds, special_ids
 from ..data.batches import IGNORE_INDEX
 from ..data.special_tokens import options_of, remember_options
 from ..errors import ConfigError
@@ -62,11 +62,13 @@ class Writer(Task):
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
         super().__init__(tokenizer, model, settings)
         self.reads_sources = hasattr(model, "encode")
-        self.end = self._end()
+        self.end = end_of(self.encoder.special, self.name)
         self.max_target = self._max_target()
 
     @classmethod
-    def prepare_tokenizer(cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str) -> None:
+    def prepare_tokenizer(
+        cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
+    ) -> None:
         """Give an encoder-decoder the padding token that its decoder starts from."""
         if word == "seq2seq-lm":
             add_padding(tokenizer)
@@ -175,16 +177,6 @@ class Writer(Task):
     def record(self, example: Any, prediction: str) -> dict[str, Any]:
         return {"source": example.source, **self.answer(example, prediction)}
 
-    def _end(self) -> int:
-        special = self.encoder.special
-        end = special.sep_token_id if special.eos_token_id is None else special.eos_token_id
-        if end is None:
-            raise ConfigError(
-                f"tokenizer: has no token that ends a text, which {self.name} needs; train "
-                "bpe:SIZE or wordpiece:SIZE"
-            )
-        return end
-
     def _max_target(self) -> int:
         context = self.model.config.context_length
         given = self.settings.max_target_length
@@ -194,6 +186,17 @@ class Writer(Task):
         if most is not None and given > most:
             raise ConfigError(f"max_target_length: got {given}, the model has room for {most}")
         return given
+
+
+def end_of(special: SpecialIds, task: str) -> int:
+    """The id that ends a text. Raises ConfigError, naming the task, without one."""
+    end = special.sep_token_id if special.eos_token_id is None else special.eos_token_id
+    if end is None:
+        raise ConfigError(
+            f"tokenizer: has no token that ends a text, which {task} needs; train bpe:SIZE or "
+            "wordpiece:SIZE"
+        )
+    return end
 
 
 def add_padding(tokenizer: Tokenizer) -> None:

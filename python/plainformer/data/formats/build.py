@@ -37,13 +37,14 @@ class Builder:
 
     def __init__(self, task: str, names: dict[str, Any], labelled: bool):
         self.task, self.names, self.labelled = task, names, labelled
-        self._required = required_fields(task, labelled)
+        prompts = task == "language-modeling" and not labelled  # a label alone may be a prompt
+        self._required = () if prompts else required_fields(task, labelled)
         self._label_kind: tuple[str, str] | None = None  # (kind, the first label)
         self._choices: int | None = None
         self._ids: set[str] = set()
         builders: dict[str, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
             "text-classification": self._text,
-            "language-modeling": self._text,
+            "language-modeling": self._text if labelled else self._prompt,
             "relation-extraction": self._relation,
             "question-answering": self._question,
             "multiple-choice": self._choice,
@@ -62,6 +63,13 @@ class Builder:
     def _text(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
         text = self._string(fields, "text")
         return TextExample(text, self._label(fields), **place)
+
+    def _prompt(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
+        label = self._label(fields)
+        if label is not None and not fields.get("text"):
+            return TextExample("", label, **place)
+        check_present(fields, ("text",), self.names)
+        return TextExample(self._string(fields, "text"), label, **place)
 
     def _relation(self, fields: dict[str, Any], place: dict[str, Any]) -> RelationExample:
         text = self._string(fields, "text")

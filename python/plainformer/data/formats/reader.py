@@ -18,7 +18,7 @@ from .build import Builder
 from .conll import read_conll
 from .jsonl import read_jsonl
 from .plain import read_lines, read_parallel
-from .sniff import PAIR_TASKS, sniff
+from .sniff import PAIR_TASKS, sniff, sniff_labels
 from .source import STANDARD_INPUT, Reading, Record, Source
 from .squad import read_squad
 from .table import read_table
@@ -75,6 +75,7 @@ class ExampleReader:
         self._reading = Reading(self.skip_bad_lines)
         self.formats = {}
         build = make_builder(self.task, self.names, self.labelled, self.tag_scheme)
+        total = 0
         for file in self._groups():
             before, count = self.skipped, 0
             with closing(self._examples(file, build)) as examples:
@@ -82,6 +83,9 @@ class ExampleReader:
                     count += 1
                     yield example
             self._finish(file, count, self.skipped - before)
+            total += count
+        if total == 0:
+            raise DataError(f"holds no examples, {self.skipped} bad lines skipped", self.files[0])
 
     def _groups(self) -> list[tuple[str, ...]]:
         """Files by what is read together: two plain text files are one set of pairs."""
@@ -95,7 +99,7 @@ class ExampleReader:
     def _examples(self, files: tuple[str, ...], build: Any) -> Generator[Example, None, None]:
         if len(files) == 2:
             yield from self._pairs(files, build)
-        elif self.task == "language-modeling":
+        elif self.task == "language-modeling" and not self._labels_of(files[0]):
             yield from self._texts(files[0])
         else:
             with Source(files[0]) as source:
@@ -114,21 +118,36 @@ class ExampleReader:
             records = read_parallel(first, second, self._reading, (one, other))
             yield from built(records, build, self._reading, first.name)
 
+    def _labels_of(self, file: str) -> str | None:
+        """The format of a text for language-modeling that has labels."""
+        if not os.path.isfile(file):
+            return None
+        with Source(file) as source:
+            return sniff_labels(source, self.names["label"])
+
     def _texts(self, file: str) -> Iterator[Example]:
         documents = Documents(
             file, column=str(self.names["text"]), skip_bad_lines=self.skip_bad_lines
         )
         self.formats[file] = "text"
+        parts: list[str] = []
         for document in documents:
-            yield TextExample(document.text, None, document.file, document.line)
+            parts.append(document.text)
+            if not document.continues:  # a long file comes in parts
+                line = document.line if len(parts) == 1 else 1
+                yield TextExample("".join(parts), None, document.file, line)
+                parts = []
         self._reading.skipped += documents.skipped
 
     def _records(self, source: Source) -> Iterator[Record]:
-        kind = sniff(source, self.task, self.labelled)
-        required = required_fields(self.task, self.labelled)
+        required = fields_told = required_fields(self.task, self.labelled)
+        if self.task == "language-modeling":
+            kind, fields_told = str(self._labels_of(source.name)), FIELDS[self.task]
+        else:
+            kind = sniff(source, self.task, self.labelled)
         name = source.suffix[1:].upper() if source.suffix in (".csv", ".tsv") else "table"
         told = {"jsonl": "JSONL", "squad": "SQuAD JSON", "conll": "CoNLL columns"}
-        fields = "" if kind in ("squad", "conll") else f" ({', '.join(map(str, required))})"
+        fields = "" if kind in ("squad", "conll") else f" ({', '.join(fields_told)})"
         self.formats[source.name] = told.get(kind, name if kind == "table" else "text") + fields
         if kind == "jsonl":
             return read_jsonl(source, self._reading, self.names)
@@ -143,7 +162,7 @@ class ExampleReader:
     def _finish(self, files: tuple[str, ...], count: int, skipped: int) -> None:
         name = "standard input" if files[0] == STANDARD_INPUT else files[0]
         bad = f", {skipped} bad line{'s' * (skipped != 1)} skipped" if skipped else ""
-        if count == 0:
+        if count == 0 and not (self.task == "language-modeling" and self.skip_bad_lines):
             raise DataError(f"holds no examples{bad}", name)
         told = f"{count} example{'s' * (count != 1)}{bad}"
         _log.info("%s: %s, %s", name, self.formats[name], told)

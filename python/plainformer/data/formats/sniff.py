@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from plainformer.errors import DataError
 
 from .jsonl import parse_json
@@ -27,8 +30,6 @@ def sniff(source: Source, task: str, labelled: bool) -> str:
     ------
     DataError : an empty file, or nothing that this task can be read from
     """
-    if task == "language-modeling":
-        return "text"
     first = source.first_line()
     if not first:
         raise DataError("is empty", source.name)
@@ -44,6 +45,25 @@ def sniff(source: Source, task: str, labelled: bool) -> str:
         if not labelled and task in _LINE_TASKS:
             return "lines"
     raise DataError(f"is in no format of {task}; expected {_wanted(task, labelled)}", source.name)
+
+
+def sniff_labels(source: Source, label: Any) -> str | None:
+    """The format of texts with labels for language-modeling, jsonl or table; None for other text.
+
+    label : what the label is called in the file
+    """
+    first = source.first_line()
+    if source.suffix in (".jsonl", ".ndjson"):
+        try:
+            value = parse_json(first)
+        except ValueError:
+            return None
+        found = value.get(label) if isinstance(value, dict) else None
+        return "jsonl" if isinstance(found, (str, int)) else None
+    if source.suffix in _TABLES:
+        cells = re.split("[,;\t]", first.decode("utf-8", "replace"))
+        return "table" if str(label) in [cell.strip(' "\r\n') for cell in cells] else None
+    return None
 
 
 def _json_kind(source: Source, first: bytes, task: str) -> str | None:
