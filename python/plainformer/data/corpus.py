@@ -1,4 +1,5 @@
-"""Real English in every Python: `pydoc_data.topics` and the standard library's docstrings.
+"""Real text in every Python: `pydoc_data.topics` and the standard library's docstrings in English,
+and its sources.
 
 Sources are read with `ast` and never imported or run. The result depends on the Python version
 only: sorted order, repeated docstrings dropped, cut at about `max_bytes`. Missing sources (a
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sysconfig
+import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -55,6 +57,28 @@ def python_documents(
             "train on your own text with `plainformer pretrain --data FILE`",
             str(root),
         )
+    return documents
+
+
+def python_sources(root: str | Path | None = None, *, max_bytes: int = MAX_BYTES) -> list[Document]:
+    """One document a module: its source as it stands. Only what parses, in `python_documents`'
+    order and by its rules.
+
+    Parameters and errors: `python_documents`
+    """
+    root = Path(root or sysconfig.get_path("stdlib"))
+    documents: list[Document] = []
+    size = 0
+    for path in _sources(root):
+        if size >= max_bytes:
+            break
+        if not _parse(path).body:
+            continue
+        with tokenize.open(path) as file:  # in the encoding that it declares
+            documents.append(Document(file.read(), str(path), spans_lines=True))
+        size += path.stat().st_size
+    if not documents:
+        raise DataError("no Python sources in it; this Python comes without them", str(root))
     return documents
 
 

@@ -13,6 +13,7 @@ from .classification import (
     label_scores,
     matthews_corrcoef,
 )
+from .code import function_body, function_heads, parse_rate
 from .entities import entity_metrics, entity_scores
 from .intent import intent_metrics
 from .language import bits_per_character, distinct_n, perplexity
@@ -49,11 +50,14 @@ __all__ = [
     "entity_scores",
     "exact_match",
     "f1_score",
+    "function_body",
+    "function_heads",
     "intent_metrics",
     "label_scores",
     "matthews_corrcoef",
     "multiple_choice_accuracy",
     "normalize_answer",
+    "parse_rate",
     "perplexity",
     "relation_metrics",
     "relation_scores",

@@ -1,0 +1,138 @@
+"""Generated Python: the heads of functions, where a completion ends, and whether it parses.
+
+Nothing is imported or run: sources go through `ast` and `tokenize` alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+import warnings
+from collections.abc import Sequence
+
+from plainformer.errors import ShapeError
+
+from ._scores import check_texts
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_NO_STATEMENT = {tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def function_heads(source: str) -> list[str]:
+    """`def name(arguments):` with its docstring, of each function that has one and more to it.
+
+    Heads begin at column 0 and end with the docstring, without a line end: what follows is the
+    completion. They come in the order of the source. A source that does not parse has none.
+
+    Raises
+    ------
+    DTypeError : a source that is no string
+    """
+    [source] = check_texts("source", [source])
+    tree, lines = _parsed(source), source.split("\n")
+    found = []
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, _Function) and ast.get_docstring(node) and len(node.body) > 1:
+            head = _unindented(lines[node.lineno - 1 : node.body[0].end_lineno], node.col_offset)
+            found.append((node.lineno, head))
+    return [head for _, head in sorted(found) if _parsed(head) is not None]
+
+
+def function_body(head: str, completion: str) -> str:
+    """The part of a completion that belongs to the function, without white space at its end.
+
+    It ends before the first line that is indented no deeper than the function's `def`. Lines
+    inside brackets and strings do not count. A completion that goes on to its end is returned
+    whole.
+
+    Parameters
+    ----------
+    head : str, as `function_heads` gives them
+    completion : str, what was written behind it
+
+    Raises
+    ------
+    DTypeError : one of them is no string
+    """
+    head, completion = check_texts("head, completion", [head, completion])
+    depth = len(head) - len(head.lstrip(" \t"))
+    end = _end_line(head + completion, head.count("\n") + 1, depth)
+    lines = completion.split("\n")  # no other character ends a line for Python's parser
+    kept = lines if end is None else lines[: end - head.count("\n") - 1]
+    return "\n".join(kept).rstrip()
+
+
+def parse_rate(completions: Sequence[str], heads: Sequence[str]) -> float:
+    """The fraction of completions whose `function_body` makes a function that Python parses.
+
+    A body without a statement makes none, though the docstring alone would parse.
+
+    Parameters
+    ----------
+    completions, heads : strings, one of each a function
+
+    Raises
+    ------
+    ShapeError : no completions, or another number of heads
+    DTypeError : one that is no string
+    """
+    if len(completions) != len(heads) or not completions:
+        raise ShapeError(
+            f"completions: got {len(completions)} for {len(heads)} heads, expected one a head"
+        )
+    return sum(map(_makes_function, heads, completions)) / len(completions)
+
+
+def _makes_function(head: str, completion: str) -> bool:
+    tree = _parsed(head + function_body(head, completion))
+    if tree is None:
+        return False
+    [*_, function] = tree.body
+    return isinstance(function, _Function) and len(function.body) > len(_body_of(head))
+
+
+def _body_of(head: str) -> list[ast.stmt]:
+    """The statements that a head has already: its docstring."""
+    tree = _parsed(head)
+    if tree is None or not tree.body or not isinstance(tree.body[-1], _Function):
+        return []
+    return tree.body[-1].body
+
+
+def _parsed(source: str) -> ast.Module | None:
+    """The syntax tree; None for what is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # escapes in strings that nobody will run
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _end_line(source: str, last: int, depth: int) -> int | None:
+    """The number of the first line after `last` that begins at `depth` or before; None where no
+    line does, or what comes first is no Python at all."""
+    starts, brackets = True, 0
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            line, column = token.start
+            if token.type in _NO_STATEMENT:
+                continue
+            if token.type in (tokenize.NEWLINE, tokenize.NL):
+                starts = brackets == 0
+                continue
+            if starts and line > last and column <= depth:
+                return line
+            starts = False
+            if token.type == tokenize.OP:
+                brackets += (token.string in "([{") - (token.string in ")]}")
+    except (tokenize.TokenError, SyntaxError):
+        return None
+    return None
+
+
+def _unindented(lines: list[str], indentation: int) -> str:
+    return "\n".join(
+        line[indentation:] if not line[:indentation].strip() else line for line in lines
+    )
