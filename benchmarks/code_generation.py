@@ -97,8 +97,8 @@ def measure(name: str, write: Writer, tokenizer: Any, heads: list[str]) -> dict[
 
 
 @click.command()
-@click.option("--text-steps", type=click.IntRange(1), default=300, show_default=True)
-@click.option("--source-steps", type=click.IntRange(1), default=1200, show_default=True)
+@click.option("--text-steps", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--source-steps", type=click.IntRange(1), default=800, show_default=True)
 @click.option("--heads", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")
