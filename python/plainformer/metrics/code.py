@@ -33,7 +33,7 @@ def function_heads(source: str) -> list[str]:
     tree, lines = _parsed(source), source.split("\n")
     found = []
     for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, _Function) and ast.get_docstring(node) and len(node.body) > 1:
+        if isinstance(node, _Function) and ast.get_docstring(node) and _goes_on(node, lines):
             head = _unindented(lines[node.lineno - 1 : node.body[0].end_lineno], node.col_offset)
             found.append((node.lineno, head))
     return [head for _, head in sorted(found) if _parsed(head) is not None]
@@ -82,6 +82,13 @@ def parse_rate(completions: Sequence[str], heads: Sequence[str]) -> float:
             f"completions: got {len(completions)} for {len(heads)} heads, expected one a head"
         )
     return sum(map(_makes_function, heads, completions)) / len(completions)
+
+
+def _goes_on(node: _Function, lines: list[str]) -> bool:
+    """Whether the docstring has lines of its own and more follows it."""
+    docstring, *rest = node.body
+    before = lines[docstring.lineno - 1][: docstring.col_offset]
+    return bool(rest) and not before.strip() and rest[0].lineno > (docstring.end_lineno or 0)
 
 
 def _makes_function(head: str, completion: str) -> bool:
