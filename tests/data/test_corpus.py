@@ -4,7 +4,12 @@ import sys
 
 import pytest
 
-from plainformer.data.corpus import MAX_BYTES, python_documents, split_documents
+from plainformer.data.corpus import (
+    MAX_BYTES,
+    python_documents,
+    python_sources,
+    split_documents,
+)
 from plainformer.data.text import Document
 from plainformer.errors import DataError
 
@@ -63,6 +68,23 @@ def test_sources_are_read_in_order_and_never_run(tmp_path):
         "Package.\n",
     ]
     assert set(sys.modules) == before
+
+
+def test_sources_are_whole_files(tmp_path):
+    files = {"b.py": MODULE, "a.py": "x = '\u00e9'\n", "broken.py": "def", "empty.py": ""}
+    write(tmp_path, {**files, "test/test_a.py": "y = 1\n", "pkg/c.py": "z = 1\n"})
+    (tmp_path / "latin.py").write_bytes(b"# coding: latin-1\nx = '\xe9'\n")
+    found = {d.file.removeprefix(f"{tmp_path}/"): d.text for d in python_sources(tmp_path)}
+    assert found == {
+        "a.py": files["a.py"],
+        "b.py": MODULE,
+        "latin.py": "# coding: latin-1\nx = '\u00e9'\n",
+        "pkg/c.py": "z = 1\n",
+    }
+    assert list(found) == ["a.py", "b.py", "latin.py", "pkg/c.py"]
+    assert len(python_sources(tmp_path, max_bytes=1)) == 1
+    with pytest.raises(DataError, match="no Python sources in it"):
+        python_sources(tmp_path / "none")
 
 
 def test_the_size_is_bounded(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plainformer.data import ExampleReader, read_examples
+from plainformer.data import ExampleReader, _reading, read_examples
 from plainformer.data.examples import (
     FIELDS,
     Answer,
@@ -369,6 +369,22 @@ GOOD = {
         ],
         "JSONL (messages)",
     ),
+    "texts with labels": (
+        "language-modeling",
+        "a.jsonl",
+        jsonl({"text": "one", "label": 1}, {"text": "two"}),
+        {},
+        [TextExample("one", "1"), TextExample("two")],
+        "JSONL (text, label)",
+    ),
+    "texts with labels in a table": (
+        "language-modeling",
+        "a.csv",
+        'kind,text\ngood,"one, two"\nbad,three\n',
+        {"columns": {"label": "kind"}},
+        [TextExample("one, two", "good"), TextExample("three", "bad")],
+        "CSV (text, label)",
+    ),
     "text": (
         "language-modeling",
         "a.txt",
@@ -404,7 +420,7 @@ def test_byte_order_marks_and_windows_line_ends_change_nothing(tmp_path, name):
     assert examples.format == told
 
 
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("name", [n for n in LINES if GOOD[n][0] != "language-modeling"])
 def test_standard_input_is_read_like_a_file(monkeypatch, name):
     task, _, content, options, expected, _ = GOOD[name]
     data = io.TextIOWrapper(io.BytesIO(content.encode()))
@@ -558,3 +574,32 @@ def examples_or_error(*args, **kw):
         return read_examples(*args, **kw)
     except DataError as error:
         return error
+
+
+def test_a_long_text_is_one_example(tmp_path, monkeypatch):
+    monkeypatch.setattr(_reading, "BLOCK", 16)
+    text = "one two three\n" * 20
+    path = write(tmp_path / "a.py", text)
+    assert list(read_examples(path, "language-modeling")) == [TextExample(text)]
+
+
+def test_files_without_text_are_left_out_where_that_is_asked_for(tmp_path):
+    write(tmp_path / "a.py", "")
+    write(tmp_path / "b.py", "x = 1\n")
+    found = read_examples(tmp_path / "*.py", "language-modeling", skip_bad_lines=True)
+    assert [example.text for example in found] == ["x = 1\n"]
+    with pytest.raises(DataError, match=r"a.py: holds no text"):
+        read_examples(tmp_path / "*.py", "language-modeling")
+    with pytest.raises(DataError, match=r"a.py: holds no examples"):
+        read_examples(tmp_path / "a.py", "language-modeling", skip_bad_lines=True)
+
+
+def test_labels_of_texts_are_checked(tmp_path):
+    path = write(
+        tmp_path / "a.jsonl", jsonl({"text": "a", "label": "x"}, {"text": "b", "label": 1})
+    )
+    with pytest.raises(DataError, match="label '1' is a number, expected text") as error:
+        read_examples(path, "language-modeling")
+    assert error.value.line == 2
+    lists = write(tmp_path / "b.jsonl", jsonl({"text": "a", "label": ["x"]}))  # no label of a text
+    assert list(read_examples(lists, "language-modeling")) == [TextExample("a")]

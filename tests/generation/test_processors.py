@@ -65,6 +65,15 @@ def test_no_ngram_comes_twice(size, ids, wanted):
     assert banned(processors.NoRepeatNGram(size), ids) == [wanted]
 
 
+def test_padding_is_in_no_ngram():
+    ids, starts = [[0, 0, 3, 0, 4], [1, 0, 3, 0, 4]], np.array([2, 0])
+    assert banned(processors.NoRepeatNGram(1, starts), ids) == [[0, 3, 4], [0, 1, 3, 4]]
+    ids = [[0, 3, 3, 0], [0, 3, 3, 0]]
+    assert banned(processors.NoRepeatNGram(2, np.array([1, 0])), ids) == [[], [3]]
+    ids = [[0, 0, 3]]
+    assert banned(processors.NoRepeatNGram(1, np.array([2])), ids) == [[3]]
+
+
 @pytest.mark.parametrize(
     ("size", "ids", "wanted"),
     [

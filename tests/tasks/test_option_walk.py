@@ -66,6 +66,9 @@ OPTIONS = {
     "lora_dropout": Case(0.5, {**AGAIN, "lora_r": 2}),
     "target_modules": Case(["key"], {**AGAIN, "lora_r": 2}),
 }
+PROSE = {"task": "language-modeling", "max_length": 16}
+DRAWN = {**PROSE, "do_sample": True}
+SHORT = {**PROSE, "train": TEXTS, "validation": TEXTS, "max_steps": 40}  # texts that end soon
 SETTINGS = {
     "max_length": Case(4),
     "out_of_scope": Case("neg", {"task": "text-classification"}),
@@ -80,6 +83,17 @@ SETTINGS = {
     "no_repeat_ngram_size": Case(1, WRITE),
     "prompt": Case("turn {source}", WRITE),
     "max_new_tokens": Case(2, {"task": "dialogue"}),
+    "control_codes": Case(True, SHORT),
+    "do_sample": Case(True, PROSE),
+    "temperature": Case(9.0, DRAWN),
+    "top_k": Case(1, DRAWN),
+    "top_p": Case(0.01, DRAWN),
+    "sampling_seed": Case(3, DRAWN),
+    "num_return_sequences": Case(2, DRAWN),
+    "min_new_tokens": Case(40, SHORT),
+    "repetition_penalty": Case(5.0, PROSE),
+    "bad_words": Case(["the", "sun", "warm", "rain", "wet"], {**PROSE, "max_steps": 60}),
+    "force_words": Case(["zebra"], PROSE),
 }
 
 
@@ -120,7 +134,8 @@ def seen(task, directory, caplog, **options):
         return {"error": str(error)}
     figures = {k: v for k, v in result.metrics.items() if "second" not in k and k != "output_dir"}
     opened = open_task(directory)
-    answers = [opened.record(e, p) for e, p in opened.predict(TASKS[task][2])]
+    asked = options.get("validation") or TASKS[task][2]
+    answers = [opened.record(e, p) for e, p in opened.predict(asked)]
     told = [m for m in caplog.messages if str(directory) not in m]
     return {"weights": weights(directory), "answers": json.dumps(answers), **figures, "log": told}
 
@@ -146,6 +161,13 @@ def test_settings_of_a_decoder_do_something_too(tmp_path, caplog):
     plain = seen("summarization", tmp_path / "a", caplog, **beside)
     prompt = seen("summarization", tmp_path / "b", caplog, **beside, prompt="{source} is: ")
     assert plain["weights"] != prompt["weights"]
+
+
+def test_settings_that_tasks_share_do_something_in_each(tmp_path, caplog):
+    plain = seen(**PROSE, directory=tmp_path / "a", caplog=caplog)
+    for name, value in (("no_repeat_ngram_size", 1), ("max_new_tokens", 2)):
+        other = seen(**PROSE, directory=tmp_path / name, caplog=caplog, **{name: value})
+        assert plain["answers"] != other["answers"]
 
 
 def test_balanced_weights_make_labels_weigh_the_same(tmp_path):
