@@ -107,6 +107,15 @@ def test_a_long_text_comes_in_parts_behind_its_code(written):
     assert whole[-1] == short.end
 
 
+def test_a_prompt_follows_its_code_whole_and_half_of_the_room_is_for_it(task):
+    text = "what good music and so warm" * 2
+    [[feature]] = task.encode([TextExample(text, "pos")], labelled=False)
+    assert feature.place[0] == control_codes(task.tokenizer)["pos"]
+    assert task.tokenizer.decode(feature.place[1:].tolist()) == text
+    assert not feature.cut
+    assert task.max_new_tokens == 32
+
+
 def test_of_a_long_prompt_the_beginning_is_left_out(written):
     short = open_task(written, max_length=8, max_new_tokens=4)
     [[feature]] = short.encode([TextExample("what good music and so warm", "pos")], labelled=False)

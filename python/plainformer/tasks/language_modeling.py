@@ -40,7 +40,7 @@ class LanguageModelingSettings(GenerationSettings):
     )
     max_new_tokens: int | None = option(
         None,
-        "Most tokens that are written; default 64, with control codes at most what fits.",
+        "Most tokens that are written; default 64, or with control codes half of what fits.",
     )
 
     def __post_init__(self) -> None:
@@ -171,7 +171,7 @@ class LanguageModeling(Task):
         given, limit = self.settings.max_new_tokens, self.max_length
         if given is not None or self.control is None or limit is None:
             return given or _USUAL_LENGTH
-        return max(1, min(_USUAL_LENGTH, limit - 1))
+        return max(1, min(_USUAL_LENGTH, limit // 2))  # the rest is for prompts
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Any]) -> Any:
         before = features[0].place.tolist()
