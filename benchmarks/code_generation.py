@@ -29,16 +29,16 @@ from plainformer.generation.sampling import Sampling
 from plainformer.metrics import function_body, function_heads, parse_rate
 
 MODEL: dict[str, Any] = {
-    "model_type": "gpt2", "n_layer": 4, "n_head": 4, "n_embd": 128, "n_positions": 256,
-    "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+    "model_type": "gpt2", "n_layer": 3, "n_head": 4, "n_embd": 128, "n_positions": 256,
+    "initializer_range": 0.1, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
 }  # fmt: skip
 TRAINING: dict[str, Any] = {
-    "per_device_train_batch_size": 8, "learning_rate": 2e-3, "warmup_steps": 0.05,
+    "per_device_train_batch_size": 8, "learning_rate": 5e-3, "warmup_steps": 0.05,
     "lr_scheduler_type": "cosine", "adam_beta2": 0.99, "weight_decay": 0.1,
     "eval_strategy": "no", "save_strategy": "no", "logging_steps": 100, "disable_tqdm": True,
 }  # fmt: skip
-VOCABULARY, NEW_TOKENS, BATCH = 3000, 128, 32
-SOURCE_BYTES = 5_000_000
+VOCABULARY, NEW_TOKENS, BATCH = 1024, 96, 32
+SOURCE_BYTES = 4_000_000
 SAMPLING = {"temperature": 0.5, "top_p": 0.95}
 Writer = Callable[[list[list[int]]], list[list[int]]]
 
@@ -98,7 +98,7 @@ def measure(name: str, write: Writer, tokenizer: Any, heads: list[str]) -> dict[
 
 @click.command()
 @click.option("--text-steps", type=click.IntRange(1), default=200, show_default=True)
-@click.option("--source-steps", type=click.IntRange(1), default=800, show_default=True)
+@click.option("--source-steps", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--heads", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")

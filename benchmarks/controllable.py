@@ -24,17 +24,19 @@ from plainformer.bench import machine
 from plainformer.bench.session import write_json
 from plainformer.data import TextExample, read_examples
 from plainformer.metrics import distinct_n
+from plainformer.pipeline import Pipeline
+from plainformer.tasks import FineTuneResult
 
 WRITER: dict[str, Any] = {
     "model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 128, "n_positions": 64,
-    "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1,
+    "initializer_range": 0.1, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1,
 }  # fmt: skip
 READER: dict[str, Any] = {
     "model_type": "bert", "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 128,
     "intermediate_size": 256, "max_position_embeddings": 64, "initializer_range": 0.05,
 }  # fmt: skip
 TRAINING: dict[str, Any] = {
-    "per_device_train_batch_size": 32, "learning_rate": 1e-3, "warmup_steps": 0.1,
+    "per_device_train_batch_size": 32, "learning_rate": 2e-3, "warmup_steps": 0.1,
     "weight_decay": 0.01, "logging_steps": 200, "disable_tqdm": True,
 }  # fmt: skip
 SAMPLING = {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
@@ -43,7 +45,7 @@ ANY = "any"
 
 def train_writer(
     folder: str, train: list[TextExample], validation: list[TextExample], epochs: int, seed: int
-) -> pf.FineTuneResult:
+) -> FineTuneResult:
     """A model that has learned the texts behind the codes of their labels."""
     return pf.finetune(
         "language-modeling", WRITER, train, validation, output_dir=folder, tokenizer="bpe:2000",
@@ -53,11 +55,16 @@ def train_writer(
 
 def train_reader(
     folder: str, encoder: str | None, train: Any, validation: Any, seed: int
-) -> pf.FineTuneResult:
+) -> FineTuneResult:
     """A classifier of the same texts."""
     own = {"model": encoder, "num_train_epochs": 1, "learning_rate": 2e-4}
     if encoder is None:
-        own = {"model": READER, "tokenizer": "wordpiece:4000", "num_train_epochs": 4}
+        own = {
+            "model": READER,
+            "tokenizer": "wordpiece:4000",
+            "learning_rate": 1e-3,
+            "num_train_epochs": 3,
+        }
     return pf.finetune(
         "text-classification", train=train, validation=validation, output_dir=folder, seed=seed,
         **{**TRAINING, **own},
@@ -70,7 +77,7 @@ def written(folder: str, label: str, count: int, seed: int) -> list[str]:
     return [one["generated_text"] for one in write({"label": label})]
 
 
-def share(classify: pf.Pipeline, texts: list[str], label: str) -> float:
+def share(classify: Pipeline, texts: list[str], label: str) -> float:
     """The fraction of texts that the classifier gives a label."""
     real = [text for text in texts if text.strip()]
     return sum(one["label"] == label for one in classify(real)) / len(texts)
@@ -84,7 +91,7 @@ def share(classify: pf.Pipeline, texts: list[str], label: str) -> float:
     type=click.Path(exists=True, file_okay=False),
     help="A pretrained encoder for the classifier [default: from scratch].",
 )
-@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=6, show_default=True)
 @click.option("--count", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")

@@ -1,6 +1,7 @@
 """Heads of functions, where bodies end, and what parses."""
 
 import ast
+import inspect
 
 import pytest
 
@@ -35,16 +36,31 @@ def one(): "Line."; return 1
 
 
 def test_heads_are_those_of_functions_with_docstring_and_body():
-    assert function_heads(SOURCE) == [
-        'def first(self,\n          other=")"):\n    """One\n    of two.\n    """',
-        'async def second(x): # a comment\n    r"""Raw."""',
-        'def inner():\n    "Inner."',
-    ]
+    first, second, inner = function_heads(SOURCE)
+    assert first.startswith('    def first(self,\n              other=")"):\n        """One\n')
+    assert first.endswith('\n        """')
+    assert second == 'async def second(x): # a comment\n    r"""Raw."""'
+    assert inner == '    def inner():\n        "Inner."'
 
 
 def test_a_head_with_its_own_body_parses():
-    for head in function_heads(SOURCE):
-        assert ast.parse(head + "\n    return 1\n").body[-1].name in head
+    heads = function_heads(SOURCE)
+    bodies = [
+        "\n        return self\n\n    def only",
+        "\n    return inner",
+        "\n        return x\n    return inner",
+    ]
+    assert parse_rate(bodies, heads) == 1
+    assert parse_rate([body.replace("return", "return (") for body in bodies], heads) == 0
+
+
+def test_functions_of_this_pythons_library_parse_again():
+    for module in (inspect, ast):
+        source = inspect.getsource(module)
+        heads = function_heads(source)
+        completions = [source[source.index(head) + len(head) :] for head in heads]
+        assert len(heads) > 20
+        assert parse_rate(completions, heads) == 1
 
 
 @pytest.mark.parametrize("source", ["def f(:\n", "\0", "(" * 1000, ""])

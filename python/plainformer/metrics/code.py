@@ -22,8 +22,9 @@ _NO_STATEMENT = {tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 def function_heads(source: str) -> list[str]:
     """`def name(arguments):` with its docstring, of each function that has one and more to it.
 
-    Heads begin at column 0 and end with the docstring, without a line end: what follows is the
-    completion. They come in the order of the source. A source that does not parse has none.
+    Heads keep their indentation, since a model has seen methods inside classes, and end with the
+    docstring, without a line end: what follows is the completion. They come in the order of the
+    source. A source that does not parse has none.
 
     Raises
     ------
@@ -34,9 +35,9 @@ def function_heads(source: str) -> list[str]:
     found = []
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, _Function) and ast.get_docstring(node) and _goes_on(node, lines):
-            head = _unindented(lines[node.lineno - 1 : node.body[0].end_lineno], node.col_offset)
+            head = "\n".join(lines[node.lineno - 1 : node.body[0].end_lineno])
             found.append((node.lineno, head))
-    return [head for _, head in sorted(found) if _parsed(head) is not None]
+    return [head for _, head in sorted(found) if _function(head) is not None]
 
 
 def function_body(head: str, completion: str) -> str:
@@ -92,19 +93,18 @@ def _goes_on(node: _Function, lines: list[str]) -> bool:
 
 
 def _makes_function(head: str, completion: str) -> bool:
-    tree = _parsed(head + function_body(head, completion))
-    if tree is None:
-        return False
-    [*_, function] = tree.body
-    return isinstance(function, _Function) and len(function.body) > len(_body_of(head))
+    """Whether the function parses, with a statement that its head has not."""
+    begun, whole = _function(head), _function(head + function_body(head, completion))
+    return whole is not None and (begun is None or len(whole.body) > len(begun.body))
 
 
-def _body_of(head: str) -> list[ast.stmt]:
-    """The statements that a head has already: its docstring."""
-    tree = _parsed(head)
-    if tree is None or not tree.body or not isinstance(tree.body[-1], _Function):
-        return []
-    return tree.body[-1].body
+def _function(source: str) -> _Function | None:
+    """The function that a source, indented or not, is; None where it is none."""
+    tree = _parsed(f"if True:\n{source}" if source[:1].isspace() else source)
+    body: list[ast.stmt] = [] if tree is None else tree.body
+    if body and isinstance(body[0], ast.If):
+        body = body[0].body
+    return body[0] if len(body) == 1 and isinstance(body[0], _Function) else None
 
 
 def _parsed(source: str) -> ast.Module | None:
@@ -137,9 +137,3 @@ def _end_line(source: str, last: int, depth: int) -> int | None:
     except (tokenize.TokenError, SyntaxError):
         return None
     return None
-
-
-def _unindented(lines: list[str], indentation: int) -> str:
-    return "\n".join(
-        line[indentation:] if not line[:indentation].strip() else line for line in lines
-    )
