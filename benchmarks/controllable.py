@@ -29,14 +29,14 @@ from plainformer.tasks import FineTuneResult
 
 WRITER: dict[str, Any] = {
     "model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 128, "n_positions": 64,
-    "initializer_range": 0.1, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1,
+    "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1,
 }  # fmt: skip
 READER: dict[str, Any] = {
     "model_type": "bert", "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 128,
     "intermediate_size": 256, "max_position_embeddings": 64, "initializer_range": 0.05,
 }  # fmt: skip
 TRAINING: dict[str, Any] = {
-    "per_device_train_batch_size": 32, "learning_rate": 2e-3, "warmup_steps": 0.1,
+    "per_device_train_batch_size": 32, "learning_rate": 3e-3, "warmup_steps": 0.1,
     "weight_decay": 0.01, "logging_steps": 200, "disable_tqdm": True,
 }  # fmt: skip
 SAMPLING = {"do_sample": True, "temperature": 0.8, "top_p": 0.95}

@@ -91,7 +91,7 @@ def _ids(name: str, tokenizer: Tokenizer, words: Iterable[str]) -> list[list[int
     none = next((word for word, ids in found.items() if not ids), None)
     if none is not None:
         raise ConfigError(f"{name}: the tokenizer has no tokens for {none!r}")
-    return list(dict.fromkeys(map(tuple, found.values())))  # type: ignore[arg-type]
+    return [list(ids) for ids in dict.fromkeys(map(tuple, found.values()))]
 
 
 def _check_words(name: str, words: Any) -> None:

@@ -99,7 +99,7 @@ class ExampleReader:
     def _examples(self, files: tuple[str, ...], build: Any) -> Generator[Example, None, None]:
         if len(files) == 2:
             yield from self._pairs(files, build)
-        elif self.task == "language-modeling" and not self._labels_of(files[0]):
+        elif self.task == "language-modeling" and not self._has_labels(files[0]):
             yield from self._texts(files[0])
         else:
             with Source(files[0]) as source:
@@ -118,12 +118,12 @@ class ExampleReader:
             records = read_parallel(first, second, self._reading, (one, other))
             yield from built(records, build, self._reading, first.name)
 
-    def _labels_of(self, file: str) -> str | None:
-        """The format of a text for language-modeling that has labels."""
-        if not os.path.isfile(file):
-            return None
+    def _has_labels(self, file: str) -> bool:
+        """Whether a file for language-modeling has texts with labels."""
+        if not os.path.isfile(file):  # a directory, or a pipe, which can be read once
+            return False
         with Source(file) as source:
-            return sniff_labels(source, self.names["label"])
+            return sniff_labels(source, self.names["label"]) is not None
 
     def _texts(self, file: str) -> Iterator[Example]:
         documents = Documents(
@@ -142,7 +142,8 @@ class ExampleReader:
     def _records(self, source: Source) -> Iterator[Record]:
         required = fields_told = required_fields(self.task, self.labelled)
         if self.task == "language-modeling":
-            kind, fields_told = str(self._labels_of(source.name)), FIELDS[self.task]
+            kind = sniff_labels(source, self.names["label"]) or "lines"
+            fields_told = FIELDS[self.task]
         else:
             kind = sniff(source, self.task, self.labelled)
         name = source.suffix[1:].upper() if source.suffix in (".csv", ".tsv") else "table"
