@@ -1,8 +1,8 @@
-"""Code generation: complete functions. Here: from the standard library's own sources.
+"""Code generation: complete functions. Here: short ones of the standard library.
 
-A causal language model learns Python as it learns any text: each token from those before it. Files
-are documents of their own, byte-level BPE keeps every space of the indentation. To complete a
-function it gets the head, and writes on until its indentation says that the body is over:
+A causal language model learns Python as it learns any text, each token from those before it; byte-
+level BPE keeps every space of the indentation. It learns from functions, each a text of its own. To
+complete one it gets the head, and writes on until its indentation says that the body is over:
 
     def size(path):
         \"""Return the size of a file.\"""
@@ -17,19 +17,22 @@ Whether that is any good takes tests to know; whether it is Python at all, `ast.
         --model DIR --max-steps 2000 --learning-rate 2e-4
 
 Without files it reads the standard library; without a model it starts from nothing, which in the
-minute that this takes gives the look of Python more than its sense. The same on the command
-line, for one's own sources (files without text are skipped with the bad lines):
+minute that this takes gives the look of Python more than its sense. On the command line, for whole
+files (those without text are skipped with the bad lines):
 
     plainformer finetune language-modeling --model DIR --train 'src/**/*.py' --skip-bad-lines \\
         --output-dir out
     plainformer predict out --do-sample --temperature 0.5 'def size(path):'
 
-With more steps, before and after fine-tuning: benchmarks/code_generation.py.
+Whole files of the standard library, before and after: benchmarks/code_generation.py.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import logging
+import textwrap
 from glob import glob
 from pathlib import Path
 
@@ -52,26 +55,39 @@ CONFIG = {  # a decoder so small that it learns from nothing in a minute
     "attn_pdrop": 0.0,
 }
 TOKENIZER = "bpe:512"
-SOURCE_BYTES = 800_000
+SOURCE_BYTES, LONGEST = 4_000_000, 500
 
 
-def copy_sources(folder: Path) -> tuple[str, str]:
-    """Write modules of the standard library to learn from and to test on."""
-    for name, documents in zip(
-        ("train", "validation"), split_documents(python_sources(max_bytes=SOURCE_BYTES), 0.1)
-    ):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for document in documents:
-            file = folder / name / Path(document.file).name
-            file.write_text(document.text, encoding="utf-8")
-    return str(folder / "train" / "*.py"), str(folder / "validation" / "*.py")
+def short_functions(sources: list[str]) -> list[str]:
+    """Functions with a docstring, each as it would stand at column 0."""
+    found = []
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+                lines = source.split("\n")[node.lineno - 1 : node.end_lineno]
+                found.append(textwrap.dedent("\n".join(lines)))
+    return [function for function in dict.fromkeys(found) if len(function) <= LONGEST]
 
 
-def heads_of(files: str, longest: int, count: int) -> list[str]:
-    """Heads of functions that are no longer than so many characters."""
-    sources = [Path(file).read_text(encoding="utf-8") for file in sorted(glob(files))]
-    heads = [head for source in sources for head in function_heads(source)]
-    return [head for head in heads if len(head) <= longest][:count]
+def read_sources(train: str | None, validation: str | None) -> tuple[list[str], list[str]]:
+    """Texts of the modules to learn from and to test on."""
+    if train and validation:
+        files = (sorted(glob(pattern, recursive=True)) for pattern in (train, validation))
+        first, second = (
+            [Path(file).read_text(encoding="utf-8") for file in some] for some in files
+        )
+        return first, second
+    if train or validation:
+        raise click.UsageError("--train and --validation: give both, or none")
+    training, held = split_documents(python_sources(max_bytes=SOURCE_BYTES), 0.1)
+    return [document.text for document in training], [document.text for document in held]
+
+
+def write_jsonl(path: Path, texts: list[str]) -> str:
+    """Write an object a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
+    return str(path)
 
 
 @click.command()
@@ -80,28 +96,27 @@ def heads_of(files: str, longest: int, count: int) -> list[str]:
 @click.option("--model", help="A directory or a config.json; without it, a tiny new model.")
 @click.option("--tokenizer", help="For a model without one, such as bpe:8000.")
 @click.option("--output-dir", default="runs/code_generation", show_default=True)
-@click.option("--max-steps", default=1200, show_default=True)
+@click.option("--max-steps", default=1000, show_default=True)
 @click.option("--learning-rate", default=5e-3, show_default=True)
 @click.option("--functions", default=40, show_default=True, help="How many are completed.")
 @click.option("--seed", default=42, show_default=True)
 def main(train, validation, model, tokenizer, output_dir, functions, **options):
     """Fine-tune a model on Python, let it complete functions, and count how many parse."""
     logging.basicConfig(level="INFO", format="%(message)s")  # show what is read and done
-    if train is None and validation is None:
-        train, validation = copy_sources(Path(output_dir, "sources"))
-    if train is None or validation is None:
-        raise click.UsageError("--train and --validation: give both, or none")
+    learned, held = map(short_functions, read_sources(train, validation))
+    heads = [head for function in held for head in function_heads(function)[:1]][:functions]
+    if not learned or not heads:
+        raise click.ClickException(f"no functions with a docstring of up to {LONGEST} characters")
     if model is None:
         model, tokenizer = CONFIG, tokenizer or TOKENIZER
 
     result = pf.finetune(
         TASK,
         model,
-        train,
-        validation,
+        write_jsonl(Path(output_dir, "train.jsonl"), learned),
+        write_jsonl(Path(output_dir, "validation.jsonl"), held),
         output_dir=output_dir,
         tokenizer=tokenizer,
-        skip_bad_lines=True,
         per_device_train_batch_size=4,
         adam_beta2=0.99,
         warmup_steps=0.1,
@@ -109,13 +124,10 @@ def main(train, validation, model, tokenizer, output_dir, functions, **options):
         overwrite_output_dir=True,
         **options,
     )
-    perplexity = "before_eval_perplexity", "eval_perplexity"
-    print("\nperplexity before and after:", *(result.metrics.get(name) for name in perplexity))
+    before, after = (result.metrics[f"{when}eval_perplexity"] for when in ("before_", ""))
+    print(f"\nperplexity before and after: {before:.1f} {after:.1f}")
 
-    heads = heads_of(validation, longest=300, count=functions)
-    if not heads:
-        raise click.ClickException("no functions with a docstring in the validation files")
-    write = pf.pipeline(TASK, output_dir, max_new_tokens=64, do_sample=True, temperature=0.5)
+    write = pf.pipeline(TASK, output_dir, max_new_tokens=128, do_sample=True, temperature=0.5)
     written = [one["generated_text"][len(head) :] for head, one in zip(heads, write(heads))]
     for head, completion in list(zip(heads, written))[:3]:
         print(f"\n{head}{function_body(head, completion)}")

@@ -128,8 +128,9 @@ def main(labels, train, validation, model, tokenizer, output_dir, **options):
         overwrite_output_dir=True,
         **options,
     )
-    perplexity = "before_eval_perplexity", "eval_perplexity"
-    print("\nperplexity before and after:", *(result.metrics.get(name) for name in perplexity))
+    if validation is not None:
+        before, after = (result.metrics[f"{when}eval_perplexity"] for when in ("before_", ""))
+        print(f"\nperplexity before and after: {before:.1f} {after:.1f}")
 
     for label in labels or (WORDS if made else ()):
         texts = show(f"of label {label}:", output_dir, {"label": label})
