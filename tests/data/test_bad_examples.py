@@ -89,6 +89,7 @@ BAD = {
     "many fields": (CLASSIFY, "a.tsv", "text\tlabel\na\tb\tc\n", 2, "got 3 fields, expected 2"),
     "open quote": (CLASSIFY, "a.csv", 'text,label\n"a,b\n', 2, "not a row"),
     "bad header": (CLASSIFY, "a.csv", '"a"b,c\n', 1, "not a row"),
+    "carriage return": (CLASSIFY, "a.csv", "text\rlabel\na,b\n", 1, "not a row"),
     # tags
     "I- after O": (
         NER,

@@ -65,10 +65,17 @@ def _dialect(source: Source, names: dict[str, Any], required: tuple[str, ...]) -
     if source.suffix == ".tsv" or (source.suffix != ".csv" and b"\t" in first):
         return TSV
     for delimiter in _DELIMITERS:
-        header = next(csv.reader([first.decode("utf-8", "replace")], delimiter=delimiter), [])
-        if not _missing(header, names, required):
+        if not _missing(_cells(first, delimiter), names, required):
             return {"delimiter": delimiter}
     return CSV
+
+
+def _cells(line: bytes, delimiter: str) -> list[str]:
+    """The cells of a line, none where it is no row."""
+    try:
+        return next(csv.reader([line.decode("utf-8", "replace")], delimiter=delimiter), [])
+    except csv.Error:  # said with its line when the row is read
+        return []
 
 
 def _find_columns(
