@@ -243,9 +243,23 @@ def _checked(raw: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     names = options.get("model_input_names", ["input_ids"])
     texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
     check("model_input_names", texts and "input_ids" in names, "a list with 'input_ids'")
+    template = raw.get("chat_template")
+    check("chat_template", _is_template(template), "a text, or a list of named ones")
     kind = options.get("tokenizer_class")
     check("tokenizer_class", kind is None or isinstance(kind, str), "a text")
     return options
+
+
+def _is_template(given: Any) -> bool:
+    """Whether this is a chat template: none, a text, or a list of objects with name and template.
+
+    `data.chat_template.source_of` finds the one to use.
+    """
+    if not isinstance(given, list):
+        return given is None or isinstance(given, str)
+    named = [entry for entry in given if isinstance(entry, dict)]
+    texts = [entry.get(key) for entry in named for key in ("name", "template")]
+    return len(named) == len(given) and all(isinstance(text, str) for text in texts)
 
 
 def _is_positive(value: Any) -> bool:

@@ -26,6 +26,7 @@ from plainformer.errors import CheckpointError, ConfigError, DataError
 from ._library import library_errors
 from .special_tokens import (
     BERT_TOKENS,
+    CHAT_TEMPLATE,
     TOKENIZER_CONFIG,
     kept_options,
     read_options,
@@ -126,7 +127,8 @@ def save_tokenizer(
 ) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too.
 
-    The roles of special tokens are those that the tokenizer was loaded with.
+    The roles of special tokens are those that the tokenizer was loaded with. A chat template is
+    also written to `chat_template.jinja`, which version 5 looks at first.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -139,6 +141,11 @@ def save_tokenizer(
     if model_max_length is not None:
         config["model_max_length"] = model_max_length
     write_json_atomic(directory / TOKENIZER_CONFIG, config)
+    template = config.get("chat_template")
+    if isinstance(template, str):
+        write_bytes_atomic(directory / CHAT_TEMPLATE, template.encode())
+    else:  # that of another tokenizer, which was here before
+        (directory / CHAT_TEMPLATE).unlink(missing_ok=True)
 
 
 def vocab_size(tokenizer: Tokenizer) -> int:

@@ -5,40 +5,48 @@
     <|im_start|>assistant
     Hello. How are you?<|im_end|>
 
-The loss is that of the assistant's words and the ends of its turns. The two markers are tokens of
-their own, and a turn that spells one is still text. Of a dialogue that is too long the oldest turns
-are left out, a system message last.
+or in the chat template that a checkpoint comes with (`data.chat_template`). The loss is that of the
+assistant's words and the ends of its turns. A turn that spells a special token is still text. Of a
+dialogue that is too long the oldest turns are left out, a system message last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer
 
-from ..data import DialogueExample, Message, TextEncoder
+from ..checkpoints.files import read_text
+from ..data import DialogueExample, Message
 from ..data.batches import IGNORE_INDEX
-from ..data.encoding import share_vocabulary
-from ..data.special_tokens import options_of, remember_options
-from ..errors import ConfigError
+from ..data.chat_template import CHATML, END, START, chat_template, source_of
+from ..data.dialogues import DialogueEncoder, EncodedDialogue
+from ..data.special_tokens import options_of, remember_options, role_tokens
+from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
-from ..metrics import perplexity
+from ..generation.settings import as_ids
 from .options import check_at_least, option
 from .registry import register
-from .task import Array, Feature, LossSum, Settings, Task, chunks, evaluating
+from .task import (
+    Array,
+    Feature,
+    FeatureDataset,
+    LossSum,
+    Settings,
+    Task,
+    chunks,
+    evaluating,
+)
 from .writing import until
 
 _USUAL_ANSWER = 64
-START, END = "<|im_start|>", "<|im_end|>"
-# The same for transformers' `apply_chat_template`.
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
-    "message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
+logger = logging.getLogger("plainformer")
 
 
 @dataclass(frozen=True)
@@ -48,18 +56,15 @@ class DialogueSettings(Settings):
     max_new_tokens: int | None = option(
         None, "Most tokens of an answer; default 64, or half of what the model takes."
     )
+    chat_template: str | None = option(
+        None,
+        "A file with the Jinja template that dialogues are written in; default the model's own, or "
+        "else ChatML.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 1, "max_new_tokens")
-
-
-class Turn(NamedTuple):
-    """Ids (N,) of a message with its markers, and which of them are learned, bool (N,)."""
-
-    ids: Array
-    learned: Array
-    is_system: bool
 
 
 @register
@@ -73,10 +78,14 @@ class Dialogue(Task):
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
         super().__init__(tokenizer, model, settings)
-        self.start, self.end = (self._marker(mark) for mark in (START, END))
-        plain = share_vocabulary(tokenizer)
-        plain.encode_special_tokens = True  # a turn that spells a marker is still text
-        self.encoder = TextEncoder(plain, self.encoder.special)
+        if self.settings.chat_template is not None:
+            use_template(tokenizer, self.settings.chat_template)
+            self.settings = replace(self.settings, chat_template=None)  # the tokenizer has it now
+        options = options_of(tokenizer)
+        self.dialogues = DialogueEncoder(
+            tokenizer, chat_template(_source(tokenizer), role_tokens(tokenizer, options))
+        )
+        self.ends = self._end_with(self.dialogues.stop)
         half = _USUAL_ANSWER if self.max_length is None else max(1, self.max_length // 2)
         self.max_new_tokens = self.settings.max_new_tokens or min(_USUAL_ANSWER, half)
 
@@ -84,6 +93,12 @@ class Dialogue(Task):
     def prepare_tokenizer(
         cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
     ) -> None:
+        """Give a tokenizer without a template ChatML and its two markers."""
+        if settings.chat_template is not None:
+            use_template(tokenizer, settings.chat_template)
+        options = options_of(tokenizer)
+        if source_of(options) not in (None, CHATML):
+            return
         tokenizer.add_special_tokens(
             [
                 AddedToken(mark, normalized=False)
@@ -91,7 +106,6 @@ class Dialogue(Task):
                 if tokenizer.token_to_id(mark) is None
             ]
         )
-        options = options_of(tokenizer)
         remember_options(tokenizer, {**options, "chat_template": CHATML})
 
     @classmethod
@@ -102,62 +116,65 @@ class Dialogue(Task):
         return [[self._feature(example, labelled)] for example in examples]
 
     def _feature(self, example: DialogueExample, labelled: bool) -> Feature:
-        turns = [self._turn(message) for message in example.messages]
-        if labelled:
-            kept, cut = self._fitting(turns, self.max_length)
-            ids = np.concatenate([turn.ids for turn in kept])
-            learned = np.concatenate([turn.learned for turn in kept])
-            labels = np.where(learned, ids, IGNORE_INDEX)
-            return Feature({"input_ids": ids, "labels": labels}, cut=cut)
-        opening = self._text("assistant\n")
-        room = None
-        if self.max_length is not None:
-            room = self.max_length - self.max_new_tokens - len(opening) - 1
-            if room < 1:
-                raise ConfigError(
-                    f"max_new_tokens: got {self.max_new_tokens}, which leaves no room for "
-                    f"a dialogue in the model's {self.max_length} tokens"
-                )
-        kept, cut = self._fitting(turns, room)
-        ids = np.concatenate([*(turn.ids for turn in kept), [self.start], opening])
-        return Feature({"input_ids": ids.astype(np.int32)}, place=ids, cut=cut)
+        """Place is the number of the assistant's characters, or the ids of a prompt."""
+        write, limit = self.dialogues.encode, self.max_length
+        if not labelled:
+            write, limit = self.dialogues.prompt, self._room()
+        try:
+            dialogue, cut = _fitting(write, example.messages, limit)
+        except DataError as error:
+            raise DataError(str(error), example.file or None, example.line) from None
+        if not labelled:
+            return Feature({"input_ids": dialogue.ids}, place=dialogue.ids, cut=cut)
+        labels = np.where(dialogue.is_learned, dialogue.ids, IGNORE_INDEX)
+        inputs = {"input_ids": dialogue.ids, "labels": labels}
+        return Feature(inputs, place=dialogue.characters, cut=cut)
 
-    def _turn(self, message: Message) -> Turn:
-        header, content = self._text(f"{message.role}\n"), self._text(message.content)
-        ids = np.concatenate([[self.start], header, content, [self.end], self._text("\n")])
-        learned = np.zeros(len(ids), bool)
-        if message.role == "assistant":
-            first = 1 + len(header)
-            learned[first : first + len(content) + 1] = True
-        return Turn(ids.astype(np.int32), learned, message.role == "system")
+    def _room(self) -> int | None:
+        """Tokens that a prompt may have beside an answer."""
+        if self.max_length is None:
+            return None
+        if self.max_new_tokens >= self.max_length:
+            raise ConfigError(
+                f"max_new_tokens: got {self.max_new_tokens}, which leaves no room for "
+                f"a dialogue in the model's {self.max_length} tokens"
+            )
+        return self.max_length - self.max_new_tokens
 
-    def _fitting(self, turns: list[Turn], limit: int | None) -> tuple[list[Turn], bool]:
-        """The newest turns that fit, and whether something was left out."""
-        kept, length = list(turns), sum(len(turn.ids) for turn in turns)
-        while limit is not None and length > limit and len(kept) > 1:
-            oldest = 1 if kept[0].is_system and len(kept) > 2 else 0
-            length -= len(kept.pop(oldest).ids)
-        if limit is not None and length > limit:  # the end of the last turn alone
-            last = kept[0]
-            kept = [Turn(last.ids[-limit:], last.learned[-limit:], last.is_system)]
-            return kept, True
-        return kept, len(kept) < len(turns)
-
-    def _text(self, text: str) -> Array:
-        [one] = self.encoder.encode([text], truncation=False, add_special_tokens=False)
-        return one.input_ids
+    def dataset(self, examples: Sequence[Any]) -> FeatureDataset:
+        """All dialogues in which there is something to learn; others are counted and told."""
+        features = [
+            own for chunk in chunks(examples, 1024) for own in self.encode(chunk, labelled=True)
+        ]
+        kept = [own for own in features if _has_labels(own[0])]
+        _tell_unlabelled("train", len(features) - len(kept))
+        if not kept:
+            raise DataError("train: no dialogue has a turn of the assistant to learn from")
+        return FeatureDataset(kept)
 
     def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
-        """Loss and perplexity a token of the assistant's turns."""
-        loss = LossSum()
+        """Loss and perplexity a token of the assistant's turns, and bits a character of them.
+
+        The ends of turns count as tokens, and as no characters.
+
+        Raises
+        ------
+        DataError : no dialogue has a turn of the assistant
+        """
+        loss, cut, unlabelled = LossSum(), 0, 0
         with evaluating(self.model):
             for chunk in chunks(examples, batch_size):
                 features = [own[0] for own in self.encode(chunk, labelled=True)]
-                batch = self.collate([feature.inputs for feature in features])
-                output = self.model(**batch, num_items_in_batch=1, return_logits=False)
-                loss.total += float(np.asarray(output.loss))
-                loss.count += self.model.count_labels(batch)
-        return {"loss": loss.mean, "perplexity": perplexity(loss.total, loss.count)}
+                cut += sum(feature.cut for feature in features)
+                unlabelled += sum(not _has_labels(feature) for feature in features)
+                loss.add(self.model, self.collate([feature.inputs for feature in features]))
+                loss.characters += sum(feature.place for feature in features)
+        _tell_unlabelled("evaluation", unlabelled)
+        if cut:
+            logger.info("evaluation: %d dialogues cut to %d tokens", cut, self.max_length)
+        if not loss.count:
+            raise DataError("evaluation: no dialogue has a turn of the assistant")
+        return loss.of_text()
 
     def stream(self, messages: Sequence[Message], **options: Any) -> Iterator[str]:
         """The assistant's next turn in pieces, as it is written.
@@ -165,22 +182,26 @@ class Dialogue(Task):
         messages : the dialogue so far
         options : of `generation.generate`, such as do_sample and temperature
         """
-        feature = self._feature(DialogueExample(list(messages)), labelled=False)
+        prompt = self.prompt(messages).place
         pieces = TextPieces(self.tokenizer)
-        options = {"max_new_tokens": self.max_new_tokens, "eos_token_id": self.end, **options}
-        for tokens in stream(self.model, feature.place, **options):
-            piece = pieces.push([int(i) for i in tokens if i != self.end])
+        options = {"max_new_tokens": self.max_new_tokens, "eos_token_id": self.ends, **options}
+        for tokens in stream(self.model, prompt, **options):
+            piece = pieces.push([int(i) for i in tokens if i not in self.ends])
             if piece:
                 yield piece
         rest = pieces.push([], last=True)
         if rest:
             yield rest
 
+    def prompt(self, messages: Sequence[Message]) -> Feature:
+        """What the model reads before it answers; `place` has the ids."""
+        return self._feature(DialogueExample(list(messages)), labelled=False)
+
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         prompts = [feature.place for feature in features]
-        rows = generate(self.model, prompts, self.max_new_tokens, eos_token_id=self.end)
+        rows = generate(self.model, prompts, self.max_new_tokens, eos_token_id=self.ends)
         new = np.asarray(rows)[:, max(map(len, prompts)) :]
-        return [until(row, self.end) for row in new]
+        return [until(row, *self.ends) for row in new]
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
         return self.tokenizer.decode(outputs[0].tolist()).strip()
@@ -193,10 +214,64 @@ class Dialogue(Task):
     def record(self, example: Any, prediction: str) -> dict[str, Any]:
         return {"messages": self.answer(example, prediction)["generated_text"]}
 
-    def _marker(self, mark: str) -> int:
-        found = self.tokenizer.token_to_id(mark)
-        if found is None:
-            raise ConfigError(
-                f"tokenizer: has no {mark}; the model was not fine-tuned for dialogue"
-            )
+    def _end_with(self, stop: int) -> list[int]:
+        """Let the model end its texts with a token too: what it saves says so to any reader."""
+        known = as_ids("eos_token_id", self.model.generation_values().get("eos_token_id"))
+        ends = list(dict.fromkeys([stop, *known]))
+        self.model.generation_config = replace(self.model.generation_config, eos_token_id=ends)
+        return ends
+
+
+def use_template(tokenizer: Tokenizer, file: str | Path) -> None:
+    """Make the text of a file the template of a tokenizer."""
+    remember_options(tokenizer, {**options_of(tokenizer), "chat_template": read_text(Path(file))})
+
+
+def _source(tokenizer: Tokenizer) -> str:
+    """The template of a tokenizer; ChatML where none is said and it has the markers."""
+    found = source_of(options_of(tokenizer))
+    if found is not None:
         return found
+    if any(tokenizer.token_to_id(mark) is None for mark in (START, END)):
+        raise ConfigError(
+            f"tokenizer: has neither a chat template nor {START}; the model was not fine-tuned for "
+            "dialogue. Give chat_template if it was"
+        )
+    return CHATML
+
+
+def _fitting(
+    write: Callable[[Sequence[Message]], EncodedDialogue],
+    messages: Sequence[Message],
+    limit: int | None,
+) -> tuple[EncodedDialogue, bool]:
+    """The newest turns that fit, and whether something was left out.
+
+    A dialogue is cut before a turn of the user, since templates expect one at the beginning.
+    """
+    whole = write(messages)
+    if limit is None or len(whole) <= limit:
+        return whole, False
+    head = [m for m in messages[:1] if m.role == "system"]
+    turns = messages[len(head) :]
+    starts = [i for i, m in enumerate(turns) if m.role == "user" and i > 0]
+    shorter: list[Sequence[Message]] = [[*head, *turns[i:]] for i in starts]
+    if head:
+        shorter.append(turns[starts[-1] :] if starts else turns)
+    fits = bisect_left(shorter, True, key=lambda rest: len(write(rest)) <= limit)
+    if fits < len(shorter):
+        return write(shorter[fits]), True
+    return write(shorter[-1] if shorter else messages).last(limit), True
+
+
+def _has_labels(feature: Feature) -> bool:
+    return bool((feature.inputs["labels"] != IGNORE_INDEX).any())
+
+
+def _tell_unlabelled(name: str, count: int) -> None:
+    if count:
+        logger.info(
+            "%s: %d dialogues without a turn of the assistant (in what is left of them) do not "
+            "count",
+            name, count,
+        )  # fmt: skip

@@ -18,7 +18,6 @@ from ..data.control_codes import add_control_codes
 from ..data.tokenizer import encode_text
 from ..errors import DataError
 from ..generation import generate
-from ..metrics import perplexity
 from .control import ControlledTexts
 from .generation_settings import GenerationSettings, generation_options
 from .options import check_at_least, option
@@ -107,26 +106,29 @@ class LanguageModeling(Task):
         return blocks
 
     def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
-        """Loss and perplexity a token.
+        """Loss and perplexity a token, and bits a character.
 
-        Of consecutive windows, in which every token but the first is predicted once; with control
-        codes of each text and its end.
+        Of consecutive windows: every token but the first is predicted once, whose characters do
+        not count; ends between texts are tokens without characters. With control codes of each
+        text and its end.
         """
-        loss = LossSum()
+        examples = list(examples)
+        loss, inputs = self._evaluated(examples)
         with evaluating(self.model):
-            for batch in chunks(self._evaluated(examples), batch_size):
-                inputs = self.collate(batch)
-                output = self.model(**inputs, num_items_in_batch=1, return_logits=False)
-                loss.total += float(np.asarray(output.loss))
-                loss.count += self.model.count_labels(inputs)
-        return {"loss": loss.mean, "perplexity": perplexity(loss.total, loss.count)}
+            for batch in chunks(inputs, batch_size):
+                loss.add(self.model, self.collate(batch))
+        return loss.of_text()
 
-    def _evaluated(self, examples: Iterable[Any]) -> Iterator[Inputs]:
+    def _evaluated(self, examples: Sequence[Any]) -> tuple[LossSum, Iterator[Inputs]]:
+        """A sum that knows how many characters are predicted, and what the model takes."""
+        characters = sum(len(example.text) for example in examples)
         if self.control is not None:
-            yield from (part.inputs for e in examples for part in self.control.examples(e))
-            return
-        windows = EvaluationWindows(self._tokens(examples), self._block_size())
-        yield from (windows[i] for i in range(len(windows)))
+            encode = self.control.examples
+            return LossSum(characters=characters), (f.inputs for e in examples for f in encode(e))
+        tokens = self._tokens(examples)
+        windows = EvaluationWindows(tokens, self._block_size())
+        first = len(self.tokenizer.decode(tokens[:1].tolist()))
+        return LossSum(characters=characters - first), (windows[i] for i in range(len(windows)))
 
     def _tokens(self, examples: Iterable[Any]) -> Array:
         documents = (Document(e.text, e.file, e.line or 1) for e in examples)

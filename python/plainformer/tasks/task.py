@@ -26,6 +26,7 @@ from tokenizers import Tokenizer
 from .. import kernels
 from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
 from ..errors import ConfigError, NonFiniteError
+from ..metrics import bits_per_character, perplexity
 from ..tensor import no_grad
 from .options import check_at_least, option
 
@@ -63,10 +64,28 @@ class Feature:
 
 @dataclass
 class LossSum:
-    """Sum of the losses of labels that count, and how many they are."""
+    """Sum of the losses of labels that count, how many they are, and of how many characters."""
 
     total: float = 0.0
     count: int = 0
+    characters: int = 0
+
+    def add(self, model: Any, batch: Batch, *, return_logits: bool = False) -> Any:
+        """Count a batch of a model's; what it returns."""
+        output = model(**batch, num_items_in_batch=1, return_logits=return_logits)
+        self.total += float(np.asarray(output.loss))
+        self.count += model.count_labels(batch)
+        return output
+
+    def of_text(self) -> dict[str, float]:
+        """Loss and perplexity a token, and bits a character, which tokenizers can be compared by.
+
+        A text of which nothing was predicted has 0 characters and no bits.
+        """
+        metrics = {"loss": self.mean, "perplexity": perplexity(self.total, self.count)}
+        if self.characters:
+            metrics["bits_per_character"] = bits_per_character(self.total, self.characters)
+        return metrics
 
     @property
     def mean(self) -> float:
@@ -202,10 +221,7 @@ class Task:
         batch = self.collate([feature.inputs for feature in features])
         if loss is None:
             return self.outputs(self.model(**batch), features)
-        output = self.model(**batch, num_items_in_batch=1, return_logits=True)
-        loss.total += float(np.asarray(output.loss))
-        loss.count += self.model.count_labels(batch)
-        return self.outputs(output, features)
+        return self.outputs(loss.add(self.model, batch, return_logits=True), features)
 
     def encode_texts(
         self, texts: Sequence[Any], pairs: Sequence[Any] | None = None, **options: Any

@@ -146,9 +146,7 @@ class Writer(Task):
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         if loss is not None:
             batch = self.collate([feature.inputs for feature in features])
-            output = self.model(**batch, num_items_in_batch=1, return_logits=False)
-            loss.total += float(np.asarray(output.loss))
-            loss.count += self.model.count_labels(batch)
+            loss.add(self.model, batch)
         return self._write([feature.place for feature in features])
 
     def _write(self, sources: list[Array]) -> list[Array]:
@@ -219,9 +217,9 @@ def cut_to(ids: Array, tail: Array, limit: int | None, *, keep: int) -> tuple[Ar
     return np.concatenate([ids[: room - keep], end, tail]).astype(np.int32), True
 
 
-def until(ids: Array, end: int) -> Array:
-    """The ids before the first `end`."""
-    ends = np.flatnonzero(ids == end)
+def until(ids: Array, *stops: int) -> Array:
+    """The ids before the first of the stops."""
+    ends = np.flatnonzero(np.isin(ids, stops))
     return ids[: ends[0]] if ends.size else ids
 
 
