@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,17 @@ import click
 
 from plainformer.data import Message
 from plainformer.tasks import Dialogue, open_task
+from plainformer.tasks.conversation import ReadSoFar
 
-from ._common import Command, echo, usage_errors
+from ._common import Command, echo, usage_errors, wants_json
+
+RESET, EXIT = "/reset", "/exit"
 
 
 @click.command(cls=Command)
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--system", help="A message that the dialogue begins with.")
+@click.option("--chat-template", help="A file with a Jinja template, instead of the model's own.")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Most tokens of an answer.")
 @click.option("--do-sample/--no-do-sample", default=None, help="Draw tokens instead of the best.")
 @click.option("--temperature", type=float, help="Below 1 draws probable tokens more often.")
@@ -32,38 +38,80 @@ def chat(
     dtype: str | None,
     adapter: str | None,
     max_new_tokens: int | None,
+    chat_template: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
-    """Talk to the model in DIRECTORY; an empty line or the end of input ends it."""
+    """Talk to the model in DIRECTORY.
+
+    /reset forgets what was said, /exit or the end of input (Ctrl-D) ends it. Ctrl-C stops an
+    answer; what was said of it stays.
+    """
     options = {name: value for name, value in flags.items() if value is not None}
+    own = {"max_new_tokens": max_new_tokens, "chat_template": chat_template}
+    given = {name: value for name, value in own.items() if value is not None}
     with usage_errors():
-        own = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
-        task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **own)
+        task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **given)
     assert isinstance(task, Dialogue)
-    messages = [] if system is None else [Message("system", system)]
-    turns = 0
-    while (line := read_line()) is not None:
-        messages.append(Message("user", line))
-        with usage_errors():
-            messages.append(Message("assistant", answer(task, messages, turns, options)))
-        turns += 1
-    return {"task": task.name, "output_dir": str(directory), "turns": turns}
+    talk = Conversation(task, system, options)
+    if sys.stdin.isatty():
+        echo(f"{RESET} forgets what was said, {EXIT} or Ctrl-D ends, Ctrl-C stops an answer.")
+    while (line := read_line()) is not None and line != EXIT:
+        if line == RESET:
+            talk.reset()
+        elif line:
+            with usage_errors():
+                talk.ask(line)
+    return {"task": task.name, "output_dir": str(directory), "turns": talk.turns}
 
 
-def answer(task: Dialogue, messages: list[Message], turn: int, options: dict[str, Any]) -> str:
-    """Show the assistant's next turn, and return it."""
-    if "seed" in options:
-        options = {**options, "seed": options["seed"] + turn}  # other draws each turn
-    pieces = []
-    for piece in task.stream(messages, **options):
-        echo(piece, nl=False)
-        pieces.append(piece)
-    echo()
-    return "".join(pieces).strip()
+@dataclass
+class Conversation:
+    """A dialogue with a model.
+
+    system : the message that it begins with, after `reset` too
+    options : of `generate`
+    turns : answers so far
+    """
+
+    task: Dialogue
+    system: str | None
+    options: dict[str, Any]
+    turns: int = 0
+    messages: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._read = ReadSoFar(self.task.model)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all but the system message."""
+        self.messages = [] if self.system is None else [Message("system", self.system)]
+
+    def ask(self, line: str) -> None:
+        """Show the assistant's answer; Ctrl-C ends it early."""
+        self.messages.append(Message("user", line))
+        options = dict(self.options)
+        if "seed" in options:
+            options["seed"] += self.turns  # other draws each turn
+        said: list[str] = []
+        with suppress(KeyboardInterrupt):
+            for piece in self.task.stream(self.messages, self._read, **options):
+                said.append(piece)
+                echo(piece, nl=False)
+        echo()
+        self.messages.append(Message("assistant", "".join(said).strip()))
+        self.turns += 1
 
 
 def read_line() -> str | None:
-    """What the user says; None for nothing."""
-    if sys.stdin.isatty():
-        echo("> ", nl=False)
-    return sys.stdin.readline().strip() or None
+    """What the user says, without white space around it; None at the end of input."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        return line.strip() if line else None
+    with suppress(ImportError):
+        import readline  # noqa: F401  (lines can be edited, and are remembered)
+    try:
+        return input("" if wants_json() else "> ").strip()
+    except EOFError:
+        echo()  # the shell's prompt begins a line of its own
+        return None

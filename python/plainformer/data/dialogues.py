@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -95,8 +95,8 @@ class DialogueEncoder:
         example = [Message("user", "a"), Message(ASSISTANT, "b")]
         self.stop = self._turns(template.pieces(example), example)[0].stop
 
-    def encode(self, messages: Sequence[Message]) -> EncodedDialogue:
-        """A dialogue to learn from.
+    def encode(self, messages: Sequence[Message], *, all_turns: bool = False) -> EncodedDialogue:
+        """A dialogue to learn from; with `all_turns` also what users say.
 
         Raises
         ------
@@ -108,6 +108,8 @@ class DialogueEncoder:
         turns = self._turns(pieces, messages)
         text = self._spelling.write(pieces)
         learned = [(self._begin(turn, text, messages), turn.stop_end) for turn in turns]
+        if all_turns:
+            learned += self._users(pieces, messages)
         return self._encoded(text, learned, [(turn.begin, turn.end) for turn in turns])
 
     def prompt(self, messages: Sequence[Message]) -> EncodedDialogue:
@@ -122,19 +124,17 @@ class DialogueEncoder:
 
     def _turns(self, pieces: Sequence[Piece], messages: Sequence[Message]) -> list[_Turn]:
         """The assistant's turns in the text of the pieces."""
-        found, place = {}, 0
-        for piece, after in zip(pieces, [*pieces[1:], Piece("")]):
-            begin, place = place, place + len(self._spelling.write([piece]))
-            if piece.message is None or messages[piece.message].role != ASSISTANT:
+        found = {}
+        for index, begin, end, behind in self._contents(pieces):
+            if messages[index].role != ASSISTANT:
                 continue
-            behind = "" if after.message is not None else self._spelling.write([after])
             stop = self._spelling.first(behind)
             if stop is None:
                 raise ConfigError(
                     "chat_template: puts no special token of this tokenizer behind the assistant's "
                     "turns, so that answers would have no end; expected one such as eos_token"
                 )
-            found[piece.message] = _Turn(piece.message, begin, place, stop[0], place + stop[1])
+            found[index] = _Turn(index, begin, end, stop[0], end + stop[1])
         written = {piece.message for piece in pieces}
         for index, message in enumerate(messages):
             if index not in written and message.role == ASSISTANT:
@@ -142,6 +142,23 @@ class DialogueEncoder:
             if index not in written:
                 warn_once(f"chat_template: leaves out messages of role {message.role!r}")
         return list(found.values())
+
+    def _users(self, pieces: Sequence[Piece], messages: Sequence[Message]) -> list[tuple[int, int]]:
+        """What users say, with the special tokens right behind it."""
+        return [
+            (begin, end + self._spelling.length_at_start(behind))
+            for index, begin, end, behind in self._contents(pieces)
+            if messages[index].role == "user"
+        ]
+
+    def _contents(self, pieces: Sequence[Piece]) -> Iterator[tuple[int, int, int, str]]:
+        """Message, begin and end of each content, and the template's text behind it."""
+        place = 0
+        for piece, after in zip(pieces, [*pieces[1:], Piece("")]):
+            begin, place = place, place + len(self._spelling.write([piece]))
+            if piece.message is not None:
+                behind = "" if after.message is not None else self._spelling.write([after])
+                yield piece.message, begin, place, behind
 
     def _begin(self, turn: _Turn, text: str, messages: Sequence[Message]) -> int:
         """Where the prompt for a turn ends."""
@@ -189,7 +206,8 @@ class _SecretSpelling:
         }
         self._copy = _respelled(tokenizer, spellings)
         known = tokenizer.get_vocab(with_added_tokens=False)
-        self._as_text = {i for i in hidden if i in known.values()}  # what the model may write
+        # What the tokenizer's model might make of a text that spells it.
+        self._as_text = {i: t.content for i, t in hidden.items() if i in known.values()}
         self._original = np.arange(self._copy.get_vocab_size() + max(added, default=0) + 1)
         for i, spelling in spellings.items():
             self._original[self._copy.token_to_id(spelling)] = i
@@ -208,16 +226,21 @@ class _SecretSpelling:
         match = self._private.search(text)
         return None if match is None else (self._ids[match[0]], match.end())
 
+    def length_at_start(self, text: str) -> int:
+        """The length of a special token with which a written text begins, 0 without."""
+        match = self._private.match(text)
+        return 0 if match is None else match.end()
+
     def encode(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """Ids (N,) and their characters (N, 2) of a written text."""
         with library_errors(lambda error: DataError(f"a dialogue cannot be encoded: {error}")):
             encoding = self._copy.encode(text, add_special_tokens=False)
-        taken = self._as_text.intersection(encoding.ids)
-        if taken:
-            raise DataError(
-                f"a message spells {self._copy.id_to_token(min(taken))!r}, which this tokenizer "
-                "cannot write as text; remove it"
-            )
+        for i, token in self._as_text.items():
+            if token in text and i in encoding.ids:  # it may also stand for what is unknown
+                raise DataError(
+                    f"a message spells {token!r}, which this tokenizer cannot write as text; "
+                    "remove it"
+                )
         ids = self._original[np.array(encoding.ids, np.int64)].astype(np.int32)
         return ids, np.array(encoding.offsets, np.int64).reshape(-1, 2)
 

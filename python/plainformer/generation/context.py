@@ -23,9 +23,10 @@ class DecoderContext:
     starts : column of each row's first token
     total : columns that the texts can have in the end
     use_cache : keep keys and values; otherwise the whole window is read again for each token
+    cache : holds the first tokens of each row already
     """
 
-    def __init__(self, model: Any, starts: Array, total: int, use_cache: bool):
+    def __init__(self, model: Any, starts: Array, total: int, use_cache: bool, cache: Any = None):
         self.model = model
         self.use_cache = use_cache
         self.rows: Array | None = None  # the rows of `ids` that are still computed; None: all
@@ -33,12 +34,14 @@ class DecoderContext:
         capacity = total - int(starts.min())
         self._limit = model.config.context_length or capacity
         self._capacity = min(capacity, self._limit)
-        self._cache: Any = None
+        self._cache = cache
+        self._starting = True
 
     def next_logits(self, ids: Array) -> Array:
         """Float32 logits (rows, V) of the token after each row of `ids` (B, L)."""
         length = ids.shape[1]
-        restarts = self._forget(length)
+        restarts = self._forget(length) or self._starting
+        self._starting = False
         if self._cache is None or not self.use_cache:
             self._cache = self.model.new_cache(len(self._starts), self._capacity)
             restarts = True

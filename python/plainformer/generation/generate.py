@@ -48,6 +48,9 @@ def generate(
     prefix_allowed_tokens_fn : (prompt, ids) -> list of the ids that may follow, see
         `PrefixConstrained`
     tokenizer : object with `decode(ids)`, for stop_strings
+    past_key_values : `model.new_cache(B, capacity)` of a decoder, with the first tokens of each
+        prompt in it or none. Only what stands behind them is read; that and what is written are
+        added. All of it has to fit the capacity and the model
     streamer : object with `put` and `end`, see `Streamer`
     options : fields of `GenerationConfig` by name. None means the model's `generation_config`,
         then the default; an empty list switches off what the model's file asks for
@@ -158,6 +161,7 @@ def _job(
     stopping_criteria: Iterable[StoppingCriterion] | None = None,
     prefix_allowed_tokens_fn: Callable[[int, Array], Sequence[int]] | None = None,
     tokenizer: Any = None,
+    past_key_values: Any = None,
     shows_text: bool = False,
     streamer: Streamer | None = None,
     **options: Any,
@@ -175,10 +179,14 @@ def _job(
         prompts = sources = _prompts(model, settings, input_ids, attention_mask)
     total = _total(model, settings, prompts, reads_sources)
     count = settings.rows_per_prompt
+    if past_key_values is not None:
+        _check_past(past_key_values, model, settings, prompts, total)
     return Job(
         settings=settings,
         prompts=prompts,
-        context=_context(model, settings, prompts, sources if reads_sources else None, total),
+        context=_context(
+            model, settings, prompts, sources if reads_sources else None, total, past_key_values
+        ),
         processors=build_processors(
             settings,
             prompts.repeat(count),
@@ -264,12 +272,39 @@ def _total(model: Any, settings: Settings, prompts: Prompts, reads_sources: bool
     return total
 
 
+def _check_past(past: Any, model: Any, settings: Settings, prompts: Prompts, total: int) -> None:
+    """Raise unless a cache can be used for these prompts."""
+    if hasattr(model, "encode"):
+        raise ConfigError("past_key_values: has no effect on an encoder-decoder; leave it out")
+    if settings.options.use_cache is False:
+        raise ConfigError("past_key_values: has no effect with use_cache=False; leave one out")
+    if settings.rows_per_prompt > 1 or past.batch != len(prompts.ids):
+        raise ConfigError(
+            f"past_key_values: got {past.batch} sequences for {len(prompts.ids)} prompts, expected "
+            "as many, without num_beams and num_return_sequences"
+        )
+    lengths = prompts.ids.shape[1] - prompts.starts
+    if (past.lengths >= lengths).any():
+        raise ConfigError(
+            f"past_key_values: holds {past.lengths.max()} tokens, expected fewer than the prompt"
+        )
+    room = min(past.capacity, model.config.context_length or past.capacity)
+    needed = total - int(prompts.starts.min())
+    if needed > room:
+        raise ConfigError(f"past_key_values: has room for {room} tokens, got {needed}")
+
+
 def _context(
-    model: Any, settings: Settings, prompts: Prompts, sources: Prompts | None, total: int
+    model: Any,
+    settings: Settings,
+    prompts: Prompts,
+    sources: Prompts | None,
+    total: int,
+    past: Any,
 ) -> DecoderContext | TargetContext:
     use_cache = settings.options.use_cache is not False
     if sources is None:
-        return DecoderContext(model, prompts.starts, total, use_cache)
+        return DecoderContext(model, prompts.starts, total, use_cache, past)
     mask = np.arange(sources.ids.shape[1]) >= sources.starts[:, None]
     encoded = model.encode(sources.ids, mask)
     rows = len(prompts.ids) * settings.rows_per_prompt

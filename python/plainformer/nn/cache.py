@@ -86,6 +86,11 @@ class KeyValueCache:
         self.lengths[sequences] = 0
         self.is_empty = not self.lengths.any()
 
+    def crop(self, max_length: int) -> None:
+        """Forget what stands behind the first `max_length` tokens of each sequence."""
+        self.lengths = np.minimum(self.lengths, max_length).astype(np.int32)
+        self.is_empty = not self.lengths.any()
+
     def reorder(self, index: Array) -> None:
         """Let row i continue what row index[i] has seen; the batch may grow or shrink."""
         index = np.asarray(index)

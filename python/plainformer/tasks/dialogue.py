@@ -16,6 +16,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from ..data.special_tokens import options_of, remember_options, role_tokens
 from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
 from ..generation.settings import as_ids
+from .conversation import ReadSoFar
 from .options import check_at_least, option
 from .registry import register
 from .task import (
@@ -62,6 +64,10 @@ class DialogueSettings(Settings):
         "else ChatML.",
     )
 
+    all_turns: bool = option(
+        False, "Learn what users say too; for models from nothing. Metrics are the assistant's."
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 1, "max_new_tokens")
@@ -88,6 +94,7 @@ class Dialogue(Task):
         self.ends = self._end_with(self.dialogues.stop)
         half = _USUAL_ANSWER if self.max_length is None else max(1, self.max_length // 2)
         self.max_new_tokens = self.settings.max_new_tokens or min(_USUAL_ANSWER, half)
+        self._told_cut = False
 
     @classmethod
     def prepare_tokenizer(
@@ -115,11 +122,16 @@ class Dialogue(Task):
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         return [[self._feature(example, labelled)] for example in examples]
 
-    def _feature(self, example: DialogueExample, labelled: bool) -> Feature:
+    def _feature(
+        self, example: DialogueExample, labelled: bool, *, all_turns: bool = False
+    ) -> Feature:
         """Place is the number of the assistant's characters, or the ids of a prompt."""
-        write, limit = self.dialogues.encode, self.max_length
-        if not labelled:
-            write, limit = self.dialogues.prompt, self._room()
+        write: Callable[[Sequence[Message]], EncodedDialogue] = self.dialogues.prompt
+        limit = self.max_length
+        if labelled:
+            write = partial(self.dialogues.encode, all_turns=all_turns)
+        elif limit is not None:
+            limit = self._room(limit)
         try:
             dialogue, cut = _fitting(write, example.messages, limit)
         except DataError as error:
@@ -130,22 +142,19 @@ class Dialogue(Task):
         inputs = {"input_ids": dialogue.ids, "labels": labels}
         return Feature(inputs, place=dialogue.characters, cut=cut)
 
-    def _room(self) -> int | None:
+    def _room(self, limit: int) -> int:
         """Tokens that a prompt may have beside an answer."""
-        if self.max_length is None:
-            return None
-        if self.max_new_tokens >= self.max_length:
+        if self.max_new_tokens >= limit:
             raise ConfigError(
                 f"max_new_tokens: got {self.max_new_tokens}, which leaves no room for "
-                f"a dialogue in the model's {self.max_length} tokens"
+                f"a dialogue in the model's {limit} tokens"
             )
-        return self.max_length - self.max_new_tokens
+        return limit - self.max_new_tokens
 
     def dataset(self, examples: Sequence[Any]) -> FeatureDataset:
         """All dialogues in which there is something to learn; others are counted and told."""
-        features = [
-            own for chunk in chunks(examples, 1024) for own in self.encode(chunk, labelled=True)
-        ]
+        all_turns = self.settings.all_turns
+        features = [[self._feature(e, True, all_turns=all_turns)] for e in examples]
         kept = [own for own in features if _has_labels(own[0])]
         _tell_unlabelled("train", len(features) - len(kept))
         if not kept:
@@ -176,17 +185,30 @@ class Dialogue(Task):
             raise DataError("evaluation: no dialogue has a turn of the assistant")
         return loss.of_text()
 
-    def stream(self, messages: Sequence[Message], **options: Any) -> Iterator[str]:
+    def stream(
+        self, messages: Sequence[Message], read: ReadSoFar | None = None, **options: Any
+    ) -> Iterator[str]:
         """The assistant's next turn in pieces, as it is written.
 
         messages : the dialogue so far
+        read : what the model has read of it in earlier calls, which it then need not read again
         options : of `generation.generate`, such as do_sample and temperature
         """
-        prompt = self.prompt(messages).place
-        pieces = TextPieces(self.tokenizer)
+        prompt = self.prompt(messages)
+        if prompt.cut and not self._told_cut:
+            self._told_cut = True
+            logger.info(
+                "the dialogue does not fit the model's %d tokens: it no longer sees the oldest "
+                "turns", self.max_length,
+            )  # fmt: skip
         options = {"max_new_tokens": self.max_new_tokens, "eos_token_id": self.ends, **options}
-        for tokens in stream(self.model, prompt, **options):
-            piece = pieces.push([int(i) for i in tokens if i not in self.ends])
+        if read is not None:
+            options |= read.start(prompt.place, options["max_new_tokens"])
+        pieces = TextPieces(self.tokenizer)
+        for [token] in stream(self.model, prompt.place, **options):
+            if read is not None:
+                read.add(int(token))
+            piece = pieces.push([int(token)] if token not in self.ends else [])
             if piece:
                 yield piece
         rest = pieces.push([], last=True)
