@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from plainformer.cli import main
+from plainformer.tasks import Dialogue
 from tests.tasks.tiny import tune
 
 
@@ -20,6 +21,9 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     tune("dialogue", root / "talk", max_steps=300, max_new_tokens=8, eval_strategy="no")
     tune("text-classification", root / "texts", max_steps=1)
+    (root / "loud.jinja").write_text(
+        "{% for m in messages %}>{{ m.content }}<|im_end|>{% endfor %}"
+    )
     return root
 
 
@@ -31,10 +35,92 @@ def run(*arguments, stdin=""):
     return result.exit_code, result.stdout, result.stderr
 
 
+def recorded(monkeypatch):
+    """Contents of the messages of each call of `Dialogue.stream` from now on."""
+    inner, seen = Dialogue.stream, []
+
+    def recording(self, messages, *arguments, **options):
+        seen.append([m.content for m in messages])
+        return inner(self, messages, *arguments, **options)
+
+    monkeypatch.setattr(Dialogue, "stream", recording)
+    return seen
+
+
 def test_each_line_is_answered(trained):
-    code, out, _ = run(trained / "talk", stdin="I am Bob\n\nnever read\n")
+    code, out, _ = run(trained / "talk", stdin="I am Bob\n\n  \nI am Bob\n/exit\nnever read\n")
     assert code == 0
-    assert out == "hello Bob\n"
+    assert out.splitlines()[0] == "hello Bob"
+    assert len(out.splitlines()) == 2
+
+
+def test_reset_forgets_all_but_the_system_message(trained, monkeypatch):
+    seen = recorded(monkeypatch)
+    code, out, _ = run(
+        trained / "talk", "--system", "be", stdin="I am Bob\n/reset\nI am Eve\nI am Ann\n"
+    )
+    assert code == 0
+    assert seen == [
+        ["be", "I am Bob"],
+        ["be", "I am Eve"],
+        ["be", "I am Eve", out.splitlines()[1], "I am Ann"],
+    ]
+
+
+def test_the_seed_draws_the_same_again_and_other_tokens_each_turn(trained):
+    drawn = ["--do-sample", "--temperature", "9.0", "--seed", "3"]
+    talk = "I am Bob\n/reset\nI am Bob\n"
+    _, first, _ = run(trained / "talk", *drawn, stdin=talk)
+    _, again, _ = run(trained / "talk", *drawn, stdin=talk)
+    assert first == again
+    one, other = first.splitlines()
+    assert one != other
+
+
+def test_ctrl_c_stops_an_answer_and_keeps_what_was_said(trained, monkeypatch):
+    inner, seen = Dialogue.stream, []
+
+    def interrupted(self, messages, *arguments, **options):
+        seen.append([m.content for m in messages])
+        for piece in inner(self, messages, *arguments, **options):
+            yield piece
+            if len(seen) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Dialogue, "stream", interrupted)
+    code, out, _ = run(trained / "talk", stdin="I am Bob\nI am Eve\n")
+    assert code == 0
+    said = out.splitlines()[0]
+    assert "hello Bob".startswith(said)
+    assert said != "hello Bob"
+    assert seen[1] == ["I am Bob", said.strip(), "I am Eve"]
+
+
+def test_the_oldest_turns_are_left_out_and_that_is_told_once(trained):
+    talk = "I am Bob and I am glad\n" * 5
+    code, out, err = run(trained / "talk", stdin=talk)
+    assert code == 0
+    assert len(out.splitlines()) == 5
+    assert err.count("it no longer sees the oldest turns") == 1
+
+
+def test_a_terminal_has_a_prompt_and_ends_with_ctrl_d(trained, monkeypatch):
+    lines, prompts = iter(["I am Bob"]), []
+
+    def typed(prompt):
+        prompts.append(prompt)
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", typed)
+    monkeypatch.setattr("plainformer.cli.chat.is_terminal", lambda: True)
+    code, out, _ = run(trained / "talk")
+    assert code == 0
+    assert prompts == ["> ", "> "]
+    assert out.splitlines()[1:] == ["hello Bob", ""]
+    assert "Ctrl-D" in out.splitlines()[0]
 
 
 def test_json_counts_turns(trained):
@@ -45,6 +131,7 @@ def test_json_counts_turns(trained):
 
 FLAGS = {
     "--system": "I am Eve",
+    "--chat-template": "LOUD",
     "--max-new-tokens": "1",
     "--temperature": "9.0",
     "--top-k": "1",
@@ -65,7 +152,8 @@ def test_every_flag_changes_what_is_said(trained, flag):
     beside = ["--do-sample", "--temperature", "4.0"] if draws else []
     talk = "I am Bob\nI am Ann\nI am Tom\n"
     _, without, _ = run(trained / "talk", *beside, stdin=talk)
-    code, with_it, err = run(trained / "talk", *beside, flag, FLAGS[flag], stdin=talk)
+    value = trained / "loud.jinja" if FLAGS[flag] == "LOUD" else FLAGS[flag]
+    code, with_it, err = run(trained / "talk", *beside, flag, value, stdin=talk)
     assert code == 0, err
     assert with_it != without
 

@@ -73,7 +73,7 @@ CHANGES = {
 }  # fmt: skip
 # Those that change what else is done, each with its own test here or beside it.
 OTHERS = {"model", "use_cache", "return_dict_in_generate", "output_scores", "output_logits",
-          "streamer", "tokenizer"}  # fmt: skip
+          "streamer", "tokenizer", "past_key_values"}  # fmt: skip
 
 
 def run(**options):
@@ -133,3 +133,37 @@ def test_outputs_are_kept_when_asked_for():
         PROMPT, 3, num_beams=2, return_dict_in_generate=True, output_scores=True
     )
     assert output.sequences_scores.shape == (2,)
+
+
+def test_what_a_cache_holds_is_not_read_again():
+    model = decoder()
+    cache = model.new_cache(2, 16)
+    written = model.generate(PROMPT, 4, past_key_values=cache)
+    np.testing.assert_array_equal(written, model.generate(PROMPT, 4))
+    assert cache.lengths.tolist() == [8, 8]  # the last token was not read
+    cache.crop(6)
+    other = written[:, :8].copy()
+    other[0, 6:], other[1, 6:] = [5, 9], [9, 5]  # another ending
+    again = model.generate(other, 3, past_key_values=cache)
+    np.testing.assert_array_equal(again, model.generate(other, 3))
+    cache.crop(0)
+    assert cache.is_empty
+    np.testing.assert_array_equal(model.generate(PROMPT, 2, past_key_values=cache), written[:, :7])
+
+
+def test_a_cache_that_cannot_be_used_is_named():
+    model = decoder()
+    full = model.new_cache(2, 16)
+    model.generate(PROMPT, 2, past_key_values=full)
+    reader = encoder_decoder()
+    for options, message in (
+        ({"past_key_values": full}, "holds 6 tokens, expected fewer than the prompt"),
+        ({"past_key_values": model.new_cache(1, 16)}, "got 1 sequences for 2 prompts"),
+        ({"past_key_values": model.new_cache(2, 16), "num_beams": 2}, "without num_beams"),
+        ({"past_key_values": model.new_cache(2, 8)}, "has room for 8 tokens, got 9"),
+        ({"past_key_values": model.new_cache(2, 99), "max_new_tokens": 12}, "room for 16"),
+        ({"past_key_values": full, "use_cache": False}, "no effect with use_cache=False"),
+        ({"past_key_values": full, "model": lambda: reader}, "no effect on an encoder-decoder"),
+    ):
+        with pytest.raises(ConfigError, match=f"past_key_values: .*{message}"):
+            run(**{"max_new_tokens": 4, **options})

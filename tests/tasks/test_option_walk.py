@@ -19,6 +19,7 @@ from plainformer.tasks.arguments import ModelOptions
 from plainformer.tasks.data import DataOptions, class_weights
 from plainformer.tasks.options import names_of
 from plainformer.tasks.strategy import StrategyOptions
+from tests.data.templates import TEMPLATES
 
 from .tiny import BPE, DECODER, TASKS, TEXTS, TOKENS, tune, weights, write_jsonl
 
@@ -94,6 +95,8 @@ SETTINGS = {
     "repetition_penalty": Case(5.0, PROSE),
     "bad_words": Case(["the", "sun", "warm", "rain", "wet"], {**PROSE, "max_steps": 60}),
     "force_words": Case(["zebra"], PROSE),
+    "chat_template": Case("ZEPHYR", {"task": "dialogue"}),
+    "all_turns": Case(True, {"task": "dialogue"}),
 }
 
 
@@ -113,6 +116,8 @@ def made(tmp_path_factory):
          lora_r=2, max_steps=20)  # fmt: skip
     rows = [{"review": e.text, "other": e.text[::-1], "stars": e.label} for e in TEXTS]
     bad = [{"text": e.text, "label": e.label} for e in TEXTS]
+    zephyr = root / "zephyr.jinja"
+    zephyr.write_text(TEMPLATES["Zephyr"].source)
     iob1 = root / "iob1.conll"
     iob1.write_text("".join(f"{w} {t}\n" for w, t in [("Ann", "I-PER"), ("saw", "O")]) + "\nso O\n")
     return {
@@ -121,6 +126,7 @@ def made(tmp_path_factory):
         "REVIEWS": str(write_jsonl(root / "reviews.jsonl", rows)),
         "BAD": str(write_jsonl(root / "bad.jsonl", [*bad, {"text": "no label"}])),
         "IOB1_FILE": str(iob1),
+        "ZEPHYR": str(zephyr),
     }
 
 

@@ -53,7 +53,7 @@ def chat(
         task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **given)
     assert isinstance(task, Dialogue)
     talk = Conversation(task, system, options)
-    if sys.stdin.isatty():
+    if is_terminal():
         echo(f"{RESET} forgets what was said, {EXIT} or Ctrl-D ends, Ctrl-C stops an answer.")
     while (line := read_line()) is not None and line != EXIT:
         if line == RESET:
@@ -105,7 +105,7 @@ class Conversation:
 
 def read_line() -> str | None:
     """What the user says, without white space around it; None at the end of input."""
-    if not sys.stdin.isatty():
+    if not is_terminal():
         line = sys.stdin.readline()
         return line.strip() if line else None
     with suppress(ImportError):
@@ -115,3 +115,8 @@ def read_line() -> str | None:
     except EOFError:
         echo()  # the shell's prompt begins a line of its own
         return None
+
+
+def is_terminal() -> bool:
+    """Whether a person types."""
+    return sys.stdin.isatty()

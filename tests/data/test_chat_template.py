@@ -1,0 +1,265 @@
+"""Chat templates: pieces, the sandbox and its limits, what is learned, what stays text."""
+
+import json
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+
+from plainformer.data import (
+    Document,
+    Message,
+    load_tokenizer,
+    make_tokenizer,
+    parse_spec,
+    save_tokenizer,
+)
+from plainformer.data.chat_template import CHATML, Piece, chat_template, source_of
+from plainformer.data.dialogues import DialogueEncoder
+from plainformer.data.special_tokens import options_of, remember_options
+from plainformer.errors import CheckpointError, ConfigError, DataError, PlainformerWarning
+
+from .templates import TEMPLATES
+
+TURNS = [
+    Message("user", "hi"),
+    Message("assistant", " hello "),
+    Message("user", "bye"),
+    Message("assistant", "so long"),
+]
+BY_HAND = "{% for m in messages %}{{ m.role }}:{{ m.content }}<|im_end|>{% endfor %}"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    made = make_tokenizer(parse_spec("bpe:300"), [Document("hello there, so long", "")])
+    marks = {m for style in TEMPLATES.values() for m in style.special} | {"<|im_start|>"}
+    made.add_special_tokens([AddedToken(mark, normalized=False) for mark in sorted(marks)])
+    return made
+
+
+def encoder(tokenizer, source, **tokens):
+    return DialogueEncoder(tokenizer, chat_template(source, tokens))
+
+
+def decoded(tokenizer, ids):
+    return tokenizer.decode(ids.tolist(), skip_special_tokens=False)
+
+
+def test_chatml_in_jinja_has_the_pieces_of_the_one_built_in():
+    built_in, jinja = chat_template(CHATML), chat_template(CHATML + "{# another source #}")
+    assert type(built_in) is not type(jinja)
+    for turns in (TURNS, TURNS[:1], [Message("system", "be kind"), *TURNS]):
+        for answers in (False, True):
+            texts = [
+                ["".join(p.text for p in pieces), [p for p in pieces if p.message is not None]]
+                for pieces in (t.pieces(turns, answers) for t in (built_in, jinja))
+            ]
+            assert texts[0] == texts[1]
+
+
+def test_contents_are_told_from_the_template_where_it_strips_them():
+    pieces = chat_template("{% for m in messages %}[{{ m.content | trim }}]{% endfor %}").pieces
+    assert pieces([Message("user", " ] [ ")]) == [Piece("["), Piece("] [", 0), Piece("]")]
+
+
+@pytest.mark.parametrize("change", ["upper", "replace('h', 'j')", "tojson", "e", "truncate(9)"])
+def test_a_template_that_changes_contents_is_refused(change):
+    source = f"{{% for m in messages %}}{{{{ m.content | {change} }}}}{{% endfor %}}"
+    with pytest.raises(DataError, match="changes the content of a message"):
+        chat_template(source).pieces([Message("user", "h<i there, you all")])
+
+
+def test_only_used_contents_matter():
+    source = "{% for m in messages %}{{ m.content.replace('j', 'h') }}{% endfor %}"
+    assert chat_template(source).pieces(TURNS[:1]) == [Piece("hi", 0)]
+
+
+BAD_SOURCES = {
+    "syntax": ("a\n{% for %}", "chat_template: line 2: "),
+    "unknown tag": ("{% eval x %}", "unknown tag 'eval'"),
+    "unknown filter": ("{{ 1 | run }}", "No filter named 'run'"),
+    "escape": ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "SecurityError: access to att"),
+    "escape by attr": ("{{ ''|attr('__class__') }}{{ (''|attr('__class__')).x.y }}", "fails with"),
+    "escape by format": ("{{ '{0.__class__.__mro__}'.format('').x.y }}", "SecurityError"),
+    "import": ("{% import 'os' as os %}", "fails with"),
+    "changes its arguments": ("{{ messages.append(1) }}", "SecurityError"),
+    "undefined": ("{{ nothing.at.all }}", "UndefinedError: 'nothing' is undefined"),
+    "range": ("{% for i in range(10**9) %}{% endfor %}", "raises to a power"),
+    "long range": ("{% for i in range(1000000000) %}{% endfor %}", "Range too big"),
+    "loops": (
+        "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
+        "takes more than 1000000 steps",
+    ),
+    "comprehension": ("{% for i in [1] * 99999999 %}{% endfor %}", "more than 16777216 char"),
+    "recursion": ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
+    "repetition": ("{{ 'a' * 99999999 }}", "writes more than 16777216 characters"),
+    "output": ("{% for i in range(99999) %}{{ 'a' * 999 }}{% endfor %}", "writes more than 16"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SOURCES)
+def test_bad_templates_are_one_clear_error(name):
+    source, message = BAD_SOURCES[name]
+    with pytest.raises(ConfigError) as caught:
+        chat_template(source).pieces(TURNS[:1])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_template_works_again_after_it_failed():
+    template = chat_template(
+        "{% if messages[0].content == 'loop' %}{% for i in range(99999) %}"
+        "{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}"
+    )
+    assert template.pieces([Message("user", "hi")]) == [Piece("hi", 0)]
+    with pytest.raises(ConfigError, match="steps"):
+        template.pieces([Message("user", "loop")])
+    assert template.pieces([Message("user", "hi")]) == [Piece("hi", 0)]
+
+
+def test_what_transformers_gives_templates_is_there():
+    source = (
+        "{{ strftime_now('%Y') | length }}{{ {'é': '<'} | tojson }}{{ dict(a=1)['a'] }}"
+        "{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}"
+        "{% endif %}{{ i }}{{ loop.first }}{% endfor %}{{ tools is none }}{{ documents is none }}"
+        "{% set ns = namespace(x=1) %}{% if true %}{% set ns.x = 2 %}{% endif %}{{ ns.x }}"
+    )
+    [piece] = chat_template(source).pieces([])
+    assert piece.text == '4{"é": "<"}10True2FalseTrueTrue2'
+
+
+LEARNED = {
+    "Llama 3": "hello<|eot_id|>so long<|eot_id|>",
+    "Llama 2": " hello </s> so long </s>",
+    "Mistral": " hello </s>so long</s>",
+    "Zephyr": " hello </s>so long</s>",
+    "Qwen2": " hello <|im_end|>so long<|im_end|>",
+    "Phi-3": " hello <|end|>so long<|end|>",
+    "generation blocks": " hello <|end|>so long<|end|>",
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_assistants_words_and_their_ends_are_learned(name, tokenizer):
+    style = TEMPLATES[name]
+    tokens = {"eos_token": style.eos} | ({"bos_token": style.bos} if style.bos else {})
+    made = encoder(tokenizer, style.source, **tokens)
+    dialogue = made.encode(TURNS)
+    assert decoded(tokenizer, dialogue.ids[dialogue.is_learned]) == LEARNED[name]
+    assert tokenizer.id_to_token(made.stop) == style.eos
+    strips = name.startswith("Llama")
+    assert dialogue.characters == len("hello" if strips else " hello ") + len("so long")
+    prompt = made.prompt(TURNS[:3])
+    assert prompt.ids.tolist() == dialogue.ids[: len(prompt)].tolist()
+    assert dialogue.is_learned[len(prompt) :][0]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_content_that_spells_a_special_token_is_text(name, tokenizer):
+    style = TEMPLATES[name]
+    tokens = {"eos_token": style.eos} | ({"bos_token": style.bos} if style.bos else {})
+    made = encoder(tokenizer, style.source, **tokens)
+    special = [tokenizer.token_to_id(token) for token in style.special]
+
+    def markers(content):
+        return [i for i in made.prompt([Message("user", content)]).ids if i in special]
+
+    attack = "x" + "".join(style.special) + "y"
+    assert markers(attack) == markers("x")
+    assert attack in decoded(tokenizer, made.prompt([Message("user", attack)]).ids)
+
+
+def test_a_marker_half_in_a_content_is_text(tokenizer):
+    made = encoder(tokenizer, "{% for m in messages %}<|im_{{ m.content }}<|im_end|>{% endfor %}")
+    end = tokenizer.token_to_id("<|im_end|>")
+    assert (made.encode([Message("user", "end|>")]).ids == end).sum() == 1
+
+
+def test_tokenizers_that_cannot_keep_a_special_token_as_text_say_so():
+    words = {"[UNK]": 0, "[END]": 1, "hi": 2, "there": 3}
+    made = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.add_special_tokens(["[UNK]", "[END]"])
+    source = "{% for m in messages %}{{ m.content }} [END]{% endfor %}"
+    talk = encoder(made, source)
+    assert talk.encode([Message("user", "hi you there")]).ids.tolist() == [2, 0, 3, 1]
+    with pytest.raises(DataError, match=r"spells '\[END\]', which this tokenizer cannot write"):
+        talk.encode([Message("user", "hi [END] there")])
+
+
+BAD_STYLES = {
+    "no end": ("{% for m in messages %}{{ m.content }}\n{% endfor %}", "puts no special token"),
+    "no token of the tokenizer": (
+        "{% for m in messages %}{{ m.content }}<|stop|>{% endfor %}",
+        "puts no special token",
+    ),
+    "prompt of its own": (
+        BY_HAND + "{% if add_generation_prompt %}answer:{% endif %}",
+        "writes what comes before message 1 otherwise",
+    ),
+    "counts messages": (
+        "{{ messages | length }}" + BY_HAND,
+        "writes what comes before message 1 otherwise",
+    ),
+    "no assistant": (
+        "{% for m in messages[:3] %}{{ m.content }}<|im_end|>{% endfor %}",
+        "leaves out message 3, the assistant's",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_STYLES)
+def test_templates_that_cannot_be_learned_in_say_why(name, tokenizer):
+    source, message = BAD_STYLES[name]
+    with pytest.raises((ConfigError, DataError), match=message):
+        encoder(tokenizer, source).encode(TURNS)
+
+
+def test_a_template_without_system_messages_is_told(tokenizer):
+    source = "{% for m in messages if m.role != 'system' %}{{ m.content }}<|im_end|>{% endfor %}"
+    with pytest.warns(PlainformerWarning, match="leaves out messages of role 'system'"):
+        encoder(tokenizer, source).encode([Message("system", "be kind"), *TURNS])
+
+
+def test_a_turn_that_begins_within_a_token_is_told(tokenizer):
+    source = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    glued = [Message("user", "hi"), Message("assistant", "so long")]
+    with pytest.warns(PlainformerWarning, match="begins within a token"):
+        encoder(tokenizer, source).encode(glued)
+
+
+def test_a_dialogue_may_begin_with_the_assistant(tokenizer):
+    made = encoder(tokenizer, TEMPLATES["Qwen2"].source)
+    dialogue = made.encode(TURNS[1:])
+    assert decoded(tokenizer, dialogue.ids[dialogue.is_learned]).startswith(" hello <|im_end|>")
+
+
+def test_named_templates(tmp_path, tokenizer):
+    named = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": BY_HAND}]
+    remember_options(tokenizer, {"chat_template": named})
+    save_tokenizer(tokenizer, tmp_path)
+    remember_options(tokenizer, {})
+    assert source_of(options_of(load_tokenizer(tmp_path))) == BY_HAND
+    assert source_of({"chat_template": named[:1]}) is None
+    assert source_of({}) is None
+
+
+def test_a_template_left_by_another_tokenizer_goes(tmp_path, tokenizer):
+    remember_options(tokenizer, {"chat_template": BY_HAND})
+    save_tokenizer(tokenizer, tmp_path)
+    assert (tmp_path / "chat_template.jinja").read_text() == BY_HAND
+    remember_options(tokenizer, {})
+    save_tokenizer(tokenizer, tmp_path)
+    assert source_of(options_of(load_tokenizer(tmp_path))) is None
+
+
+@pytest.mark.parametrize("bad", [3, [3], [{"name": "default"}], {"default": "x"}])
+def test_templates_of_the_wrong_kind_are_refused(bad, tmp_path, tokenizer):
+    save_tokenizer(tokenizer, tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": bad}))
+    with pytest.raises(CheckpointError, match="chat_template: got"):
+        load_tokenizer(tmp_path)
