@@ -1,9 +1,11 @@
-"""Translation, summarization, dialogue and prose: what is learned, what is cut, what is written."""
+"""Translation, summarization and prose: what is learned, what is cut, what is written."""
+
+import math
 
 import numpy as np
 import pytest
 
-from plainformer.data import PairExample, TextExample
+from plainformer.data import Document, PairExample, TextExample, encode_documents
 from plainformer.data.batches import IGNORE_INDEX
 from plainformer.errors import ConfigError
 
@@ -91,6 +93,30 @@ def test_perplexity_is_that_of_the_loss(tmp_path):
     for task in ("dialogue", "language-modeling"):
         metrics = tune(task, tmp_path / task, max_steps=1).metrics
         assert metrics["eval_perplexity"] == pytest.approx(np.exp(metrics["eval_loss"]))
+
+
+def test_bits_a_character_of_prose_by_hand(tmp_path):
+    texts = [TextExample("the sun is wärm"), TextExample("and the rain")]
+    for tokenizer, size in (("bpe:300", 7), ("char", 5)):
+        task = tune(
+            "language-modeling", tmp_path / tokenizer, tokenizer=tokenizer, max_length=size,
+            train=texts, validation=texts, max_steps=1, per_device_train_batch_size=1,
+        ).task  # fmt: skip
+        metrics = task.evaluate(texts)
+        ids = encode_documents(task.tokenizer, [Document(e.text, "") for e in texts])
+        total = 0.0
+        for begin in range(0, len(ids) - 1, size):
+            inputs = ids[begin : begin + size][: len(ids) - 1 - begin].astype(np.int32)
+            logits = np.asarray(task.model(input_ids=inputs[None]).logits)[0].astype(np.float64)
+            norm = np.log(np.exp(logits).sum(-1))
+            wanted = ids[begin + 1 : begin + 1 + len(inputs)]
+            total += (norm - logits[np.arange(len(wanted)), wanted]).sum()
+        first = len(task.tokenizer.decode(ids[:1].tolist()))  # predicted by nothing
+        characters = sum(len(e.text) for e in texts) - first
+        bits = total / math.log(2) / characters
+        assert metrics["bits_per_character"] == pytest.approx(bits, rel=1e-5)
+        if tokenizer == "char":  # a token is a character
+            assert bits == pytest.approx(metrics["loss"] / math.log(2), rel=1e-5)
 
 
 def test_prose_is_continued(tmp_path):
