@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..tensor import Array
+from .prompts import Prompts
+from .settings import Settings
 
 
 class DecoderContext:
@@ -101,3 +104,25 @@ class TargetContext:
 
     def _new(self) -> Any:
         return self._model.new_cache(*self._size, encoder=self._encoded)
+
+
+def check_past(past: Any, model: Any, settings: Settings, prompts: Prompts, total: int) -> None:
+    """Raise ConfigError unless a cache can go on with these prompts; total: tokens in the end."""
+    if hasattr(model, "encode"):
+        raise ConfigError("past_key_values: has no effect on an encoder-decoder; leave it out")
+    if settings.options.use_cache is False:
+        raise ConfigError("past_key_values: has no effect with use_cache=False; leave one out")
+    if settings.rows_per_prompt > 1 or past.batch != len(prompts.ids):
+        raise ConfigError(
+            f"past_key_values: got {past.batch} sequences for {len(prompts.ids)} prompts, expected "
+            "as many, without num_beams and num_return_sequences"
+        )
+    lengths = prompts.ids.shape[1] - prompts.starts
+    if (past.lengths >= lengths).any():
+        raise ConfigError(
+            f"past_key_values: holds {past.lengths.max()} tokens, expected fewer than the prompt"
+        )
+    room = min(past.capacity, model.config.context_length or past.capacity)
+    needed = total - int(prompts.starts.min())
+    if needed > room:
+        raise ConfigError(f"past_key_values: has room for {room} tokens, got {needed}")

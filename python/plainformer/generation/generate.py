@@ -14,7 +14,7 @@ from ..tensor import Array, no_grad
 from .beam_search import BeamSearch
 from .build import build_criteria, build_processors, stop_strings
 from .config import GenerationConfig
-from .context import DecoderContext, TargetContext
+from .context import DecoderContext, TargetContext, check_past
 from .decode import Job, TokenSearch
 from .output import GenerateOutput
 from .processors import LogitsProcessor
@@ -180,7 +180,7 @@ def _job(
     total = _total(model, settings, prompts, reads_sources)
     count = settings.rows_per_prompt
     if past_key_values is not None:
-        _check_past(past_key_values, model, settings, prompts, total)
+        check_past(past_key_values, model, settings, prompts, total)
     return Job(
         settings=settings,
         prompts=prompts,
@@ -270,28 +270,6 @@ def _total(model: Any, settings: Settings, prompts: Prompts, reads_sources: bool
             f"{limit} positions of the model; lower it, or shorten the prompt"
         )
     return total
-
-
-def _check_past(past: Any, model: Any, settings: Settings, prompts: Prompts, total: int) -> None:
-    """Raise unless a cache can be used for these prompts."""
-    if hasattr(model, "encode"):
-        raise ConfigError("past_key_values: has no effect on an encoder-decoder; leave it out")
-    if settings.options.use_cache is False:
-        raise ConfigError("past_key_values: has no effect with use_cache=False; leave one out")
-    if settings.rows_per_prompt > 1 or past.batch != len(prompts.ids):
-        raise ConfigError(
-            f"past_key_values: got {past.batch} sequences for {len(prompts.ids)} prompts, expected "
-            "as many, without num_beams and num_return_sequences"
-        )
-    lengths = prompts.ids.shape[1] - prompts.starts
-    if (past.lengths >= lengths).any():
-        raise ConfigError(
-            f"past_key_values: holds {past.lengths.max()} tokens, expected fewer than the prompt"
-        )
-    room = min(past.capacity, model.config.context_length or past.capacity)
-    needed = total - int(prompts.starts.min())
-    if needed > room:
-        raise ConfigError(f"past_key_values: has room for {room} tokens, got {needed}")
 
 
 def _context(
