@@ -187,6 +187,13 @@ def test_tokenizers_that_cannot_keep_a_special_token_as_text_say_so():
         talk.encode([Message("user", "hi [END] there")])
 
 
+def test_a_vocabulary_with_gaps_is_refused():
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "hi": 2}, unk_token="[UNK]"))
+    made.add_special_tokens(["[END]"])
+    with pytest.raises(ConfigError, match="its vocabulary has gaps"):
+        encoder(made, "{% for m in messages %}{{ m.content }}[END]{% endfor %}")
+
+
 BAD_STYLES = {
     "no end": ("{% for m in messages %}{{ m.content }}\n{% endfor %}", "puts no special token"),
     "no token of the tokenizer": (

@@ -24,7 +24,9 @@ from plainformer.data import (
 from plainformer.data.chat_template import chat_template, source_of
 from plainformer.data.dialogues import DialogueEncoder
 from plainformer.data.special_tokens import options_of, remember_options, role_tokens
+from plainformer.tasks import open_task
 from tests.data.templates import TEMPLATES
+from tests.tasks.tiny import tune
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("jinja2")
@@ -116,3 +118,27 @@ def test_what_is_learned_is_what_generation_blocks_mark(tmp_path):
             return_assistant_tokens_mask=True,
         )["assistant_masks"]
         assert ours.encode(messages).is_learned.astype(int).tolist() == list(wanted)
+
+
+@pytest.mark.parametrize("name", ["ChatML", "Zephyr"])
+def test_transformers_answers_and_ends_as_we_do(name, tmp_path):
+    torch = pytest.importorskip("torch")
+    given = {"eval_strategy": "no", "max_steps": 300, "max_new_tokens": 12}
+    if name in TEMPLATES:
+        (tmp_path / "template.jinja").write_text(TEMPLATES[name].source)
+        given["chat_template"] = str(tmp_path / "template.jinja")
+    tune("dialogue", tmp_path / "out", **given)
+    ours = open_task(tmp_path / "out")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    asked = [Message("user", "I am Bob")]
+    prompt = tokenizer.apply_chat_template(
+        [message._asdict() for message in asked],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )["input_ids"]
+    with torch.no_grad():
+        written = model.generate(prompt, max_new_tokens=12, do_sample=False)[0, prompt.shape[1] :]
+    assert written[-1] == ours.ends[0]
+    assert tokenizer.decode(written[:-1]).strip() == "".join(ours.stream(asked)) == "hello Bob"

@@ -205,12 +205,15 @@ class _SecretSpelling:
             i: self._spelled.get(token.content, token.content) for i, token in added.items()
         }
         self._copy = _respelled(tokenizer, spellings)
-        known = tokenizer.get_vocab(with_added_tokens=False)
+        known = set(tokenizer.get_vocab(with_added_tokens=False).values())
         # What the tokenizer's model might make of a text that spells it.
-        self._as_text = {i: t.content for i, t in hidden.items() if i in known.values()}
-        self._original = np.arange(self._copy.get_vocab_size() + max(added, default=0) + 1)
+        self._as_text = {i: t.content for i, t in hidden.items() if i in known}
+        self._original = np.arange(1 + max(self._copy.get_vocab().values()))
         for i, spelling in spellings.items():
-            self._original[self._copy.token_to_id(spelling)] = i
+            own = self._copy.token_to_id(spelling)
+            if own in known and spelling in self._ids:
+                raise ConfigError("tokenizer: its vocabulary has gaps; number its ids without")
+            self._original[own] = i
 
     def write(self, pieces: Iterable[Piece]) -> str:
         """The text of pieces, with the secret spellings in the template's own."""
