@@ -48,6 +48,14 @@ def test_questions_with_and_without_an_answer_are_told_apart():
     assert set(metrics.squad_metrics(["x"], [["x"]])) == {"exact_match", "f1"}
 
 
+def test_chinese_needs_characters():
+    assert metrics.answer_f1("北京市", "北京") == 0
+    found = metrics.squad_metrics(
+        ["北京市。", "x y"], [["北京"], ["x"]], tokenize=metrics.rouge_characters
+    )
+    assert found == {"exact_match": 0, "f1": pytest.approx((0.8 + 2 / 3) / 2)}
+
+
 def test_answers_of_articles_only_part_the_two_versions():
     assert metrics.squad_metrics(["the"], [["The"]], version="1.1") == {"exact_match": 1, "f1": 0}
     result = metrics.squad_metrics(["the"], [["The"]], version="2.0")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _VERSIONS = ("1.1", "2.0")
 Answers = Sequence[Sequence[str]]
+Tokenize = Callable[[str], list[str]]
 
 
 def normalize_answer(text: str) -> str:
@@ -33,12 +34,14 @@ def exact_match(prediction: str, answer: str) -> float:
     return float(normalize_answer(prediction) == normalize_answer(answer))
 
 
-def answer_f1(prediction: str, answer: str) -> float:
+def answer_f1(prediction: str, answer: str, tokenize: Tokenize = str.split) -> float:
     """F1 of the bags of words of both after `normalize_answer`.
+
+    tokenize : cuts a text into words; `rouge_characters` for languages that have no spaces
 
     Where either has no word: 1.0 if neither has, else 0.0 (the 2.0 script's rule).
     """
-    found, wanted = normalize_answer(prediction).split(), normalize_answer(answer).split()
+    found, wanted = (tokenize(normalize_answer(text)) for text in (prediction, answer))
     if not found or not wanted:
         return float(found == wanted)
     same = sum((Counter(found) & Counter(wanted)).values())
@@ -52,6 +55,7 @@ def squad_metrics(
     version: str | None = None,
     no_answer_scores: Sequence[float] | None = None,
     no_answer_threshold: float = 1.0,
+    tokenize: Tokenize = str.split,
 ) -> dict[str, float]:
     """Mean over questions of the best exact match and the best F1 over each one's answers.
 
@@ -62,6 +66,7 @@ def squad_metrics(
     version : "1.1" or "2.0"; default "2.0" if a question has no answer. They differ for answers
         that are empty once normalised ("the"): 2.0 leaves these out, 1.1 gives them F1 0.
     no_answer_scores : (N,) numbers; above `no_answer_threshold` the prediction counts as ""
+    tokenize : of `answer_f1`; the official scripts cut at white space
 
     Returns
     -------
@@ -77,7 +82,7 @@ def squad_metrics(
     """
     _check(predictions, references)
     version = _version(version, references)
-    exact, f1 = _question_scores(predictions, references, version)
+    exact, f1 = _question_scores(predictions, references, version, tokenize)
     if no_answer_scores is not None:
         scores = _no_answer_scores(no_answer_scores, len(predictions))
         right = [float(not answers) for answers in references]  # of saying that there is none
@@ -132,7 +137,10 @@ def best_no_answer_threshold(
 
 
 def _question_scores(
-    predictions: Sequence[str], references: Answers, version: str
+    predictions: Sequence[str],
+    references: Answers,
+    version: str,
+    tokenize: Tokenize = str.split,
 ) -> tuple[list[float], list[float]]:
     exact, f1 = [], []
     for text, answers in zip(predictions, references):
@@ -141,12 +149,12 @@ def _question_scores(
             golds = [answer for answer in golds if normalize_answer(answer)] or [""]
         exact.append(max(exact_match(text, answer) for answer in golds))
         score = answer_f1 if version == "2.0" else _answer_f1_of_1_1
-        f1.append(max(score(text, answer) for answer in golds))
+        f1.append(max(score(text, answer, tokenize) for answer in golds))
     return exact, f1
 
 
-def _answer_f1_of_1_1(prediction: str, answer: str) -> float:
-    return answer_f1(prediction, answer) if normalize_answer(answer) else 0.0
+def _answer_f1_of_1_1(prediction: str, answer: str, tokenize: Tokenize) -> float:
+    return answer_f1(prediction, answer, tokenize) if normalize_answer(answer) else 0.0
 
 
 def _version(version: str | None, references: Answers) -> str:
