@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 
 import plainformer as pf
-from plainformer.data import TextExample, TokenExample
-from plainformer.errors import ConfigError, DataError, NonFiniteError
+from plainformer import errors
+from plainformer.data import (
+    ChoiceExample,
+    DialogueExample,
+    Message,
+    PairExample,
+    QuestionExample,
+    TextExample,
+    TokenExample,
+)
+from plainformer.errors import ConfigError, DataError, NonFiniteError, PlainformerWarning
 from plainformer.tasks import open_task
 
-from .tiny import TEXTS, TOKENS, tune, write_jsonl
+from .tiny import DIALOGUES, TASKS, TEXTS, TOKENS, relation, tune, write_jsonl
 
 ROWS = [{"text": e.text, "label": e.label} for e in TEXTS]
 
@@ -90,8 +99,59 @@ def test_a_text_longer_than_the_model_is_cut_and_counted(tmp_path, caplog):
     long = [*TEXTS, TextExample("good " * 500, "pos")]
     with caplog.at_level(logging.INFO, "plainformer"):
         result = tune("text-classification", tmp_path / "out", train=long)
-    assert any("longest 48; 1 examples cut to 48" in m for m in caplog.messages)
+    assert any("longest 48; 1 cut to 48" in m for m in caplog.messages)
     assert len(pf.pipeline(None, result.task)("good " * 500)) == 1
+
+
+CUT = {
+    "text-classification": TextExample("good " * 200, "pos"),
+    "relation-extraction": relation("the saw cut " + "and " * 90 + "wood", "saw", "wood", "Other"),
+    "multiple-choice": ChoiceExample("rain is " * 90, ["wet", "dry"], 0),
+    "translation": PairExample("a x " * 90, "x a"),
+    "summarization": PairExample("a x " * 90, "x a"),
+    "dialogue": DialogueExample(
+        [Message("user", "I am Bob " * 90), Message("assistant", "hello Bob")]
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
+@pytest.mark.parametrize("task", CUT)
+def test_what_had_to_be_cut_is_counted_in_every_set(tmp_path, caplog, task):
+    examples = [*TASKS[task][2], CUT[task]]
+    with caplog.at_level(logging.INFO, "plainformer"):
+        tuned = tune(task, tmp_path / "out", train=examples, validation=examples).task
+    assert [m for m in caplog.messages if m.startswith("train: ") and "; 1 cut to" in m]
+    told = f"validation: 1 of {len(examples)} cut to {tuned.max_length} tokens"
+    if task != "dialogue":  # whose validation is a perplexity, without answers
+        assert caplog.messages.count(told) == 2  # before and after
+    tuned.cut = 0
+    list(tuned.predict(examples))
+    assert tuned.cut == 1
+
+
+def test_long_sentences_and_contexts_are_seen_whole(tmp_path, caplog):
+    """Windows: nothing is cut."""
+    words = TokenExample(["rain"] * 200, ["O"] * 200)
+    with caplog.at_level(logging.INFO, "plainformer"):
+        tagger = tune("token-classification", tmp_path / "tags", train=[*TOKENS, words]).task
+        asker = tune("question-answering", tmp_path / "answers").task
+    [(_, tagging)] = tagger.predict([words])
+    assert len(tagging.tags) == 200
+    question = QuestionExample("where is Ann ?", "the rain fell . " * 40 + "Ann is in Rome")
+    [(_, found)] = asker.predict([question])
+    assert found.end <= len(question.context)
+    assert (tagger.cut, asker.cut) == (0, 0)
+    assert not [m for m in caplog.messages if " cut to " in m]
+
+
+def test_tokens_that_the_tokenizer_does_not_know_are_told(tmp_path, caplog):
+    tune("text-classification", tmp_path / "first", max_steps=1)
+    strange = [TextExample("龙 good", "pos"), TextExample("龙 bad", "neg")]
+    with caplog.at_level(logging.INFO, "plainformer"):
+        tune("text-classification", tmp_path / "out", model=tmp_path / "first", train=strange,
+             max_steps=1)  # fmt: skip
+    assert any("; 25 % of tokens unknown" in m for m in caplog.messages)
 
 
 def test_tags_out_of_order(tmp_path):
@@ -111,6 +171,21 @@ def test_an_answer_that_is_not_in_the_context(tmp_path):
     }
     message = message_of(DataError, lambda: train_on(tmp_path, [row], "question-answering"))
     assert message.startswith(f"{tmp_path}/train.jsonl:1: answer 'Rome' is not at character 10")
+
+
+def test_training_goes_on_past_a_batch_without_a_gold_label(tmp_path, monkeypatch):
+    """Of a dialogue that does not fit the last turn stays, which may be the user's."""
+    monkeypatch.setattr(errors, "_warned", set())  # it is told once a process
+    turns = [Message("assistant", "hello Ann"), Message("user", "I am a very long line of words")]
+    silent = [DialogueExample(turns)]
+    options = {"max_length": 8, "max_new_tokens": 2, "per_device_train_batch_size": 1}
+    with pytest.warns(PlainformerWarning, match="an update without labels that count"):
+        result = tune(
+            "dialogue", tmp_path / "out", train=[*silent, *DIALOGUES[:1]], validation=None,
+            max_steps=2, **options,
+        )  # fmt: skip
+    assert np.isfinite(result.metrics["train_loss"])
+    assert result.metrics["train_loss"] > 0
 
 
 @pytest.mark.filterwarnings("ignore:cross entropy. every label is ignored")

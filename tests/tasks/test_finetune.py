@@ -1,8 +1,6 @@
-"""`finetune` from configuration and checkpoint: figures, directories, answers, exact resume."""
+"""`finetune` from configuration and checkpoint: figures, directories, answers."""
 
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import plainformer as pf
 from plainformer.errors import ConfigError, DataError
 from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks import open_task
-from plainformer.training import TrainerCallback, TrainingInterrupted
 
 from .tiny import BAD, GOOD, TASKS, TEXTS, tune, weights, write_jsonl
 
@@ -103,42 +100,28 @@ def test_a_dialogue_is_answered(tmp_path):
     assert answer["generated_text"][-1] == {"role": "assistant", "content": "hello Bob"}
 
 
-class StopAt(TrainerCallback):
-    """Ctrl-C after some updates."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control):
-        if state.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {},
-        {"gradual_unfreezing": 0.5, "layerwise_lr_decay": 0.5},
-        {"lora_r": 2, "lora_dropout": 0.1},
-    ],
-)
-def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, extra):
-    options = {"max_steps": 6, "dropout": 0.1, **extra}
-    tune("text-classification", tmp_path / "whole", **options)
-    with pytest.raises(TrainingInterrupted):
-        tune("text-classification", tmp_path / "cut", callbacks=[StopAt(2)], **options)
-    tune("text-classification", tmp_path / "cut", resume_from_checkpoint=True, **options)
-    assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
-    logs = [(tmp_path / name / "log.jsonl").read_bytes() for name in ("whole", "cut")]
-    assert logs[0] == logs[1]
-
-
 def test_the_best_model_of_all_epochs_is_kept(tmp_path):
     result = tune("text-classification", tmp_path / "out", max_steps=-1, num_train_epochs=4, seed=3)
     log = (tmp_path / "out" / "log.jsonl").read_text().splitlines()
     values = [r["eval_accuracy"] for r in map(json.loads, log) if "eval_accuracy" in r]
     assert len(values) == 4
     assert result.metrics["eval_accuracy"] == max(values)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_epoch_is_judged_by_the_metric_of_the_task(tmp_path, task):
+    """That of its answers, not only the loss; and by it the best model is chosen and kept."""
+    result = tune(task, tmp_path / "out", max_steps=-1, num_train_epochs=3, logging_steps=1)
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    key = f"eval_{KINDS[task].key_metric()}"
+    found = {record["step"]: record[key] for record in log if key in record}
+    assert len(found) == 3
+    lower = key.endswith(("loss", "perplexity"))
+    best = (min if lower else max)(found.values())
+    assert result.metrics[key] == pytest.approx(best, rel=1e-6)
+    assert found[result.metrics["best_step"]] == best
+    scored = {name for name in result.metrics if name.startswith("eval_")}
+    assert all(scored <= record.keys() for record in log if key in record)
 
 
 def test_early_stopping_goes_by_the_metric_of_the_task(tmp_path):
@@ -154,11 +137,13 @@ def test_a_test_set_is_scored_beside_the_validation_set(tmp_path):
     assert {"test_accuracy", "before_test_accuracy"} <= result.metrics.keys()
 
 
-def test_a_result_prints_its_figures_and_marks_the_one_that_decides(outputs):
-    directory, result = outputs["token-classification"]
+def test_a_result_prints_its_figures_and_marks_the_one_that_decided(tmp_path, outputs):
+    directory = tmp_path / "out"
+    result = tune("token-classification", directory, test=TASKS["token-classification"][2][:2])
     first, heading, *rows, last = str(result).splitlines()
-    assert first.startswith("8 steps in ")
-    assert heading.split() == ["before", "after"]
+    assert first.startswith("2 steps in ")
+    assert heading.split()[:2] == ["before", "after"]
+    assert heading.endswith("(< decided for the model of step 2)")
     figures = {name: words for name, *words in map(str.split, rows)}
     assert figures["eval_f1"][2:] == ["<"]
     for name, (before, after, *_) in figures.items():
@@ -166,6 +151,7 @@ def test_a_result_prints_its_figures_and_marks_the_one_that_decides(outputs):
         assert float(before) == pytest.approx(result.metrics[f"before_{name}"], abs=1e-4)
     assert sum("<" in words for words in figures.values()) == 1
     assert last == f"model in {directory}"
+    assert "<" not in str(outputs["token-classification"][1])  # without evaluations none did
 
 
 def test_a_result_without_validation_prints_where_the_model_is(tmp_path):

@@ -11,7 +11,7 @@ from plainformer.data import TextExample, TokenExample
 from plainformer.errors import CheckpointError, ConfigError
 from plainformer.tasks import open_task
 
-from .tiny import ENCODER, RELATIONS, TEXTS, TOKENS, tune, weights
+from .tiny import ENCODER, RELATIONS, TASKS, TEXTS, TOKENS, relation, tune, weights
 
 # A head that the checkpoint has not is what these tests are about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*new weights")
@@ -47,6 +47,44 @@ def test_labels_are_added_behind_the_old_ones(first, tmp_path):
         np.testing.assert_array_equal(parameter.data, body[name].data)
     config = json.loads((tmp_path / "again" / "config.json").read_text())
     assert config["id2label"] == {"0": "neg", "1": "pos", "2": "weather"}
+
+
+MORE = {
+    "text-classification": [TextExample("rain and wind", "weather")],
+    "token-classification": [TokenExample(["Monday", "came"], ["B-DAY", "O"])],
+    "relation-extraction": [
+        relation("the saw of the cat", "saw", "cat", "Owner(e1,e2)", head_type="TOOL")
+    ],
+}
+
+
+@pytest.mark.parametrize("task", MORE)
+def test_every_task_with_labels_learns_more_of_them(tmp_path, task):
+    """A new label (and a new type of entity) beside the old: what was known is answered as before
+    the first update, and the directory is one to go on from again."""
+    tune(task, tmp_path / "first", max_steps=20, eval_strategy="no")
+    old = open_task(tmp_path / "first")
+    new = tune(
+        task, tmp_path / "more", model=tmp_path / "first", train=MORE[task], validation=None,
+        max_steps=1, learning_rate=1e-30,
+    ).task  # fmt: skip
+    count = len(old.labels.labels)
+    assert new.labels.labels[:count] == old.labels.labels
+    added = {"token-classification": {"B-DAY", "I-DAY"}, "text-classification": {"weather"}}
+    assert set(new.labels.labels[count:]) == added.get(task, {"Owner(e1,e2)"})
+    examples = TASKS[task][2]
+    features = old.encode(examples, labelled=False)
+    for (a,), (b,) in zip(features, new.encode(examples, labelled=False)):
+        assert a.inputs["input_ids"].tolist() == b.inputs["input_ids"].tolist()
+        known, grown = (
+            np.asarray(t.model(**t.collate([f.inputs])).logits) for t, f in ((old, a), (new, b))
+        )
+        np.testing.assert_allclose(grown[..., :count], known, atol=1e-6)
+    third = tune(
+        task, tmp_path / "third", model=tmp_path / "more", train=[*examples, *MORE[task]],
+        validation=MORE[task], replay=examples, max_steps=2,
+    )  # fmt: skip
+    assert third.task.labels.labels == new.labels.labels
 
 
 def test_the_same_labels_keep_the_head(first, tmp_path):

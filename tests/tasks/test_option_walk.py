@@ -162,6 +162,14 @@ def test_the_option_does_something(name, made, tmp_path, caplog):
     assert with_it != without
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_two_equal_runs_differ_in_nothing_that_is_seen(task, tmp_path, caplog):
+    beside = {"max_steps": 1}
+    first = seen(task, tmp_path / "a", caplog, **beside)
+    assert first == seen(task, tmp_path / "b", caplog, **beside)
+    assert "error" not in first
+
+
 def test_settings_of_a_decoder_do_something_too(tmp_path, caplog):
     beside = {"model": DECODER, "tokenizer": BPE}
     plain = seen("summarization", tmp_path / "a", caplog, **beside)

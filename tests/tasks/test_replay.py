@@ -1,5 +1,6 @@
 """Old data beside new: how much, which, and whether old skills stayed."""
 
+import json
 import logging
 
 import pytest
@@ -68,6 +69,37 @@ def test_replay_keeps_old_skills_and_both_are_reported(first, tmp_path, caplog):
     told = [m for m in caplog.messages if m.startswith("the old skill")]
     assert [m.split(":")[0] for m in told] == ["the old skill fell", "the old skill did not fall"]
     assert "8 old examples in each epoch" in caplog.messages
+
+
+def test_the_best_model_is_good_at_both(first, tmp_path):
+    """Not the first one that knows the new label, which may have forgotten all others."""
+    result = tune(
+        "text-classification", tmp_path / "out", model=first, train=WEATHER, validation=WEATHER,
+        replay_validation=TEXTS, replay=TEXTS, replay_fraction=0.5, max_steps=40,
+    )  # fmt: skip
+    lines = (tmp_path / "out" / "log.jsonl").read_text().splitlines()
+    found = {r["step"]: r for r in map(json.loads, lines) if "eval_both_accuracy" in r}
+    for record in found.values():
+        mean = (record["eval_accuracy"] + record["eval_replay_accuracy"]) / 2
+        assert record["eval_both_accuracy"] == pytest.approx(mean)
+    best = found[result.metrics["best_step"]]
+    assert best["eval_both_accuracy"] == max(r["eval_both_accuracy"] for r in found.values())
+    assert result.metrics["replay_accuracy"] == best["eval_replay_accuracy"]
+    assert result.metrics["eval_accuracy"] == best["eval_accuracy"]
+    new_alone = next(s for s, r in found.items() if r["eval_accuracy"] == 1.0)
+    assert found[new_alone]["eval_replay_accuracy"] < best["eval_replay_accuracy"]
+
+
+def test_another_metric_may_decide(first, tmp_path):
+    for name, wanted in (("a", "accuracy"), ("b", "replay_accuracy")):
+        result = tune(
+            "text-classification", tmp_path / name, model=first, train=WEATHER,
+            validation=WEATHER, replay_validation=TEXTS, max_steps=40, metric_for_best_model=wanted,
+        )  # fmt: skip
+        lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
+        found = {r["step"]: r for r in map(json.loads, lines) if "eval_accuracy" in r}
+        values = {step: r[f"eval_{wanted}"] for step, r in found.items()}
+        assert values[result.metrics["best_step"]] == max(values.values())
 
 
 def test_a_fraction_needs_something_to_replay(first, tmp_path):

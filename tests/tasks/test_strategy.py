@@ -1,6 +1,7 @@
 """What is trained, when and how fast; adapters."""
 
 import json
+import re
 from shutil import copytree
 
 import numpy as np
@@ -16,7 +17,7 @@ from plainformer.tasks.run import FineTuning
 from plainformer.tasks.strategy import StrategyOptions, apply_strategy, parameter_depths
 from plainformer.training import TrainerCallback
 
-from .tiny import DECODER, ENCODER, SEQ2SEQ, TEXTS, tune
+from .tiny import DECODER, ENCODER, SEQ2SEQ, TASKS, TEXTS, tune
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,19 @@ def test_embeddings_and_first_layers_stay(first, tmp_path, count):
     assert not [n for n in names if any(part in n for part in frozen)]
     if count < 2:
         assert any("encoder.layer.1." in n for n in names)
+
+
+@pytest.mark.parametrize("task", ["text-classification", "dialogue", "translation"])
+def test_embeddings_of_a_new_model_stay_too(tmp_path, task):
+    kind = task_class(task)
+    config, tokenizer, examples = TASKS[task]
+    options = {"freeze_layers": 0, "tokenizer": tokenizer}
+    tuning = FineTuning(kind, config, tmp_path / "out", False, options)
+    tuning.read(examples, None, None)
+    tuning.build()
+    frozen = {n for n, p in tuning.task.model.named_parameters() if not p.requires_grad}
+    assert frozen
+    assert all(re.search("embed|wte|wpe|shared", name) for name in frozen)
 
 
 class Watch(TrainerCallback):
@@ -128,6 +142,7 @@ def test_deeper_layers_learn_slower(first, tmp_path):
         ({"freeze_layers": 3}, "freeze_layers: got 3, the model has 2 layers"),
         ({"freeze_layers": -1}, "freeze_layers: got -1, expected at least 0"),
         ({"head_only": True, "freeze_layers": 1}, "freeze_layers: has no effect beside head_only"),
+        ({"head_only": True, "freeze_layers": 0}, "freeze_layers: has no effect beside head_only"),
         ({"head_only": True, "lora_r": 1}, "lora_r: has no effect beside head_only"),
         ({"layerwise_lr_decay": 1.5}, "layerwise_lr_decay: got 1.5"),
         ({"gradual_unfreezing": 0.0}, "gradual_unfreezing: got 0.0, expected epochs above 0"),

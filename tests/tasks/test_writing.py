@@ -7,7 +7,11 @@ import pytest
 
 from plainformer.data import Document, PairExample, TextExample, encode_documents
 from plainformer.data.batches import IGNORE_INDEX
+from plainformer.data.tokenizer import save_tokenizer
+from plainformer.data.tokenizer_training import train_char
 from plainformer.errors import ConfigError
+from plainformer.models import from_config
+from plainformer.tasks import open_task
 
 from .tiny import DECODER, PAIRS, SEQ2SEQ, tune
 
@@ -77,16 +81,30 @@ def test_long_texts_are_cut_at_their_ends_and_counted(tmp_path, model):
         ({"prompt": "{source} =>"}, "expected {source} at its end for an encoder-decoder"),
         ({"max_target_length": 48}, "max_target_length: got 48, the model has room for 47"),
         ({"num_beams": 1, "length_penalty": 2.0}, "length_penalty: has no effect with num_beams 1"),
-        (
-            {"model": DECODER, "tokenizer": "char"},
-            "tokenizer: has no token that ends a text",
-        ),
     ],
 )
 def test_bad_options(tmp_path, options, message):
     with pytest.raises(ConfigError) as caught:
         tune("translation", tmp_path / "out", **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("model", [SEQ2SEQ, DECODER], ids=["encoder-decoder", "decoder"])
+def test_a_tokenizer_without_an_end_gets_one(tmp_path, model):
+    save_tokenizer(train_char([f"{p.source}\n=>{p.target}" for p in PAIRS]), tmp_path / "chars")
+    tokenizer = str(tmp_path / "chars")
+    tune("summarization", tmp_path / "out", model=model, tokenizer=tokenizer, max_steps=1)
+    task = open_task(tmp_path / "out")
+    assert task.tokenizer.id_to_token(task.end) == "</s>"
+    assert first(task, PAIRS[0]).inputs["labels"][-1] == task.end
+
+
+def test_a_model_that_never_learned_to_end_is_not_opened(tmp_path):
+    tokenizer = train_char([p.source for p in PAIRS])
+    from_config({**DECODER, "vocab_size": 7}, "causal-lm").save_pretrained(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
+    with pytest.raises(ConfigError, match="tokenizer: has no token that ends a text, which transl"):
+        open_task(tmp_path, "translation")
 
 
 def test_perplexity_is_that_of_the_loss(tmp_path):

@@ -84,7 +84,7 @@ def with_run_file(flags: Mapping[str, Any], run_file: Path | None) -> dict[str, 
     given = {k: v for k, v in flags.items() if v is not None and v != ()}
     if run_file is None:
         return given
-    content = yaml.safe_load(run_file.read_text(encoding="utf-8")) or {}
+    content = _read_yaml(run_file)
     if not isinstance(content, dict):
         raise click.UsageError(f"{run_file}: expected flags as `name: value` lines")
     values = {str(k).lstrip("-").replace("-", "_"): v for k, v in content.items()}
@@ -93,6 +93,18 @@ def with_run_file(flags: Mapping[str, Any], run_file: Path | None) -> dict[str, 
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise click.UsageError(f"{run_file}: {name!r} is not a flag of this command{hint}")
     return {**values, **given}
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path}: not UTF-8: {error.reason}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f":{mark.line + 1}"
+        reason = getattr(error, "problem", None) or "damaged"
+        raise click.UsageError(f"{path}{line}: is no YAML: {reason}") from error
 
 
 def make_arguments(values: Mapping[str, Any], output_dir: str | Path) -> TrainingArguments:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from plainformer.tasks import open_task
-from plainformer.tasks.data import DataOptions, check_known, read
+from plainformer.tasks.data import DataOptions, check_known, read, tell_cut
 from plainformer.tasks.options import names_of
 
 from ._common import Command, FilesOption, echo, usage_errors
@@ -23,7 +23,7 @@ from ._task_flags import option_flags, settings_flags, settings_of
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
 @click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
-@option_flags(DataOptions)
+@option_flags(DataOptions, exclude=["max_train_samples"])
 @settings_flags
 def evaluate(
     directory: Path,
@@ -44,6 +44,7 @@ def evaluate(
     start = time.perf_counter()
     metrics = opened.evaluate(examples, batch_size)
     seconds = time.perf_counter() - start
+    tell_cut("data", opened, len(examples))
     for name, value in metrics.items():
         echo(f"{name:24} {value:10.4f}")
     echo(f"{len(examples)} examples, {seconds:.1f} s")
@@ -51,6 +52,7 @@ def evaluate(
         "task": opened.name,
         "output_dir": str(directory),
         "examples": len(examples),
+        "cut": opened.cut,
         "skipped_lines": getattr(examples, "skipped", 0),
         "seconds": round(seconds, 3),
         **{f"eval_{name}": value for name, value in metrics.items()},

@@ -52,7 +52,8 @@ def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:
     for name in FILES:
         if name in values:
             values[name] = as_list(values[name])
-    result = run_finetune(kind.name, **values)
+    with usage_errors():
+        result = run_finetune(kind.name, **values)
     echo(f"\n{result}")
     return result.metrics
 

@@ -74,7 +74,7 @@ def describe(examples: Any, *, first: int = 3, width: int = 96) -> Description:
 
     Parameters
     ----------
-    examples : Examples
+    examples : Examples, or other examples in memory
     first : int, examples shown
     width : int, characters of each
 
@@ -88,12 +88,12 @@ def describe(examples: Any, *, first: int = 3, width: int = 96) -> Description:
     if isinstance(examples[0], ChoiceExample):
         counts = Counter(f"choice {e.label}" for e in examples if e.label is not None)
     return Description(
-        examples.task,
-        examples.format,
-        examples.source,
+        getattr(examples, "task", ""),
+        getattr(examples, "format", "in memory"),
+        getattr(examples, "source", ()),
         len(examples),
-        examples.skipped,
-        dict(examples.ignored),
+        getattr(examples, "skipped", 0),
+        dict(getattr(examples, "ignored", {})),
         [_shortened(_shown(examples[i]), width) for i in range(min(first, len(examples)))],
         dict(counts.most_common()),
         _lengths(examples),

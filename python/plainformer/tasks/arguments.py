@@ -44,7 +44,9 @@ class ModelOptions:
         None, "Old examples in an epoch, of the new ones; others in each epoch  [default: 0.25]"
     )
     replay_validation: str | Sequence[Any] | None = option(
-        None, "Old examples on which the model is tested before and after."
+        None,
+        "Old examples on which the model is tested before and after. The best model is then that "
+        "with the best mean on them and on the validation data.",
     )
 
     def __post_init__(self) -> None:
@@ -80,9 +82,16 @@ def training_options(kind: type[Task], options: Mapping[str, Any]) -> dict[str, 
 
 
 def training_arguments(
-    given: Mapping[str, Any], output_dir: str | Path, kind: type[Task], has_validation: bool
+    given: Mapping[str, Any],
+    output_dir: str | Path,
+    kind: type[Task],
+    has_validation: bool,
+    has_old: bool = False,
 ) -> TrainingArguments:
-    """TrainingArguments; with validation data the best model of all epochs is kept by default."""
+    """TrainingArguments; with validation data the best model of all epochs is kept by default.
+
+    has_old : whether there is validation data of old skills too, which then decides with the new
+    """
     if not has_validation:
         return TrainingArguments(**{**given, "output_dir": os.fspath(output_dir)})
     defaults: dict[str, Any] = {"eval_strategy": "epoch"}
@@ -94,7 +103,8 @@ def training_arguments(
     merged = {**defaults, **given}
     watches = merged["load_best_model_at_end"] or merged.get("save_strategy") == "best"
     if watches or merged.get("early_stopping_patience") is not None:
-        merged.setdefault("metric_for_best_model", kind.key_metric())
+        key = kind.key_metric()
+        merged.setdefault("metric_for_best_model", f"both_{key}" if has_old else key)
     if "evaluation_strategy" in given:  # version 4's word
         merged.pop("eval_strategy")
     return TrainingArguments(**{**merged, "output_dir": os.fspath(output_dir)})

@@ -22,8 +22,9 @@ from ..data import (
 )
 from ..data.examples import Example
 from ..errors import ConfigError, DataError
+from .features import FeatureDataset
 from .options import check_at_least, option
-from .task import FeatureDataset, Task
+from .task import Task
 
 logger = logging.getLogger("plainformer")
 
@@ -74,13 +75,16 @@ def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None
             rows = (paths[i] for i in range(len(paths)))
             examples = examples_of(rows, kind.name, name=name, **how)
         if told:
-            logger.info("%s: %d examples", told, len(examples))
+            _, _, rest = str(describe(examples)).partition("\n")
+            logger.info("%s: %d examples\n%s", told, len(examples), rest)
         return examples
     _check_paths(name, paths)
+    if told:
+        logger.info("%s:", told)
     examples = read_examples(paths, kind.name, **how)
     if told:
-        rest = str(describe(examples)).partition("\n")[2]  # the reader told the first line
-        logger.info("%s:\n%s", told, rest)
+        _, _, rest = str(describe(examples)).partition("\n")  # the reader told the first line
+        logger.info("%s", rest)
     return examples
 
 
@@ -178,13 +182,24 @@ def class_weights(task: Task, wanted: str | Mapping[str, float], examples: Any) 
     return np.array([wanted.get(name, 1.0) for name in task.labels.labels], np.float32)
 
 
-def tell_lengths(name: str, dataset: FeatureDataset, limit: int | None) -> None:
-    """Log how long the inputs are, and how many examples had to be cut."""
+def tell_lengths(name: str, task: Task, dataset: Any) -> None:
+    """Log how long the inputs are, how many examples had to be cut, and what the tokenizer does
+    not know. dataset : from `task.dataset`"""
+    examples = f"{dataset.examples} example{'s' * (dataset.examples != 1)}"
     points = np.percentile(dataset.lengths(), (50, 90, 99, 100), method="inverted_cdf")
     p50, p90, p99, longest = (int(x) for x in points)
-    cut = f"; {dataset.cut} examples cut to {limit}" if dataset.cut else ""
+    cut = f"; {dataset.cut} cut to {task.max_length}" if dataset.cut else ""
+    is_plain = isinstance(dataset, FeatureDataset)
+    unknown = dataset.share_of(task.encoder.special.unk_token_id) if is_plain else 0
+    strange = f"; {100 * unknown:.2g} % of tokens unknown" if unknown else ""
     inputs = f" in {len(dataset)} inputs" if len(dataset) != dataset.examples else ""
     logger.info(
-        "%s: %d examples%s, tokens: 50 %% %d, 90 %% %d, 99 %% %d, longest %d%s",
-        name, dataset.examples, inputs, p50, p90, p99, longest, cut,
+        "%s: %s%s, tokens: 50 %% %d, 90 %% %d, 99 %% %d, longest %d%s%s",
+        name, examples, inputs, p50, p90, p99, longest, cut, strange,
     )  # fmt: skip
+
+
+def tell_cut(name: str, task: Task, count: int) -> None:
+    """Log how many of so many examples, evaluated or predicted, had to be cut."""
+    if task.cut:
+        logger.info("%s: %d of %d cut to %s tokens", name, task.cut, count, task.max_length)

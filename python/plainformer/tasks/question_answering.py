@@ -26,10 +26,11 @@ from ..data import (
     token_windows,
 )
 from ..errors import ConfigError
-from ..metrics import squad_metrics
+from ..metrics import rouge_characters, squad_metrics
 from .options import check_at_least, option
 from .registry import register
 from .task import Array, Feature, Settings, Task, float_array, probabilities
+from .writing import is_chinese
 
 _USUAL_LENGTH = 384
 
@@ -71,6 +72,7 @@ class QuestionAnswering(Task):
     name = "question-answering"
     model_tasks = ("question-answering",)
     metric = "f1"
+    smooths = False  # a span has no classes to spread a probability over
     settings_class = QuestionAnsweringSettings
 
     def __init__(self, tokenizer: Any, model: Any, settings: Any = None):
@@ -166,8 +168,14 @@ class QuestionAnswering(Task):
         return Prediction(text, spans[0].start, spans[0].end, float(chances[0]))
 
     def score(self, predictions: Sequence[Prediction], examples: Sequence[Any]) -> dict[str, float]:
+        """SQuAD's figures; F1 of characters where answers are Chinese, which has no spaces."""
         answers = [[answer.text for answer in example.answers] for example in examples]
-        return squad_metrics([prediction.text for prediction in predictions], answers)
+        chinese = is_chinese(text for texts in answers for text in texts)
+        return squad_metrics(
+            [prediction.text for prediction in predictions],
+            answers,
+            tokenize=rouge_characters if chinese else str.split,
+        )
 
     def answer(self, example: Any, prediction: Prediction) -> dict[str, Any]:
         """The answer, its characters, and its probability among the 20 best."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +55,36 @@ def as_example(task: str, item: Any) -> Example:
         raise DataError(str(error)) from error
 
 
-def read_requests(task: str, path: str, *, skip_bad_lines: bool = False) -> Iterator[Example]:
+def read_requests(
+    task: str,
+    path: str,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    skip_bad_lines: bool = False,
+    before_waiting: Callable[[], None] | None = None,
+) -> Iterator[Example]:
     """Examples of a file, or of standard input with "-", one at a time.
 
     Any format of the task's data will do, with labels or without; for tags and prompts also texts,
-    one a line.
+    one a line. `columns` says what the task's fields are called in the file, `before_waiting` is
+    called when standard input has nothing more for now.
 
     Raises
     ------
     DataError : with file and line, unless bad lines are skipped; a file without examples
     """
-    if task not in _BY_LINE or Path(path).suffix.lower() in _CONLL:
-        yield from ExampleReader(path, task, labelled=False, skip_bad_lines=skip_bad_lines)
+    if task not in _BY_LINE or Path(path).suffix.lower() in _CONLL or columns is not None:
+        yield from ExampleReader(
+            path,
+            task,
+            labelled=False,
+            columns=columns,
+            skip_bad_lines=skip_bad_lines,
+            before_waiting=before_waiting,
+        )
         return
     reading, count = Reading(skip_bad_lines), 0
-    with Source(path) as source:
+    with Source(path, before_waiting) as source:
         for number, line in source.texts(reading):
             if line is None or not line.strip():
                 continue

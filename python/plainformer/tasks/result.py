@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +15,15 @@ class FineTuneResult:
 
     task : the Task with the trained model
     metrics : flat figures, `eval_accuracy` after, `before_eval_accuracy` before, ...
+    decided : the names of those that made the model of `best_step` the best one
     """
 
     task: Task
     metrics: dict[str, Any] = field(default_factory=dict)
+    decided: Sequence[str] = ()
 
     def __str__(self) -> str:
-        """Time, figures before and after (`<` marks the one that decides), the directory."""
+        """Time, figures before and after (`<` marks those that decided), the directory."""
         metrics = self.metrics
         lines = [
             f"{metrics['steps']} steps in {metrics['seconds']:.1f} s, "
@@ -29,10 +32,11 @@ class FineTuneResult:
         ]
         rows = [name for name in metrics if f"before_{name}" in metrics]
         if rows:
-            width, key = max(map(len, rows)), self.task.key_metric()
-            lines.append(f"{'':{width}}  {'before':>10}  {'after':>10}")
+            width, best = max(map(len, rows)), metrics.get("best_step")
+            told = f"  (< decided for the model of step {best})" if self.decided else ""
+            lines.append(f"{'':{width}}  {'before':>10}  {'after':>10}{told}")
         for name in rows:
-            mark = "  <" if name.partition("_")[2] == key else ""
+            mark = "  <" if name in self.decided else ""
             before, after = metrics[f"before_{name}"], metrics[name]
             lines.append(f"{name:{width}}  {before:10.4f}  {after:10.4f}{mark}")
         return "\n".join([*lines, f"model in {metrics['output_dir']}"])

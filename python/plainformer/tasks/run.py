@@ -23,6 +23,7 @@ from .data import (
     class_weights,
     read,
     read_train,
+    tell_cut,
     tell_lengths,
     training_labels,
 )
@@ -36,6 +37,7 @@ from .task import Task
 from .trainer import TaskTrainer
 
 logger = logging.getLogger("plainformer")
+_TOLD = {"eval": "validation", "replay": "replay validation"}
 
 # The special tokens of a new tokenizer are those of what kind of model pre-trains; others are
 # encoders.
@@ -64,8 +66,9 @@ class FineTuning:
         make(kind.settings_class, self.settings, owner=kind.name)
         self.data, self.model_options, self.strategy = (take(c, options) for c in OPTIONS)
         rest = training_options(kind, options)
-        self.args = training_arguments(rest, output_dir, kind, has_validation)
-        self._check_strategy()
+        has_old = self.model_options.replay_validation is not None
+        self.args = training_arguments(rest, output_dir, kind, has_validation, has_old)
+        self._check_effects()
         if not (self.args.resume_from_checkpoint or self.args.overwrite_output_dir):
             CheckpointDirectory(output_dir, None).check_unused()  # before anything takes time
 
@@ -133,7 +136,7 @@ class FineTuning:
         if trainer.state.best_step is not None:
             metrics["best_step"] = trainer.state.best_step
         self._tell_forgetting(metrics)
-        return FineTuneResult(self.task, metrics)
+        return FineTuneResult(self.task, metrics, self._decided(metrics))
 
     # Parts of `__init__`
 
@@ -148,7 +151,12 @@ class FineTuning:
             return False
         return read_task(str(self.source)).get("task") == self.kind.name
 
-    def _check_strategy(self) -> None:
+    def _check_effects(self) -> None:
+        """An option that would do nothing is an error, before anything is read."""
+        if self.args.label_smoothing_factor and not self.kind.smooths:
+            raise ConfigError(
+                f"label_smoothing_factor: has no effect on {self.kind.name}; leave it out"
+            )
         for name in ("freeze", "train_only"):
             if getattr(self.args, name) is not None and self.strategy.freezes:
                 raise ConfigError(f"{name}: has no effect beside what freezes other parameters")
@@ -172,7 +180,17 @@ class FineTuning:
                 "bpe:SIZE or wordpiece:SIZE"
             )
         texts = [Document(text, "") for text in self.kind.texts(examples)]  # read more than once
-        return make_tokenizer(parse_spec(spec), texts, _OBJECTIVES.get(self._word(), "mlm"))
+        parsed = parse_spec(spec)
+        return make_tokenizer(parsed, texts, self._objective(parsed.kind))
+
+    def _objective(self, kind: str) -> str:
+        """What the special tokens of a new tokenizer of a kind are for.
+
+        A character that training has not is an error to a language model alone.
+        """
+        if kind == "char" and self.kind.name != "language-modeling":
+            return "mlm"
+        return _OBJECTIVES.get(self._word(), "mlm")
 
     def _config(self) -> tuple[dict[str, Any], str]:
         """The configuration that the model has or is built from, and what to call it."""
@@ -208,13 +226,13 @@ class FineTuning:
 
     def _check_data(self) -> None:
         for name, examples in (("train", self.train), *self.tests.items()):
-            check_known(self.task, {"eval": "validation"}.get(name, name), examples)
+            check_known(self.task, _TOLD.get(name, name), examples)
 
     # Parts of `run`
 
     def _trainer(self, callbacks: Iterable[Any]) -> TaskTrainer:
         new = self.task.dataset(self.train)
-        tell_lengths("train", new, self.task.max_length)
+        tell_lengths("train", self.task, new)
         options = self.model_options
         weights = None
         if options.class_weights is not None:
@@ -229,6 +247,7 @@ class FineTuning:
             self.args,
             dataset,
             self.tests.get("eval"),
+            old_validation=self.tests.get("replay"),
             class_weights=weights,
             callbacks=callbacks,
             parameter_options=self.parameter_options,
@@ -248,11 +267,12 @@ class FineTuning:
 
     def _tests(self, trainer: TaskTrainer) -> dict[str, float]:
         """Metrics on all test data, `eval_...`, `test_...`, `replay_...`."""
-        return {
-            name: value
-            for prefix, examples in self.tests.items()
-            for name, value in trainer.evaluate(examples, prefix).items()
-        }
+        metrics: dict[str, float] = {}
+        for prefix, examples in self.tests.items():
+            self.task.cut = 0
+            metrics |= trainer.evaluate(examples, prefix)
+            tell_cut(_TOLD.get(prefix, prefix), self.task, len(examples))
+        return metrics
 
     def _forget_nothing(self, before: dict[str, float]) -> None:
         """Old skills are those of the model as it came, without the rows added to its head."""
@@ -263,6 +283,13 @@ class FineTuning:
             return
         metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)
         before.update({f"replay_{name}": value for name, value in metrics.items()})
+
+    def _decided(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Which figures made a model the best one; none if none was chosen."""
+        if "best_step" not in metrics:
+            return []
+        best, key = self.args.best_metric_name, self.kind.key_metric()
+        return [f"eval_{key}", f"replay_{key}"] if best == f"eval_both_{key}" else [best]
 
     def _tell_forgetting(self, metrics: dict[str, Any]) -> None:
         name = f"replay_{self.kind.key_metric()}"

@@ -59,7 +59,7 @@ class StrategyOptions:
         chosen = [
             name
             for name in ("head_only", "freeze_layers", "gradual_unfreezing", "lora_r")
-            if getattr(self, name) not in (None, False)
+            if getattr(self, name) is not None and getattr(self, name) is not False
         ]
         if len(chosen) > 1:
             raise ConfigError(f"{chosen[1]}: has no effect beside {chosen[0]}; leave one out")
@@ -139,7 +139,8 @@ def parameter_depths(model: Any, new_parameters: Sequence[str] = ()) -> dict[str
     if not layers:
         raise ConfigError(f"{type(model).__name__} has no layers to tell apart")
     head = len(layers) + 1
-    return {name: _depth(name, layers, head, name in new_parameters) for name in names}
+    new = _new_ones(names, new_parameters)
+    return {name: _depth(name, layers, head, name in new) for name in names}
 
 
 def _depth(name: str, layers: dict[str, int], head: int, is_new: bool) -> int:
@@ -162,8 +163,13 @@ def _train_adapters(
 def head_of(model: Any, new_parameters: Sequence[str]) -> set[str]:
     """Parameters outside of the bare model, and those with new weights in a trained one."""
     names = [name for name, _ in model.named_parameters()]
-    new = () if len(new_parameters) == len(names) else new_parameters
+    new = _new_ones(names, new_parameters)
     return {name for name in names if not name.startswith(model.base_prefix) or name in new}
+
+
+def _new_ones(names: Sequence[str], new_parameters: Sequence[str]) -> set[str]:
+    """Parameters with new weights in a trained model; in a new one that says nothing."""
+    return set() if len(new_parameters) == len(names) else set(new_parameters)
 
 
 def _keep_head(model: Any, parameters: dict[str, Any], new_parameters: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
 from ..errors import ConfigError, NonFiniteError
 from ..metrics import bits_per_character, perplexity
 from ..tensor import no_grad
+from .features import Feature, FeatureDataset
 from .options import check_at_least, option
 
 Array = np.ndarray
@@ -46,20 +47,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "max_length")
-
-
-@dataclass(frozen=True)
-class Feature:
-    """What a model takes of one example, or of one window of it.
-
-    inputs : arrays by the model's names, without padding; labels among them where known
-    place : what `decode` needs to find its way back
-    cut : whether something of the example is in no feature of it
-    """
-
-    inputs: dict[str, Any]
-    place: Any = None
-    cut: bool = False
 
 
 @dataclass
@@ -103,12 +90,14 @@ class Task:
     settings : `settings_class`; the defaults without
 
     labels : LabelMap of what a head gives; empty for tasks without
+    cut : int, examples evaluated or predicted so far that were longer than the model takes
     """
 
     name: ClassVar[str]
     model_tasks: ClassVar[tuple[str, ...]]  # words of `models.MODELS`, the first one that fits
     metric: ClassVar[str]  # the figure that decides which model is best
     labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
+    smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
     settings_class: ClassVar[type[Settings]] = Settings
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
@@ -117,6 +106,7 @@ class Task:
         self.encoder = TextEncoder(tokenizer)
         self.max_length = self._limit()
         self.labels = LabelMap.from_id2label(model.config.id2label if self.labelled else {})
+        self.cut = 0  # examples evaluated or predicted of which something had to be left out
         self._pad = DataCollatorWithPadding(replace(self.encoder.special, padding_side="right"))
 
     # What a task adds to a tokenizer and a configuration, before there is a model
@@ -206,6 +196,7 @@ class Task:
 
     def _run(self, examples: list[Any], batch_size: int, loss: LossSum | None) -> list[Any]:
         own = self.encode(examples, labelled=loss is not None)
+        self.cut += sum(any(feature.cut for feature in features) for features in own)
         flat = [feature for features in own for feature in features]
         found: list[Any] = []
         with evaluating(self.model):
@@ -268,30 +259,6 @@ class Task:
         return wanted
 
 
-class FeatureDataset:
-    """Features to train on: `len`, and the inputs of each. `examples` and `cut` count examples."""
-
-    def __init__(self, features: Iterable[Sequence[Feature]]):
-        self._inputs: list[dict[str, Any]] = []
-        self.examples = self.cut = 0
-        for own in features:
-            self.examples += 1
-            self.cut += any(feature.cut for feature in own)
-            self._inputs += [feature.inputs for feature in own]
-
-    def __len__(self) -> int:
-        return len(self._inputs)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._inputs[index]
-
-    def lengths(self) -> Array:
-        """Tokens of each sequence that the model takes, int64."""
-        ids = [inputs["input_ids"] for inputs in self._inputs]
-        rows = [row for own in ids for row in (own if isinstance(own, list) else [own])]
-        return np.array([len(row) for row in rows], np.int64)
-
-
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """Lists of `size` items in order, the last one perhaps shorter."""
     if size < 1:
@@ -330,9 +297,11 @@ def probabilities(logits: Array) -> Array:
 def evaluating(model: Any) -> Iterator[None]:
     """Inside, the model is in eval mode and keeps no tape."""
     was_training = model.training
-    model.eval()
+    if was_training:  # walking all modules for nothing would be felt in the latency of one text
+        model.eval()
     try:
         with no_grad():
             yield
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()

@@ -22,6 +22,9 @@ class TaskTrainer(Trainer):
     args : TrainingArguments
     train_dataset : from `task.dataset`, or a mixture of such
     validation : labelled examples, which `evaluate` goes through
+    old_validation : others that show what the model could do before; then evaluations in training
+        have `eval_replay_<metric>` of these and `eval_both_<metric>`, the mean of the metric of the
+        task on both
     class_weights : float32 (labels,), what the losses of each label are multiplied with in training
     options : others of `Trainer`
     """
@@ -33,11 +36,13 @@ class TaskTrainer(Trainer):
         train_dataset: Any = None,
         validation: Sequence[Any] | None = None,
         *,
+        old_validation: Sequence[Any] | None = None,
         class_weights: np.ndarray | None = None,
         **options: Any,
     ):
         self.task = task
         self.class_weights = class_weights
+        self.old_validation = old_validation
         super().__init__(
             task.model,
             args,
@@ -62,4 +67,9 @@ class TaskTrainer(Trainer):
         if examples is None:
             raise ConfigError("eval_dataset: got None, evaluate() needs examples")
         metrics = self.task.evaluate(examples, self.args.per_device_eval_batch_size)
+        if eval_dataset is None and self.old_validation is not None:
+            old = self.task.evaluate(self.old_validation, self.args.per_device_eval_batch_size)
+            key = self.task.key_metric()
+            metrics |= {f"replay_{name}": value for name, value in old.items()}
+            metrics[f"both_{key}"] = (metrics[key] + old[key]) / 2
         return {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
 from ..data import SpecialIds, special_ids
 from ..data.batches import IGNORE_INDEX
@@ -23,8 +23,11 @@ from .options import check_at_least, option
 from .task import Array, Feature, LossSum, Settings, Task
 
 _USUAL_TARGET = 128
-_PAD = "<pad>"
+_PAD, _END = "<pad>", "</s>"
 _CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+# WordPiece makes a word of each Chinese character, and its decoder puts spaces between words.
+_WIDE = r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
+_CHINESE_SPACE = re.compile(rf"(?<={_WIDE}) (?={_WIDE})")
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,13 @@ class Writer(Task):
     def prepare_tokenizer(
         cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
     ) -> None:
-        """Give an encoder-decoder the padding token that its decoder starts from."""
-        if word == "seq2seq-lm":
-            add_padding(tokenizer)
+        """Add what ends a text, and the padding that the decoder of an encoder-decoder starts from,
+        where the tokenizer has none."""
+        special = special_ids(tokenizer)
+        if special.eos_token_id is None and special.sep_token_id is None:
+            add_token(tokenizer, "eos_token", _END)
+        if word == "seq2seq-lm" and special.pad_token_id is None:
+            add_token(tokenizer, "pad_token", _PAD)
 
     @classmethod
     def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
@@ -162,7 +169,10 @@ class Writer(Task):
         return [until(row[longest:], self.end) for row in np.asarray(rows)]
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
-        return self.tokenizer.decode(outputs[0].tolist()).strip()
+        text = self.tokenizer.decode(outputs[0].tolist()).strip()
+        if isinstance(self.tokenizer.decoder, decoders.WordPiece):
+            return _CHINESE_SPACE.sub("", text)
+        return text
 
     def answer(self, example: Any, prediction: str) -> dict[str, str]:
         """The text, under transformers' name for it."""
@@ -197,11 +207,10 @@ def end_of(special: SpecialIds, task: str) -> int:
     return end
 
 
-def add_padding(tokenizer: Tokenizer) -> None:
-    """Add a padding token to a tokenizer without one."""
-    if special_ids(tokenizer).pad_token_id is None:
-        tokenizer.add_special_tokens([_PAD])
-        remember_options(tokenizer, {**options_of(tokenizer), "pad_token": _PAD})
+def add_token(tokenizer: Tokenizer, role: str, token: str) -> None:
+    """Add a token that plays a role, such as pad_token, to a tokenizer without one."""
+    tokenizer.add_special_tokens([token])
+    remember_options(tokenizer, {**options_of(tokenizer), role: token})
 
 
 def cut_to(ids: Array, tail: Array, limit: int | None, *, keep: int) -> tuple[Array, bool]:

@@ -6,7 +6,7 @@ import glob
 import logging
 import os
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -32,7 +32,8 @@ class ExampleReader:
     """The examples of some files, read again each time they are iterated over, one at a time.
 
     Memory does not grow with the files, except for SQuAD's JSON (one value) and language-modeling
-    (plain text is one document). `read_examples` has the parameters.
+    (plain text is one document). `read_examples` has the parameters; `before_waiting` is called
+    whenever standard input has nothing more for now, before it is waited for.
 
     Attributes, of the last pass: `skipped` bad lines, `bad_lines` the first messages about them,
     `ignored` counts of other lines that are no example, `formats` what each file was found to be.
@@ -47,8 +48,10 @@ class ExampleReader:
         columns: Mapping[str, Any] | None = None,
         labelled: bool = True,
         tag_scheme: str | None = None,
+        before_waiting: Callable[[], None] | None = None,
     ):
         self.task = task_name(task)
+        self._before_waiting = before_waiting
         self.files = _find([paths] if isinstance(paths, (str, os.PathLike)) else paths)
         if self.task == "language-modeling" and STANDARD_INPUT in self.files:
             raise DataError("cannot hold the text of language-modeling; name a file", "-")
@@ -102,7 +105,7 @@ class ExampleReader:
         elif self.task == "language-modeling" and not self._has_labels(files[0]):
             yield from self._texts(files[0])
         else:
-            with Source(files[0]) as source:
+            with Source(files[0], self._before_waiting) as source:
                 records = self._records(source)
                 yield from built(records, build, self._reading, source.name)
                 if isinstance(build, TokenBuilder):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import logging
+import os
+import select
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -16,6 +18,7 @@ from plainformer.errors import DataError
 from .._lines import utf8
 
 STANDARD_INPUT = "-"
+_AT_ONCE = 1 << 16  # bytes
 _KEPT = 20  # messages of bad lines that are kept and logged; all are counted
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _log = logging.getLogger("plainformer")
@@ -59,13 +62,15 @@ class Source:
     Parameters
     ----------
     path : str, a file; "-" is standard input, which can be read once
+    before_waiting : called when standard input has nothing more for now, before it is waited for
 
     Raises
     ------
     DataError : the file cannot be opened or read, is a directory, or is in UTF-16
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, before_waiting: Callable[[], None] | None = None):
+        self._before_waiting = before_waiting
         self.name = "standard input" if path == STANDARD_INPUT else path
         self.suffix = Path(path).suffix.lower()
         self._file = self._open(path)
@@ -111,12 +116,46 @@ class Source:
             raise DataError(f"cannot be read: {error.strerror}", path) from error
 
     def _raw_lines(self) -> Iterator[bytes]:
+        waits = self._before_waiting is not None and _can_wait(self._file)
+        for number, line in enumerate(self._arriving() if waits else self._whole()):
+            if number == 0:
+                if line.startswith(_UTF16):
+                    raise DataError("is in UTF-16; expected UTF-8: convert it", self.name, 1)
+                line = line.removeprefix(codecs.BOM_UTF8)
+            yield line
+
+    def _whole(self) -> Iterator[bytes]:
+        """The lines of a file that is all there."""
         try:
-            for number, line in enumerate(self._file):
-                if number == 0:
-                    if line.startswith(_UTF16):
-                        raise DataError("is in UTF-16; expected UTF-8: convert it", self.name, 1)
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                yield line
+            yield from self._file
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", self.name) from error
+
+    def _arriving(self) -> Iterator[bytes]:
+        """The lines of standard input, each as soon as it is whole."""
+        rest: list[bytes] = []  # of a line whose end has not come yet
+        while data := self._next_bytes():
+            *whole, last = data.split(b"\n")
+            for line in whole:
+                yield b"".join((*rest, line, b"\n"))
+                rest.clear()
+            rest.append(last)
+        if line := b"".join(rest):
+            yield line
+
+    def _next_bytes(self) -> bytes:
+        assert self._before_waiting is not None
+        if not select.select([self._file], [], [], 0)[0]:
+            self._before_waiting()
+        try:
+            return self._file.read1(_AT_ONCE)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", self.name) from error
+
+
+def _can_wait(file: BinaryIO) -> bool:
+    """Whether `select` can tell if the file has something to read: a pipe, a terminal, a socket."""
+    try:
+        return os.name == "posix" and file is sys.stdin.buffer and file.fileno() >= 0
+    except (OSError, ValueError):  # in memory, as in tests
+        return False

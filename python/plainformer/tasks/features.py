@@ -1,0 +1,58 @@
+"""What a model takes of examples, encoded once and kept to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a model takes of one example, or of one window of it.
+
+    inputs : arrays by the model's names, without padding; labels among them where known
+    place : what `decode` needs to find its way back
+    cut : whether something of the example is in no feature of it
+    """
+
+    inputs: dict[str, Any]
+    place: Any = None
+    cut: bool = False
+
+
+class FeatureDataset:
+    """Features to train on: `len`, and the inputs of each. `examples` and `cut` count examples."""
+
+    def __init__(self, features: Iterable[Sequence[Feature]]):
+        self._inputs: list[dict[str, Any]] = []
+        self.examples = self.cut = 0
+        for own in features:
+            self.examples += 1
+            self.cut += any(feature.cut for feature in own)
+            self._inputs += [feature.inputs for feature in own]
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._inputs[index]
+
+    def lengths(self) -> Array:
+        """Tokens of each sequence that the model takes, int64."""
+        return np.array([len(row) for row in self._rows()], np.int64)
+
+    def share_of(self, token: int | None) -> float:
+        """What part of all tokens is this one."""
+        rows = self._rows()
+        count = sum(int(np.count_nonzero(row == token)) for row in rows) if token is not None else 0
+        return count / sum(map(len, rows))
+
+    def _rows(self) -> list[Array]:
+        """The ids of each sequence; an example of several choices has several."""
+        ids = [inputs["input_ids"] for inputs in self._inputs]
+        return [row for own in ids for row in (own if isinstance(own, list) else [own])]

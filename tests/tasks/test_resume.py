@@ -1,0 +1,130 @@
+"""A fine-tuning that was stopped or killed goes on to the bytes of one that never was."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plainformer.data import TextExample
+from plainformer.errors import ConfigError
+from plainformer.training import TrainerCallback, TrainingInterrupted
+
+from .tiny import TASKS, TEXTS, tune, weights
+
+pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
+
+WEATHER = [TextExample(f"{w} and wind", "weather") for w in ("rain", "snow", "storm", "fog")]
+SAME = {"steps", "epochs", "train_loss", "best_step", "parameters", "trainable_parameters"}
+
+
+class StopAt(TrainerCallback):
+    """Ctrl-C, or another signal, after some updates."""
+
+    def __init__(self, step, number=signal.SIGINT):
+        self.step, self.number = step, number
+
+    def on_step_end(self, args, state, control):
+        if state.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("first")
+    tune("text-classification", directory, max_steps=2, eval_strategy="no")
+    return directory
+
+
+def figures(result):
+    """What must not differ: all but times, speeds and places."""
+    return {k: v for k, v in result.metrics.items() if k in SAME or "eval_" in k or "replay_" in k}
+
+
+def assert_same(whole, cut, directory):
+    assert figures(whole) == figures(cut)
+    assert weights(directory / "whole") == weights(directory / "cut")
+    logs = [(directory / name / "log.jsonl").read_bytes() for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("step", [2, 5])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"gradual_unfreezing": 0.5, "layerwise_lr_decay": 0.5},
+        {"lora_r": 2, "lora_dropout": 0.1},
+        {"head_only": True},
+        {"model": "FIRST", "train": WEATHER, "replay": TEXTS, "replay_fraction": 2.0,
+         "replay_validation": TEXTS},
+        {"model": "FIRST", "train": WEATHER, "replay": TEXTS, "lora_r": 2},
+        {"optim": "sgd", "momentum": 0.9, "gradient_accumulation_steps": 2},
+        {"bf16": True, "class_weights": "balanced", "label_smoothing_factor": 0.1},
+        {"early_stopping_patience": 1, "eval_strategy": "steps", "eval_steps": 1},
+    ],
+    ids=lambda extra: "-".join(extra) or "plain",
+)  # fmt: skip
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, first, extra, step):
+    options = {"max_steps": 6, "dropout": 0.1, "save_total_limit": None, **extra}
+    if "model" in options:
+        options["model"] = first
+    if "early_stopping_patience" in extra:
+        step = 1
+    whole = tune("text-classification", tmp_path / "whole", **options)
+    with pytest.raises(TrainingInterrupted):
+        tune("text-classification", tmp_path / "cut", callbacks=[StopAt(step)], **options)
+    cut = tune("text-classification", tmp_path / "cut", resume_from_checkpoint=True, **options)
+    assert_same(whole, cut, tmp_path)
+    if "lora_r" in extra:
+        adapters = [
+            (tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes()
+            for name in ("whole", "cut")
+        ]
+        assert adapters[0] == adapters[1]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_goes_on_to_the_same_bytes(tmp_path, task):
+    options = {"max_steps": 4, "dropout": 0.1}
+    whole = tune(task, tmp_path / "whole", **options)
+    with pytest.raises(TrainingInterrupted):
+        tune(task, tmp_path / "cut", callbacks=[StopAt(3)], **options)
+    cut = tune(task, tmp_path / "cut", resume_from_checkpoint=True, **options)
+    assert_same(whole, cut, tmp_path)
+
+
+KILLED = """
+import signal, sys
+from tests.tasks.test_resume import StopAt
+from tests.tasks.tiny import tune
+tune("token-classification", sys.argv[1], max_steps=6, dropout=0.1, save_strategy="steps",
+     save_steps=2, eval_strategy="steps", eval_steps=2, callbacks=[StopAt(5, signal.SIGKILL)])
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
+    """SIGKILL: nothing is said and nothing is saved at the end."""
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "cut")],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    options = {"max_steps": 6, "dropout": 0.1, "save_strategy": "steps", "save_steps": 2,
+               "eval_strategy": "steps", "eval_steps": 2}  # fmt: skip
+    whole = tune("token-classification", tmp_path / "whole", **options)
+    cut = tune("token-classification", tmp_path / "cut", resume_from_checkpoint=True, **options)
+    assert_same(whole, cut, tmp_path)
+
+
+def test_resuming_with_other_data_is_an_error(tmp_path):
+    tune("text-classification", tmp_path / "out", max_steps=2)
+    with pytest.raises(ConfigError, match="train_dataset_length: got 4, but"):
+        tune("text-classification", tmp_path / "out", train=[*TEXTS[:2], *TEXTS[-2:]],
+             max_steps=4, resume_from_checkpoint=True)  # fmt: skip
