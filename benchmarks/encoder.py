@@ -68,14 +68,19 @@ CASES = {
 }
 
 
-def start_sides(threads: int, python: str, request: dict[str, Any]) -> dict[str, Child]:
-    """Our process, and PyTorch's under each thread setting, with the model loaded."""
-    sides = {"plainformer": Child(str(HERE / "encoder_plainformer.py"), threads, bare=False)}
+def start_sides(
+    threads: int, python: str, request: dict[str, Any], script: str = "encoder"
+) -> dict[str, Child]:
+    """Our process, and PyTorch's under each thread setting, with the model loaded.
+
+    script : the sides are `<script>_plainformer.py` and `<script>_torch.py`
+    """
+    sides = {"plainformer": Child(str(HERE / f"{script}_plainformer.py"), threads, bare=False)}
     try:
         settings = TORCH_SETTINGS if threads > 1 else {"default": {}}
         for name, extra in settings.items():
-            script = str(HERE / "encoder_torch.py")
-            sides[f"torch, {name}"] = Child(script, threads, interpreter=python, extra=extra)
+            file = str(HERE / f"{script}_torch.py")
+            sides[f"torch, {name}"] = Child(file, threads, interpreter=python, extra=extra)
     except PeerMissingError as absent:
         click.echo(f"torch: not measured, {absent}")
     for child in sides.values():

@@ -1,10 +1,10 @@
-"""What both sides of encoder.py do: time calls for a while."""
+"""What both sides of encoder.py and latency.py do: time calls."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 LEARNING_RATE = 2e-4
@@ -21,3 +21,13 @@ def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:
         call()
         times.append(time.perf_counter() - start)
     return {"median": statistics.median(times), "calls": len(times)}
+
+
+def each_timed(call: Callable[[Any], Any], arguments: Iterable[Any]) -> list[float]:
+    """Seconds of a call with each of these arguments."""
+    times = []
+    for argument in arguments:
+        start = time.perf_counter()
+        call(argument)
+        times.append(time.perf_counter() - start)
+    return times

@@ -61,10 +61,11 @@ class Pipeline:
 
     def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """The result of each input, in order; no more than a batch is held."""
-        known = inspect.signature(self.task.answer).parameters
-        unknown = next((name for name in options if name not in known), None)
-        if unknown is not None:
-            raise ConfigError(f"{unknown}: {self.task.name} has no such option")
+        if options:
+            known = inspect.signature(self.task.answer).parameters
+            unknown = next((name for name in options if name not in known), None)
+            if unknown is not None:
+                raise ConfigError(f"{unknown}: {self.task.name} has no such option")
         examples = (as_example(self.task.name, item) for item in inputs)
         for example, prediction in self.task.predict(examples, self.batch_size):
             yield self.task.answer(example, prediction, **options)
