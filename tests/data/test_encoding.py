@@ -180,8 +180,14 @@ def test_bad_texts(texts, pairs, words, error, message):
 
 
 def test_what_the_tokenizer_cannot_write_is_a_data_error():
-    with pytest.raises(DataError, match="texts: cannot be encoded: "):
-        TextEncoder(train_char("ab")).encode(["é"])
+    message = r"texts\[1\]: 'aé' cannot be encoded: the vocabulary has no 'é', and no token for"
+    encoder = TextEncoder(train_char("ab"))
+    with pytest.raises(DataError, match=message):
+        encoder.encode(["ab", "aé"])
+    with pytest.raises(DataError, match=message):
+        encoder.encode([["a", "b"], ["a", "é"]], is_split_into_words=True)
+    with pytest.raises(DataError, match=r"texts\[0\]: 'aéb' cannot be encoded"):
+        encoder.encode(["aé"], ["b"])
 
 
 def test_ids_that_no_model_has_are_a_data_error():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from plainformer.errors import PlainformerError
+from tokenizers import Tokenizer
+
+from plainformer.errors import DataError, PlainformerError
 
 
 @contextmanager
@@ -20,3 +23,26 @@ def library_errors(make: Callable[[str], Exception]) -> Iterator[None]:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise make(str(error)[:500]) from error
         raise
+
+
+def refused(tokenizer: Tokenizer, inputs: Sequence[Any], reason: str) -> DataError:
+    """What to raise where the library refuses one of some texts: which, and what of it.
+
+    inputs : texts, lists of words, or pairs of such
+    """
+    for index, one in enumerate(inputs):
+        text = _text_of(one)
+        try:
+            with library_errors(DataError):
+                tokenizer.encode(text, add_special_tokens=False)
+        except DataError as error:
+            reason = str(error)
+            strange = next((c for c in text if tokenizer.token_to_id(c) is None), None)
+            if strange is not None and "[UNK]" in reason:
+                reason = f"the vocabulary has no {strange!r}, and no token for what it has not"
+            return DataError(f"texts[{index}]: {text!r:.60} cannot be encoded: {reason}")
+    return DataError(f"texts: cannot be encoded: {reason}")
+
+
+def _text_of(one: Any) -> str:
+    return one if isinstance(one, str) else "".join(map(_text_of, one))

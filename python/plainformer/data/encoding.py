@@ -18,7 +18,7 @@ from tokenizers import Encoding, Tokenizer
 
 from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
 
-from ._library import library_errors
+from ._library import library_errors, refused
 from .batches import IGNORE_INDEX, Batch, pad_arrays
 from .special_tokens import SpecialIds, special_ids
 
@@ -113,7 +113,7 @@ class TextEncoder:
         tokenizer = self._cutting(*cut)
         encode = tokenizer.encode_batch if precise else tokenizer.encode_batch_fast
         inputs = list(texts) if pairs is None else list(zip(texts, pairs))
-        with library_errors(lambda text: DataError(f"texts: cannot be encoded: {text}")):
+        with library_errors(lambda reason: refused(self.tokenizer, inputs, reason)):
             encodings = encode(inputs, is_split_into_words, add_special_tokens)
         windows = (
             (index, window)
@@ -192,7 +192,7 @@ class TextEncoder:
                 )
 
     def _lengths(self, texts: Sequence[Text], words: bool) -> list[int]:
-        with library_errors(lambda text: DataError(f"texts: cannot be encoded: {text}")):
+        with library_errors(lambda reason: refused(self.tokenizer, texts, reason)):
             plain = self._cutting(None, "longest_first", 0)
             encodings = plain.encode_batch_fast(list(texts), words, False)
         return [len(encoding) for encoding in encodings]
