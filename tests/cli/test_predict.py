@@ -233,11 +233,16 @@ def test_every_flag_reaches_the_model(command, name, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "open_task", catch)
     flag = next(p for p in command.params if p.name == name)
     value = {"integer": "3", "float": "0.5"}.get(flag.type.name, "word")
-    words = [command.name, str(tmp_path), flag.opts[0], value]
+    words = [command.name, str(tmp_path), flag.opts[0], *([] if flag.is_flag else [value])]
     words += ["--data", "f"] if command is evaluate else []
     result = CliRunner().invoke(main, words)
     assert isinstance(result.exception, OpenedError)
-    assert str(given[name]) == value
+    if flag.is_flag:
+        assert given[name] is True
+    elif flag.multiple:
+        assert list(given[name]) == [value]
+    else:
+        assert str(given[name]) == value
 
 
 def test_columns_name_the_fields_of_a_file(outputs, tmp_path):

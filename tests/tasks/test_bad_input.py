@@ -18,9 +18,10 @@ from plainformer.data import (
     TokenExample,
 )
 from plainformer.errors import ConfigError, DataError, NonFiniteError, PlainformerWarning
-from plainformer.tasks import open_task
+from plainformer.tasks import TaskTrainer, open_task
+from plainformer.training import TrainingArguments
 
-from .tiny import DIALOGUES, TASKS, TEXTS, TOKENS, relation, tune, write_jsonl
+from .tiny import TASKS, TEXTS, TOKENS, relation, tune, write_jsonl
 
 ROWS = [{"text": e.text, "label": e.label} for e in TEXTS]
 
@@ -174,18 +175,16 @@ def test_an_answer_that_is_not_in_the_context(tmp_path):
 
 
 def test_training_goes_on_past_a_batch_without_a_gold_label(tmp_path, monkeypatch):
-    """Of a dialogue that does not fit the last turn stays, which may be the user's."""
     monkeypatch.setattr(errors, "_warned", set())  # it is told once a process
-    turns = [Message("assistant", "hello Ann"), Message("user", "I am a very long line of words")]
-    silent = [DialogueExample(turns)]
-    options = {"max_length": 8, "max_new_tokens": 2, "per_device_train_batch_size": 1}
+    task = tune("token-classification", tmp_path / "out").task
+    [[feature]] = task.encode(TOKENS[:1], labelled=True)
+    silent = {**feature.inputs, "labels": np.full_like(feature.inputs["labels"], -100)}
+    args = TrainingArguments(
+        output_dir=str(tmp_path / "again"), per_device_train_batch_size=1, max_steps=2
+    )
     with pytest.warns(PlainformerWarning, match="an update without labels that count"):
-        result = tune(
-            "dialogue", tmp_path / "out", train=[*silent, *DIALOGUES[:1]], validation=None,
-            max_steps=2, **options,
-        )  # fmt: skip
-    assert np.isfinite(result.metrics["train_loss"])
-    assert result.metrics["train_loss"] > 0
+        output = TaskTrainer(task, args, [silent, feature.inputs]).train()
+    assert output.training_loss > 0
 
 
 @pytest.mark.filterwarnings("ignore:cross entropy. every label is ignored")

@@ -170,17 +170,15 @@ class Dialogue(Task):
         ------
         DataError : no dialogue has a turn of the assistant
         """
-        loss, cut, unlabelled = LossSum(), 0, 0
+        loss, unlabelled = LossSum(), 0
         with evaluating(self.model):
             for chunk in chunks(examples, batch_size):
                 features = [own[0] for own in self.encode(chunk, labelled=True)]
-                cut += sum(feature.cut for feature in features)
+                self.cut += sum(feature.cut for feature in features)
                 unlabelled += sum(not _has_labels(feature) for feature in features)
                 loss.add(self.model, self.collate([feature.inputs for feature in features]))
                 loss.characters += sum(feature.place for feature in features)
         _tell_unlabelled("evaluation", unlabelled)
-        if cut:
-            logger.info("evaluation: %d dialogues cut to %d tokens", cut, self.max_length)
         if not loss.count:
             raise DataError("evaluation: no dialogue has a turn of the assistant")
         return loss.of_text()
