@@ -5,7 +5,14 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from plainformer.cli import _chart, main, quickstart
+import plainformer as pf
+from plainformer.cli import _chart, _quickstart_task, main, quickstart
+from plainformer.cli._quickstart_task import MODULES, docstring_task, is_fair
+from plainformer.data.corpus import python_documents
+from plainformer.errors import DataError
+
+# The head of a fresh classifier; every fine-tuning says so.
+pytestmark = pytest.mark.filterwarnings("ignore:.*new weights .*score.weight")
 
 
 @pytest.fixture
@@ -19,8 +26,12 @@ def small(monkeypatch):
     monkeypatch.setattr(quickstart, "CONFIG", quickstart.CONFIG | sizes)
     run = {"eval_steps": 15, "save_steps": 15, "logging_steps": 5, "warmup_steps": 2}
     monkeypatch.setattr(quickstart, "TRAINING", quickstart.TRAINING | run)
-    documents = quickstart.python_documents(max_bytes=60_000)
-    monkeypatch.setattr(quickstart, "python_documents", lambda: documents)
+    documents = python_documents(max_bytes=60_000)
+    monkeypatch.setattr(quickstart, "python_documents", lambda without: documents)
+    monkeypatch.setattr(_quickstart_task, "LABELS", 2)
+    monkeypatch.setattr(_quickstart_task, "HELD_BACK", 3)
+    run = {"num_train_epochs": 2, "warmup_steps": 1}
+    monkeypatch.setattr(_quickstart_task, "TRAINING", _quickstart_task.TRAINING | run)
 
 
 def run(*arguments):
@@ -44,10 +55,85 @@ def test_it_trains_draws_writes_and_says_what_next(small, tmp_path, monkeypatch,
     assert "plainformer generate" in said
 
 
+def test_it_fine_tunes_what_it_trained_beside_new_weights(small, tmp_path):
+    out = tmp_path / "out"
+    result, said = run("--output-dir", out)
+    accuracies = [result[f"{name}eval_accuracy"] for name in ("before_", "", "scratch_")]
+    assert all((24 * accuracy).is_integer() for accuracy in accuracies)  # 8 modules, 3 of each
+    table = said[said.index("accuracy on 24 docstrings") :]
+    assert all(f"{accuracy:.1%}" in table for accuracy in accuracies)
+    assert "guessing: 12.5%" in table
+    answer = pf.pipeline("text-classification", out / "classifier")("Open a file for reading.")
+    assert answer[0]["label"] in MODULES
+    assert f"plainformer predict {out}/classifier" in said
+
+
+def test_the_classifier_is_the_saved_one_and_new_weights_are_none_of_it(small, tmp_path):
+    out = tmp_path / "out"
+    result, _ = run("--output-dir", out)
+    for name, key in (("classifier", "eval_accuracy"), ("scratch", "scratch_eval_accuracy")):
+        examples = out / "docstrings" / "validation.jsonl"
+        again = CliRunner().invoke(
+            main, ["evaluate", str(out / name), "--data", str(examples), "--json"]
+        )
+        figures = json.loads(again.stdout.strip().splitlines()[-1])
+        assert figures["eval_accuracy"] == result[key]
+    weights = [
+        dict(pf.load(out / name).named_parameters())["transformer.wte.weight"].data
+        for name in ("", "classifier", "scratch")
+    ]
+    trained, tuned, new = weights
+    assert 0 < abs(tuned - trained).mean() < abs(new - trained).mean()
+
+
 def test_time_only_stops_it_early_and_it_says_so(small, tmp_path):
     result, said = run("--output-dir", tmp_path / "out", "--max-seconds", "0.001")
     assert result["steps"] < 30
-    assert "time limit" in said
+    assert "left out: the time limit has passed" in said
+    assert "eval_accuracy" not in result
+    assert "classifier" not in said
+
+
+def test_a_python_without_the_modules_leaves_fine_tuning_out(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(quickstart, "docstring_task", lambda: docstring_task(tmp_path))
+    result, said = run("--output-dir", tmp_path / "out")
+    assert result["steps"] == 30
+    assert "left out: this Python has 0 docstrings of asyncio to use, fewer than 5" in said
+    assert "eval_accuracy" not in result
+
+
+def library(root, count):
+    """A standard library of `count` usable docstrings a module."""
+    for place, module in enumerate(MODULES):
+        texts = (f"This is docstring {i} of file {place}.\n\nBody {i}." for i in range(count))
+        lines = [f"def f{i}(): {text!r}" for i, text in enumerate(texts)]
+        (root / f"{module}.py").write_text("\n".join(lines))
+
+
+def test_docstrings_that_it_is_tested_on_are_in_no_other_text(tmp_path):
+    library(tmp_path, 70)
+    task = docstring_task(tmp_path)
+    held_back = task.held_back()
+    assert len(held_back) == len(task.validation) >= 200
+    assert {e.label for e in task.train} == set(MODULES)
+    assert not held_back & {e.text for e in task.train}
+    text = "".join(d.text for d in python_documents(tmp_path, without=held_back))
+    assert not any(docstring in text for docstring in held_back)
+    assert all(e.text in text for e in task.train)
+    assert text.count("Body") == 8 * 70 - len(held_back)
+    assert docstring_task(tmp_path) == task
+
+
+def test_too_few_docstrings_are_one_clear_error(tmp_path):
+    library(tmp_path, 5)
+    with pytest.raises(DataError, match="this Python has 5 docstrings of asyncio"):
+        docstring_task(tmp_path)
+
+
+def test_a_docstring_that_names_a_module_or_says_little_is_not_asked():
+    assert is_fair("Return the members of the object, sorted by their names.")
+    assert not is_fair("Return the members.")
+    assert not is_fair("Return the members of the TarFile object, sorted by name.")
 
 
 def test_two_runs_of_one_seed_are_the_same_run(small, tmp_path):
@@ -56,8 +142,9 @@ def test_two_runs_of_one_seed_are_the_same_run(small, tmp_path):
     other, _ = run("--output-dir", tmp_path / "c", "--seed", 4)
     assert first["sample"] == second["sample"]
     assert first["train_loss"] == second["train_loss"] != other["train_loss"]
-    weights = [(tmp_path / d / "model.safetensors").read_bytes() for d in "abc"]
-    assert weights[0] == weights[1] != weights[2]
+    for name in ("model.safetensors", "classifier/model.safetensors", "scratch/model.safetensors"):
+        weights = [(tmp_path / d / name).read_bytes() for d in "abc"]
+        assert weights[0] == weights[1] != weights[2]
 
 
 def test_text_chart_places_both_curves():

@@ -6,9 +6,12 @@ import pytest
 
 from plainformer.data.corpus import (
     MAX_BYTES,
+    by_digest,
+    module_summaries,
     python_documents,
     python_sources,
     split_documents,
+    summary,
 )
 from plainformer.data.text import Document
 from plainformer.errors import DataError
@@ -95,6 +98,41 @@ def test_the_size_is_bounded(tmp_path):
 def test_a_python_without_sources_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match="plainformer pretrain --data"):
         python_documents(tmp_path)
+
+
+def test_docstrings_can_be_left_out(tmp_path):
+    second = '"""The\n  second.\n\nMore."""'
+    write(tmp_path, {"a.py": '"""First."""\ndef f(): "The second."', "b.py": second})
+    assert [d.text for d in python_documents(tmp_path, without={"The second."})] == ["First.\n"]
+
+
+def test_summaries_of_modules_and_packages_that_tell_the_module(tmp_path):
+    write(
+        tmp_path,
+        {
+            "a.py": MODULE,
+            "b/__init__.py": '"""Package."""\ndef f(): "A class."',
+            "b/c.py": 'def f(): "Deep."\ndef g(): "Deep."',
+            "b/test/test_c.py": '"""A test."""',
+        },
+    )
+    found = module_summaries(["a", "b", "missing"], tmp_path)
+    assert found == {
+        "a": ["The module.", "A method.", "Inner.", "Odd \\d escape."],
+        "b": ["Package.", "Deep."],
+        "missing": [],
+    }
+
+
+def test_a_summary_is_the_first_paragraph_on_one_line():
+    assert summary("\nReturn a\n   list.\n\nMore.\n") == "Return a list."
+    assert summary("Return.") == "Return."
+
+
+def test_order_by_digest_depends_on_the_texts_alone():
+    texts = [f"text {i}" for i in range(20)]
+    assert by_digest(texts) == by_digest(reversed(texts)) != texts
+    assert set(by_digest(texts)) == set(texts)
 
 
 def test_split_depends_on_the_texts_alone():

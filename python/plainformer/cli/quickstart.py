@@ -11,23 +11,25 @@ from plainformer.data.corpus import python_documents, split_documents
 from plainformer.data.objectives import CausalLM, Vocabulary
 from plainformer.data.text_shards import encode_to_shard
 from plainformer.data.tokenizer import encode_text, train_bpe, vocab_size
+from plainformer.errors import DataError
 from plainformer.generation import TextStreamer
 from plainformer.models.registry import from_config
-from plainformer.training import TimeLimitCallback, TrainingArguments
+from plainformer.training import TrainingArguments
 
 from ._chart import draw_png, has_matplotlib, read_curves, text_chart
 from ._common import Command, echo
 from ._language_model import config_for, report, train_language_model
 from ._objectives import objective_data
+from ._quickstart_task import MODULES, Clock, DocstringTask, docstring_task, learn_modules
 
 # One page of settings. The step count is fixed, so two runs of one seed are the same run; the
 # sizes make it about a minute and a half on two cores.
-VOCABULARY = 1024
+VOCABULARY = 4096
 BLOCK_SIZE = 128
-STEPS = 600
+STEPS = 4400
 CONFIG: dict[str, Any] = {
     "model_type": "gpt2",
-    "n_layer": 4,
+    "n_layer": 2,
     "n_head": 4,
     "n_embd": 128,
     "n_positions": BLOCK_SIZE,
@@ -36,21 +38,22 @@ CONFIG: dict[str, Any] = {
     "attn_pdrop": 0.0,
 }
 TRAINING: dict[str, Any] = {
-    "per_device_train_batch_size": 16,
+    "per_device_train_batch_size": 4,
     "per_device_eval_batch_size": 16,
     "learning_rate": 3e-3,
     "lr_scheduler_type": "cosine_with_min_lr",
-    "min_lr": 3e-4,
-    "warmup_steps": 50,
+    "min_lr": 1e-4,
+    "warmup_steps": 100,
     "adam_beta2": 0.99,
     "weight_decay": 0.1,
-    "logging_steps": 20,
+    "logging_steps": 100,
     "eval_strategy": "steps",
-    "eval_steps": 150,
-    "save_steps": 300,
+    "eval_steps": 1100,
+    "save_steps": 2200,
 }
 PROMPT = "Return a new "
 SAMPLE_TOKENS = 120
+PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
 
 
 @click.command(cls=Command)
@@ -64,9 +67,45 @@ SAMPLE_TOKENS = 120
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Stop earlier.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of weights and data order.")
 def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[str, Any]:
-    """Train a small GPT on Python's own documentation and let it write: about two minutes."""
+    """Train a small GPT on Python's own documentation, let it write, and fine-tune it.
+
+    About two minutes on two cores.
+    """
+    clock = Clock(max_seconds)
+    task, reason = task_or_reason()
+    model, tokenizer, result = pretrain(output_dir, task, seed, clock)
+
+    echo(f"\n4. What it writes after {PROMPT!r}:\n")
+    result["sample"] = sample(model, tokenizer, seed)
+
+    echo(f"\n5. Fine-tuning: which of {len(MODULES)} modules does a docstring come from?")
+    if task is None:
+        echo(f"   left out: {reason}")
+    elif clock.is_over():
+        echo("   left out: the time limit has passed")
+    else:
+        result |= learn_modules(task, output_dir, seed, clock)
+    echo(NEXT.format(output_dir=output_dir))
+    if "eval_accuracy" in result:
+        echo(NEXT_TASK.format(output_dir=output_dir))
+    return result
+
+
+def task_or_reason() -> tuple[DocstringTask | None, str]:
+    """The labelled docstrings, or why this Python has none."""
+    try:
+        return docstring_task(), ""
+    except DataError as error:
+        return None, str(error)
+
+
+def pretrain(
+    output_dir: Path, task: DocstringTask | None, seed: int, clock: Clock
+) -> tuple[Any, Any, dict[str, Any]]:
+    """The language model, its tokenizer, and what the command prints with `--json`."""
     echo("1. Text: the documentation that this Python carries")
-    training, validation = split_documents(python_documents())
+    held_back = set() if task is None else task.held_back()
+    training, validation = split_documents(python_documents(without=held_back))
     characters = sum(len(document.text) for document in training)
     echo(f"   {len(training)} documents, {characters:,} characters; {len(validation)} held back")
 
@@ -85,17 +124,13 @@ def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[s
         max_steps=STEPS,
         **TRAINING,
     )
-    callbacks = [] if max_seconds is None else [TimeLimitCallback(max_seconds)]
     vocabulary = Vocabulary.of(tokenizer)
     data = objective_data(CausalLM(), vocabulary, train, held, BLOCK_SIZE, packing=False)
-    result = train_language_model(model, arguments, tokenizer, data, BLOCK_SIZE, callbacks)
+    limits = clock.limits(PRETRAINING_SHARE)
+    result = train_language_model(model, arguments, tokenizer, data, BLOCK_SIZE, limits)
     report(result)
     show_curve(output_dir)
-
-    echo(f"\n4. What it writes after {PROMPT!r}:\n")
-    result["sample"] = sample(model, tokenizer, seed)
-    echo(NEXT.format(output_dir=output_dir))
-    return result
+    return model, tokenizer, result
 
 
 def show_curve(output_dir: Path) -> None:
@@ -131,3 +166,6 @@ Next:
   plainformer pretrain --help            # the same on your own text, every knob a flag
   plainformer bench --quick              # how fast the kernels are on this machine
   plainformer info                       # processor, threads and memory as plainformer sees them"""
+NEXT_TASK = """\
+  plainformer predict {output_dir}/classifier "Return the handlers of this logger."
+  plainformer finetune text-classification --help   # the same for your own labels"""

@@ -13,7 +13,8 @@ import hashlib
 import sysconfig
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from plainformer.errors import DataError
@@ -30,7 +31,10 @@ _BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # where statemen
 
 
 def python_documents(
-    root: str | Path | None = None, *, max_bytes: int = MAX_BYTES
+    root: str | Path | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+    without: Collection[str] = frozenset(),
 ) -> list[Document]:
     """One document a topic of the language reference, then one a module with its docstrings.
 
@@ -38,15 +42,16 @@ def python_documents(
     ----------
     root : directory of the standard library's sources; default that of this interpreter
     max_bytes : int, UTF-8 bytes after which no more modules are read
+    without : summaries of docstrings to leave out, because a model is tested on them later
 
     Raises
     ------
     DataError : no sources with text below `root`
     """
-    root = Path(root or sysconfig.get_path("stdlib"))
+    root = _library(root)
     documents: list[Document] = []
     size = 0
-    for document in _all_documents(root):
+    for document in _all_documents(root, without):
         documents.append(document)
         size += len(document.text.encode())
         if size >= max_bytes:
@@ -97,7 +102,7 @@ def split_documents(
     wanted = validation * sum(len(document.text) for document in documents)
     held: set[int] = set()
     size = 0
-    for index in sorted(range(len(documents)), key=lambda i: _digest(documents[i]))[:-1]:
+    for index in sorted(range(len(documents)), key=lambda i: _digest(documents[i].text))[:-1]:
         if size >= wanted:
             break
         held.add(index)
@@ -106,11 +111,46 @@ def split_documents(
     return train, [document for i, document in enumerate(documents) if i in held]
 
 
-def _all_documents(root: Path) -> Iterator[Document]:
+def module_summaries(
+    modules: Sequence[str], root: str | Path | None = None
+) -> dict[str, list[str]]:
+    """The `summary` of each docstring of each top-level module or package, in the order of sources.
+
+    A summary that stands in several of the modules tells none of them and is left out. A module
+    that this Python has no sources of has no summaries.
+    """
+    root = _library(root)
+    found = {
+        name: dict.fromkeys(
+            summary(text) for path in _sources_of(root, name) for text in _docstrings(path)
+        )
+        for name in modules
+    }
+    count = Counter(text for texts in found.values() for text in texts)
+    return {name: [text for text in texts if count[text] == 1] for name, texts in found.items()}
+
+
+def summary(docstring: str) -> str:
+    """The first paragraph, on one line."""
+    return " ".join(docstring.strip().partition("\n\n")[0].split())
+
+
+def by_digest(texts: Iterable[str]) -> list[str]:
+    """Texts by their SHA-256: an order as good as random that depends on the texts alone."""
+    return sorted(texts, key=_digest)
+
+
+def _library(root: str | Path | None) -> Path:
+    return Path(root or sysconfig.get_path("stdlib"))
+
+
+def _all_documents(root: Path, without: Collection[str]) -> Iterator[Document]:
     yield from _topics(root / _TOPICS)
     seen: set[str] = set()
     for path in _sources(root):
-        docstrings = [text for text in _docstrings(path) if text not in seen]
+        docstrings = [
+            text for text in _docstrings(path) if text not in seen and summary(text) not in without
+        ]
         seen.update(docstrings)
         text = "\n\n".join(dict.fromkeys(docstrings))
         if text:
@@ -124,6 +164,10 @@ def _topics(path: Path) -> Iterator[Document]:
             topics = ast.literal_eval(node.value)
             texts = (topics[name].strip() for name in sorted(topics))
             yield from (Document(text + "\n", str(path)) for text in dict.fromkeys(texts))
+
+
+def _sources_of(root: Path, module: str) -> list[Path]:
+    return _sources(root / module) or [root / f"{module}.py"]
 
 
 def _sources(root: Path) -> list[Path]:
@@ -160,5 +204,5 @@ def _parse(path: Path) -> ast.Module:
         return ast.Module(body=[], type_ignores=[])
 
 
-def _digest(document: Document) -> str:
-    return hashlib.sha256(document.text.encode()).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
