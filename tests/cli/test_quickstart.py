@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 import plainformer as pf
 from plainformer.cli import _chart, _quickstart_task, main, quickstart
-from plainformer.cli._quickstart_task import MODULES, docstring_task, is_fair
+from plainformer.cli._quickstart_task import MODULES, Clock, docstring_task, is_fair
 from plainformer.data.corpus import python_documents
 from plainformer.errors import DataError
 
@@ -92,6 +92,20 @@ def test_time_only_stops_it_early_and_it_says_so(small, tmp_path):
     assert "left out: the time limit has passed" in said
     assert "eval_accuracy" not in result
     assert "classifier" not in said
+
+
+def test_each_training_gets_its_share_of_the_time_that_is_left(monkeypatch):
+    monkeypatch.setattr(_quickstart_task.time, "monotonic", lambda: now)
+    now = 100.0
+    clock = Clock(60)
+    assert [limit.max_seconds for limit in clock.limits(0.75)] == [45]
+    now = 150.0
+    assert [limit.max_seconds for limit in clock.limits(0.5)] == [5]
+    assert not clock.is_over()
+    now = 161.0
+    assert clock.is_over()
+    assert Clock(None).limits(0.5) == []
+    assert not Clock(None).is_over()
 
 
 def test_a_python_without_the_modules_leaves_fine_tuning_out(small, tmp_path, monkeypatch):

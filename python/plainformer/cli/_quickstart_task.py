@@ -128,7 +128,7 @@ def learn_modules(
     """
     train, validation = task.write(directory / "docstrings")
     echo(f"   {LABELS} labelled docstrings a module, {len(task.validation)} others to test on.")
-    echo("   The others were not in the text above; none of them names its module.\n")
+    echo("   The others were kept out of the text above. None of them names a module.\n")
     pretrained = finetune(
         "text-classification",
         directory,

@@ -22,8 +22,8 @@ from ._language_model import config_for, report, train_language_model
 from ._objectives import objective_data
 from ._quickstart_task import MODULES, Clock, DocstringTask, docstring_task, learn_modules
 
-# One page of settings. The step count is fixed, so two runs of one seed are the same run; the
-# sizes make it about a minute and a half on two cores.
+# One page of settings. The step count is fixed, so two runs of one seed are the same run. Small
+# batches and a vocabulary near whole words teach most in the time: docs/notes/quickstart.md.
 VOCABULARY = 4096
 BLOCK_SIZE = 128
 STEPS = 4400
@@ -51,7 +51,7 @@ TRAINING: dict[str, Any] = {
     "eval_steps": 1100,
     "save_steps": 2200,
 }
-PROMPT = "Return a new "
+PROMPT = "Return a new"
 SAMPLE_TOKENS = 120
 PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
 
@@ -69,7 +69,7 @@ PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
 def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[str, Any]:
     """Train a small GPT on Python's own documentation, let it write, and fine-tune it.
 
-    About two minutes on two cores.
+    About a minute and a half of one core's time, and some more on slow ones.
     """
     clock = Clock(max_seconds)
     task, reason = task_or_reason()
@@ -162,7 +162,7 @@ def sample(model: Any, tokenizer: Any, seed: int) -> str:
 
 NEXT = """
 Next:
-  plainformer generate {output_dir} "The string " --temperature 0.8
+  plainformer generate {output_dir} "The string" --temperature 0.8
   plainformer pretrain --help            # the same on your own text, every knob a flag
   plainformer bench --quick              # how fast the kernels are on this machine
   plainformer info                       # processor, threads and memory as plainformer sees them"""
