@@ -71,7 +71,7 @@ def python_sources(root: str | Path | None = None, *, max_bytes: int = MAX_BYTES
 
     Parameters and errors: `python_documents`
     """
-    root = Path(root or sysconfig.get_path("stdlib"))
+    root = _library(root)
     documents: list[Document] = []
     size = 0
     for path in _sources(root):
