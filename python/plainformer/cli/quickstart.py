@@ -167,5 +167,5 @@ Next:
   plainformer bench --quick              # how fast the kernels are on this machine
   plainformer info                       # processor, threads and memory as plainformer sees them"""
 NEXT_TASK = """\
-  plainformer predict {output_dir}/classifier "Return the handlers of this logger."
+  plainformer predict {output_dir}/classifier "True if the address is for private networks."
   plainformer finetune text-classification --help   # the same for your own labels"""
