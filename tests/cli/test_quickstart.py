@@ -12,7 +12,6 @@ from plainformer.data.corpus import python_documents
 from plainformer.errors import DataError
 
 # The head of a fresh classifier; every fine-tuning says so.
-pytestmark = pytest.mark.filterwarnings("ignore:.*new weights .*score.weight")
 
 
 @pytest.fixture

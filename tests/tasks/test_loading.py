@@ -14,7 +14,6 @@ from plainformer.tasks import open_task
 from .tiny import ENCODER, RELATIONS, TASKS, TEXTS, TOKENS, relation, tune, weights
 
 # A head that the checkpoint has not is what these tests are about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*new weights")
 
 NEW = [TextExample("rain and wind", "weather"), TextExample("wind and rain", "weather")]
 MIXED = [*NEW, *TEXTS[:2]]

@@ -25,7 +25,6 @@ from .tiny import BPE, DECODER, TASKS, TEXTS, TOKENS, tune, weights, write_jsonl
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:BLEU and chrF are left out"),
-    pytest.mark.filterwarnings("ignore:.*new weights"),
 ]
 
 

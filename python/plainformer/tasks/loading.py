@@ -7,6 +7,8 @@ embeddings stay as they are, new rows are drawn.
 from __future__ import annotations
 
 import dataclasses
+import logging
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +20,11 @@ from .. import models
 from ..checkpoints.huggingface import read_config
 from ..data import LabelMap, SpecialIds, special_ids
 from ..data.tokenizer import vocab_size
-from ..errors import ConfigError
+from ..errors import ConfigError, PlainformerWarning
 from .directory import head_of
 from .task import Task
 
+logger = logging.getLogger("plainformer")
 _WRITERS = ("causal-lm", "seq2seq-lm")  # models whose heads are for no task in particular
 
 
@@ -85,15 +88,21 @@ def _load(
     wanted = models.model_class(config, word, str(path)).__name__
     made_for = config.get("architectures") or [wanted]
     other = word not in _WRITERS and wanted not in made_for
-    model, report = models.load(
-        path, word, output_loading_info=True, seed=seed, ignore_mismatched_sizes=other
-    )
+    with (
+        warnings.catch_warnings()
+    ):  # that new weights are of no use untrained: they will be trained
+        warnings.filterwarnings("ignore", ".*new weights", PlainformerWarning)
+        model, report = models.load(
+            path, word, output_loading_info=True, seed=seed, ignore_mismatched_sizes=other
+        )
     new, head = list(report.new_keys), head_parameters(model)
     if any(name not in head for name, _, _ in report.mismatched_keys):
         models.load(path, word)  # raises: the body does not fit
     if other:
         new = list(dict.fromkeys([*new, *head]))
         model.init_weights(seed, new)
+    if new:
+        logger.info("new weights, to be trained: %s", ", ".join(new))
     return model, tuple(new)
 
 
