@@ -86,7 +86,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"min_new_tokens": 6, "eos_token_id": list(range(8))},
     {"min_length": 9, "num_beams": 3, "eos_token_id": list(range(8))},
     {"exponential_decay_length_penalty": (2, 1.4), "eos_token_id": [4]},
-    {"renormalize_logits": True, "num_beams": 3, "no_repeat_ngram_size": 1},
+    # Not 1: transformers then counts padding as a token that the text has, and bans its id.
+    {"renormalize_logits": True, "num_beams": 3, "no_repeat_ngram_size": 2},
 ]
 
 
