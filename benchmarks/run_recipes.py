@@ -11,6 +11,7 @@ public name, with train and validation files in it.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import resource
@@ -69,6 +70,8 @@ def data_files(data: Path, name: str) -> tuple[Path, Path]:
 
 def run(name: str, recipe: dict[str, Any], data: Path, minilm: str | None, seed: int) -> dict:
     """One run of a recipe: what `finetune --json` printed, with time and memory."""
+    if recipe["metric"] == "bleu" and importlib.util.find_spec("sacrebleu") is None:
+        raise click.UsageError(f"{name}: needs sacrebleu; pip install 'plainformer[metrics]'")
     train, validation = data_files(data, recipe["data"])
     model = minilm if recipe["model"] == "minilm" else str(RECIPES / recipe["model"])
     if model is None:
@@ -94,7 +97,8 @@ def run(name: str, recipe: dict[str, Any], data: Path, minilm: str | None, seed:
 
 def told(values: dict[str, Any]) -> dict[str, Any]:
     """What of the figures is kept: none names a place on this machine."""
-    return {key: value for key, value in values.items() if key not in ("command", "output_dir")}
+    left_out = ("command", "version", "output_dir")
+    return {key: value for key, value in values.items() if key not in left_out}
 
 
 def cost(wall: float, usage: resource.struct_rusage) -> dict[str, Any]:

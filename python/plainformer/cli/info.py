@@ -18,6 +18,7 @@ from ._common import Command, echo, version
 OPTIONAL = (
     ("matplotlib", "plainformer[viz]", "loss curves as PNG"),
     ("sacrebleu", "plainformer[metrics]", "BLEU and chrF"),
+    ("jinja2", "plainformer[chat]", "chat templates other than ChatML"),
     ("torch", "torch", "a peer for `plainformer bench --peers torch`"),
 )
 
