@@ -156,6 +156,11 @@ def row(recipe: dict[str, Any], runs: list[dict[str, Any]]) -> list[str]:
     ]  # fmt: skip
 
 
+def count(threads: int) -> str:
+    """As people write it."""
+    return f"{threads} thread{'s' * (threads > 1)} a run"
+
+
 def table(lines: list[list[str]], head: list[str]) -> list[str]:
     """Markdown."""
     rule = ["---"] * len(head)
@@ -241,7 +246,7 @@ def write() -> None:
             "peak MiB"]  # fmt: skip
     lines = [HEAD, *table([row(known[name], found[name]) for name in names], head), ""]
     machines = sorted(
-        {f"{e['cpu']}, {e['threads']} threads" for runs in found.values() for e in runs}
+        {f"{e['cpu']}, {count(e['threads'])}" for runs in found.values() for e in runs}
     )
     lines += [f"Measured on: {'; '.join(machines)}.", ""]
     for name in names:

@@ -75,7 +75,7 @@ def test_the_page_says_how_to_repeat_it_and_keeps_the_newest_of_a_seed(written):
     assert "| accuracy | 0.9000 |" in page
     assert "--run benchmarks/recipes/sst2.yaml" in page
     assert "train.jsonl" in page
-    assert "Some CPU, 2 threads" in page
+    assert "Some CPU, 2 threads a run." in page
 
 
 def test_data_is_found_by_the_end_of_a_name(tmp_path):
