@@ -109,7 +109,8 @@ def learn_labels(
         raise ConfigError(f"epochs: got {epochs}, expected at least 1")
     encoder = TextEncoder(tokenizer)
     share = min(mask_fraction, 0.9)  # something must be left to see
-    dataset = LabelledMasking.of(examples, tokenizer, limit_of(model, encoder), share)
+    limit = encoder.special.longest_input(model.config.context_length)
+    dataset = LabelledMasking.of(examples, tokenizer, limit, share)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -122,12 +123,6 @@ def learn_labels(
             disable_tqdm=True,
         )
         return Trainer(model, arguments, dataset, None, pad_examples).train().training_loss
-
-
-def limit_of(model: Any, encoder: TextEncoder) -> int | None:
-    """Most tokens of a text that a model takes; None without a limit."""
-    known = (model.config.context_length, encoder.special.model_max_length)
-    return min((limit for limit in known if limit is not None), default=None)
 
 
 def encode_shown(

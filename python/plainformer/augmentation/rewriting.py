@@ -29,7 +29,7 @@ from ..data.objectives import Vocabulary
 from ..errors import ConfigError
 from ..generation.sampling import Sampling
 from ..tasks.task import chunks, evaluating
-from .conditioning import encode_shown, limit_of, text_tokens
+from .conditioning import encode_shown, text_tokens
 
 Array = np.ndarray
 _REWRITING = 1  # the part of an example's random numbers; masks of training are part 0
@@ -101,7 +101,7 @@ class Rewriter:
         self.vocabulary = Vocabulary.of(tokenizer)
         self.mask = self.vocabulary.need_mask("mlm")
         self._encoder = TextEncoder(tokenizer)
-        self._limit = limit_of(model, self._encoder)
+        self._limit = self._encoder.special.longest_input(model.config.context_length)
         self._lower_cases = _lower_cases(tokenizer)
         self._ids, self._words = self._whole_words()
 

@@ -91,6 +91,16 @@ class SpecialIds:
     truncation_side: str = "right"
 
     @property
+    def end_token_id(self) -> int | None:
+        """What ends a text: the end of text, or else the separator (BERT); None without either."""
+        return self.sep_token_id if self.eos_token_id is None else self.eos_token_id
+
+    def longest_input(self, context_length: int | None) -> int | None:
+        """Most tokens of an input to a model of this context; None without a limit."""
+        known = (context_length, self.model_max_length)
+        return min((limit for limit in known if limit is not None), default=None)
+
+    @property
     def all_special_ids(self) -> tuple[int, ...]:
         """Every id above once, in increasing order."""
         named = (getattr(self, f"{role}_id") for role in ROLES)

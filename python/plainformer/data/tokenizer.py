@@ -155,8 +155,7 @@ def vocab_size(tokenizer: Tokenizer) -> int:
 
 def end_of_text_id(tokenizer: Tokenizer) -> int | None:
     """The id of the token that ends a document; None for tokenizers without one (char)."""
-    special = special_ids(tokenizer)
-    return special.sep_token_id if special.eos_token_id is None else special.eos_token_id
+    return special_ids(tokenizer).end_token_id
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> np.ndarray:

@@ -182,11 +182,10 @@ def _decoder_ids(kind: Any, values: dict[str, Any], ids: dict[str, Any]) -> dict
 
 def _special(ids: SpecialIds, values: dict[str, Any]) -> dict[str, Any]:
     """Special ids for a configuration that does not name them."""
-    end = ids.sep_token_id if ids.eos_token_id is None else ids.eos_token_id
     begin = ids.cls_token_id if ids.bos_token_id is None else ids.bos_token_id
     found = {
         "bos_token_id": begin,
-        "eos_token_id": end,
+        "eos_token_id": ids.end_token_id,
         "pad_token_id": ids.pad_token_id,
     }
     return {k: v for k, v in found.items() if k not in values and v is not None}

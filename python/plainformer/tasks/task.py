@@ -248,12 +248,9 @@ class Task:
 
     def _limit(self) -> int | None:
         """Most tokens of an input: the settings' or else the model's."""
-        known = (self.model.config.context_length, self.encoder.special.model_max_length)
-        own = min((limit for limit in known if limit is not None), default=None)
-        wanted = self.settings.max_length
+        wanted, context = self.settings.max_length, self.model.config.context_length
         if wanted is None:
-            return own
-        context = self.model.config.context_length
+            return self.encoder.special.longest_input(context)
         if context is not None and wanted > context:
             raise ConfigError(f"max_length: got {wanted}, the model takes at most {context}")
         return wanted

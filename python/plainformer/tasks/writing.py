@@ -75,7 +75,7 @@ class Writer(Task):
         """Add what ends a text, and the padding that the decoder of an encoder-decoder starts from,
         where the tokenizer has none."""
         special = special_ids(tokenizer)
-        if special.eos_token_id is None and special.sep_token_id is None:
+        if special.end_token_id is None:
             add_token(tokenizer, "eos_token", _END)
         if word == "seq2seq-lm" and special.pad_token_id is None:
             add_token(tokenizer, "pad_token", _PAD)
@@ -198,7 +198,7 @@ class Writer(Task):
 
 def end_of(special: SpecialIds, task: str) -> int:
     """The id that ends a text. Raises ConfigError, naming the task, without one."""
-    end = special.sep_token_id if special.eos_token_id is None else special.eos_token_id
+    end = special.end_token_id
     if end is None:
         raise ConfigError(
             f"tokenizer: has no token that ends a text, which {task} needs; train bpe:SIZE or "
