@@ -14,6 +14,7 @@ from ..data import TextExample, check_labels
 from ..data.tokenizer import load_tokenizer
 from ..errors import CheckpointError, ConfigError, DataError
 from ..tasks import Task, open_task
+from ..tasks.options import check_at_least
 from ..tasks.task import chunks
 from .conditioning import learn_labels
 from .rewriting import Rewriter
@@ -87,10 +88,10 @@ class Augmenter:
         batch_size: int = 32,
         seed: int = 0,
     ):
-        _check_least(1, copies=copies, batch_size=batch_size)
-        _check_least(0, label_epochs=label_epochs, seed=seed)
         self.path, self.copies, self.batch_size, self.seed = model, copies, batch_size, seed
         self.label_epochs = label_epochs
+        check_at_least(self, 1, "copies", "batch_size")
+        check_at_least(self, 0, "label_epochs", "seed")
         self.learning_rate = _check_rate(learning_rate, label_epochs)
         self.min_score = _check_score(min_score, classifier)
         self.rewriting: dict[str, Any] = {
@@ -201,12 +202,6 @@ def open_masked_lm(path: str | Path) -> tuple[Any, Tokenizer]:
             f"plainformer pretrain --objective mlm --model {path} --data TEXTS --output-dir OUT"
         )
     return model, load_tokenizer(path)
-
-
-def _check_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ConfigError(f"{name}: got {value}, expected at least {least}")
 
 
 def _check_rate(learning_rate: float | None, label_epochs: int) -> float:

@@ -19,7 +19,7 @@ from ..tensor import Array
 from .bert import BertModel, BertPreTrainedModel
 from .distilbert import DistilBertModel, DistilBertPreTrainedModel
 from .encoder import Encoder
-from .heads import class_labels, classification_loss, count_class_labels
+from .heads import count_class_labels, sequence_loss
 from .inputs import check_items
 from .outputs import SequenceClassifierOutput
 from .roberta import RobertaModel, RobertaPreTrainedModel
@@ -66,9 +66,10 @@ class RelationClassifier(Encoder):
             logits = self.classifier(self.dropout(functional.concatenate(states)))
             loss = None
             if labels is not None:
-                loss = classification_loss(
+                loss = sequence_loss(
                     logits,
-                    class_labels("labels", labels, len(logits)),
+                    labels,
+                    "single_label_classification",
                     class_weight=class_weight,
                     num_items=num_items_in_batch,
                     label_smoothing=label_smoothing,
