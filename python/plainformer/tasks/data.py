@@ -75,17 +75,20 @@ def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None
             rows = (paths[i] for i in range(len(paths)))
             examples = examples_of(rows, kind.name, name=name, **how)
         if told:
-            _, _, rest = str(describe(examples)).partition("\n")
-            logger.info("%s: %d examples\n%s", told, len(examples), rest)
+            logger.info("%s: %d examples\n%s", told, len(examples), _described(examples))
         return examples
     _check_paths(name, paths)
     if told:
         logger.info("%s:", told)
     examples = read_examples(paths, kind.name, **how)
     if told:
-        _, _, rest = str(describe(examples)).partition("\n")  # the reader told the first line
-        logger.info("%s", rest)
+        logger.info("%s", _described(examples))
     return examples
+
+
+def _described(examples: Any) -> str:
+    """What examples are like, but for where they are from: the first line, told by the reader."""
+    return str(describe(examples)).partition("\n")[2]
 
 
 def read_train(paths: Any, kind: type[Task], options: DataOptions) -> Any:

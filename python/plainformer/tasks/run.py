@@ -218,10 +218,7 @@ class FineTuning:
             )
         if self.model_options.new_head:
             raise ConfigError("new_head: has no effect on a model from a configuration")
-        if isinstance(self.source, Mapping):
-            values, name = dict(self.source), "config"
-        else:
-            values, name = read_json(self.source), str(self.source)
+        values, name = self._config()
         return from_values(self.kind, values, tokenizer, labels, seed=self.args.seed, source=name)
 
     def _check_data(self) -> None:
