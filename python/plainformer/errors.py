@@ -10,11 +10,24 @@ PlainformerError
 └── NonFiniteError               a loss or gradient became NaN or infinite; knows tensor and step
 
 PlainformerWarning (UserWarning)
+
+What a message repeats of its user or of a stranger's file goes through `shown` (a value, quoted),
+`short` (a name, not quoted) or `listed` (several names): a value may have a million characters,
+line feeds or a terminal's escape sequences.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Iterable
+from itertools import islice
+from reprlib import Repr
+from typing import Any
+
+_WIDTH = 80  # characters of a value that a message repeats
+_LISTED = 10  # names that a message lists
+_LINE_ENDS = re.compile(r"\s*[^\S ]\s*")  # any white space but blanks, and the blanks around it
 
 
 class PlainformerError(Exception):
@@ -73,3 +86,49 @@ def warn_once(message: str, *, cause: str | None = None, stacklevel: int = 3) ->
     if key not in _warned:
         _warned.add(key)
         warnings.warn(message, PlainformerWarning, stacklevel=stacklevel)
+
+
+def shown(value: Any) -> str:
+    """The value as `repr` writes it, in about 80 characters of one line, its middle left out."""
+    return short(_repr.repr(value))
+
+
+def short(text: object) -> str:
+    """A name or another's message in about 80 characters of one line, its middle left out.
+
+    Line ends and tabs become blanks, other characters that do not print are escaped.
+    """
+    text = str(text)
+    if len(text) > 4 * _WIDTH:  # before looking at each character
+        text = f"{text[: 2 * _WIDTH]}...{text[-2 * _WIDTH :]}"
+    text = _LINE_ENDS.sub(" ", text.strip())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 30]}...{text[-27:]}"
+
+
+def listed(names: Iterable[object], most: int = _LISTED) -> str:
+    """The names joined by commas, each `short`; of more than `most` the first, then "..."."""
+    first = list(islice(names, most + 1))
+    return ", ".join([*map(short, first[:most]), *["..."] * (len(first) > most)])
+
+
+class _Repr(Repr):
+    """Bounded in time as well: a container's first items, an integer's size where it is long."""
+
+    def repr_int(self, value: int, level: int) -> str:
+        if value.bit_length() > 1000:  # the interpreter refuses to write the longest
+            return f"an integer of {value.bit_length()} bits"
+        return super().repr_int(value, level)
+
+    def repr_dict(self, value: dict[Any, Any], level: int) -> str:
+        if level <= 0:
+            return "{...}"
+        first = islice(value.items(), self.maxdict)  # in its order: keys need not be sortable
+        items = [f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in first]
+        return f"{{{', '.join(items + ['...'] * (len(value) > self.maxdict))}}}"
+
+
+_repr = _Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = _WIDTH
+_repr.maxlevel = 3

@@ -9,10 +9,9 @@ import re
 import stat
 from collections import Counter
 from pathlib import Path
-from reprlib import Repr
 from typing import Any, BinaryIO
 
-from plainformer.errors import CheckpointError
+from plainformer.errors import CheckpointError, shown
 
 # Indexes of the largest models have 10 MB. Parsed, the worst JSON takes 30 times its bytes.
 MAX_JSON_BYTES = 1 << 25
@@ -20,10 +19,6 @@ MAX_TEXT_BYTES = 1 << 27  # the largest tokenizer.json files have 40 MB
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 PathLike = str | os.PathLike[str]
-
-_short = Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 100
-shown = _short.repr  # for messages: a stranger's name or value may have a million characters
 
 
 def open_regular(path: PathLike) -> BinaryIO:

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, ConfigError
+from plainformer.errors import CheckpointError, ConfigError, shown
 
 from .atomic import write_json_atomic
-from .files import PathLike, plain_name, read_json, shown
+from .files import PathLike, plain_name, read_json
 from .matching import match_keys as match_keys
 from .safetensors import SafetensorsFile, save_file
 

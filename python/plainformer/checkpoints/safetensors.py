@@ -25,10 +25,10 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from plainformer.errors import CheckpointError, DTypeError
+from plainformer.errors import CheckpointError, DTypeError, shown
 
 from .atomic import atomic_file
-from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object, shown
+from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),

@@ -26,8 +26,8 @@ from tokenizers import (
     processors,
 )
 
-from plainformer.checkpoints.files import read_json, read_text, shown
-from plainformer.errors import CheckpointError
+from plainformer.checkpoints.files import read_json, read_text
+from plainformer.errors import CheckpointError, shown
 
 from ._library import library_errors
 from .special_tokens import ROLES, role_tokens, token_text
