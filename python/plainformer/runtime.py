@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from . import _cpu
-from .errors import ConfigError, DTypeError, warn_once
+from .errors import ConfigError, DTypeError, shown, warn_once
 
 _peaks: dict[tuple[str, str, int], float] = {}
 
@@ -52,7 +52,7 @@ def set_num_threads(n: int) -> None:
     try:
         count = operator.index(n)
     except TypeError:
-        raise DTypeError(f"num_threads: got {n!r}, expected a whole number") from None
+        raise DTypeError(f"num_threads: got {shown(n)}, expected a whole number") from None
     if not 1 <= count <= _cpu.MAX_THREADS:
         raise ConfigError(f"num_threads: got {count}, expected 1 to {_cpu.MAX_THREADS}")
     _cpu.set_num_threads(count)

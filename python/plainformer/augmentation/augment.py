@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from .. import models
 from ..data import TextExample, check_labels
 from ..data.tokenizer import load_tokenizer
-from ..errors import CheckpointError, ConfigError, DataError
+from ..errors import CheckpointError, ConfigError, DataError, shown
 from ..tasks import Task, open_task
 from ..tasks.options import check_at_least
 from ..tasks.task import chunks
@@ -232,7 +232,7 @@ def _check_examples(examples: Sequence[Any], classifier: Task | None) -> None:
             raise DataError(f"examples: got {type(example).__name__}, expected TextExample")
         if example.label is None:
             raise DataError(
-                f"{example.text!r:.60} has no label, which a new text would keep",
+                f"{shown(example.text)} has no label, which a new text would keep",
                 example.file or None,
                 example.line,
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from . import machine, report
 from .case import DTYPES, Case
 from .cases import NAMES, operation
@@ -28,11 +28,13 @@ def select(patterns: Sequence[str], dtypes: Sequence[str], *, quick: bool = Fals
     """
     for dtype in dtypes:
         if dtype not in DTYPES:
-            raise ConfigError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
+            raise ConfigError(f"dtype: got {shown(dtype)}, expected one of {', '.join(DTYPES)}")
     cases = [case for name in NAMES for case in operation(name).cases(dtypes, quick=quick)]
     for pattern in patterns:
         if not any(_matches(case, pattern) for case in cases):
-            raise ConfigError(f"OP: {pattern!r} matches nothing; operations: {', '.join(NAMES)}")
+            raise ConfigError(
+                f"OP: {shown(pattern)} matches nothing; operations: {', '.join(NAMES)}"
+            )
     return [case for case in cases if not patterns or any(_matches(case, p) for p in patterns)]
 
 
@@ -46,7 +48,7 @@ def check_peer_names(names: Sequence[str]) -> None:
         module, _, level = name.partition(":")
         if module not in MODULES or (level and module != "plainformer") or name == "plainformer":
             raise ConfigError(
-                f"peers: got {name!r}, expected numpy, torch or plainformer:LEVEL "
+                f"peers: got {shown(name)}, expected numpy, torch or plainformer:LEVEL "
                 "(ours at a lower ISA level)"
             )
 

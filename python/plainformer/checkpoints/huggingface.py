@@ -123,7 +123,7 @@ def parse_size(size: int | str) -> int:
     """Bytes of `5GB`, `200MiB`, ... (decimal and binary units); an integer is bytes already."""
     match = re.fullmatch(r"(\d+) *([A-Z]*)", str(size).strip().upper())
     if not match or match[2] not in _UNITS or int(match[1]) == 0:
-        raise ConfigError(f"max_shard_size: got {size!r}, expected bytes or a size like '5GB'")
+        raise ConfigError(f"max_shard_size: got {shown(size)}, expected bytes or a size like '5GB'")
     return int(match[1]) * _UNITS[match[2]]
 
 

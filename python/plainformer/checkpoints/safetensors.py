@@ -151,7 +151,9 @@ def _check_writable(name: str, array: np.ndarray) -> None:
         raise CheckpointError(f"tensors: the name {_METADATA} belongs to the format")
     if not isinstance(array, np.ndarray) or array.dtype not in _NAMES:
         got = getattr(array, "dtype", type(array).__name__)
-        raise DTypeError(f"tensors[{name!r}]: got {got}, expected an array of {', '.join(DTYPES)}")
+        raise DTypeError(
+            f"tensors[{shown(name)}]: got {got}, expected an array of {', '.join(DTYPES)}"
+        )
 
 
 def _format_header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:

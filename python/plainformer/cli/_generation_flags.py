@@ -15,7 +15,7 @@ import click
 
 from plainformer.data.control_codes import ControlCodes
 from plainformer.data.tokenizer import encode_text
-from plainformer.errors import DataError
+from plainformer.errors import DataError, shown
 
 # Field of GenerationConfig: what the flag takes, and what it is for.
 FLAGS: dict[str, tuple[Any, str]] = {
@@ -89,7 +89,7 @@ def _parse_json(_: click.Context, option: click.Parameter, value: str | None) ->
     try:
         return None if value is None else json.loads(value)
     except ValueError:
-        raise click.BadParameter(f"got {value!r}, expected JSON") from None
+        raise click.BadParameter(f"got {shown(value)}, expected JSON") from None
 
 
 def _parse_word(_: click.Context, option: click.Parameter, value: str | None) -> Any:

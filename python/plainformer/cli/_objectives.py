@@ -24,7 +24,7 @@ from plainformer.data.objectives import (
     pad_examples,
 )
 from plainformer.data.shards import Shard
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, shown
 from plainformer.models.registry import MODELS
 
 # What a model must be for, in the words of MODELS.
@@ -91,7 +91,7 @@ def objective_flags(command: Any) -> Any:
 def check_flags(name: str, values: Mapping[str, Any]) -> None:
     """Raise ConfigError for a flag that has no effect with this objective, or no such objective."""
     if name not in FLAGS:  # from a run file
-        raise ConfigError(f"objective: got {name!r}, expected one of {', '.join(FLAGS)}")
+        raise ConfigError(f"objective: got {shown(name)}, expected one of {', '.join(FLAGS)}")
     every = {flag for flags in FLAGS.values() for flag in flags}
     for flag in sorted(every & values.keys() - FLAGS[name].keys()):
         users = ", ".join(objective for objective, flags in FLAGS.items() if flag in flags)

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import yaml
 
+from plainformer.errors import shown
 from plainformer.training import TrainingArguments
 
 # Fields whose annotation is one of these (with or without "| None") become options of that type.
@@ -38,20 +39,20 @@ def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
     flag = "--" + field.name.replace("_", "-")
     text = field.metadata["help"]
     kind = str(field.type).replace(" | None", "")
-    shown = "" if field.default in (None, False) else f"  [default: {field.default}]"
+    default = "" if field.default in (None, False) else f"  [default: {field.default}]"
     if field.name == "resume_from_checkpoint":
         return click.option(
             flag, is_flag=False, flag_value="", metavar="[PATH]", help=text, default=None
         )
     if kind == "bool":
-        return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text + shown)
+        return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text + default)
     if kind.startswith("Sequence"):
         return click.option(flag, multiple=True, metavar="TEXT", help=text + " May be repeated.")
     if kind.startswith(("dict", "Mapping")):
         return click.option(flag, metavar="JSON", callback=_parse_mapping, help=text)
     if kind.startswith("str | Mapping"):
         return click.option(flag, metavar="WORD|JSON", callback=_parse_word, help=text)
-    return click.option(flag, type=_PLAIN_TYPES[kind], default=None, help=text + shown)
+    return click.option(flag, type=_PLAIN_TYPES[kind], default=None, help=text + default)
 
 
 def _parse_mapping(_: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -60,7 +61,7 @@ def _parse_mapping(_: click.Context, option: click.Parameter, value: str | None)
         return None
     parsed = yaml.safe_load(value)
     if not isinstance(parsed, dict):
-        raise click.BadParameter(f'got {value!r}, expected an object such as {{"power": 2}}')
+        raise click.BadParameter(f'got {shown(value)}, expected an object such as {{"power": 2}}')
     return parsed
 
 
@@ -90,8 +91,8 @@ def with_run_file(flags: Mapping[str, Any], run_file: Path | None) -> dict[str, 
     values = {str(k).lstrip("-").replace("-", "_"): v for k, v in content.items()}
     for name in values.keys() - flags.keys():
         close = difflib.get_close_matches(name, list(flags), 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise click.UsageError(f"{run_file}: {name!r} is not a flag of this command{hint}")
+        hint = f"; did you mean {shown(close[0])}?" if close else ""
+        raise click.UsageError(f"{run_file}: {shown(name)} is not a flag of this command{hint}")
     return {**values, **given}
 
 

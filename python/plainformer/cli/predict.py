@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import click
 
-from plainformer.errors import DataError
+from plainformer.errors import DataError, shown
 from plainformer.tasks import Task, open_task
 from plainformer.tasks.data import DataOptions, tell_cut
 from plainformer.tasks.options import names_of
@@ -120,7 +120,7 @@ def item_of(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise DataError(
-            f"TEXT: {text!r:.60} begins like an object but is not JSON: {error}"
+            f"TEXT: {shown(text)} begins like an object but is not JSON: {error}"
         ) from error
 
 

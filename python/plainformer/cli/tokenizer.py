@@ -17,7 +17,7 @@ from plainformer.data.tokenizer import (
     save_tokenizer,
     vocab_size,
 )
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, shown
 
 from ._common import Command, FilesOption, echo, usage_errors
 from ._objectives import TASKS
@@ -58,7 +58,7 @@ def train(
     with usage_errors():
         spec = parse_spec(spec_text)
         if spec.kind == "directory":
-            raise ConfigError(f"tokenizer: got {spec_text!r}, which is trained already")
+            raise ConfigError(f"tokenizer: got {shown(spec_text)}, which is trained already")
     start = time.perf_counter()
     documents = Documents(data, column=text_column, skip_bad_lines=skip_bad_lines)
     with usage_errors():

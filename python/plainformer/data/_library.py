@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.errors import DataError, PlainformerError
+from plainformer.errors import DataError, PlainformerError, shown
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def refused(tokenizer: Tokenizer, inputs: Sequence[Any], reason: str) -> DataErr
             reason = str(error)
             strange = next((c for c in text if tokenizer.token_to_id(c) is None), None)
             if strange is not None and "[UNK]" in reason:
-                reason = f"the vocabulary has no {strange!r}, and no token for what it has not"
-            return DataError(f"texts[{index}]: {text!r:.60} cannot be encoded: {reason}")
+                reason = f"the vocabulary has no {shown(strange)}, and no token for what it has not"
+            return DataError(f"texts[{index}]: {shown(text)} cannot be encoded: {reason}")
     return DataError(f"texts: cannot be encoded: {reason}")
 
 

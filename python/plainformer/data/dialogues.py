@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import AddedToken, Tokenizer
 
-from plainformer.errors import ConfigError, DataError, warn_once
+from plainformer.errors import ConfigError, DataError, shown, warn_once
 
 from ._library import library_errors
 from .chat_template import ChatTemplate, Piece
@@ -140,7 +140,7 @@ class DialogueEncoder:
             if index not in written and message.role == ASSISTANT:
                 raise DataError(f"the chat template leaves out message {index}, the assistant's")
             if index not in written:
-                warn_once(f"chat_template: leaves out messages of role {message.role!r}")
+                warn_once(f"chat_template: leaves out messages of role {shown(message.role)}")
         return list(found.values())
 
     def _users(self, pieces: Sequence[Piece], messages: Sequence[Message]) -> list[tuple[int, int]]:
@@ -241,7 +241,7 @@ class _SecretSpelling:
         for i, token in self._as_text.items():
             if token in text and i in encoding.ids:  # it may also stand for what is unknown
                 raise DataError(
-                    f"a message spells {token!r}, which this tokenizer cannot write as text; "
+                    f"a message spells {shown(token)}, which this tokenizer cannot write as text; "
                     "remove it"
                 )
         ids = self._original[np.array(encoding.ids, np.int64)].astype(np.int32)

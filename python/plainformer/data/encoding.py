@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
+from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
 
 from ._library import library_errors, refused
 from .batches import IGNORE_INDEX, Batch, pad_arrays
@@ -147,7 +147,7 @@ class TextEncoder:
         if truncation not in _TRUNCATIONS or (truncation == "only_second" and not paired):
             wanted = ", ".join(map(repr, _TRUNCATIONS))
             raise ConfigError(
-                f"truncation: got {truncation!r}, expected one of {wanted}; "
+                f"truncation: got {shown(truncation)}, expected one of {wanted}; "
                 "'only_second' needs pairs"
             )
         limit = self.special.model_max_length if max_length is None else max_length

@@ -23,7 +23,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, shown
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "text-classification": ("text", "label"),
@@ -169,8 +169,8 @@ def task_name(task: str) -> str:
     if name in FIELDS:
         return name
     near = difflib.get_close_matches(task, [*FIELDS, *_ALIASES], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(FIELDS)}"
-    raise ConfigError(f"task: got {task!r}; {hint}")
+    hint = f"did you mean {shown(near[0])}?" if near else f"expected one of {', '.join(FIELDS)}"
+    raise ConfigError(f"task: got {shown(task)}; {hint}")
 
 
 def required_fields(task: str, labelled: bool) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, short
 
 MAX_STEPS = 1_000_000
 MAX_CHARACTERS = 1 << 24
@@ -70,7 +70,7 @@ class Renderer:
             raise
         except Exception as error:  # whatever a stranger's program may raise
             kind = type(error).__name__
-            raise ConfigError(f"chat_template: fails with {kind}: {error!s:.200}") from None
+            raise ConfigError(f"chat_template: fails with {kind}: {short(error)}") from None
         return "".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError
+from plainformer.errors import ConfigError, DataError, shown
 from plainformer.metrics.tags import OUTSIDE, detect_scheme, is_tag, split_tag
 
 from .examples import RelationExample, TextExample, TokenExample
@@ -57,7 +57,7 @@ def label_set(examples: Iterable[Any]) -> list[str]:
     tagged = any(isinstance(example, TokenExample) for example in examples)
     labels = _completed(counts) if tagged and all(map(is_tag, counts)) else sort_labels(counts)
     if len(labels) < 2:
-        got = f"only {labels[0]!r}, in {len(examples)} examples" if labels else "none"
+        got = f"only {shown(labels[0])}, in {len(examples)} examples" if labels else "none"
         file = examples[0].file if examples else None
         raise DataError(f"labels: got {got}; expected at least two to tell apart", file or None)
     return labels
@@ -81,11 +81,11 @@ def check_labels(examples: Sequence[Any], known: Sequence[str]) -> None:
         return
     first = next(e for e in examples if any(label in unseen for label in labels_of(e)))
     label = next(label for label in labels_of(first) if label in unseen)
-    every = ", ".join(f"{name!r} {count} times" for name, count in unseen.most_common(_SHOWN))
+    every = ", ".join(f"{shown(name)} {count} times" for name, count in unseen.most_common(_SHOWN))
     more = f" and {len(unseen) - _SHOWN} others" if len(unseen) > _SHOWN else ""
     raise DataError(
-        f"label {label!r} is not among the {len(known)} known ones ({_some(known)}); such labels: "
-        f"{every}{more}",
+        f"label {shown(label)} is not among the {len(known)} known ones ({_some(known)}); such "
+        f"labels: {every}{more}",
         first.file or None,
         first.line,
     )
@@ -108,7 +108,7 @@ class LabelMap:
         self.label2id = {label: i for i, label in enumerate(self.labels)}
         if len(self.label2id) != len(self.labels):
             twice = next(k for k, n in Counter(self.labels).items() if n > 1)
-            raise ConfigError(f"labels: got {twice!r} twice, expected each once")
+            raise ConfigError(f"labels: got {shown(twice)} twice, expected each once")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -130,7 +130,7 @@ class LabelMap:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"id2label: expected ids for keys, got {error}") from error
         if sorted(by_id) != list(range(len(id2label))):
-            raise ConfigError(f"id2label: got ids {sorted(by_id)!r:.100}, expected 0, 1, 2, ...")
+            raise ConfigError(f"id2label: got ids {shown(sorted(by_id))}, expected 0, 1, 2, ...")
         if not all(isinstance(label, str) for label in by_id.values()):
             raise ConfigError("id2label: expected strings for labels")
         return cls(by_id[i] for i in range(len(by_id)))
@@ -146,7 +146,8 @@ class LabelMap:
         unknown = next((label for label in labels if label not in self.label2id), None)
         if unknown is not None:
             raise DataError(
-                f"label {unknown!r} is not among the {len(self)} known ones ({_some(self.labels)})"
+                f"label {shown(unknown)} is not among the {len(self)} known ones "
+                f"({_some(self.labels)})"
             )
         return np.array([self.label2id[label] for label in labels], np.int64)
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from plainformer.checkpoints.atomic import atomic_file, checksum_file, write_json_atomic
 from plainformer.checkpoints.files import PathLike, read_json
-from plainformer.errors import CheckpointError, DataError, ShapeError
+from plainformer.errors import CheckpointError, DataError, ShapeError, shown
 
 _FORMAT = "plainformer-tokens-1"
 _DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
@@ -140,7 +140,7 @@ def write_shard(
     borders = [*starts, len(tokens)]
     if borders[0] != 0 or any(a > b for a, b in itertools.pairwise(borders)):
         raise ShapeError(
-            f"starts: got {borders[:-1]!r:.100}, expected 0 to {len(tokens)} ascending"
+            f"starts: got {shown(borders[:-1])}, expected 0 to {len(tokens)} ascending"
         )
     with shard_writer(path, vocab_size=vocab_size) as writer:
         for start, end in itertools.pairwise(borders):
@@ -186,17 +186,19 @@ def _open_ours(path: Path, size: int, verify: bool) -> Shard:
 
 def _check_sidecar(sidecar: dict[str, Any]) -> None:
     if sidecar.get("format") != _FORMAT:
-        raise ValueError(f"format: got {sidecar.get('format')!r}, expected {_FORMAT!r}")
+        raise ValueError(f"format: got {shown(sidecar.get('format'))}, expected {shown(_FORMAT)}")
     if sidecar.get("dtype") not in list(_DTYPES):
-        raise ValueError(f"dtype: got {sidecar.get('dtype')!r}, expected one of {list(_DTYPES)}")
+        raise ValueError(
+            f"dtype: got {shown(sidecar.get('dtype'))}, expected one of {list(_DTYPES)}"
+        )
     for name in ("tokens", "vocab_size", "documents"):
         value = sidecar.get(name, 0 if name == "documents" else None)
         if type(value) is not int or value < 0:
-            raise ValueError(f"{name}: got {value!r}, expected a non-negative integer")
+            raise ValueError(f"{name}: got {shown(value)}, expected a non-negative integer")
     for name in ("sha256", "index_sha256", "source"):
         value = sidecar.get(name, "")
         if not isinstance(value, str):
-            raise ValueError(f"{name}: got {value!r}, expected a string")
+            raise ValueError(f"{name}: got {shown(value)}, expected a string")
 
 
 def _check_starts(path: Path, starts: np.ndarray, tokens: int) -> None:

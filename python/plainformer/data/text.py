@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from plainformer.errors import DataError
+from plainformer.errors import DataError, shown
 
 from ._lines import CSV, TSV, table_rows, utf8
 from ._reading import blocks, open_text, part_end
@@ -146,7 +146,9 @@ class Documents:
         header = first.fields if first else []
         if isinstance(header, csv.Error) or self.column not in header:
             written = str(header) if isinstance(header, csv.Error) else ", ".join(header)
-            raise DataError(f"no column {self.column!r} in the header {written!r:.200}", file, 1)
+            raise DataError(
+                f"no column {shown(self.column)} in the header {shown(written)}", file, 1
+            )
         for row in rows:
             value = self._checked(file, row.line, self._cell, row.fields, header)
             if value is not None:
@@ -159,7 +161,7 @@ class Documents:
             raise ValueError(f"not JSON: {error}") from error
         text = value.get(self.column) if isinstance(value, dict) else None
         if not isinstance(text, str):
-            raise ValueError(f"expected a JSON object with a string {self.column!r}")
+            raise ValueError(f"expected a JSON object with a string {shown(self.column)}")
         return utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
 
     def _cell(self, row: list[str] | csv.Error, header: list[str]) -> str:

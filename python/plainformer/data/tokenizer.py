@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
 from plainformer.checkpoints.files import PathLike, read_text
-from plainformer.errors import CheckpointError, ConfigError, DataError
+from plainformer.errors import CheckpointError, ConfigError, DataError, shown
 
 from ._library import library_errors
 from .special_tokens import (
@@ -69,12 +69,14 @@ def parse_spec(text: str) -> TokenizerSpec:
     if colon and kind in _LEAST_SIZE:
         least = _LEAST_SIZE[kind]
         if not (size.isascii() and size.isdigit()) or int(size) < least:
-            raise ConfigError(f"tokenizer: got {text!r}, expected {kind}:SIZE with SIZE >= {least}")
+            raise ConfigError(
+                f"tokenizer: got {shown(text)}, expected {kind}:SIZE with SIZE >= {least}"
+            )
         return TokenizerSpec(kind, vocab_size=int(size))
     if os.path.isdir(text):
         return TokenizerSpec("directory", path=text)
     raise ConfigError(
-        f"tokenizer: got {text!r}, expected a directory with {TOKENIZER}, char, char:SIZE, "
+        f"tokenizer: got {shown(text)}, expected a directory with {TOKENIZER}, char, char:SIZE, "
         "bpe:SIZE or wordpiece:SIZE"
     )
 
@@ -268,8 +270,8 @@ def _look_up(table: np.ndarray, document: Document) -> np.ndarray:
         index = int(np.argmax(ids < 0))
         character = document.text[index]
         raise DataError(
-            f"the character {character!r} (U+{ord(character):04X}) is not among the tokenizer's "
-            f"{np.count_nonzero(table >= 0)} characters",
+            f"the character {shown(character)} (U+{ord(character):04X}) is not among the "
+            f"tokenizer's {np.count_nonzero(table >= 0)} characters",
             document.file or None,
             document.line_of(index) if document.file else None,
         )

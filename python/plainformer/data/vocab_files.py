@@ -170,7 +170,7 @@ def _wordpiece_from(path: Path, options: Mapping[str, Any]) -> Tokenizer:
         value = options.get(name)
         if value is not None and value != harmless:
             raise CheckpointError(
-                f"{path}: {name}: got {shown(value)}, only {harmless!r} is supported"
+                f"{path}: {name}: got {shown(value)}, only {shown(harmless)} is supported"
             )
     tokenizer = wordpiece(
         _read_vocab_txt(path),

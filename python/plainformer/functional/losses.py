@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import data_of
 
@@ -88,7 +88,7 @@ def _wide(x: Tensor) -> Array:
 def _reduced(input: Tensor, losses: Array, slopes: Array, reduction: str) -> Tensor:
     """The mean or sum of elementwise losses, and `slopes`, their derivatives, on the tape."""
     if reduction not in ("mean", "sum"):
-        raise ConfigError(f"reduction: got {reduction!r}, expected mean or sum")
+        raise ConfigError(f"reduction: got {shown(reduction)}, expected mean or sum")
     divisor = max(1, losses.size) if reduction == "mean" else 1
     total = np.asarray(np.sum(losses, dtype=np.float64) / divisor, losses.dtype)
     if not needs_grad(input):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .. import kernels
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..tensor import Array
 from .constraints import ForceWords, PrefixConstrained
 from .processors import (
@@ -85,7 +85,7 @@ def stop_strings(settings: Settings) -> list[str]:
     found = settings.options.stop_strings
     strings = [found] if isinstance(found, str) else list(found or ())
     if not all(isinstance(string, str) and string for string in strings):
-        raise ConfigError(f"stop_strings: got {found!r}, expected strings of some length")
+        raise ConfigError(f"stop_strings: got {shown(found)}, expected strings of some length")
     return strings
 
 
@@ -165,7 +165,9 @@ def _biases(value: Any) -> list[tuple[Sequence[int], float]]:
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"sequence_bias: got {value!r}, expected [[ids, float], ...]") from None
+        raise ConfigError(
+            f"sequence_bias: got {shown(value)}, expected [[ids, float], ...]"
+        ) from None
 
 
 def _words(name: str, words: Any, vocab_size: int) -> list[list[int]]:
@@ -174,7 +176,7 @@ def _words(name: str, words: Any, vocab_size: int) -> list[list[int]]:
     if not isinstance(words, (list, tuple)) or not all(
         isinstance(word, (list, tuple)) and word for word in words
     ):
-        raise ConfigError(f"{name}: got {words!r}, expected a list of lists of ids")
+        raise ConfigError(f"{name}: got {shown(words)}, expected a list of lists of ids")
     return [_ids(name, word, vocab_size) for word in words]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import GENERATION_CONFIG
-from ..errors import ConfigError, warn_once
+from ..errors import ConfigError, shown, warn_once
 
 # transformers' options that we lack, with the values that ask for nothing (None always does).
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -195,7 +195,9 @@ def check_supported(name: str, value: Any) -> None:
     """Raise if this option of transformers is one that we lack, and asks for something."""
     if name in UNSUPPORTED and value is not None and value not in UNSUPPORTED[name]:
         method = f" ({_METHODS[name]})" if name in _METHODS else ""
-        raise ConfigError(f"{name}: got {value!r}, which is not supported{method}; leave it out")
+        raise ConfigError(
+            f"{name}: got {shown(value)}, which is not supported{method}; leave it out"
+        )
 
 
 def check_names(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..tensor import Array, no_grad
 from .beam_search import BeamSearch
 from .build import build_criteria, build_processors, stop_strings
@@ -209,7 +209,7 @@ def _check_call(
     if seed is not None and not settings.do_sample:
         raise ConfigError("seed: has no effect without do_sample=True; set that or leave it out")
     if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
-        raise ConfigError(f"seed: got {seed!r}, expected an integer of at least 0")
+        raise ConfigError(f"seed: got {shown(seed)}, expected an integer of at least 0")
     if tokenizer is not None and not shows_text and not stop_strings(settings):
         raise ConfigError("tokenizer: has no effect without stop_strings")
     if streamer is not None and settings.num_beams > 1:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from .config import SPECIAL_IDS, GenerationConfig, check_names
 from .sampling import Sampling
 
@@ -145,7 +145,7 @@ def as_ids(name: str, ids: int | Iterable[int] | None) -> list[int]:
 
 def _id(name: str, value: Any) -> int:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
-        raise ConfigError(f"{name}: got {value!r}, expected ids of at least 0")
+        raise ConfigError(f"{name}: got {shown(value)}, expected ids of at least 0")
     return int(value)
 
 
@@ -180,10 +180,10 @@ def _check_values(settings: Settings) -> None:
     for name in ("repetition_penalty", "encoder_repetition_penalty", "max_time"):
         value = getattr(options, name)
         if value is not None and not value > 0:
-            raise ConfigError(f"{name}: got {value!r}, expected more than 0")
+            raise ConfigError(f"{name}: got {shown(value)}, expected more than 0")
     if options.early_stopping not in (None, True, False, "never"):
         raise ConfigError(
-            f"early_stopping: got {options.early_stopping!r}, expected True, False or 'never'"
+            f"early_stopping: got {shown(options.early_stopping)}, expected True, False or 'never'"
         )
     beams, count = settings.num_beams, settings.num_return_sequences
     if count > 1 and beams == 1 and not settings.do_sample:
@@ -212,12 +212,12 @@ def _check_kinds(options: GenerationConfig) -> None:
         wants_bool = bool in kinds
         if not isinstance(value, kinds) or (isinstance(value, bool) and not wants_bool):
             kind = str(f.type).removesuffix(" | None")
-            raise ConfigError(f"{f.name}: got {value!r}, expected {kind}")
+            raise ConfigError(f"{f.name}: got {shown(value)}, expected {kind}")
 
 
 def _check_integer(name: str, value: Any, least: int) -> None:
     if value is not None and value < least:
-        raise ConfigError(f"{name}: got {value!r}, expected at least {least}")
+        raise ConfigError(f"{name}: got {shown(value)}, expected at least {least}")
 
 
 def _check_effects(settings: Settings) -> None:

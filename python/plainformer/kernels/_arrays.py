@@ -15,7 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..errors import ConfigError, DTypeError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._backend import backend
 
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
@@ -79,9 +79,9 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
     ):
-        raise DTypeError(f"{name}: got {value!r}, expected a number")
+        raise DTypeError(f"{name}: got {shown(value)}, expected a number")
     if not low <= value <= high:
-        raise ConfigError(f"{name}: got {value!r}, expected a number from {low} to {high}")
+        raise ConfigError(f"{name}: got {shown(value)}, expected a number from {low} to {high}")
     return float(value)
 
 
@@ -90,7 +90,7 @@ def check_size(name: str, value: Any, least: int = 0) -> int:
     try:
         size = operator.index(value)
     except TypeError:
-        raise DTypeError(f"{name}: got {value!r}, expected a whole number") from None
+        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number") from None
     if size < least:
         raise ShapeError(f"{name}: got {size}, expected at least {least}")
     return size
@@ -100,7 +100,7 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise unless `value` is one of `choices`."""
     if value not in choices:
         wanted = ", ".join(repr(c) for c in choices)
-        raise ConfigError(f"{name}: got {value!r}, expected one of {wanted}")
+        raise ConfigError(f"{name}: got {shown(value)}, expected one of {wanted}")
 
 
 def check_writable(name: str, array: Any, shape: Sequence[int], dtype: np.dtype) -> None:

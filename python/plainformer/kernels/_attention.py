@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError, DTypeError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
     accumulator_dtype,
     check_array,
@@ -159,7 +159,7 @@ def _dropout_word(name: str, value: Any, bits: int) -> int:
     try:
         word = operator.index(value)
     except TypeError:
-        raise DTypeError(f"{name}: got {value!r}, expected a whole number") from None
+        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number") from None
     if not 0 <= word < 1 << bits:
         raise ConfigError(f"{name}: got {word}, expected 0 to 2**{bits} - 1")
     return word
@@ -173,11 +173,11 @@ def checked_window(window_size: Any, causal: bool) -> tuple[int, int]:
         left, right = (operator.index(n) for n in window_size)
     except (TypeError, ValueError):
         raise DTypeError(
-            f"window_size: got {window_size!r}, expected (left, right), two whole numbers"
+            f"window_size: got {shown(window_size)}, expected (left, right), two whole numbers"
         ) from None
     if left < -1 or right < -1 or max(left, right) >= 1 << 62:
         raise ConfigError(
-            f"window_size: got {window_size!r}, expected -1 (no limit) or a number of keys"
+            f"window_size: got {shown(window_size)}, expected -1 (no limit) or a number of keys"
         )
     return left, 0 if causal else right
 

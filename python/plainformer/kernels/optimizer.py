@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError
+from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 from ._arrays import (
     FLOATS,
     accumulator_dtype,
@@ -64,7 +64,7 @@ def adamw_step(
     beta1 = check_number("betas[0]", betas[0], 0.0, 1.0)
     beta2 = check_number("betas[1]", betas[1], 0.0, 1.0)
     if beta1 == 1.0 or beta2 == 1.0:
-        raise ConfigError(f"betas: got {betas!r}, expected numbers below 1")
+        raise ConfigError(f"betas: got {shown(betas)}, expected numbers below 1")
     options = (lr, beta1, beta2, check_number("eps", eps, 0.0), _decay(weight_decay))
     corrections = (1.0 - beta1**step, 1.0 - beta2**step)
     scale = check_number("grad_scale", grad_scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from ..errors import ConfigError, DTypeError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import check_array, check_ndim, check_out, check_same_dtype, check_shape, contiguous
 from ._backend import backend
 
@@ -115,7 +115,7 @@ def _axis(axis: int, dim: int | None) -> int:
     try:
         return operator.index(axis)
     except TypeError:
-        raise DTypeError(f"axis: got {axis!r}, expected a whole number") from None
+        raise DTypeError(f"axis: got {shown(axis)}, expected a whole number") from None
 
 
 def _softmax(x: Any, axis: int, log: bool, out: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from plainformer.errors import DTypeError, ShapeError
+from plainformer.errors import DTypeError, ShapeError, shown
 
 Label = str | int
 
@@ -82,7 +82,7 @@ def as_labels(name: str, values: Sequence[Any] | np.ndarray) -> list[Label]:
             labels.append(int(value))
         else:
             raise DTypeError(
-                f"{name}[{i}]: got {value!r}, expected a string or an integer for a label"
+                f"{name}[{i}]: got {shown(value)}, expected a string or an integer for a label"
             )
     return labels
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, shown
 
 from ._scores import Label, LabelScore, as_labels, label_pairs, mean, ratio, score_counts
 
@@ -63,7 +63,9 @@ def confusion_matrix(
     index = {label: i for i, label in enumerate(order)}
     unknown = next((label for label in (*wanted, *found) if label not in index), None)
     if unknown is not None:
-        raise ConfigError(f"labels: {unknown!r} occurs but is not among the {len(order)} given")
+        raise ConfigError(
+            f"labels: {shown(unknown)} occurs but is not among the {len(order)} given"
+        )
     matrix = np.zeros((len(order), len(order)), np.int64)
     np.add.at(matrix, ([index[r] for r in wanted], [index[p] for p in found]), 1)
     return order, matrix
@@ -112,7 +114,7 @@ def f1_score(
     ShapeError, DTypeError : as `accuracy`
     """
     if average not in _AVERAGES:
-        raise ConfigError(f"average: got {average!r}, expected one of {', '.join(_AVERAGES)}")
+        raise ConfigError(f"average: got {shown(average)}, expected one of {', '.join(_AVERAGES)}")
     scores = label_scores(predictions, references, labels=labels)
     if average == "macro":
         return mean(score.f1 for score in scores.values())
@@ -169,5 +171,5 @@ def _order(found: list[Label], wanted: list[Label], labels: Labels | None) -> li
         return sorted({*found, *wanted})  # one kind, as label_pairs checked
     order = as_labels("labels", labels)
     if not order or len(set(order)) != len(order):
-        raise ConfigError(f"labels: got {order!r}, expected each once and at least one")
+        raise ConfigError(f"labels: got {shown(order)}, expected each once and at least one")
     return order

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
+from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
 
 from ._scores import LabelScore, check_pairs, check_texts, mean, ratio, score_counts
 from .tags import Span, detect_scheme, spans_of
@@ -88,7 +88,7 @@ def _entities(
     """The (sentence, span) of both sides."""
     _check(predictions, references)
     if mode not in (None, "strict"):
-        raise ConfigError(f"mode: got {mode!r}, expected None or 'strict'")
+        raise ConfigError(f"mode: got {shown(mode)}, expected None or 'strict'")
     if scheme is not None and mode is None:
         raise ConfigError("scheme: got one without mode='strict', which alone reads it")
     if mode and scheme is None:

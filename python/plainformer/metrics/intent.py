@@ -6,7 +6,7 @@ EMNLP 2019, arXiv:1909.02027.
 
 from __future__ import annotations
 
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, shown
 
 from ._scores import label_pairs, ratio
 from .classification import Labels
@@ -40,7 +40,7 @@ def intent_metrics(
     pairs = list(zip(found, wanted))
     if out_of_scope not in (*found, *wanted):
         raise ConfigError(
-            f"out_of_scope: got {out_of_scope!r}, which no prediction and no reference is; "
+            f"out_of_scope: got {shown(out_of_scope)}, which no prediction and no reference is; "
             "name the label of the data, or use classification_metrics"
         )
     outside = [p for p, r in pairs if r == out_of_scope]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plainformer.errors import DataError, ShapeError
+from plainformer.errors import DataError, ShapeError, shown
 
 from ._scores import as_labels, check_pairs
 from .classification import accuracy
@@ -38,6 +38,6 @@ def multiple_choice_accuracy(
         if np.isnan(values).any():
             raise DataError(f"scores[{i}]: got NaN at choice {int(np.argmax(np.isnan(values)))}")
         if not isinstance(index, int) or not 0 <= index < values.size:
-            raise DataError(f"references[{i}]: got {index!r}, expected 0 to {values.size - 1}")
+            raise DataError(f"references[{i}]: got {shown(index)}, expected 0 to {values.size - 1}")
         best.append(int(values.argmax()))
     return accuracy(best, right)

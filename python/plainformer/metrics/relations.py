@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, shown
 
 from ._scores import LabelScore, check_pairs, check_texts, mean, score_counts
 from .classification import accuracy
@@ -92,5 +92,5 @@ def _check(predictions: Sequence[str], references: Sequence[str], other: str) ->
     check_texts("references", references)
     if all(label == other for label in references):
         raise ConfigError(
-            f"other: every reference is {other!r}; expected at least one relation to score"
+            f"other: every reference is {shown(other)}; expected at least one relation to score"
         )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DTypeError, ShapeError
+from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
 
 from ._scores import check_pairs, check_texts, mean, ratio
 from .porter import porter_stem
@@ -123,7 +123,7 @@ def _check_type(kind: str) -> str:
     match = _TYPE.fullmatch(kind)
     if not match:
         raise ConfigError(
-            f"rouge_types: got {kind!r}, expected rouge1 to rouge9, rougeL or rougeLsum"
+            f"rouge_types: got {shown(kind)}, expected rouge1 to rouge9, rougeL or rougeLsum"
         )
     return match[1]
 

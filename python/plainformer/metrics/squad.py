@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
+from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
 
 from ._scores import check_pairs, check_texts, mean
 
@@ -162,7 +162,7 @@ def _version(version: str | None, references: Answers) -> str:
     if version is None:
         return "1.1" if unanswered is None else "2.0"
     if version not in _VERSIONS:
-        raise ConfigError(f"version: got {version!r}, expected one of {', '.join(_VERSIONS)}")
+        raise ConfigError(f"version: got {shown(version)}, expected one of {', '.join(_VERSIONS)}")
     if version == "1.1" and unanswered is not None:
         raise ConfigError(f"version: got '1.1', but references[{unanswered}] has no answer; '2.0'?")
     return version

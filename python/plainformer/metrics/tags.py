@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from plainformer.errors import ConfigError, DataError
+from plainformer.errors import ConfigError, DataError, shown
 
 SCHEMES = ("IOB2", "IOBES", "BILOU", "IOB1")
 OUTSIDE = "O"
@@ -47,7 +47,7 @@ def split_tag(tag: str) -> Tag:
         return _OUT
     prefix, dash, kind = tag.partition("-")
     if len(prefix) != 1 or prefix not in _LETTERS or (dash and not kind):
-        raise DataError(f"tag {tag!r}: expected O, or B-, I-, E- or S- and a type")
+        raise DataError(f"tag {shown(tag)}: expected O, or B-, I-, E- or S- and a type")
     return _SAME.get(prefix, prefix), kind
 
 
@@ -83,7 +83,7 @@ def check_tags(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
             return i, str(error)
         if tag != OUTSIDE and tag[0] not in _PREFIXES[scheme]:
             letters = ", ".join(f"{p}-" for p in _PREFIXES[scheme])
-            return i, f"tag {tag!r}: expected O or one of {letters} as in {scheme}"
+            return i, f"tag {shown(tag)}: expected O or one of {letters} as in {scheme}"
         wrong = _disorder(scheme, before, now)
         if wrong:
             place = tag if i < len(tags) else "the end"
@@ -116,7 +116,7 @@ def spans_of(tags: Sequence[str], *, scheme: str | None = None, strict: bool = F
     scheme = _check_scheme(scheme or detect_scheme(tags))
     for tag in tags:
         if tag != OUTSIDE and tag[0] not in _PREFIXES[scheme]:
-            raise DataError(f"tag {tag!r}: not of scheme {scheme}")
+            raise DataError(f"tag {shown(tag)}: not of scheme {scheme}")
     return _strict_iob1(pairs) if scheme == "IOB1" else _strict(pairs, closed=scheme != "IOB2")
 
 
@@ -129,7 +129,7 @@ def tags_of(spans: Iterable[Span], length: int, *, scheme: str = "IOB2") -> list
     DataError : spans that overlap or leave the sentence
     """
     if scheme not in ("IOB2", "IOBES", "BILOU"):
-        raise ConfigError(f"scheme: got {scheme!r}, expected IOB2, IOBES or BILOU")
+        raise ConfigError(f"scheme: got {shown(scheme)}, expected IOB2, IOBES or BILOU")
     last, single = {"IOB2": ("I", "B"), "IOBES": ("E", "S"), "BILOU": ("L", "U")}[scheme]
     tags = [OUTSIDE] * length
     for span in spans:
@@ -146,7 +146,7 @@ def tags_of(spans: Iterable[Span], length: int, *, scheme: str = "IOB2") -> list
 
 def _check_scheme(scheme: str) -> str:
     if scheme not in SCHEMES:
-        raise ConfigError(f"scheme: got {scheme!r}, expected one of {', '.join(SCHEMES)}")
+        raise ConfigError(f"scheme: got {shown(scheme)}, expected one of {', '.join(SCHEMES)}")
     return scheme
 
 

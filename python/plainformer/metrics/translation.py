@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NamedTuple
 
-from plainformer.errors import ConfigError, DTypeError, PlainformerError, ShapeError
+from plainformer.errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 
 from ._scores import check_pairs, check_texts
 
@@ -52,7 +52,7 @@ def bleu(
     metrics = _sacrebleu()
     known = metrics.BLEU.TOKENIZERS
     if tokenize is not None and tokenize not in known:
-        raise ConfigError(f"tokenize: got {tokenize!r}, expected one of {', '.join(known)}")
+        raise ConfigError(f"tokenize: got {shown(tokenize)}, expected one of {', '.join(known)}")
     metric = metrics.BLEU(tokenize=tokenize, lowercase=lowercase)
     score = metric.corpus_score(list(predictions), streams).score
     return SignedScore(float(score), str(metric.get_signature()))

@@ -15,7 +15,7 @@ import numpy as np
 from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
 from ..checkpoints.safetensors import load_file, save_file
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, shown
 from ..nn import LoraConfig, add_lora, lora_layers, merge_lora
 from ..tensor import Array
 
@@ -132,7 +132,8 @@ def _read_config(directory: Path) -> dict[str, Any]:
     for name, wanted in _FIXED.items():
         if values.get(name, wanted) not in (wanted, None):
             raise CheckpointError(
-                f"{directory / CONFIG}: {name} is {values[name]!r}, only {wanted!r} is supported"
+                f"{directory / CONFIG}: {name} is {shown(values[name])}, only "
+                f"{shown(wanted)} is supported"
             )
     rank, alpha = values.get("r"), values.get("lora_alpha")
     if not isinstance(rank, int) or not isinstance(alpha, (int, float)):

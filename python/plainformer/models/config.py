@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 
 Config = TypeVar("Config", bound="PretrainedConfig")
 
@@ -92,13 +92,15 @@ class PretrainedConfig:
         check_field_types(self)
         if self.dtype not in DTYPES:
             wanted = ", ".join(DTYPES)
-            raise ConfigError(f"dtype: got {self.dtype!r}, expected one of {wanted}")
+            raise ConfigError(f"dtype: got {shown(self.dtype)}, expected one of {wanted}")
         self.id2label = label_names(self.num_labels, self.id2label, self.label2id)
         self.label2id = {name: i for i, name in self.id2label.items()}
         self.num_labels = len(self.id2label)
         if self.problem_type not in PROBLEM_TYPES:
             wanted = ", ".join(map(str, PROBLEM_TYPES))
-            raise ConfigError(f"problem_type: got {self.problem_type!r}, expected one of {wanted}")
+            raise ConfigError(
+                f"problem_type: got {shown(self.problem_type)}, expected one of {wanted}"
+            )
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             raise ConfigError("num_labels: got 1, expected more for single_label_classification")
 
@@ -131,14 +133,14 @@ class PretrainedConfig:
         """The same fields under our names; two names for one field must agree."""
         wanted = values.get("model_type", cls.model_type)
         if wanted != cls.model_type:
-            raise ConfigError(f"model_type: got {wanted!r}, expected {cls.model_type!r}")
+            raise ConfigError(f"model_type: got {shown(wanted)}, expected {shown(cls.model_type)}")
         result: dict[str, Any] = {}
         for name, value in values.items():
             own = {"torch_dtype": "dtype", **cls.aliases}.get(name, name)
             if own == "dtype" and value is None:
                 continue  # version 4 writes null for "as it comes"
             if own in result and result[own] != value:
-                raise ConfigError(f"{name}: got {value!r}, but {own} is {result[own]!r}")
+                raise ConfigError(f"{name}: got {shown(value)}, but {own} is {shown(result[own])}")
             result[own] = value
         return result
 
@@ -197,7 +199,7 @@ def unknown_field(name: str, known: set[str]) -> str:
 def check_fixed(name: str, value: Any, wanted: Any) -> None:
     """Raise for a field whose other values this library does not implement."""
     if value != wanted and not (value is None and not wanted):
-        raise ConfigError(f"{name}: got {value!r}, only {wanted!r} is supported")
+        raise ConfigError(f"{name}: got {shown(value)}, only {shown(wanted)} is supported")
 
 
 def check_field_types(config: PretrainedConfig) -> None:
@@ -209,7 +211,7 @@ def check_field_types(config: PretrainedConfig) -> None:
             continue
         kind, is_bool = kinds.get(word), isinstance(value, bool)
         if kind and (not isinstance(value, kind) or (is_bool and word != "bool")):  # type: ignore[arg-type]
-            raise ConfigError(f"{f.name}: got {value!r}, expected {f.type}")
+            raise ConfigError(f"{f.name}: got {shown(value)}, expected {f.type}")
 
 
 def check_positive(config: PretrainedConfig, *names: str) -> None:
@@ -230,5 +232,7 @@ def check_probabilities(config: PretrainedConfig, *names: str) -> None:
 def check_activation(name: str, activation: str) -> str:
     """The kernels' word for an activation named as in Hugging Face."""
     if activation not in ACTIVATIONS:
-        raise ConfigError(f"{name}: got {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
+        raise ConfigError(
+            f"{name}: got {shown(activation)}, expected one of {', '.join(ACTIVATIONS)}"
+        )
     return ACTIVATIONS[activation]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
-from ..errors import ConfigError, ShapeError
+from ..errors import ConfigError, ShapeError, shown
 from ..nn import Sequences
 from ..tensor import Array, Tensor
 from .config import PretrainedConfig
@@ -30,7 +30,7 @@ def pool(x: Tensor, rows: Sequences, how: str) -> Tensor:
     if how == "mean":
         rows.first_rows()  # raises for a sequence without tokens
         return functional.mean_of_sequences(x, rows.cu_seqlens)
-    raise ConfigError(f"pooling: got {how!r}, expected one of {', '.join(POOLINGS)}")
+    raise ConfigError(f"pooling: got {shown(how)}, expected one of {', '.join(POOLINGS)}")
 
 
 def class_labels(name: str, labels: Any, count: int) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import functional
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..nn import (
     Attention,
     Dropout,
@@ -96,7 +96,7 @@ class LlamaConfig(PretrainedConfig):
             raise ConfigError(f"head_dim: got {self.head_dim}, expected an even number above 0")
         gate = check_activation("hidden_act", self.hidden_act)
         if gate not in ("silu", "gelu", "gelu_tanh"):
-            raise ConfigError(f"hidden_act: got {self.hidden_act!r}, expected silu or a gelu")
+            raise ConfigError(f"hidden_act: got {shown(self.hidden_act)}, expected silu or a gelu")
         self.rope_parameters = check_rope(
             self.rope_parameters, self.max_position_embeddings, theta=10000.0
         )

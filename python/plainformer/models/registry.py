@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.huggingface import read_config
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from .bart import (
     BartConfig,
     BartForConditionalGeneration,
@@ -205,12 +205,12 @@ def model_class(
     family = MODELS.get(kind) if isinstance(kind, str) else None
     if family is None:
         raise ConfigError(
-            f"{source}: got model_type {kind!r}, expected one of {', '.join(sorted(MODELS))}"
+            f"{source}: got model_type {shown(kind)}, expected one of {', '.join(sorted(MODELS))}"
         )
     if task is not None:
         if task not in family.models:
             raise ConfigError(
-                f"task: got {task!r}, {kind} has models for {', '.join(family.models)}"
+                f"task: got {shown(task)}, {kind} has models for {', '.join(family.models)}"
             )
         return family.models[task]
     by_name = {model.__name__: model for model in family.models.values()}

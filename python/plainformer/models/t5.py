@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import functional
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..nn import Embedding, Linear, Seq2SeqCache, Sequences
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS, PretrainedConfig, check_positive, check_probabilities
@@ -93,13 +93,14 @@ class T5Config(PretrainedConfig):
         known = [a for a, own in ACTIVATIONS.items() if not gated or own in GATES]
         if activation not in known:
             raise ConfigError(
-                f"feed_forward_proj: got {name!r}, expected one of {', '.join(ACTIVATIONS)}, "
+                f"feed_forward_proj: got {shown(name)}, expected one of {', '.join(ACTIVATIONS)}, "
                 "gated-gelu, gated-gelu_new, gated-silu"
             )
         for field, value in (("dense_act_fn", activation), ("is_gated_act", gated)):
             if getattr(self, field) not in (None, value):
                 raise ConfigError(
-                    f"{field}: got {getattr(self, field)!r}, but feed_forward_proj is {name!r}"
+                    f"{field}: got {shown(getattr(self, field))}, but "
+                    f"feed_forward_proj is {shown(name)}"
                 )
             setattr(self, field, value)
 

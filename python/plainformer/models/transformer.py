@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..nn import LearnedPositions, Module, SinusoidalPositions
 from ..tensor import Array
 from .encoder_decoder import EncoderDecoderLM, Layout, TranslationConfig
@@ -55,8 +55,8 @@ class TransformerConfig(TranslationConfig):
         super().__post_init__()
         if self.position_embedding_type not in POSITIONS:
             raise ConfigError(
-                f"position_embedding_type: got {self.position_embedding_type!r}, expected one of "
-                f"{', '.join(POSITIONS)}"
+                f"position_embedding_type: got {shown(self.position_embedding_type)}, expected "
+                f"one of {', '.join(POSITIONS)}"
             )
 
     @property

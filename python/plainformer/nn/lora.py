@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional, kernels
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..tensor import Tensor
 from .linear import Conv1D, Linear
 from .module import Module
@@ -151,7 +151,9 @@ def replace(model: Module, path: str, layer: Module) -> None:
 
 def _targets(model: Module, wanted: Sequence[str] | None) -> dict[str, Any]:
     if isinstance(wanted, str):
-        raise ConfigError(f"target_modules: got the string {wanted!r}, expected a list of names")
+        raise ConfigError(
+            f"target_modules: got the string {shown(wanted)}, expected a list of names"
+        )
     modules = named_modules(model)
     found: dict[str, Any] = {}
     for target in USUAL_TARGETS if wanted is None else wanted:
@@ -161,7 +163,7 @@ def _targets(model: Module, wanted: Sequence[str] | None) -> dict[str, Any]:
                 path.split(".")[-1] for path, m in modules if isinstance(m, (Linear, Conv1D))
             )
             raise ConfigError(
-                f"target_modules: {target!r} names no layer; there are {', '.join(layers)}"
+                f"target_modules: {shown(target)} names no layer; there are {', '.join(layers)}"
             )
         for path, module in own.items():
             if isinstance(module, (Linear, Conv1D)):

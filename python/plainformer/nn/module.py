@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from ..checkpoints.huggingface import match_keys
-from ..errors import ConfigError, DTypeError
+from ..errors import ConfigError, DTypeError, shown
 from ..tensor import Array, Buffer, Parameter
 
 DTYPES = {
@@ -108,14 +108,16 @@ class Module:
         A glob names a run of whole segments anywhere in a name: `wte`, `h.[0-3]`, `ln_*.bias`.
         """
         if isinstance(patterns, str):
-            raise ConfigError(f"patterns: got the string {patterns!r}, expected a list of globs")
+            raise ConfigError(
+                f"patterns: got the string {shown(patterns)}, expected a list of globs"
+            )
         parameters = dict(self.named_parameters())
         frozen: set[str] = set()
         for pattern in patterns:
             found = {name for name in parameters if matches(name, pattern)}
             if not found:
                 some = ", ".join(list(parameters)[:3])
-                raise ConfigError(f"{pattern!r} matches no parameter; names are like {some}")
+                raise ConfigError(f"{shown(pattern)} matches no parameter; names are like {some}")
             frozen |= found
         for name in frozen:
             parameters[name].requires_grad = False
@@ -143,7 +145,7 @@ def float_dtype(dtype: Any) -> np.dtype:
     """The dtype that parameters may have behind a name, a NumPy type or an ml_dtypes type."""
     found = DTYPES.get(dtype) if isinstance(dtype, str) else np.dtype(dtype)
     if found is None or found not in DTYPES.values():  # NumPy: dtype(float64) == None
-        raise DTypeError(f"dtype: got {dtype!r}, expected one of {', '.join(DTYPES)}")
+        raise DTypeError(f"dtype: got {shown(dtype)}, expected one of {', '.join(DTYPES)}")
     return found
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 
 from .. import functional
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..tensor import Tensor
 from .module import Module
 
@@ -59,7 +59,7 @@ class Dropout(Module):
     def set_probability(self, p: float) -> None:
         """Zero this share of elements from now on."""
         if not 0 <= p < 1:
-            raise ConfigError(f"p: got {p!r}, expected a number of at least 0 and below 1")
+            raise ConfigError(f"p: got {shown(p)}, expected a number of at least 0 and below 1")
         self.p = float(p)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..tensor import Array, Tensor
 
 # The parameters of each rope_type beside rope_theta: required ones, then optional ones.
@@ -83,19 +83,21 @@ def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) 
             raise ConfigError(f"rope_parameters: got two types in {dict(parameters or {})}")
     kind = given.setdefault("rope_type", "default")
     if kind not in ROPE_TYPES:
-        raise ConfigError(f"rope_type: got {kind!r}, expected one of {', '.join(ROPE_TYPES)}")
+        raise ConfigError(f"rope_type: got {shown(kind)}, expected one of {', '.join(ROPE_TYPES)}")
     given.setdefault("rope_theta", theta)
     required, optional = ROPE_TYPES[kind]
     if "original_max_position_embeddings" in required:
         given.setdefault("original_max_position_embeddings", length)
     for name in required:
         if name not in given:
-            raise ConfigError(f"rope_parameters: got no {name}, rope_type {kind!r} needs it")
+            raise ConfigError(f"rope_parameters: got no {name}, rope_type {shown(kind)} needs it")
     for name, value in given.items():
         if name not in ("rope_type", "rope_theta", *required, *optional):
-            raise ConfigError(f"rope_parameters: {name} is unknown to rope_type {kind!r}")
+            raise ConfigError(f"rope_parameters: {name} is unknown to rope_type {shown(kind)}")
         if name not in ("rope_type", "truncate") and not (value is None or _is_number(value)):
-            raise ConfigError(f"rope_parameters: {name}: got {value!r}, expected a number above 0")
+            raise ConfigError(
+                f"rope_parameters: {name}: got {shown(value)}, expected a number above 0"
+            )
     return given
 
 

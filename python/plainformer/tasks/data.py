@@ -21,7 +21,7 @@ from ..data import (
     unseen_labels,
 )
 from ..data.examples import Example
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, shown
 from .features import FeatureDataset
 from .options import check_at_least, option
 from .task import Task
@@ -174,14 +174,15 @@ def class_weights(task: Task, wanted: str | Mapping[str, float], examples: Any) 
         return np.array(values, np.float32)
     if not isinstance(wanted, Mapping):
         raise ConfigError(
-            f"class_weights: got {wanted!r}, expected 'balanced' or an object of label to weight"
+            f"class_weights: got {shown(wanted)}, expected 'balanced' or an object of "
+            "label to weight"
         )
     unknown = next((name for name in wanted if name not in task.labels.label2id), None)
     if unknown is not None:
-        raise ConfigError(f"class_weights: {unknown!r} is none of the labels")
+        raise ConfigError(f"class_weights: {shown(unknown)} is none of the labels")
     for name, weight in wanted.items():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
-            raise ConfigError(f"class_weights: {name!r} has {weight!r}, expected above 0")
+            raise ConfigError(f"class_weights: {shown(name)} has {shown(weight)}, expected above 0")
     return np.array([wanted.get(name, 1.0) for name in task.labels.labels], np.float32)
 
 

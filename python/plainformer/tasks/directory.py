@@ -24,7 +24,7 @@ from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import read_config
 from ..data.tokenizer import load_tokenizer, save_tokenizer
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, short, shown
 from .options import make, names_of
 from .registry import TASKS, task_class
 from .task import Task
@@ -91,10 +91,10 @@ def read_task(path: str | Path) -> dict[str, Any]:
     values = read_json(file)
     name, settings = values.get("task"), values.get("settings")
     if name not in TASKS or not isinstance(settings, dict):
-        raise CheckpointError(f"{file}: expected a task and its settings, got {values!s:.80}")
+        raise CheckpointError(f"{file}: expected a task and its settings, got {short(values)}")
     unknown = settings.keys() - set(names_of(TASKS[name].settings_class))
     if unknown:
-        raise CheckpointError(f"{file}: {name} has no setting {sorted(unknown)[0]!r}")
+        raise CheckpointError(f"{file}: {name} has no setting {shown(sorted(unknown)[0])}")
     return values
 
 
@@ -129,5 +129,5 @@ def _kind(saved: str | None, name: str | None, path: str | Path) -> type[Task]:
         return task_class(saved)
     kind = task_class(name)
     if saved is not None and saved != kind.name:
-        raise ConfigError(f"task: got {kind.name!r}, but {path} was fine-tuned for {saved}")
+        raise ConfigError(f"task: got {shown(kind.name)}, but {path} was fine-tuned for {saved}")
     return kind

@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ..data.encoding import share_vocabulary
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..generation.sampling import Sampling
 from .options import check_at_least, option
 from .task import Settings
@@ -90,7 +90,7 @@ def _ids(name: str, tokenizer: Tokenizer, words: Iterable[str]) -> list[list[int
     found = {word: plain.encode(word, add_special_tokens=False).ids for word in words}
     none = next((word for word, ids in found.items() if not ids), None)
     if none is not None:
-        raise ConfigError(f"{name}: the tokenizer has no tokens for {none!r}")
+        raise ConfigError(f"{name}: the tokenizer has no tokens for {shown(none)}")
     return [list(ids) for ids in dict.fromkeys(map(tuple, found.values()))]
 
 
@@ -101,4 +101,6 @@ def _check_words(name: str, words: Any) -> None:
         isinstance(w, str) and w.strip() for w in words
     )
     if not texts:
-        raise ConfigError(f"{name}: got {words!r}, expected a list of texts that are not blank")
+        raise ConfigError(
+            f"{name}: got {shown(words)}, expected a list of texts that are not blank"
+        )

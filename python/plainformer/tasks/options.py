@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 
 Options = TypeVar("Options")
 
@@ -38,7 +38,7 @@ def make(kind: type[Options], values: Mapping[str, Any], *, owner: str) -> Optio
 def hint(name: str, known: Iterable[str]) -> str:
     """What was probably meant."""
     near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {shown(near[0])}?" if near else ""
 
 
 def check_at_least(options: Any, least: int, *names: str) -> None:

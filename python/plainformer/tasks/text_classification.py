@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data import TextExample
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..metrics import classification_metrics, intent_metrics
 from .options import option
 from .registry import register
@@ -44,7 +44,7 @@ class TextClassification(Task):
         super().__init__(tokenizer, model, settings)
         wanted = self.settings.out_of_scope
         if wanted is not None and wanted not in self.labels.label2id:
-            raise ConfigError(f"out_of_scope: got {wanted!r}, which is none of the labels")
+            raise ConfigError(f"out_of_scope: got {shown(wanted)}, which is none of the labels")
         self._out_of_scope = wanted or _OUT_OF_SCOPE
 
     @classmethod

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders
 from ..data import SpecialIds, special_ids
 from ..data.batches import IGNORE_INDEX
 from ..data.special_tokens import options_of, remember_options
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..generation import generate
 from .options import check_at_least, option
 from .task import Array, Feature, LossSum, Settings, Task
@@ -50,7 +50,7 @@ class WritingSettings(Settings):
         super().__post_init__()
         check_at_least(self, 1, "max_target_length", "num_beams", "no_repeat_ngram_size")
         if self.prompt is not None and self.prompt.count("{source}") != 1:
-            raise ConfigError(f"prompt: got {self.prompt!r}, expected {{source}} in it once")
+            raise ConfigError(f"prompt: got {shown(self.prompt)}, expected {{source}} in it once")
         if self.length_penalty != 1.0 and self.num_beams == 1:
             raise ConfigError("length_penalty: has no effect with num_beams 1; leave it out")
 
@@ -146,7 +146,7 @@ class Writer(Task):
         before, _, after = given.partition("{source}")
         if after and self.reads_sources:
             raise ConfigError(
-                f"prompt: got {given!r}, expected {{source}} at its end for an encoder-decoder"
+                f"prompt: got {shown(given)}, expected {{source}} at its end for an encoder-decoder"
             )
         return before, after
 

@@ -11,7 +11,7 @@ import functools
 import inspect
 from typing import Any, TypeVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 
 ALIASES: dict[str, str] = {
     # transformers 4
@@ -107,7 +107,7 @@ def translate(options: dict[str, Any], names: list[str]) -> dict[str, Any]:
 def _check_ratio(value: Any) -> None:
     """A ratio of 1 or more would silently become a number of steps."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ConfigError(f"warmup_ratio: got {value!r}, expected a number from 0 to below 1")
+        raise ConfigError(f"warmup_ratio: got {shown(value)}, expected a number from 0 to below 1")
 
 
 def _unknown(word: str, names: list[str]) -> str:

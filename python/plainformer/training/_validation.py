@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from .schedules import SCHEDULES, check_options
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def check_arguments(args: TrainingArguments) -> None:
     for name, rule in RULES.items():
         value = getattr(args, name)
         if not rule.test(value):
-            raise ConfigError(f"{name}: got {value!r}, expected {rule.wanted}")
+            raise ConfigError(f"{name}: got {shown(value)}, expected {rule.wanted}")
     _check_schedule(args)
     _check_effects(args)
     _check_best_model(args)
@@ -139,8 +139,8 @@ def _check_schedule(args: TrainingArguments) -> None:
 def _check_effects(args: TrainingArguments) -> None:
     """An option that would do nothing beside the others is an error, not a silent loss."""
     schedule = SCHEDULES[args.lr_scheduler_type]
-    by_schedule = f"lr_scheduler_type={args.lr_scheduler_type!r}"
-    by_optim = f"optim={args.optim!r}"
+    by_schedule = f"lr_scheduler_type={shown(args.lr_scheduler_type)}"
+    by_optim = f"optim={shown(args.optim)}"
     idle = [
         ("num_train_epochs", args.max_steps > 0, f"max_steps={args.max_steps}"),
         ("warmup_steps", not schedule.warmup, by_schedule),
@@ -149,8 +149,8 @@ def _check_effects(args: TrainingArguments) -> None:
         ("adam_beta1", args.optim != "adamw", by_optim),
         ("adam_beta2", args.optim != "adamw", by_optim),
         ("adam_epsilon", args.optim != "adamw", by_optim),
-        ("eval_steps", args.eval_strategy != "steps", f"eval_strategy={args.eval_strategy!r}"),
-        ("save_steps", args.save_strategy != "steps", f"save_strategy={args.save_strategy!r}"),
+        ("eval_steps", args.eval_strategy != "steps", f"eval_strategy={shown(args.eval_strategy)}"),
+        ("save_steps", args.save_strategy != "steps", f"save_strategy={shown(args.save_strategy)}"),
         ("early_stopping_threshold", args.early_stopping_patience is None,
          "early_stopping_patience=None"),
         ("metric_for_best_model", not args.watches_best, "no best model asked for"),
@@ -160,7 +160,7 @@ def _check_effects(args: TrainingArguments) -> None:
     for name, is_idle, because in idle:
         if is_idle and getattr(args, name) != _default(args, name):
             raise ConfigError(
-                f"{name}: got {getattr(args, name)!r}, has no effect with {because}; "
+                f"{name}: got {shown(getattr(args, name))}, has no effect with {because}; "
                 "leave it out or change the other"
             )
 

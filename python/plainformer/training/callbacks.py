@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from .arguments import TrainingArguments
 from .state import TrainerControl, TrainerState
 
@@ -92,7 +92,9 @@ class CallbackList:
         self.callbacks = [c() if isinstance(c, type) else c for c in callbacks]
         for callback in self.callbacks:
             if not isinstance(callback, TrainerCallback):
-                raise ConfigError(f"callbacks: got {callback!r}, expected TrainerCallback objects")
+                raise ConfigError(
+                    f"callbacks: got {shown(callback)}, expected TrainerCallback objects"
+                )
 
     def call(self, event: str, *args: Any) -> None:
         """Call the method `event` of every callback."""
@@ -189,7 +191,7 @@ def deciding_metric(args: TrainingArguments, metrics: dict[str, Any]) -> float:
     name = args.best_metric_name
     if name not in metrics:
         raise ConfigError(
-            f"metric_for_best_model: got {name!r}, the evaluation has {sorted(metrics)}"
+            f"metric_for_best_model: got {shown(name)}, the evaluation has {sorted(metrics)}"
         )
     return float(metrics[name])
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 
 Factor = Callable[[int], float]
 
@@ -138,11 +138,11 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         if option not in known:
             wanted = ", ".join(known) or "none"
             raise ConfigError(
-                f"lr_scheduler_kwargs: got {option!r}, schedule {name!r} takes {wanted}"
+                f"lr_scheduler_kwargs: got {shown(option)}, schedule {shown(name)} takes {wanted}"
                 + ("; set the field min_lr instead" if "min_lr" in option else "")
             )
         if not known[option](value):
-            raise ConfigError(f"lr_scheduler_kwargs: got {option}={value!r}, out of its range")
+            raise ConfigError(f"lr_scheduler_kwargs: got {option}={shown(value)}, out of its range")
 
 
 def make_schedule(
@@ -165,7 +165,7 @@ def make_schedule(
     """
     if name not in SCHEDULES:
         raise ConfigError(
-            f"lr_scheduler_type: got {name!r}, expected one of {', '.join(SCHEDULES)}"
+            f"lr_scheduler_type: got {shown(name)}, expected one of {', '.join(SCHEDULES)}"
         )
     check_options(name, options or {})
     body = partial(SCHEDULES[name].factor, **(options or {}))

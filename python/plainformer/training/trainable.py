@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..nn.module import matches
 from .arguments import TrainingArguments
 
@@ -49,7 +49,9 @@ def choose_trainable(
     for glob in globs:
         if not any(matches(name, glob) for name in parameters):
             word = "freeze" if freeze else "train_only"
-            raise ConfigError(f"{word}: {glob!r} matches none of the {len(parameters)} parameters")
+            raise ConfigError(
+                f"{word}: {shown(glob)} matches none of the {len(parameters)} parameters"
+            )
     for name, parameter in parameters.items():
         matched = any(matches(name, glob) for glob in globs)
         parameter.requires_grad = matched if train_only else not matched

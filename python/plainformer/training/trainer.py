@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..data.batches import collate
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ._validation import check_arguments
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
@@ -176,7 +176,7 @@ class Trainer:
                 check_dataset(name, getattr(self, name))
         if self.args.eval_strategy != "no" and self.eval_dataset is None:
             raise ConfigError(
-                f"eval_dataset: got None, eval_strategy={self.args.eval_strategy!r} needs one"
+                f"eval_dataset: got None, eval_strategy={shown(self.args.eval_strategy)} needs one"
             )
 
     def _output(self, seconds: float, tokens: int) -> TrainOutput:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from plainformer.errors import shown
+
 from ..examples import (
     Answer,
     CharSpan,
@@ -94,7 +96,7 @@ class Builder:
         answers = self._answers(fields, context)
         identity = str(fields.get("id", ""))
         if identity in self._ids:
-            raise ValueError(f"id {identity!r} occurs twice")
+            raise ValueError(f"id {shown(identity)} occurs twice")
         if identity:
             self._ids.add(identity)
         return QuestionExample(question, context, answers, identity, **place)
@@ -116,7 +118,9 @@ class Builder:
         question = self._string(fields, "question")
         choices = fields["choices"]
         if not isinstance(choices, list) or len(choices) < 2:
-            raise ValueError(f"{self.names['choices']!r}: expected a list of 2 choices or more")
+            raise ValueError(
+                f"{shown(self.names['choices'])}: expected a list of 2 choices or more"
+            )
         for i, choice in enumerate(choices):
             check_string(choice, f"choice {i}")
         if self._choices is not None and len(choices) != self._choices:
@@ -153,8 +157,8 @@ class Builder:
             self._label_kind = (kind, label)
         elif kind != self._label_kind[0]:
             raise ValueError(
-                f"label {label!r} is {kind}, expected {self._label_kind[0]} as the first label "
-                f"({self._label_kind[1]!r}); write all the same way"
+                f"label {shown(label)} is {kind}, expected {self._label_kind[0]} as the first "
+                f"label ({shown(self._label_kind[1])}); write all the same way"
             )
         return label
 
@@ -164,7 +168,7 @@ def check_present(fields: dict[str, Any], required: tuple[str, ...], names: dict
     for name in required:
         if name not in fields:
             wanted = ", ".join(str(names[field]) for field in required)
-            raise ValueError(f"no {names[name]!r}; expected {wanted} (or say `columns`)")
+            raise ValueError(f"no {shown(names[name])}; expected {wanted} (or say `columns`)")
 
 
 def check_string(value: Any, what: str) -> str:
@@ -219,11 +223,11 @@ def _span(value: Any, text: str, name: str) -> tuple[CharSpan, str | None]:
         kind = value.get("type")
         value = [value.get("start"), value.get("end")]
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(map(_is_int, value)):
-        raise ValueError(f"{name!r}: got {_shown(value)}, expected [start, end] in characters")
+        raise ValueError(f"{shown(name)}: got {_shown(value)}, expected [start, end] in characters")
     start, end = value
     if not 0 <= start < end <= len(text):
         raise ValueError(
-            f"{name!r}: [{start}, {end}] is not inside the text's {len(text)} characters"
+            f"{shown(name)}: [{start}, {end}] is not inside the text's {len(text)} characters"
         )
     return CharSpan(start, end), None if kind is None else check_string(kind, f"{name} type")
 
@@ -244,14 +248,16 @@ def _answer_pairs(value: Any) -> list[tuple[Any, Any]]:
 def _answer(text: Any, start: Any, context: str) -> Answer:
     check_string(text, "answer")
     if not _is_int(start):
-        raise ValueError(f"answer {text!r:.60}: answer_start is {_shown(start)}, expected a number")
+        raise ValueError(
+            f"answer {shown(text)}: answer_start is {_shown(start)}, expected a number"
+        )
     if start < 0 or context[start : start + len(text)] != text:
         there = context[max(start, 0) : max(start, 0) + len(text)]
         elsewhere = context.find(text)
         hint = "nor anywhere else in it" if elsewhere < 0 else f"it is at {elsewhere}"
         raise ValueError(
-            f"answer {text!r:.60} is not at character {start} of the context "
-            f"({there!r:.60} is); {hint}"
+            f"answer {shown(text)} is not at character {start} of the context "
+            f"({shown(there)} is); {hint}"
         )
     return Answer(text, start)
 
@@ -269,7 +275,9 @@ def _choice_index(label: Any, count: int) -> int:
 def _message(value: Any, index: int) -> Message:
     role = value.get("role") if isinstance(value, dict) else None
     if role not in _ROLES:
-        raise ValueError(f"message {index}: role {role!r:.60}, expected one of {', '.join(_ROLES)}")
+        raise ValueError(
+            f"message {index}: role {shown(role)}, expected one of {', '.join(_ROLES)}"
+        )
     if role == "system" and index > 0:
         raise ValueError(f"message {index}: role 'system', expected as the first message only")
     return Message(role, check_string(value.get("content"), f"message {index} content"))
@@ -291,4 +299,4 @@ def _is_int(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return f"{value!r:.60}" if value is not None else "nothing"
+    return shown(value) if value is not None else "nothing"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from plainformer.errors import shown
 from plainformer.metrics.tags import is_tag
 
 from .source import Reading, Record, Source
@@ -73,7 +74,7 @@ def _problem(
     row: list[str], width: int, token_column: int, tag_column: int, labelled: bool
 ) -> str | None:
     if labelled and len(row) < 2:
-        return f"got 1 column ({row[0]!r:.60}), expected a token and its tag"
+        return f"got 1 column ({shown(row[0])}), expected a token and its tag"
     if len(row) != width:
         return f"got {len(row)} columns, expected {width} as in the lines before"
     if not (-width <= token_column < width and -width <= tag_column < width):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from plainformer.errors import ConfigError, DataError
+from plainformer.errors import ConfigError, DataError, shown
 
 from ..examples import FIELDS, Example, TextExample, required_fields, task_name
 from ..text import Documents, PathLike
@@ -300,7 +300,7 @@ def field_names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
     for field, name in (columns or {}).items():
         if field not in names:
             raise ConfigError(
-                f"columns: got {field!r}, expected one of {', '.join(names)} for {task}"
+                f"columns: got {shown(field)}, expected one of {', '.join(names)} for {task}"
             )
         names[field] = name
     return names

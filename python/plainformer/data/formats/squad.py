@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from plainformer.errors import DataError
+from plainformer.errors import DataError, shown
 
 from .._lines import utf8
 from .jsonl import parse_json
@@ -86,7 +86,7 @@ def _list_in(value: Any, name: str, place: str, source: Source, reading: Reading
     found = value.get(name) if isinstance(value, dict) else None
     if isinstance(found, list):
         return found
-    reading.reject(f"{place}: expected an object with a list {name!r}", source.name, None)
+    reading.reject(f"{place}: expected an object with a list {shown(name)}", source.name, None)
     return []
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from plainformer.errors import DataError
+from plainformer.errors import DataError, shown
 
 from .._lines import CSV, TSV, Row, table_rows, utf8
 from .source import Reading, Record, Source
@@ -99,7 +99,7 @@ def _find_columns(
     if guess and names == {f: f for f in names}:
         return guess, len(header), False
     raise DataError(
-        f"no column {missing[0]!r} in the header {header!r:.200}; say which columns hold "
+        f"no column {shown(missing[0])} in the header {shown(header)}; say which columns hold "
         f"{', '.join(required)}, by name, or by position (from 0) if there is no header",
         source.name,
         sample[0].line,
@@ -140,8 +140,8 @@ def _check_positions(
     for field in required:
         if field not in by_position:
             raise DataError(
-                f"columns: {field} is {names[field]!r}, others are positions; expected positions "
-                "for all, as there is no header",
+                f"columns: {field} is {shown(names[field])}, others are positions; expected "
+                "positions for all, as there is no header",
                 source.name,
             )
     for field, column in by_position.items():

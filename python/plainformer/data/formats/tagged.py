@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from plainformer.errors import ConfigError, DataError
+from plainformer.errors import ConfigError, DataError, shown
 from plainformer.metrics.tags import (
     SCHEMES,
     check_tags,
@@ -41,7 +41,7 @@ class TokenBuilder:
     def __init__(self, names: dict[str, Any], labelled: bool, tag_scheme: str | None):
         if tag_scheme is not None and tag_scheme not in SCHEMES:
             raise ConfigError(
-                f"tag_scheme: got {tag_scheme!r}, expected one of {', '.join(SCHEMES)}"
+                f"tag_scheme: got {shown(tag_scheme)}, expected one of {', '.join(SCHEMES)}"
             )
         self.scheme = tag_scheme  # "" once tags were seen that have none
         self.names = names
@@ -80,7 +80,7 @@ class TokenBuilder:
         wrong = check_tags(tags, self.scheme)
         if wrong:
             word, problem = wrong
-            raise _AtWordError(f"word {word + 1} ({tokens[word]!r:.40}): {problem}", word)
+            raise _AtWordError(f"word {word + 1} ({shown(tokens[word])}): {problem}", word)
         return tags_of(spans_of(tags), len(tags)) if self.scheme == "IOB1" else tags
 
 
@@ -106,6 +106,6 @@ def _scheme_of(records: list[Record]) -> str | None:
 
 def _check_strings(values: Any, what: str) -> None:
     if not isinstance(values, list) or not values:
-        raise ValueError(f"{what!r}: expected a list of at least one string")
+        raise ValueError(f"{shown(what)}: expected a list of at least one string")
     for i, value in enumerate(values):
         check_string(value, f"{what}[{i}]")
