@@ -229,7 +229,8 @@ def _product_for(target: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bo
     )
     if not axes:
         return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b).reshape(target.shape)
-    if transpose_a and a.ndim == b.ndim and len(axes) == len(batch):
+    stacks = transpose_a and not transpose_b and a.shape[:-2] == b.shape[:-2]
+    if stacks and len(axes) == len(batch):  # sum_i a_i^T b_i is one product of all their rows
         return backend("a", a).matmul_of_rows(_rows(a), _rows(b)).reshape(target.shape)
     sums = backend("a", a).matmul(a, b, transpose_a, transpose_b, None, True)
     return sums.sum(axis=axes).reshape(target.shape).astype(target.dtype, copy=False)
