@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from plainformer.errors import DataError
 
 from .examples import Message
-from .jinja_sandbox import RefusalError, Renderer
+from .template_renderer import RefusalError, Renderer
 
 START, END = "<|im_start|>", "<|im_end|>"
 # ChatML as Jinja, for transformers' `apply_chat_template`.

@@ -1,0 +1,166 @@
+"""Renders chat templates in a process of their own: see jinja_sandbox.py, which is that process.
+
+One process serves all templates and threads of this one. It is started for the first rendering,
+again after a template ended it, and by each child of a fork for itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from plainformer.errors import ConfigError, short
+
+from . import jinja_sandbox
+from .jinja_sandbox import RefusalError
+
+# Of processor time a rendering; templates of published models take milliseconds.
+SECONDS = 1.0
+# The process ends by itself after that; this is for one that gets no processor.
+_LONGEST_WAIT = 60.0
+
+
+class Renderer:
+    """A template that has been compiled once and found readable.
+
+    Parameters
+    ----------
+    source : Jinja, with `loopcontrols` and transformers' functions and `generation` blocks
+
+    Raises
+    ------
+    ConfigError : Jinja is not installed, or does not understand `source`
+    """
+
+    def __init__(self, source: str):
+        if importlib.util.find_spec("jinja2") is None:
+            raise ConfigError(
+                "chat_template: only ChatML works without jinja2; pip install 'plainformer[chat]'"
+            )
+        self._source = source
+        _sandbox.ask(source, None)
+
+    def __call__(self, **variables: Any) -> str:
+        """The text for these variables, plain values such as JSON has.
+
+        Raises
+        ------
+        RefusalError : the template calls `raise_exception`
+        ConfigError : it fails, tries what the sandbox forbids, or exceeds a limit
+        """
+        return _sandbox.ask(self._source, variables)
+
+
+class _Sandbox:
+    """The process, and who may talk to it."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.lock = threading.Lock()
+        self.inherited: list[subprocess.Popen[bytes]] = []
+
+    def ask(self, source: str, variables: dict[str, Any] | None) -> str:
+        request = json.dumps({"source": source, "variables": variables})
+        with self.lock:
+            answer = self._exchange(request.encode() + b"\n")
+        if "refusal" in answer:
+            raise RefusalError(answer["refusal"])
+        if "error" in answer:
+            raise ConfigError(f"chat_template: {short(answer['error'])}")
+        return answer["text"]
+
+    def _exchange(self, request: bytes) -> dict[str, str]:
+        process = self._running()
+        try:
+            _send(process, request)
+            if line := _receive(process):
+                return json.loads(line)
+            return {"error": _last_words(process.wait())}
+        except BaseException:  # Ctrl-C: an answer nobody waits for must not meet the next question
+            self.stop()
+            raise
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self.process is None or self.process.poll() is not None:
+            self.stop()
+            self.process = _start()
+        return self.process
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.communicate()  # waits, and closes both ends
+
+    def after_fork(self) -> None:
+        """The process is the parent's, and the lock may belong to a thread that is not here."""
+        self.lock = threading.Lock()
+        if self.process is not None:
+            self.process.returncode = 0  # as far as this process may know
+            self.inherited.append(self.process)
+            self.process = None
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """A new process, in a session of its own: Ctrl-C in a terminal is not meant for it."""
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "utf8", str(Path(jinja_sandbox.__file__))],
+            bufsize=0,  # nothing of a question is left over for a fork to say again
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ConfigError(f"chat_template: no process to render it in: {error}") from None
+    terms = {"path": sys.path, "seconds": SECONDS}
+    _send(process, json.dumps(terms).encode() + b"\n")
+    return process
+
+
+def _send(process: subprocess.Popen[bytes], request: bytes) -> None:
+    assert process.stdin is not None
+    rest = memoryview(request)
+    with suppress(BrokenPipeError):  # it died: why, its exit status says
+        while rest:
+            rest = rest[os.write(process.stdin.fileno(), rest) :]
+
+
+def _receive(process: subprocess.Popen[bytes]) -> bytes:
+    """The answer, a whole line; empty where the process ended, or had to be ended."""
+    assert process.stdout is not None
+    readable = select.poll()
+    readable.register(process.stdout, select.POLLIN)
+    parts = [b""]
+    while not parts[-1].endswith(b"\n"):
+        if not readable.poll(_LONGEST_WAIT * 1000):
+            process.kill()
+        part = os.read(process.stdout.fileno(), 1 << 20)
+        if not part:
+            return b""
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _last_words(status: int) -> str:
+    if status == -signal.SIGPROF:
+        return f"takes more than {SECONDS:g} s of processor time"
+    how = f"signal {-status}" if status < 0 else f"status {status}"
+    return f"cannot be rendered: the process for it ended with {how}"
+
+
+_sandbox = _Sandbox()
+atexit.register(_sandbox.stop)
+os.register_at_fork(after_in_child=_sandbox.after_fork)
