@@ -177,12 +177,101 @@ def test_sigkill_leaves_only_whole_directories(tmp_path, rng):
             atomic.verify_checksums(tmp_path / name)
 
 
+LEFT = ".a.0123456789abcdef.plainformer-partial", ".b.fedcba9876543210.plainformer-partial"
+
+
 def test_remove_partials_names_what_it_removed(tmp_path):
     fill(tmp_path, "kept")
-    (tmp_path / ".a.12.partial").mkdir()
-    (tmp_path / ".b.34.partial").write_text("x")
-    assert atomic.remove_partials(tmp_path) == [".a.12.partial", ".b.34.partial"]
+    (tmp_path / LEFT[0]).mkdir()
+    (tmp_path / LEFT[1]).write_text("x")
+    assert atomic.remove_partials(tmp_path) == list(LEFT)
     assert contents(tmp_path) == {"a": "kept", "sub/b": "kept"}
+
+
+def test_what_others_named_or_linked_stays(tmp_path):
+    """A user's own names, and links and pipes under names like ours."""
+    users = [".mine.partial", ".mine.0badcafe.partial", "x.plainformer-partial", "a.partial"]
+    for name in users:
+        (tmp_path / name).mkdir()
+    (tmp_path / LEFT[0]).symlink_to(tmp_path / "a.partial")
+    os.mkfifo(tmp_path / LEFT[1])
+    assert atomic.remove_partials(tmp_path) == []
+    assert sorted(os.listdir(tmp_path)) == sorted([*users, *LEFT])
+
+
+def test_what_a_living_writer_is_at_stays(tmp_path):
+    with atomic.atomic_directory(tmp_path / "a") as partial:
+        fill(partial, "1")
+        with atomic.atomic_file(tmp_path / "b") as file:
+            file.write(b"2")
+            assert atomic.remove_partials(tmp_path) == []
+    assert contents(tmp_path) == {"a/a": "1", "a/sub/b": "1", "b": "2"}
+
+
+def test_the_first_write_of_a_process_clears_what_dead_ones_left(tmp_path):
+    (tmp_path / LEFT[0]).mkdir()
+    atomic.write_bytes_atomic(tmp_path / "c", b"")
+    assert os.listdir(tmp_path) == ["c"]
+
+
+def test_a_directory_moved_aside_by_a_killed_process_comes_back(tmp_path):
+    """Where replacing takes two renames: between them the target is absent."""
+    for _ in range(2):  # the second time the target is there
+        (tmp_path / ".step-1.replaced.plainformer-partial").mkdir()
+        atomic.remove_partials(tmp_path)
+        assert os.listdir(tmp_path) == ["step-1"]
+
+
+def mode(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_a_replaced_file_passes_its_permissions_on(tmp_path):
+    (tmp_path / "usual").write_text("")
+    for path, wanted in ((tmp_path / "log", 0o600), (tmp_path / "open", 0o666)):
+        atomic.write_bytes_atomic(path, b"1")
+        assert mode(path) == mode(tmp_path / "usual")
+        os.chmod(path, wanted)
+        atomic.write_bytes_atomic(path, b"2")
+        assert mode(path) == wanted
+
+
+def test_a_replaced_directory_passes_permissions_on(tmp_path):
+    target = tmp_path / "a"
+    for _ in range(2):
+        with atomic.atomic_directory(target) as partial:
+            fill(partial, "1")
+        os.chmod(target / "sub" / "b", 0o640)
+        os.chmod(target, 0o700)
+    with atomic.atomic_directory(target) as partial:
+        fill(partial, "2")
+    assert mode(target) == 0o700
+    assert mode(target / "sub" / "b") == 0o640
+
+
+def test_a_link_in_the_way_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "elsewhere").write_text("kept")
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    atomic.write_bytes_atomic(tmp_path / "log", b"new")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "d").symlink_to(tmp_path / "folder")
+    with atomic.atomic_directory(tmp_path / "d") as partial:
+        (partial / "x").write_text("1")
+    assert contents(tmp_path) == {"elsewhere": "kept", "log": "new", "d/x": "1"}
+    assert sorted(os.listdir(tmp_path)) == ["d", "elsewhere", "folder", "log"]
+
+
+def test_of_a_linked_directory_only_the_link_is_deleted(tmp_path):
+    fill(tmp_path, "kept")
+    (tmp_path / "link").symlink_to(tmp_path / "sub")
+    atomic.remove_directory(tmp_path / "link")
+    assert contents(tmp_path) == {"a": "kept", "sub/b": "kept"}
+    assert sorted(os.listdir(tmp_path)) == ["a", "sub"]
+
+
+def test_a_name_of_254_bytes_can_be_written(tmp_path):
+    atomic.write_bytes_atomic(tmp_path / ("é" * 127), b"x")
+    assert os.listdir(tmp_path) == ["é" * 127]
 
 
 def test_pointer(tmp_path):

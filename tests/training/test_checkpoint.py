@@ -134,7 +134,7 @@ def test_a_state_without_its_counters_is_named(tmp_path):
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path, caplog):
-    left = tmp_path / ".checkpoint-3.0badcafe.partial"
+    left = tmp_path / ".checkpoint-3.0badcafe0badcafe.plainformer-partial"
     left.mkdir(parents=True)
     (left / "model.safetensors").write_bytes(b"half")
     with caplog.at_level(logging.INFO, "plainformer"):

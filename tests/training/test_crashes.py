@@ -1,7 +1,9 @@
 """SIGKILL, a full disk and Ctrl-C: a good checkpoint always stays, and resuming repeats nothing."""
 
 import random
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,3 +151,44 @@ def test_ctrl_c_belongs_to_the_program_again_after_training(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     tiny_trainer(tmp_path, max_steps=1).train()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def pairs_at_once(tmp_path, count, *options):
+    """Start two runs in each of `count` directories; of each pair exit codes and errors."""
+    processes = [
+        [start(tmp_path / str(i), "--pause", "0.3", *options) for _ in "ab"] for i in range(count)
+    ]
+    return [sorted(finish(p)[::2] for p in pair) for pair in processes]
+
+
+@pytest.mark.parametrize(
+    "count", [2, pytest.param(14, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
+def test_of_two_runs_started_together_one_goes_on(tmp_path, count, whole):
+    for i, pair in enumerate(pairs_at_once(tmp_path, count)):
+        (code, err), (refused, message) = pair
+        assert (code, refused) == (0, 1), (err, message)
+        assert re.search(rf"{tmp_path}/{i}: process \d+ is writing into it; wait", message)
+        assert "Traceback" not in err + message
+        assert tree(tmp_path / str(i)) == whole
+
+
+def test_of_two_resumes_started_together_one_goes_on(tmp_path, whole):
+    process = start(tmp_path / "0")
+    wait_for(process, "saved 4")
+    process.kill()  # its lock goes with it
+    finish(process)
+    ((code, err), (refused, message)) = pairs_at_once(tmp_path, 1, "--resume")[0]
+    assert (code, refused) == (0, 1), (err, message)
+    assert "is writing into it" in message
+    assert tree(tmp_path / "0") == whole
+
+
+def test_an_output_directory_removed_while_it_runs_is_a_failure(tmp_path):
+    process = start(tmp_path / "out", "--pause", "0.1", "--save-steps", "100")
+    wait_for(process, "step 2")
+    shutil.rmtree(tmp_path / "out")
+    code, _, err = finish(process)
+    assert code == 1
+    assert str(tmp_path / "out") in err
+    assert len(err.strip().splitlines()[-1]) < 300

@@ -6,6 +6,8 @@ import importlib.util
 import json
 from pathlib import Path
 
+from plainformer.checkpoints.atomic import atomic_file
+
 Curve = list[tuple[int, float]]  # (step, loss)
 
 
@@ -36,7 +38,8 @@ def draw_png(training: Curve, evaluation: Curve, path: Path) -> None:
     axes.set(xlabel="step", ylabel="loss (nats a token)")
     if training or evaluation:
         axes.legend()
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=120, format="png")
 
 
 def text_chart(training: Curve, evaluation: Curve, width: int = 64, height: int = 12) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plainformer.checkpoints.atomic import write_bytes_atomic
 from plainformer.data import TextExample
 from plainformer.data.corpus import by_digest, module_summaries
 from plainformer.errors import DataError
@@ -89,7 +90,7 @@ class DocstringTask:
         paths = directory / "train.jsonl", directory / "validation.jsonl"
         for path, examples in zip(paths, (self.train, self.validation)):
             lines = (json.dumps({"text": e.text, "label": e.label}) + "\n" for e in examples)
-            path.write_text("".join(lines), encoding="utf-8")
+            write_bytes_atomic(path, "".join(lines).encode())
         return paths
 
 

@@ -18,6 +18,8 @@ from plainformer.data.text_shards import encode_to_shard
 from plainformer.data.tokenizer import load_tokenizer, make_tokenizer, parse_spec, vocab_size
 from plainformer.errors import ConfigError
 from plainformer.models.registry import from_config, load
+from plainformer.training import TrainingArguments
+from plainformer.training.checkpoint import claim_directory
 
 from ._common import Command, FilesOption, echo, usage_errors
 from ._language_model import config_for, report, train_language_model
@@ -58,6 +60,14 @@ def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:
         name = values.get("objective", "clm")
         check_flags(name, values)
         arguments = make_arguments(values, values["output_dir"])
+    with claim_directory(arguments):
+        result = train(name, values, arguments)
+    report(result)
+    return result
+
+
+def train(name: str, values: Mapping[str, Any], arguments: TrainingArguments) -> dict[str, Any]:
+    """Encode the data, build the model, train it on an objective; the command's figures."""
     options = {
         "column": values.get("text_column", "text"),
         "skip_bad_lines": bool(values.get("skip_bad_lines")),
@@ -69,17 +79,15 @@ def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:
         vocabulary = Vocabulary.of(tokenizer)
         objective = make_objective(name, vocabulary, block_size, values)
     tokens = Path(arguments.output_dir, "tokens")
-    train = load_tokens(tokens / "train.bin", tokenizer, values["data"], options)
+    shard = load_tokens(tokens / "train.bin", tokenizer, values["data"], options)
     held = None
     if values.get("validation"):
         held = load_tokens(tokens / "validation.bin", tokenizer, values["validation"], options)
     with usage_errors():
         packing = bool(values.get("packing"))
-        data = objective_data(objective, vocabulary, train, held, block_size, packing=packing)
-    echo(f"{len(train.tokens):,} tokens to train on, {vocabulary.size:,} in the vocabulary")
-    result = train_language_model(model, arguments, tokenizer, data, block_size)
-    report(result)
-    return result
+        data = objective_data(objective, vocabulary, shard, held, block_size, packing=packing)
+    echo(f"{len(shard.tokens):,} tokens to train on, {vocabulary.size:,} in the vocabulary")
+    return train_language_model(model, arguments, tokenizer, data, block_size)
 
 
 def check_sources(values: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from plainformer.checkpoints.locks import lock_directory
 from plainformer.data.corpus import python_documents, split_documents
 from plainformer.data.objectives import CausalLM, Vocabulary
 from plainformer.data.text_shards import encode_to_shard
@@ -71,7 +72,12 @@ def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[s
 
     About a minute and a half of one core's time, and some more on slow ones.
     """
-    clock = Clock(max_seconds)
+    with lock_directory(output_dir):
+        return run(output_dir, Clock(max_seconds), seed)
+
+
+def run(output_dir: Path, clock: Clock, seed: int) -> dict[str, Any]:
+    """The five steps; what the command prints with `--json`."""
     task, reason = task_or_reason()
     model, tokenizer, result = pretrain(output_dir, task, seed, clock)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from plainformer.checkpoints.locks import lock_directory
 from plainformer.data.text import Documents
 from plainformer.data.tokenizer import (
     encode_text,
@@ -63,7 +64,8 @@ def train(
     documents = Documents(data, column=text_column, skip_bad_lines=skip_bad_lines)
     with usage_errors():
         trained = make_tokenizer(spec, documents, objective)
-    save_tokenizer(trained, output_dir)
+    with lock_directory(output_dir):
+        save_tokenizer(trained, output_dir)
     seconds = time.perf_counter() - start
     size = vocab_size(trained)
     echo(f"{size:,} tokens in the vocabulary, {seconds:.1f} s; written to {output_dir}")

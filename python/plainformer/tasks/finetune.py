@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..training import TrainerCallback
+from ..training.checkpoint import claim_directory
 from .registry import task_class
 from .result import FineTuneResult
 from .run import FineTuning
@@ -51,10 +52,12 @@ def finetune(
     ------
     ConfigError : an unknown option, a value that is not allowed, an option without effect
     DataError : bad data, with file and line
-    CheckpointError : a model that cannot be read, or does not fit
+    CheckpointError : a model that cannot be read, or does not fit; another run is writing into
+        output_dir
     NonFiniteError : training diverged
     """
     run = FineTuning(task_class(task), model, output_dir, validation is not None, options)
-    run.read(train, validation, test)
-    run.build()
-    return run.run(callbacks)
+    with claim_directory(run.args):
+        run.read(train, validation, test)
+        run.build()
+        return run.run(callbacks)

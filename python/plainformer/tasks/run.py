@@ -15,7 +15,6 @@ from ..errors import ConfigError
 from ..models import save_adapter
 from ..nn import merge_lora
 from ..training import ParameterOptions
-from ..training.checkpoint import CheckpointDirectory
 from ..training.trainable import count_parameters
 from .arguments import OPTIONS, take, training_arguments, training_options
 from .data import (
@@ -69,8 +68,6 @@ class FineTuning:
         has_old = self.model_options.replay_validation is not None
         self.args = training_arguments(rest, output_dir, kind, has_validation, has_old)
         self._check_effects()
-        if not (self.args.resume_from_checkpoint or self.args.overwrite_output_dir):
-            CheckpointDirectory(output_dir, None).check_unused()  # before anything takes time
 
     def read(self, train: Any, validation: Any, test: Any) -> None:
         """Read all data, and tell what it is."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from ..checkpoints.atomic import (
     atomic_directory,
     read_pointer,
+    remove_directory,
     remove_partials,
     verify_checksums,
     write_checksums,
@@ -30,8 +31,10 @@ from ..checkpoints.atomic import (
 )
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import load_state
+from ..checkpoints.locks import lock_directory
 from ..checkpoints.safetensors import load_file, save_file
 from ..errors import CheckpointError, ConfigError
+from .arguments import TrainingArguments
 
 logger = logging.getLogger("plainformer")
 
@@ -125,7 +128,7 @@ class CheckpointDirectory:
         A process killed before it deleted what is beyond the limit has left that to us.
         """
         match = _NAME.fullmatch(path.name)
-        if match is None or path.resolve().parent != self.root.resolve():
+        if match is None or path.absolute().parent.resolve() != self.root.resolve():
             return
         write_pointer(self.root / POINTER, path.name)
         for step in self.steps():
@@ -140,9 +143,15 @@ class CheckpointDirectory:
             self._delete(step)
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written."""
-        for name in remove_partials(self.root):
-            logger.info("removed %s, left half written by a former run", self.root / name)
+        """Remove what killed processes left half written, also one folder down (tokens/, ...)."""
+        self._tidy(self.root)
+        for folder in self.root.iterdir():
+            if folder.is_dir() and not folder.is_symlink():
+                self._tidy(folder)
+
+    def _tidy(self, folder: Path) -> None:
+        for name in remove_partials(folder):
+            logger.info("removed %s, left half written by a former run", folder / name)
 
     def _load_newest(self) -> Loaded:
         names = [f"checkpoint-{step}" for step in reversed(self.steps())]
@@ -168,17 +177,28 @@ class CheckpointDirectory:
                 self._delete(step)
 
     def _delete(self, step: int) -> None:
-        """Rename first, so that a killed process never leaves half a checkpoint under its name."""
-        aside = self.root / f".checkpoint-{step}.deleted.partial"
-        shutil.rmtree(aside, ignore_errors=True)
-        self.path(step).rename(aside)
-        shutil.rmtree(aside)
+        remove_directory(self.path(step))
 
     def _last_words(self) -> str:
         steps = self.steps()
         if not steps:
             return "there is no earlier checkpoint"
         return f"the last good checkpoint is {self.path(steps[-1])}"
+
+
+@contextmanager
+def claim_directory(args: TrainingArguments) -> Iterator[None]:
+    """Inside, the output directory is this run's alone: what to ask before anything takes time.
+
+    Raises
+    ------
+    CheckpointError : another run is writing into it
+    ConfigError : it holds checkpoints of a former run, neither to go on from nor to be deleted
+    """
+    with lock_directory(args.output_dir):
+        if not (args.resume_from_checkpoint or args.overwrite_output_dir):
+            CheckpointDirectory(args.output_dir, None).check_unused()
+        yield
 
 
 def read_checkpoint(path: Path) -> Loaded:

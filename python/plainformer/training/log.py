@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.atomic import write_bytes_atomic
+from ..checkpoints.locks import NO_LINKS
 from ..errors import CheckpointError
 
 LOG_NAME = "log.jsonl"
@@ -37,6 +39,10 @@ class RunLog:
         rewritten to exactly these, which cuts off what a killed process wrote after its last
         checkpoint, and repairs a torn last line.
     fresh : bool, also start timing.jsonl anew
+
+    Raises
+    ------
+    CheckpointError : a file went away or became a link to another while the run went on
     """
 
     def __init__(self, directory: str | Path, records: list[dict[str, Any]], *, fresh: bool):
@@ -44,7 +50,7 @@ class RunLog:
         self.timing_path = Path(directory) / TIMING_NAME
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes_atomic(self.log_path, "".join(map(to_line, records)).encode())
-        if fresh:
+        if fresh or not os.path.lexists(self.timing_path):
             write_bytes_atomic(self.timing_path, b"")
 
     def append(self, record: dict[str, Any]) -> None:
@@ -57,8 +63,10 @@ class RunLog:
 
 
 def _append(path: Path, line: str) -> None:
+    """Add a line to a file that is there: one that went away would come back with its end alone."""
     try:
-        with path.open("a", encoding="utf-8") as file:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | NO_LINKS)
+        with open(descriptor, "w", encoding="utf-8") as file:
             file.write(line)
     except OSError as error:
         raise CheckpointError(f"{path}: not written: {error.strerror}") from error

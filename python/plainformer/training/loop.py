@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CheckpointError, ConfigError, listed, shown, warn_once
+from ..checkpoints.locks import DirectoryLock
+from ..errors import CheckpointError, ConfigError, warn_once
 from ..nn.random import dropout_state
 from .callbacks import deciding_metric, is_better
 from .checkpoint import CheckpointDirectory, Loaded
@@ -40,8 +41,9 @@ class TrainingLoop:
     update continues with the same bytes.
     """
 
-    def __init__(self, trainer: Trainer):
+    def __init__(self, trainer: Trainer, lock: DirectoryLock):
         args = trainer.args
+        self.lock = lock  # of the output directory, held while the loop lives
         self.trainer, self.args, self.model = trainer, args, trainer.model
         self.plan = UpdatePlan(trainer.train_dataset, args, trainer.collate)
         self.state = trainer.state = TrainerState(
@@ -116,15 +118,13 @@ class TrainingLoop:
         """The data order must be the checkpoint's, or its position would mean something else."""
         missing = {"state", "callbacks", "data"} - loaded.values.keys()
         if missing:
-            raise CheckpointError(
-                f"{loaded.path}/trainer_state.json: misses {listed(sorted(missing))}"
-            )
+            raise CheckpointError(f"{loaded.path}/trainer_state.json: misses {sorted(missing)}")
         for name, now in self.plan.fingerprint().items():
             then = loaded.values["data"].get(name)
             if then != now:
                 raise ConfigError(
-                    f"{name}: got {shown(now)}, but {loaded.path} was written with {shown(then)}; "
-                    "a run can only be resumed with the same value"
+                    f"{name}: got {now}, but {loaded.path} was written with {then}; a run can "
+                    "only be resumed with the same value"
                 )
 
     # One update
@@ -228,6 +228,7 @@ class TrainingLoop:
 
     def _save(self) -> None:
         """Write a checkpoint. Weights that are not finite would replace a good one: an error."""
+        self.lock.check()
         step = self.state.global_step
         for name, parameter in self.model.named_parameters():
             if not np.isfinite(parameter.data).all():

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..checkpoints.locks import lock_directory
 from ..data.batches import collate
 from ..errors import ConfigError, shown
 from ._validation import check_arguments
@@ -102,7 +103,8 @@ class Trainer:
         Raises
         ------
         NonFiniteError : a loss, gradient or weight became NaN or infinite; names it
-        CheckpointError : nothing good to resume from, or a checkpoint cannot be written
+        CheckpointError : nothing good to resume from, a checkpoint cannot be written, or another
+            run is writing into the output directory
         ConfigError : no training data; or the output directory belongs to another run
         TrainingInterrupted : Ctrl-C; everything is saved
         """
@@ -112,8 +114,9 @@ class Trainer:
         if resume is None:
             resume = self.args.resume_from_checkpoint
         start = time.perf_counter()
-        loop = TrainingLoop(self)
-        loop.run(str(resume) if isinstance(resume, Path) else resume)
+        with lock_directory(self.args.output_dir) as lock:
+            loop = TrainingLoop(self, lock)
+            loop.run(str(resume) if isinstance(resume, Path) else resume)
         return self._output(time.perf_counter() - start, loop.tokens)
 
     def evaluate(
@@ -141,8 +144,8 @@ class Trainer:
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Write the model (and tokenizer) as a Hugging Face directory, `output_dir` by default."""
         directory = Path(self.args.output_dir if output_dir is None else output_dir)
-        directory.mkdir(parents=True, exist_ok=True)
-        self.write_model(directory)
+        with lock_directory(directory):
+            self.write_model(directory)
 
     def write_model(self, directory: Path) -> None:
         """Write the model, and the tokenizer where there is one, into an existing directory."""
