@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plainformer.errors import listed, short, shown
+from plainformer.errors import DataError, PlainformerError, listed, short, shown
 
 
 class Stubborn:
@@ -51,3 +51,18 @@ def test_a_list_of_names_is_cut():
     assert listed("abcd", most=3) == "a, b, c, ..."
     assert len(listed(iter(["n\n" * 100] * 100))) < 900
     assert listed([]) == ""
+
+
+def test_numpy_numbers_are_numbers():
+    assert [shown(np.float64(0.5)), shown(np.int32(3)), shown(np.array(2.0))] == ["0.5", "3", "2.0"]
+
+
+@pytest.mark.parametrize("kind", [PlainformerError, DataError])
+def test_no_error_is_longer_than_a_page_or_moves_the_cursor(kind):
+    assert str(kind("a line\nanother, and a path /home/x")) == (
+        "a line\nanother, and a path /home/x"
+    )
+    assert len(str(kind("w" * 100_000 + " end"))) < 500
+    assert len(str(kind("a b " * 100_000 + "end"))) <= 8000
+    assert "\x1b" not in str(kind("\x1b[2J"))
+    assert "\u202e" not in str(kind("\u202e"))

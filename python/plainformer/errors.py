@@ -13,7 +13,8 @@ PlainformerWarning (UserWarning)
 
 What a message repeats of its user or of a stranger's file goes through `shown` (a value, quoted),
 `short` (a name, not quoted) or `listed` (several names): a value may have a million characters,
-line feeds or a terminal's escape sequences.
+line feeds or a terminal's escape sequences. What is repeated otherwise (numbers, paths, other
+libraries' words) meets the wider bounds of `PlainformerError`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,22 @@ from reprlib import Repr
 from typing import Any
 
 _WIDTH = 80  # characters of a value that a message repeats
+_LONGEST = 8000  # characters of a message: 20 bad lines with their paths
+_LONG_WORD = re.compile(r"\S{400,}")
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LISTED = 10  # names that a message lists
 _LINE_ENDS = re.compile(r"\s*[^\S ]\s*")  # any white space but blanks, and the blanks around it
 
 
 class PlainformerError(Exception):
-    """Base of every error that plainformer raises on purpose."""
+    """Base of every error that plainformer raises on purpose.
+
+    Whatever a message repeats, it has at most 8000 characters, no word of more than 400, and
+    nothing that a terminal obeys; line feeds stay, where a message lists bad lines.
+    """
+
+    def __init__(self, message: object = "", *rest: object):
+        super().__init__(_bounded(str(message)), *rest)
 
 
 class ShapeError(PlainformerError, ValueError):
@@ -85,7 +96,19 @@ def warn_once(message: str, *, cause: str | None = None, stacklevel: int = 3) ->
     key = cause or message
     if key not in _warned:
         _warned.add(key)
-        warnings.warn(message, PlainformerWarning, stacklevel=stacklevel)
+        warnings.warn(_bounded(message), PlainformerWarning, stacklevel=stacklevel)
+
+
+def _bounded(message: str) -> str:
+    if len(message) > _LONGEST:
+        message = _without_middle(message, _LONGEST)
+    message = _LONG_WORD.sub(lambda word: _without_middle(word[0], 400), message)
+    return _CONTROLS.sub(lambda c: repr(c[0])[1:-1], message)
+
+
+def _without_middle(text: str, most: int) -> str:
+    end = most * 3 // 8
+    return text if len(text) <= most else f"{text[: most - end - 3]}...{text[-end:]}"
 
 
 def shown(value: Any) -> str:
@@ -98,13 +121,11 @@ def short(text: object) -> str:
 
     Line ends and tabs become blanks, other characters that do not print are escaped.
     """
-    text = str(text)
-    if len(text) > 4 * _WIDTH:  # before looking at each character
-        text = f"{text[: 2 * _WIDTH]}...{text[-2 * _WIDTH :]}"
+    text = _without_middle(str(text), 8 * _WIDTH)  # before looking at each character
     text = _LINE_ENDS.sub(" ", text.strip())
     if not text.isprintable():
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 30]}...{text[-27:]}"
+    return _without_middle(text, _WIDTH)
 
 
 def listed(names: Iterable[object], most: int = _LISTED) -> str:
@@ -120,6 +141,13 @@ class _Repr(Repr):
         if value.bit_length() > 1000:  # the interpreter refuses to write the longest
             return f"an integer of {value.bit_length()} bits"
         return super().repr_int(value, level)
+
+    def repr_instance(self, value: Any, level: int) -> str:
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):  # NumPy's 3 is 3
+            item = value.item()
+            if isinstance(item, (bool, int, float)):
+                return self.repr1(item, level)
+        return super().repr_instance(value, level)
 
     def repr_dict(self, value: dict[Any, Any], level: int) -> str:
         if level <= 0:

@@ -163,7 +163,7 @@ def _warn_about_openmp_variable() -> None:
     """OMP_NUM_THREADS is not ours, so a value that is no thread count is passed over, aloud."""
     value = os.environ.get("OMP_NUM_THREADS", "").strip()
     if value and not re.fullmatch(r"0*[1-9][0-9]*([ ,].*)?", value):
-        warn_once(f'OMP_NUM_THREADS: got "{value}", expected a whole number >= 1; ignored')
+        warn_once(f"OMP_NUM_THREADS: got {shown(value)}, expected a whole number >= 1; ignored")
 
 
 _warn_about_openmp_variable()

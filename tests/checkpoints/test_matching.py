@@ -186,7 +186,7 @@ def test_a_tied_weight_stored_under_its_other_name_is_found():
 
 
 def test_long_names_are_cut():
-    with pytest.raises(CheckpointError, match=r"x{100}\.\.\.x{97}$"):
+    with pytest.raises(CheckpointError, match=r"x{30,60}\.\.\.x{20,40}$"):
         fit_state({"x" * 10**6: np.zeros(1)}, {})
 
 

@@ -86,3 +86,23 @@ def tags_of_texts(rng: np.random.Generator) -> Inputs:
     batch = tokens(rng)
     labels = rng.integers(0, NUM_LABELS, batch["input_ids"].shape)
     return batch | {"labels": np.where(batch["attention_mask"], labels, -100)}
+
+
+def holes(inputs):
+    """The same batches, in which masks hide tokens between others, and labels nothing there."""
+
+    def made(rng: np.random.Generator) -> Inputs:
+        batch = inputs(rng)
+        shape = batch["input_ids"].shape
+        for name in ("attention_mask", "decoder_attention_mask"):
+            if name in batch or name == "attention_mask":
+                mask = batch.setdefault(name, np.ones(shape, np.int64)).copy()
+                mask[0, 1] = mask[1, 1] = mask[0, 4:6] = 0
+                mask[0, -1] = 1
+                batch[name] = mask
+        mask = batch.get("decoder_attention_mask", batch["attention_mask"])
+        if np.shape(batch.get("labels")) == mask.shape:
+            batch["labels"] = np.where(mask, batch["labels"], -100)
+        return batch
+
+    return made

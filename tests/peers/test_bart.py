@@ -3,6 +3,7 @@
 import numpy as np
 
 from tests.peers.harness import VOCAB, Case, PeerTests, tokens
+from tests.peers.tasks import holes
 from tests.peers.translations import (
     ENCODER_STATES,
     LOGITS,
@@ -57,5 +58,10 @@ class TestBart(PeerTests):
             "bart_qa", "BartForQuestionAnswering", CONFIG, questions,
             {"start_logits": "attention_mask", "end_logits": "attention_mask"},
             (*NO_GRADIENT, *SAME_FOR_ALL_ROWS), states=ENCODER_STATES,
+        ),
+        Case(
+            "bart_classification_holes", "BartForSequenceClassification", CONFIG, holes(sentences),
+            {"logits": None}, NO_GRADIENT,
+            states={"encoder_hidden_states": "attention_mask"},
         ),
     )  # fmt: skip

@@ -55,6 +55,7 @@ class TestQwen2(PeerTests):
         Case("qwen2", "Qwen2ForCausalLM", QWEN2, language),
         Case("qwen2_bare", "Qwen2Model", QWEN2, tokens, STATES),
         Case("qwen2_window", "Qwen2ForCausalLM", QWEN2 | WINDOW, language),
+        Case("qwen2_window_holes", "Qwen2Model", QWEN2 | WINDOW, tasks.holes(tokens), STATES),
         Case("qwen2_classes", "Qwen2ForSequenceClassification", QWEN2 | LABELS,
              tasks.classes_by_last, ONE),
     )  # fmt: skip

@@ -28,6 +28,7 @@ class TestRoberta(PeerTests):
     cases = (
         Case("roberta", "RobertaModel", CONFIG, tasks.pairs, STATES, KEYS),
         Case("roberta_pad_tokens", "RobertaModel", CONFIG, with_pad_tokens, STATES, KEYS),
+        Case("roberta_holes", "RobertaModel", CONFIG, tasks.holes(tasks.pairs), STATES, KEYS),
         Case("roberta_mlm", "RobertaForMaskedLM", CONFIG, tasks.masked_tokens, no_gradient=KEYS),
         Case(
             "roberta_mlm_untied", "RobertaForMaskedLM", CONFIG | {"tie_word_embeddings": False},

@@ -17,6 +17,7 @@ from tests.peers.harness import (
     torch,
     transformers,
 )
+from tests.peers.tasks import holes
 from tests.peers.translations import ENCODER_STATES, LOGITS, STATES, from_labels, translation
 
 CONFIG = {
@@ -51,6 +52,10 @@ class TestT5(PeerTests):
             CONFIG | {"feed_forward_proj": "gated-silu", "tie_word_embeddings": False},
             from_labels, {"encoder_last_hidden_state": "attention_mask"},
             states=ENCODER_STATES,
+        ),
+        Case(
+            "t5_holes", "T5ForConditionalGeneration", CONFIG, holes(translation), LOGITS,
+            states=STATES,
         ),
         Case(
             "t5_encoder", "T5EncoderModel", CONFIG, tokens, {"last_hidden_state": "attention_mask"},

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, warn_once
+from plainformer.errors import CheckpointError, short, warn_once
 
 Shape = tuple[int, ...]
 
@@ -185,7 +185,7 @@ def _merge_tied(
         name = names.pop(repetition)
         if not np.array_equal(state[name], state[names.setdefault(original, name)]):
             raise CheckpointError(
-                f"{source}: {_cut(name)}: differs from {_cut(names[original])}, which it should "
+                f"{source}: {short(name)}: differs from {short(names[original])}, which it should "
                 "repeat; set tie_word_embeddings to false in config.json to keep both"
             )
 
@@ -209,7 +209,7 @@ def _refuse(
         "missing keys": [n for n in report.missing_keys if not _matches(n, may_miss)],
         "unexpected keys": [n for n in report.unexpected_keys if not _matches(n, may_drop)],
         "mismatched shapes": [
-            f"{name}: got {got}, expected {wanted}" for name, got, wanted in mismatched
+            f"{short(name)}: got {got}, expected {wanted}" for name, got, wanted in mismatched
         ],
     }
     parts = [f"{kind} {_listed(names)}" for kind, names in problems.items() if names]
@@ -233,11 +233,7 @@ def _tell(report: LoadReport, source: str) -> None:
 
 def _listed(names: list[str]) -> str:
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"({len(names)}): {', '.join(map(_cut, names[:_SHOWN]))}{more}"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 200 else f"{name[:100]}...{name[-97:]}"
+    return f"({len(names)}): {', '.join(map(short, names[:_SHOWN]))}{more}"
 
 
 def _matches(name: str, globs: Iterable[str]) -> bool:

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from plainformer.errors import CheckpointError, DTypeError, shown
+from plainformer.errors import CheckpointError, DTypeError, short, shown
 
 from .atomic import atomic_file
 from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
@@ -98,7 +98,7 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         else:
             flat = np.frombuffer(self._map, dtype, count, self._start + entry.begin)
         if entry.dtype == "BOOL" and flat.view(np.uint8).max(initial=0) > 1:
-            raise CheckpointError(f"{self.path}: {name}: a BOOL byte is neither 0 nor 1")
+            raise CheckpointError(f"{self.path}: {short(name)}: a BOOL byte is neither 0 nor 1")
         if entry.dtype == "F16":
             flat = flat.astype(np.float32)
         elif not flat.flags.aligned:  # the header's length is not padded to 8 bytes
@@ -217,7 +217,8 @@ def _parse_entry(name: str, value: Any) -> Entry:
     need = math.prod(shape) * DTYPES[dtype].itemsize
     if end - begin != need:
         raise ValueError(
-            f"{name}: data_offsets: got {end - begin} bytes, expected {need} for {dtype} {shape}"
+            f"{name}: data_offsets: got {end - begin} bytes, expected {need} for {dtype} "
+            f"{shown(shape)}"
         )
     return Entry(dtype, tuple(shape), begin, end)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.errors import DataError, PlainformerError, shown
+from plainformer.errors import DataError, PlainformerError, short, shown
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def library_errors(make: Callable[[str], Exception]) -> Iterator[None]:
         raise
     except BaseException as error:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise make(str(error)[:500]) from error
+            raise make(short(error)) from error
         raise
 
 

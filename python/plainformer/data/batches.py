@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, ShapeError
+from plainformer.errors import ConfigError, DataError, ShapeError, listed
 
 from ._random import check_seed, words
 from .chunks import Blocks, Windows
@@ -105,7 +105,7 @@ def collate(examples: Sequence[Example]) -> Batch:
     """
     keys = examples[0].keys()
     if any(example.keys() != keys for example in examples):
-        raise ShapeError(f"examples: expected all to have the keys {sorted(keys)}")
+        raise ShapeError(f"examples: expected all to have the keys {listed(sorted(keys))}")
     return {key: _stack(key, [np.asarray(example[key]) for example in examples]) for key in keys}
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from plainformer.errors import DataError
+from plainformer.errors import DataError, short
 
 from .examples import Message
 from .template_renderer import RefusalError, Renderer
@@ -150,4 +150,4 @@ class JinjaTemplate:
                 **self._tokens,
             )
         except RefusalError as refusal:
-            raise DataError(f"the chat template refuses this dialogue: {refusal}") from None
+            raise DataError(f"the chat template refuses this dialogue: {short(refusal)}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, shown
+from plainformer.errors import ConfigError, DataError, listed, shown
 from plainformer.metrics.tags import OUTSIDE, detect_scheme, is_tag, split_tag
 
 from .examples import RelationExample, TextExample, TokenExample
@@ -84,8 +84,8 @@ def check_labels(examples: Sequence[Any], known: Sequence[str]) -> None:
     every = ", ".join(f"{shown(name)} {count} times" for name, count in unseen.most_common(_SHOWN))
     more = f" and {len(unseen) - _SHOWN} others" if len(unseen) > _SHOWN else ""
     raise DataError(
-        f"label {shown(label)} is not among the {len(known)} known ones ({_some(known)}); such "
-        f"labels: {every}{more}",
+        f"label {shown(label)} is not among the {len(known)} known ones "
+        f"({listed(known, _SHOWN)}); such labels: {every}{more}",
         first.file or None,
         first.line,
     )
@@ -147,7 +147,7 @@ class LabelMap:
         if unknown is not None:
             raise DataError(
                 f"label {shown(unknown)} is not among the {len(self)} known ones "
-                f"({_some(self.labels)})"
+                f"({listed(self.labels, _SHOWN)})"
             )
         return np.array([self.label2id[label] for label in labels], np.int64)
 
@@ -164,7 +164,3 @@ def _completed(tags: Iterable[str]) -> list[str]:
 
 def _is_integer(label: str) -> bool:
     return label.removeprefix("-").isdecimal()
-
-
-def _some(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:_SHOWN]) + (", ..." if len(labels) > _SHOWN else "")

@@ -27,7 +27,7 @@ from tokenizers import (
 )
 
 from plainformer.checkpoints.files import read_json, read_text
-from plainformer.errors import CheckpointError, shown
+from plainformer.errors import CheckpointError, listed, shown
 
 from ._library import library_errors
 from .special_tokens import ROLES, role_tokens, token_text
@@ -300,7 +300,7 @@ def _added_token(entry: Mapping[str, Any]) -> AddedToken:
 def _require(path: Path, roles: Mapping[str, str], *needed: str) -> None:
     missing = [role for role in needed if role not in roles]
     if missing:
-        raise CheckpointError(f"{path}: the vocabulary has no token for {', '.join(missing)}")
+        raise CheckpointError(f"{path}: the vocabulary has no token for {listed(missing)}")
 
 
 def _check_flags(directory: Path, options: Mapping[str, Any]) -> None:

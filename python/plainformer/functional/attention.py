@@ -171,6 +171,27 @@ def relative_bias(weight: Tensor, buckets: Array, num_queries: int) -> Tensor:
     return record(y, (weight,), backward, is_fresh=True)
 
 
+def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
+    """A bias of any shape: (S, H, Lq, Lk) with y[s, h, i, j] = weight[buckets[s, i, j], h].
+
+    Parameters
+    ----------
+    weight : Tensor (num_buckets, H)
+    buckets : int array (S, Lq, Lk)
+    """
+    rows = kernels.embedding(buckets, weight.data)  # (S, Lq, Lk, H)
+    y = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
+    if not needs_grad(weight):
+        return Tensor(y)
+
+    def backward(grad: Array) -> Sequence[Any]:
+        by_place = np.ascontiguousarray(grad.transpose(0, 2, 3, 1))
+        dweight = kernels.embedding_backward(by_place, buckets, weight.shape[0])
+        return (dweight.astype(weight.dtype, copy=False),)
+
+    return record(y, (weight,), backward, is_fresh=True)
+
+
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     """Views (N, H, D) of the queries, keys and values in (N, 3 C)."""
     N, width = qkv.shape

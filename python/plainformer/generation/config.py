@@ -15,7 +15,7 @@ from typing import Any
 
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import GENERATION_CONFIG
-from ..errors import ConfigError, shown, warn_once
+from ..errors import ConfigError, short, shown, warn_once
 
 # transformers' options that we lack, with the values that ask for nothing (None always does).
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -148,7 +148,7 @@ class GenerationConfig:
         own = {name: value for name, value in values.items() if name in FIELDS}
         extra = {name: value for name, value in values.items() if name not in FIELDS}
         for name in extra.keys() - UNSUPPORTED.keys() - INERT:
-            warn_once(f"{GENERATION_CONFIG}: {name}: unknown field, not used", cause=name)
+            warn_once(f"{GENERATION_CONFIG}: {short(name)}: unknown field, not used", cause=name)
         return cls(**own, extra=extra)
 
     @classmethod
@@ -211,6 +211,6 @@ def check_names(options: Mapping[str, Any]) -> dict[str, Any]:
         if name not in FIELDS and name not in UNSUPPORTED:
             close = difflib.get_close_matches(name, FIELDS, n=1)
             hint = f"did you mean {close[0]}?" if close else "see GenerationConfig for all"
-            raise ConfigError(f"{name}: unknown argument of generate; {hint}")
+            raise ConfigError(f"{short(name)}: unknown argument of generate; {hint}")
         check_supported(name, value)
     return {n: v for n, v in options.items() if n in FIELDS and v is not None}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..tensor import Array
 from .processors import as_index
 
@@ -73,7 +73,9 @@ class ForceWords:
         self.ends = as_index(ends)
         for word in self.words:
             if set(word) & set(ends):
-                raise ConfigError(f"force_words_ids: got {list(word)} with an id that ends texts")
+                raise ConfigError(
+                    f"force_words_ids: got {shown(list(word))} with an id that ends texts"
+                )
         needed = sum(len(word) for word in self.words)
         if needed > self.last - prompt_length:
             raise ConfigError(

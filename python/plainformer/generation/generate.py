@@ -232,7 +232,7 @@ def _sources(settings: Settings, input_ids: Any, attention_mask: Any) -> Prompts
     """What an encoder reads."""
     if input_ids is None:
         raise ConfigError("input_ids: got None, expected the ids of source texts")
-    return as_prompts(input_ids, attention_mask, settings.pad, infer_mask=False)
+    return as_prompts(input_ids, attention_mask, settings.pad, infer_mask=False, in_place=True)
 
 
 def _targets(model: Any, settings: Settings, sources: Prompts, given: Any) -> Prompts:
@@ -283,8 +283,7 @@ def _context(
     use_cache = settings.options.use_cache is not False
     if sources is None:
         return DecoderContext(model, prompts.starts, total, use_cache, past)
-    mask = np.arange(sources.ids.shape[1]) >= sources.starts[:, None]
-    encoded = model.encode(sources.ids, mask)
+    encoded = model.encode(sources.ids, sources.attention_mask)
     rows = len(prompts.ids) * settings.rows_per_prompt
     return TargetContext(model, encoded, rows, total, use_cache)
 

@@ -18,16 +18,26 @@ class Prompts:
     ids : int64 (B, L), padding on the left
     starts : int64 (B,), column of each row's first token
     single : the caller gave one row without a batch axis
+    mask : bool (B, L), the tokens of a batch with holes or with padding elsewhere, which stands as
+        it was given; None: all from `starts` on
     """
 
     ids: Array
     starts: Array
     single: bool
+    mask: Array | None = None
+
+    @property
+    def attention_mask(self) -> Array:
+        """Which ids are tokens, bool (B, L)."""
+        if self.mask is not None:
+            return self.mask
+        return np.arange(self.ids.shape[1]) >= self.starts[:, None]
 
     @property
     def rows(self) -> list[Array]:
         """Each row's tokens without padding."""
-        return [row[start:] for row, start in zip(self.ids, self.starts)]
+        return [row[own] for row, own in zip(self.ids, self.attention_mask)]
 
     def repeat(self, count: int) -> Prompts:
         """Each row `count` times, one after another."""
@@ -35,7 +45,13 @@ class Prompts:
 
 
 def as_prompts(
-    input_ids: Any, attention_mask: Any, pad: int, *, infer_mask: bool, name: str = "input_ids"
+    input_ids: Any,
+    attention_mask: Any,
+    pad: int,
+    *,
+    infer_mask: bool,
+    in_place: bool = False,
+    name: str = "input_ids",
 ) -> Prompts:
     """Read ids (L,), (B, L) with an optional mask, or a list of rows of several lengths.
 
@@ -44,6 +60,8 @@ def as_prompts(
     attention_mask : like the ids; where it is 0 there is no token
     pad : fills rows that are shorter than others
     infer_mask : without a mask, take `pad` before and after the other ids of a row as padding
+    in_place : leave tokens in their columns, as an encoder reads them; a decoder goes on behind
+        the last one, so there what a mask hides is closed up
 
     Raises
     ------
@@ -62,7 +80,10 @@ def as_prompts(
             raise ShapeError(f"attention_mask: got shape {mask.shape}, expected {ids.shape}")
     else:
         mask = _between_padding(ids, pad) if infer_mask else np.ones(ids.shape, bool)
-    return _left_padded(ids, mask, pad, single, name)
+    _check_rows(mask, name)
+    if in_place and not mask.all():
+        return Prompts(ids, np.argmax(mask, axis=1), single, mask)
+    return _left_padded(ids, mask, pad, single)
 
 
 def _between_padding(ids: Array, pad: int) -> Array:
@@ -89,19 +110,22 @@ def _ragged(rows: Any, attention_mask: Any, pad: int, name: str) -> Prompts:
     return Prompts(ids, starts, single=False)
 
 
-def _left_padded(ids: Array, mask: Array, pad: int, single: bool, name: str) -> Prompts:
+def _left_padded(ids: Array, mask: Array, pad: int, single: bool) -> Prompts:
     """Padding at other places is moved to the left."""
-    counts = mask.sum(axis=1)
-    if not counts.all():
-        row = int(np.argmin(counts))
-        raise ShapeError(f"{name}: row {row} has no token but padding, expected at least one")
-    starts = ids.shape[1] - counts
+    starts = ids.shape[1] - mask.sum(axis=1)
     if (mask != (np.arange(ids.shape[1]) >= starts[:, None])).any():
         order = np.argsort(mask, axis=1, kind="stable")
         ids = np.where(
             np.take_along_axis(mask, order, axis=1), np.take_along_axis(ids, order, axis=1), pad
         )
     return Prompts(ids, starts, single)
+
+
+def _check_rows(mask: Array, name: str) -> None:
+    counts = mask.sum(axis=1)
+    if not counts.all():
+        row = int(np.argmin(counts))
+        raise ShapeError(f"{name}: row {row} has no token but padding, expected at least one")
 
 
 def _check_ids(ids: Array, name: str) -> None:

@@ -7,6 +7,7 @@ calls these helpers, which raise the one clear error, or copy a strided last axi
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from collections.abc import Sequence
@@ -80,9 +81,10 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
         value, (int, float, np.integer, np.floating)
     ):
         raise DTypeError(f"{name}: got {shown(value)}, expected a number")
-    if not low <= value <= high:
-        raise ConfigError(f"{name}: got {shown(value)}, expected a number from {low} to {high}")
-    return float(value)
+    if low <= value <= high:
+        with contextlib.suppress(OverflowError):  # an integer beyond a float
+            return float(value)
+    raise ConfigError(f"{name}: got {shown(value)}, expected a number from {low} to {high}")
 
 
 def check_size(name: str, value: Any, least: int = 0) -> int:
@@ -92,14 +94,14 @@ def check_size(name: str, value: Any, least: int = 0) -> int:
     except TypeError:
         raise DTypeError(f"{name}: got {shown(value)}, expected a whole number") from None
     if size < least:
-        raise ShapeError(f"{name}: got {size}, expected at least {least}")
+        raise ShapeError(f"{name}: got {shown(size)}, expected at least {least}")
     return size
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise unless `value` is one of `choices`."""
     if value not in choices:
-        wanted = ", ".join(repr(c) for c in choices)
+        wanted = ", ".join(map(shown, choices))
         raise ConfigError(f"{name}: got {shown(value)}, expected one of {wanted}")
 
 

@@ -81,7 +81,7 @@ def chrf(
     """
     for name, value, least in (("char_order", char_order, 1), ("word_order", word_order, 0)):
         if value < least:
-            raise ConfigError(f"{name}: got {value}, expected at least {least}")
+            raise ConfigError(f"{name}: got {shown(value)}, expected at least {least}")
     if beta < 1:
         raise ConfigError(f"beta: got {beta}, expected at least 1")
     streams = _streams(predictions, references)

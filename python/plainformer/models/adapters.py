@@ -15,7 +15,7 @@ import numpy as np
 from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
 from ..checkpoints.safetensors import load_file, save_file
-from ..errors import CheckpointError, ConfigError, shown
+from ..errors import CheckpointError, ConfigError, listed, shown
 from ..nn import LoraConfig, add_lora, lora_layers, merge_lora
 from ..tensor import Array
 
@@ -121,7 +121,7 @@ def _copy(model: Any, state: Mapping[str, Array], needed: set[str], directory: P
     for what, names in (("misses", missing), ("has unknown", unknown), ("of other shape:", wrong)):
         if names:
             merge_lora(model)  # B is 0: the model as it was
-            raise CheckpointError(f"{directory / WEIGHTS}: {what} {', '.join(names[:4])}")
+            raise CheckpointError(f"{directory / WEIGHTS}: {what} {listed(names, 4)}")
     for name, array in state.items():
         dtype = parameters[name].dtype
         parameters[name].assign(np.array(array, dtype=dtype, order="C"))

@@ -26,6 +26,7 @@ from .encoder_decoder import (
     EncoderDecoderModel,
     Layout,
 )
+from .inputs import positions_of
 from .seq2seq_lm import Encoded
 
 # Rows of the position table before position 0, a habit of fairseq's padding id.
@@ -99,15 +100,26 @@ class BartReader(BartPreTrainedModel, Encoder):
         self.model = EncoderDecoder(config, self.layout(config))
 
     def hidden_rows(self, rows: Rows) -> Tensor:
-        """The decoder's states (N, C)."""
+        """The decoder's states (N, C).
+
+        As in transformers, a token that a mask hides between two others is hidden from the
+        encoder only: the decoder reads all from a row's first token to its last.
+        """
         sequences = rows.sequences
-        shifted = np.empty_like(rows.ids)
-        shifted[1:] = rows.ids[:-1]
-        shifted[sequences.first_rows()] = self.start_token
         with part("encoder"):
             states = self.model.encoder(rows.ids, sequences, rows.positions)
         encoded = Encoded(states, sequences)
-        return self.model.decoder(shifted, sequences, rows.positions, encoded)
+        read = sequences.without_holes() if sequences.has_holes else sequences
+        ids = read.rows_of(rows.batch)
+        shifted = np.empty_like(ids)
+        shifted[1:] = ids[:-1]
+        shifted[read.first_rows()] = self.start_token
+        if read is sequences:
+            return self.model.decoder(shifted, read, rows.positions, encoded)
+        own = np.searchsorted(read.places(), sequences.places())
+        positions = positions_of(read)
+        positions[own] = rows.positions
+        return functional.take_rows(self.model.decoder(shifted, read, positions, encoded), own)
 
 
 class BartClassificationHead(Module):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, short, shown
 
 Config = TypeVar("Config", bound="PretrainedConfig")
 
@@ -181,11 +181,13 @@ def label_names(
         names = numbers or {i: f"LABEL_{i}" for i in range(2 if num_labels is None else num_labels)}
     names = dict(sorted(names.items()))
     if list(names) != list(range(len(names))) or not names:
-        raise ConfigError(f"id2label: got classes {list(names)}, expected 0, 1, 2, ...")
+        raise ConfigError(f"id2label: got classes {shown(list(names))}, expected 0, 1, 2, ...")
     if num_labels is not None and num_labels != len(names):
         raise ConfigError(f"num_labels: got {num_labels}, but id2label has {len(names)} classes")
     if numbers and numbers != names:
-        raise ConfigError(f"label2id: got {label2id}, which is not id2label the other way round")
+        raise ConfigError(
+            f"label2id: got {shown(label2id)}, which is not id2label the other way round"
+        )
     return names
 
 
@@ -193,7 +195,7 @@ def unknown_field(name: str, known: set[str]) -> str:
     """The message for a field that no configuration of this kind has."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else "remove it if it changes nothing"
-    return f"{name}: unknown configuration field; {hint}"
+    return f"{short(name)}: unknown configuration field; {hint}"
 
 
 def check_fixed(name: str, value: Any, wanted: Any) -> None:

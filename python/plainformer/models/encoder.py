@@ -27,13 +27,15 @@ from .pretrained import PreTrainedModel
 class Rows:
     """The tokens of a batch: ids, positions and token types (N,), and how they divide.
 
-    token_types is None in a model without them.
+    token_types is None in a model without them; batch holds the ids (B, L) as they were given,
+    hidden ones too.
     """
 
     ids: Array
     sequences: Sequences
     positions: Array
     token_types: Array | None
+    batch: Array
 
 
 class Encoder(PreTrainedModel):
@@ -59,8 +61,8 @@ class Encoder(PreTrainedModel):
         """The last hidden states (N, C)."""
         raise NotImplementedError(f"{type(self).__name__} defines no hidden_rows")
 
-    def row_positions(self, ids: Array, sequences: Sequences, position_ids: Any) -> Array:
-        """The position of each row (N,)."""
+    def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
+        """The position of each row (N,) of a batch of ids (B, L)."""
         return positions_of(sequences, position_ids)
 
     def rows(
@@ -75,8 +77,8 @@ class Encoder(PreTrainedModel):
         batch = as_ids("input_ids", input_ids)
         sequences = sequences_of(batch.shape, attention_mask, cu_seqlens)
         ids = sequences.rows_of(batch)
-        positions = self.row_positions(ids, sequences, position_ids)
-        return Rows(ids, sequences, positions, self._types(token_type_ids, sequences))
+        positions = self.row_positions(batch, sequences, position_ids)
+        return Rows(ids, sequences, positions, self._types(token_type_ids, sequences), batch)
 
     def _types(self, token_type_ids: Any, sequences: Sequences) -> Array | None:
         if not self.has_token_types:

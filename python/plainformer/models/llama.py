@@ -110,7 +110,9 @@ class LlamaConfig(PretrainedConfig):
         if scaling:
             rope = {**scaling, **rope}
         if theta is not None and rope.setdefault("rope_theta", theta) != theta:
-            raise ConfigError(f"rope_theta: got {theta}, rope_parameters have {rope['rope_theta']}")
+            raise ConfigError(
+                f"rope_theta: got {shown(theta)}, rope_parameters have {shown(rope['rope_theta'])}"
+            )
         return super()._canonical({**values, "rope_parameters": rope or None})
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from .llama import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -55,8 +55,8 @@ class Qwen2Config(LlamaConfig):
             self.layer_types
         ):
             raise ConfigError(
-                f"layer_types: got {self.layer_types}, expected {self.num_hidden_layers} words "
-                "full_attention or sliding_attention"
+                f"layer_types: got {shown(self.layer_types)}, expected {self.num_hidden_layers} "
+                "words full_attention or sliding_attention"
             )
         if "sliding_attention" in self.layer_types and self.sliding_window is None:
             raise ConfigError("layer_types: got sliding_attention, but use_sliding_window is off")

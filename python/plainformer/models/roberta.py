@@ -64,15 +64,21 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
         """The encoder without a head."""
         return self.roberta
 
-    def row_positions(self, ids: Array, sequences: Sequences, position_ids: Any) -> Array:
-        """Positions (N,) that count only tokens other than padding, as transformers does."""
+    def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
+        """Positions (N,) that count only tokens other than padding, as transformers does.
+
+        A token that a mask hides between two others is counted, whatever the mask says.
+        """
         if position_ids is not None:
             return positions_of(sequences, position_ids)
-        counted = ids != self.config.pad_token_id
-        counts = np.cumsum(counted)
-        before = np.concatenate([[0], counts])[sequences.cu_seqlens[:-1]]
-        own = counts - np.repeat(before, sequences.lengths)  # 1 for the first token
-        return np.where(counted, own + self.config.pad_token_id, self.config.pad_token_id)
+        pad = self.config.pad_token_id
+        counts = np.cumsum(batch != pad)
+        own = counts[sequences.places()]
+        starts = sequences.cu_seqlens[:-1][sequences.lengths > 0]
+        ids = sequences.rows_of(batch)
+        before = own[starts] - (ids[starts] != pad)
+        own = own - np.repeat(before, sequences.lengths[sequences.lengths > 0])  # 1 for the first
+        return np.where(ids != pad, own + pad, pad)
 
 
 class RobertaModel(RobertaPreTrainedModel, BertModel):

@@ -233,11 +233,11 @@ class T5EncoderModel(T5PreTrainedModel, BareEncoder):
         if seed is not None:
             self.init_weights(seed)
 
-    def row_positions(self, ids: Array, sequences: Sequences, position_ids: Any) -> Array:
+    def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
         """T5 looks at distances; positions of a caller's own would change nothing."""
         if position_ids is not None:
             raise ConfigError("position_ids: T5 has none, it looks at distances; leave them out")
-        return super().row_positions(ids, sequences, position_ids)
+        return super().row_positions(batch, sequences, position_ids)
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C)."""

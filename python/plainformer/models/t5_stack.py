@@ -252,11 +252,20 @@ class T5Stack(Module):
         return x
 
     def position_bias(self, rows: Sequences, cache: KeyValueCache | None) -> Tensor:
-        """What all layers add to scores: (1, H, L, L), or (B, H, L, keys) behind a cache."""
+        """What all layers add to scores: (1, H, L, L), or (B, H, L, keys) behind a cache.
+
+        With holes in a mask it is (B, H, L, L).
+        """
         weight = self.block[0].layer[0].SelfAttention.relative_attention_bias.weight
         L = rows.max_length
+        if rows.has_holes:  # a hidden token keeps its place, so distances differ by sequence
+            places = rows.padded_positions()
+            distances = places[:, None, :] - places[:, :, None]
+            return functional.bucket_bias(weight, self._buckets(distances, weight))
+        if not L:
+            return Tensor(np.empty((1, weight.shape[1], 0, 0), weight.dtype))
         if cache is None or cache.is_empty:
-            distances = np.arange(1 - L, max(L, 1))
+            distances = np.arange(1 - L, L)
             return functional.relative_bias(weight, self._buckets(distances, weight), L)
         places = cache.lengths[:, None, None] + np.arange(L)[:, None]  # (B, L, 1)
         buckets = self._buckets(np.arange(places.max(initial=0) + 1) - places, weight)

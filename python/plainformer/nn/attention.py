@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import functional
 from ..errors import ConfigError
 from ..functional import Borders
@@ -46,7 +48,7 @@ class Attention(Module):
         self.num_heads, self.num_kv_heads = num_heads, kv_heads
         self.causal = causal
         self.dropout = Dropout(dropout)
-        self._options = {"softmax_scale": scale, "window_size": window_size}
+        self._options: dict[str, Any] = {"softmax_scale": scale, "window_size": window_size}
 
     def forward(
         self,
@@ -61,10 +63,26 @@ class Attention(Module):
         """q (N, H D), k and v (M, KV D) to (N, H D); kv_rows are the keys' sequences, if others."""
         keys = kv_rows or rows
         borders = Borders(rows.cu_seqlens, keys.cu_seqlens, rows.max_length, keys.max_length)
+        options = self._recorded()
+        if rows.has_holes and kv_rows is None and self.has_window:
+            bias, options["window_size"] = self._window_bias(rows, q.dtype), (-1, -1)
         report_attention(rows, kv_rows, lambda: self._weights(q.data, k.data, borders, bias))
         return functional.attention(
-            q, k, v, borders, self.num_heads, self.num_kv_heads, bias=bias, **self._recorded()
+            q, k, v, borders, self.num_heads, self.num_kv_heads, bias=bias, **options
         )
+
+    @property
+    def has_window(self) -> bool:
+        """Whether a row sees less than all of its sequence, or all before it."""
+        return self._options["window_size"] != (-1, -1)
+
+    def _window_bias(self, rows: Sequences, dtype: np.dtype) -> Tensor:
+        """The window as a bias (S, 1, L, L): kernels count rows, and a hole has none."""
+        places = rows.padded_positions()
+        ahead = places[:, None, None, :] - places[:, None, :, None]
+        left, right = self._options["window_size"]
+        hidden = ((left >= 0) & (-ahead > left)) | ((right >= 0) & (ahead > right))
+        return Tensor(np.where(hidden, -np.inf, 0).astype(dtype))
 
     def packed(self, qkv: Tensor, rows: Sequences) -> Tensor:
         """The same from projections side by side, (N, 3 C) to (N, C), which are not copied."""

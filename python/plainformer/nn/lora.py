@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional, kernels
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, listed, short, shown
 from ..tensor import Tensor
 from .linear import Conv1D, Linear
 from .module import Module
@@ -163,13 +163,13 @@ def _targets(model: Module, wanted: Sequence[str] | None) -> dict[str, Any]:
                 path.split(".")[-1] for path, m in modules if isinstance(m, (Linear, Conv1D))
             )
             raise ConfigError(
-                f"target_modules: {shown(target)} names no layer; there are {', '.join(layers)}"
+                f"target_modules: {shown(target)} names no layer; there are {listed(layers)}"
             )
         for path, module in own.items():
             if isinstance(module, (Linear, Conv1D)):
                 found[path] = module
             elif wanted is not None:
-                raise ConfigError(f"target_modules: {path} is no linear layer")
+                raise ConfigError(f"target_modules: {short(path)} is no linear layer")
     if not found:
         raise ConfigError("target_modules: got None, and the model has none of the usual names")
     return found

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from ..checkpoints.huggingface import match_keys
-from ..errors import ConfigError, DTypeError, shown
+from ..errors import ConfigError, DTypeError, listed, shown
 from ..tensor import Array, Buffer, Parameter
 
 DTYPES = {
@@ -116,7 +116,7 @@ class Module:
         for pattern in patterns:
             found = {name for name in parameters if matches(name, pattern)}
             if not found:
-                some = ", ".join(list(parameters)[:3])
+                some = listed(parameters, 3)
                 raise ConfigError(f"{shown(pattern)} matches no parameter; names are like {some}")
             frozen |= found
         for name in frozen:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, short, shown
 from ..tensor import Array, Tensor
 
 # The parameters of each rope_type beside rope_theta: required ones, then optional ones.
@@ -93,7 +93,9 @@ def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) 
             raise ConfigError(f"rope_parameters: got no {name}, rope_type {shown(kind)} needs it")
     for name, value in given.items():
         if name not in ("rope_type", "rope_theta", *required, *optional):
-            raise ConfigError(f"rope_parameters: {name} is unknown to rope_type {shown(kind)}")
+            raise ConfigError(
+                f"rope_parameters: {short(name)} is unknown to rope_type {shown(kind)}"
+            )
         if name not in ("rope_type", "truncate") and not (value is None or _is_number(value)):
             raise ConfigError(
                 f"rope_parameters: {name}: got {shown(value)}, expected a number above 0"

@@ -118,6 +118,29 @@ class Sequences:
         starts = places[np.minimum(self.cu_seqlens[:-1], self.num_rows - 1)]
         return places - np.repeat(starts, self.lengths)
 
+    @cached_property
+    def has_holes(self) -> bool:
+        """Whether a mask hid a token between two others of its sequence."""
+        if self.index is None:
+            return False
+        full = self.lengths > 0
+        first, last = self.cu_seqlens[:-1][full], self.cu_seqlens[1:][full] - 1
+        return bool((self.index[last] - self.index[first] != last - first).any())
+
+    def without_holes(self) -> Sequences:
+        """The same sequences with all tokens between their first and their last."""
+        mask = np.zeros(self.shape, bool)
+        mask.reshape(-1)[self.places()] = True
+        filled = np.logical_or.accumulate(mask, axis=1)
+        filled &= np.logical_or.accumulate(mask[:, ::-1], axis=1)[:, ::-1]
+        return Sequences.from_mask(filled, self.shape)
+
+    def padded_positions(self) -> Array:
+        """The positions of each sequence's rows, int32 (S, max_length), 0 behind the last."""
+        result = np.zeros((self.count, self.max_length), np.int32)
+        result[np.arange(self.max_length) < self.lengths[:, None]] = self.positions()
+        return result
+
     def tail(self, count: int) -> tuple[Array, Sequences]:
         """The rows in the last `count` columns of the batch, and how they divide."""
         B, L = self.shape

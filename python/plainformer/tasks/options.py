@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, short, shown
 
 Options = TypeVar("Options")
 
@@ -31,7 +31,9 @@ def make(kind: type[Options], values: Mapping[str, Any], *, owner: str) -> Optio
     """
     unknown = next((name for name in values if name not in names_of(kind)), None)
     if unknown is not None:
-        raise ConfigError(f"{unknown}: is no option of {owner}{hint(unknown, names_of(kind))}")
+        raise ConfigError(
+            f"{short(unknown)}: is no option of {owner}{hint(unknown, names_of(kind))}"
+        )
     return kind(**values)
 
 

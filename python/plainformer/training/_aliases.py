@@ -11,7 +11,7 @@ import functools
 import inspect
 from typing import Any, TypeVar
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, short, shown
 
 ALIASES: dict[str, str] = {
     # transformers 4
@@ -115,4 +115,4 @@ def _unknown(word: str, names: list[str]) -> str:
         return f"{word}: not a training argument; {INSTEAD[word]}"
     near = difflib.get_close_matches(word, [*names, *ALIASES], n=1)
     hint = f"did you mean {near[0]}?" if near else "see plainformer.training.TrainingArguments"
-    return f"{word}: not a training argument; {hint}"
+    return f"{short(word)}: not a training argument; {hint}"

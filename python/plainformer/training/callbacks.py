@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, listed, shown
 from .arguments import TrainingArguments
 from .state import TrainerControl, TrainerState
 
@@ -191,7 +191,8 @@ def deciding_metric(args: TrainingArguments, metrics: dict[str, Any]) -> float:
     name = args.best_metric_name
     if name not in metrics:
         raise ConfigError(
-            f"metric_for_best_model: got {shown(name)}, the evaluation has {sorted(metrics)}"
+            f"metric_for_best_model: got {shown(name)}, the evaluation has "
+            f"{listed(sorted(metrics))}"
         )
     return float(metrics[name])
 

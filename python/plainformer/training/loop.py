@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checkpoints.locks import DirectoryLock
-from ..errors import CheckpointError, ConfigError, warn_once
+from ..errors import CheckpointError, ConfigError, listed, shown, warn_once
 from ..nn.random import dropout_state
 from .callbacks import deciding_metric, is_better
 from .checkpoint import CheckpointDirectory, Loaded
@@ -118,13 +118,15 @@ class TrainingLoop:
         """The data order must be the checkpoint's, or its position would mean something else."""
         missing = {"state", "callbacks", "data"} - loaded.values.keys()
         if missing:
-            raise CheckpointError(f"{loaded.path}/trainer_state.json: misses {sorted(missing)}")
+            raise CheckpointError(
+                f"{loaded.path}/trainer_state.json: misses {listed(sorted(missing))}"
+            )
         for name, now in self.plan.fingerprint().items():
             then = loaded.values["data"].get(name)
             if then != now:
                 raise ConfigError(
-                    f"{name}: got {now}, but {loaded.path} was written with {then}; a run can "
-                    "only be resumed with the same value"
+                    f"{name}: got {shown(now)}, but {loaded.path} was written with {shown(then)}; "
+                    "a run can only be resumed with the same value"
                 )
 
     # One update

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..errors import CheckpointError, NonFiniteError
+from ..errors import CheckpointError, NonFiniteError, short, shown
 from .arguments import TrainingArguments
 from .trainable import BFLOAT16
 
@@ -185,13 +185,13 @@ class Optimizer:
         if own.keys() != arrays.keys():
             odd = sorted(own.keys() ^ arrays.keys())
             raise CheckpointError(
-                f"optimizer.safetensors: {len(odd)} arrays do not fit this run, such as {odd[0]}; "
-                "optim, momentum, bf16, freeze and train_only must be as they were"
+                f"optimizer.safetensors: {len(odd)} arrays do not fit this run, such as "
+                f"{short(odd[0])}; optim, momentum, bf16, freeze and train_only must be as before"
             )
         for name, array in own.items():
             if array.shape != arrays[name].shape:
                 raise CheckpointError(
-                    f"optimizer.safetensors: {name} has shape {arrays[name].shape}, "
+                    f"optimizer.safetensors: {name} has shape {shown(arrays[name].shape)}, "
                     f"expected {array.shape}"
                 )
             array[...] = arrays[name]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..data.batches import epoch_order
-from ..errors import ConfigError, ShapeError
+from ..errors import ConfigError, ShapeError, listed
 from .arguments import TrainingArguments
 
 Batch = dict[str, Any]
@@ -119,7 +119,9 @@ def count_labels(model: Any, batch: Batch) -> int:
     """
     given = [name for name in LABELS if batch.get(name) is not None]
     if not given:
-        raise ShapeError(f"batch: got {sorted(batch)}, training needs labels or shift_labels")
+        raise ShapeError(
+            f"batch: got {listed(sorted(batch))}, training needs labels or shift_labels"
+        )
     count = getattr(model, "count_labels", None)
     if count is not None:
         return int(count(batch))

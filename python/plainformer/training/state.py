@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, listed
 
 
 @dataclass
@@ -70,7 +70,7 @@ class TrainerState:
         names = [f.name for f in fields(cls)]
         missing = [name for name in names if name not in values]
         if missing:
-            raise CheckpointError(f"trainer_state.json: misses {', '.join(missing)}")
+            raise CheckpointError(f"trainer_state.json: misses {listed(missing)}")
         return cls(**{name: values[name] for name in names})
 
 

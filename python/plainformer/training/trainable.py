@@ -56,7 +56,7 @@ def choose_trainable(
         matched = any(matches(name, glob) for glob in globs)
         parameter.requires_grad = matched if train_only else not matched
     if not any(p.requires_grad for p in parameters.values()):
-        raise ConfigError(f"freeze: got {list(globs)}, which leaves nothing to train")
+        raise ConfigError(f"freeze: got {shown(list(globs))}, which leaves nothing to train")
 
 
 def count_parameters(model: Any) -> tuple[int, int]:
