@@ -7,46 +7,35 @@ same rows, so that one product serves them all (`packed_together`).
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import kernels
+from .modes import Block, Mode
 
 if TYPE_CHECKING:
     from .tensor import Parameter
 
 
-class _Mode(threading.local):
-    """Whether operations of this thread that are not recorded pack their weights."""
-
-    packs = True
+_packs = Mode("packs", True)  # operations that are not recorded pack their weights
 
 
-_mode = _Mode()
-
-
-@contextlib.contextmanager
-def plain_weights() -> Iterator[None]:
-    """Read weights as they are stored in this thread: they will change before a copy pays.
+def plain_weights() -> Block[bool]:
+    """Inside, read weights as they are stored: they will change before a copy pays.
 
     For passes that are not recorded yet belong to a training step.
     """
-    before, _mode.packs = _mode.packs, False
-    try:
-        yield
-    finally:
-        _mode.packs = before
+    return _packs.set(False)
 
 
 def packs_weights() -> bool:
     """False inside `plain_weights`."""
-    return _mode.packs
+    return _packs.get()
 
 
 class Pack:

@@ -15,13 +15,15 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Generic, TypeVar
 
 from . import _cpu
 from .errors import ConfigError, DTypeError, shown, warn_once
 
+T = TypeVar("T")
 _peaks: dict[tuple[str, str, int], float] = {}
 
 __all__ = [
@@ -67,15 +69,52 @@ def get_num_threads() -> int:
     return _cpu.get_num_threads()
 
 
-@contextmanager
-def num_threads(n: int) -> Iterator[None]:
+class _ForProcess(Generic[T]):
+    """A setting of the whole process, and the `with` blocks that change it, in order of entry.
+
+    Threads may overlap in such blocks: each undoes its own, and after the last one the setting is
+    what it was before the first.
+    """
+
+    def __init__(self, get: Callable[[], T], put: Callable[[T], None]):
+        self._get, self._put = get, put
+        self._before: list[list[T]] = []  # a cell a block: what to return to
+        self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    @contextmanager
+    def block(self, value: T) -> Iterator[None]:
+        """Inside, the setting is `value`, until another block is entered."""
+        with self._lock:
+            cell = [self._get()]
+            self._put(value)
+            self._before.append(cell)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leave(cell)
+
+    def _leave(self, cell: list[T]) -> None:
+        place = next(i for i, other in enumerate(self._before) if other is cell)
+        if place + 1 < len(self._before):
+            self._before[place + 1][0] = cell[0]
+        else:
+            self._put(cell[0])
+        del self._before[place]
+
+    def _renew_lock(self) -> None:
+        """In the child of a fork nobody is left to release it."""
+        self._lock = threading.Lock()
+
+
+_num_threads = _ForProcess(get_num_threads, set_num_threads)
+_level = _ForProcess(_cpu.current_level, _cpu.set_level)
+
+
+def num_threads(n: int) -> AbstractContextManager[None]:
     """Inside `with num_threads(n):` parallel loops of the whole process use `n` threads."""
-    before = get_num_threads()
-    set_num_threads(n)
-    try:
-        yield
-    finally:
-        set_num_threads(before)
+    return _num_threads.block(n)
 
 
 def threadpool_info() -> dict[str, Any]:
@@ -143,20 +182,14 @@ def cpu_features() -> tuple[str, ...]:
     return tuple(_cpu.cpu_summary()["features"])
 
 
-@contextmanager
-def use_level(name: str) -> Iterator[None]:
+def use_level(name: str) -> AbstractContextManager[None]:
     """Inside `with use_level(name):` kernels of the whole process run at that ISA level.
 
     Raises
     ------
     ConfigError : for an unknown level, or one that this processor or build lacks
     """
-    before = _cpu.current_level()
-    _cpu.set_level(name)
-    try:
-        yield
-    finally:
-        _cpu.set_level(before)
+    return _level.block(name)
 
 
 def _warn_about_openmp_variable() -> None:

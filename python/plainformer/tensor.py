@@ -11,9 +11,7 @@ of gradients are not recorded.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,6 +19,7 @@ import numpy as np
 
 from . import kernels
 from .errors import DTypeError, PlainformerError, ShapeError
+from .modes import Block, Mode
 from .packing import Pack, packed_together
 
 Array = Any  # NumPy here; any array that `plainformer.kernels` takes
@@ -29,41 +28,25 @@ Backward = Callable[..., Sequence[Any]]
 _creation = itertools.count()
 
 
-class _Mode(threading.local):
-    """Whether operations of this thread are recorded."""
-
-    recording = True
+_recording = Mode("recording", True)
 
 
-_mode = _Mode()
+def no_grad() -> Block[bool]:
+    """Context manager or decorator inside which nothing is recorded in this thread.
+
+    Of a decorated generator the steps are inside, and what happens between them is not.
+    """
+    return _recording.set(False)
 
 
-class _SetRecording(contextlib.ContextDecorator):
-    def __init__(self, recording: bool):
-        self._recording = recording
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(_mode.recording)
-        _mode.recording = self._recording
-
-    def __exit__(self, *error: object) -> None:
-        _mode.recording = self._before.pop()
-
-
-def no_grad() -> _SetRecording:
-    """Context manager or decorator inside which nothing is recorded in this thread."""
-    return _SetRecording(False)
-
-
-def enable_grad() -> _SetRecording:
+def enable_grad() -> Block[bool]:
     """Context manager or decorator that undoes an enclosing `no_grad`."""
-    return _SetRecording(True)
+    return _recording.set(True)
 
 
 def is_grad_enabled() -> bool:
     """True where operations of this thread are recorded."""
-    return _mode.recording
+    return _recording.get()
 
 
 class Node:
@@ -302,7 +285,7 @@ class Buffer(Parameter):
 
 def needs_grad(*inputs: Tensor | None) -> bool:
     """True if an operation on these inputs has to be recorded."""
-    if not _mode.recording:
+    if not _recording.get():
         return False
     return any(x is not None and x.requires_grad for x in inputs)
 

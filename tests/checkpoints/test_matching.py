@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from plainformer.checkpoints.matching import GAMMA_BETA, fit_state, match_keys
+from plainformer.checkpoints.matching import GAMMA_BETA, fit_state, match_keys, to_be_trained
 from plainformer.errors import CheckpointError, PlainformerWarning
 
 EXPECTED = {
@@ -105,16 +105,25 @@ def test_renames_apply_in_order_and_only_where_needed():
     assert (matched["a.weight"].item(), matched["b.gamma"].item()) == (0, 1)
 
 
-def test_a_new_head_is_reported_and_warned_about_once():
+def test_a_new_head_is_reported_and_warned_about_at_each_load():
     state = make({name: shape for name, shape in BERT.items() if "classifier" not in name})
-    with pytest.warns(
-        PlainformerWarning, match=r"one: new weights \(2\): classifier\.weight, "
-    ) as w:
-        matched, report = fit_state(state, BERT, may_miss=HEADS, source="one")
-    assert len(w) == 1
-    assert report.missing_keys == report.new_keys == ["classifier.weight", "classifier.bias"]
-    assert list(matched) == list(BERT)[:3]
-    fit_state(state, BERT, may_miss=HEADS, source="one")  # a second warning would be an error
+    for _ in range(2):
+        with pytest.warns(
+            PlainformerWarning, match=r"one: new weights \(2\): classifier\.weight, "
+        ) as w:
+            matched, report = fit_state(state, BERT, may_miss=HEADS, source="one")
+        assert len(w) == 1
+        assert report.missing_keys == report.new_keys == ["classifier.weight", "classifier.bias"]
+        assert list(matched) == list(BERT)[:3]
+
+
+def test_a_new_head_that_will_be_trained_is_reported_alone():
+    state = make({name: shape for name, shape in BERT.items() if "classifier" not in name})
+    with to_be_trained():
+        _, report = fit_state(state, BERT, may_miss=HEADS, source="three")
+    assert report.new_keys == ["classifier.weight", "classifier.bias"]
+    with pytest.warns(PlainformerWarning, match="three: new weights"):
+        fit_state(state, BERT, may_miss=HEADS, source="three")
 
 
 def test_a_missing_body_is_an_error_though_heads_may_miss():

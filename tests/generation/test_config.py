@@ -1,7 +1,6 @@
 """`generation_config.json`: read, used, written back; nothing in it is silently ignored."""
 
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -94,13 +93,11 @@ def test_an_object_comes_before_the_file(tmp_path):
 
 
 def test_an_unknown_field_warns_by_name_and_is_kept(tmp_path):
-    with pytest.warns(PlainformerWarning, match="generation_config.json: my_field: unknown"):
-        config = GenerationConfig.from_dict({"my_field": 3})
-    assert config.to_dict() == {"my_field": 3}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        GenerationConfig.from_dict({"my_field": 3})  # warned once
-        GenerationConfig.from_dict(dict.fromkeys(INERT, 1))
+    for _ in range(2):  # of each file
+        with pytest.warns(PlainformerWarning, match="generation_config.json: my_field: unknown"):
+            config = GenerationConfig.from_dict({"my_field": 3})
+        assert config.to_dict() == {"my_field": 3}
+    GenerationConfig.from_dict(dict.fromkeys(INERT, 1))  # a warning would be an error
 
 
 @pytest.mark.parametrize("name", sorted(UNSUPPORTED))

@@ -141,13 +141,13 @@ class TestStream:
         found = list(targets.stream([[1, 2], [3, 4]], 5))
         np.testing.assert_array_equal(np.stack(found, axis=1), wanted[:, 1:])
 
-    def test_the_mode_comes_back_when_it_is_closed(self):
-        model = decoder().train()
-        tokens = stream(model, [1], 5)
-        next(tokens)
-        assert not model.training
-        tokens.close()
-        assert model.training
+    def test_between_steps_the_model_is_the_callers(self):
+        model = decoder(resid_pdrop=0.5).train()
+        wanted = decoder().generate([1], 5)[1:]
+        for token, expected in zip(stream(model, [1], 5), wanted, strict=True):
+            assert token == expected  # no dropout inside a step
+            assert model.training
+            model(input_ids=[[1, 2]], labels=[[1, 2]]).loss.backward()
 
     def test_what_cannot_be_streamed_is_named(self):
         model = decoder()

@@ -6,10 +6,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from plainformer import nn
 from plainformer.errors import CheckpointError, ConfigError, DTypeError
 from plainformer.nn import LayerNorm, Linear, Module
 from plainformer.nn.module import matches
-from plainformer.tensor import Buffer
+from plainformer.tensor import Buffer, Parameter
 
 
 class Layer(Module):
@@ -167,6 +168,76 @@ def test_a_deep_copy_has_its_own_weights_and_stays_tied(model):
     assert not model.head.weight.data.any()
     trainable = [p.requires_grad for p in copied.parameters()]
     assert trainable == [p.requires_grad for p in model.parameters()]
+
+
+class Bag(Module):
+    """Modules and parameters in containers of every kind, beside other values."""
+
+    def __init__(self):
+        self.words, self.sizes, self.nothing = ["a", "b"], [1, 2], [None, []]
+        self.mixed = [Linear(1, 2), "gelu", 3, None, np.zeros(2), Linear(2, 1)]
+        self.pair = (Linear(1, 1), "x")
+        self.nested = [[Linear(1, 1)], (2, [Linear(1, 1)])]
+        self.named = {"up": Linear(1, 2), "name": "up", 0: [Linear(1, 1)]}
+        self.id2label = {0: "no", 1: "yes"}
+        self.scales = [Parameter(np.ones(1, np.float32)), 1.0]
+        self.chosen = {"a", "b"}
+
+
+class TestContainers:
+    NAMES = (
+        "mixed.0", "mixed.5", "pair.0", "nested.0.0", "nested.1.1.0", "named.up", "named.0.0",
+    )  # fmt: skip
+
+    def test_modules_are_found_beside_anything_else(self):
+        bag = Bag()
+        assert [name for name, _ in bag.named_children()] == list(self.NAMES)
+        assert [name for name, _ in bag.named_parameters()] == [
+            "scales.0", *(f"{name}.{part}" for name in self.NAMES for part in ("weight", "bias"))
+        ]  # fmt: skip
+        assert bag.eval() is bag
+        assert not any(module.training for module in bag.modules())
+        assert bag.to("bfloat16").scales[0].dtype == ml_dtypes.bfloat16
+
+    def test_state_goes_out_and_in_by_these_names(self):
+        bag, other = Bag(), Bag()
+        state = {name: array + 1 for name, array in bag.state_dict().items()}
+        other.load_state_dict(state)
+        assert other.named["up"].weight.data[0, 0] == bag.named["up"].weight.data[0, 0] + 1
+        assert other.freeze(["nested"]) == [n for n in state if n.startswith("nested")]
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ({Linear(1, 1)}, "one: got modules in a set"),
+            ({(1, 2): Linear(1, 1)}, r"one: got a module under \(1, 2\), expected a word"),
+            ({"a.b": Linear(1, 1)}, r"one: got a module under 'a\.b', expected a word"),
+            ({"": [Linear(1, 1)]}, "one: got a module under '', expected a word"),
+        ],
+    )
+    def test_what_makes_no_name_is_refused(self, value, message):
+        bag = Bag()
+        bag.one = value
+        with pytest.raises(ConfigError, match=message):
+            bag.eval()
+
+    def test_a_child_that_knows_its_parent_is_walked_once(self, model):
+        before = [name for name, _ in model.named_parameters()]
+        for layer in model.h:
+            layer.parent, layer.twin = model, model.h[0]
+        assert [name for name, _ in model.named_parameters()] == before
+        assert len(list(model.modules())) == 1 + 2 * 3 + 1
+
+    def test_adapters_go_where_the_layer_was(self):
+        bag = Bag()
+        paths = ["mixed.0", "nested.1.1.0", "named.up", "named.0.0"]
+        with pytest.raises(ConfigError, match=r"nested\.1\.1: is in a tuple"):
+            nn.lora.replace(bag, "nested.1.1", Linear(1, 1))
+        for path in paths:
+            nn.add_lora(bag, nn.LoraConfig(r=1, target_modules=[path]))
+        assert sorted(nn.lora_layers(bag)) == sorted(paths)
+        nn.merge_lora(bag)
+        assert [name for name, _ in bag.named_children()] == list(self.NAMES)
 
 
 def test_a_module_without_forward_says_so(model):

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, short, warn_once
+from plainformer.errors import CheckpointError, PlainformerWarning, short
+from plainformer.modes import Block, Mode
 
 Shape = tuple[int, ...]
 
@@ -67,6 +69,14 @@ class MatchedState(Mapping[str, np.ndarray]):
         return len(self._names)
 
 
+_trains = Mode("trains", False)
+
+
+def to_be_trained() -> Block[bool]:
+    """Inside, new weights are not warned about: the caller trains them."""
+    return _trains.set(True)
+
+
 def fit_state(
     state: Mapping[str, np.ndarray],
     expected: Mapping[str, Shape],
@@ -102,7 +112,7 @@ def fit_state(
     Returns
     -------
     matched : MatchedState, expected names, in their order, to arrays
-    report : LoadReport; its `new_keys` are what `matched` lacks, and are warned about once
+    report : LoadReport; its `new_keys` are what `matched` lacks, and are warned about in one line
 
     Raises
     ------
@@ -220,12 +230,16 @@ def _refuse(
 
 
 def _tell(report: LoadReport, source: str) -> None:
-    """Warn about new weights, which give noise until they are trained; log what was left out."""
-    if report.new_keys:
-        warn_once(
+    """Warn about new weights, which give noise until they are trained; log what was left out.
+
+    At every load: each makes a model of its own that needs training.
+    """
+    if report.new_keys and not _trains.get():
+        warnings.warn(
             f"{source}: new weights {_listed(report.new_keys)}; the checkpoint has none of this "
             "name and shape: train them before use",
-            stacklevel=5,  # the caller of from_pretrained, past fit_state
+            PlainformerWarning,
+            stacklevel=4,  # the caller of from_pretrained, past fit_state
         )
     if report.unexpected_keys:
         _log.info("%s: left out %s", source, _listed(report.unexpected_keys))

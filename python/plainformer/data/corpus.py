@@ -12,11 +12,11 @@ import ast
 import hashlib
 import sysconfig
 import tokenize
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from plainformer._syntax import parse
 from plainformer.errors import DataError
 
 from .text import Document
@@ -197,11 +197,10 @@ def _definitions(node: ast.AST) -> Iterator[ast.Module | ast.ClassDef | _Functio
 def _parse(path: Path) -> ast.Module:
     """The syntax tree; an empty one for a file that is missing or not of this Python."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old escapes in other people's strings
-            return ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return ast.Module(body=[], type_ignores=[])
+        tree = parse(path.read_bytes())
+    except OSError:
+        tree = None
+    return ast.Module(body=[], type_ignores=[]) if tree is None else tree
 
 
 def _digest(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import GENERATION_CONFIG
-from ..errors import ConfigError, short, shown, warn_once
+from ..errors import ConfigError, PlainformerWarning, short, shown
 
 # transformers' options that we lack, with the values that ask for nothing (None always does).
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -148,7 +149,8 @@ class GenerationConfig:
         own = {name: value for name, value in values.items() if name in FIELDS}
         extra = {name: value for name, value in values.items() if name not in FIELDS}
         for name in extra.keys() - UNSUPPORTED.keys() - INERT:
-            warn_once(f"{GENERATION_CONFIG}: {short(name)}: unknown field, not used", cause=name)
+            message = f"{GENERATION_CONFIG}: {short(name)}: unknown field, not used"
+            warnings.warn(message, PlainformerWarning, stacklevel=2)  # of each file
         return cls(**own, extra=extra)
 
     @classmethod

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError, shown
-from ..tensor import Array, no_grad
+from ..nn import evaluating
+from ..tensor import Array
 from .beam_search import BeamSearch
 from .build import build_criteria, build_processors, stop_strings
 from .config import GenerationConfig
@@ -75,7 +75,7 @@ def generate(
     goes on, stop strings count in what is written only, pad_token_id within a prompt is a token,
     and finished beams are padded by pad_token_id 0 too.
     """
-    with evaluating(model), no_grad():
+    with evaluating(model):
         job = _job(model, input_ids, max_new_tokens, **options)
         if job.settings.num_beams > 1:
             output = BeamSearch(job).run()
@@ -101,8 +101,9 @@ def stream(
     """Yield what `generate` writes while it is written; the arguments are the same.
 
     Without a tokenizer each step's ids (B n,). With one, pieces of the text of a single row,
-    which end before the first of the stop strings. Until the iterator is used up or closed the
-    model stays in eval mode. Beam search cannot be streamed: its texts change to the end.
+    which end before the first of the stop strings. Each step works in eval mode; between them the
+    caller may train this model or another. Beam search cannot be streamed: its texts change to the
+    end.
     """
     steps = _steps(model, input_ids, max_new_tokens, tokenizer=tokenizer, **options)
     return steps if tokenizer is None else _texts(steps, tokenizer)
@@ -111,13 +112,18 @@ def stream(
 def _steps(model: Any, *arguments: Any, tokenizer: Any, **options: Any) -> Iterator[Any]:
     """First, with a tokenizer, the job; then each step's ids."""
     with evaluating(model):
-        with no_grad():  # not around a yield: the caller may be training something
-            job = _job(model, *arguments, tokenizer=tokenizer, shows_text=True, **options)
-        if job.settings.num_beams > 1:
-            raise ConfigError("num_beams: beam search cannot be streamed; use generate")
-        if tokenizer is not None:
-            yield job
-        yield from TokenSearch(job).steps()
+        job = _job(model, *arguments, tokenizer=tokenizer, shows_text=True, **options)
+    if job.settings.num_beams > 1:
+        raise ConfigError("num_beams: beam search cannot be streamed; use generate")
+    if tokenizer is not None:
+        yield job
+    steps = TokenSearch(job).steps()
+    while True:
+        with evaluating(model):  # not around a yield, see `stream`
+            tokens = next(steps, None)
+        if tokens is None:
+            return
+        yield tokens
 
 
 def _texts(steps: Iterator[Any], tokenizer: Any) -> Iterator[str]:
@@ -133,19 +139,6 @@ def _texts(steps: Iterator[Any], tokenizer: Any) -> Iterator[str]:
     rest = pieces.push([], last=True)
     if rest:
         yield rest
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Inside, the model is in eval mode."""
-    was_training = model.training
-    if was_training:
-        model.eval()
-    try:
-        yield
-    finally:
-        if was_training:
-            model.train()
 
 
 def _job(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-import warnings
 from collections.abc import Sequence
 
+from plainformer._syntax import parse
 from plainformer.errors import ShapeError
 
 from ._scores import check_texts
@@ -31,7 +31,7 @@ def function_heads(source: str) -> list[str]:
     DTypeError : a source that is no string
     """
     [source] = check_texts("source", [source])
-    tree, lines = _parsed(source), source.split("\n")
+    tree, lines = parse(source), source.split("\n")
     found = []
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, _Function) and ast.get_docstring(node) and _goes_on(node, lines):
@@ -100,21 +100,11 @@ def _makes_function(head: str, completion: str) -> bool:
 
 def _function(source: str) -> _Function | None:
     """The function that a source, indented or not, is; None where it is none."""
-    tree = _parsed(f"if True:\n{source}" if source[:1].isspace() else source)
+    tree = parse(f"if True:\n{source}" if source[:1].isspace() else source)
     body: list[ast.stmt] = [] if tree is None else tree.body
     if body and isinstance(body[0], ast.If):
         body = body[0].body
     return body[0] if len(body) == 1 and isinstance(body[0], _Function) else None
-
-
-def _parsed(source: str) -> ast.Module | None:
-    """The syntax tree; None for what is no Python."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # escapes in strings that nobody will run
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _end_line(source: str, last: int, depth: int) -> int | None:

@@ -15,7 +15,7 @@ from .encoder_decoder import (
 from .feed_forward import FeedForward
 from .linear import Conv1D, Linear, linear_together
 from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
-from .module import Module
+from .module import Module, evaluating
 from .norm import LayerNorm, RMSNorm
 from .positions import LearnedPositions, SinusoidalPositions
 from .random import Dropout, dropout_state
@@ -49,6 +49,7 @@ __all__ = [
     "add_lora",
     "capture",
     "dropout_state",
+    "evaluating",
     "join",
     "linear_together",
     "lora_layers",

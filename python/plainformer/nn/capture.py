@@ -12,13 +12,14 @@ them with `output_hidden_states` or `output_attentions`, which `PreTrainedModel`
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from .. import functional
 from ..errors import ConfigError
+from ..modes import Block, Mode
 from ..tensor import Array, Tensor
 from .sequences import Sequences
 
@@ -37,27 +38,18 @@ class Capture:
         self.part = "self"
 
 
-class _State(threading.local):
-    current: Capture | None = None
+_capture: Mode[Capture | None] = Mode("capture", None)
 
 
-_state = _State()
-
-
-@contextlib.contextmanager
-def capture(hidden_states: bool = False, attentions: bool = False) -> Iterator[Capture]:
-    """Collect what is reported inside, in this thread."""
-    before, _state.current = _state.current, Capture(hidden_states, attentions)
-    try:
-        yield _state.current
-    finally:
-        _state.current = before
+def capture(hidden_states: bool = False, attentions: bool = False) -> Block[Any]:
+    """A block that collects what is reported inside it, in this thread, in a `Capture`."""
+    return _capture.set(Capture(hidden_states, attentions))
 
 
 @contextlib.contextmanager
 def part(name: str) -> Iterator[None]:
     """Reports inside belong to this part of the model: "encoder" of an encoder-decoder."""
-    current = _state.current
+    current = _capture.get()
     if current is None:
         yield
         return
@@ -73,7 +65,7 @@ def report_state(rows: Sequences, x: Tensor, residual: Tensor | None = None) -> 
 
     With `residual` they are the sum of both.
     """
-    current = _state.current
+    current = _capture.get()
     if current is None or not current.wants_hidden_states:
         return
     if residual is not None:
@@ -88,7 +80,7 @@ def report_attention(
 
     keys : the sequences of keys if they are others, whose weights then belong to part "cross"
     """
-    current = _state.current
+    current = _capture.get()
     if current is None or not current.wants_attentions:
         return
     found = Tensor(_in_batch(weights(), rows, keys or rows))
@@ -97,7 +89,8 @@ def report_attention(
 
 def refuse_cache() -> None:
     """Raise where weights are asked for that a call with a cache does not compute."""
-    if _state.current is not None and _state.current.wants_attentions:
+    current = _capture.get()
+    if current is not None and current.wants_attentions:
         raise ConfigError("output_attentions: not available with a cache; call without one")
 
 

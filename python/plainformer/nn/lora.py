@@ -126,15 +126,7 @@ def merge_lora(model: Module) -> None:
 
 def lora_layers(model: Module) -> dict[str, LoraLinear]:
     """The adapted layers by path."""
-    return {path: m for path, m in named_modules(model) if isinstance(m, LoraLinear)}
-
-
-def named_modules(model: Module, prefix: str = "") -> list[tuple[str, Module]]:
-    """Every module below `model`, each by its path."""
-    found = []
-    for name, child in model.named_children():
-        found += [(prefix + name, child), *named_modules(child, f"{prefix}{name}.")]
-    return found
+    return {path: m for path, m in model.named_modules() if isinstance(m, LoraLinear)}
 
 
 def replace(model: Module, path: str, layer: Module) -> None:
@@ -142,11 +134,26 @@ def replace(model: Module, path: str, layer: Module) -> None:
     *parents, name = path.split(".")
     owner: Any = model
     for part in parents:
-        owner = owner[int(part)] if isinstance(owner, list) else getattr(owner, part)
+        owner = _part_of(owner, part)
     if isinstance(owner, list):
         owner[int(name)] = layer
-    else:
+    elif isinstance(owner, dict):
+        owner[_key_of(owner, name)] = layer
+    elif isinstance(owner, Module):
         setattr(owner, name, layer)
+    else:
+        raise ConfigError(f"{path}: is in a tuple, whose modules cannot be replaced; use a list")
+
+
+def _part_of(owner: Any, name: str) -> Any:
+    if isinstance(owner, (list, tuple)):
+        return owner[int(name)]
+    return owner[_key_of(owner, name)] if isinstance(owner, dict) else getattr(owner, name)
+
+
+def _key_of(owner: dict[Any, Any], name: str) -> Any:
+    """The key that makes this part of a path: a word or a number."""
+    return next(key for key in owner if str(key) == name)
 
 
 def _targets(model: Module, wanted: Sequence[str] | None) -> dict[str, Any]:
@@ -154,7 +161,7 @@ def _targets(model: Module, wanted: Sequence[str] | None) -> dict[str, Any]:
         raise ConfigError(
             f"target_modules: got the string {shown(wanted)}, expected a list of names"
         )
-    modules = named_modules(model)
+    modules = list(model.named_modules())
     found: dict[str, Any] = {}
     for target in USUAL_TARGETS if wanted is None else wanted:
         own = {path: m for path, m in modules if f".{path}".endswith(f".{target}")}

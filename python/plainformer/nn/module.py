@@ -1,12 +1,14 @@
 """The module: a tree of parameters with names.
 
-Attributes that are Parameters (or Buffers), Modules or lists of Modules belong to the tree; a
-parameter's name is the path to it, `h.0.attn.c_attn.weight`. A parameter reachable by two paths
-(a tied weight) has one name, the first in order of assignment.
+Attributes that are Parameters (or Buffers) or Modules belong to the tree, also inside lists, tuples
+and dicts, at any depth and beside other values. A parameter's name is the path to it,
+`h.0.attn.c_attn.weight`. A parameter reachable by two paths (a tied weight) has one name, the first
+in order of assignment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,7 +18,8 @@ import numpy as np
 
 from ..checkpoints.huggingface import match_keys
 from ..errors import ConfigError, DTypeError, listed, shown
-from ..tensor import Array, Buffer, Parameter
+from ..modes import Mode
+from ..tensor import Array, Buffer, Parameter, no_grad
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -25,10 +28,23 @@ DTYPES = {
 }
 
 
+_evaluating = Mode("evaluating", False)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
 class Module:
     """Base of all modules: subclasses set attributes in `__init__` and define `forward`."""
 
-    training = True
+    _training = True
+
+    @property
+    def training(self) -> bool:
+        """Whether this module works as in training; never in a thread that is `evaluating`."""
+        return self._training and not _evaluating.get()
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._training = mode
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What calling the module computes."""
@@ -38,18 +54,36 @@ class Module:
         return self.forward(*args, **kwargs)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Direct submodules with their names; those of a list are `name.index`."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, list):
-                yield from ((f"{name}.{i}", m) for i, m in enumerate(value))
+        """Direct submodules with their names; those of a list are `name.index`.
+
+        Raises
+        ------
+        ConfigError : a module or parameter in a set, or under a key that makes no name
+        """
+        return ((name, m) for name, m in self._members() if isinstance(m, Module))
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
-        yield self
-        for _, child in self.named_children():
-            yield from child.modules()
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """This module, whose name is empty, and all below it by the first path to each."""
+        return self._named_modules("", set())
+
+    def _named_modules(self, path: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:  # shared, or a child that knows its parent
+            return
+        seen.add(id(self))
+        yield path, self
+        for name, child in self.named_children():
+            yield from child._named_modules(f"{path}.{name}" if path else name, seen)
+
+    def _members(self) -> Iterator[tuple[str, Module | Parameter]]:
+        for name, value in vars(self).items():
+            if isinstance(value, (Module, Parameter)):
+                yield name, value
+            elif isinstance(value, _CONTAINERS):
+                yield from _inside(name, value)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its name, in order of assignment."""
@@ -58,17 +92,11 @@ class Module:
     def named_state(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter and buffer once: what is saved."""
         seen: set[int] = set()
-        for name, parameter in self._walk(""):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter
-
-    def _walk(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield prefix + name, value
-        for name, child in self.named_children():
-            yield from child._walk(f"{prefix}{name}.")
+        for path, module in self.named_modules():
+            for name, member in module._members():
+                if isinstance(member, Parameter) and id(member) not in seen:
+                    seen.add(id(member))
+                    yield f"{path}.{name}" if path else name, member
 
     def parameters(self) -> Iterator[Parameter]:
         """Every parameter once."""
@@ -139,6 +167,45 @@ class Module:
         for name, array in match_keys(state, shapes, source="state").items():
             parameter = parameters[name]
             parameter.assign(np.array(array, dtype=parameter.dtype, order="C"))
+
+
+def _inside(path: str, value: Any) -> Iterator[tuple[str, Module | Parameter]]:
+    """Modules and parameters in a container, with their names."""
+    if isinstance(value, (Module, Parameter)):
+        yield path, value
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _inside(f"{path}.{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            is_name = isinstance(key, (str, int)) and str(key) and "." not in str(key)
+            for name, found in _inside(f"{path}.{key}", item):
+                if not is_name:
+                    raise ConfigError(
+                        f"{path}: got a module under {shown(key)}, expected a word as key"
+                    )
+                yield name, found
+    elif isinstance(value, (set, frozenset)) and any(
+        isinstance(item, (Module, Parameter)) for item in value
+    ):
+        raise ConfigError(f"{path}: got modules in a set, which has no order; use a list or a dict")
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Inside, in this thread alone, models work as in eval mode and nothing is recorded.
+
+    A model that is no Module, as `Trainer` takes it too, is switched, and switched back at the end.
+    """
+    switched = not isinstance(model, Module) and model.training
+    if switched:
+        model.eval()
+    try:
+        with _evaluating.set(True), no_grad():
+            yield
+    finally:
+        if switched:
+            model.train()
 
 
 def float_dtype(dtype: Any) -> np.dtype:

@@ -7,47 +7,53 @@ and a resumed run, or a recomputed block, draws the same ones.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 
 from .. import functional
 from ..errors import ConfigError, shown
+from ..modes import Block, Mode
 from ..tensor import Tensor
 from .module import Module
 
 
-class _State(threading.local):
-    """Seed and next offset of this thread. Outside `dropout_state` it starts at (0, 0)."""
+class _Draws:
+    """A seed and the next offset."""
 
-    seed = 0
-    offset = 0
+    def __init__(self, seed: int, offset: int):
+        self.seed, self.offset = seed, offset
 
 
-_state = _State()
+class _Outside(threading.local):
+    """Where each thread draws from outside `dropout_state`: from (0, 0) on."""
+
+    def __init__(self) -> None:
+        self.draws = _Draws(0, 0)
+
+
+_outside = _Outside()
+_draws: Mode[_Draws | None] = Mode("draws", None)
+
+
+def _current() -> _Draws:
+    return _draws.get() or _outside.draws
 
 
 def current() -> tuple[int, int]:
     """The seed, and the offset that the next use will take."""
-    return _state.seed, _state.offset
+    draws = _current()
+    return draws.seed, draws.offset
 
 
 def take() -> tuple[int, int]:
     """Seed and offset for one use of dropout; the next use gets the next offset."""
-    seed, offset = _state.seed, _state.offset
-    _state.offset = offset + 1
-    return seed, offset
+    draws = _current()
+    draws.offset += 1
+    return draws.seed, draws.offset - 1
 
 
-@contextlib.contextmanager
-def dropout_state(seed: int, offset: int = 0) -> Iterator[None]:
+def dropout_state(seed: int, offset: int = 0) -> Block[_Draws | None]:
     """Draw masks from (seed, offset), (seed, offset + 1), ... inside; then go on as before."""
-    before = current()
-    _state.seed, _state.offset = seed, offset
-    try:
-        yield
-    finally:
-        _state.seed, _state.offset = before
+    return _draws.set(_Draws(seed, offset))
 
 
 class Dropout(Module):

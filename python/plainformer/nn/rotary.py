@@ -54,13 +54,14 @@ class Rotary:
 
     def tables(self, count: int) -> tuple[Array, Array]:
         """Cosines and sines, float32 (at least count, width / 2)."""
-        if self._tables is None or len(self._tables[0]) < count:
+        tables = self._tables
+        if tables is None or len(tables[0]) < count:
             rows = 1 << max(5, (count - 1).bit_length())
             angles = np.arange(rows, dtype=np.float32)[:, None] * self.frequencies
             wide = angles.astype(np.float64)
             cos, sin = (np.float32(self.scale * f(wide)) for f in (np.cos, np.sin))
-            self._tables = cos, sin
-        return self._tables
+            tables = self._tables = cos, sin
+        return tables  # not the attribute: another thread may have made shorter ones since
 
 
 def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) -> dict[str, Any]:

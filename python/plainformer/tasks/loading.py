@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,10 @@ from tokenizers import Tokenizer
 
 from .. import models
 from ..checkpoints.huggingface import read_config
+from ..checkpoints.matching import to_be_trained
 from ..data import LabelMap, SpecialIds, special_ids
 from ..data.tokenizer import vocab_size
-from ..errors import ConfigError, PlainformerWarning
+from ..errors import ConfigError
 from .directory import head_of
 from .task import Task
 
@@ -88,10 +88,7 @@ def _load(
     wanted = models.model_class(config, word, str(path)).__name__
     made_for = config.get("architectures") or [wanted]
     other = word not in _WRITERS and wanted not in made_for
-    with (
-        warnings.catch_warnings()
-    ):  # that new weights are of no use untrained: they will be trained
-        warnings.filterwarnings("ignore", ".*new weights", PlainformerWarning)
+    with to_be_trained():
         model, report = models.load(
             path, word, output_loading_info=True, seed=seed, ignore_mismatched_sizes=other
         )

@@ -15,7 +15,6 @@ of real tokens only. A prediction is the same bytes whatever else is in the batc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
@@ -27,7 +26,7 @@ from .. import kernels
 from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
 from ..errors import ConfigError, NonFiniteError
 from ..metrics import bits_per_character, perplexity
-from ..tensor import no_grad
+from ..nn import evaluating
 from .features import Feature, FeatureDataset
 from .options import check_at_least, option
 
@@ -288,17 +287,3 @@ def float_array(name: str, values: Any) -> Array:
 def probabilities(logits: Array) -> Array:
     """Softmax over the last axis, a row at a time alike in any batch."""
     return kernels.softmax(np.ascontiguousarray(logits))
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Inside, the model is in eval mode and keeps no tape."""
-    was_training = model.training
-    if was_training:  # walking all modules for nothing would be felt in the latency of one text
-        model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        if was_training:
-            model.train()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError
-from ..tensor import no_grad
+from ..nn import evaluating
 from .sampling import IGNORED, Batch, Collator, check_dataset, count_labels, sequential_batches
 
 
@@ -80,14 +80,10 @@ def run_pass(
 ) -> Pass:
     """Run `model` in evaluation mode over `dataset`, in order, and leave its mode as it was."""
     check_dataset("eval_dataset", dataset)
-    result, was_training = Pass(), model.training
-    model.eval()
-    try:
-        with no_grad():
-            for batch in sequential_batches(dataset, batch_size, collate):
-                result.add(model, batch, keep_logits)
-    finally:
-        model.train(was_training)
+    result = Pass()
+    with evaluating(model):
+        for batch in sequential_batches(dataset, batch_size, collate):
+            result.add(model, batch, keep_logits)
     return result
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checkpoints.locks import DirectoryLock
-from ..errors import CheckpointError, ConfigError, listed, shown, warn_once
+from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed, shown
 from ..nn.random import dropout_state
 from .callbacks import deciding_metric, is_better
 from .checkpoint import CheckpointDirectory, Loaded
@@ -68,6 +69,7 @@ class TrainingLoop:
         self.stopwatch = Stopwatch(self.model, "bfloat16" if args.bf16 else "float32")
         self.saved_step: int | None = None
         self.learning_rate = self.grad_norm = 0.0
+        self.told_no_labels = False
         self.tokens = 0  # input tokens of this process
 
     def run(self, resume: str | bool | None) -> None:
@@ -156,8 +158,13 @@ class TrainingLoop:
     def _count_items(self, batches: list[Batch]) -> int:
         """Labels that count in all batches: what their losses are divided by, once."""
         items = sum(count_labels(self.model, batch) for batch in batches)
-        if items == 0:
-            warn_once("an update without labels that count: its loss and gradients are 0")
+        if items == 0 and not self.told_no_labels:
+            self.told_no_labels = True  # once a run: the next run's data are others
+            warnings.warn(
+                "an update without labels that count: its loss and gradients are 0",
+                PlainformerWarning,
+                stacklevel=2,
+            )
         return max(1, items)
 
     def _backward(self, step: int, micro: int, batch: Batch, items: int) -> float:
