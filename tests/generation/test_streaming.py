@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, decoders, models
 
+from plainformer.data.decoding import decode_continuation, decode_text
 from plainformer.data.tokenizer import train_bpe, train_wordpiece
 from plainformer.errors import ConfigError, ShapeError
 from plainformer.generation import TextPieces, TextStreamer, cut_at_stop, stream
-from plainformer.generation.stopping import possible_start
+from plainformer.generation.stopping import StopStrings, possible_start
 
 from .toy import decoder, encoder_decoder
 
@@ -54,6 +56,24 @@ class TestTextStreamer:
         assert written == ["x", "é"]
 
 
+def llama_like():
+    """A tokenizer with the decoder of Llama 2's, and its ids."""
+    spelled = [f"<0x{byte:02X}>" for byte in range(256)]
+    tokens = ["<s>", "</s>", "▁Hello", "▁Stop", ",", "x", "a", *spelled]
+    vocab = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<s>"))
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return tokenizer, vocab
+
+
 TEXT = "The cat sat; the dog ran. Café au lait, 12 euros! naïve straße 猫が好き " * 12
 
 
@@ -66,7 +86,7 @@ def test_pieces_join_to_the_text(train):
         pieces = TextPieces(tokenizer)
         pieces.skip(ids[:start])
         found = [pieces.push([token]) for token in ids[start:]] + [pieces.push([], last=True)]
-        assert tokenizer.decode(ids[:start]) + "".join(found) == tokenizer.decode(ids)
+        assert decode_text(tokenizer, ids[:start]) + "".join(found) == decode_text(tokenizer, ids)
         assert "\ufffd" not in "".join(found)
 
 
@@ -104,6 +124,40 @@ class TestStopStrings:
         found = model.generate([65], 12, num_beams=3, stop_strings=stop, tokenizer=Bytes())
         text = bytes(found[1:].tolist()).decode()
         assert stop not in text[:-1]
+
+    @pytest.mark.parametrize(
+        ("prompt", "stop", "ends"),
+        [
+            ("▁Hello", " Stop", 1),  # a Strip decoder takes the space of a text's first token
+            ("▁Hello", " St", 1),
+            ("<s>", "Stop", 1),
+            ("▁Hello", "op,", 2),
+            ("▁Hello", "你", 5),
+            ("▁Hello", "好x", 9),
+            ("▁Hello", "Stop<", None),
+        ],
+    )
+    @pytest.mark.parametrize("filler", [0, 50])
+    def test_the_decoder_takes_nothing_from_it(self, prompt, stop, ends, filler):
+        """Rows are asked after each token, and end where the shown text holds the string."""
+        tokenizer, ids = llama_like()
+        before = [ids["a"]] * filler + [ids[prompt]]
+        written = ["▁Stop", ",", *(f"<0x{b:02X}>" for b in "你好".encode()), "x", "</s>", "x"]
+        row = before + [ids[token] for token in written]
+        found = StopStrings(tokenizer, [stop], len(before))
+        asked = [n for n in range(len(before) + 1, len(row) + 1) if found(np.array([row[:n]]), 0)]
+        assert (asked[0] - len(before) if asked else None) == ends
+        pieces = TextPieces(tokenizer, [stop])
+        pieces.skip(before)
+        shown = "".join(pieces.push([i]) for i in row[len(before) :]) + pieces.push([], last=True)
+        whole = decode_continuation(tokenizer, before, row[len(before) :])
+        assert shown == cut_at_stop(whole, [stop])
+
+    def test_a_window_may_begin_inside_a_character(self):
+        tokenizer, ids = llama_like()
+        row = [ids[f"<0x{byte:02X}>"] for byte in ("你" * 50 + "好").encode()]
+        assert StopStrings(tokenizer, ["好"], 1)(np.array([row]), 0).all()
+        assert not StopStrings(tokenizer, ["好"], 1)(np.array([row[:-1]]), 0).any()
 
     def test_text_is_cut_before_the_string(self, model):
         free = bytes(model.generate([65], 30)[1:].tolist()).decode()

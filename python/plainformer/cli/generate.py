@@ -129,10 +129,10 @@ def write(model: Any, tokenizer: Any, rows: list[list[int]], options: dict[str, 
     for i, (row, length) in enumerate(zip(output.sequences, output.lengths.tolist())):
         before = row[:new].tolist() if hasattr(model, "encode") else rows[i // count]
         pieces = TextPieces(tokenizer, stops)
-        pieces.skip(before)
+        prompt = pieces.skip(before)
         new_text = pieces.push(row[new : new + length].tolist(), last=True)
-        prompt = "" if hasattr(model, "encode") else tokenizer.decode(before)
-        texts.append(Text(prompt + new_text, new_text, length))
+        shown = "" if hasattr(model, "encode") else prompt
+        texts.append(Text(shown + new_text, new_text, length))
     return texts
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.decoding import Decoder, decode_continuation
 from ..tensor import Array
 
 StoppingCriterion = Callable[[Array, Any], Any]
@@ -19,6 +20,7 @@ StoppingCriterion = Callable[[Array, Any], Any]
 # Tokens that are decoded to look for a string: a character has at most four (UTF-8 bytes).
 _TOKENS_A_CHARACTER = 4
 _SLACK = 8
+_CONTEXT = 32  # tokens before those, whose text says where the first of them begins
 
 
 class StopStrings:
@@ -32,15 +34,20 @@ class StopStrings:
     """
 
     def __init__(self, tokenizer: Any, strings: Sequence[str], prompt_length: int):
-        self.tokenizer = tokenizer
+        self.decoder = Decoder(tokenizer)
         self.strings = strings
         self.prompt_length = prompt_length
         self.window = max(len(s) for s in strings) * _TOKENS_A_CHARACTER + _SLACK
 
     def __call__(self, input_ids: Array, scores: Any) -> Array:
-        first = max(self.prompt_length, input_ids.shape[1] - self.window)
-        texts = (self.tokenizer.decode(row) for row in input_ids[:, first:].tolist())
+        texts = map(self._last_text, input_ids.tolist())
         return np.fromiter((find_stop(text, self.strings) is not None for text in texts), bool)
+
+    def _last_text(self, row: list[int]) -> str:
+        """The end of the new text, as it stands behind what comes before it."""
+        first = max(self.prompt_length, len(row) - self.window)
+        start = self.decoder.whole_from(row, max(0, first - _CONTEXT))
+        return decode_continuation(self.decoder, row[start:first], row[first:])
 
 
 class MaxTime:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ..data.decoding import TextStream
 from ..errors import ShapeError
 from ..tensor import Array
 from .stopping import find_stop, possible_start
-
-_WINDOW = 96  # tokens that are decoded again for each new one, at most
-_OVERLAP = 32  # of which so many are kept when it moves, for decoders that look back
 
 
 class Streamer(Protocol):
@@ -26,38 +24,29 @@ class Streamer(Protocol):
 class TextPieces:
     """Tokens of one row to pieces of text, which joined are the text.
 
-    Tokens may be parts of a character or of a word with its space, so the last tokens are decoded
-    together each time and what is new is the piece; an unfinished character is held back, and so
-    is what may become a stop string.
+    A piece is what no later token can change: an unfinished character is held back, and so is what
+    may become a stop string.
 
-    tokenizer : object with `decode(ids)`, such as `tokenizers.Tokenizer`
+    tokenizer : object with `decode(ids)`, such as `tokenizers.Tokenizer`, or a `Decoder` of one
     stop_strings : the text is cut before the first of them
     """
 
     def __init__(self, tokenizer: Any, stop_strings: Sequence[str] = ()):
-        self.tokenizer = tokenizer
         self.stop_strings = stop_strings
-        self._ids: list[int] = []
-        self._done = 0  # characters of the decoded ids that were given out or are held
+        self._stream = TextStream(tokenizer)
         self._held = ""
         self._stopped = False
 
-    def skip(self, ids: Sequence[int]) -> None:
-        """Take tokens that give context but no text, except for an unfinished character."""
-        self._ids = list(ids[-_OVERLAP:])
-        self._done = len(self.tokenizer.decode(self._ids).rstrip("\ufffd"))
+    def skip(self, ids: Sequence[int]) -> str:
+        """Take tokens that give context but no text, except for an unfinished character.
+
+        Returns their text, without that.
+        """
+        return self._stream.skip(ids)
 
     def push(self, ids: Sequence[int], last: bool = False) -> str:
         """The text that can be shown now, after these tokens; all of it with `last`."""
-        self._ids += ids
-        text = self.tokenizer.decode(self._ids)
-        if text.endswith("\ufffd") and not last:
-            return ""
-        piece = self._release(text[self._done :], last)
-        self._done = len(text)
-        if len(self._ids) > _WINDOW:
-            self.skip(self._ids)
-        return piece
+        return self._release(self._stream.push(ids, last), last)
 
     def _release(self, new: str, last: bool) -> str:
         if self._stopped:
@@ -105,9 +94,9 @@ class TextStreamer:
             self._show(self._pieces.push(ids))
             return
         self._pieces = TextPieces(self.tokenizer, self.stop_strings)
-        self._pieces.skip(ids)
+        prompt = self._pieces.skip(ids)
         if not self.skip_prompt:
-            self._show(self.tokenizer.decode(ids).rstrip("\ufffd"))
+            self._show(prompt)
 
     def end(self) -> None:
         """Write what was held back; the next `put` starts a new text."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plainformer.characters import CJK
 from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
 
 from ._scores import check_pairs, check_texts, mean, ratio
@@ -19,8 +20,7 @@ from .porter import porter_stem
 
 _WORD = re.compile(r"[a-z0-9]+")
 _TYPE = re.compile(r"rouge([1-9]|L|Lsum)")
-_CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # and kana
-_CHARACTER = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+_CHARACTER = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 TYPES = ("rouge1", "rouge2", "rougeL")
 Tokenize = Callable[[str], Sequence[str]]
 Tokens = Sequence[str]

@@ -27,6 +27,7 @@ from ..checkpoints.files import read_text
 from ..data import DialogueExample, Message
 from ..data.batches import IGNORE_INDEX
 from ..data.chat_template import CHATML, END, START, chat_template, source_of
+from ..data.decoding import decode_text
 from ..data.dialogues import DialogueEncoder, EncodedDialogue
 from ..data.special_tokens import options_of, remember_options, role_tokens
 from ..errors import ConfigError, DataError
@@ -224,7 +225,7 @@ class Dialogue(Task):
         return [until(row, *self.ends) for row in new]
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
-        return self.tokenizer.decode(outputs[0].tolist()).strip()
+        return decode_text(self.tokenizer, outputs[0].tolist()).strip()
 
     def answer(self, example: Any, prediction: str) -> dict[str, Any]:
         """The dialogue with the answer as its last turn."""

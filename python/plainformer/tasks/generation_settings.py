@@ -8,12 +8,12 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from ..characters import is_chinese
 from ..data.encoding import share_vocabulary
 from ..errors import ConfigError, shown
 from ..generation.sampling import Sampling
 from .options import check_at_least, option
 from .task import Settings
-from .writing import is_chinese
 
 _SAMPLING = ("temperature", "top_k", "top_p")
 _OPTIONS = ("min_new_tokens", "no_repeat_ngram_size", "repetition_penalty", *_SAMPLING)

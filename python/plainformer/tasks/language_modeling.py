@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from ..data import Document, EvaluationWindows, TokenBlocks, collate, encode_documents
 from ..data.control_codes import add_control_codes
+from ..data.decoding import decode_continuation, decode_text
 from ..data.tokenizer import encode_text
 from ..errors import DataError
 from ..generation import generate
@@ -127,7 +128,7 @@ class LanguageModeling(Task):
             return LossSum(characters=characters), (f.inputs for e in examples for f in encode(e))
         tokens = self._tokens(examples)
         windows = EvaluationWindows(tokens, self._block_size())
-        first = len(self.tokenizer.decode(tokens[:1].tolist()))
+        first = len(decode_text(self.tokenizer, tokens[:1].tolist()))
         return LossSum(characters=characters - first), (windows[i] for i in range(len(windows)))
 
     def _tokens(self, examples: Iterable[Any]) -> Array:
@@ -177,10 +178,7 @@ class LanguageModeling(Task):
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Any]) -> Any:
         before = features[0].place.tolist()
-        prompt = self.tokenizer.decode(before)
-        texts = [
-            self.tokenizer.decode([*before, *ids.tolist()])[len(prompt) :] for ids in outputs[0]
-        ]
+        texts = [decode_continuation(self.tokenizer, before, ids.tolist()) for ids in outputs[0]]
         return texts if self.settings.num_return_sequences > 1 else texts[0]
 
     def answer(self, example: Any, prediction: Any) -> Any:

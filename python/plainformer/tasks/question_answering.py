@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..characters import is_chinese
 from ..data import (
     Encoded,
     WindowScores,
@@ -30,7 +31,6 @@ from ..metrics import rouge_characters, squad_metrics
 from .options import check_at_least, option
 from .registry import register
 from .task import Array, Feature, Settings, Task, float_array, probabilities
-from .writing import is_chinese
 
 _USUAL_LENGTH = 384
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..characters import is_chinese
 from ..metrics import rouge_characters, rouge_metrics
 from .registry import register
-from .writing import Writer, is_chinese
+from .writing import Writer
 
 
 @register

@@ -6,10 +6,11 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
+from ..characters import is_chinese
 from ..errors import warn_once
 from ..metrics import bleu, chrf
 from .registry import register
-from .writing import Writer, is_chinese
+from .writing import Writer
 
 
 @register

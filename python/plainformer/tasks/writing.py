@@ -6,16 +6,16 @@ holds the source; only what it writes is learned.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer, decoders
+from tokenizers import Tokenizer
 
 from ..data import SpecialIds, special_ids
 from ..data.batches import IGNORE_INDEX
+from ..data.decoding import decode_text
 from ..data.special_tokens import options_of, remember_options
 from ..errors import ConfigError, shown
 from ..generation import generate
@@ -24,10 +24,6 @@ from .task import Array, Feature, LossSum, Settings, Task
 
 _USUAL_TARGET = 128
 _PAD, _END = "<pad>", "</s>"
-_CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-# WordPiece makes a word of each Chinese character, and its decoder puts spaces between words.
-_WIDE = r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
-_CHINESE_SPACE = re.compile(rf"(?<={_WIDE}) (?={_WIDE})")
 
 
 @dataclass(frozen=True)
@@ -169,10 +165,7 @@ class Writer(Task):
         return [until(row[longest:], self.end) for row in np.asarray(rows)]
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
-        text = self.tokenizer.decode(outputs[0].tolist()).strip()
-        if isinstance(self.tokenizer.decoder, decoders.WordPiece):
-            return _CHINESE_SPACE.sub("", text)
-        return text
+        return decode_text(self.tokenizer, outputs[0].tolist()).strip()
 
     def answer(self, example: Any, prediction: str) -> dict[str, str]:
         """The text, under transformers' name for it."""
@@ -230,8 +223,3 @@ def until(ids: Array, *stops: int) -> Array:
     """The ids before the first of the stops."""
     ends = np.flatnonzero(np.isin(ids, stops))
     return ids[: ends[0]] if ends.size else ids
-
-
-def is_chinese(texts: Iterable[str]) -> bool:
-    """Whether texts are written in Chinese or kana characters, between which are no spaces."""
-    return any(_CHINESE.search(text) for text in texts)

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from tokenizers import Tokenizer
 
+from plainformer.data.decoding import byte_letters
 from plainformer.data.special_tokens import special_ids
 from plainformer.data.tokenizer import end_of_text_id, vocab_size
 from plainformer.errors import ConfigError
@@ -139,10 +140,3 @@ def _sentinels(tokenizer: Tokenizer) -> np.ndarray:
     while (found := tokenizer.token_to_id(f"<extra_id_{len(ids)}>")) is not None:
         ids.append(found)
     return np.array(ids, np.int32)
-
-
-def byte_letters() -> dict[str, int]:
-    """GPT-2's table: printable bytes are written as themselves, the others from U+0100 on."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    other = [byte for byte in range(256) if byte not in plain]
-    return {chr(b): b for b in plain} | {chr(0x100 + i): b for i, b in enumerate(other)}
