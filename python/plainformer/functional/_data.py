@@ -1,10 +1,57 @@
-"""What all operations share."""
+"""What all operations share: arguments that are what they should be, or are named."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import DTypeError, ShapeError, shown
+from ..kernels._arrays import check_array
 from ..tensor import Array, Tensor
 
 
-def data_of(x: Tensor | None) -> Array | None:
+def data_of(name: str, x: Tensor) -> Array:
+    """The array of a Tensor.
+
+    Raises
+    ------
+    DTypeError : it is none
+    """
+    if not isinstance(x, Tensor):
+        hint = "; Tensor(array) makes one" if hasattr(x, "dtype") else ""
+        raise DTypeError(f"{name}: got {type(x).__name__}, expected a Tensor{hint}")
+    return x.data
+
+
+def data_or_none(name: str, x: Tensor | None) -> Array | None:
     """The array of a Tensor that may be absent."""
-    return None if x is None else x.data
+    return None if x is None else data_of(name, x)
+
+
+def floats_of(name: str, x: Tensor) -> Array:
+    """The array of a Tensor for arithmetic of NumPy's: float32, bfloat16 or float64."""
+    array = data_of(name, x)
+    check_array(name, array)
+    return array
+
+
+def all_data(name: str, xs: Sequence[Tensor]) -> list[Array]:
+    """The arrays of Tensors, at least one."""
+    if not isinstance(xs, (list, tuple)) or not xs:
+        raise DTypeError(f"{name}: got {shown(xs)}, expected a list of Tensors, at least one")
+    return [data_of(f"{name}[{i}]", x) for i, x in enumerate(xs)]
+
+
+def last_size(name: str, array: Array) -> int:
+    """The size of the last axis."""
+    if not array.ndim:
+        raise ShapeError(f"{name}: got a single number, expected at least 1 axis")
+    return array.shape[-1]
+
+
+def check_whole(name: str, value: Any, low: int, high: int) -> None:
+    """Raise unless `value` is a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", 0):
+        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number")
+    if not low <= value <= high:
+        raise ShapeError(f"{name}: got {shown(value)}, expected {low} to {high}")

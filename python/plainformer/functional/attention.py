@@ -6,14 +6,16 @@ Queries, keys and values are rows (N, heads x width) of all sequences of a batch
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import kernels
+from ..errors import ShapeError
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import data_of
+from ._data import check_whole, data_of, data_or_none
 
 
 class Borders(NamedTuple):
@@ -52,9 +54,13 @@ def attention(
     y : Tensor (Nq, H Dv)
     """
     kv_heads = num_kv_heads or num_heads
-    heads = _heads(q.data, num_heads), _heads(k.data, kv_heads), _heads(v.data, kv_heads)
+    heads = (
+        _heads("q", data_of("q", q), num_heads),
+        _heads("k", data_of("k", k), kv_heads),
+        _heads("v", data_of("v", v), kv_heads),
+    )
     shape = (len(q), num_heads * heads[2].shape[-1])
-    options["attn_bias"] = data_of(bias)
+    options["attn_bias"] = data_or_none("bias", bias)
     if not needs_grad(q, k, v, bias):
         return Tensor(kernels.flash_attn_varlen_func(*heads, *borders, **options).reshape(shape))
     y, lse = kernels.flash_attn_varlen_func(*heads, *borders, **options, return_lse=True)
@@ -87,7 +93,7 @@ def attention_weights(
     q (Nq, H D) and k (Nk, KV D) are arrays, options as for `attention`. Returns an array
     (H, Lq, Lk) for each sequence.
     """
-    q, k = _heads(q, num_heads), _heads(k, num_kv_heads or num_heads)
+    q, k = _heads("q", q, num_heads), _heads("k", k, num_kv_heads or num_heads)
     group = q.shape[1] // k.shape[1]
     scale = q.shape[-1] ** -0.5 if softmax_scale is None else softmax_scale
     result = []
@@ -124,7 +130,7 @@ def self_attention(
     y : Tensor (N, C); its backward writes the three gradients into one (N, 3 C) array
     """
     borders = Borders(cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
-    heads = split_heads(qkv.data, num_heads)
+    heads = split_heads(data_of("qkv", qkv), num_heads)
     shape = (len(qkv), qkv.shape[1] // 3)
     if not needs_grad(qkv):
         return Tensor(kernels.flash_attn_varlen_func(*heads, *borders, **options).reshape(shape))
@@ -152,7 +158,11 @@ def relative_bias(weight: Tensor, buckets: Array, num_queries: int) -> Tensor:
     buckets : int array (Lq + Lk - 1,), the row of weight for the distances 1 - Lq .. Lk - 1
     num_queries : int, Lq
     """
-    by_distance = np.ascontiguousarray(weight.data[buckets].T)  # (H, Lq + Lk - 1)
+    rows = kernels.embedding(buckets, data_of("weight", weight))
+    if rows.ndim != 2:
+        raise ShapeError(f"buckets: got shape {buckets.shape}, expected 1 axis")
+    check_whole("num_queries", num_queries, 1, len(buckets))
+    by_distance = np.ascontiguousarray(rows.T)  # (H, Lq + Lk - 1)
     num_keys = len(buckets) - num_queries + 1
     windows = np.lib.stride_tricks.sliding_window_view(by_distance, num_keys, axis=1)
     y = windows[None, :, ::-1]
@@ -179,7 +189,9 @@ def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
     weight : Tensor (num_buckets, H)
     buckets : int array (S, Lq, Lk)
     """
-    rows = kernels.embedding(buckets, weight.data)  # (S, Lq, Lk, H)
+    rows = kernels.embedding(buckets, data_of("weight", weight))  # (S, Lq, Lk, H)
+    if rows.ndim != 4:
+        raise ShapeError(f"buckets: got shape {buckets.shape}, expected 3 axes")
     y = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
     if not needs_grad(weight):
         return Tensor(y)
@@ -194,6 +206,10 @@ def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
 
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     """Views (N, H, D) of the queries, keys and values in (N, 3 C)."""
+    check_whole("num_heads", num_heads, 1, sys.maxsize)
+    if qkv.ndim != 2 or qkv.shape[1] % (3 * num_heads):
+        wanted = f"(N, 3 C) with C a multiple of the {num_heads} heads"
+        raise ShapeError(f"qkv: got shape {qkv.shape}, expected {wanted}")
     N, width = qkv.shape
     packed = qkv.reshape(N, 3, num_heads, width // (3 * num_heads))
     return packed[:, 0], packed[:, 1], packed[:, 2]
@@ -210,20 +226,23 @@ def rotary_embedding(
 ) -> Tensor:
     """Turn each head of x (N, H D) by its row's position; see the kernel for the tables."""
     y = kernels.rotary_embedding(
-        _heads(x.data, num_heads), positions, cos, sin, interleaved=interleaved
+        _heads("x", data_of("x", x), num_heads), positions, cos, sin, interleaved=interleaved
     ).reshape(x.shape)
     if not needs_grad(x):
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
         dx = kernels.rotary_embedding_backward(
-            _heads(grad, num_heads), positions, cos, sin, interleaved=interleaved
+            _heads("grad", grad, num_heads), positions, cos, sin, interleaved=interleaved
         )
         return (dx.reshape(grad.shape),)
 
     return record(y, (x,), backward, is_fresh=True)
 
 
-def _heads(x: Array, num_heads: int) -> Array:
+def _heads(name: str, x: Array, num_heads: int) -> Array:
     """(N, H D) as (N, H, D)."""
+    check_whole("num_heads", num_heads, 1, sys.maxsize)
+    if x.ndim != 2 or x.shape[1] % num_heads:
+        raise ShapeError(f"{name}: got shape {x.shape}, expected (N, C), C in {num_heads} heads")
     return x.reshape(len(x), num_heads, x.shape[1] // num_heads)

@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
+from ..errors import ShapeError, shown
+from ..kernels._arrays import check_choice, check_number
 from ..tensor import Array, Tensor, needs_grad, record
+from ._data import data_of, floats_of
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
     """y = a + b, of one shape and dtype."""
-    y = kernels.add(a.data, b.data)
+    y = kernels.add(data_of("a", a), data_of("b", b))
     if not needs_grad(a, b):
         return Tensor(y)
     return record(y, (a, b), lambda grad: (grad, grad))
@@ -21,7 +26,7 @@ def add(a: Tensor, b: Tensor) -> Tensor:
 
 def scale(x: Tensor, factor: float) -> Tensor:
     """y = factor * x, for a number that needs no gradient."""
-    y = _scaled(x.data, factor)
+    y = _scaled(floats_of("x", x), check_number("factor", factor, -_LARGEST, _LARGEST))
     if not needs_grad(x):
         return Tensor(y)
     return record(y, (x,), lambda grad: (_scaled(grad, factor),), is_fresh=True)
@@ -34,7 +39,7 @@ def _scaled(x: Array, factor: float) -> Array:
 
 def dropout(x: Tensor, p: float, seed: int, offset: int) -> Tensor:
     """Zero each element with probability p and scale the others; see `nn.random` for the seed."""
-    y = kernels.dropout(x.data, p, seed, offset)
+    y = kernels.dropout(data_of("x", x), p, seed, offset)
     if not needs_grad(x):
         return Tensor(y)
     return record(y, (x,), lambda grad: (kernels.dropout_backward(grad, p, seed, offset),))
@@ -42,7 +47,13 @@ def dropout(x: Tensor, p: float, seed: int, offset: int) -> Tensor:
 
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
     """The same elements in another shape; a view where the strides allow it."""
-    y = x.data.reshape(shape)
+    array = data_of("x", x)
+    try:
+        y = array.reshape(shape)
+    except (TypeError, ValueError, OverflowError):
+        raise ShapeError(
+            f"shape: got {shown(shape)}, expected sizes whose product is {x.size}, as of {x.shape}"
+        ) from None
     if not needs_grad(x):
         return Tensor(y)
     before = x.shape
@@ -54,14 +65,20 @@ def alias(x: Tensor) -> Tensor:
 
     So a layer's share in the gradient of x is one term, whether the layer is recomputed or not.
     """
+    array = data_of("x", x)
     if not needs_grad(x):
         return x
-    return record(x.data, (x,), lambda grad: (grad,))
+    return record(array, (x,), lambda grad: (grad,))
 
 
 def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     """A view with its axes in another order."""
-    y = x.data.transpose(axes)
+    array = data_of("x", x)
+    try:
+        y = array.transpose(axes)
+    except (TypeError, ValueError, OverflowError):  # NumPy's AxisError is a ValueError
+        wanted = f"each of 0 to {x.ndim - 1} once"
+        raise ShapeError(f"axes: got {shown(axes)}, expected {wanted}") from None
     if not needs_grad(x):
         return Tensor(y)
     back = np.argsort(axes)
@@ -70,8 +87,9 @@ def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
 
 def activation(x: Tensor, name: str) -> Tensor:
     """y = f(x), f one of relu, gelu (erf), gelu_tanh, silu and tanh, as `linear` fuses them."""
+    check_choice("name", name, list(_ACTIVATIONS))
     forward, backward, options = _ACTIVATIONS[name]
-    x_data = x.data
+    x_data = data_of("x", x)
     y = forward(x_data, *options)
     if not needs_grad(x):
         return Tensor(y)
@@ -98,7 +116,7 @@ def geglu(gate: Tensor, up: Tensor, approximate: str = "none") -> Tensor:
 
 
 def _gated(gate: Tensor, up: Tensor, forward: Any, backward: Any, *options: Any) -> Tensor:
-    g, u = gate.data, up.data
+    g, u = data_of("gate", gate), data_of("up", up)
     y = forward(g, u, *options)
     if not needs_grad(gate, up):
         return Tensor(y)

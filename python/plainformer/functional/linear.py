@@ -12,7 +12,7 @@ from .. import kernels
 from ..errors import ShapeError
 from ..packing import packed_together, packs_weights
 from ..tensor import Array, Parameter, Tensor, needs_grad, record
-from ._data import data_of
+from ._data import all_data, data_of, data_or_none
 
 
 def linear(
@@ -54,18 +54,22 @@ def linear_together(
     -------
     ys : list of Tensor (..., out_i)
     """
+    x_data = data_of("x", x)
+    all_data("weights", weights)
     biases = [None] * len(weights) if biases is None else biases
     if len(biases) != len(weights):
         raise ShapeError(
             f"biases: got {len(biases)}, expected {len(weights)}, one a weight or None"
         )
+    for i, bias in enumerate(biases):
+        data_or_none(f"biases[{i}]", bias)
     parameters = [w for w in weights if isinstance(w, Parameter)]
     recorded = needs_grad(x, *weights, *biases)
     if recorded or len(parameters) < len(weights) or not packs_weights():
         return [_linear(x, w, b, None, is_in_out=is_in_out) for w, b in zip(weights, biases)]
     packed = packed_together(parameters, transposed=is_in_out)
     widths = [w.shape[is_in_out] for w in weights]
-    y = kernels.linear(x.data, packed, _biases_together(biases, widths))
+    y = kernels.linear(x_data, packed, _biases_together(biases, widths))
     ends = itertools.accumulate(widths)
     return [Tensor(y[..., end - width : end]) for end, width in zip(ends, widths)]
 
@@ -92,7 +96,8 @@ def _readable(weight: Tensor, is_in_out: bool) -> Any:
 def _linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, *, is_in_out: bool
 ) -> Tensor:
-    x_data, b = x.data, data_of(bias)
+    x_data, b = data_of("x", x), data_or_none("bias", bias)
+    data_of("weight", weight)
     if not needs_grad(x, weight, bias):
         w = _readable(weight, is_in_out)
         return Tensor(kernels.linear(x_data, w, b, activation=activation))

@@ -9,15 +9,16 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ConfigError, shown
+from ..kernels._arrays import FLOATS, IDS, check_array, check_shape
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import data_of
+from ._data import data_of, data_or_none, floats_of
 
 
 def cross_entropy(
     input: Tensor, target: Array, weight: Array | None = None, **options: Any
 ) -> Tensor:
     """Cross entropy of logits (N, V) with target (N,); see the kernel for the options."""
-    x_data = input.data
+    x_data = data_of("input", input)
     if not needs_grad(input):
         return Tensor(kernels.cross_entropy(x_data, target, weight, **options))
     loss, lse = kernels.cross_entropy(x_data, target, weight, **options, return_lse=True)
@@ -36,7 +37,7 @@ def fused_linear_cross_entropy(
     The gradients are computed in the forward, while a chunk of logits is at hand; backward only
     scales them. x is (..., C), weight (V, C), target (...); see the kernel for the options.
     """
-    arrays = (x.data, weight.data, target, data_of(bias))
+    arrays = (data_of("x", x), data_of("weight", weight), target, data_or_none("bias", bias))
     if not needs_grad(x, weight, bias):
         return Tensor(kernels.fused_linear_cross_entropy(*arrays, **options))
     loss, grads = kernels.fused_linear_cross_entropy(*arrays, **options, return_grads=True)
@@ -58,8 +59,11 @@ def mse_loss(input: Tensor, target: Array, reduction: str = "mean") -> Tensor:
     input : Tensor of any shape; target : array of its shape, needs no gradient
     """
     x = _wide(input)
-    difference = x - np.asarray(target, x.dtype)
-    return _reduced(input, np.square(difference), 2 * difference, reduction)
+    t = _numbers("target", target, x.shape, x.dtype)
+    with np.errstate(all="ignore"):  # as the kernels: an infinite loss is the trainer's to report
+        difference = x - t
+        losses = np.square(difference)
+    return _reduced(input, losses, 2 * difference, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -71,18 +75,26 @@ def binary_cross_entropy_with_logits(
     None, what each class's losses are multiplied with. Computed in float32 (float64).
     """
     x = _wide(input)
-    t = np.asarray(target, x.dtype)
+    t = _numbers("target", target, x.shape, x.dtype)
     small = np.exp(-np.abs(x))  # at most 1: nothing overflows
-    losses = np.maximum(x, 0) - x * t + np.log1p(small)
+    with np.errstate(all="ignore"):  # an infinite logit and its target
+        losses = np.maximum(x, 0) - x * t + np.log1p(small)
     slopes = np.where(x >= 0, 1, small) / (1 + small) - t
     if weight is not None:
-        wide = np.asarray(weight, x.dtype)
+        wide = _numbers("weight", weight, x.shape[-1:], x.dtype)
         losses, slopes = losses * wide, slopes * wide
     return _reduced(input, losses, slopes, reduction)
 
 
-def _wide(x: Tensor) -> Array:
-    return x.data.astype(np.result_type(x.dtype, np.float32), copy=False)
+def _wide(input: Tensor) -> Array:
+    return floats_of("input", input).astype(np.result_type(input.dtype, np.float32), copy=False)
+
+
+def _numbers(name: str, array: Array, shape: Sequence[int], dtype: Any) -> Array:
+    """An array of numbers of this shape, as `dtype`."""
+    check_array(name, array, (*FLOATS, *IDS, np.dtype(np.bool_)))
+    check_shape(shape, **{name: array})
+    return np.asarray(array, dtype)
 
 
 def _reduced(input: Tensor, losses: Array, slopes: Array, reduction: str) -> Tensor:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
+from ..kernels._arrays import check_number
 from ..tensor import Array, Tensor, needs_grad, record, record_all
-from ._data import data_of
+from ._data import data_of, data_or_none, floats_of, last_size
 
 
 def layer_norm(
@@ -25,15 +26,16 @@ def layer_norm(
     One pass makes both outputs, so that a block's residual add costs no memory traffic of its own;
     backward, the gradient of the sum joins that of the norm in one pass as well.
     """
-    w, b = data_of(weight), data_of(bias)
-    width, added = x.shape[-1], data_of(residual)
+    x_data, added = data_of("x", x), data_or_none("residual", residual)
+    w, b = data_or_none("weight", weight), data_or_none("bias", bias)
+    width = last_size("x", x_data)
     if not needs_grad(x, weight, bias, residual):
-        y = kernels.layer_norm(x.data, width, w, b, eps, residual=added)
+        y = kernels.layer_norm(x_data, width, w, b, eps, residual=added)
         return Tensor(y) if residual is None else (Tensor(y[0]), Tensor(y[1]))
     *outputs, mean, rstd = kernels.layer_norm(
-        x.data, width, w, b, eps, residual=added, return_stats=True
+        x_data, width, w, b, eps, residual=added, return_stats=True
     )
-    normed = outputs[-1] if residual is not None else x.data
+    normed = outputs[-1] if residual is not None else x_data
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> Sequence[Any]:
         if grad is None:  # only the sum was used
@@ -55,12 +57,13 @@ def rms_norm(
     residual: Tensor | None = None,
 ) -> Any:
     """RMS norm over the last axis: y, or with `residual` the norm of x + residual and that sum."""
-    w, width, added = data_of(weight), x.shape[-1], data_of(residual)
+    x_data, added = data_of("x", x), data_or_none("residual", residual)
+    w, width = data_or_none("weight", weight), last_size("x", x_data)
     if not needs_grad(x, weight, residual):
-        y = kernels.rms_norm(x.data, width, w, eps, residual=added)
+        y = kernels.rms_norm(x_data, width, w, eps, residual=added)
         return Tensor(y) if residual is None else (Tensor(y[0]), Tensor(y[1]))
-    *outputs, rstd = kernels.rms_norm(x.data, width, w, eps, residual=added, return_stats=True)
-    normed = outputs[-1] if residual is not None else x.data
+    *outputs, rstd = kernels.rms_norm(x_data, width, w, eps, residual=added, return_stats=True)
+    normed = outputs[-1] if residual is not None else x_data
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> Sequence[Any]:
         if grad is None:  # only the sum was used
@@ -74,10 +77,12 @@ def rms_norm(
 
 def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
     """Vectors of length 1 along the last axis: y = x / max(|x|, eps)."""
-    wide = x.data.astype(np.result_type(x.dtype, np.float32), copy=False)
-    length = np.sqrt(np.sum(np.square(wide), axis=-1, keepdims=True))
-    divisor = np.maximum(length, length.dtype.type(eps))
-    unit = wide / divisor
+    check_number("eps", eps, 0.0)
+    wide = floats_of("x", x).astype(np.result_type(x.dtype, np.float32), copy=False)
+    with np.errstate(all="ignore"):  # as the kernels: what is infinite becomes NaN in silence
+        length = np.sqrt(np.sum(np.square(wide), axis=-1, keepdims=True))
+        divisor = np.maximum(length, length.dtype.type(eps))
+        unit = wide / divisor
     y = unit.astype(x.dtype, copy=False)
     if not needs_grad(x):
         return Tensor(y)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import kernels
+from ..errors import ShapeError, shown
+from ..kernels._arrays import IDS, check_array, check_ids, check_same_dtype, check_shape
 from ..tensor import Array, Tensor, needs_grad, record
+from ._data import all_data, check_whole, data_of, floats_of, last_size
 
 
 def embedding(input_ids: Array, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """y[...] = weight[input_ids[...]]; as in torch, row `padding_idx` gets no gradient."""
-    y = kernels.embedding(input_ids, weight.data)
+    y = kernels.embedding(input_ids, data_of("weight", weight))
+    if padding_idx is not None:
+        check_whole("padding_idx", padding_idx, 0, len(weight) - 1)
     if not needs_grad(weight):
         return Tensor(y)
 
@@ -36,7 +42,7 @@ def _zeroed(x: Array, where: Array) -> Array:
 
 def take_rows(x: Tensor, index: Array) -> Tensor:
     """y[i] = x[index[i]] for x (N, C); a row taken twice gets the sum of both gradients."""
-    y = kernels.embedding(index, x.data)
+    y = kernels.embedding(index, data_of("x", x))
     if not needs_grad(x):
         return Tensor(y)
     count = len(x)
@@ -49,8 +55,12 @@ def take_rows(x: Tensor, index: Array) -> Tensor:
 
 def put_rows(x: Tensor, index: Array, count: int) -> Tensor:
     """y (count, ...) with y[index[i]] = x[i], and 0 in the other rows; index has no repetition."""
+    array = data_of("x", x)
+    check_whole("count", count, 0, sys.maxsize // max(1, array.nbytes))
+    check_ids("index", index, count)
+    check_shape(array.shape[:1], index=index)
     y = np.zeros((count, *x.shape[1:]), x.dtype)
-    y[index] = x.data
+    y[index] = array
     if not needs_grad(x):
         return Tensor(y)
     return record(y, (x,), lambda grad: (grad[index],), is_fresh=True)
@@ -58,7 +68,10 @@ def put_rows(x: Tensor, index: Array, count: int) -> Tensor:
 
 def columns(x: Tensor, start: int, stop: int) -> Tensor:
     """A view of columns [start, stop) of x (..., C)."""
-    y = x.data[..., start:stop]
+    array = data_of("x", x)
+    check_whole("stop", stop, 0, last_size("x", array))
+    check_whole("start", start, 0, stop)
+    y = array[..., start:stop]
     if not needs_grad(x):
         return Tensor(y)
     shape = x.shape
@@ -73,17 +86,37 @@ def columns(x: Tensor, start: int, stop: int) -> Tensor:
 
 def concatenate(xs: Sequence[Tensor]) -> Tensor:
     """Join Tensors (..., C_i) along the last axis."""
-    y = np.concatenate([x.data for x in xs], axis=-1)
+    first, *others = arrays = all_data("xs", xs)
+    last_size("xs[0]", first)
+    for i, array in enumerate(others, 1):
+        check_same_dtype(**{"xs[0]": first, f"xs[{i}]": array})
+        check_shape((*first.shape[:-1], *array.shape[-1:]), **{f"xs[{i}]": array})
+    y = np.concatenate(arrays, axis=-1)
     if not needs_grad(*xs):
         return Tensor(y)
     ends = np.cumsum([x.shape[-1] for x in xs])[:-1]
     return record(y, xs, lambda grad: np.split(grad, ends, axis=-1))
 
 
+def _check_borders(cu_seqlens: Array, rows: int) -> None:
+    """Raise unless these are 0, then ends of sequences of at least one row, the last `rows`."""
+    check_array("cu_seqlens", cu_seqlens, IDS)
+    ends = cu_seqlens
+    if ends.ndim != 1 or not len(ends) or ends[0] or ends[-1] != rows or (np.diff(ends) < 1).any():
+        raise ShapeError(
+            f"cu_seqlens: got {shown(ends.tolist())}, expected 0, then the end of each sequence, "
+            f"none empty, the last at {rows}, the rows of x"
+        )
+
+
 def mean_of_sequences(x: Tensor, cu_seqlens: Array) -> Tensor:
     """The mean of each sequence's rows: x (N, C) to (S, C); no sequence may be empty."""
+    array = floats_of("x", x)
+    if array.ndim != 2:
+        raise ShapeError(f"x: got shape {array.shape}, expected (N, C)")
+    _check_borders(cu_seqlens, len(array))
     lengths = np.diff(cu_seqlens)[:, None].astype(np.float32)
-    wide = x.data.astype(np.result_type(x.dtype, np.float32), copy=False)
+    wide = array.astype(np.result_type(x.dtype, np.float32), copy=False)
     sums = np.add.reduceat(wide, cu_seqlens[:-1].astype(np.int64), axis=0)
     y = (sums / lengths.astype(sums.dtype)).astype(x.dtype)
     if not needs_grad(x):

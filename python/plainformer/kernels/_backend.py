@@ -16,7 +16,11 @@ _cpu.set_bfloat16_dtype(np.dtype(ml_dtypes.bfloat16))
 
 def backend(name: str, array: Any) -> ModuleType:
     """The compiled module for `array`; an argument of another kind is a DTypeError naming it."""
-    if isinstance(array, np.ndarray):
+    if type(array) is np.ndarray or isinstance(array, np.memmap):
+        return _cpu
+    if isinstance(array, np.ma.MaskedArray):
+        raise DTypeError(f"{name}: got a masked array, whose mask kernels do not see; fill it")
+    if isinstance(array, np.ndarray) and not isinstance(array, np.matrix):  # has ways of its own
         return _cpu
     kind = f"{type(array).__module__}.{type(array).__qualname__}"
     if kind.startswith("cupy."):
