@@ -359,70 +359,71 @@ def test_a_padding_vector_gets_no_gradient(leaf, rng):
     np.testing.assert_array_equal(weight.grad, np.array([1, 0, 1, 0])[:, None] * np.ones((1, 3)))
 
 
+F = functional
 X = np.ones((2, 4), np.float32)
 WRONG = {
     "an array": (
-        lambda: functional.add(X, Tensor(X)),
+        lambda: F.add(X, Tensor(X)),
         DTypeError,
         "a: got ndarray, expected a Tensor; Tens",
     ),
     "a number": (
-        lambda: functional.linear(Tensor(X), 3),
+        lambda: F.linear(Tensor(X), 3),
         DTypeError,
         "weight: got int, expected a Tensor",
     ),
     "no residual": (
-        lambda: functional.layer_norm(Tensor(X), residual=X),
+        lambda: F.layer_norm(Tensor(X), residual=X),
         DTypeError,
         "residual: got nd",
     ),
     "one of several": (
-        lambda: functional.concatenate([Tensor(X), X]),
+        lambda: F.concatenate([Tensor(X), X]),
         DTypeError,
         r"xs\[1\]: got ndarray",
     ),
     "activation": (
-        lambda: functional.activation(Tensor(X), "gelo"),
+        lambda: F.activation(Tensor(X), "gelo"),
         ConfigError,
         "name: got 'gelo', expect",
     ),
     "shape": (
-        lambda: functional.reshape(Tensor(X), (3, 3)),
+        lambda: F.reshape(Tensor(X), (3, 3)),
         ShapeError,
         r"shape: got \(3, 3\), expected si",
     ),
     "axes": (
-        lambda: functional.permute(Tensor(X), (0, 0)),
+        lambda: F.permute(Tensor(X), (0, 0)),
         ShapeError,
         r"axes: got \(0, 0\), expected each",
     ),
     "columns": (
-        lambda: functional.columns(Tensor(X), 1, 5),
+        lambda: F.columns(Tensor(X), 1, 5),
         ShapeError,
         "stop: got 5, expected 0 to 4",
     ),
     "rows": (
-        lambda: functional.put_rows(Tensor(X), np.array([0, 9]), 5),
+        lambda: F.put_rows(Tensor(X), np.array([0, 9]), 5),
         ShapeError,
         "index: got 9 at",
     ),
     "borders": (
-        lambda: functional.mean_of_sequences(Tensor(X), np.array([0, 0, 2])),
+        lambda: F.mean_of_sequences(Tensor(X), np.array([0, 0, 2])),
         ShapeError,
         r"cu_seqlens: got \[0, 0, 2\], expected 0, then the end of each sequence, none empty",
     ),
     "target": (
-        lambda: functional.mse_loss(Tensor(X), X[:, :1]),
+        lambda: F.mse_loss(Tensor(X), X[:, :1]),
         ShapeError,
         r"target: got shape \(2, 1\), expected \(2, 4\)",
     ),
     "heads": (
-        lambda: functional.self_attention(Tensor(X[:, :3]), np.array([0, 2], np.int32), 2, 2),
+        lambda: F.self_attention(Tensor(X[:, :3]), np.array([0, 2], np.int32), 2, 2),
         ShapeError,
         r"qkv: got shape \(2, 3\), expected \(N, 3 C\) with C a multiple of the 2 heads",
     ),
     "a mask": (
-        lambda: functional.scale(Tensor(np.ma.masked_array(X)), 2.0),
+        lambda: F.scale(Tensor(np.ma.masked_array(X)), 2.0),
         DTypeError,
         "x: got a masked array, whose mask kernels do not see; fill it",
     ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import DTypeError, ShapeError, shown
-from ..kernels._arrays import check_array
+from ..kernels._arrays import check_array, check_size
 from ..tensor import Array, Tensor
 
 
@@ -51,7 +51,5 @@ def last_size(name: str, array: Array) -> int:
 
 def check_whole(name: str, value: Any, low: int, high: int) -> None:
     """Raise unless `value` is a whole number from `low` to `high`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "ndim", 0):
-        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number")
-    if not low <= value <= high:
+    if not low <= check_size(name, value, low) <= high:
         raise ShapeError(f"{name}: got {shown(value)}, expected {low} to {high}")
