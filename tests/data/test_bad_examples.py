@@ -326,11 +326,14 @@ def test_bad_input_names_file_and_line(tmp_path, name):
 SKIPPED = {
     # name: (task, file name, content, skipped, lines of the examples left)
     "jsonl": (CLASSIFY, "a.jsonl", TEXT.encode() + b"{\n\xff\n[]\n\n" + TEXT.encode(), 3, [1, 6]),
-    "csv": (CLASSIFY, "a.csv", b'text,label\na,x\nb\n"\xff\n",y\n\xff,z\nc,x\n', 3, [2, 7]),
+    "csv": (CLASSIFY, "a.csv", b'text,label\na,x\nb\n"\xff\n",y\n\xff,z\nc,x\n', 4, [2, 7]),
     "conll": (NER, "a.conll", b"a O\n\nb O\nc I-X\nd O\n\ne\n\n\xff O\nf O\n\ng O\n", 3, [1, 12]),
     "squad": (QA, "a.json", squad(question("a", ("Anna", 9)), question("b", ("Anna", 0))), 1, [20]),
     "choices": ("multiple-choice", "a.jsonl", jsonl({"question": "It"}) + CHOICE, 1, [2]),
 }
+
+
+ALONG = {"csv": 1}  # lines counted without a message: a quoted text's, whose other line is bad
 
 
 @pytest.mark.parametrize("name", SKIPPED)
@@ -339,7 +342,8 @@ def test_bad_lines_are_skipped_counted_and_named(tmp_path, caplog, name):
     with caplog.at_level(logging.INFO, "plainformer"):
         examples = read_examples(write(tmp_path / file, content), task, skip_bad_lines=True)
     assert [example.line for example in examples] == lines
-    assert examples.skipped == len(examples.bad_lines) == skipped
+    assert examples.skipped == skipped
+    assert len(examples.bad_lines) == skipped - ALONG.get(name, 0)
     assert all(f"skipped: {told}" in caplog.text for told in examples.bad_lines)
     plural = "s" * (skipped != 1)
     assert f"{len(lines)} example" in caplog.text

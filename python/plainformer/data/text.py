@@ -7,7 +7,6 @@ a long plain text comes in parts.
 
 from __future__ import annotations
 
-import csv
 import glob
 import io
 import json
@@ -20,13 +19,13 @@ from typing import Any, BinaryIO
 
 from plainformer.errors import DataError, shown
 
-from ._lines import CSV, TSV, table_rows, utf8
+from ._lines import CSV, TSV, RowError, table_rows, utf8
 from ._reading import blocks, open_text, part_end
 
 PathLike = str | os.PathLike[str]
 _PLAIN = {".txt", ".text", ".md", ".rst"}  # what a directory is searched for besides tables
 _JSONL = {".jsonl", ".ndjson"}
-_TABLES: dict[str, dict[str, Any]] = {".csv": CSV, ".tsv": TSV}
+_TABLES = {".csv": CSV, ".tsv": TSV}
 _log = logging.getLogger("plainformer")
 
 
@@ -59,9 +58,9 @@ class Documents:
     skip_bad_lines : bool, leave bad lines out; `skipped` counts those of the last pass. Files
         without text (empty `__init__.py`) are left out too
 
-    Formats, by the file name's end: `.jsonl` (an object a line), `.csv` (quoted as usual, header
-    first), `.tsv` (no quoting, header first), everything else plain text: the whole file is one
-    document, line ends kept as they are, in parts of about 256 KiB.
+    Formats, by the file name's end: `.jsonl` (an object a line), `.csv` and `.tsv` (quoted as
+    usual or, between tabs, not at all; header first), everything else plain text: the whole file
+    is one document, line ends kept as they are, in parts of about 256 KiB.
 
     Raises
     ------
@@ -138,14 +137,12 @@ class Documents:
             if value is not None:
                 yield Document(value, file, n)
 
-    def _read_table(
-        self, file: str, stream: BinaryIO, dialect: dict[str, Any]
-    ) -> Iterator[Document]:
-        rows = table_rows(self._utf8_lines(file, stream), dialect)
+    def _read_table(self, file: str, stream: BinaryIO, delimiter: str) -> Iterator[Document]:
+        rows = (row for row in table_rows(self._utf8_lines(file, stream), delimiter) if row.fields)
         first = next(rows, None)
         header = first.fields if first else []
-        if isinstance(header, csv.Error) or self.column not in header:
-            written = str(header) if isinstance(header, csv.Error) else ", ".join(header)
+        if isinstance(header, RowError) or self.column not in header:
+            written = str(header) if isinstance(header, RowError) else ", ".join(header)
             raise DataError(
                 f"no column {shown(self.column)} in the header {shown(written)}", file, 1
             )
@@ -164,8 +161,8 @@ class Documents:
             raise ValueError(f"expected a JSON object with a string {shown(self.column)}")
         return utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
 
-    def _cell(self, row: list[str] | csv.Error, header: list[str]) -> str:
-        if isinstance(row, csv.Error):
+    def _cell(self, row: list[str] | RowError, header: list[str]) -> str:
+        if isinstance(row, RowError):
             raise ValueError(f"not a row: {row}")
         if len(row) != len(header):
             raise ValueError(f"got {len(row)} fields, expected the header's {len(header)}")

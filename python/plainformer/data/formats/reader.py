@@ -245,7 +245,8 @@ def read_examples(
     """Read the labelled data of a task; `plainformer.data.examples` says what its examples are.
 
     Formats are told by the file's name and beginning: JSONL, CSV and TSV (comma, semicolon or
-    tab; a header, or for text-classification two columns without one), CoNLL columns, SQuAD 1.1
+    tab; a header, or for text-classification two columns without one; cells quoted as Excel and
+    pandas do, or between tabs with quotes that are text), CoNLL columns, SQuAD 1.1
     and 2.0 JSON, and for translation and summarization two text files whose lines belong together.
     Where `labelled` is False a text a line will do.
 

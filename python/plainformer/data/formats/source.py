@@ -45,12 +45,12 @@ class Reading:
         self.bad_lines: list[str] = []
         self.ignored: Counter[str] = Counter()
 
-    def reject(self, message: str, file: str, line: int | None) -> None:
-        """A bad line: a DataError, or counted, kept and logged."""
+    def reject(self, message: str, file: str, line: int | None, lines: int = 1) -> None:
+        """A bad line, or a row of so many: a DataError, or counted, kept and logged."""
         error = DataError(message, file, line)
         if not self.skip_bad_lines:
             raise error
-        self.skipped += 1
+        self.skipped += lines
         if len(self.bad_lines) < _KEPT:
             self.bad_lines.append(str(error))
             _log.warning("skipped: %s", error)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from plainformer.errors import DataError, shown
 
-from .._lines import CSV, TSV, Row, table_rows, utf8
+from .._lines import CSV, TSV, Row, RowError, row_of, table_rows, utf8
 from .source import Reading, Record, Source
 
 _SAMPLE = 1000  # rows looked at to tell a header from a first example
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (CSV, ";", TSV)
 _CHOICE = re.compile(r"(?:choice|ending|option)[ _]?(\d+)", re.IGNORECASE)
 Columns = dict[str, int | list[int]]
+
+
+class Table(NamedTuple):
+    """A table whose columns are known. `rows` are those after the header, blank lines among them;
+    those of `bad` lines are rejected already."""
+
+    columns: Columns
+    header: list[str] | None
+    width: int
+    rows: Iterator[Row]
+    bad: set[int]
 
 
 def read_table(
@@ -27,26 +37,58 @@ def read_table(
     `names` has the column of each field: a name in the header, a position (then there is no
     header), or for choices a list of either.
     """
-    dialect = _dialect(source, names, required)
-    bad: set[int] = set()
-    rows = table_rows(_csv_lines(source, reading, bad), dialect)
-    sample = list(islice(rows, _SAMPLE))
-    columns, width, has_header = _find_columns(source, sample, names, required, task)
-    before = sample[0].last_line if has_header else 0
-    for row in chain(sample[1:] if has_header else sample, rows):
-        blank = sum(line not in bad for line in range(before + 1, row.line))
-        reading.ignored.update({"blank lines": blank} if blank else {})
-        before = row.last_line
-        if any(line in bad for line in range(row.line, row.last_line + 1)):
-            continue  # holds a line that was rejected before
-        problem = _problem(row, width)
-        if problem:
-            reading.reject(problem, source.name, row.line)
+    table = open_table(source, reading, names, required, task)
+    for row in table.rows:
+        lines = range(row.line, row.last_line + 1)
+        spoilt = sum(line in table.bad for line in lines)
+        if not row.fields:
+            reading.ignored["blank lines"] += 1
+        elif spoilt:
+            reading.skipped += len(lines) - spoilt  # the others of its row go with it
         else:
-            yield Record(_pick(row.fields, columns), row.line)  # type: ignore[arg-type]
+            problem = problem_of(row, table.width)
+            if problem:
+                reading.reject(problem, source.name, row.line, len(lines))
+            else:
+                yield Record(pick(row.fields, table.columns), row.line)  # type: ignore[arg-type]
 
 
-def _csv_lines(source: Source, reading: Reading, bad: set[int]) -> Iterator[str]:
+def open_table(
+    source: Source, reading: Reading, names: dict[str, Any], required: tuple[str, ...], task: str
+) -> Table:
+    """The columns of the fields, and the rows to come; only as many are read as that takes."""
+    bad: set[int] = set()
+    delimiter = delimiter_of(source, names, required)
+    rows = table_rows(_table_lines(source, reading, bad), delimiter)
+    first = next((row for row in rows if row.fields), None)
+    if first is None:
+        return Table({}, None, 0, rows, bad)
+    if isinstance(first.fields, RowError):
+        raise DataError(f"not a row: {first.fields}", source.name, first.line)
+    header, width = first.fields, len(first.fields)
+    by_position = {f: c for f, c in names.items() if _is_position(c)}
+    if by_position:
+        _check_positions(by_position, names, required, width, source, first.line)
+        return Table(by_position, None, width, chain([first], rows), bad)
+    missing = _missing(header, names, required)
+    if not missing:
+        found = {field: _find(header, field, name) for field, name in names.items()}
+        columns = {f: c for f, c in found.items() if c is not None}
+        return Table(columns, header, width, rows, bad)
+    if task == "text-classification" and names == {f: f for f in names}:
+        sample = [first, *islice(rows, _SAMPLE)]
+        guess = _without_header([row for row in sample if row.fields])
+        if guess:
+            return Table(guess, None, width, chain(sample, rows), bad)
+    raise DataError(
+        f"no column {shown(missing[0])} in the header {shown(header)}; say which columns hold "
+        f"{', '.join(required)}, by name, or by position (from 0) if there is no header",
+        source.name,
+        first.line,
+    )
+
+
+def _table_lines(source: Source, reading: Reading, bad: set[int]) -> Iterator[str]:
     """The lines; one that is not UTF-8 is given with replacements, its row to be left out: were it
     left out itself, a quote on it would be missed and rows after it would be lost with it."""
     for number, data in source:
@@ -58,52 +100,21 @@ def _csv_lines(source: Source, reading: Reading, bad: set[int]) -> Iterator[str]
             yield data.decode("utf-8", "replace")
 
 
-def _dialect(source: Source, names: dict[str, Any], required: tuple[str, ...]) -> dict[str, Any]:
+def delimiter_of(source: Source, names: dict[str, Any], required: tuple[str, ...]) -> str:
     """Tabs where the name says so or a first line that is no .csv has one; else of comma,
     semicolon and tab the first with which the header has the columns."""
     first = source.first_line()
-    if source.suffix == ".tsv" or (source.suffix != ".csv" and b"\t" in first):
+    if source.suffix == ".tsv" or (source.suffix != ".csv" and TSV.encode() in first):
         return TSV
+    return header_delimiter(first, names, required) or CSV
+
+
+def header_delimiter(line: bytes, names: dict[str, Any], required: tuple[str, ...]) -> str | None:
+    """What parts the cells of a line that is a header with the columns; None where it is none."""
     for delimiter in _DELIMITERS:
-        if not _missing(_cells(first, delimiter), names, required):
-            return {"delimiter": delimiter}
-    return CSV
-
-
-def _cells(line: bytes, delimiter: str) -> list[str]:
-    """The cells of a line, none where it is no row."""
-    try:
-        return next(csv.reader([line.decode("utf-8", "replace")], delimiter=delimiter), [])
-    except csv.Error:  # said with its line when the row is read
-        return []
-
-
-def _find_columns(
-    source: Source, sample: list[Row], names: dict[str, Any], required: tuple[str, ...], task: str
-) -> tuple[Columns, int, bool]:
-    """(columns of the fields, fields in a row, whether the first row is a header)."""
-    if not sample:
-        return {}, 0, False
-    header = sample[0].fields
-    if isinstance(header, csv.Error):
-        raise DataError(f"not a row: {header}", source.name, sample[0].line)
-    by_position = {f: c for f, c in names.items() if _is_position(c)}
-    if by_position:
-        _check_positions(by_position, names, required, len(header), source, sample[0].line)
-        return by_position, len(header), False
-    missing = _missing(header, names, required)
-    if not missing:
-        found = {field: _find(header, field, name) for field, name in names.items()}
-        return {f: c for f, c in found.items() if c is not None}, len(header), True
-    guess = _without_header(sample) if task == "text-classification" else None
-    if guess and names == {f: f for f in names}:
-        return guess, len(header), False
-    raise DataError(
-        f"no column {shown(missing[0])} in the header {shown(header)}; say which columns hold "
-        f"{', '.join(required)}, by name, or by position (from 0) if there is no header",
-        source.name,
-        sample[0].line,
-    )
+        if not _missing(row_of(line.decode("utf-8", "replace"), delimiter), names, required):
+            return delimiter
+    return None
 
 
 def _missing(header: list[str], names: dict[str, Any], required: tuple[str, ...]) -> list[str]:
@@ -167,15 +178,18 @@ def _without_header(sample: list[Row]) -> Columns | None:
     return {"text": 1 - label, "label": label}
 
 
-def _problem(row: Row, width: int) -> str | None:
-    if isinstance(row.fields, csv.Error):
+def problem_of(row: Row, width: int) -> str | None:
+    """Why a row that is not blank cannot be read, None where it can."""
+    if isinstance(row.fields, RowError):
         return f"not a row: {row.fields}"
     if len(row.fields) != width:
-        return f"got {len(row.fields)} fields, expected {width} as in the first row"
+        spans = f" (the row goes to line {row.last_line})" if row.last_line > row.line else ""
+        return f"got {len(row.fields)} fields, expected {width} as in the first row{spans}"
     return None
 
 
-def _pick(row: list[str], columns: Columns) -> dict[str, Any]:
+def pick(row: list[str], columns: Columns) -> dict[str, Any]:
+    """What a row has for the task's fields."""
     return {
         field: [row[c] for c in column] if isinstance(column, list) else row[column]
         for field, column in columns.items()
