@@ -25,10 +25,16 @@ class SavedTokenizer:
 
     tokenizer: Tokenizer
     model_max_length: int
+    token_types: bool  # whether the model has them
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`."""
-        save_tokenizer(self.tokenizer, directory, model_max_length=self.model_max_length)
+        save_tokenizer(
+            self.tokenizer,
+            directory,
+            model_max_length=self.model_max_length,
+            token_types=self.token_types,
+        )
 
 
 def config_for(
@@ -87,7 +93,9 @@ def train_language_model(
         data.evaluation,
         data.collate,
         callbacks=callbacks,
-        processing_class=SavedTokenizer(tokenizer, block_size),
+        processing_class=SavedTokenizer(
+            tokenizer, block_size, getattr(model, "has_token_types", False)
+        ),
     )
     baselines = measure_baselines(data)
     output = trainer.train()

@@ -181,13 +181,17 @@ def input_names(tokenizer: Tokenizer, options: Mapping[str, Any]) -> list[str]:
     return list(_INPUTS)
 
 
-def kept_options(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What to write into `tokenizer_config.json`, beside the class."""
+def kept_options(tokenizer: Tokenizer, *, token_types: bool = True) -> dict[str, Any]:
+    """What to write into `tokenizer_config.json`, beside the class.
+
+    token_types : False for a model that has none
+    """
     options = options_of(tokenizer)
     kept = {name: options[name] for name in _KEPT if name in options}
     if options.get("additional_special_tokens"):
         kept["additional_special_tokens"] = options["additional_special_tokens"]
-    kept["model_input_names"] = input_names(tokenizer, options)
+    names = input_names(tokenizer, options)
+    kept["model_input_names"] = [n for n in names if token_types or n != "token_type_ids"]
     refused = dict.fromkeys(_known_roles(tokenizer))  # None: a reader would take the family's
     roles = role_tokens(tokenizer, options).items()
     return {**kept, **refused, **{role: token for role, token in roles if _has(tokenizer)(token)}}

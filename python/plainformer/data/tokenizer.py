@@ -125,12 +125,19 @@ def load_tokenizer(directory: PathLike) -> Tokenizer:
 
 
 def save_tokenizer(
-    tokenizer: Tokenizer, directory: PathLike, *, model_max_length: int | None = None
+    tokenizer: Tokenizer,
+    directory: PathLike,
+    *,
+    model_max_length: int | None = None,
+    token_types: bool = True,
 ) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too.
 
     The roles of special tokens are those that the tokenizer was loaded with. A chat template is
     also written to `chat_template.jinja`, which version 5 looks at first.
+
+    token_types : whether the model beside it has token types; if not, they are no input of it,
+        whatever the template says: transformers' GPT-2 would add embeddings for them
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -138,7 +145,7 @@ def save_tokenizer(
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        **kept_options(tokenizer),
+        **kept_options(tokenizer, token_types=token_types),
     }
     if model_max_length is not None:
         config["model_max_length"] = model_max_length

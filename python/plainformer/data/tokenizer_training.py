@@ -7,7 +7,8 @@
 
 Characters have none for clm, and BERT's for the others. Special tokens take the first ids, the
 sentinels `<extra_id_99>` to `<extra_id_0>` the last ones. SIZE counts them. Training is
-deterministic: the same texts give the same file.
+deterministic: the same texts give the same file. WordPiece puts `[CLS]` and `[SEP]` around a text,
+but not for clm, whose texts go on.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, objective: str = "mlm
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer = wordpiece(tokenizer.get_vocab())  # its letters are no special tokens
     tokenizer.add_special_tokens(BERT_TOKENS)
-    enclose(tokenizer, "[CLS]", "[SEP]")
+    if objective != "clm":  # a prompt goes on, so nothing may end it
+        enclose(tokenizer, "[CLS]", "[SEP]")
     return _finish(tokenizer, sentinels, vocab_size)
 
 

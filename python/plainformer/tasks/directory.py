@@ -41,8 +41,12 @@ class TaskFiles:
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write the tokenizer's files and `task.json`."""
+        model = self.task.model
         save_tokenizer(
-            self.task.tokenizer, directory, model_max_length=self.task.model.config.context_length
+            self.task.tokenizer,
+            directory,
+            model_max_length=model.config.context_length,
+            token_types=getattr(model, "has_token_types", False),
         )
         settings = dataclasses.asdict(self.task.settings)
         write_json_atomic(
