@@ -52,11 +52,12 @@ def is_grad_enabled() -> bool:
 class Node:
     """One recorded operation.
 
-    `backward(*grads)` takes a gradient (or None) for each output and returns one (or None) for
-    each input. An edge is where an input's gradient goes: a leaf Tensor, `(node, output index)`,
-    or None. Edges instead of Tensors, so that an output nobody saved is freed at once. `is_fresh`
-    promises that nobody else holds the arrays that `backward` returns. `versions` are those of the
-    parameters read: backward reads them again, and must find what the forward pass found.
+    `backward(*grads)` takes a gradient (or None) for each output and returns one (or None, or
+    several `Gradients`) for each input. An edge is where an input's gradient goes: a leaf Tensor,
+    `(node, output index)`, or None. Edges instead of Tensors, so that an output nobody saved is
+    freed at once. `is_fresh` promises that nobody else holds the arrays that `backward` returns.
+    `versions` are those of the parameters read: backward reads them again, and must find what the
+    forward pass found.
     """
 
     __slots__ = ("backward", "edges", "grads", "is_fresh", "order", "versions")
@@ -210,6 +211,25 @@ class Tensor:
         kernels.accumulate(self.grad, grad)
 
 
+class Gradients(list[Array]):
+    """Gradients of one input from several uses: added where they go, in this order."""
+
+
+class Collector(Tensor):
+    """A leaf that keeps the gradients of its uses apart, for sums have an order and a dtype, and
+    both belong to the tape on which they are added."""
+
+    __slots__ = ("grads",)
+
+    def __init__(self, data: Array, requires_grad: bool):
+        super().__init__(data, requires_grad)
+        self.grads = Gradients()
+
+    def accumulate_grad(self, grad: Array, is_fresh: bool = False) -> None:
+        """Note the gradient of one use."""
+        self.grads.append(grad)
+
+
 class Parameter(Tensor):
     """A leaf that a module owns: trained, named, saved.
 
@@ -348,15 +368,16 @@ def _reach(edges: Iterable[Any]) -> tuple[list[Node], dict[Tensor, int]]:
 
 
 def _deliver(edge: Any, grad: Array | None, uses: dict[Tensor, int], is_fresh: bool) -> None:
-    """Take one gradient to its node, or to its leaf, whose hooks run after the last one."""
+    """Take a gradient to its node, or to its leaf, whose hooks run after the last one."""
+    several = grad if isinstance(grad, Gradients) else () if grad is None else (grad,)
     if isinstance(edge, tuple):
         node, index = edge
-        held = node.grads[index]
-        if grad is not None:
+        for grad in several:
+            held = node.grads[index]
             node.grads[index] = grad if held is None else kernels.add(held, grad)
         return
     uses[edge] -= 1
-    if grad is not None:
+    for grad in several:
         edge.accumulate_grad(grad, is_fresh)
     if edge._hooks and not uses[edge]:
         for hook in tuple(edge._hooks):
