@@ -3,9 +3,11 @@
 import json
 import logging
 
+import numpy as np
 import pytest
 
-from plainformer.data import TextExample
+from plainformer.data import TextExample, TokenBlocks
+from plainformer.data.batches import of_epoch
 from plainformer.errors import ConfigError
 from plainformer.tasks.replay import ReplayDataset
 
@@ -37,6 +39,39 @@ def test_each_epoch_has_others_and_a_seed_always_the_same():
 
     assert chosen(1, 0) == chosen(1, 0)
     assert len({tuple(chosen(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
+
+
+class EachEpoch(list):
+    """A data set whose examples are others in each epoch."""
+
+    def for_epoch(self, seed, epoch):
+        return EachEpoch((item, seed, epoch) for item in self)
+
+
+@pytest.mark.parametrize("new_changes", [False, True])
+@pytest.mark.parametrize("old_changes", [False, True])
+def test_what_changes_with_the_epoch_still_does(new_changes, old_changes):
+    new, old = list(range(4)), list(range(100, 110))
+    dataset = ReplayDataset(
+        EachEpoch(new) if new_changes else new, EachEpoch(old) if old_changes else old, 0.5
+    )
+    for epoch in range(3):
+        view = dataset.for_epoch(7, epoch)
+        items = [view[i] for i in range(len(view))]
+        assert items[:4] == ([(i, 7, epoch) for i in new] if new_changes else new)
+        assert all((type(item) is tuple) == old_changes for item in items[4:])
+        assert view[-1] == items[-1]
+        with pytest.raises(IndexError):
+            view[len(view)]
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_blocks_of_a_language_model_start_elsewhere_in_each_epoch(replayed):
+    blocks = TokenBlocks(np.arange(100), 8)
+    dataset = ReplayDataset(blocks, blocks, 0.5) if replayed else blocks
+    starts = [int(of_epoch(dataset, 3, epoch)[0]["input_ids"][0]) for epoch in range(6)]
+    assert starts == [blocks.for_epoch(3, epoch).offset for epoch in range(6)]
+    assert len(set(starts)) > 1
 
 
 @pytest.mark.parametrize("fraction", [0.0, -1.0, float("nan")])

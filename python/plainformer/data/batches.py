@@ -42,6 +42,15 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.argsort(words(seed, epoch, count + 1)[1:], kind="stable")
 
 
+def of_epoch(dataset: Any, seed: int, epoch: int) -> Any:
+    """The examples that a data set has in one epoch: its own, if it has `for_epoch(seed, epoch)`.
+
+    Whatever wraps a data set asks here for what it wraps, or each epoch would have the same.
+    """
+    for_epoch = getattr(dataset, "for_epoch", None)
+    return dataset if for_epoch is None else for_epoch(seed, epoch)
+
+
 class TokenBlocks:
     """Consecutive blocks of T inputs for training: `{"input_ids": (T,), "shift_labels": (T,)}`.
 
@@ -192,8 +201,7 @@ class Batches:
         count = len(self.dataset)
         if not self.shuffle:
             return self.dataset, np.arange(count)
-        for_epoch = getattr(self.dataset, "for_epoch", None)
-        dataset = for_epoch(self.seed, self.epoch) if for_epoch else self.dataset
+        dataset = of_epoch(self.dataset, self.seed, self.epoch)
         return dataset, epoch_order(count, self.seed, self.epoch)
 
     def _advance(self) -> None:

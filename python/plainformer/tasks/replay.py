@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
-from ..data.batches import epoch_order
+from ..data.batches import epoch_order, of_epoch
 from ..errors import ConfigError
 
 # Another seed than the trainer's, which orders the mixture: the same would choose by its order.
@@ -35,9 +36,9 @@ class ReplayDataset:
         self._chosen: Any = range(self.count)
 
     def for_epoch(self, seed: int, epoch: int) -> ReplayDataset:
-        """The same new examples with this epoch's choice of old ones."""
-        view = ReplayDataset.__new__(ReplayDataset)
-        view.new, view.old, view.count = self.new, self.old, self.count
+        """The new examples of this epoch, with its choice among the old ones of it."""
+        view = copy(self)
+        view.new, view.old = (of_epoch(own, seed, epoch) for own in (self.new, self.old))
         order = epoch_order(len(self.old), (seed + _SEED_SHIFT) % 2**64, epoch)
         view._chosen = order[: self.count]
         return view
@@ -46,6 +47,7 @@ class ReplayDataset:
         return len(self.new) + self.count
 
     def __getitem__(self, index: int) -> Any:
+        index = range(len(self))[index]
         if index < len(self.new):
             return self.new[index]
         return self.old[int(self._chosen[index - len(self.new)])]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.batches import epoch_order
+from ..data.batches import epoch_order, of_epoch
 from ..errors import ConfigError, ShapeError, listed
 from .arguments import TrainingArguments
 
@@ -31,8 +31,7 @@ class EpochView:
     """
 
     def __init__(self, dataset: Any, seed: int, epoch: int):
-        per_epoch = getattr(dataset, "for_epoch", None)
-        self.dataset = per_epoch(seed, epoch) if per_epoch else dataset
+        self.dataset = of_epoch(dataset, seed, epoch)
         self.order = epoch_order(len(self.dataset), seed, epoch)
 
     def examples(self, start: int, stop: int) -> list[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from plainformer.data._random import EVALUATION, Draws
 from plainformer.data.baselines import Baselines, Labels, measure
-from plainformer.data.batches import Batch, Example, collate
+from plainformer.data.batches import Batch, Example, collate, of_epoch
 from plainformer.data.chunks import Chunks
 
 _COUNTED = 1 << 27  # training tokens that baselines count at most; more change nothing
@@ -73,8 +73,7 @@ class ObjectiveExamples:
 
     def for_epoch(self, seed: int, epoch: int) -> ObjectiveExamples:
         """The examples of one training epoch."""
-        per_epoch = getattr(self.chunks, "for_epoch", None)
-        chunks = per_epoch(seed, epoch) if per_epoch else self.chunks
+        chunks = of_epoch(self.chunks, seed, epoch)
         return ObjectiveExamples(chunks, self.objective, seed=seed, epoch=epoch)
 
 
