@@ -157,48 +157,82 @@ int64_t parts_of(const AttentionOptions& o, const Sequence& s) {
     return whole ? 1 : lesser(blocks, most_parts);
 }
 
-// dQ of one query: the sum of its parts, in order.
+// dQ of one head's queries, each part's in memory of its own.
 template <typename T>
-void store_dq(T* to, int64_t width, const acc_t<T>* sums, int64_t parts, int64_t part_size) {
-    for_lanes<T>(width, [&](int64_t c, auto tail) {
-        VecOf<T> sum = load(sums + c, tail);
-        for (int64_t part = 1; part < parts; ++part)
-            sum = sum + load(sums + part * part_size + c, tail);
-        store(to + c, tail, sum);
-    });
-}
+class PartSums {
+  public:
+    PartSums(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv, int64_t parts)
+        : s_(s),
+          sequence_(sequence),
+          head_(kv * (s.options.H / s.options.KV)),
+          parts_(parts),
+          part_size_(rows() * s.options.D),
+          sums_(parts * part_size_) {}
 
-// One head, split in parts, each with a dQ of its own: run(dq, part) for each.
-template <typename T, typename F>
-void head_in_parts(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv,
-                   int64_t parts, const F& run) {
-    const AttentionOptions& o = s.options;
-    const int64_t group = o.H / o.KV, Lq = sequence.Lq, part_size = group * Lq * o.D;
-    Scratch<acc_t<T>> dq(parts * part_size);
+    int64_t rows() const { return s_.options.H / s_.options.KV * sequence_.Lq; }
+
+    // Where a part sums up its share, cleared.
+    QueryGradient<acc_t<T>> begin(int64_t part) const {
+        acc_t<T>* mine = sums_.data + part * part_size_;
+        __builtin_memset(mine, 0, sizeof(acc_t<T>) * part_size_);
+        return {mine, sequence_.Lq * s_.options.D, s_.options.D};
+    }
+
+    // dQ of one query: the sum of its parts, in order.
+    void store_row(int64_t row) const {
+        const int64_t D = s_.options.D, Lq = sequence_.Lq;
+        T* to = row_at(s_.dq, sequence_.q, head_ + row / Lq, row % Lq);
+        for_lanes<T>(D, [&](int64_t c, auto tail) {
+            VecOf<T> sum = load(sums_.data + row * D + c, tail);
+            for (int64_t part = 1; part < parts_; ++part)
+                sum = sum + load(sums_.data + part * part_size_ + row * D + c, tail);
+            store(to + c, tail, sum);
+        });
+    }
+
+  private:
+    const AttentionBackwardArgs<T>& s_;
+    const Sequence sequence_;
+    const int64_t head_, parts_, part_size_;
+    Scratch<acc_t<T>> sums_;
+};
+
+// One head, its parts shared out, each with buffers of its own.
+template <typename T>
+void differentiate_shared(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms,
+                          const Sequence& sequence, int64_t kv) {
+    const int64_t parts = parts_of(s.options, sequence);
+    const PartSums<T> sums(s, sequence, kv, parts);
     parallel_for(parts, 1, [&](int64_t part) {
-        acc_t<T>* mine = dq.data + part * part_size;
-        __builtin_memset(mine, 0, sizeof(acc_t<T>) * part_size);
-        run(QueryGradient<acc_t<T>>{mine, Lq * o.D, o.D}, part);
+        HeadGradient<T>(s, terms).run(sequence, kv, sums.begin(part), part, parts);
     });
-    parallel_for(group * Lq, block_queries, [&](int64_t row) {
-        store_dq<T>(row_at(s.dq, sequence.q, kv * group + row / Lq, row % Lq), o.D,
-                    dq.data + row * o.D, parts, part_size);
-    });
+    parallel_for(sums.rows(), block_queries, [&](int64_t row) { sums.store_row(row); });
 }
 
-// One head, summed up in dQ itself.
+// One head, its parts one after the other in the buffers of `gradient`: the same bytes. No loop
+// here is parallel.
 template <typename T>
-void head_in_place(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv,
-                   HeadGradient<T>& gradient) {
-    const AttentionOptions& o = s.options;
-    const int64_t group = o.H / o.KV;
+void differentiate_alone(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv,
+                         HeadGradient<T>& gradient) {
+    const int64_t parts = parts_of(s.options, sequence);
+    const PartSums<T> sums(s, sequence, kv, parts);
+    for (int64_t part = 0; part < parts; ++part)
+        gradient.run(sequence, kv, sums.begin(part), part, parts);
+    for (int64_t row = 0; row < sums.rows(); ++row) sums.store_row(row);
+}
+
+// One head in one part, summed up in dQ itself.
+template <typename T>
+void differentiate_in_place(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv,
+                            HeadGradient<T>& gradient) {
+    static_assert(sizeof(T) == sizeof(acc_t<T>), "dQ is of the accumulator type");
+    const int64_t group = s.options.H / s.options.KV;
     for (int64_t g = 0; g < group; ++g)
         for (int64_t i = 0; i < sequence.Lq; ++i)
-            __builtin_memset(row_at(s.dq, sequence.q, kv * group + g, i), 0, sizeof(T) * o.D);
-    if constexpr (sizeof(T) == sizeof(acc_t<T>)) {
-        T* dq = row_at(s.dq, sequence.q, kv * group, 0);
-        gradient.run(sequence, kv, {dq, s.dq.head, s.dq.row}, 0, 1);
-    }
+            __builtin_memset(row_at(s.dq, sequence.q, kv * group + g, i), 0,
+                             sizeof(T) * s.options.D);
+    T* dq = row_at(s.dq, sequence.q, kv * group, 0);
+    gradient.run(sequence, kv, {dq, s.dq.head, s.dq.row}, 0, 1);
 }
 
 // Heads [first, end) of the plan, one after the other in the same memory.
@@ -208,24 +242,14 @@ void differentiate_run(const AttentionBackwardArgs<T>& s, const RowTerms<T>& ter
     HeadGradient<T> gradient(s, terms);
     for (int64_t n = first; n < end; ++n) {
         const Sequence sequence = plan.sequence(n);
-        const int64_t kv = n % s.options.KV, parts = parts_of(s.options, sequence);
-        if (parts == 1 && sizeof(T) == sizeof(acc_t<T>))
-            head_in_place(s, sequence, kv, gradient);
-        else
-            head_in_parts(s, sequence, kv, parts, [&](const auto& dq, int64_t part) {
-                gradient.run(sequence, kv, dq, part, parts);
-            });
+        const int64_t kv = n % s.options.KV;
+        if constexpr (sizeof(T) == sizeof(acc_t<T>))
+            if (parts_of(s.options, sequence) == 1) {
+                differentiate_in_place(s, sequence, kv, gradient);
+                continue;
+            }
+        differentiate_alone(s, sequence, kv, gradient);
     }
-}
-
-// One head, its parts shared out.
-template <typename T>
-void differentiate_shared(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms,
-                          const Sequence& sequence, int64_t kv) {
-    const int64_t parts = parts_of(s.options, sequence);
-    head_in_parts(s, sequence, kv, parts, [&](const auto& dq, int64_t part) {
-        HeadGradient<T>(s, terms).run(sequence, kv, dq, part, parts);
-    });
 }
 
 template <typename T>

@@ -38,11 +38,10 @@ AttentionPlan::~AttentionPlan() {
     release(ends_);
 }
 
-// Whether tasks of whole heads, of which `total` has so many of this size, would be too few.
-bool AttentionPlan::is_shared(const Sequence& s, int64_t total) const {
+// Whether tasks of whole heads, of which `rest` has so many of this size, would be too few.
+bool AttentionPlan::is_shared(const Sequence& s, int64_t rest) const {
     const int64_t work = flops_ * pairs_of(s);
-    return work >= attention_task_flops &&
-           total / work < std::min(many_heads, pieces_(options_, s));
+    return work >= attention_task_flops && rest / work < std::min(many_heads, pieces_(options_, s));
 }
 
 void AttentionPlan::plan_equal(const Sequence& s) {
@@ -56,19 +55,16 @@ void AttentionPlan::plan_equal(const Sequence& s) {
 }
 
 void AttentionPlan::plan_ragged() {
+    const auto work = [&](int64_t b) { return flops_ * pairs_of(sequence_of(options_, b)); };
     order_ = new_numbers(options_.B);
     int64_t total = 0;
     for (int64_t b = 0; b < options_.B; ++b) {
         order_[b] = b;
-        total += flops_ * pairs_of(sequence_of(options_, b)) * options_.KV;
+        total += work(b) * options_.KV;
     }
-    const auto work = [&](int64_t b) { return flops_ * pairs_of(sequence_of(options_, b)); };
     std::stable_sort(order_, order_ + options_.B,
                      [&](int64_t a, int64_t b) { return work(a) > work(b); });
-    const auto shared_end = std::stable_partition(order_, order_ + options_.B, [&](int64_t b) {
-        return is_shared(sequence_of(options_, b), total);
-    });
-    shared_ = (shared_end - order_) * options_.KV;
+    share_longest(total);
     ends_ = new_numbers(std::max<int64_t>(1, heads_ - shared_));
     int64_t pending = 0;
     for (int64_t n = shared_; n < heads_; ++n) {
@@ -77,6 +73,20 @@ void AttentionPlan::plan_ragged() {
         ends_[tasks_++] = n + 1;
         pending = 0;
     }
+}
+
+// Sequences whose heads are shared out come first. Each is measured by what those before it leave:
+// beside one that is much longer a sequence is little of the work, and then the only task.
+void AttentionPlan::share_longest(int64_t rest) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < options_.B; ++i) {
+        const Sequence s = sequence_of(options_, order_[i]);
+        if (!is_shared(s, rest)) continue;
+        rest -= flops_ * pairs_of(s) * options_.KV;
+        std::rotate(order_ + count, order_ + i, order_ + i + 1);
+        ++count;
+    }
+    shared_ = count * options_.KV;
 }
 
 }  // namespace plainformer

@@ -40,7 +40,8 @@ class AttentionPlan {
   private:
     void plan_equal(const Sequence& s);
     void plan_ragged();
-    bool is_shared(const Sequence& s, int64_t total) const;
+    void share_longest(int64_t rest);
+    bool is_shared(const Sequence& s, int64_t rest) const;
 
     const AttentionOptions& options_;
     const int64_t flops_;

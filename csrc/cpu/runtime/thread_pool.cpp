@@ -34,6 +34,7 @@ enum SlotState : uint32_t { running, caller_sleeps, ended };
 
 thread_local bool inside_chunk = false;  // true for good in workers
 thread_local int64_t this_thread_index = 0;
+thread_local int64_t threads_of_call = 0;  // 0: outside a SteadyThreads
 
 void relax() {
 #if defined(__x86_64__)
@@ -71,6 +72,7 @@ struct Failure {
 struct alignas(64) Slot {
     std::atomic<int64_t> unclaimed{0};
     std::atomic<int64_t> unfinished{0};
+    std::atomic<int64_t> seats{0};  // workers that may still join
     std::atomic<uint32_t> state{running};
     int64_t chunks = 0;
     Body body = nullptr;
@@ -117,6 +119,14 @@ bool take_part(int s) {
     return mine > 0 && slot.unfinished.fetch_sub(mine, std::memory_order_acq_rel) == mine;
 }
 
+// A loop has a seat for each thread of its call, less the caller. A worker keeps its seat while
+// there are chunks; whoever takes the last one, or finds none, sends the others elsewhere.
+bool take_seat(int s) {
+    const int64_t left = pool.slots[s].seats.fetch_sub(1, std::memory_order_acq_rel);
+    if (left <= 1) pool.open.fetch_and(~(uint64_t{1} << s));
+    return left > 0;
+}
+
 // Wakes one or two workers: each wakes two more while chunks are left, so a caller with many
 // workers pays for one system call and a short loop disturbs few.
 void wake_workers(int count) {
@@ -134,7 +144,8 @@ void help(int64_t index) {
     const uint64_t ahead = open & (~uint64_t{0} << (index % slot_count));
     const int s = __builtin_ctzll(ahead != 0 ? ahead : open);
     Slot& slot = pool.slots[s];
-    if (take_part(s) && slot.state.exchange(ended) == caller_sleeps) unpark(slot.state, 1);
+    if (take_seat(s) && take_part(s) && slot.state.exchange(ended) == caller_sleeps)
+        unpark(slot.state, 1);
 }
 
 bool surplus(int64_t index) { return index >= pool.limit.load(std::memory_order_relaxed); }
@@ -233,11 +244,16 @@ const int registered = pthread_atfork(nullptr, nullptr, reset_after_fork);
 class InsideChunk {
   public:
     InsideChunk() { inside_chunk = true; }
-    ~InsideChunk() { inside_chunk = false; }
+    ~InsideChunk() { inside_chunk = before_; }
+
+  private:
+    const bool before_ = inside_chunk;
 };
 
+// A chunk is a chunk here too: what runs inside it is serial, as it would be on a worker.
 void run_inline(int64_t chunks, Body body, void* context) {
     DefaultFloatMode mode;
+    InsideChunk inside;
     for (int64_t chunk = 0; chunk < chunks; ++chunk) body(context, chunk);
 }
 
@@ -251,18 +267,22 @@ int take_slot() {
     return -1;
 }
 
-// The bit of `open` comes before the count: whoever claims the last chunk clears the bit, and
-// must not do so before it is set.
-void publish(int s, int64_t chunks, Body body, void* context, Failure* failure) {
+// The count comes before the bit of `open`, so that a worker that sees the bit sees chunks. A late
+// worker may meet the slot between the two: if it claims the last chunk there, the bit it clears is
+// not set yet, and is taken back here.
+void publish(int s, int64_t threads, int64_t chunks, Body body, void* context, Failure* failure) {
+    const uint64_t bit = uint64_t{1} << s;
     Slot& slot = pool.slots[s];
     slot.chunks = chunks;
     slot.body = body;
     slot.context = context;
     slot.failure = failure;
     slot.unfinished.store(chunks, std::memory_order_relaxed);
+    slot.seats.store(threads - 1, std::memory_order_relaxed);
     slot.state.store(running, std::memory_order_relaxed);
-    pool.open.fetch_or(uint64_t{1} << s);
     slot.unclaimed.store(chunks);
+    pool.open.fetch_or(bit);
+    if (slot.unclaimed.load() <= 0) pool.open.fetch_and(~bit);
     wake_workers(chunks > 2 ? 2 : 1);
 }
 
@@ -276,12 +296,12 @@ void await_done(Slot& slot) {
     while (!done()) park_while(slot.state, caller_sleeps);
 }
 
-void run_shared(int s, int64_t chunks, Body body, void* context) {
+void run_shared(int s, int64_t threads, int64_t chunks, Body body, void* context) {
     Failure failure;
     {
         DefaultFloatMode mode;
         InsideChunk inside;
-        publish(s, chunks, body, context, &failure);
+        publish(s, threads, chunks, body, context, &failure);
         if (!take_part(s)) await_done(pool.slots[s]);
     }
     pool.taken.fetch_and(~(uint64_t{1} << s));
@@ -291,12 +311,18 @@ void run_shared(int s, int64_t chunks, Body body, void* context) {
 }  // namespace
 
 void run_chunks(int64_t chunks, Body body, void* context) {
-    if (chunks <= 1 || inside_chunk || num_threads() == 1) return run_inline(chunks, body, context);
-    const int s = take_slot();
+    if (chunks <= 1 || inside_chunk) return run_inline(chunks, body, context);
+    const int64_t threads = threads_of_call != 0 ? threads_of_call : num_threads();
+    const int s = threads > 1 ? take_slot() : -1;
     if (s < 0) return run_inline(chunks, body, context);
-    start_workers(static_cast<uint32_t>(num_threads()) - 1);
-    run_shared(s, chunks, body, context);
+    start_workers(static_cast<uint32_t>(threads) - 1);
+    run_shared(s, threads, chunks, body, context);
 }
+
+SteadyThreads::SteadyThreads() : before_(threads_of_call) {
+    if (before_ == 0) threads_of_call = num_threads();
+}
+SteadyThreads::~SteadyThreads() { threads_of_call = before_; }
 
 int64_t num_threads() {
     uint32_t limit = pool.limit.load(std::memory_order_relaxed);

@@ -8,9 +8,10 @@ namespace plainformer {
 
 // Runs body(context, chunk) once for every chunk in [0, chunks), on the caller and on the pool's
 // workers, in ascending order of start, under the default floating-point mode. Returns when all
-// have ended. Inline when there is one chunk, one thread, or when called from inside a chunk. The
-// first exception a chunk throws skips the chunks not yet started and is thrown to the caller.
-// Any number of threads may call at once.
+// have ended. Inline when there is one chunk, one thread, or when called from inside a chunk; but
+// inline or not, whatever a chunk runs is serial: two parts of one chunk never meet. The first
+// exception a chunk throws skips the chunks not yet started and is thrown to the caller. Any number
+// of threads may call at once.
 void run_chunks(int64_t chunks, void (*body)(void* context, int64_t chunk), void* context);
 
 // Threads a parallel loop may use, the caller included. `set_num_threads(n)` is taken as given,
@@ -19,6 +20,19 @@ void run_chunks(int64_t chunks, void (*body)(void* context, int64_t chunk), void
 constexpr int64_t max_threads = 1024;
 int64_t num_threads();
 void set_num_threads(int64_t count);
+
+// While it lives, the loops of this thread use the number of threads there was at its start: a
+// kernel of several loops keeps it, whoever calls `set_num_threads` meanwhile.
+class SteadyThreads {
+  public:
+    SteadyThreads();
+    ~SteadyThreads();
+    SteadyThreads(const SteadyThreads&) = delete;
+    SteadyThreads& operator=(const SteadyThreads&) = delete;
+
+  private:
+    const int64_t before_;
+};
 
 // Workers that exist in this process, the parked ones included; 0 until the first parallel loop.
 int64_t num_workers();
