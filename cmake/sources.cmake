@@ -52,4 +52,5 @@ set(binding_sources
     csrc/bindings/cpu_runtime.cpp
     csrc/bindings/cpu_softmax.cpp
     csrc/bindings/operand.cpp
+    csrc/bindings/unlocked.cpp
 )

@@ -18,6 +18,8 @@ import pytest
 from plainformer import _cpu, kernels, runtime
 from tests.processes import run_python
 
+ROOT = Path(__file__).parents[1]
+
 # Python 3.12 and later warn about any fork of a process with threads; safety here is the point.
 forks = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -72,10 +74,51 @@ def test_fewer_threads_than_before_are_obeyed():
         assert set(threads_of_pieces(40, microseconds=200)) <= {0, 1}
 
 
-def test_nested_loops_run_inline():
+def ran_inline(who):
+    """Whether each piece's nested loop stayed on the thread of its first round."""
+    return bool((who == who[:, :1]).all())
+
+
+@pytest.mark.parametrize("grain", [1, 8, 40], ids=["chunks", "few chunks", "one chunk"])
+def test_nested_loops_run_inline(grain):
     with runtime.num_threads(4):
-        who = _cpu.trace_parallel_for(40, microseconds=200, inner=8)
-    assert (who == who[:, :1]).all()
+        assert ran_inline(_cpu.trace_parallel_for(40, grain, microseconds=50, inner=8))
+
+
+def during(change, n, **options):
+    """The threads of a loop during which another thread calls `change`."""
+    with ThreadPoolExecutor(1) as pool:
+        loop = pool.submit(_cpu.trace_parallel_for, n, **options)
+        time.sleep(0.05)
+        change()
+        return loop.result()
+
+
+def start_workers(threads):
+    """As many workers as `threads` ask for."""
+    with runtime.num_threads(threads):
+        threads_of_pieces(2 * threads, microseconds=100)
+
+
+def test_a_loop_keeps_the_one_thread_it_began_with():
+    start_workers(4)
+    with runtime.num_threads(1):
+        who = during(lambda: runtime.set_num_threads(4), 30, microseconds=500, inner=20)
+    assert (who == 0).all()
+
+
+def test_a_loop_keeps_the_threads_it_began_with():
+    start_workers(7)
+    with runtime.num_threads(2):
+        who = during(lambda: runtime.set_num_threads(7), 300, microseconds=1000)
+    assert len(set(who[:, 0])) <= 2
+
+
+def test_nested_loops_run_inline_where_no_slot_is_free():
+    options = {"microseconds": 20, "inner": 8}
+    with runtime.num_threads(3), ThreadPoolExecutor(80) as pool:
+        loops = [pool.submit(_cpu.trace_parallel_for, 8, **options) for _ in range(160)]
+        assert all(ran_inline(loop.result()) for loop in loops)
 
 
 def test_an_error_in_a_chunk_reaches_the_caller_and_the_pool_lives_on():
@@ -153,6 +196,45 @@ def test_a_refused_thread_leaves_the_work_to_the_caller():
     assert threads == "0 0"
 
 
+# Daemon threads inside kernels while the interpreter ends, one a kernel or on one of ours; each has
+# begun. Python before 3.14 ends a thread that then asks for the interpreter by unwinding it.
+DAEMONS = """
+import sys, threading, time
+sys.path.insert(0, {root!r})
+import numpy as np
+from plainformer import _cpu
+from tests.kernels.calls import CALLS, drawn_call
+calls = {calls}
+begun = threading.Barrier(len(calls) + 1)
+def loop(call):
+    begun.wait()
+    while True:
+        call()
+for call in calls:
+    threading.Thread(target=loop, args=(call,), daemon=True).start()
+begun.wait()
+time.sleep(0.1)
+"""
+KERNEL_CALLS = "[drawn_call(name, 1, [np.dtype('float32')])[0] for name in CALLS]"
+RUNTIME_CALLS = (
+    "[lambda: _cpu.trace_parallel_for(50, microseconds=50), _cpu.trim_memory,"
+    " lambda: _cpu.measure_peak('float32', 5), lambda: _cpu.measure_bandwidth('read', 5, 1 << 20)]"
+)
+
+
+@pytest.mark.parametrize("calls", [KERNEL_CALLS, RUNTIME_CALLS], ids=["kernels", "runtime"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_interpreter_ends_while_daemon_threads_compute(calls, threads):
+    code = DAEMONS.format(root=str(ROOT), calls=calls)
+    for _ in range(2):
+        run_python(code, PLAINFORMER_NUM_THREADS=str(threads))
+
+
+def test_every_binding_lets_the_interpreter_go_in_the_one_safe_way():
+    sources = (ROOT / "csrc").rglob("*.[ch]*")
+    assert not [path for path in sources if "gil_scoped" in path.read_text()]
+
+
 def child_exit_code(deadline=20.0):
     """Fork; the child computes and leaves with os._exit; -1 if it hangs."""
     child = os.fork()
@@ -214,8 +296,6 @@ def test_multiprocessing(method):
 
 
 # ---- under the thread sanitizer --------------------------------------------------------------
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow

@@ -49,7 +49,8 @@ double peak_rate(bool int8, double milliseconds) {
 
 // 10^9 operations a second of all threads at the current level; 0 if it has no such instruction.
 double measure_peak(const std::string& dtype, double milliseconds) {
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
+    SteadyThreads threads;
     if (dtype == "float32") return peak_rate<float>(false, milliseconds);
     if (dtype == "bfloat16") return peak_rate<bfloat16>(false, milliseconds);
     if (dtype == "float64") return peak_rate<double>(false, milliseconds);
@@ -70,7 +71,8 @@ double measure_bandwidth(const std::string& name, double milliseconds, int64_t b
     const int64_t blocks = bytes / (memory_pass_block * static_cast<int64_t>(sizeof(float)));
     if (blocks < 1)
         throw ConfigError("bytes: got " + std::to_string(bytes) + ", expected >= 256 KiB");
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
+    SteadyThreads threads;
     const int64_t N = blocks * memory_pass_block;
     Scratch<float> x(N), y(N), results(blocks);
     std::fill(x.data, x.data + N, 1.0f);  // pages that were never written all map to one

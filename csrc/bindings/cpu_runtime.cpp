@@ -57,9 +57,9 @@ void work_for(int64_t microseconds) {
     while (Clock::now() < end) continue;
 }
 
-// What a parallel loop does: n pieces of work that last `microseconds` each, every one a nested
-// loop of `inner`; returns the number of the thread behind each, (n, inner), 0 being the caller.
-// Piece `fail_at` asks for more memory than there is.
+// What a parallel loop does: n pieces of work, each a nested loop of `inner` that last
+// `microseconds` each; returns the number of the thread behind each, (n, inner), 0 being the
+// caller. Piece `fail_at` asks for more memory than there is.
 py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, int64_t inner,
                              int64_t fail_at) {
     if (n < 0 || inner < 0) throw ConfigError("n, inner: got a negative number, expected >= 0");
@@ -67,11 +67,14 @@ py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, int
     int64_t* const thread_of = data_of<int64_t>(threads);
     std::fill(thread_of, thread_of + n * inner, -1);
     {
-        py::gil_scoped_release unlocked;
+        Unlocked unlocked;
+        SteadyThreads steady;
         parallel_for(n, grain, [=](int64_t i) {
-            work_for(microseconds);
             if (i == fail_at) release(allocate(~size_t{0}));
-            parallel_for(inner, 1, [=](int64_t j) { thread_of[i * inner + j] = thread_index(); });
+            parallel_for(inner, 1, [=](int64_t j) {
+                work_for(microseconds);
+                thread_of[i * inner + j] = thread_index();
+            });
         });
     }
     return threads;

@@ -11,6 +11,8 @@
 #include "dispatch.h"
 #include "plainformer/types.h"
 #include "runtime/float_mode.h"
+#include "runtime/thread_pool.h"
+#include "unlocked.h"
 
 namespace plainformer {
 
@@ -95,12 +97,13 @@ py::object for_dtype(DType dtype, F f) {
     }
 }
 
-// Runs an operation without the interpreter lock, and under the default floating-point mode also
-// where it is outside its parallel loops.
+// Runs an operation without the interpreter lock, with one number of threads throughout, and under
+// the default floating-point mode also where it is outside its parallel loops.
 template <typename Args>
 void run(void (*operation)(const Args&), const Args& args) {
-    py::gil_scoped_release unlocked;
+    Unlocked unlocked;
     DefaultFloatMode mode;
+    SteadyThreads threads;
     operation(args);
 }
 
