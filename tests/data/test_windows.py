@@ -162,3 +162,12 @@ ONE = WindowScores(np.zeros(2), np.zeros(2), np.array([[-1, -1], [0, 1]]))
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_offsets_lose_the_white_space_of_their_tokens():
+    text = " the\u00a0 sun\n"
+    offsets = np.array([(0, 4), (4, 6), (5, 9), (0, 0), (9, 10), (0, 10), (-1, -1), (2, 3)])
+    assert windows.trimmed_offsets(text, offsets).tolist() == [
+        [1, 4], [-1, -1], [6, 9], [-1, -1], [-1, -1], [1, 9], [-1, -1], [2, 3],
+    ]  # fmt: skip
+    assert windows.trimmed_offsets("", np.empty((0, 2), int)).shape == (0, 2)

@@ -8,7 +8,7 @@ import pytest
 import plainformer as pf
 from plainformer.errors import ConfigError, DataError
 from plainformer.tasks import TASKS as KINDS
-from plainformer.tasks import open_task
+from plainformer.tasks import Task, open_task
 
 from .tiny import BAD, GOOD, TASKS, TEXTS, tune, weights, write_jsonl
 
@@ -38,6 +38,19 @@ def test_figures_stand_before_and_after(outputs, task):
     assert result.metrics["eval_loss"] < result.metrics["before_eval_loss"]
     assert result.metrics["output_dir"] == str(directory)
     assert result.metrics["steps"] == FEW["max_steps"]
+
+
+@pytest.mark.parametrize("length", [None, 14])
+@pytest.mark.parametrize("task", [t for t in TASKS if KINDS[t].score is not Task.score])
+def test_evaluation_scores_what_prediction_answers(outputs, task, length):
+    """Also where examples are cut, or take several windows."""
+    limits = {} if length is None else {"max_length": length}
+    if length is not None and task in ("translation", "summarization"):
+        limits["max_target_length"] = 4
+    opened, examples = open_task(outputs[task][0], **limits), TASKS[task][2]
+    told = opened.evaluate(examples)
+    scored = opened.score([prediction for _, prediction in opened.predict(examples)], examples)
+    assert scored.items() <= told.items()
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -8,8 +8,9 @@ import pytest
 import plainformer as pf
 from plainformer.data import Answer, QuestionExample
 from plainformer.errors import ConfigError
+from plainformer.tasks import open_task
 
-from .tiny import QUESTIONS, tune
+from .tiny import ENCODER, QUESTIONS, tune
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def long_context(place):
 def test_every_gold_answer_is_the_target_of_a_window(task, place, overlap):
     short = shortened(task, max_length=22, overlap=overlap)
     example = long_context(place)
-    [features] = short.encode([example], labelled=True)
+    [features] = short.encode_to_learn([example])
     assert len(features) > 3
     text, start = example.answers[0]
     spans = set()
@@ -107,3 +108,34 @@ def test_a_long_question_is_cut_and_counted(task):
 def test_no_room_for_a_context_is_an_error(task):
     with pytest.raises(ConfigError, match="max_length: got 6, which leaves no room for a context"):
         shortened(task, max_length=6).encode(QUESTIONS[:1], labelled=False)
+
+
+@pytest.mark.parametrize("overlap", [0, 1])
+def test_evaluation_asks_what_prediction_asks(task, overlap):
+    """An answer that no window of the grid holds whole is found by neither."""
+    short = shortened(task, max_length=13, overlap=overlap)
+    examples = []
+    for place in range(6):
+        context = long_context(place).context
+        answer = Answer("Ann is in Paris", context.index("Ann"))
+        examples.append(QuestionExample("where is Ann ?", context, [answer]))
+    learned, asked = short.encode_to_learn(examples), short.encode(examples, labelled=True)
+    assert sum(map(len, learned)) > sum(map(len, asked))
+    for one, other in zip(asked, short.encode(examples, labelled=False)):
+        assert len(one) == len(other)
+        for a, b in zip(one, other):
+            assert a.inputs["input_ids"].tolist() == b.inputs["input_ids"].tolist()
+
+
+@pytest.mark.parametrize("kind", ["bpe:300", "char", "wordpiece:120"])
+def test_answers_begin_with_the_word(tmp_path, kind):
+    tune("question-answering", tmp_path, model=ENCODER, tokenizer=kind, max_steps=1,
+         eval_strategy="no")  # fmt: skip
+    task = open_task(tmp_path)
+    example = dataclasses.replace(QUESTIONS[0], context="  the rain\tfell .  Ann is in Paris  ")
+    [features] = task.encode([example], labelled=False)
+    for start, end in np.concatenate([feature.place for feature in features]):
+        token = example.context[start:end]
+        assert start < 0 or token == token.strip() != ""
+    [(_, found)] = task.predict([example])
+    assert found.text == found.text.strip() == example.context[found.start : found.end]

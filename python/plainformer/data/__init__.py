@@ -40,6 +40,7 @@ from .windows import (
     answer_tokens,
     best_spans,
     token_windows,
+    trimmed_offsets,
 )
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "special_ids",
     "task_name",
     "token_windows",
+    "trimmed_offsets",
     "unseen_labels",
     "window_labels",
     "window_tokens",

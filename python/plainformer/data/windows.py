@@ -99,6 +99,27 @@ def answer_tokens(offsets: np.ndarray, start: int, end: int) -> TokenSpan | None
     return (int(inside[0]), int(inside[-1]) + 1) if inside.size else None
 
 
+def trimmed_offsets(text: str, offsets: np.ndarray) -> np.ndarray:
+    """The characters (L, 2) of tokens without white space at their ends; (-1, -1) for nothing else.
+
+    The tokens of byte-level and Metaspace tokenizers begin with the space before a word, and an
+    answer begins with the word.
+
+    Raises
+    ------
+    ShapeError : `offsets` is not (L, 2)
+    """
+    offsets = _check_offsets(offsets)
+    places = np.arange(len(text))
+    word = np.array([not character.isspace() for character in text], bool)
+    following = np.minimum.accumulate(np.where(word, places, len(text))[::-1])[::-1]
+    before = np.maximum.accumulate(np.where(word, places, -1)) + 1
+    begins = np.append(following, len(text))[offsets[:, 0]]
+    ends = np.insert(before, 0, 0)[offsets[:, 1]]
+    kept = (begins < ends) & (offsets[:, 0] >= 0)
+    return np.where(kept[:, None], np.stack([begins, ends], axis=1), -1)
+
+
 def answer_target(
     window: TokenSpan, span: TokenSpan | None, *, shift: int, null_index: int = 0
 ) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """Extractive question answering: where in a context the answer stands, or that it has none.
 
-A long context is seen in windows that overlap and cover all of it (`data/windows.py`). In training
-a window without the answer has the first token for its target; an answer that no window of the
-grid holds whole gets one of its own.
+A long context is seen in windows that overlap and cover all of it (`data/windows.py`). A window
+without the answer has the first token for its target. In training an answer that no window of the
+grid holds whole gets one of its own; whoever asks does not know the answer, so evaluation and
+prediction see the grid alone.
 
 Devlin and others, arXiv:1810.04805, section 4.2 and 4.3 (the null score of SQuAD 2.0).
 """
@@ -25,6 +26,7 @@ from ..data import (
     answer_tokens,
     best_spans,
     token_windows,
+    trimmed_offsets,
 )
 from ..errors import ConfigError
 from ..metrics import rouge_characters, squad_metrics
@@ -92,24 +94,36 @@ class QuestionAnswering(Task):
         return (text for example in examples for text in (example.question, example.context))
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
-        encoded = self.encoder.encode(
+        pairs = zip(examples, self._encoded(examples))
+        return [self._windows(e, one, labelled=labelled) for e, one in pairs]
+
+    def encode_to_learn(self, examples: Sequence[Any]) -> list[list[Feature]]:
+        pairs = zip(examples, self._encoded(examples))
+        return [self._windows(e, one, labelled=True, cover=True) for e, one in pairs]
+
+    def _encoded(self, examples: Sequence[Any]) -> list[Encoded]:
+        return self.encoder.encode(
             [example.question for example in examples],
             [example.context for example in examples],
             truncation=False,
             return_offsets=True,
         )
-        return [self._windows(e, one, labelled) for e, one in zip(examples, encoded)]
 
-    def _windows(self, example: Any, encoded: Encoded, labelled: bool) -> list[Feature]:
+    def _windows(
+        self, example: Any, encoded: Encoded, *, labelled: bool, cover: bool = False
+    ) -> list[Feature]:
+        """Windows over the context; `cover` adds one around an answer that is whole in none."""
         kept = self._cut_question(encoded)
         ids, types = encoded.input_ids[kept], encoded.token_type_ids[kept]
         context = np.flatnonzero(encoded.sequence_ids[kept] == 1)
         first, count = (int(context[0]), len(context)) if context.size else (len(ids), 0)
         offsets = np.asarray(encoded.offsets)[kept][first : first + count]
+        offsets = trimmed_offsets(example.context, offsets)
         size, overlap = self._window_size(len(ids) - count)
         span = self._span(example, offsets) if labelled else None
         features = []
-        for window in token_windows(count, size, overlap, cover=[span] if span else ()):
+        covered = [span] if cover and span else ()
+        for window in token_windows(count, size, overlap, cover=covered):
             start, stop = window
             part = np.r_[0:first, first + start : first + stop, first + count : len(ids)]
             inputs: dict[str, Any] = self.model_inputs(ids[part], types[part])

@@ -141,6 +141,10 @@ class Task:
         """The features of each example."""
         raise NotImplementedError(f"{type(self).__name__} defines no encode")
 
+    def encode_to_learn(self, examples: Sequence[Any]) -> list[list[Feature]]:
+        """The features of labelled examples in training, where those of `encode` are not enough."""
+        return self.encode(examples, labelled=True)
+
     def collate(self, inputs: Sequence[Inputs]) -> Batch:
         """A batch of the inputs of some features, padded on the right, with its mask."""
         return self._pad(inputs)
@@ -177,7 +181,7 @@ class Task:
         return FeatureDataset(
             own
             for chunk in chunks(examples, _ENCODED_AT_ONCE)
-            for own in self.encode(chunk, labelled=True)
+            for own in self.encode_to_learn(chunk)
         )
 
     def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
