@@ -193,6 +193,17 @@ GOOD = {
         [TokenExample(["EU", "said"]), TokenExample(["Bonn"])],
         "CoNLL columns",
     ),
+    "white space of other scripts and line ends of Unicode are tokens": (
+        "ner",
+        "a.conll",
+        "\u00a0 O\n\u3000\tO\na\u2028b\u0085\x1c O\n\u2003 O\n\n\x0b O\n",
+        {},
+        [
+            TokenExample(["\u00a0", "\u3000", "a\u2028b\u0085\x1c", "\u2003"], ["O"] * 4),
+            TokenExample(["\x0b"], ["O"]),
+        ],
+        "CoNLL columns",
+    ),
     "odd tokens": (
         "ner",
         "a.conll",

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from plainformer.data import TextExample
 from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks import open_task
 from plainformer.tasks.arguments import ModelOptions
@@ -72,6 +73,7 @@ SHORT = {**PROSE, "train": TEXTS, "validation": TEXTS, "max_steps": 40}  # texts
 SETTINGS = {
     "max_length": Case(4),
     "out_of_scope": Case("neg", {"task": "text-classification"}),
+    "word_joiners": Case("", TAGS),
     "overlap": Case(3, {**TAGS, "max_length": 6}),
     "other": Case("Cause-Effect(e2,e1)", {"task": "relation-extraction"}),
     "max_question_length": Case(1, {"task": "question-answering"}),
@@ -140,6 +142,8 @@ def seen(task, directory, caplog, **options):
     figures = {k: v for k, v in result.metrics.items() if "second" not in k and k != "output_dir"}
     opened = open_task(directory)
     asked = options.get("validation") or TASKS[task][2]
+    if task == "token-classification":
+        asked = [*asked, TextExample("Ann-Lee saw Paris")]
     answers = [opened.record(e, p) for e, p in opened.predict(asked)]
     told = [m for m in caplog.messages if str(directory) not in m]
     return {"weights": weights(directory), "answers": json.dumps(answers), **figures, "log": told}

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from plainformer.data._lines import split_lines
 from plainformer.data.control_codes import ControlCodes
 from plainformer.data.tokenizer import encode_text
 from plainformer.errors import DataError, shown
@@ -118,9 +119,10 @@ def read_prompts(words: tuple[str, ...], file: Path | None) -> list[str]:
     if file is None:
         return list(words)
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8: {error.reason}", str(file)) from None
+    return [line.removesuffix("\n") for line in split_lines(text)]
 
 
 def prompt_ids(model: Any, tokenizer: Any, text: str, label: str | None = None) -> list[int]:

@@ -8,7 +8,7 @@ the vocabulary and so cost microseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,6 +23,7 @@ from .batches import IGNORE_INDEX, Batch, pad_arrays
 from .special_tokens import SpecialIds, special_ids
 
 Text = str | Sequence[str]  # words where is_split_into_words
+_METASPACE = "\u2581"
 _TRUNCATIONS = ("longest_first", "only_first", "only_second", False)
 
 
@@ -89,8 +90,9 @@ class TextEncoder:
         stride : int, also return what was cut off, in windows that repeat so many tokens of the
             window before; a pair needs "only_first" or "only_second". None drops it
         return_offsets : bool, fill in `offsets` and `word_ids`
-        is_split_into_words : bool; `word_ids` are filled in. A byte-level tokenizer writes a
-            space before every word, so that it sees words as in running text
+        is_split_into_words : bool; `word_ids` are filled in. Tokenizers whose tokens begin with
+            the space before a word (byte-level, Metaspace) see it before every word, as in
+            running text
         add_special_tokens : bool
 
         Returns
@@ -287,21 +289,26 @@ def share_vocabulary(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _glues_words(tokenizer: Tokenizer) -> bool:
-    """Whether words given one by one would lose the space that byte-level tokens begin with."""
-    if tokenizer.pre_tokenizer is None:
-        return False
-    state = json.loads(tokenizer.pre_tokenizer.__getstate__())
-    return any(
-        part.get("type") == "ByteLevel" and not part.get("add_prefix_space")
-        for part in _parts(state)
-    )
+    """Whether words given one by one would lose the space that tokens of running text begin with:
+    byte-level ones, and Metaspace's where nothing is put before a text (Gemma)."""
+    parts = [*_parts(tokenizer.normalizer), *_parts(tokenizer.pre_tokenizer)]
+    byte_level = [p for p in parts if p["type"] == "ByteLevel" and "add_prefix_space" in p]
+    if byte_level:
+        return not all(part["add_prefix_space"] for part in byte_level)
+    written = any(p.get("content") == _METASPACE for p in parts if p["type"] == "Replace")
+    schemes = [p["prepend_scheme"] for p in parts if p["type"] == "Metaspace"]
+    prepends = any(p["type"] == "Prepend" for p in parts)
+    return (written and not prepends and not schemes) or "never" in schemes
 
 
-def _parts(state: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(state, dict):
-        yield state
-        for inner in state.get("pretokenizers", []):
-            yield from _parts(inner)
+def _parts(component: Any) -> list[dict[str, Any]]:
+    """A normalizer or pre-tokenizer, or what a sequence of them holds."""
+    return [] if component is None else _flat(json.loads(component.__getstate__()))
+
+
+def _flat(state: dict[str, Any]) -> list[dict[str, Any]]:
+    inner = state.get("pretokenizers", state.get("normalizers"))
+    return [state] if inner is None else [part for one in inner for part in _flat(one)]
 
 
 def _spaced(word: str) -> str:

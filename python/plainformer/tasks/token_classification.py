@@ -1,13 +1,14 @@
 """Token classification: a tag for each word, such as named entities in IOB2.
 
-Labels stand on the first sub-token of a word. A sentence longer than the model takes is seen in
-windows of whole words; each word is learned and predicted in the one window where it has most
-context, so that none is lost (`data/alignment.py`).
+Labels stand on the first sub-token of a word. Plain text is cut into words as the training data is
+(`data/words.py`), and the model sees them as it saw those. A sentence longer than the model takes
+is seen in windows of whole words; each word is learned and predicted in the one window where it has
+most context, so that none is lost (`data/alignment.py`).
 """
 
 from __future__ import annotations
 
-import re
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,15 +28,13 @@ from ..data import (
     word_windows,
 )
 from ..data.batches import IGNORE_INDEX
-from ..errors import ConfigError
+from ..data.words import JOINERS, joiners_of, word_spans
+from ..errors import ConfigError, shown
 from ..metrics import accuracy, entity_metrics, f1_score, spans_of
 from ..metrics.tags import is_tag
 from .options import check_at_least, option
 from .registry import register
 from .task import Array, Feature, Settings, Task, ends_of, float_array, probabilities
-
-# Of plain text: a Chinese or kana character, a run of letters and digits, or another character.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u9fff\uf900-\ufaff]+|\S")
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,17 @@ class TokenClassificationSettings(Settings):
     overlap: int | None = option(
         None, "Sub-tokens that windows of a long sentence share; default a quarter of a window."
     )
+    word_joiners: str | None = option(
+        None,
+        "Signs that are inside words of plain text; default those of & - / ' that are in the "
+        "training data's.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 0, "overlap")
+        if self.word_joiners is not None and not isinstance(self.word_joiners, str):
+            raise ConfigError(f"word_joiners: got {shown(self.word_joiners)}, expected signs")
 
 
 class Place(NamedTuple):
@@ -78,11 +84,18 @@ class TokenClassification(Task):
     settings_class = TokenClassificationSettings
 
     @classmethod
+    def settings_for(cls, settings: Any, examples: Sequence[Any]) -> Any:
+        if settings.word_joiners is not None:
+            return settings
+        found = joiners_of(example.tokens for example in examples)
+        return dataclasses.replace(settings, word_joiners=found)
+
+    @classmethod
     def texts(cls, examples: Iterable[TokenExample]) -> Iterator[str]:
         return (" ".join(example.tokens) for example in examples)
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
-        sentences = [words_of(example) for example in examples]
+        sentences = [self._words(example) for example in examples]
         encoded = self.encoder.encode(sentences, truncation=False, is_split_into_words=True)
         return [
             self._windows(one, len(words), self.labels.ids(example.tags) if labelled else None)
@@ -165,8 +178,8 @@ class TokenClassification(Task):
 
     def answer(self, example: Any, prediction: Tagging) -> list[dict]:
         """Entities with the mean probability of their words, and their characters in the text."""
-        words = words_of(example)
-        text, spans = text_of(example)
+        text, spans = self._text(example)
+        words = [text[begin:end] for begin, end in spans]
         if not self._has_entities:
             return [
                 {"entity": tag, "score": float(score), "word": word, "start": a, "end": b}
@@ -189,25 +202,26 @@ class TokenClassification(Task):
 
     def record(self, example: Any, prediction: Tagging) -> dict[str, Any]:
         return {
-            "tokens": words_of(example),
+            "tokens": self._words(example),
             "tags": list(prediction.tags),
             "entities": self.answer(example, prediction),
         }
 
+    def _words(self, example: Any) -> list[str]:
+        """The words of a sentence; of plain text its words, signs and Chinese characters."""
+        if isinstance(example, TokenExample):
+            return example.tokens
+        text, spans = self._text(example)
+        return [text[begin:end] for begin, end in spans]
 
-def words_of(example: Any) -> list[str]:
-    """The words of a sentence; of plain text its words, signs and Chinese characters."""
-    if isinstance(example, TokenExample):
-        return example.tokens
-    return _WORD.findall(example.text)
-
-
-def text_of(example: Any) -> tuple[str, list[tuple[int, int]]]:
-    """The text, words joined by spaces where there are only words, and each word's characters."""
-    if isinstance(example, TextExample):
-        return example.text, [match.span() for match in _WORD.finditer(example.text)]
-    spans, start = [], 0
-    for word in example.tokens:
-        spans.append((start, start + len(word)))
-        start += len(word) + 1
-    return " ".join(example.tokens), spans
+    def _text(self, example: Any) -> tuple[str, list[tuple[int, int]]]:
+        """The text, words joined by spaces where there are only words, and each word's
+        characters."""
+        if isinstance(example, TextExample):
+            joiners = self.settings.word_joiners
+            return example.text, word_spans(example.text, JOINERS if joiners is None else joiners)
+        spans, start = [], 0
+        for word in example.tokens:
+            spans.append((start, start + len(word)))
+            start += len(word) + 1
+        return " ".join(example.tokens), spans

@@ -171,11 +171,14 @@ def check_present(fields: dict[str, Any], required: tuple[str, ...], names: dict
             raise ValueError(f"no {shown(names[name])}; expected {wanted} (or say `columns`)")
 
 
-def check_string(value: Any, what: str) -> str:
-    """A text that is not blank and that UTF-8 can hold, or a ValueError."""
+def check_string(value: Any, what: str, blanks: str | None = None) -> str:
+    """A text that is not blank and that UTF-8 can hold, or a ValueError.
+
+    blanks : what counts as white space; default all of Unicode's
+    """
     if not isinstance(value, str):
         raise ValueError(f"{what}: got {_shown(value)}, expected text")
-    if not value.strip():
+    if not value.strip(blanks):
         raise ValueError(f"{what} is empty; expected text")
     try:
         value.encode("utf-8")

@@ -81,4 +81,4 @@ def _problem(
         return f"columns: tokens {token_column} and tags {tag_column} asked for, but it has {width}"
     if not labelled and width > 1 and not is_tag(row[tag_column]):
         return f"got {width} columns and no tag in the last, expected a token a line"
-    return None if row[token_column].strip() else "got an empty token"
+    return None if row[token_column].strip(" ") else "got an empty token"

@@ -22,6 +22,8 @@ from .source import Reading, Record
 
 _SAMPLE = 1000  # sentences looked at to tell the scheme
 
+_BLANKS = " \t\r\n"  # a no-break or an ideographic space can be a token
+
 
 class TokenBuilder:
     """Makes the examples of token-classification; all files of a data set share a scheme.
@@ -108,4 +110,4 @@ def _check_strings(values: Any, what: str) -> None:
     if not isinstance(values, list) or not values:
         raise ValueError(f"{shown(what)}: expected a list of at least one string")
     for i, value in enumerate(values):
-        check_string(value, f"{what}[{i}]")
+        check_string(value, f"{what}[{i}]", _BLANKS)
