@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import re
 
 import click
 import numpy as np
@@ -313,3 +315,87 @@ def test_token_files_are_read_as_they_are(files):
 
 def test_the_flag_without_a_value_means_the_newest_checkpoint():
     assert make_arguments({"resume_from_checkpoint": ""}, "out").resume_from_checkpoint is True
+
+
+def resumed(files, *more, **changes):
+    changes = {"max-steps": 5, "validation": files / "validation.txt", **changes}
+    return run(*flags_of(files, **changes), "--resume-from-checkpoint", *more)
+
+
+@pytest.fixture
+def stopped(files):
+    """A run of three steps, to be resumed to five, which gives the bytes of `whole`."""
+    validation = {"validation": files / "validation.txt", "lr-scheduler-type": "constant"}
+    whole = {"output-dir": files / "whole", "max-steps": 5}
+    assert run(*flags_of(files, **validation, **whole))[0] == 0
+    assert run(*flags_of(files, **validation))[0] == 0
+    return files
+
+
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_a_flipped_bit_of_encoded_tokens_is_encoded_again(stopped, name):
+    shard = stopped / "out" / "tokens" / f"{name}.bin"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    code, _, err = resumed(stopped, **{"lr-scheduler-type": "constant"})
+    assert code == 0
+    assert f"{name}.bin: damaged: its checksum is not the sidecar's; encoding again" in err
+    assert weights(stopped) == (stopped / "whole" / "model.safetensors").read_bytes()
+
+
+def test_a_flipped_bit_of_a_token_file_that_was_given_is_an_error(stopped):
+    shard = stopped / "out" / "tokens" / "train.bin"
+    data = bytearray(shard.read_bytes())
+    data[10] ^= 1
+    shard.write_bytes(data)
+    flags = {"data": shard, "tokenizer": stopped / "out", "output-dir": stopped / "b"}
+    code, result, _ = run(*flags_of(stopped, **flags))
+    assert code == 1
+    assert "train.bin: damaged: its checksum is not the sidecar's" in result["error"]
+
+
+@pytest.mark.parametrize(("name", "flag"), [("text", "data"), ("validation", "validation")])
+@pytest.mark.parametrize("time", ["new", "old"])
+def test_a_text_changed_at_equal_length_is_noticed(stopped, name, flag, time):
+    """Also where its time of modification is set back."""
+    path = stopped / f"{name}.txt"
+    before = path.stat()
+    text = path.read_text()
+    path.write_text(text.replace("quick", "kcuiq", 1))
+    if time == "old":
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    code, result, _ = resumed(stopped)
+    assert code == 1
+    assert f"{flag}: not the same as" in result["error"]
+    assert "--allow-changed-inputs" in result["error"]
+    assert resumed(stopped, "--allow-changed-inputs")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_head": 4}, "config: n_head: got 4, but .* was written with 2"),
+        ({"layer_norm_epsilon": 0.1}, "config: layer_norm_epsilon: got 0.1"),
+    ],
+    ids=str,
+)
+def test_another_configuration_is_noticed(stopped, change, message):
+    (stopped / "config.json").write_text(json.dumps({**CONFIG, **change}))
+    code, result, _ = resumed(stopped)
+    assert code == 1
+    assert re.search(message, result["error"])
+    assert resumed(stopped, "--allow-changed-inputs")[0] == 0
+
+
+def test_other_flags_that_make_the_data_are_noticed(stopped):
+    for flag, value, message in (
+        ("block-size", 4, "block_size: got 4"),
+        ("tokenizer", "bpe:300", "tokenizer: not the same"),
+    ):
+        code, result, _ = resumed(stopped, **{flag: value})
+        assert code == 1
+        assert message in result["error"]
+    code, result, _ = resumed(stopped, "--packing")
+    assert code == 1
+    assert "packing: got True, but" in result["error"]

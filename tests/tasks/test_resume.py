@@ -1,5 +1,6 @@
 """A fine-tuning that was stopped or killed goes on to the bytes of one that never was."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -128,3 +129,63 @@ def test_resuming_with_other_data_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="train_dataset_length: got 4, but"):
         tune("text-classification", tmp_path / "out", train=[*TEXTS[:2], *TEXTS[-2:]],
              max_steps=4, resume_from_checkpoint=True)  # fmt: skip
+
+
+def swapped(task, index):
+    """The examples of a task with the fields of one changed, not their number."""
+    examples = list(TASKS[task][2])
+    first = dataclasses.fields(examples[index])[0].name
+    value = getattr(examples[index], first)
+    other = value[::-1] if isinstance(value, (str, list)) else value
+    if other == value:  # a palindrome
+        other = value[1:]
+    examples[index] = dataclasses.replace(examples[index], **{first: other})
+    return examples
+
+
+CHANGES = {
+    "train": (lambda: {"train": swapped("text-classification", 0)}, "train: not the same as"),
+    "validation": (
+        lambda: {"validation": swapped("text-classification", 3)}, "validation: not the same as",
+    ),
+    "settings": (lambda: {"max_length": 9}, "settings: max_length: got 9, but .* with None"),
+    "config": (
+        lambda: {"model": {**TASKS["text-classification"][0], "num_attention_heads": 4},
+                 "tokenizer": TASKS["text-classification"][1]},
+        "config: num_attention_heads: got 4, but .* written with 2",
+    ),
+    "tokenizer": (
+        lambda: {"tokenizer": "char", "model": TASKS["text-classification"][0]},
+        "tokenizer: not the same as",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_run_is_made_from_may_not_change_unnoticed(tmp_path, name):
+    make, message = CHANGES[name]
+    tune("text-classification", tmp_path)
+    same = tune("text-classification", tmp_path, resume_from_checkpoint=True)
+    assert same.metrics["steps"] == 2
+    with pytest.raises(ConfigError, match=message):
+        tune("text-classification", tmp_path, resume_from_checkpoint=True, **make())
+    if name in ("train", "tokenizer", "settings"):
+        return  # another vocabulary or length: weights of other shapes
+    more = {"resume_from_checkpoint": True, "max_steps": 3, "allow_changed_inputs": True}
+    assert tune("text-classification", tmp_path, **make(), **more).metrics["steps"] == 3
+
+
+def test_replayed_examples_are_compared_too(tmp_path, first):
+    options = {"model": first, "train": WEATHER, "replay": TEXTS, "replay_fraction": 2.0}
+    tune("text-classification", tmp_path, **options)
+    options["replay"] = swapped("text-classification", 2)
+    with pytest.raises(ConfigError, match="replay: not the same as"):
+        tune("text-classification", tmp_path, resume_from_checkpoint=True, **options)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_examples_of_every_task_are_compared(tmp_path, task):
+    tune(task, tmp_path, eval_strategy="no")
+    with pytest.raises(ConfigError, match="train: not the same as"):
+        tune(task, tmp_path, eval_strategy="no", resume_from_checkpoint=True,
+             train=swapped(task, 0), max_steps=3)  # fmt: skip

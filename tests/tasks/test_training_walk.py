@@ -81,8 +81,9 @@ CASES = {
     "seed": Case(1),
     "resume_from_checkpoint": Case(True),
 }  # fmt: skip
-# max_length is a setting of the task, see test_option_walk.py; output_dir is where `seen` looks.
-OTHERS = {"max_length", "output_dir"}
+# max_length is a setting of the task, see test_option_walk.py; output_dir is where `seen` looks;
+# allow_changed_inputs is in test_resume.py.
+OTHERS = {"max_length", "output_dir", "allow_changed_inputs"}
 
 
 def test_every_argument_has_a_case():

@@ -77,6 +77,7 @@ CASES = {
     "early_stopping_threshold": Case(9.0, "log", {**EVALUATE, **SMALL_STEPS,
                                                   "early_stopping_patience": 1}),
     "seed": Case(1, "weights"),
+    "allow_changed_inputs": Case(True, "raises"),
     "resume_from_checkpoint": Case(True, "updates", {"before": {"save_steps": 4},
                                                       "overwrite_output_dir": True}),
 }  # fmt: skip

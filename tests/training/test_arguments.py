@@ -86,6 +86,7 @@ def test_values_of_other_libraries_are_translated(field, asked, kept):
 BAD = [
     ("output_dir", ""),
     ("output_dir", None),
+    ("allow_changed_inputs", "yes"),
     ("overwrite_output_dir", "yes"),
     ("per_device_train_batch_size", 0),
     ("per_device_train_batch_size", 2.0),

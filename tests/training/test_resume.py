@@ -2,10 +2,12 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
 
+from plainformer.checkpoints.atomic import write_checksums
 from plainformer.errors import CheckpointError, ConfigError
 from plainformer.training import TimeLimitCallback, TrainerCallback
 from plainformer.training.checkpoint import read_checkpoint
@@ -213,6 +215,95 @@ def test_another_data_set_is_refused(tmp_path):
     trainer.train_dataset = rows(20)
     with pytest.raises(ConfigError, match="train_dataset_length: got 20"):
         trainer.train(resume_from_checkpoint=True)
+
+
+def other(place, items):
+    """The same examples, one of them with another token."""
+    changed = [dict(item) for item in items]
+    changed[place]["input_ids"] = (changed[place]["input_ids"] + 1) % 13
+    return changed
+
+
+def changed_trainer(tmp_path, change, **options):
+    trainer = tiny_trainer(tmp_path, eval_strategy="epoch", **options)
+    if change == "n_head":
+        trainer.model.config.n_head = 4
+    else:
+        setattr(trainer, change, other(3, getattr(trainer, change)))
+    return trainer
+
+
+CHANGED = {
+    "train_dataset": "train_dataset: not the same as .*checkpoint-10 was written with",
+    "eval_dataset": "eval_dataset: not the same as",
+    "n_head": "config: n_head: got 4, but .*checkpoint-10 was written with 2",
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_changed_data_and_models_are_refused_unless_accepted(tmp_path, change, caplog):
+    """Of equal length, so that nothing else would notice."""
+    tiny_trainer(tmp_path, eval_strategy="epoch").train()
+    before = tree(tmp_path)
+    with pytest.raises(ConfigError, match=CHANGED[change]) as refused:
+        changed_trainer(tmp_path, change).train(resume_from_checkpoint=True)
+    assert "--allow-changed-inputs (in Python: allow_changed_inputs=True)" in str(refused.value)
+    assert tree(tmp_path) == before
+    again = changed_trainer(tmp_path, change, allow_changed_inputs=True, max_steps=11)
+    assert again.train(resume_from_checkpoint=True).global_step == 11
+    assert re.search(CHANGED[change] + ".*; going on with it", caplog.text)
+
+
+def test_the_order_of_data_may_be_changed_by_the_same_word(tmp_path, caplog):
+    tiny_trainer(tmp_path).train()
+    with pytest.raises(ConfigError, match=r"seed: got 1.*; per_device_train_batch_size: got 2"):
+        tiny_trainer(tmp_path, seed=1, per_device_train_batch_size=2).train(True)
+    options = {"seed": 1, "max_steps": 12, "allow_changed_inputs": True}
+    assert tiny_trainer(tmp_path, **options).train(True).global_step == 12
+    assert "seed: got 1, but" in caplog.text
+    # What was gone on with is what the next one is compared with.
+    tiny_trainer(tmp_path, seed=1, max_steps=13).train(True)
+
+
+def test_the_evaluations_data_count_only_where_training_evaluates(tmp_path):
+    tiny_trainer(tmp_path).train()
+    trainer = tiny_trainer(tmp_path, max_steps=11)
+    trainer.eval_dataset = other(0, trainer.eval_dataset)
+    assert trainer.train(resume_from_checkpoint=True).global_step == 11
+
+
+def test_a_checkpoint_of_an_older_version_is_taken_with_a_note(tmp_path, caplog):
+    tiny_trainer(tmp_path).train()
+    path = tmp_path / "checkpoint-10"
+    values = json.loads((path / "trainer_state.json").read_text())
+    del values["inputs"]
+    (path / "trainer_state.json").write_text(json.dumps(values))
+    write_checksums(path)
+    with caplog.at_level(logging.INFO, "plainformer"):
+        assert tiny_trainer(tmp_path, max_steps=11).train(True).global_step == 11
+    assert "of an older version: whether data and configuration changed is not" in caplog.text
+
+
+def test_data_sets_of_unknown_kinds_are_compared_by_their_length_alone(tmp_path):
+    class Rows:
+        def __init__(self, items):
+            self.items = items
+
+        def __len__(self):
+            return len(self.items)
+
+        def __getitem__(self, index):
+            return self.items[index]
+
+    def trainer(items):
+        result = tiny_trainer(tmp_path, max_steps=2)
+        result.train_dataset = Rows(items)
+        return result
+
+    trainer(rows(37)).train()
+    trainer(other(3, rows(37))).train(resume_from_checkpoint=True)
+    with pytest.raises(ConfigError, match="train_dataset_length"):
+        trainer(rows(36)).train(resume_from_checkpoint=True)
 
 
 @pytest.mark.parametrize(

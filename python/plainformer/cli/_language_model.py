@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,11 @@ def train_language_model(
     data: LanguageData,
     block_size: int,
     callbacks: Sequence[TrainerCallback] = (),
+    inputs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train and evaluate on `data`, write the model into `output_dir`.
 
+    inputs : what resuming compares, see `Trainer`
     Returns what the command prints with `--json`.
     """
     trainer = Trainer(
@@ -96,6 +98,7 @@ def train_language_model(
         processing_class=SavedTokenizer(
             tokenizer, block_size, getattr(model, "has_token_types", False)
         ),
+        inputs=inputs,
     )
     baselines = measure_baselines(data)
     output = trainer.train()

@@ -100,6 +100,12 @@ def check_flags(name: str, values: Mapping[str, Any]) -> None:
         raise ConfigError("max_length: has no effect here; set block_size")
 
 
+def objective_inputs(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The objective with the values of its flags, given or not, for `Trainer(inputs=)`."""
+    flags = {flag: values.get(flag) for flag in FLAGS[name]}
+    return {"objective": name, "packing": bool(values.get("packing")), **flags}
+
+
 def check_family(name: str, config: Mapping[str, Any]) -> None:
     """Raise ConfigError unless the model of a configuration can learn the objective."""
     family = MODELS.get(str(config.get("model_type")))

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from plainformer.checkpoints.files import read_json
 from plainformer.checkpoints.huggingface import read_config
+from plainformer.data.fingerprints import digest
 from plainformer.data.objectives import Vocabulary
 from plainformer.data.shards import Shard, open_shard
 from plainformer.data.text import Documents
@@ -30,6 +31,7 @@ from ._objectives import (
     make_objective,
     objective_data,
     objective_flags,
+    objective_inputs,
 )
 from ._training_flags import make_arguments, run_file_option, training_flags, with_run_file
 
@@ -87,7 +89,14 @@ def train(name: str, values: Mapping[str, Any], arguments: TrainingArguments) ->
         packing = bool(values.get("packing"))
         data = objective_data(objective, vocabulary, shard, held, block_size, packing=packing)
     echo(f"{len(shard.tokens):,} tokens to train on, {vocabulary.size:,} in the vocabulary")
-    return train_language_model(model, arguments, tokenizer, data, block_size)
+    inputs = {
+        "data": shard.fingerprint(),
+        **({} if held is None else {"validation": held.fingerprint()}),
+        "tokenizer": digest(tokenizer.to_str()),
+        "block_size": block_size,
+        **objective_inputs(name, values),
+    }
+    return train_language_model(model, arguments, tokenizer, data, block_size, inputs=inputs)
 
 
 def check_sources(values: Mapping[str, Any]) -> None:
@@ -144,7 +153,7 @@ def load_tokens(path: Path, tokenizer: Tokenizer, paths: Any, options: dict[str,
         return encode_to_shard(path, tokenizer, Documents(files, **options))
     if len(files) > 1:
         raise ConfigError(f"data: got {len(files)} paths, expected a .bin file alone")
-    shard = open_shard(files[0])
+    shard = open_shard(files[0], verify=True)
     size = vocab_size(tokenizer)
     if shard.vocab_size not in (None, size):
         raise ConfigError(

@@ -83,6 +83,10 @@ class TokenBlocks:
         offset = self._blocks.for_epoch(seed, epoch).offset
         return TokenBlocks(self.tokens, self.block_size, offset=offset)
 
+    def fingerprint(self) -> str:
+        """A digest of the tokens and of how they are cut; reads them all."""
+        return self._blocks.fingerprint()
+
 
 class EvaluationWindows:
     """Consecutive windows of T inputs from the first token; every token but the first is a label
@@ -100,6 +104,10 @@ class EvaluationWindows:
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         return _example(*self._windows[index])
+
+    def fingerprint(self) -> str:
+        """A digest of the tokens and of how they are cut; reads them all."""
+        return self._windows.fingerprint()
 
 
 def collate(examples: Sequence[Example]) -> Batch:

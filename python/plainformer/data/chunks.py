@@ -17,6 +17,7 @@ import numpy as np
 from plainformer.errors import ConfigError, DataError, ShapeError
 
 from ._random import words
+from .fingerprints import digest
 
 _DOCUMENTS = 1 << 16  # documents whose rows are planned at once
 
@@ -66,6 +67,10 @@ class Blocks:
         offset = int(words(seed, epoch, 1)[0] % np.uint64(choices))
         return Blocks(self.tokens, self.size, ahead=self.ahead, offset=offset)
 
+    def fingerprint(self) -> str:
+        """A digest of the tokens and of how they are cut; reads them all."""
+        return digest(["Blocks", self.size, self.ahead, self.tokens])
+
 
 class Windows:
     """Consecutive windows from the first token to the last, which may be short: for evaluation.
@@ -83,6 +88,10 @@ class Windows:
     def __getitem__(self, index: int) -> list[np.ndarray]:
         start = check_index(index, len(self)) * self.size
         return [self.tokens[start : start + self.size + self.ahead]]
+
+    def fingerprint(self) -> str:
+        """A digest of the tokens and of how they are cut; reads them all."""
+        return digest(["Windows", self.size, self.ahead, self.tokens])
 
 
 class PackedDocuments:
@@ -136,6 +145,11 @@ class PackedDocuments:
             document += 1
             begin = int(self.starts[document])
         return parts
+
+    def fingerprint(self) -> str:
+        """A digest of the documents and of how they are cut; reads them all."""
+        parts = [self.size, self.ahead, self.end, np.asarray(self.starts), self.tokens]
+        return digest(["PackedDocuments", *parts])
 
     def _ends(self, first: int, last: int) -> np.ndarray:
         """Where the inputs of documents [first, last) end; not past a start of an empty one."""

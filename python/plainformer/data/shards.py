@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy as np
 
 from plainformer.checkpoints.atomic import atomic_file, checksum_file, write_json_atomic
 from plainformer.checkpoints.files import PathLike, read_json
+from plainformer.data.fingerprints import digest
 from plainformer.errors import CheckpointError, DataError, ShapeError, shown
 
 _FORMAT = "plainformer-tokens-1"
@@ -31,6 +33,9 @@ _INDEX = np.dtype("<i8")
 _HEADER = 256 * 4
 _LLMC = {20240520: (1, _DTYPES["uint16"]), 20240801: (7, _DTYPES["uint32"])}  # by magic
 _CHUNK = 1 << 20  # document starts checked at once
+_SAID = 10**9  # bytes whose checksum takes long enough to be told
+
+_log = logging.getLogger("plainformer")
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,19 @@ class Shard:
 
     vocab_size : the size of their vocabulary
     starts : int64 (documents + 1,), document i is `tokens[starts[i]:starts[i + 1]]`
-    source : what the ids were made from, as `write_shard` was told
+    source : what the ids were made from, as `shard_writer` was told
+    digest : of ids and document starts, as their sidecar has it; None without a sidecar
     """
 
     tokens: np.ndarray
     vocab_size: int | None = None
     starts: np.ndarray | None = None
     source: str | None = None
+    digest: str | None = None
+
+    def fingerprint(self) -> str:
+        """`digest`, or without a sidecar one of all ids, which are read for it."""
+        return self.digest or digest([self.tokens, self.starts])
 
 
 class ShardWriter:
@@ -181,7 +192,8 @@ def _open_ours(path: Path, size: int, verify: bool) -> Shard:
         starts = _map(index, _INDEX, _size_of(index), 0, sidecar["documents"] + 1)
         _check_starts(index, starts, len(tokens))
         _verify(index, sidecar.get("index_sha256", "") if verify else None)
-    return Shard(tokens, sidecar["vocab_size"], starts, sidecar.get("source"))
+    sums = [sidecar.get("sha256", ""), sidecar.get("index_sha256", "")]
+    return Shard(tokens, sidecar["vocab_size"], starts, sidecar.get("source"), digest(sums))
 
 
 def _check_sidecar(sidecar: dict[str, Any]) -> None:
@@ -208,8 +220,12 @@ def _check_starts(path: Path, starts: np.ndarray, tokens: int) -> None:
         raise DataError(f"expected document starts that ascend from 0 to {tokens}", str(path))
 
 
-def _verify(path: Path, digest: str | None) -> None:
-    if digest is not None and checksum_file(path) != f"sha256:{digest}":
+def _verify(path: Path, wanted: str | None) -> None:
+    if wanted is None:
+        return
+    if (size := _size_of(path)) >= _SAID:
+        _log.info("%s: comparing %.1f GB with their checksum", path, size / 1e9)
+    if checksum_file(path) != f"sha256:{wanted}":
         raise DataError("damaged: its checksum is not the sidecar's", str(path))
 
 

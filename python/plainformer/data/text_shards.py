@@ -31,7 +31,8 @@ def encode_to_shard(path: PathLike, tokenizer: Tokenizer, documents: Iterable[Do
     million characters or the longest line, whatever the size of the files.
 
     `documents` read from files (`Documents`) are encoded once: a shard at `path` that was made by
-    the same tokenizer from files of the same names, sizes and times is taken as it is.
+    the same tokenizer from files of the same names, sizes and times is taken as it is, if its
+    checksum says that nothing has changed it since.
 
     Raises
     ------
@@ -49,13 +50,14 @@ def encode_to_shard(path: PathLike, tokenizer: Tokenizer, documents: Iterable[Do
 
 def fingerprint(tokenizer: Tokenizer, documents: Documents) -> str:
     """What the ids of `documents` depend on, as a SHA-256: the tokenizer, how files are read, and
-    the name, size and time of each."""
+    the name, size and times of each (a program can set back when a file was modified, not when it
+    was changed)."""
     files = [(str(file.resolve()), file.stat()) for file in documents.files]
     state = [
         tokenizer.to_str(),
         documents.column,
         documents.skip_bad_lines,
-        [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files],
+        [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in files],
     ]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
@@ -64,11 +66,11 @@ def _up_to_date(path: Path, source: str) -> Shard | None:
     if not (path.exists() and path.with_suffix(".json").exists()):
         return None
     try:
-        shard = open_shard(path)
+        if open_shard(path).source == source:
+            return open_shard(path, verify=True)
     except DataError as error:
-        _log.info("%s; encoding again", error)
-        return None
-    return shard if shard.source == source else None
+        _log.warning("%s; encoding again", error)
+    return None
 
 
 def _encode(

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.fingerprints import digest
+
 Array = np.ndarray
 
 
@@ -41,6 +43,10 @@ class FeatureDataset:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._inputs[index]
+
+    def fingerprint(self) -> str:
+        """A digest of all inputs."""
+        return digest(self._inputs)
 
     def lengths(self) -> Array:
         """Tokens of each sequence that the model takes, int64."""

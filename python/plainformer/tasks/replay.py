@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from ..data.batches import epoch_order, of_epoch
+from ..data.fingerprints import digest
 from ..errors import ConfigError
 
 # Another seed than the trainer's, which orders the mixture: the same would choose by its order.
@@ -42,6 +43,10 @@ class ReplayDataset:
         order = epoch_order(len(self.old), (seed + _SEED_SHIFT) % 2**64, epoch)
         view._chosen = order[: self.count]
         return view
+
+    def fingerprint(self) -> str:
+        """A digest of new and old examples, where both have one (else TypeError)."""
+        return digest([self.count, self.new, self.old])
 
     def __len__(self) -> int:
         return len(self.new) + self.count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import read_config
 from ..data import Document, make_tokenizer, parse_spec
+from ..data.fingerprints import digest
 from ..errors import ConfigError
 from ..models import save_adapter
 from ..nn import merge_lora
@@ -245,7 +247,20 @@ class FineTuning:
             class_weights=weights,
             callbacks=callbacks,
             parameter_options=self.parameter_options,
+            inputs=self._inputs(),
         )
+
+    def _inputs(self) -> dict[str, Any]:
+        """What a checkpoint keeps of data, tokenizer and settings, to be compared on resuming."""
+        data = {"train": self.train, "replay": self.old}
+        if self.args.eval_strategy != "no":
+            data["validation"] = self.tests.get("eval")
+            data["replay_validation"] = self.tests.get("replay")
+        return {
+            **{name: digest(list(examples)) for name, examples in data.items() if examples},
+            "tokenizer": digest(self.task.tokenizer.to_str()),
+            "settings": dataclasses.asdict(self.task.settings),
+        }
 
     def _keep_adapters(self) -> None:
         """Write adapters in peft's layout, and add them to the weights."""

@@ -71,6 +71,7 @@ INTERVAL = _number(_is_steps_or_ratio, "a whole number of at least 1, or a ratio
 
 RULES: dict[str, Rule] = {
     "output_dir": Rule(lambda v: isinstance(v, str) and v not in ("", "."), "a directory"),
+    "allow_changed_inputs": FLAG,
     "overwrite_output_dir": FLAG,
     "per_device_train_batch_size": COUNT,
     "per_device_eval_batch_size": COUNT,

@@ -136,6 +136,11 @@ class TrainingArguments:
     resume_from_checkpoint: str | bool | None = _option(
         None, "A checkpoint directory, or True for the newest good one in output_dir."
     )
+    allow_changed_inputs: bool = _option(
+        False,
+        "Resume though seed, batch size, data, tokenizer or configuration are not those that the "
+        "checkpoint was written with.",
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.output_dir, os.PathLike):

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checkpoints.locks import DirectoryLock
-from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed, shown
+from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed
 from ..nn.random import dropout_state
 from .callbacks import deciding_metric, is_better
 from .checkpoint import CheckpointDirectory, Loaded
 from .flow import decide
+from .inputs import changed_inputs
 from .log import RunLog, strict
 from .optimizers import make_optimizer, non_finite
 from .progress import make_progress
@@ -67,6 +68,7 @@ class TrainingLoop:
         self.directory = CheckpointDirectory(args.output_dir, args.save_total_limit)
         self.progress = make_progress(args)
         self.stopwatch = Stopwatch(self.model, "bfloat16" if args.bf16 else "float32")
+        self.inputs = trainer.inputs()
         self.saved_step: int | None = None
         self.learning_rate = self.grad_norm = 0.0
         self.told_no_labels = False
@@ -117,19 +119,26 @@ class TrainingLoop:
         logger.info("resuming from %s", loaded.path)
 
     def _check_same_run(self, loaded: Loaded) -> None:
-        """The data order must be the checkpoint's, or its position would mean something else."""
+        """Data, their order and the model must be the checkpoint's, or the run would be another."""
         missing = {"state", "callbacks", "data"} - loaded.values.keys()
         if missing:
             raise CheckpointError(
                 f"{loaded.path}/trainer_state.json: misses {listed(sorted(missing))}"
             )
-        for name, now in self.plan.fingerprint().items():
-            then = loaded.values["data"].get(name)
-            if then != now:
-                raise ConfigError(
-                    f"{name}: got {shown(now)}, but {loaded.path} was written with {shown(then)}; "
-                    "a run can only be resumed with the same value"
-                )
+        then = {**loaded.values.get("inputs", {}), **loaded.values["data"]}
+        if "inputs" not in loaded.values:
+            logger.info(
+                "%s is of an older version: whether data and configuration changed is not checked",
+                loaded.path,
+            )
+        changes = changed_inputs(then, {**self.inputs, **self.plan.fingerprint()}, loaded.path)
+        if changes and not self.args.allow_changed_inputs:
+            raise ConfigError(
+                f"{'; '.join(changes[:5])}; resume with what it was written with, or accept the "
+                "change with --allow-changed-inputs (in Python: allow_changed_inputs=True)"
+            )
+        for change in changes:
+            logger.warning("%s; going on with it", change)
 
     # One update
 
@@ -245,6 +254,7 @@ class TrainingLoop:
         values = {
             "state": self.state.to_dict(),
             "data": self.plan.fingerprint(),
+            "inputs": self.inputs,
             "callbacks": self.callbacks.state_dict(),
         }
         self.directory.save(

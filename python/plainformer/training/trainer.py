@@ -21,6 +21,7 @@ from ._validation import check_arguments
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
 from .evaluation import ComputeMetrics, PredictionOutput, metrics_of, run_pass
+from .inputs import as_json, dataset_inputs, model_inputs
 from .log import RunLog
 from .loop import TrainingLoop
 from .optimizers import ParameterOptions
@@ -60,6 +61,10 @@ class Trainer:
         model into every checkpoint
     parameter_options : dict of parameter name to ParameterOptions: other learning rates, and
         parameters that stay frozen for some epochs
+    inputs : what the run is made from, by name: digests (`data.fingerprints`) and plain values. A
+        checkpoint keeps them, and a run that is resumed must have the same. None: the data sets
+        themselves, where they are lists or have `fingerprint()`. The model's configuration
+        always counts
 
     Raises
     ------
@@ -78,6 +83,7 @@ class Trainer:
         *,
         processing_class: Any = None,
         parameter_options: Mapping[str, ParameterOptions] | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ):
         self.model = model
         self.args = args if args is not None else TrainingArguments()
@@ -87,6 +93,7 @@ class Trainer:
         self.compute_metrics = compute_metrics
         self.processing_class = processing_class
         self.parameter_options = dict(parameter_options or {})
+        self._inputs = inputs
         self.collate = self._collator(data_collator)
         self.callbacks = CallbackList([*self._own_callbacks(), *(callbacks or [])])
         self.state = TrainerState()
@@ -155,6 +162,14 @@ class Trainer:
             tokenizer.save_pretrained(directory)
         elif tokenizer is not None:
             tokenizer.save(str(directory / "tokenizer.json"))
+
+    def inputs(self) -> dict[str, Any]:
+        """What a checkpoint keeps of what this run is made from."""
+        given = self._inputs
+        if given is None:
+            evaluated = self.eval_dataset if self.args.eval_strategy != "no" else None
+            given = dataset_inputs(self.train_dataset, evaluated)
+        return {**as_json(given), **model_inputs(self.model)}
 
     def _pass(self, dataset: Any, *, keep_logits: bool) -> Any:
         size = self.args.per_device_eval_batch_size

@@ -16,6 +16,7 @@ from plainformer.data._random import EVALUATION, Draws
 from plainformer.data.baselines import Baselines, Labels, measure
 from plainformer.data.batches import Batch, Example, collate, of_epoch
 from plainformer.data.chunks import Chunks
+from plainformer.data.fingerprints import digest
 
 _COUNTED = 1 << 27  # training tokens that baselines count at most; more change nothing
 
@@ -70,6 +71,10 @@ class ObjectiveExamples:
         index = range(len(self))[index]
         for part, text in enumerate(self.chunks[index]):
             yield np.asarray(text, np.int32), Draws(self.seed, self.epoch, index, part)
+
+    def fingerprint(self) -> str:
+        """A digest of the chunks and of the kind of objective; reads all tokens."""
+        return digest([type(self.objective).__name__, self.chunks])
 
     def for_epoch(self, seed: int, epoch: int) -> ObjectiveExamples:
         """The examples of one training epoch."""
