@@ -113,7 +113,7 @@ BAD = {
     ),
     "one column": (NER, "a.conll", "a\n", 1, "got 1 column .'a'., expected a token and its tag"),
     "other columns": (NER, "a.conll", "a x O\nb O\n", 2, "got 2 columns, expected 3"),
-    "empty token": (NER, "a.conll", "\u00a0\tO\n", 1, "got an empty token"),
+    "empty token": (NER, "a.conll", " \tO\n", 1, "got an empty token"),
     "fewer tags": (
         NER,
         "a.jsonl",

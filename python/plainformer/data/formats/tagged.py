@@ -21,7 +21,6 @@ from .build import check_present, check_string
 from .source import Reading, Record
 
 _SAMPLE = 1000  # sentences looked at to tell the scheme
-
 _BLANKS = " \t\r\n"  # a no-break or an ideographic space can be a token
 
 
