@@ -1,27 +1,28 @@
-"""`plainformer predict DIR [TEXT...]`: a line of JSON for each text, in order, as they come."""
+"""`plainformer predict DIR [TEXT...]`: an answer for each text, in order, as they come."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from plainformer.errors import DataError, shown
-from plainformer.tasks import Task, open_task
+from plainformer.errors import DataError
+from plainformer.tasks import open_task
 from plainformer.tasks.data import DataOptions, tell_cut
 from plainformer.tasks.options import names_of
-from plainformer.tasks.requests import as_example, read_requests
+from plainformer.tasks.requests import Request, Requests, as_request, parse_item
 
+from ._answers import Answers, writer_for
 from ._common import Command, usage_errors, wants_json
 from ._task_flags import option_flags, settings_flags, settings_of
 
 LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
+_STANDARD_INPUT = "-"
 
 
 @click.command(cls=Command)
@@ -32,7 +33,12 @@ LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
     "input_file",
     help="A file of inputs; - for standard input, the default without TEXT.",
 )
-@click.option("--output", "output_file", type=click.Path(dir_okay=False), help="Where lines go.")
+@click.option(
+    "--output",
+    "output_file",
+    type=click.Path(dir_okay=False),
+    help="Where answers go: .csv and .tsv are tables, .txt plain answers, others JSONL.",
+)
 @click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
@@ -52,76 +58,78 @@ def predict(
 ) -> dict[str, Any]:
     """Answer each TEXT, or each line of a file, with a line of JSON.
 
-    A TEXT that begins with { is an object with the fields of the task's data.
+    A TEXT that begins with { is an object with the fields of the task's data. Files are JSONL,
+    tables (CSV, TSV) or texts, one a line; whatever else an object or a row has comes back with
+    its answer. --output x.csv writes a table, x.txt the answers alone.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     reading = {name: given.pop(name) for name in names_of(DataOptions) if name in given}
+    skip = bool(reading.pop("skip_bad_lines", False))
     if texts and (input_file is not None or reading):
         raise click.UsageError("TEXT: give texts, or --input and how to read it, not both")
     with usage_errors():
         opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(given))
     start = time.perf_counter()
+    path = input_file or _STANDARD_INPUT
     with output_of(output_file) as file:
-        answers = Answers(opened, file, batch_size)
+        requests: Any
         if texts:
-            answers.add_all(as_example(opened.name, item_of(text)) for text in texts)
+            requests = _Texts(opened.name, texts)
         else:
-            answers.add_all(
-                read_requests(
-                    opened.name,
-                    input_file or "-",
-                    before_waiting=answers.write,
-                    **reading,
-                )
+            requests = Requests(
+                opened.name, path, before_waiting=lambda: answers.flush(), **reading
             )
+        answers = Answers(
+            opened,
+            file,
+            writer_for(file, output_file, opened, lambda: requests.header),
+            batch_size,
+            skip=skip,
+            name=requests.name,
+            rest_is_there=bool(texts) or path != _STANDARD_INPUT,
+        )
+        answers.add_all(requests)
+    _tell(answers, requests.name)
     tell_cut("input", opened, answers.count)
     return {
         "task": opened.name,
         "output_dir": str(directory),
         "examples": answers.count,
+        "skipped_lines": answers.bad,
+        "blank_lines": answers.blank,
         "cut": opened.cut,
         "seconds": round(time.perf_counter() - start, 3),
     }
 
 
-class Answers:
-    """Writes answers as JSONL: when a batch is full, and when there is nothing more for now."""
+class _Texts:
+    """The requests of texts on the command line."""
 
-    def __init__(self, task: Task, file: TextIO, batch_size: int):
-        self.task, self.file, self.batch_size = task, file, batch_size
-        self.count = 0
-        self._waiting: list[Any] = []
+    name, header = "TEXT", None
 
-    def add_all(self, examples: Iterable[Any]) -> None:
-        """Answer all examples; no more than a batch of them is held."""
-        for example in examples:
-            self._waiting.append(example)
-            if len(self._waiting) == self.batch_size:
-                self.write()
-        self.write()
+    def __init__(self, task: str, texts: tuple[str, ...]):
+        self._task, self._texts = task, texts
 
-    def write(self) -> None:
-        """Answer what waits, so that whoever reads the output has it at once."""
-        if not self._waiting:
-            return
-        for example, prediction in self.task.predict(self._waiting, self.batch_size):
-            record = self.task.record(example, prediction)
-            self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            self.count += 1
-        self.file.flush()
-        self._waiting = []
+    def __iter__(self) -> Iterator[Request]:
+        for number, text in enumerate(self._texts, 1):
+            try:
+                yield as_request(self._task, parse_item(text), number)
+            except ValueError as error:
+                reason = f"begins like an object and is none: {error}"
+                yield Request(None, {}, number, reason)
 
 
-def item_of(text: str) -> Any:
-    """The object of a text that is one, else the text."""
-    if not text.lstrip().startswith("{"):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise DataError(
-            f"TEXT: {shown(text)} begins like an object but is not JSON: {error}"
-        ) from error
+def _tell(answers: Answers, name: str) -> None:
+    """Say which inputs have no answer; no answer at all is an error."""
+    without = [
+        f"{count} {kind} line{'s' * (count != 1)}"
+        for count, kind in ((answers.bad, "bad"), (answers.blank, "blank"))
+        if count
+    ]
+    if answers.count == 0:
+        raise DataError(f"holds no examples{''.join(f', {w}' for w in without)}", name)
+    if without:
+        click.echo(f"{name}: {' and '.join(without)} answered with null", err=True)
 
 
 @contextmanager
@@ -130,5 +138,5 @@ def output_of(path: str | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stderr if wants_json() else sys.stdout
         return
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         yield file

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,7 @@ class Dialogue(Task):
     """The assistant's next turn. A prediction is its text."""
 
     name = "dialogue"
+    answer_fields = ("messages",)
     model_tasks = ("causal-lm",)
     metric = "perplexity"
     settings_class = DialogueSettings
@@ -231,6 +232,11 @@ class Dialogue(Task):
         """The dialogue with the answer as its last turn."""
         given = [{"role": m.role, "content": m.content} for m in example.messages]
         return {"generated_text": [*given, {"role": "assistant", "content": prediction}]}
+
+    def plain(self, record: Mapping[str, Any]) -> str:
+        """The last turn."""
+        turns = record["messages"]
+        return turns[-1]["content"] if turns else ""
 
     def record(self, example: Any, prediction: str) -> dict[str, Any]:
         return {"messages": self.answer(example, prediction)["generated_text"]}

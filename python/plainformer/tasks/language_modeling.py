@@ -6,7 +6,7 @@ prompt then names the label of what is to be written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,7 @@ class LanguageModeling(Task):
     """The continuation of a text. A prediction is what is written, a list where several are."""
 
     name = "language-modeling"
+    answer_fields = ("generated_text",)
     model_tasks = ("causal-lm",)
     metric = "perplexity"
     settings_class = LanguageModelingSettings
@@ -190,6 +191,11 @@ class LanguageModeling(Task):
     def alone(self, answer: Any) -> list[Any]:
         """As transformers: a list, of one where one is written."""
         return answer if isinstance(answer, list) else [answer]
+
+    def plain(self, record: Mapping[str, Any]) -> str:
+        """The text, or the texts behind each other."""
+        texts = record.get("generated_texts") or [record.get("generated_text") or ""]
+        return " ".join(texts)
 
     def record(self, example: Any, prediction: Any) -> dict[str, Any]:
         asked = (

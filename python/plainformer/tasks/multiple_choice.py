@@ -22,6 +22,7 @@ class MultipleChoice(Task):
     """The index of a choice. A prediction is the probability of each, float32 (choices,)."""
 
     name = "multiple-choice"
+    answer_fields = ("answer", "label", "score")
     model_tasks = ("multiple-choice",)
     metric = "accuracy"
 

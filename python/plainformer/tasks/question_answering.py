@@ -72,6 +72,7 @@ class QuestionAnswering(Task):
     """A span of the context. A prediction is a `Prediction`."""
 
     name = "question-answering"
+    answer_fields = ("answer", "score", "start", "end")
     model_tasks = ("question-answering",)
     metric = "f1"
     smooths = False  # a span has no classes to spread a probability over

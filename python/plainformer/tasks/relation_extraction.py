@@ -43,6 +43,7 @@ class RelationExtraction(Task):
     """The label of a relation. A prediction is the probability of each, float32 (labels,)."""
 
     name = "relation-extraction"
+    answer_fields = ("label", "score")
     model_tasks = ("relation-extraction",)
     metric = "f1"
     labelled = True

@@ -17,7 +17,7 @@ class Summarization(Writer):
 
     name = "summarization"
     metric = "rougeL"
-    answer_name = "summary_text"
+    answer_fields = ("summary_text",)
 
     def score(self, predictions: Sequence[str], examples: Sequence[Any]) -> dict[str, float]:
         """ROUGE-1, 2 and L of words, or of Chinese characters, 0 to 100."""

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 
 from .. import kernels
 from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
+from ..data.examples import required_fields
 from ..errors import ConfigError, NonFiniteError
 from ..metrics import bits_per_character, perplexity
 from ..nn import evaluating
@@ -98,6 +99,7 @@ class Task:
     labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
     settings_class: ClassVar[type[Settings]] = Settings
+    answer_fields: ClassVar[tuple[str, ...]]  # of `record`, what was found; the main one first
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
         self.tokenizer, self.model = tokenizer, model
@@ -173,6 +175,16 @@ class Task:
     def record(self, example: Any, prediction: Any) -> dict[str, Any]:
         """A line of `plainformer predict`: what was asked and what is answered."""
         raise NotImplementedError(f"{type(self).__name__} defines no record")
+
+    def plain(self, record: Mapping[str, Any]) -> str:
+        """The answer in a record as text, "" where it is None."""
+        found = record[self.answer_fields[0]]
+        return "" if found is None else str(found)
+
+    @classmethod
+    def asked_fields(cls) -> tuple[str, ...]:
+        """The fields that a request has."""
+        return required_fields(cls.name, False)
 
     # What all tasks do
 

@@ -39,6 +39,7 @@ class TextClassification(Task):
     metric = "accuracy"
     labelled = True
     settings_class = TextClassificationSettings
+    answer_fields = ("label", "score")
 
     def __init__(self, tokenizer: Any, model: Any, settings: Any = None):
         super().__init__(tokenizer, model, settings)

@@ -9,7 +9,7 @@ most context, so that none is lost (`data/alignment.py`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,6 +78,7 @@ class TokenClassification(Task):
     """A tag a word; entities where tags have prefixes (B-PER). A prediction is a `Tagging`."""
 
     name = "token-classification"
+    answer_fields = ("tags", "entities")
     model_tasks = ("token-classification",)
     metric = "f1"
     labelled = True
@@ -199,6 +200,10 @@ class TokenClassification(Task):
                 }
             )
         return found
+
+    def plain(self, record: Mapping[str, Any]) -> str:
+        """The tags of the words, with blanks between them."""
+        return " ".join(record["tags"] or ())
 
     def record(self, example: Any, prediction: Tagging) -> dict[str, Any]:
         return {

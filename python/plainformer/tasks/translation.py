@@ -19,7 +19,7 @@ class Translation(Writer):
 
     name = "translation"
     metric = "bleu"
-    answer_name = "translation_text"
+    answer_fields = ("translation_text",)
 
     @classmethod
     def key_metric(cls) -> str:

@@ -56,7 +56,6 @@ class Writer(Task):
 
     model_tasks = ("seq2seq-lm", "causal-lm")
     settings_class = WritingSettings
-    answer_name: str  # what pipelines call the text
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
         super().__init__(tokenizer, model, settings)
@@ -169,14 +168,15 @@ class Writer(Task):
 
     def answer(self, example: Any, prediction: str) -> dict[str, str]:
         """The text, under transformers' name for it."""
-        return {self.answer_name: prediction}
+        return {self.answer_fields[0]: prediction}
 
     def alone(self, answer: Any) -> list[Any]:
         """As transformers: a list of one."""
         return [answer]
 
     def record(self, example: Any, prediction: str) -> dict[str, Any]:
-        return {"source": example.source, **self.answer(example, prediction)}
+        [asked] = self.asked_fields()
+        return {asked: example.source, **self.answer(example, prediction)}
 
     def _max_target(self) -> int:
         context = self.model.config.context_length

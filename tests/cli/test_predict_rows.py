@@ -1,0 +1,248 @@
+"""`plainformer predict` keeps rows: answer i belongs to input i, and what a row has comes back."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from plainformer.cli import main
+from plainformer.errors import DataError
+from plainformer.tasks import TASKS as KINDS
+from tests.cli.test_predict import MAIN
+from tests.tasks.tiny import TASKS, tune
+
+pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
+
+# Two rows of each task as a table has them, without labels.
+TABLES = {
+    "text-classification": [{"text": "so good, it is"}, {"text": "so bad"}],
+    "token-classification": [{"text": "Ann Lee saw Rome"}, {"text": "rain fell"}],
+    "relation-extraction": [
+        {"text": "the <e1>saw</e1> cut the <e2>wood</e2>"},
+        {"text": "a <e1>cat</e1>, and <e2>wood</e2>"},
+    ],
+    "question-answering": [
+        {"question": "who ?", "context": "Ann is in Rome"},
+        {"question": "who ?", "context": "Bob, is in Rome"},
+    ],
+    "multiple-choice": [
+        {"question": "rain is", "choice0": "wet", "choice1": "dry"},
+        {"question": "sea is", "choice0": "wet", "choice1": "dry, or not"},
+    ],
+    "translation": [{"source": "a x"}, {"source": "b, y"}],
+    "summarization": [{"document": "a x"}, {"document": "b, y"}],
+    "dialogue": [{"text": "I am Ann"}, {"text": "I am Bob"}],
+    "language-modeling": [{"text": "the sun"}, {"text": "the rain"}],
+}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("outputs")
+    for task in TASKS:
+        tune(task, root / task, eval_strategy="no", max_steps=2)
+    return root
+
+
+def run(*arguments, stdin=None, code=0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.stderr
+    return result.stdout, result.stderr
+
+
+def records(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def as_csv(rows, delimiter=","):
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def rows_of(task):
+    return [{"id": f"n{i}", **row, "score": str(i), "note": "a, b"}
+            for i, row in enumerate(TABLES[task])]  # fmt: skip
+
+
+def test_every_task_is_here():
+    assert set(TABLES) == set(KINDS)
+
+
+@pytest.mark.parametrize("task", TABLES)
+def test_tables_on_standard_input_are_told_as_in_files(outputs, tmp_path, task):
+    rows = rows_of(task)
+    answers = set()
+    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t"), ("b.csv", ";")):
+        text = as_csv(rows, delimiter)
+        (tmp_path / name).write_text(text)
+        answers.add(run("predict", outputs / task, "--input", tmp_path / name)[0])
+        answers.add(run("predict", outputs / task, stdin=text)[0])
+    assert len(answers) == 1
+    found = records(answers.pop())
+    assert [r["id"] for r in found] == ["n0", "n1"]
+    assert all(r["note"] == "a, b" for r in found)
+    answer = KINDS[task].answer_fields
+    name = "given_score" if "score" in answer else "score"
+    assert [r[name] for r in found] == ["0", "1"]
+    assert all(r[answer[0]] is not None for r in found)
+
+
+@pytest.mark.parametrize("task", TABLES)
+def test_an_output_that_is_a_table_keeps_the_columns(outputs, tmp_path, task):
+    (tmp_path / "a.csv").write_text(as_csv(rows_of(task)))
+    for name in ("out.csv", "out.tsv", "out.jsonl", "out.txt"):
+        run("predict", outputs / task, "--input", tmp_path / "a.csv", "--output", tmp_path / name)
+    lines = records((tmp_path / "out.jsonl").read_text())
+    text = (tmp_path / "out.csv").read_text()
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert table == list(csv.DictReader(io.StringIO((tmp_path / "out.tsv").read_text()),
+                                        delimiter="\t"))  # fmt: skip
+    given = [f"given_{n}" if n in KINDS[task].answer_fields else n for n in rows_of(task)[0]]
+    assert list(table[0])[: len(given)] == given
+    for row, line, before in zip(table, lines, rows_of(task)):
+        assert [row[n] for n in given if n != "text"] == [
+            v for n, v in before.items() if n != "text"
+        ]
+        for name, value in line.items():
+            read = json.loads(row[name]) if isinstance(value, (list, dict)) else row[name]
+            assert read == (value if isinstance(value, (list, dict)) else str(value))
+    plain = (tmp_path / "out.txt").read_text().splitlines()
+    kind = KINDS[task]
+    assert plain == [" ".join(kind.plain(kind, line).split()) for line in lines]
+
+
+@pytest.mark.parametrize("task", TABLES)
+@pytest.mark.parametrize("size", [1, 2, 32])
+def test_blank_and_bad_lines_have_answers_of_their_own(outputs, tmp_path, task, size):
+    first, second = (json.dumps(row) for row in rows_of_json(task))
+    lines = [first, "", '{"id": 7, "other": 1}', "{broken", second, "  ", "[1]", first]
+    kinds = "gnBBgnBg"  # good, blank, bad
+    text = "\n".join(lines) + "\n"
+    (tmp_path / "a.jsonl").write_text(text)
+    words = ["predict", outputs / task, "--batch-size", size]
+    file = [*words, "--input", tmp_path / "a.jsonl"]
+    out, err = run(*file, "--skip-bad-lines")
+    found = records(out)
+    main_field = KINDS[task].answer_fields[0]
+    assert [("error" not in r) for r in found] == [kind == "g" for kind in kinds]
+    assert all((r[main_field] is None) == ("error" in r) for r in found)
+    assert [r.get("error") == "blank line" for r in found] == [kind == "n" for kind in kinds]
+    assert found[2]["id"] == 7
+    assert found[0] == found[-1]
+    assert "3 bad lines and 2 blank lines answered with null" in err
+    assert records(run(*words, "--skip-bad-lines", stdin=text)[0]) == found
+    out, err = run(*file, code=1)  # without the flag: what was before, and all that is wrong
+    assert records(out) == found[:2]
+    for place in ("a.jsonl:3: ", "line 4: ", "line 7: ", "--skip-bad-lines"):
+        assert place in err
+    out, err = run(*words, stdin=text, code=1)
+    assert records(out) == found[:2]
+    assert "standard input:3: " in err
+    assert "--skip-bad-lines" in err
+
+
+def rows_of_json(task):
+    """The rows as objects: choices in a list."""
+    return [
+        {"question": r["question"], "choices": [r["choice0"], r["choice1"]], "id": 1}
+        if "choice0" in r
+        else r
+        for r in TABLES[task]
+    ]
+
+
+def test_bad_rows_of_a_table_keep_their_places(outputs, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes(b'id,text\n1,so good\n2,a,b\n\n3,"so\nbad"\n4,"open\n5,\n6,\xff\n7,so good\n')
+    words = ["predict", outputs / "text-classification", "--input", file, "--skip-bad-lines"]
+    found = records(run(*words)[0])
+    assert [r.get("id") for r in found] == ["1", None, None, "3", None, "5", None, "7"]
+    reasons = ["", "got 3 fields", "blank", "", "a quote opens", "no 'text'", "not UTF-8", ""]
+    assert all(reason in r.get("error", "") for reason, r in zip(reasons, found))
+    assert [bool(r.get("error")) for r in found] == [bool(reason) for reason in reasons]
+    run(*words, "--output", tmp_path / "out.csv")
+    table = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
+    assert [bool(r["error"]) for r in table] == [bool(reason) for reason in reasons]
+
+
+def test_what_the_model_cannot_take_is_a_bad_line(outputs, monkeypatch):
+    """The tokenizer, or the task, refuses one text of a batch."""
+    kind = KINDS["text-classification"]
+    encode = kind.encode
+
+    def refuse(self, examples, *, labelled):
+        if any("rain" in e.text for e in examples):
+            raise DataError("a character that the tokenizer has not")
+        return encode(self, examples, labelled=labelled)
+
+    monkeypatch.setattr(kind, "encode", refuse)
+    words = ["predict", outputs / "text-classification", "--skip-bad-lines"]
+    found = records(run(*words, stdin="so good\nso rain\nso bad\n")[0])
+    assert [r["label"] is None for r in found] == [False, True, False]
+    assert "the tokenizer has not" in found[1]["error"]
+    out, err = run(*words[:-1], stdin="so good\nso rain\nso bad\n", code=1)
+    assert records(out) == found[:1]
+    assert "standard input:2: a character" in err
+
+
+def test_more_bad_lines_than_a_message_holds(outputs, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "so good"}\n' + "{\n" * 30)
+    words = ["predict", outputs / "text-classification", "--input", tmp_path / "a.jsonl"]
+    _, err = run(*words, code=1)
+    assert "line 21: " in err
+    assert "line 22: " not in err
+    assert "and 10 more" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_texts_that_look_like_headers_are_texts(outputs):
+    words = ["predict", outputs / "text-classification"]
+    assert len(records(run(*words, stdin="text, of course\nso good\n")[0])) == 2
+    assert len(records(run(*words, stdin="the text\nso good\n")[0])) == 2
+    assert len(records(run(*words, stdin="text\nso good\n")[0])) == 1
+
+
+def test_gold_labels_come_back_and_do_not_matter(outputs):
+    rows = '{"text": "so good", "label": 0.5, "error": 1}\n{"text": "so bad", "label": ["a"]}\n'
+    found = records(run("predict", outputs / "text-classification", stdin=rows)[0])
+    assert [r["given_label"] for r in found] == [0.5, ["a"]]
+    assert found[0]["given_error"] == 1
+    assert all(isinstance(r["label"], str) for r in found)
+
+
+def test_blank_and_broken_texts_of_the_command_line(outputs):
+    words = ["predict", outputs / "text-classification", "so good", " ", "{x", "so bad"]
+    found = records(run(*words, "--skip-bad-lines")[0])
+    assert [r["label"] is None for r in found] == [False, True, True, False]
+    out, err = run(*words, code=1)
+    assert len(records(out)) == 2
+    assert "TEXT:3: begins like an object" in err
+
+
+def test_a_row_of_a_table_is_answered_before_the_next_is_in(outputs):
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, "predict", str(outputs / "text-classification")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+    try:
+        process.stdin.write("id,text\n")
+        for i, text in enumerate(("so good", "so bad", "truly good")):
+            process.stdin.write(f'{i},"{text}"\n')
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == str(i)
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
