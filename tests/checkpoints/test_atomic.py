@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -272,6 +273,27 @@ def test_of_a_linked_directory_only_the_link_is_deleted(tmp_path):
 def test_a_name_of_254_bytes_can_be_written(tmp_path):
     atomic.write_bytes_atomic(tmp_path / ("é" * 127), b"x")
     assert os.listdir(tmp_path) == ["é" * 127]
+
+
+SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "every", "count"),
+    [
+        ("writers", 9, 9),
+        pytest.param("writers", 1, 9, marks=SLOW),
+        pytest.param("runs", 1, 2, marks=SLOW),
+    ],
+)
+def test_every_writer_survives_a_kill_at_its_calls(kind, every, count):
+    """Old or new contents, never half; the next start leaves nothing of the dead one's behind."""
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.checkpoints.killing", kind, str(every)],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=3500,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(result.stdout.splitlines()) == count
 
 
 def test_pointer(tmp_path):
