@@ -114,7 +114,8 @@ def collate(examples: Sequence[Example]) -> Batch:
     """Stack examples to arrays (B, ...), key by key.
 
     Where first axes differ, the short ones are filled at the end: labels with -100, which losses
-    ignore, everything else with 0. A causal model never sees the filling from a real position.
+    ignore, everything else with 0. A causal model never sees the filling from a real position;
+    for others see `collate_padded`.
 
     Raises
     ------
@@ -124,6 +125,26 @@ def collate(examples: Sequence[Example]) -> Batch:
     if any(example.keys() != keys for example in examples):
         raise ShapeError(f"examples: expected all to have the keys {listed(sorted(keys))}")
     return {key: _stack(key, [np.asarray(example[key]) for example in examples]) for key in keys}
+
+
+_MASKS = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
+
+
+def collate_padded(examples: Sequence[Example]) -> Batch:
+    """`collate`, and where rows of ids were filled up the mask (B, L) int8 that says so.
+
+    Without it a model would read the filling, and an example's loss would depend on its batch.
+    """
+    batch = collate(examples)
+    for ids, mask in _MASKS.items():
+        lengths = [np.shape(example[ids])[0] for example in examples] if ids in batch else []
+        if mask in batch or len(set(lengths)) < 2:
+            continue
+        if batch[ids].ndim > 2:
+            raise ShapeError(f"{ids}: got {sorted(set(lengths))} rows, expected as many in all")
+        inside = np.arange(batch[ids].shape[1]) < np.array(lengths)[:, None]
+        batch[mask] = inside.astype(np.int8)
+    return batch
 
 
 def pad_arrays(

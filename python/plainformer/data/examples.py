@@ -179,3 +179,12 @@ def required_fields(task: str, labelled: bool) -> tuple[str, ...]:
     return tuple(
         name for name in FIELDS[task] if name not in _OPTIONAL and (needs_gold or name not in GOLD)
     )
+
+
+def is_labelled(example: Example, task: str) -> bool:
+    """Whether an example says what the model should give, so that an answer can be scored."""
+    if task in _UNLABELLED:
+        return True
+    if isinstance(example, DialogueExample):
+        return any(message.role == "assistant" for message in example.messages)
+    return all(getattr(example, name) is not None for name in GOLD if hasattr(example, name))

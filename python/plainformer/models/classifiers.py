@@ -170,7 +170,8 @@ class QuestionAnswerer(Encoder):
 
         Parameters
         ----------
-        start_positions, end_positions : columns (B,); one outside of the row takes no part
+        start_positions, end_positions : columns (B,); one outside of the row, or in its padding,
+            takes no part
         num_items_in_batch : what the summed loss is divided by; None means the answers that count
         label_smoothing : 0; a span has no classes to spread a probability over
         return_logits : False leaves them out
@@ -184,14 +185,17 @@ class QuestionAnswerer(Encoder):
             start, end = span_logits(self.span_rows(self.hidden_rows(rows)), rows.sequences)
             loss = None
             if has_labels:
-                loss = span_loss(start, end, start_positions, end_positions, num_items_in_batch)
+                loss = span_loss(
+                    start, end, start_positions, end_positions, num_items_in_batch, attention_mask
+                )
         if not return_logits:
             return QuestionAnsweringModelOutput(loss)
         return QuestionAnsweringModelOutput(loss, start_logits=start, end_logits=end)
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many answers of a batch (the arguments of a call) enter the loss."""
-        return count_span_labels(batch["start_positions"], np.shape(batch["input_ids"])[1])
+        length, mask = np.shape(batch["input_ids"])[1], batch.get("attention_mask")
+        return count_span_labels(batch["start_positions"], length, mask)
 
 
 class MultipleChoice(Encoder):

@@ -155,6 +155,10 @@ def span_labels(config: PretrainedConfig) -> int:
     return 2
 
 
+# Of padding, far below any other: finite, so that adding to it stays so.
+PADDING_LOGIT = float(np.finfo(np.float32).min / 2)
+
+
 def span_logits(logits: Tensor, rows: Sequences) -> tuple[Tensor, Tensor]:
     """Start and end logits (B, L) of rows (N, 2); padding gets the lowest finite number."""
     B, L = rows.shape
@@ -164,15 +168,21 @@ def span_logits(logits: Tensor, rows: Sequences) -> tuple[Tensor, Tensor]:
     if rows.index is None:
         return start, end
     hidden = np.zeros((B, L), start.dtype)
-    hidden.reshape(-1)[:] = np.finfo(np.float32).min / 2
+    hidden.reshape(-1)[:] = PADDING_LOGIT
     hidden.reshape(-1)[rows.index] = 0
     return functional.add(start, Tensor(hidden)), functional.add(end, Tensor(hidden))
 
 
 def span_loss(
-    start: Tensor, end: Tensor, start_positions: Any, end_positions: Any, num_items: int | None
+    start: Tensor,
+    end: Tensor,
+    start_positions: Any,
+    end_positions: Any,
+    num_items: int | None,
+    mask: Any = None,
 ) -> Tensor:
-    """Mean of the cross entropies of start and end; positions beyond the row take no part."""
+    """Mean of the cross entropies of start and end; positions beyond the row take no part, nor do
+    those in its padding."""
     B, L = start.shape
     losses = []
     for name, logits, positions in (
@@ -181,19 +191,24 @@ def span_loss(
     ):
         if positions is None:
             raise ConfigError(f"{name}: got None, expected start_positions and end_positions")
-        target = span_targets(class_labels(name, positions, B), L)
+        target = span_targets(class_labels(name, positions, B), L, mask)
         losses.append(classification_loss(logits, target, num_items=num_items))
     return functional.scale(functional.add(*losses), 0.5)
 
 
-def span_targets(positions: Array, length: int) -> Array:
-    """Columns (B,), -100 for those outside of a row of this length."""
-    return np.where((positions < 0) | (positions >= length), IGNORED, positions)
+def span_targets(positions: Array, length: int, mask: Any = None) -> Array:
+    """Columns (B,), -100 for those outside of a row of this length, or where its mask is 0."""
+    outside = (positions < 0) | (positions >= length)
+    targets = np.where(outside, IGNORED, positions)
+    if mask is not None and length:
+        places = np.where(outside, 0, positions)
+        targets[np.asarray(mask)[np.arange(len(targets)), places] == 0] = IGNORED
+    return targets
 
 
-def count_span_labels(positions: Any, length: int) -> int:
+def count_span_labels(positions: Any, length: int, mask: Any = None) -> int:
     """How many starts or ends (B,) of answers enter the loss."""
-    return int(np.count_nonzero(span_targets(np.asarray(positions), length) != IGNORED))
+    return int(np.count_nonzero(span_targets(np.asarray(positions), length, mask) != IGNORED))
 
 
 def as_choices(name: str, ids: Any) -> tuple[Array, int]:

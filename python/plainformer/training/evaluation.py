@@ -10,12 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError
+from ..models.heads import PADDING_LOGIT
+from ..models.seq2seq_lm import until_last_label
 from ..nn import evaluating
 from .sampling import IGNORED, Batch, Collator, check_dataset, count_labels, sequential_batches
 
 
 class EvalPrediction(NamedTuple):
-    """What `compute_metrics` gets: logits and labels of the whole data set."""
+    """What `compute_metrics` gets: logits and labels of the whole data set.
+
+    Arrays; for models that find spans pairs of arrays, of starts and of ends.
+    """
 
     predictions: Any
     label_ids: Any
@@ -29,6 +34,8 @@ class PredictionOutput(NamedTuple):
     metrics: dict[str, float]
 
 
+Arrays = tuple[np.ndarray, ...]
+_LABELS = (("shift_labels",), ("labels",), ("start_positions", "end_positions"))
 ComputeMetrics = Callable[[EvalPrediction], dict[str, float]]
 
 
@@ -43,8 +50,9 @@ class Pass:
     loss_sum: float = 0.0
     count: int = 0
     labelled: bool = False
-    logits: list[np.ndarray] = field(default_factory=list)
-    labels: list[np.ndarray] = field(default_factory=list)
+    logits: list[Arrays] = field(default_factory=list)
+    labels: list[Arrays] = field(default_factory=list)
+    fill: float = IGNORED  # what logits of padding are
 
     @property
     def loss(self) -> float:
@@ -54,25 +62,29 @@ class Pass:
     def add(self, model: Any, batch: Batch, keep_logits: bool) -> None:
         """Run one batch."""
         labels = batch_labels(batch)
-        if labels is None:
-            self._keep(model(**batch).logits, None)
+        if not labels:
+            self._keep(model(**batch), batch)
             return
         self.labelled = True
         self.count += count_labels(model, batch)
         output = model(**batch, num_items_in_batch=1, return_logits=keep_logits)
         self.loss_sum += float(np.asarray(output.loss))
         if keep_logits:
-            self._keep(output.logits, labels)
+            self._keep(output, batch)
+            self.labels.append(labels)
 
-    def _keep(self, logits: Any, labels: Any) -> None:
-        self.logits.append(np.asarray(logits))
-        if labels is not None:
-            self.labels.append(np.asarray(labels))
+    def _keep(self, output: Any, batch: Batch) -> None:
+        """The logits, or what stands for them, with padding marked as such."""
+        found, self.fill = _predicted(output)
+        computed = _computed(output, batch)
+        if computed is not None and found[0].shape[:2] == computed.shape:
+            found = tuple(_masked(array, computed, self.fill) for array in found)
+        self.logits.append(found)
 
     def prediction(self) -> EvalPrediction:
-        """All rows in order, short ones filled up with -100."""
-        labels = join_rows(self.labels) if self.labels else None
-        return EvalPrediction(join_rows(self.logits), labels)
+        """All rows in order, short ones filled up."""
+        labels = _joined(self.labels, IGNORED) if self.labels else None
+        return EvalPrediction(_joined(self.logits, self.fill), labels)
 
 
 def run_pass(
@@ -98,20 +110,53 @@ def metrics_of(result: Pass, compute_metrics: ComputeMetrics | None, prefix: str
     return {_prefixed(name, prefix): _plain(value) for name, value in metrics.items()}
 
 
-def batch_labels(batch: Batch) -> Any:
-    """The labels of a batch under either of their names, or None."""
-    shifted = batch.get("shift_labels")
-    return batch.get("labels") if shifted is None else shifted
+def batch_labels(batch: Batch) -> Arrays:
+    """The labels of a batch under whatever name, those of spans a pair; empty without any."""
+    for names in _LABELS:
+        found = [batch[name] for name in names if batch.get(name) is not None]
+        if found:
+            return tuple(map(np.asarray, found))
+    return ()
 
 
-def join_rows(arrays: list[np.ndarray]) -> np.ndarray:
-    """Concatenate along the first axis; shorter second axes are filled up with -100."""
+def _predicted(output: Any) -> tuple[Arrays, float]:
+    """What a model's output says of each row, and what stands there for padding."""
+    if getattr(output, "start_logits", None) is not None:
+        return (np.asarray(output.start_logits), np.asarray(output.end_logits)), PADDING_LOGIT
+    logits = getattr(output, "logits", None)
+    return (np.asarray(output.last_hidden_state if logits is None else logits),), IGNORED
+
+
+def _computed(output: Any, batch: Batch) -> np.ndarray | None:
+    """Which places (B, L) of the logits are of the text, where that is known."""
+    if getattr(output, "encoder_last_hidden_state", None) is None:
+        mask = batch.get("attention_mask")
+    else:
+        mask = batch.get("decoder_attention_mask")
+        if mask is None and batch.get("labels") is not None:
+            return until_last_label(np.asarray(batch["labels"]))
+    return None if mask is None else np.asarray(mask) != 0
+
+
+def _masked(array: np.ndarray, computed: np.ndarray, fill: float) -> np.ndarray:
+    places = computed.reshape(computed.shape + (1,) * (array.ndim - 2))
+    return np.where(places, array, np.asarray(fill, array.dtype))
+
+
+def _joined(batches: list[Arrays], fill: float) -> Any:
+    """The rows of all batches: an array, or a tuple of several."""
+    joined = tuple(join_rows(list(own), fill) for own in zip(*batches))
+    return joined[0] if len(joined) == 1 else joined
+
+
+def join_rows(arrays: list[np.ndarray], fill: float = IGNORED) -> np.ndarray:
+    """Concatenate along the first axis; shorter second axes are filled up."""
     if arrays[0].ndim < 2 or len({a.shape[1] for a in arrays}) == 1:
         return np.concatenate(arrays)
     width = max(a.shape[1] for a in arrays)
     rest = [(0, 0)] * (arrays[0].ndim - 2)
     filled = [
-        np.pad(a, [(0, 0), (0, width - a.shape[1]), *rest], constant_values=IGNORED) for a in arrays
+        np.pad(a, [(0, 0), (0, width - a.shape[1]), *rest], constant_values=fill) for a in arrays
     ]
     return np.concatenate(filled)
 

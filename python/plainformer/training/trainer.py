@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..checkpoints.locks import lock_directory
-from ..data.batches import collate
+from ..data.batches import collate_padded
 from ..errors import ConfigError, shown
 from ._validation import check_arguments
 from .arguments import TrainingArguments
@@ -54,7 +54,7 @@ class Trainer:
         or whatever data_collator takes; one with `for_epoch(seed, epoch)` gives its own examples
         for each epoch
     data_collator : function from a list of items to a batch, a dict of arrays; by default rows
-        are padded to the longest, input ids with 0 and labels with -100
+        are padded to the longest, input ids with 0 and labels with -100, with an attention mask
     compute_metrics : function from an EvalPrediction to a dict of numbers
     callbacks : TrainerCallback objects or classes
     processing_class : tokenizer with `save_pretrained(dir)` or `save(path)`, written beside the
@@ -142,7 +142,12 @@ class Trainer:
         return metrics_of(result, self.compute_metrics, metric_key_prefix)
 
     def predict(self, test_dataset: Any, metric_key_prefix: str = "test") -> PredictionOutput:
-        """Logits over a data set in its order, with labels and metrics where it has labels."""
+        """Logits over a data set in its order, with labels and metrics where it has labels.
+
+        They are the same whatever the batch size: padding holds -100 in logits and labels. Of a
+        model that finds spans both are pairs, for start and end, and padding has the lowest logits;
+        of one without a head the predictions are its last hidden states.
+        """
         result = self._pass(test_dataset, keep_logits=True)
         metrics = metrics_of(result, self.compute_metrics, metric_key_prefix)
         predictions, label_ids = result.prediction()
@@ -177,10 +182,10 @@ class Trainer:
 
     def _collator(self, data_collator: Collator | None) -> Collator:
         if self.args.max_length is None:
-            return data_collator or collate
+            return data_collator or collate_padded
         if data_collator is not None:
             raise ConfigError("max_length: has no effect with a data_collator; leave one out")
-        return Truncation(collate, self.args.max_length)
+        return Truncation(collate_padded, self.args.max_length)
 
     def _own_callbacks(self) -> list[TrainerCallback]:
         patience = self.args.early_stopping_patience
