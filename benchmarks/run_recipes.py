@@ -11,7 +11,6 @@ public name, with train and validation files in it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import resource
@@ -70,8 +69,6 @@ def data_files(data: Path, name: str) -> tuple[Path, Path]:
 
 def run(name: str, recipe: dict[str, Any], data: Path, minilm: str | None, seed: int) -> dict:
     """One run of a recipe: what `finetune --json` printed, with time and memory."""
-    if recipe["metric"] == "bleu" and importlib.util.find_spec("sacrebleu") is None:
-        raise click.UsageError(f"{name}: needs sacrebleu; pip install 'plainformer[metrics]'")
     train, validation = data_files(data, recipe["data"])
     model = minilm if recipe["model"] == "minilm" else str(RECIPES / recipe["model"])
     if model is None:

@@ -9,8 +9,7 @@ the whole source and what is written already:
 There is no new head: the decoder gives a score to every token of the vocabulary. The loss is the
 cross entropy with the next token of the target (Vaswani and others, "Attention Is All You Need",
 arXiv:1706.03762). To translate, beam search keeps a few beginnings and goes on with the most
-probable ones. BLEU and chrF count n-grams in common with the reference; they need sacrebleu
-(`pip install 'plainformer[metrics]'`), without which the loss is what is told.
+probable ones. BLEU and chrF count n-grams in common with the reference.
 
     python examples/translation.py
     python examples/translation.py --train train.tsv --validation validation.tsv \\

@@ -8,8 +8,6 @@ import plainformer as pf
 from plainformer.errors import ConfigError
 from tests.tasks.tiny import CHOICES, QUESTIONS, RELATIONS, TASKS, tune
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
-
 ASKED = {
     "text-classification": ("so good", {"text": "so bad"}),
     "token-classification": ("Ann Lee saw Paris", {"tokens": ["Ann", "fell"]}),

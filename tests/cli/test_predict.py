@@ -23,8 +23,6 @@ from plainformer.tasks.options import names_of
 from plainformer.tasks.requests import Request
 from tests.tasks.tiny import TASKS, tune
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
-
 MAIN = "from plainformer.cli import main; main(prog_name='plainformer')"
 # Of every task: its data as JSONL, with labels, and what of it is a request.
 ROWS = {

@@ -1,13 +1,11 @@
-"""Perplexity, bits a character, distinct-n, and what BLEU and chrF say without sacrebleu."""
+"""Perplexity, bits a character and distinct-n."""
 
 import math
-import sys
 
 import pytest
 
 from plainformer import metrics
-from plainformer.errors import ConfigError, DataError, DTypeError, PlainformerError, ShapeError
-from plainformer.metrics.translation import _streams
+from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
 
 
 def test_perplexity_of_a_uniform_guess_is_the_number_of_choices():
@@ -45,39 +43,3 @@ def test_bad_distinct_n_is_named():
         metrics.distinct_n([], 1)
     with pytest.raises(DTypeError, match=r"texts\[0\]: got int"):
         metrics.distinct_n([1], 1)
-
-
-@pytest.mark.parametrize("function", [metrics.bleu, metrics.chrf])
-def test_without_sacrebleu_the_extra_is_named(function, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
-    with pytest.raises(PlainformerError, match=r"pip install 'plainformer\[metrics\]'"):
-        function(["a"], ["a"])
-
-
-def test_references_become_streams():
-    assert _streams(["a", "b"], ["A", "B"]) == [["A", "B"]]
-    assert _streams(["a", "b"], [["A", "AA"], ["B"]]) == [["A", "B"], ["AA", None]]
-
-
-@pytest.mark.parametrize(
-    ("predictions", "references", "error", "message"),
-    [
-        ([], [], ShapeError, "no examples"),
-        (["a"], ["a", "b"], ShapeError, "one for each"),
-        (["a"], [[]], ShapeError, r"references\[0\]: got none"),
-        ([1], ["a"], DTypeError, r"predictions\[0\]: got int"),
-        (["a"], [1], DTypeError, r"references\[0\]: got int"),
-        (["a"], [["a", None]], DTypeError, r"references\[0\]\[1\]: got NoneType"),
-    ],
-)
-@pytest.mark.parametrize("function", [metrics.bleu, metrics.chrf])
-def test_bad_input_is_named(function, predictions, references, error, message):
-    with pytest.raises(error, match=message):
-        function(predictions, references)
-
-
-@pytest.mark.parametrize("options", [{"char_order": 0}, {"word_order": -1}, {"beta": 0}])
-def test_bad_chrf_orders_are_named(options):
-    with pytest.raises(ConfigError, match=f"{next(iter(options))}: got"):
-        metrics.chrf(["a"], ["a"], **options)

@@ -6,6 +6,7 @@ import warnings
 import pytest
 
 from plainformer import metrics
+from plainformer.metrics._tokenize import TOKENIZERS
 
 
 @pytest.fixture
@@ -13,27 +14,61 @@ def dice():
     return random.Random(20240)
 
 
-def test_sacrebleu():
-    """The example of sacrebleu's README, with the figures printed there."""
-    pytest.importorskip("sacrebleu")
-    predictions = [
-        "The dog bit the man.",
-        "It wasn't surprising.",
-        "The man had just bitten him.",
-    ]
-    references = [
-        ["The dog bit the man.", "The dog had bit the man."],
-        ["It was not unexpected.", "No one was surprised."],
-        ["The man bit him first.", "The man had bitten the dog."],
-    ]
-    bleu = metrics.bleu(predictions, references)
-    assert bleu.score == pytest.approx(48.530827, abs=1e-6)
-    assert bleu.signature.startswith("nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:2")
-    chrf = metrics.chrf(predictions, references)
-    assert chrf.score == pytest.approx(59.73, abs=0.005)
-    assert chrf.signature.startswith("nrefs:2|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2")
-    with pytest.raises(ValueError, match="tokenize: got 'none such'"):
-        metrics.bleu(predictions, references, tokenize="none such")
+PIECES = [
+    "the", "dog", "3.5", "1,000", "x-ray", "(hi)", "&quot;a&quot;", "&amp;", "don't", "end.", "“q”",
+    "中国", "很好，", "…", "<skipped>", "-\n", "10-20", "é", "\u3000", "a.b", "...", "¥5", "𠀀字",
+    "-", ".", "\t", "U.S.", "—",
+]  # fmt: skip
+
+
+def test_sacrebleu(dice):
+    """The same figures for drawn texts, with one reference, several, or different numbers."""
+    theirs = pytest.importorskip("sacrebleu.metrics")
+
+    def text():
+        pieces = [dice.choice(PIECES) for _ in range(dice.choice([0, 1, 2, 3, 5, 8, 14]))]
+        return dice.choice([" ", "", "  "]).join(pieces)
+
+    for _ in range(600):
+        predictions = [text() for _ in range(dice.randint(1, 5))]
+        most = dice.choice([1, 1, 3])
+        references = [
+            [text() if dice.random() < 0.6 else p + dice.choice(["", " x", "."])
+             for _ in range(dice.randint(1, most))]
+            for p in predictions
+        ]  # fmt: skip
+        streams = [
+            [own[k] if k < len(own) else None for own in references]
+            for k in range(max(map(len, references)))
+        ]
+        for name in ("13a", "zh", "char", "none"):
+            options = {"tokenize": name, "lowercase": dice.random() < 0.3}
+            compare(
+                theirs.BLEU(**options),
+                metrics.bleu(predictions, references, **options),
+                predictions,
+                streams,
+            )
+        orders = dict(zip(("char_order", "word_order"), dice.choice([(6, 0), (6, 2), (2, 3)])))
+        options = {**orders, "beta": dice.choice([1, 2, 3])}
+        found = metrics.chrf(predictions, references, **options)
+        compare(theirs.CHRF(**options), found, predictions, streams)
+
+
+def compare(theirs, found, predictions, streams):
+    assert found.score == pytest.approx(theirs.corpus_score(predictions, streams).score, abs=1e-9)
+    wanted = str(theirs.get_signature()).rpartition("|")[0]
+    assert found.signature == wanted + "|version:plainformer"
+
+
+@pytest.mark.parametrize("name", ["13a", "zh"])
+def test_every_character_is_cut_as_sacrebleu_cuts_it(name):
+    module = pytest.importorskip(f"sacrebleu.tokenizers.tokenizer_{name}")
+    theirs = {"13a": "Tokenizer13a", "zh": "TokenizerZh"}[name]
+    cut = getattr(module, theirs)()
+    for code in (*range(0x20, 0xD800), *range(0xE000, 0x30000)):
+        line = f"a{chr(code)}b 1{chr(code)}2"
+        assert TOKENIZERS[name](line) == cut(line).split(), hex(code)
 
 
 def test_sklearn(dice):

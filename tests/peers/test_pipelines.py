@@ -113,7 +113,6 @@ def test_multiple_choice(tmp_path, name):
         assert found["score"] == pytest.approx(float(chances.max()), abs=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
 @pytest.mark.parametrize("config", [BART, MARIAN, T5], ids=lambda c: c["model_type"])
 @pytest.mark.parametrize("task", ["translation", "summarization"])
 @pytest.mark.parametrize("beams", [1, 3])

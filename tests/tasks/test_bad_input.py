@@ -115,7 +115,6 @@ CUT = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
 @pytest.mark.parametrize("task", CUT)
 def test_what_had_to_be_cut_is_counted_in_every_set(tmp_path, caplog, task):
     examples = [*TASKS[task][2], CUT[task]]

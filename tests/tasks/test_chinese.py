@@ -22,8 +22,6 @@ from plainformer.tasks.question_answering import Prediction
 
 from .tiny import DECODER, ENCODER, SEQ2SEQ, relation, tune
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
-
 PEOPLE, PLACES = ["张三", "李四", "王五"], ["北京", "上海"]
 
 

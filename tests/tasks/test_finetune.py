@@ -12,8 +12,6 @@ from plainformer.tasks import Task, open_task
 
 from .tiny import BAD, GOOD, TASKS, TEXTS, tune, weights, write_jsonl
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
-
 FEW = {"max_steps": 8, "learning_rate": 5e-3, "eval_strategy": "no"}
 
 

@@ -24,10 +24,6 @@ from tests.data.templates import TEMPLATES
 
 from .tiny import BPE, DECODER, TASKS, TEXTS, TOKENS, tune, weights, write_jsonl
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:BLEU and chrF are left out"),
-]
-
 
 @dataclass
 class Case:

@@ -15,8 +15,6 @@ from plainformer.training import TrainerCallback, TrainingInterrupted
 
 from .tiny import TASKS, TEXTS, tune, weights
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
-
 WEATHER = [TextExample(f"{w} and wind", "weather") for w in ("rain", "snow", "storm", "fog")]
 SAME = {"steps", "epochs", "train_loss", "best_step", "parameters", "trainable_parameters"}
 

@@ -22,8 +22,6 @@ from plainformer.training import TrainingArguments
 
 from .tiny import DECODER, ENCODER, SEQ2SEQ, TASKS, TEXTS, tune, weights
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
-
 
 @dataclass
 class Case:

@@ -15,8 +15,6 @@ from plainformer.tasks import open_task
 
 from .tiny import DECODER, PAIRS, SEQ2SEQ, tune
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLEU and chrF are left out")
-
 
 def first(task, example, labelled=True):
     [[feature]] = task.encode([example], labelled=labelled)

@@ -17,7 +17,6 @@ from ._common import Command, echo, version
 # Module, what to install for it, and what it adds.
 OPTIONAL = (
     ("matplotlib", "plainformer[viz]", "loss curves as PNG"),
-    ("sacrebleu", "plainformer[metrics]", "BLEU and chrF"),
     ("jinja2", "plainformer[chat]", "chat templates other than ChatML"),
     ("torch", "torch", "a peer for `plainformer bench --peers torch`"),
 )
