@@ -2,14 +2,17 @@
 
 import json
 import logging
+import os
 import re
+import signal
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from plainformer.checkpoints.atomic import write_checksums
 from plainformer.errors import CheckpointError, ConfigError
-from plainformer.training import TimeLimitCallback, TrainerCallback
+from plainformer.training import TimeLimitCallback, TrainerCallback, TrainingInterrupted
 from plainformer.training.checkpoint import read_checkpoint
 
 from .tiny import log_of, rows, tiny_trainer, tree, weights
@@ -215,6 +218,60 @@ def test_another_data_set_is_refused(tmp_path):
     trainer.train_dataset = rows(20)
     with pytest.raises(ConfigError, match="train_dataset_length: got 20"):
         trainer.train(resume_from_checkpoint=True)
+
+
+class CtrlC(TrainerCallback):
+    """SIGINT in the middle of some updates."""
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def on_step_end(self, args, state, control):
+        if state.global_step in self.steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+STRATEGIES = {
+    "steps": {"save_steps": 4},
+    "one is kept": {"save_steps": 3, "save_total_limit": 1},
+    "epoch": {"save_strategy": "epoch"},
+    "no": {"save_strategy": "no"},
+    "best": {"save_strategy": "best", "eval_strategy": "steps", "eval_steps": 3},
+    "best at end": {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 3,
+                    "save_steps": 3, "greater_is_better": True},
+    "early stop": {"eval_strategy": "steps", "eval_steps": 1, "early_stopping_patience": 7,
+                   "early_stopping_threshold": 100.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_ctrl_c_leaves_the_checkpoints_of_a_run_that_nobody_stopped(tmp_path, name):
+    """At any update, the last ones too, once or twice."""
+    options = STRATEGIES[name]
+    tiny_trainer(tmp_path / "whole", **options).train()
+    whole = tree(tmp_path / "whole")
+    for steps in [(step,) for step in range(1, 11)] + [(2, 5), (8, 9), (9, 10)]:
+        output_dir = tmp_path / "-".join(map(str, steps))
+        for step in steps:
+            trainer = tiny_trainer(output_dir, callbacks=[CtrlC(step)], **options)
+            with suppress(TrainingInterrupted):  # unless it stopped early before
+                trainer.train(resume_from_checkpoint=step != steps[0])
+        if options.get("save_strategy") not in ("no", "best") or any(output_dir.glob("check*")):
+            tiny_trainer(output_dir, **options).train(resume_from_checkpoint=True)
+        assert tree(output_dir) == whole, steps
+
+
+def test_a_crash_after_ctrl_c_leaves_what_to_resume_from(tmp_path):
+    """The extra checkpoint goes only when the next one is there, and none of two stays."""
+    options = {"save_steps": 6}
+    tiny_trainer(tmp_path / "whole", **options).train()
+    parts = tmp_path / "parts"
+    for callback, resume in ((CtrlC(4), None), (CtrlC(5), True), (StopAfter(6), True)):
+        with pytest.raises((TrainingInterrupted, StopAfter.PowerCutError)):
+            tiny_trainer(parts, callbacks=[callback], **options).train(resume)
+    assert [p.name for p in parts.glob("checkpoint-*")] == ["checkpoint-6"]
+    tiny_trainer(parts, **options).train(resume_from_checkpoint=True)
+    assert tree(parts) == tree(tmp_path / "whole")
 
 
 def other(place, items):

@@ -7,6 +7,10 @@
 
 A directory is written under another name, forced to the disk and renamed; then the pointer is
 written; then old ones are deleted. Loading compares every file with its checksum.
+
+What Ctrl-C saves is extra: it has a file `interrupted.json`, does not count for the limit, and goes
+away with the next checkpoint or the end of the run, so that others are the ones of a run that
+nobody stopped.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ logger = logging.getLogger("plainformer")
 POINTER = "latest"
 STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.safetensors"
+EXTRA = "interrupted.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -52,6 +57,11 @@ class Loaded:
     weights: Mapping[str, Any]
     optimizer: dict[str, Any]
     values: dict[str, Any]
+
+    @property
+    def is_extra(self) -> bool:
+        """Whether Ctrl-C wrote it, and no strategy."""
+        return (self.path / EXTRA).exists()
 
 
 class CheckpointDirectory:
@@ -88,9 +98,12 @@ class CheckpointDirectory:
         optimizer: dict[str, Any],
         values: dict[str, Any],
         best_step: int | None = None,
+        *,
+        extra: bool = False,
     ) -> Path:
         """Write `checkpoint-<step>`, then the pointer, then delete what is beyond the limit.
 
+        extra : keep it only until the next one is written
         Raises CheckpointError when the disk refuses; what was there before stays.
         """
         target = self.path(step)
@@ -99,11 +112,14 @@ class CheckpointDirectory:
                 write_model(directory)
                 save_file(optimizer, directory / OPTIMIZER)
                 write_json_atomic(directory / STATE, values)
+                if extra:
+                    write_json_atomic(directory / EXTRA, {"step": step})
                 write_checksums(directory)
             write_pointer(self.root / POINTER, target.name)
         except OSError as error:
             raise CheckpointError(f"{target}: not saved: {error}; {self._last_words()}") from error
         self._rotate(best_step)
+        self._drop_extra_but(step)
         return target
 
     def load(self, where: str | Path | bool) -> Loaded:
@@ -135,6 +151,10 @@ class CheckpointDirectory:
             if step > int(match[1]):
                 self._delete(step)
         self._rotate(best_step)
+
+    def drop_extra(self) -> None:
+        """Delete what Ctrl-C saved: the run has ended."""
+        self._drop_extra_but(None)
 
     def clear(self) -> None:
         """Delete every checkpoint and the pointer."""
@@ -172,9 +192,26 @@ class CheckpointDirectory:
     def _rotate(self, best_step: int | None) -> None:
         if self.limit is None:
             return
-        for step in self.steps()[: -self.limit]:
+        regular = [step for step in self.steps() if not self._is_extra(step)]
+        for step in regular[: -self.limit]:
             if step != best_step:
                 self._delete(step)
+
+    def _is_extra(self, step: int) -> bool:
+        return (self.path(step) / EXTRA).exists()
+
+    def _drop_extra_but(self, kept: int | None) -> None:
+        """Delete extra checkpoints; the pointer, if it names one, goes to the newest that stays."""
+        steps = self.steps()
+        extra = [step for step in steps if step != kept and self._is_extra(step)]
+        if extra and read_pointer(self.root / POINTER) in [self.path(s).name for s in extra]:
+            staying = [step for step in steps if step not in extra]
+            if staying:
+                write_pointer(self.root / POINTER, self.path(staying[-1]).name)
+            else:
+                (self.root / POINTER).unlink()
+        for step in extra:
+            self._delete(step)
 
     def _delete(self, step: int) -> None:
         remove_directory(self.path(step))

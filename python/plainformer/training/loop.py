@@ -6,6 +6,7 @@ import logging
 import math
 import time
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,7 +88,8 @@ class TrainingLoop:
                     self._update()
                     self._after_update()
                     if guard.requested:
-                        raise TrainingInterrupted(self.state.global_step, self._ensure_saved())
+                        path = self._ensure_saved(extra=True)
+                        raise TrainingInterrupted(self.state.global_step, path)
         finally:
             self.progress.close()
             self.optimizer.end()
@@ -115,7 +117,7 @@ class TrainingLoop:
         self.state = self.trainer.state = state
         self.callbacks.load_state_dict(values["callbacks"])
         self.directory.continue_from(loaded.path, state.best_step)
-        self.saved_step = state.global_step
+        self.saved_step = None if loaded.is_extra else state.global_step
         logger.info("resuming from %s", loaded.path)
 
     def _check_same_run(self, loaded: Loaded) -> None:
@@ -244,7 +246,7 @@ class TrainingLoop:
             if self.args.load_best_model_at_end or self.args.save_strategy == "best":
                 self.control.should_save = True
 
-    def _save(self) -> None:
+    def _save(self, *, extra: bool = False) -> None:
         """Write a checkpoint. Weights that are not finite would replace a good one: an error."""
         self.lock.check()
         step = self.state.global_step
@@ -259,20 +261,21 @@ class TrainingLoop:
         }
         self.directory.save(
             step, self.trainer.write_model, self.optimizer.state_dict(), values,
-            self.state.best_step,
+            self.state.best_step, extra=extra,
         )  # fmt: skip
         self.saved_step = step
         self.callbacks.call("on_save", self.args, self.state, self.control)
 
-    def _ensure_saved(self) -> Any:
+    def _ensure_saved(self, *, extra: bool = False) -> Path:
         if self.saved_step != self.state.global_step:
-            self._save()
+            self._save(extra=extra)
         return self.directory.path(self.state.global_step)
 
     def _end(self) -> None:
         """Save what an early stop left unsaved, and take the best weights back."""
         if self.args.save_strategy in ("steps", "epoch"):
             self._ensure_saved()
+        self.directory.drop_extra()
         if self.args.load_best_model_at_end and self.state.best_step is not None:
             self._load_best(self.state.best_step)
         self.callbacks.call("on_train_end", self.args, self.state, self.control)
