@@ -16,7 +16,7 @@ FLOORS = [
     {"nn"},
     {"models", "generation", "training"},
     {"augmentation", "pipeline", "tasks"},
-    {"cli", "serve", "bench"},
+    {"cli", "serve", "bench", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 

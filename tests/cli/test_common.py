@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import warnings
 
 import click
@@ -129,3 +132,27 @@ def test_words_after_other_flags_are_still_wrong_usage():
         raise AssertionError
 
     assert run(work, "--data", "a", "--steps", "3", "b").exit_code == 2
+
+
+INTERRUPTS = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n"
+
+
+@pytest.mark.parametrize(("module", "said"), [("click", ""), ("numpy", "Error: interrupted\n")])
+def test_ctrl_c_in_the_first_half_second_is_130_and_no_traceback(tmp_path, module, said):
+    """While the command line is imported, and while a command is."""
+    (tmp_path / f"{module}.py").write_text(INTERRUPTS)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = subprocess.run(
+        [sys.executable, "-m", "plainformer", "generate", "--json", "a", "b"],
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (130, said)
+    assert result.stdout == ('{"error": "interrupted"}\n' if said else "")
+
+
+def test_the_command_is_the_module():
+    result = subprocess.run(
+        [sys.executable, "-m", "plainformer", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage: plainformer [OPTIONS] COMMAND")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -22,7 +25,23 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Imports `plainformer.cli.<command>` only when that command runs."""
+    """Imports `plainformer.cli.<command>` only when that command runs.
+
+    Ctrl-C before a command can answer it, while it is imported, is one line and exit code 130 too.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], *rest: Any, **extra: Any
+    ) -> click.Context:
+        wants_json = "--json" in args
+        with _interrupts(wants_json):
+            context = super().make_context(info_name, args, *rest, **extra)
+        context.meta[__name__] = wants_json
+        return context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _interrupts(ctx.meta[__name__]):
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -35,6 +54,17 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@contextmanager
+def _interrupts(wants_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Error: interrupted", err=True)
+        if wants_json:
+            click.echo('{"error": "interrupted"}')
+        raise click.exceptions.Exit(130) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
