@@ -84,6 +84,12 @@ class NonFiniteError(PlainformerError, ArithmeticError):
         self.step = step
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether a library's Rust code failed: such errors are no Exception, and their class is in no
+    module that could be imported."""
+    return type(error).__name__ == "PanicException"
+
+
 class PlainformerWarning(UserWarning):
     """Base of every warning of plainformer; each cause warns once."""
 

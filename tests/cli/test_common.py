@@ -70,6 +70,22 @@ def test_errors_are_one_line_and_an_exit_code(error, code, text):
     assert text in last_json(result)["error"]
 
 
+def test_a_panic_of_a_library_is_one_line():
+    """Rust's panics are no Exception: click lets them through to the interpreter."""
+
+    class PanicException(BaseException):
+        pass
+
+    def work():
+        raise PanicException("index out of bounds:\nthe len is 0")
+
+    result = run(work, "--json")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: the tokenizers library failed: index out of bounds: the len is 0\n"
+    )
+
+
 def test_a_defect_keeps_its_traceback():
     def work():
         raise ZeroDivisionError("ours")

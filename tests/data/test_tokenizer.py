@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainformer.data import tokenizer as tok
+from plainformer.data._library import unseen_panics
 from plainformer.data.special_tokens import END_OF_TEXT
 from plainformer.data.text import Document, Documents
 from plainformer.errors import CheckpointError, ConfigError, DataError
+from tests.processes import run_python
 
 TEXT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n" * 20
 ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -269,11 +272,36 @@ def test_bad_tokenizer_file(tmp_path, data, message):
         tok.load_tokenizer(tmp_path)
 
 
-def test_a_panic_in_the_library_is_a_checkpoint_error(tmp_path):
+def test_a_panic_in_the_library_is_a_checkpoint_error(tmp_path, capfd):
     state = tok.train_wordpiece([TEXT], 80).to_str().replace('"id":"[SEP]"', '"id":"[SEQ]"')
     (tmp_path / tok.TOKENIZER).write_text(state)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json: not a tokenizer"):
         tok.load_tokenizer(tmp_path)
+    assert capfd.readouterr() == ("", "")  # Rust reports it on the screen by itself
+
+
+def test_what_else_is_said_while_a_tokenizer_is_read_is_passed_on(capfd):
+    with unseen_panics():
+        os.write(2, b"by another thread\n")
+    with suppress(ZeroDivisionError), unseen_panics():
+        os.write(2, b"again\n")
+        raise ZeroDivisionError
+    assert capfd.readouterr().err == "by another thread\nagain\n"
+
+
+def test_a_closed_standard_error_is_left_alone(tmp_path):
+    tok.save_tokenizer(tok.train_char([TEXT]), tmp_path)
+    code = f"import os; os.close(2); from plainformer.data import tokenizer; print(len(\
+tokenizer.load_tokenizer({str(tmp_path)!r}).get_vocab()))"
+    assert int(run_python(code)) == len(set(TEXT))
+
+
+def test_a_version_with_a_line_feed_stays_one_line(tmp_path):
+    state = tok.train_char([TEXT]).to_str().replace('"version":"1.0"', '"version":"1\\n0"')
+    (tmp_path / tok.TOKENIZER).write_text(state)
+    with pytest.raises(CheckpointError, match="not a tokenizer") as error:
+        tok.load_tokenizer(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_no_tokenizer_file(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import ml_dtypes
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from plainformer.checkpoints.safetensors import load_file
 from plainformer.errors import CheckpointError
 from plainformer.models import GPT2LMHeadModel
+from plainformer.training import TrainerCallback
 from plainformer.training.checkpoint import CheckpointDirectory, read_checkpoint
 
 from .tiny import tiny_trainer, tree, weights
@@ -147,6 +149,102 @@ def test_what_a_killed_process_did_not_delete_any_more_is_deleted(tmp_path):
     tiny_trainer(tmp_path, save_steps=2, save_total_limit=None).train()
     tiny_trainer(tmp_path, save_steps=2, save_total_limit=2).train(resume_from_checkpoint=True)
     assert names(tmp_path) == ["checkpoint-10", "checkpoint-8"]
+
+
+def test_a_linked_checkpoint_is_rotated_and_what_it_leads_to_stays(tmp_path):
+    """People move large checkpoints to another disk and leave a link."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for output_dir, steps in ((whole, 10), (parts, 4)):
+        tiny_trainer(output_dir, save_steps=2, max_steps=steps).train()
+    (parts / "checkpoint-2").rename(tmp_path / "elsewhere")
+    (parts / "checkpoint-2").symlink_to(tmp_path / "elsewhere")
+    (parts / "checkpoint-1").symlink_to(tmp_path / "nowhere")
+    (parts / "checkpoint-9").write_text("a file of mine")
+    moved = tree(tmp_path / "elsewhere")
+    tiny_trainer(parts, save_steps=2).train(resume_from_checkpoint=True)
+    (parts / "checkpoint-1").unlink()
+    (parts / "checkpoint-9").unlink()
+    assert names(parts) == names(whole) == ["checkpoint-10", "checkpoint-8"]
+    assert tree(tmp_path / "elsewhere") == moved
+
+
+def test_resuming_from_a_linked_checkpoint_of_this_run_goes_back_to_it(tmp_path):
+    tiny_trainer(tmp_path, save_steps=2, save_total_limit=None).train()
+    before = tree(tmp_path)
+    (tmp_path / "checkpoint-4").rename(tmp_path / "moved")
+    (tmp_path / "checkpoint-4").symlink_to(tmp_path / "moved")
+    tiny_trainer(tmp_path, save_steps=2, save_total_limit=None).train(tmp_path / "checkpoint-4")
+    after = {name: data for name, data in tree(tmp_path).items() if not name.startswith("moved")}
+    assert after == {k: v for k, v in before.items() if not k.startswith("checkpoint-4/")}
+
+
+@pytest.mark.parametrize("resume", [False, True], ids=["fresh", "resumed"])
+@pytest.mark.parametrize("name", ["log.jsonl", "timing.jsonl", "latest"])
+def test_nothing_is_written_through_a_planted_link(tmp_path, name, resume):
+    output_dir = tmp_path / "out"
+    tiny_trainer(output_dir, max_steps=4).train()
+    (tmp_path / "mine").write_text("kept")
+    (output_dir / name).unlink()
+    (output_dir / name).symlink_to(tmp_path / "mine")
+    options = {} if resume else {"overwrite_output_dir": True}
+    tiny_trainer(output_dir, **options).train(resume_from_checkpoint=resume)
+    assert (tmp_path / "mine").read_text() == "kept"
+    assert not (output_dir / name).is_symlink()
+
+
+def test_a_link_planted_while_it_runs_ends_the_run(tmp_path):
+    class Plant(TrainerCallback):
+        def on_step_end(self, args, state, control):
+            if state.global_step == 3:
+                (tmp_path / "out" / "timing.jsonl").unlink()
+                (tmp_path / "out" / "timing.jsonl").symlink_to(tmp_path / "mine")
+
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(CheckpointError, match=r"timing.jsonl: not written: .*symbolic links"):
+        tiny_trainer(tmp_path / "out", callbacks=[Plant()]).train()
+    assert (tmp_path / "mine").read_text() == "kept"
+
+
+def test_private_files_stay_private_when_a_run_goes_on(tmp_path):
+    tiny_trainer(tmp_path, max_steps=4).train()
+    files = [p for p in tmp_path.iterdir() if p.is_file()]
+    for path in files:
+        path.chmod(0o600)
+    tiny_trainer(tmp_path).train(resume_from_checkpoint=True)
+    assert {p.name: p.stat().st_mode & 0o777 for p in files} == {p.name: 0o600 for p in files}
+    assert {p.name for p in files} == {"log.jsonl", "timing.jsonl", "latest"}
+
+
+@pytest.mark.parametrize("strategy", ["no", "steps"])
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "made again"])
+def test_a_directory_removed_at_any_update_is_an_error(tmp_path, strategy, again):
+    """Also after its last record was written."""
+
+    class Remove(TrainerCallback):
+        def __init__(self, step, event):
+            self.step, self.event = step, event
+
+        def on_step_end(self, args, state, control):
+            if (state.global_step, self.event) == (self.step, "step"):
+                self.remove()
+
+        def on_train_end(self, args, state, control):
+            if self.event == "end":
+                self.remove()
+
+        def remove(self):
+            shutil.rmtree(tmp_path / "out")
+            if again:
+                (tmp_path / "out").mkdir()
+
+    options = {"save_strategy": strategy, "logging_steps": 3, "max_steps": 6}
+    if strategy == "steps":
+        options["save_steps"] = 4
+    for step in range(1, 7):
+        event = "step" if step < 6 else "end"
+        with pytest.raises(CheckpointError, match="out"):
+            tiny_trainer(tmp_path / "out", callbacks=[Remove(step, event)], **options).train()
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 def test_tokenizers_go_into_every_model_directory(tmp_path):

@@ -21,7 +21,13 @@ from typing import Any
 
 import click
 
-from plainformer.errors import ConfigError, PlainformerError, PlainformerWarning
+from plainformer.errors import (
+    ConfigError,
+    PlainformerError,
+    PlainformerWarning,
+    is_panic,
+    short,
+)
 
 FAILURE = 1
 INTERRUPTED = 130
@@ -70,6 +76,10 @@ class Command(click.Command):
             if wants_json(ctx) and not isinstance(error, click.exceptions.Exit):
                 _write_json({"error": _one_line(error)})
             raise
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            _fail(ctx, f"the tokenizers library failed: {short(error)}", FAILURE)
         return None
 
 

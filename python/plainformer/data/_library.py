@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.errors import DataError, PlainformerError, short, shown
+from plainformer.errors import DataError, PlainformerError, is_panic, short, shown
+
+_stderr_is_ours = threading.Lock()
 
 
 @contextmanager
@@ -20,9 +25,37 @@ def library_errors(make: Callable[[str], Exception]) -> Iterator[None]:
     except PlainformerError:
         raise
     except BaseException as error:
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+        if isinstance(error, Exception) or is_panic(error):
             raise make(short(error)) from error
         raise
+
+
+@contextmanager
+def unseen_panics() -> Iterator[None]:
+    """Keep the library's report of a panic off the screen: the error says what is wrong.
+
+    Rust writes it to descriptor 2 before anybody can catch the panic. So that goes to a file for
+    as long as a tokenizer is read, and whatever else came there is passed on.
+    """
+    with _stderr_is_ours, tempfile.TemporaryFile() as file:
+        try:
+            screen = os.dup(2)
+        except OSError:  # closed: nothing is seen anyway
+            yield
+            return
+        panicked = False
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException as error:
+            panicked = is_panic(error)
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            file.seek(0)
+            if not panicked and (said := file.read()):
+                os.write(2, said)
 
 
 def refused(tokenizer: Tokenizer, inputs: Sequence[Any], reason: str) -> DataError:

@@ -23,7 +23,7 @@ from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
 from plainformer.checkpoints.files import PathLike, read_text
 from plainformer.errors import CheckpointError, ConfigError, DataError, shown
 
-from ._library import library_errors
+from ._library import library_errors, unseen_panics
 from .special_tokens import (
     BERT_TOKENS,
     CHAT_TEMPLATE,
@@ -238,7 +238,10 @@ def _encode_batch(
 
 def _read_tokenizer_json(path: Path) -> Tokenizer:
     text = read_text(path)
-    with library_errors(lambda text: CheckpointError(f"{path}: not a tokenizer: {text}")):
+    with (
+        library_errors(lambda text: CheckpointError(f"{path}: not a tokenizer: {text}")),
+        unseen_panics(),
+    ):
         tokenizer = Tokenizer.from_str(text)
         tokenizer.no_truncation()
         tokenizer.no_padding()  # before encoding: it may ask for any length

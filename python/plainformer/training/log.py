@@ -50,7 +50,7 @@ class RunLog:
         self.timing_path = Path(directory) / TIMING_NAME
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes_atomic(self.log_path, "".join(map(to_line, records)).encode())
-        if fresh or not os.path.lexists(self.timing_path):
+        if fresh or self.timing_path.is_symlink() or not self.timing_path.is_file():
             write_bytes_atomic(self.timing_path, b"")
 
     def append(self, record: dict[str, Any]) -> None:
