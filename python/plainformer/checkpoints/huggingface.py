@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, ConfigError, shown
+from plainformer.errors import CheckpointError, ConfigError, listed, shown
 
 from .atomic import write_json_atomic
 from .files import PathLike, plain_name, read_json
@@ -35,6 +35,7 @@ INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")  # of a model on the Hugging Face Hub
 
 
 def save_model(
@@ -75,7 +76,9 @@ def save_model(
 
 def read_config(directory: PathLike) -> dict[str, Any]:
     """The JSON object in `config.json`; CheckpointError when absent or damaged."""
-    _check_directory(directory)
+    check_directory(directory)
+    if not os.path.lexists(Path(directory, CONFIG)):
+        raise CheckpointError(f"{directory}: {_why_no_config(Path(directory))}")
     return read_json(Path(directory, CONFIG))
 
 
@@ -110,7 +113,7 @@ def load_state(directory: PathLike) -> SafetensorsFile | ShardedState:
     ------
     CheckpointError : no weights, a damaged file, or an index that does not fit its files
     """
-    _check_directory(directory)
+    check_directory(directory)
     directory = Path(directory)
     if os.path.lexists(directory / WEIGHTS):
         return SafetensorsFile(directory / WEIGHTS)
@@ -199,11 +202,35 @@ def _names_by_file(index: Path) -> dict[str, set[str]]:
     return dict(sorted(listed.items()))
 
 
-def _check_directory(directory: PathLike) -> None:
-    if not os.path.isdir(directory):
-        raise CheckpointError(
-            f"{directory}: no such directory; expected one with {CONFIG} (nothing is downloaded)"
+def check_directory(directory: PathLike, wanted: str = CONFIG) -> None:
+    """Raise CheckpointError, which says what to do, unless there is a directory.
+
+    Called before anything else is read: the commonest mistake is the name of a model elsewhere.
+    """
+    if os.path.isdir(directory):
+        return
+    if os.path.lexists(directory):
+        raise CheckpointError(f"{directory}: a file; expected a directory with {wanted}")
+    name = os.fspath(directory)
+    fetch = ""
+    if _HUB_NAME.fullmatch(name) and not os.path.isdir(os.path.dirname(name) or name):
+        fetch = f": `hf download {name} --local-dir DIR` fetches what has that name, then give DIR"
+    raise CheckpointError(
+        f"{directory}: no such directory; expected one with {wanted} (nothing is downloaded{fetch})"
+    )
+
+
+def _why_no_config(directory: Path) -> str:
+    if os.path.lexists(directory / "adapter_config.json"):
+        return (
+            f"holds a LoRA adapter and no {CONFIG}; give the model that it was made for, and this "
+            "directory as the adapter"
         )
+    if (directory / "tokenizer.json").exists() or (directory / "vocab.json").exists():
+        return f"holds a tokenizer and no {CONFIG}; expected a model's directory"
+    inside = sorted(p.parent.name for p in directory.glob(f"*/{CONFIG}"))
+    hint = f", such as {listed(inside, 3)} in it" if inside else ""
+    return f"no {CONFIG} in it; expected a model's directory{hint}"
 
 
 def _why_no_weights(directory: Path) -> str:

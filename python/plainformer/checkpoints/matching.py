@@ -222,6 +222,11 @@ def _refuse(
             f"{short(name)}: got {got}, expected {wanted}" for name, got, wanted in mismatched
         ],
     }
+    if any(".lora_A." in name for name in problems["unexpected keys"]):
+        raise CheckpointError(
+            f"{source}: holds the weights of a run with LoRA before they were merged; resume that "
+            "run, or open the directory that it writes at its end"
+        )
     parts = [f"{kind} {_listed(names)}" for kind, names in problems.items() if names]
     if parts and any(_matches(name, may_miss) for name, _, _ in mismatched):
         parts.append("ignore_mismatched_sizes=True starts such a head anew")

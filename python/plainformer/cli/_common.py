@@ -17,6 +17,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -81,6 +82,21 @@ class Command(click.Command):
                 raise
             _fail(ctx, f"the tokenizers library failed: {short(error)}", FAILURE)
         return None
+
+
+class ModelDirectory(click.ParamType):
+    """The directory of a model; the name of one that is elsewhere is told what to do."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from plainformer.checkpoints.huggingface import check_directory  # --help needs no NumPy
+
+        try:
+            check_directory(value)
+        except PlainformerError as error:
+            self.fail(_one_line(error), param, ctx)
+        return Path(value)
 
 
 class FilesOption(click.Option):

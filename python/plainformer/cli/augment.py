@@ -13,7 +13,7 @@ import click
 from plainformer.augmentation import Augmenter
 from plainformer.data import ExampleReader
 
-from ._common import Command, FilesOption, usage_errors, wants_json
+from ._common import Command, FilesOption, ModelDirectory, usage_errors, wants_json
 from .predict import output_of
 
 TASK = "text-classification"
@@ -24,7 +24,7 @@ EPILOG = (
 
 
 @click.command(cls=Command, epilog=EPILOG)
-@click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("model", type=ModelDirectory())
 @click.option("--data", cls=FilesOption, required=True, help="Labelled files or globs.")
 @click.option(
     "--output",
@@ -54,7 +54,7 @@ EPILOG = (
 @click.option("--learning-rate", type=float, help="Of these passes.  [default: 5e-05]")
 @click.option(
     "--classifier",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=ModelDirectory(),
     help="A fine-tuned directory; keep new texts to which it gives the same label.",
 )
 @click.option("--min-score", type=float, help="And at least this probability.")

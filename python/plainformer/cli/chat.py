@@ -14,13 +14,13 @@ from plainformer.data import Message
 from plainformer.tasks import Dialogue, open_task
 from plainformer.tasks.conversation import ReadSoFar
 
-from ._common import Command, echo, usage_errors, wants_json
+from ._common import Command, ModelDirectory, echo, usage_errors, wants_json
 
 RESET, EXIT = "/reset", "/exit"
 
 
 @click.command(cls=Command)
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("directory", type=ModelDirectory())
 @click.option("--system", help="A message that the dialogue begins with.")
 @click.option("--chat-template", help="A file with a Jinja template, instead of the model's own.")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Most tokens of an answer.")

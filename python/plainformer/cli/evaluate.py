@@ -12,12 +12,12 @@ from plainformer.tasks import open_task
 from plainformer.tasks.data import DataOptions, check_known, read, tell_cut
 from plainformer.tasks.options import names_of
 
-from ._common import Command, FilesOption, echo, usage_errors
+from ._common import Command, FilesOption, ModelDirectory, echo, usage_errors
 from ._task_flags import option_flags, settings_flags, settings_of
 
 
 @click.command(cls=Command)
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("directory", type=ModelDirectory())
 @click.option("--data", cls=FilesOption, required=True, help="Files or globs with labels.")
 @click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)

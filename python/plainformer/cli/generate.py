@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from plainformer.data.tokenizer import load_tokenizer
-from plainformer.generation import TextPieces, TextStreamer
+from plainformer.generation import GenerationMixin, TextPieces, TextStreamer
 from plainformer.models import load
 
-from ._common import Command, echo, usage_errors
+from ._common import Command, ModelDirectory, echo, usage_errors
 from ._generation_flags import generation_flags, generation_options, prompt_ids, read_prompts
 
 NEW_TOKENS = 100
@@ -21,7 +21,7 @@ BETWEEN = "-" * 20
 
 
 @click.command(cls=Command)
-@click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("model", type=ModelDirectory())
 @click.argument("prompt", nargs=-1)
 @click.option(
     "--input",
@@ -53,6 +53,8 @@ def generate(
     prompts = [""] if alone else read_prompts(prompt, input_file)
     tokenizer = load_tokenizer(model)
     network = load(model, dtype=dtype)
+    if not isinstance(network, GenerationMixin):
+        network.generate()  # says what it is for
     rows = [prompt_ids(network, tokenizer, text, label) for text in prompts]
     with usage_errors():
         options = with_defaults(network, generation_options(flags, tokenizer), seed)

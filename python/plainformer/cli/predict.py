@@ -18,7 +18,7 @@ from plainformer.tasks.options import names_of
 from plainformer.tasks.requests import Request, Requests, as_request, parse_item
 
 from ._answers import Answers, writer_for
-from ._common import Command, usage_errors, wants_json
+from ._common import Command, ModelDirectory, usage_errors, wants_json
 from ._task_flags import option_flags, settings_flags, settings_of
 
 LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
@@ -26,7 +26,7 @@ _STANDARD_INPUT = "-"
 
 
 @click.command(cls=Command)
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("directory", type=ModelDirectory())
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option(
     "--input",

@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
 from plainformer.checkpoints.files import PathLike, read_text
+from plainformer.checkpoints.huggingface import check_directory
 from plainformer.errors import CheckpointError, ConfigError, DataError, shown
 
 from ._library import library_errors, unseen_panics
@@ -114,6 +115,7 @@ def load_tokenizer(directory: PathLike) -> Tokenizer:
     ------
     CheckpointError : no such files, damaged ones, or only a SentencePiece model
     """
+    check_directory(directory, TOKENIZER)
     directory = Path(directory)
     options = read_options(directory)
     if os.path.lexists(directory / TOKENIZER):

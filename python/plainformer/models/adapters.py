@@ -14,6 +14,7 @@ import numpy as np
 
 from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
+from ..checkpoints.huggingface import check_directory
 from ..checkpoints.safetensors import load_file, save_file
 from ..errors import CheckpointError, ConfigError, listed, shown
 from ..nn import LoraConfig, add_lora, lora_layers, merge_lora
@@ -84,6 +85,7 @@ def load_adapter(model: Any, directory: str | Path) -> None:
     ------
     CheckpointError : files are missing or damaged, do not fit, or ask for what we do not have
     """
+    check_directory(directory, CONFIG)
     directory = Path(directory)
     config = _read_config(directory)
     state = _named_for(model, load_file(directory / WEIGHTS))
@@ -128,6 +130,10 @@ def _copy(model: Any, state: Mapping[str, Array], needed: set[str], directory: P
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
+    if not (directory / CONFIG).exists():
+        raise CheckpointError(
+            f"{directory}: no {CONFIG} in it; expected a LoRA adapter in peft's layout"
+        )
     values = read_json(directory / CONFIG)
     for name, wanted in _FIXED.items():
         if values.get(name, wanted) not in (wanted, None):

@@ -74,6 +74,14 @@ class PreTrainedModel(Module):
                 setattr(output, fields[part], tuple(tensors))
         return output
 
+    def generate(self, *args: Any, **options: Any) -> Any:
+        """Models that write have it from `GenerationMixin`; others raise ConfigError."""
+        raise ConfigError(
+            f"generate: {type(self).__name__} does not write; expected a model with a head for the "
+            "next token, causal-lm or seq2seq-lm; pf.pipeline and `plainformer predict` answer "
+            "what it was fine-tuned for"
+        )
+
     @classmethod
     def from_pretrained(
         cls: type[Model],

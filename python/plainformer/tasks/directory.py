@@ -77,11 +77,12 @@ def open_task(
     CheckpointError : no such directory, or what it holds is damaged
     ConfigError : no task known, another task than the directory's, a setting that it has not
     """
+    config = read_config(path)
     saved = read_task(path)
     kind = _kind(saved.get("task"), name, path)
     values = {**saved.get("settings", {}), **settings}
     made = make(kind.settings_class, values, owner=kind.name)
-    model = models.load(path, head_of(kind, read_config(path), str(path)), dtype=dtype)
+    model = models.load(path, head_of(kind, config, str(path)), dtype=dtype)
     if adapter is not None:
         models.load_adapter(model, adapter)
     return kind(load_tokenizer(path), model, made)
@@ -113,8 +114,12 @@ def head_of(kind: type[Task], config: dict[str, Any], source: str) -> str:
     known = family.models if family is not None else {}
     found = next((word for word in kind.model_tasks if word in known), None)
     if found is None:
-        models.model_class(config, kind.model_tasks[0], source)  # says what is wrong
-        raise ConfigError(f"{source}: has no model for {kind.name}")
+        models.model_class(config, None, source)  # says what is wrong with a family we have not
+        able = sorted(n for n, f in models.MODELS.items() if set(kind.model_tasks) & set(f.models))
+        raise ConfigError(
+            f"{source}: {kind.name} is nothing for a model of type {config.get('model_type')}; "
+            f"expected one of {', '.join(able)}"
+        )
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.files import read_json
-from ..checkpoints.huggingface import read_config
+from ..checkpoints.huggingface import check_directory, read_config
 from ..data import Document, make_tokenizer, parse_spec
 from ..data.fingerprints import digest
 from ..errors import ConfigError
@@ -62,6 +62,7 @@ class FineTuning:
                 f"model: got {got}, expected a directory, a config.json or its contents"
             )
         self.kind, self.source = kind, model
+        _check_places(model, options)
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
         self.settings = {**self._saved_settings(), **own}
         make(kind.settings_class, self.settings, owner=kind.name)
@@ -312,3 +313,13 @@ class FineTuning:
 
 def _is_directory(source: Any) -> bool:
     return not isinstance(source, Mapping) and Path(source).is_dir()
+
+
+def _check_places(model: Any, options: Mapping[str, Any]) -> None:
+    """Whether what a fine-tuning begins with is there, before any data is read."""
+    if not isinstance(model, Mapping) and not os.path.isfile(model):
+        check_directory(model)
+    if options.get("adapter") is not None:
+        check_directory(options["adapter"], "adapter_config.json")
+    if options.get("tokenizer") is not None:
+        parse_spec(options["tokenizer"])

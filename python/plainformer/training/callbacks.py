@@ -9,13 +9,14 @@ A callback gets the arguments, the state and the control, and may change the con
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import ConfigError, listed, shown
+from ..errors import ConfigError, listed, short, shown
 from .arguments import TrainingArguments
 from .state import TrainerControl, TrainerState
 
@@ -95,6 +96,7 @@ class CallbackList:
                 raise ConfigError(
                     f"callbacks: got {shown(callback)}, expected TrainerCallback objects"
                 )
+            _check_signatures(callback)
 
     def call(self, event: str, *args: Any) -> None:
         """Call the method `event` of every callback."""
@@ -117,6 +119,19 @@ class CallbackList:
         name = type(self.callbacks[index]).__name__
         same = sum(type(c).__name__ == name for c in self.callbacks[:index])
         return f"{name}.{same}"
+
+
+def _check_signatures(callback: TrainerCallback) -> None:
+    """Raise ConfigError unless each method takes what it will be called with."""
+    for event in (name for name in vars(TrainerCallback) if name.startswith("on_")):
+        given = list(inspect.signature(getattr(TrainerCallback, event)).parameters)[1:]
+        try:
+            inspect.signature(getattr(callback, event)).bind(*given)
+        except TypeError as error:
+            raise ConfigError(
+                f"callbacks: {type(callback).__name__}.{event} is called with "
+                f"({', '.join(given)}), which it does not take: {short(error)}"
+            ) from None
 
 
 class EarlyStoppingCallback(TrainerCallback):
