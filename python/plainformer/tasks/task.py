@@ -188,6 +188,12 @@ class Task:
 
     # What all tasks do
 
+    def with_settings(self, **changes: Any) -> Task:
+        """The same tokenizer and model with other settings."""
+        if not changes:
+            return self
+        return type(self)(self.tokenizer, self.model, replace(self.settings, **changes))
+
     def dataset(self, examples: Sequence[Any]) -> FeatureDataset:
         """All features of labelled examples, to train on."""
         return FeatureDataset(
