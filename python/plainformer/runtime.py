@@ -27,6 +27,7 @@ T = TypeVar("T")
 _peaks: dict[tuple[str, str, int], float] = {}
 
 __all__ = [
+    "available_memory",
     "cpu_features",
     "get_num_threads",
     "measure_peak",
@@ -159,6 +160,48 @@ def reset_peak_memory() -> None:
 def trim_memory() -> int:
     """Give all cached memory back to the system; returns how many bytes that were."""
     return _cpu.trim_memory()
+
+
+def available_memory() -> int | None:
+    """Bytes that this process could still fill without swapping; None where the system says none.
+
+    The least of what the machine has available, what the control group allows and what is left
+    of the limit on the address space.
+    """
+    known = (_machine_memory(), _cgroup_memory(), _address_space())
+    return min((size for size in known if size is not None), default=None)
+
+
+def _machine_memory() -> int | None:
+    found = re.search(r"MemAvailable: *(\d+) kB", _text_of("/proc/meminfo"))
+    return int(found[1]) << 10 if found else None
+
+
+def _cgroup_memory() -> int | None:
+    root = "/sys/fs/cgroup/memory"
+    limit, used = _text_of(f"{root}.max").strip(), _text_of(f"{root}.current").strip()
+    return max(0, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else None
+
+
+def _address_space() -> int | None:
+    try:
+        import resource
+    except ImportError:  # no such limit
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    pages = _text_of("/proc/self/statm").split()
+    if limit == resource.RLIM_INFINITY or not pages:
+        return None
+    return max(0, limit - int(pages[0]) * resource.getpagesize())
+
+
+def _text_of(path: str) -> str:
+    """The contents of a file of the system; "" without it."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def measure_peak(dtype: Any = "float32", milliseconds: float = 50.0) -> float:

@@ -213,7 +213,7 @@ class TestLabels:
             ),
             ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "label2id: got"),
             ({"id2label": {1: "a", 2: "b"}}, r"id2label: got classes \[1, 2\], expected 0, 1"),
-            ({"num_labels": 0}, r"id2label: got classes \[\], expected 0, 1"),
+            ({"num_labels": 0}, "num_labels: got 0, expected at least 1"),
             ({"problem_type": "ranking"}, "problem_type: got 'ranking', expected one of"),
             (
                 {"problem_type": "single_label_classification", "num_labels": 1},

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, PlainformerWarning, short
+from plainformer.errors import CheckpointError, PlainformerWarning, listed, short
 from plainformer.modes import Block, Mode
 
 Shape = tuple[int, ...]
@@ -88,6 +88,7 @@ def fit_state(
     may_miss: Iterable[str] = (),
     may_drop: Iterable[str] = (),
     ignore_mismatched_sizes: bool = False,
+    fields: Callable[[Shape], Iterable[str]] = lambda sizes: (),
     source: str = "checkpoint",
 ) -> tuple[MatchedState, LoadReport]:
     """Rename the arrays of a checkpoint to what a model expects, and report all that does not fit.
@@ -107,6 +108,7 @@ def fit_state(
     may_miss : globs of expected names that may be missing: heads, to be trained
     may_drop : globs of names as read that are reported and left out: heads of other tasks
     ignore_mismatched_sizes : bool, leave out arrays of another shape than expected
+    fields : names of the fields of a configuration that say these sizes, for messages
     source : what to call the checkpoint in messages
 
     Returns
@@ -132,7 +134,8 @@ def fit_state(
             if name in names and shapes[names[name]] != tuple(shape)
         ],
     )
-    _refuse(report, tuple(may_miss), tuple(may_drop), ignore_mismatched_sizes, source)
+    mismatched = [] if ignore_mismatched_sizes else report.mismatched_keys
+    _refuse(report, mismatched, tuple(may_miss), tuple(may_drop), fields, source)
     _tell(report, source)
     new = set(report.new_keys)
     return MatchedState(state, {name: names[name] for name in expected if name not in new}), report
@@ -208,13 +211,13 @@ def _shapes_of(state: Mapping[str, np.ndarray]) -> Mapping[str, Shape]:
 
 def _refuse(
     report: LoadReport,
+    mismatched: list[tuple[str, Shape, Shape]],
     may_miss: tuple[str, ...],
     may_drop: tuple[str, ...],
-    ignore_mismatched_sizes: bool,
+    fields: Callable[[Shape], Iterable[str]],
     source: str,
 ) -> None:
     """Raise one error with everything in the report that was not allowed."""
-    mismatched = [] if ignore_mismatched_sizes else report.mismatched_keys
     problems = {
         "missing keys": [n for n in report.missing_keys if not _matches(n, may_miss)],
         "unexpected keys": [n for n in report.unexpected_keys if not _matches(n, may_drop)],
@@ -230,6 +233,9 @@ def _refuse(
     parts = [f"{kind} {_listed(names)}" for kind, names in problems.items() if names]
     if parts and any(_matches(name, may_miss) for name, _, _ in mismatched):
         parts.append("ignore_mismatched_sizes=True starts such a head anew")
+    odd = tuple(n for _, got, wanted in mismatched for n in wanted if n not in got)
+    if said := listed(fields(odd)):
+        parts.append(f"config.json says other sizes in {said}")
     if parts:
         raise CheckpointError(f"{source}: does not fit the model: {'; '.join(parts)}")
 

@@ -64,6 +64,8 @@ def parse_spec(text: str) -> TokenizerSpec:
     ------
     ConfigError : none of these, or a SIZE too small for the kind
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"tokenizer: got {shown(text)}, expected a text")
     kind, colon, size = text.partition(":")
     if text == "char":
         return TokenizerSpec("char")

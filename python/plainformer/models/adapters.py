@@ -7,6 +7,7 @@ beside the adapters is there as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import check_directory
 from ..checkpoints.safetensors import load_file, save_file
-from ..errors import CheckpointError, ConfigError, listed, shown
+from ..errors import CheckpointError, ConfigError, listed, short, shown
 from ..nn import LoraConfig, add_lora, lora_layers, merge_lora
 from ..tensor import Array
 
@@ -89,12 +90,13 @@ def load_adapter(model: Any, directory: str | Path) -> None:
     directory = Path(directory)
     config = _read_config(directory)
     state = _named_for(model, load_file(directory / WEIGHTS))
+    _check_rank(config, state, directory)
     ends = (".lora_A.weight", ".lora_B.weight")
     adapted = sorted({name.removesuffix(end) for name in state for end in ends if end in name})
     if not adapted:
         raise CheckpointError(f"{directory / WEIGHTS}: holds no lora_A")
     try:
-        add_lora(model, LoraConfig(**config, target_modules=adapted))
+        add_lora(model, replace(config, target_modules=adapted))
     except ConfigError as error:
         raise CheckpointError(f"{directory}: does not fit the model: {error}") from error
     _copy(model, state, {path + end for path in adapted for end in ends}, directory)
@@ -129,19 +131,35 @@ def _copy(model: Any, state: Mapping[str, Array], needed: set[str], directory: P
         parameters[name].assign(np.array(array, dtype=dtype, order="C"))
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
-    if not (directory / CONFIG).exists():
+def _read_config(directory: Path) -> LoraConfig:
+    """What `adapter_config.json` says of rank and scale.
+
+    Of its paths none is followed: the base model is the one that the caller has, and the layers
+    that are adapted are those of the weights' file.
+    """
+    file = directory / CONFIG
+    if not file.exists():
         raise CheckpointError(
             f"{directory}: no {CONFIG} in it; expected a LoRA adapter in peft's layout"
         )
-    values = read_json(directory / CONFIG)
+    values = read_json(file)
     for name, wanted in _FIXED.items():
         if values.get(name, wanted) not in (wanted, None):
             raise CheckpointError(
-                f"{directory / CONFIG}: {name} is {shown(values[name])}, only "
-                f"{shown(wanted)} is supported"
+                f"{file}: {name} is {shown(values[name])}, only {shown(wanted)} is supported"
             )
-    rank, alpha = values.get("r"), values.get("lora_alpha")
-    if not isinstance(rank, int) or not isinstance(alpha, (int, float)):
-        raise CheckpointError(f"{directory / CONFIG}: r and lora_alpha: expected numbers")
-    return {"r": rank, "lora_alpha": alpha, "use_rslora": bool(values.get("use_rslora"))}
+    known: dict[str, Any] = {name: values.get(name) for name in ("r", "lora_alpha")}
+    try:
+        return LoraConfig(**known, use_rslora=bool(values.get("use_rslora")))
+    except ConfigError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+
+
+def _check_rank(config: LoraConfig, state: Mapping[str, Array], directory: Path) -> None:
+    """The rank must be that of the arrays, before any are made of it."""
+    for name, array in state.items():
+        if name.endswith(".lora_A.weight") and array.shape[:1] != (config.r,):
+            raise CheckpointError(
+                f"{directory / CONFIG}: r: got {config.r}, but {short(name)} has the shape "
+                f"{array.shape}"
+            )

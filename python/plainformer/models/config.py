@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError, short, shown
+from ..kinds import check_kind, check_kinds
 
 Config = TypeVar("Config", bound="PretrainedConfig")
 
@@ -48,6 +49,12 @@ PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label
 # How weights may be stored; float16 is read as float32, because CPU kernels have none.
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
+# More would be a slip or an attack; a tiny file must not make a computer busy for minutes. The
+# deepest published Transformers have 1,000 layers (arXiv:2203.00555).
+MAX_SIZE = 2**31 - 1
+MAX_LAYERS = 1024
+MAX_LABELS = 2**20
+
 LABEL_FIELDS = frozenset({"num_labels", "id2label", "label2id"})
 
 # Hugging Face's names of activations, and what kernels call them.
@@ -74,6 +81,7 @@ class PretrainedConfig:
     inert: ClassVar[frozenset[str]] = frozenset()
     fixed: ClassVar[dict[str, Any]] = {}
     dropout_fields: ClassVar[tuple[str, ...]] = ()
+    layer_fields: ClassVar[tuple[str, ...]] = ("num_hidden_layers",)
 
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -89,13 +97,16 @@ class PretrainedConfig:
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        check_field_types(self)
+        labels = label_names(self.num_labels, self.id2label, self.label2id)
+        self.id2label, self.label2id = labels, {name: i for i, name in labels.items()}
+        self.num_labels = len(labels)
+        check_kinds(self)
+        check_token_ids(self)
+        for name in self.layer_fields:
+            _check_range(name, getattr(self, name), 1, MAX_LAYERS)
         if self.dtype not in DTYPES:
             wanted = ", ".join(DTYPES)
             raise ConfigError(f"dtype: got {shown(self.dtype)}, expected one of {wanted}")
-        self.id2label = label_names(self.num_labels, self.id2label, self.label2id)
-        self.label2id = {name: i for i, name in self.id2label.items()}
-        self.num_labels = len(self.id2label)
         if self.problem_type not in PROBLEM_TYPES:
             wanted = ", ".join(map(str, PROBLEM_TYPES))
             raise ConfigError(
@@ -175,8 +186,12 @@ def label_names(
     ------
     ConfigError : they contradict each other, or the classes are not numbered from 0
     """
+    check_kind("num_labels", num_labels, int | None)
+    _check_range("num_labels", num_labels, 1, MAX_LABELS)
+    check_kind("id2label", id2label, Mapping[int, str | float | bool] | None)
+    check_kind("label2id", label2id, Mapping[Any, int | str] | None)
     names = {int(i): str(name) for i, name in (id2label or {}).items()}
-    numbers = {int(i): str(name) for name, i in (label2id or {}).items()}
+    numbers = {_number(name, i): str(name) for name, i in (label2id or {}).items()}
     if not names:
         names = numbers or {i: f"LABEL_{i}" for i in range(2 if num_labels is None else num_labels)}
     names = dict(sorted(names.items()))
@@ -191,9 +206,16 @@ def label_names(
     return names
 
 
+def _number(name: Any, number: int | str) -> int:
+    """The number of a label in `label2id`, which old files may write as a text."""
+    if isinstance(number, str) and not (number.isdecimal() and len(number) < 20):
+        raise ConfigError(f"label2id: {short(name)}: got {shown(number)}, expected a number")
+    return int(number)
+
+
 def unknown_field(name: str, known: set[str]) -> str:
     """The message for a field that no configuration of this kind has."""
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(short(name), known, n=1)
     hint = f"did you mean {close[0]}?" if close else "remove it if it changes nothing"
     return f"{short(name)}: unknown configuration field; {hint}"
 
@@ -204,23 +226,25 @@ def check_fixed(name: str, value: Any, wanted: Any) -> None:
         raise ConfigError(f"{name}: got {shown(value)}, only {shown(wanted)} is supported")
 
 
-def check_field_types(config: PretrainedConfig) -> None:
-    """Raise unless every int, float, bool and str field of a configuration holds one."""
-    kinds = {"int": int, "float": (int, float), "bool": bool, "str": str}
-    for f in dataclasses.fields(config):
-        word, value = str(f.type).removesuffix(" | None"), getattr(config, f.name)
-        if value is None and word != f.type:
-            continue
-        kind, is_bool = kinds.get(word), isinstance(value, bool)
-        if kind and (not isinstance(value, kind) or (is_bool and word != "bool")):  # type: ignore[arg-type]
-            raise ConfigError(f"{f.name}: got {shown(value)}, expected {f.type}")
-
-
 def check_positive(config: PretrainedConfig, *names: str) -> None:
-    """Raise unless these fields are at least 1."""
+    """Raise unless these fields are sizes: at least 1, and no more than an index can be."""
     for name in names:
-        if getattr(config, name) < 1:
-            raise ConfigError(f"{name}: got {getattr(config, name)}, expected at least 1")
+        _check_range(name, getattr(config, name), 1, MAX_SIZE)
+
+
+def check_token_ids(config: PretrainedConfig) -> None:
+    """Raise for an id that no vocabulary can have; -1 stands for none in old files."""
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name) if f.name.endswith("_token_id") else None
+        for one in value if isinstance(value, list) else [value]:
+            _check_range(f.name, one, -1, MAX_SIZE)
+
+
+def _check_range(name: str, value: int | None, least: int, most: int) -> None:
+    if value is None or least <= value <= most:
+        return
+    wanted = f"at least {least}" if value < least else f"at most {most}"
+    raise ConfigError(f"{name}: got {shown(value)}, expected {wanted}")
 
 
 def check_probabilities(config: PretrainedConfig, *names: str) -> None:

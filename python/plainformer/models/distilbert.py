@@ -50,6 +50,7 @@ class DistilBertConfig(PretrainedConfig):
     }
     inert = frozenset({"output_past", "tie_weights_"})
     dropout_fields = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
+    layer_fields = ("n_layers",)
 
     vocab_size: int = 30522
     max_position_embeddings: int = 512

@@ -29,6 +29,7 @@ from ..nn import (
     recompute,
     report_state,
 )
+from ..nn.empty import new_array
 from ..tensor import Array, Buffer, Tensor
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
 from .inputs import check_positions, positions_of
@@ -60,6 +61,7 @@ class EncoderDecoderConfig(PretrainedConfig):
         "attention_dropout",
         "activation_dropout",
     )
+    layer_fields = ("encoder_layers", "decoder_layers")
 
     vocab_size: int = 50265
     max_position_embeddings: int = 1024
@@ -380,7 +382,7 @@ class EncoderDecoderLM(EncoderDecoderModel, Seq2SeqLM):
         self.config = config
         self.model = EncoderDecoder(config, self.layout(config))
         if self.has_logits_bias:
-            self.final_logits_bias = Buffer(np.zeros((1, config.target_vocab_size), np.float32))
+            self.final_logits_bias = Buffer(new_array((1, config.target_vocab_size)))
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.d_model, config.target_vocab_size, bias=False)
         if seed is not None:

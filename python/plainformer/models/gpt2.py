@@ -58,6 +58,7 @@ class GPT2Config(PretrainedConfig):
         summary_proj_to_labels summary_type summary_use_proj""".split()  # noqa: SIM905
     )
     dropout_fields = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "classifier_dropout")
+    layer_fields = ("n_layer",)
 
     vocab_size: int = 50257
     n_positions: int = 1024

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from .. import functional
 from ..errors import ConfigError, shown
+from ..kinds import check_kind
 from ..nn import (
     Attention,
     Dropout,
@@ -106,7 +107,10 @@ class LlamaConfig(PretrainedConfig):
         """Version 4 keeps rope_theta and rope_scaling apart."""
         values = dict(values)
         theta, scaling = values.pop("rope_theta", None), values.pop("rope_scaling", None)
-        rope = dict(values.get("rope_parameters") or {})
+        given = values.get("rope_parameters")
+        check_kind("rope_theta", theta, float | None)
+        check_kind("rope_scaling", scaling, dict[str, Any] | None)
+        rope = dict(check_kind("rope_parameters", given, dict[str, Any] | None) or {})
         if scaling:
             rope = {**scaling, **rope}
         if theta is not None and rope.setdefault("rope_theta", theta) != theta:

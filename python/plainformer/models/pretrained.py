@@ -11,10 +11,11 @@ import numpy as np
 from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, fit_state
 from ..errors import ConfigError
-from ..nn import Dropout, Module, capture
+from ..nn import Dropout, Module, capture, init_empty_weights
 from ..nn.module import float_dtype
 from ..tensor import Array, Buffer
 from .config import PretrainedConfig
+from .sizes import check_layers, check_memory, fields_of
 
 Model = TypeVar("Model", bound="PreTrainedModel")
 
@@ -119,7 +120,9 @@ class PreTrainedModel(Module):
         wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
         config.dtype = str(wanted)
         stored = cls.read_state(load_state(path), config)
-        model = cls(config, seed=None)  # type: ignore[call-arg]
+        check_layers(config, stored, str(path))
+        with init_empty_weights():  # arrays of the file are put in their place
+            model = cls(config, seed=None)  # type: ignore[call-arg]
         parameters = {
             name: parameter
             for name, parameter in model.named_state()
@@ -135,11 +138,16 @@ class PreTrainedModel(Module):
             may_miss=cls.head_keys,
             may_drop=cls.head_keys,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
+            fields=lambda sizes: fields_of(config, sizes),
             source=str(path),
         )
+        new = {name: parameters[name].shape for name in report.new_keys}
+        check_memory(new, config, wanted.itemsize)
         for name, parameter in model.named_state():
-            array = state.get(name, parameter.data)
-            parameter.assign(array.astype(wanted, copy=False))
+            if name in state:
+                parameter.assign(state[name].astype(wanted, copy=False))
+            else:  # the initial value
+                parameter.assign(np.array(parameter.data, wanted, order="C"))
         model.init_weights(seed, report.new_keys)
         model.read_generation_config(path)
         model.eval()

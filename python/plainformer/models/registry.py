@@ -8,6 +8,7 @@ from typing import Any
 
 from ..checkpoints.huggingface import read_config
 from ..errors import ConfigError, shown
+from ..kinds import check_kind
 from .bart import (
     BartConfig,
     BartForConditionalGeneration,
@@ -70,6 +71,7 @@ from .roberta import (
     RobertaForTokenClassification,
     RobertaModel,
 )
+from .sizes import check_memory, parameter_shapes
 from .t5 import T5Config, T5EncoderModel, T5ForConditionalGeneration
 from .transformer import TransformerConfig, TransformerForConditionalGeneration
 
@@ -186,9 +188,16 @@ def load(path: str | Path, task: str | None = None, dtype: Any = None, **options
 def from_config(
     values: dict[str, Any], task: str | None = None, seed: int = 0, **overrides: Any
 ) -> Any:
-    """A new model from the contents of a `config.json`; `overrides` (vocab_size, ...) win."""
+    """A new model from the contents of a `config.json`; `overrides` (vocab_size, ...) win.
+
+    Raises
+    ------
+    ConfigError : an unknown field, a value that is not supported, or more parameters than fit
+        into memory
+    """
     found = model_class(values, task, "config")
     config = found.config_class.from_dict(values, **overrides)
+    check_memory(parameter_shapes(found, config), config)
     return found(config, seed=seed)  # type: ignore[call-arg]
 
 
@@ -207,6 +216,7 @@ def model_class(
         raise ConfigError(
             f"{source}: got model_type {shown(kind)}, expected one of {', '.join(sorted(MODELS))}"
         )
+    named = check_kind(f"{source}: architectures", values.get("architectures"), list[str] | None)
     if task is not None:
         if task not in family.models:
             raise ConfigError(
@@ -214,5 +224,5 @@ def model_class(
             )
         return family.models[task]
     by_name = {model.__name__: model for model in family.models.values()}
-    named = [name for name in values.get("architectures") or () if name in by_name]
-    return by_name[named[0]] if named else next(iter(family.models.values()))
+    known = [name for name in named or () if name in by_name]
+    return by_name[known[0]] if known else next(iter(family.models.values()))

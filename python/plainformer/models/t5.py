@@ -43,6 +43,7 @@ class T5Config(PretrainedConfig):
     inert = frozenset({"classifier_dropout", "n_positions", "output_past"})
     fixed: ClassVar[dict[str, Any]] = {"is_encoder_decoder": True}
     dropout_fields = ("dropout_rate",)
+    layer_fields = ("num_layers", "num_decoder_layers")
 
     vocab_size: int = 32128
     d_model: int = 512

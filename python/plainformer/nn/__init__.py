@@ -6,6 +6,7 @@ from .block import Block
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
 from .capture import capture, part, report_state
 from .embedding import Embedding
+from .empty import init_empty_weights
 from .encoder_decoder import (
     DecoderLayer,
     EncoderLayer,
@@ -50,6 +51,7 @@ __all__ = [
     "capture",
     "dropout_state",
     "evaluating",
+    "init_empty_weights",
     "join",
     "linear_together",
     "lora_layers",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .. import functional
 from ..tensor import Array, Parameter, Tensor
+from .empty import new_array
 from .module import Module
 
 
@@ -17,7 +16,7 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
         self.padding_idx = padding_idx
-        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
+        self.weight = Parameter(new_array((num_embeddings, embedding_dim)))
 
     def forward(self, input_ids: Array) -> Tensor:
         """Ids (...) to vectors (..., embedding_dim)."""

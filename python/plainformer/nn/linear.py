@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .. import functional
 from ..tensor import Parameter, Tensor
+from .empty import new_array
 from .module import Module
 
 
@@ -21,8 +20,8 @@ class Linear(Module):
         activation: str | None = None,
     ):
         self.activation = activation
-        self.weight = Parameter(np.zeros((out_features, in_features), np.float32))
-        self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
+        self.weight = Parameter(new_array((out_features, in_features)))
+        self.bias = Parameter(new_array((out_features,))) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) to (..., out_features)."""
@@ -53,8 +52,8 @@ class Conv1D(Module):
         activation: str | None = None,
     ):
         self.activation = activation
-        self.weight = Parameter(np.zeros((in_features, out_features), np.float32))
-        self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
+        self.weight = Parameter(new_array((in_features, out_features)))
+        self.bias = Parameter(new_array((out_features,))) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) to (..., out_features)."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import functional, kernels
 from ..errors import ConfigError, listed, short, shown
+from ..kinds import check_kinds
 from ..tensor import Tensor
 from .linear import Conv1D, Linear
 from .module import Module
@@ -44,8 +45,13 @@ class LoraConfig:
     use_rslora: bool = False
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.r < 1:
             raise ConfigError(f"r: got {self.r}, expected at least 1")
+        if not 0 <= self.lora_dropout < 1:
+            raise ConfigError(
+                f"lora_dropout: got {self.lora_dropout}, expected at least 0 and below 1"
+            )
         if not self.lora_alpha > 0:
             raise ConfigError(f"lora_alpha: got {self.lora_alpha}, expected above 0")
 

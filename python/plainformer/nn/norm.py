@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import functional
 from ..tensor import Parameter, Tensor
+from .empty import new_array
 from .module import Module
 
 
@@ -16,8 +15,8 @@ class LayerNorm(Module):
 
     def __init__(self, width: int, eps: float = 1e-5, bias: bool = True):
         self.eps = eps
-        self.weight = Parameter(np.ones(width, np.float32))
-        self.bias = Parameter(np.zeros(width, np.float32)) if bias else None
+        self.weight = Parameter(new_array((width,), 1.0))
+        self.bias = Parameter(new_array((width,))) if bias else None
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
         """y, or (y, x + residual) with a residual."""
@@ -29,7 +28,7 @@ class RMSNorm(Module):
 
     def __init__(self, width: int, eps: float = 1e-6):
         self.eps = eps
-        self.weight = Parameter(np.ones(width, np.float32))
+        self.weight = Parameter(new_array((width,), 1.0))
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
         """y, or (y, x + residual) with a residual."""

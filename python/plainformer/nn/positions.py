@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import functional, kernels
 from ..tensor import Array, Parameter, Tensor
+from .empty import new_array
 from .module import Module
 
 
@@ -19,7 +20,7 @@ class LearnedPositions(Module):
 
     def __init__(self, num_positions: int, width: int, offset: int = 0):
         self.offset = offset
-        self.weight = Parameter(np.zeros((num_positions + offset, width), np.float32))
+        self.weight = Parameter(new_array((num_positions + offset, width)))
 
     def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
         """Positions (N,) to vectors (N, width); dtype is the one that the weights have."""
@@ -42,7 +43,10 @@ class SinusoidalPositions(Module):
 
     def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
         """Positions (N,) to constant vectors (N, width) of a dtype."""
-        return Tensor(kernels.embedding(positions, sinusoids(*self._size, np.dtype(dtype))))
+        num_positions, *rest = self._size
+        # Computed as far as they are used: no array of a checkpoint vouches for their number.
+        rows = min(num_positions, 1 << int(positions.max(initial=63)).bit_length())
+        return Tensor(kernels.embedding(positions, sinusoids(rows, *rest, np.dtype(dtype))))
 
 
 @functools.lru_cache(maxsize=8)

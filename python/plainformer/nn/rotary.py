@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import functional
 from ..errors import ConfigError, short, shown
+from ..kinds import check_kind, fits
 from ..tensor import Array, Tensor
 
 # The parameters of each rope_type beside rope_theta: required ones, then optional ones.
@@ -44,7 +45,7 @@ class Rotary:
     """
 
     def __init__(self, width: int, parameters: Mapping[str, Any]):
-        self.frequencies, self.scale = rope_frequencies(width, parameters)
+        self._width, self._parameters = width, parameters
         self._tables: tuple[Array, Array] | None = None
 
     def __call__(self, x: Tensor, positions: Array, num_heads: int) -> Tensor:
@@ -57,9 +58,10 @@ class Rotary:
         tables = self._tables
         if tables is None or len(tables[0]) < count:
             rows = 1 << max(5, (count - 1).bit_length())
-            angles = np.arange(rows, dtype=np.float32)[:, None] * self.frequencies
+            frequencies, scale = rope_frequencies(self._width, self._parameters)
+            angles = np.arange(rows, dtype=np.float32)[:, None] * frequencies
             wide = angles.astype(np.float64)
-            cos, sin = (np.float32(self.scale * f(wide)) for f in (np.cos, np.sin))
+            cos, sin = (np.float32(scale * f(wide)) for f in (np.cos, np.sin))
             tables = self._tables = cos, sin
         return tables  # not the attribute: another thread may have made shorter ones since
 
@@ -77,13 +79,13 @@ def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) 
     ------
     ConfigError : a type that is not supported, a parameter that it lacks or does not know
     """
-    given = dict(parameters or {})
+    given = {name: value for name, value in (parameters or {}).items() if value is not None}
     if "type" in given:  # version 4
         given.setdefault("rope_type", given["type"])
         if given.pop("type") != given["rope_type"]:
             raise ConfigError(f"rope_parameters: got two types in {dict(parameters or {})}")
     kind = given.setdefault("rope_type", "default")
-    if kind not in ROPE_TYPES:
+    if not isinstance(kind, str) or kind not in ROPE_TYPES:
         raise ConfigError(f"rope_type: got {shown(kind)}, expected one of {', '.join(ROPE_TYPES)}")
     given.setdefault("rope_theta", theta)
     required, optional = ROPE_TYPES[kind]
@@ -97,16 +99,30 @@ def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) 
             raise ConfigError(
                 f"rope_parameters: {short(name)} is unknown to rope_type {shown(kind)}"
             )
-        if name not in ("rope_type", "truncate") and not (value is None or _is_number(value)):
+        if name == "truncate":
+            check_kind("rope_parameters: truncate", value, bool)
+        elif name != "rope_type" and not _is_number(value):
             raise ConfigError(
                 f"rope_parameters: {name}: got {shown(value)}, expected a number above 0"
             )
+    _check_angles(given)
     return given
 
 
 def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 < value < math.inf
+    return fits(value, float) and value > 0
+
+
+def _check_angles(parameters: Mapping[str, Any]) -> None:
+    """Raise where numbers that are allowed one by one do not go together."""
+    try:
+        with np.errstate(all="raise", under="ignore"):
+            frequencies, scale = rope_frequencies(16, parameters)
+        fine = bool(np.isfinite(frequencies).all()) and math.isfinite(scale)
+    except (ArithmeticError, ValueError):
+        fine = False
+    if not fine:
+        raise ConfigError(f"rope_parameters: got {shown(parameters)}, which give no finite angles")
 
 
 def rope_frequencies(width: int, parameters: Mapping[str, Any]) -> tuple[Array, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..kinds import check_kinds
 from ..training import TrainingArguments
 from .data import DataOptions
 from .options import check_at_least, names_of, option
@@ -32,7 +33,7 @@ class ModelOptions:
     new_head: bool = option(
         False, "Start the head anew with the labels of the data, instead of adding to its own."
     )
-    class_weights: str | Mapping[str, float] | None = option(
+    class_weights: str | Mapping[str, Any] | None = option(
         None,
         'What the losses of labels are multiplied with: balanced, or {"label": weight} where '
         "others are 1.",
@@ -50,6 +51,7 @@ class ModelOptions:
     )
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         check_at_least(self, 0, "replay_fraction")
         if self.replay_fraction is not None and self.replay is None:
             raise ConfigError("replay_fraction: has no effect without replay")
@@ -59,8 +61,9 @@ OPTIONS: tuple[type, ...] = (DataOptions, ModelOptions, StrategyOptions)
 
 
 def take(kind: Any, options: Mapping[str, Any]) -> Any:
-    """An object of a dataclass of options, of those given that are its own."""
-    return kind(**{name: options[name] for name in options if name in names_of(kind)})
+    """An object of a dataclass of options, of those given that are its own; a path is its text."""
+    own = {name: options[name] for name in options if name in names_of(kind)}
+    return kind(**{n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in own.items()})
 
 
 def training_options(kind: type[Task], options: Mapping[str, Any]) -> dict[str, Any]:

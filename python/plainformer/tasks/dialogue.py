@@ -63,6 +63,7 @@ class DialogueSettings(Settings):
         None,
         "A file with the Jinja template that dialogues are written in; default the model's own, or "
         "else ChatML.",
+        is_file=True,
     )
 
     all_turns: bool = option(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import read_config
 from ..data.tokenizer import load_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError, short, shown
-from .options import make, names_of
+from .options import make
 from .registry import TASKS, task_class
-from .task import Task
+from .task import Settings, Task
 
 TASK_FILE = "task.json"
 ADAPTER = "adapter"
@@ -89,18 +90,37 @@ def open_task(
 
 
 def read_task(path: str | Path) -> dict[str, Any]:
-    """The contents of `task.json`, checked; {} without one."""
+    """The contents of `task.json`, checked; {} without one.
+
+    Raises
+    ------
+    CheckpointError : no task that we know, a setting that it has not or of another kind, or one
+        that names a file
+    """
     file = Path(path, TASK_FILE)
     if not os.path.lexists(file):
         return {}
     values = read_json(file)
     name, settings = values.get("task"), values.get("settings")
-    if name not in TASKS or not isinstance(settings, dict):
+    if not isinstance(name, str) or name not in TASKS or not isinstance(settings, dict):
         raise CheckpointError(f"{file}: expected a task and its settings, got {short(values)}")
-    unknown = settings.keys() - set(names_of(TASKS[name].settings_class))
-    if unknown:
-        raise CheckpointError(f"{file}: {name} has no setting {shown(sorted(unknown)[0])}")
+    kind = TASKS[name].settings_class
+    try:
+        make(kind, settings, owner=name)
+    except ConfigError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+    _check_no_file(kind, settings, file)
     return values
+
+
+def _check_no_file(kind: type[Settings], settings: Mapping[str, Any], file: Path) -> None:
+    """No setting of a directory names a file: another's would have us read any file of ours."""
+    for field in dataclasses.fields(kind):
+        if field.metadata["is_file"] and settings.get(field.name) is not None:
+            raise CheckpointError(
+                f"{file}: {field.name}: got {shown(settings[field.name])}; a directory holds what "
+                "it needs and names no file elsewhere"
+            )
 
 
 def head_of(kind: type[Task], config: dict[str, Any], source: str) -> str:

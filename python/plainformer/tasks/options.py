@@ -12,9 +12,12 @@ from ..errors import ConfigError, short, shown
 Options = TypeVar("Options")
 
 
-def option(default: Any, text: str) -> Any:
-    """A dataclass field with a help text."""
-    return dataclasses.field(default=default, metadata={"help": text})
+def option(default: Any, text: str, *, is_file: bool = False) -> Any:
+    """A dataclass field with a help text.
+
+    is_file : names a file of the user's, whose contents are kept; the name never is
+    """
+    return dataclasses.field(default=default, metadata={"help": text, "is_file": is_file})
 
 
 def names_of(kind: Any) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
+from ..kinds import check_kinds
 from ..nn import LoraConfig, add_lora
 from ..training import ParameterOptions
 from .options import check_at_least, option
@@ -49,6 +50,7 @@ class StrategyOptions:
     )
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         check_at_least(self, 0, "freeze_layers")
         check_at_least(self, 1, "lora_r")
         decay, pace = self.layerwise_lr_decay, self.gradual_unfreezing

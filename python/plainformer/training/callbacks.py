@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import ConfigError, listed, short, shown
+from ..errors import CheckpointError, ConfigError, listed, short, shown
+from ..kinds import check_kind
 from .arguments import TrainingArguments
 from .state import TrainerControl, TrainerState
 
@@ -175,7 +176,13 @@ class EarlyStoppingCallback(TrainerCallback):
         return {"best": self.best, "failures": self.failures}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.failures = state["best"], state["failures"]
+        where = f"{type(self).__name__}: "
+        self.best = check_kind(
+            f"{where}best", state.get("best"), float | None, error=CheckpointError
+        )
+        self.failures = check_kind(
+            f"{where}failures", state.get("failures"), int, error=CheckpointError
+        )
 
 
 class TimeLimitCallback(TrainerCallback):

@@ -38,6 +38,7 @@ from ..checkpoints.huggingface import load_state
 from ..checkpoints.locks import lock_directory
 from ..checkpoints.safetensors import load_file, save_file
 from ..errors import CheckpointError, ConfigError
+from ..kinds import check_kind
 from .arguments import TrainingArguments
 
 logger = logging.getLogger("plainformer")
@@ -46,6 +47,7 @@ POINTER = "latest"
 STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.safetensors"
 EXTRA = "interrupted.json"
+_PARTS = {"state": dict, "data": dict, "inputs": dict, "callbacks": dict[str, dict[str, Any]]}
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -248,4 +250,8 @@ def read_checkpoint(path: Path) -> Loaded:
     verify_checksums(path)
     if not (path / STATE).exists():
         raise CheckpointError(f"{path}: a model without {STATE} cannot be resumed from")
-    return Loaded(path, load_state(path), load_file(path / OPTIMIZER), read_json(path / STATE))
+    values = read_json(path / STATE)
+    for name, kind in _PARTS.items():
+        if name in values:
+            check_kind(f"{path / STATE}: {name}", values[name], kind, error=CheckpointError)
+    return Loaded(path, load_state(path), load_file(path / OPTIMIZER), values)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import CheckpointError, listed
+from ..kinds import check_kinds
 
 
 @dataclass
@@ -66,12 +67,19 @@ class TrainerState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainerState:
-        """The inverse of `to_dict`. Raises CheckpointError when a counter is missing."""
+        """The inverse of `to_dict`. CheckpointError when a counter is missing or is none."""
         names = [f.name for f in fields(cls)]
         missing = [name for name in names if name not in values]
         if missing:
             raise CheckpointError(f"trainer_state.json: misses {listed(missing)}")
-        return cls(**{name: values[name] for name in names})
+        state = cls(**{name: values[name] for name in names})
+        check_kinds(state, where="trainer_state.json: ", error=CheckpointError)
+        for name in ("global_step", "max_steps", "steps_per_epoch", "tokens_seen", "window_steps"):
+            if getattr(state, name) < 0:
+                raise CheckpointError(
+                    f"trainer_state.json: {name}: got {getattr(state, name)}, expected at least 0"
+                )
+        return state
 
 
 @dataclass

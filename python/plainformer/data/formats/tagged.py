@@ -93,12 +93,9 @@ class _AtWordError(DataError):
 
 def _scheme_of(records: list[Record]) -> str | None:
     """The scheme of the first sentences; "" where no tag has a prefix; None where all are O."""
-    tags = {
-        tag
-        for record in records
-        for tag in (record.fields.get("tags") or ())
-        if isinstance(tag, str) and tag != "O"
-    }
+    lists = [record.fields.get("tags") for record in records]
+    given = [tag for tags in lists if isinstance(tags, list) for tag in tags]
+    tags = {tag for tag in given if isinstance(tag, str) and tag != "O"}
     if not tags:
         return None
     prefixed = [tag for tag in tags if is_tag(tag)]

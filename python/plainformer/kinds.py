@@ -1,0 +1,104 @@
+"""Whether a value is of the kind that an annotation says: one check for every file's fields.
+
+What a stranger wrote into a JSON file becomes the fields of a dataclass, whose annotations say
+what each may hold. JSON's keys are texts, so a whole number as a key may be the text of one. An
+`int` fits 64 bits and a `float` is finite: what is computed from them is an error otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .errors import ConfigError, shown
+
+_LARGEST_INT = 1 << 64  # seeds may be unsigned
+_LARGEST_FLOAT = 1.7e308
+
+
+def check_kinds(instance: Any, *, where: str = "", error: type[Exception] = ConfigError) -> None:
+    """Raise unless every field of a dataclass object holds what its annotation says.
+
+    Parameters
+    ----------
+    instance : of a dataclass
+    where : put before the name of the field in the message, such as "config.json: "
+    error : the type of error
+    """
+    fields = annotations_of(type(instance))  # type: ignore[arg-type]
+    for name, annotation in fields.items():
+        check_kind(where + name, getattr(instance, name), annotation, error=error)
+
+
+def check_kind(
+    name: str, value: Any, annotation: Any, *, error: type[Exception] = ConfigError
+) -> Any:
+    """`value`, if it is of the kind; else an error that names it."""
+    if not fits(value, annotation):
+        raise error(f"{name}: got {shown(value)}, expected {described(annotation)}")
+    return value
+
+
+@lru_cache(maxsize=256)
+def annotations_of(kind: Any) -> dict[str, Any]:
+    """The fields of a dataclass and what their annotations stand for."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of the kind that an annotation says."""
+    if annotation is Any:
+        return True
+    if annotation is None or annotation is type(None):
+        return value is None
+    if annotation is int:
+        return type(value) is int and -_LARGEST_INT < value < _LARGEST_INT
+    if annotation is float:
+        is_number = type(value) in (int, float)
+        return is_number and -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT  # not NaN
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, one) for one in arguments)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in arguments)
+    return _fits_container(value, origin or annotation, arguments)
+
+
+def _fits_container(value: Any, kind: Any, arguments: tuple[Any, ...]) -> bool:
+    """Lists, tuples and mappings with their items; any other class without."""
+    if kind in (list, Sequence):
+        is_list = isinstance(value, list if kind is list else (list, tuple))
+        return is_list and all(fits(item, arguments[0]) for item in (value if arguments else ()))
+    if kind is tuple:
+        same = isinstance(value, tuple) and len(value) == len(arguments)
+        return same and all(map(fits, value, arguments))
+    if kind in (dict, Mapping):
+        if not isinstance(value, Mapping) or not arguments:
+            return isinstance(value, Mapping)
+        key, item = arguments
+        return all(_fits_key(k, key) and fits(v, item) for k, v in value.items())
+    return isinstance(value, kind)
+
+
+def _fits_key(value: Any, annotation: Any) -> bool:
+    """As `fits`; a whole number may be written as a text."""
+    if annotation is int and isinstance(value, str):
+        return value.removeprefix("-").isdecimal() and len(value) < 20
+    return fits(value, annotation)
+
+
+def described(annotation: Any) -> str:
+    """The kind in words for messages, as annotations are written: `int | None`."""
+    if annotation is type(None):
+        return "None"
+    arguments = get_args(annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " | ".join(map(described, arguments))
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(repr, arguments))
+    name = getattr(annotation, "__name__", str(annotation))
+    return f"{name}[{', '.join(map(described, arguments))}]" if arguments else name
