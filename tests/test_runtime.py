@@ -109,7 +109,7 @@ def test_a_wrong_number_in_openmps_variable_warns_and_is_passed_over():
     )
     threads = show_threads().split(";")[0]
     got = run_python(code, **{**NO_VARIABLES, "OMP_NUM_THREADS": "many"})
-    assert got == f'{threads} OMP_NUM_THREADS: got "many", expected a whole number >= 1; ignored'
+    assert got == f"{threads} OMP_NUM_THREADS: got 'many', expected a whole number >= 1; ignored"
 
 
 # ---- control groups: files as the kernel writes them -----------------------------------------
