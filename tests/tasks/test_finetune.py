@@ -136,10 +136,13 @@ def test_every_epoch_is_judged_by_the_metric_of_the_task(tmp_path, task):
 
 
 def test_early_stopping_goes_by_the_metric_of_the_task(tmp_path):
-    result = tune(
-        "text-classification", tmp_path / "out", max_steps=-1, num_train_epochs=50,
-        early_stopping_patience=1,
-    )  # fmt: skip
+    """And at the same metric by the loss, which goes on falling."""
+    options = {"max_steps": -1, "num_train_epochs": 50, "early_stopping_patience": 1}
+    result = tune("text-classification", tmp_path / "out", **options)
+    assert result.metrics["epochs"] == 50
+    assert result.metrics["best_step"] == result.metrics["steps"]
+    options["early_stopping_threshold"] = 0.02
+    result = tune("text-classification", tmp_path / "less", **options)
     assert result.metrics["epochs"] < 50
 
 

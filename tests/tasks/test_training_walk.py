@@ -70,7 +70,7 @@ CASES = {
     "save_steps": Case(1, {"save_strategy": "steps", "eval_strategy": "no"}),
     "save_total_limit": Case(1, {**EPOCHS, "load_best_model_at_end": False}),
     "load_best_model_at_end": Case(False, {**STEPS, "max_steps": 6, "validation": TURNED}),
-    "metric_for_best_model": Case("accuracy", BETTER),
+    "metric_for_best_model": Case("accuracy", {**BETTER, "greater_is_better": True}),
     "greater_is_better": Case(True, WORSE),
     "early_stopping_patience": Case(1, WORSE),
     "early_stopping_threshold": Case(9.0, {**STEPS, "metric_for_best_model": "loss",

@@ -1,6 +1,7 @@
 """Evaluation, prediction, metrics, best model and early stopping."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from plainformer.training import (
     TrainerState,
     TrainingArguments,
 )
-from plainformer.training.callbacks import is_better
+from plainformer.training.best import is_better
 from plainformer.training.evaluation import join_rows
 
 from .tiny import (
@@ -128,6 +129,9 @@ def test_evaluations_come_when_asked_for_and_at_the_end(tmp_path):
     assert not [r for r in log_of(tmp_path / "c") if "eval_loss" in r]
 
 
+NAN = math.nan
+
+
 class Scripted:
     """A metric that follows a script, one value an evaluation."""
 
@@ -160,9 +164,6 @@ def scripted_run(output_dir, *values, **options):
     return trainer, snapshots.taken
 
 
-NAN = math.nan
-
-
 @pytest.mark.parametrize(
     ("values", "options", "best"),
     [
@@ -170,7 +171,9 @@ NAN = math.nan
         ((1, 3, 2, 0), {"greater_is_better": False}, 4),
         ((NAN, 1, NAN, 0), {}, 2),
         ((1, NAN, 2, NAN), {}, 3),
-        ((2, 2, 2, 2), {}, 1),
+        ((2, 2, 2, 2), {}, 4),  # the loss falls
+        ((2, 2, 2, 2), {"learning_rate": 3.0, "max_grad_norm": 0.0}, 1),  # the loss rises
+        ((1, 2, 2, 1), {"greater_is_better": False}, 4),
         ((-math.inf, 1, 2, 3), {"greater_is_better": False}, 2),
     ],
     ids=str,
@@ -184,6 +187,90 @@ def test_the_best_model_is_loaded_at_the_end_and_what_is_not_finite_never_wins(
     trainer.save_model()
     saved = type(trainer.model).from_pretrained(tmp_path)
     assert weights(saved) == taken[best]
+
+
+def scripted_losses(output_dir, *losses, scores=None, resume_at=None, **options):
+    """A run whose evaluations give these losses, and these scores, all the same by default."""
+    script = iter(zip(losses, scores or [1.0] * len(losses)))
+
+    def evaluate():
+        loss, score = next(script)
+        return {"eval_loss": loss, "eval_score": score}
+
+    options = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score",
+               "max_steps": len(losses), "save_total_limit": None, **options}  # fmt: skip
+    model = tiny_model()
+    trainer = Trainer(model, tiny_args(output_dir, **options), rows(37), rows(9, seed=2))
+    trainer.evaluate = evaluate
+    if resume_at is not None:
+        for _ in range(resume_at):
+            next(script)
+    trainer.train(resume_from_checkpoint=resume_at is not None or None)
+    return trainer
+
+
+TIES = [
+    ((3, 2, 1), None, 3),
+    ((1, 2, 3), None, 1),
+    ((2, 1, 1), None, 3),
+    ((2, 2, 2), None, 3),
+    ((NAN, NAN, NAN), None, 3),
+    ((NAN, 5, NAN), None, 2),
+    ((5, math.inf, NAN), None, 1),
+    ((1, 9, 8, 7), (1, 2, 2, 1), 3),
+    ((1, 1, 1, 1), (NAN, 2, NAN, 2), 4),
+]
+
+
+@pytest.mark.parametrize(("losses", "scores", "best"), TIES, ids=str)
+@pytest.mark.parametrize(
+    "options", [{"load_best_model_at_end": True}, {"save_strategy": "best"}], ids=str
+)
+def test_equal_metrics_are_told_apart_by_the_loss_and_then_the_step(
+    tmp_path, losses, scores, best, options
+):
+    trainer = scripted_losses(tmp_path, *losses, scores=scores, **options)
+    assert trainer.state.best_step == best
+    assert (tmp_path / f"checkpoint-{best}").is_dir()
+
+
+@pytest.mark.parametrize(("losses", "scores", "best"), TIES, ids=str)
+@pytest.mark.parametrize("place", [1, 2])
+def test_ties_are_decided_alike_by_a_run_that_was_resumed(tmp_path, losses, scores, best, place):
+    options = {"save_steps": 1, "save_total_limit": None, "early_stopping_patience": 3}
+    whole = scripted_losses(tmp_path / "whole", *losses, scores=scores, **options)
+    part = tmp_path / "part"
+    scripted_losses(part, *losses, scores=scores, **options)
+    for step in range(place + 1, len(losses) + 1):
+        shutil.rmtree(part / f"checkpoint-{step}")
+    again = scripted_losses(part, *losses, scores=scores, resume_at=place, **options)
+    assert again.state.best_step == whole.state.best_step == best
+    assert tree(part) == tree(tmp_path / "whole")
+
+
+def test_early_stopping_goes_on_while_the_loss_falls_at_the_same_metric(tmp_path):
+    def stop(name, *losses, **options):
+        options = {"early_stopping_patience": 2, **options}
+        return scripted_losses(tmp_path / name, *losses, **options).state.global_step
+
+    assert stop("falls", 6, 5, 4, 3, 2, 1) == 6
+    assert stop("still", 6, 5, 5, 5, 5, 5) == 4
+    assert stop("rises", 1, 2, 3, 4, 5, 6) == 3
+    assert stop("little", 6, 5.9, 5.8, 5.7, 5.6, early_stopping_threshold=0.15) == 5
+    assert stop("less", 6, 5.9, 5.9, 5.9, 5.6, early_stopping_threshold=0.15) == 3
+    assert stop("worse", 6, 5, 4, 3, 2, 1, scores=(2, 1, 1, 1, 1, 1)) == 3
+
+
+def test_a_callback_of_an_older_checkpoint_has_no_loss():
+    callback = EarlyStoppingCallback(patience=2)
+    callback.load_state_dict({"best": 0.5, "failures": 1})
+    args = TrainingArguments(
+        eval_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="accuracy"
+    )
+    control = TrainerControl()
+    callback.on_evaluate(args, TrainerState(), control, {"eval_accuracy": 0.5, "eval_loss": 1.0})
+    assert callback.state_dict() == {"best": 0.5, "loss": 1.0, "failures": 0}
+    assert not control.should_training_stop
 
 
 def test_without_any_number_the_last_model_stays(tmp_path):

@@ -16,7 +16,8 @@ from ..data.fingerprints import digest
 from ..errors import ConfigError
 from ..models import save_adapter
 from ..nn import merge_lora
-from ..training import ParameterOptions
+from ..training import ParameterOptions, TrainerState
+from ..training.best import decided_by
 from ..training.trainable import count_parameters
 from .arguments import OPTIONS, take, training_arguments, training_options
 from .data import (
@@ -136,7 +137,7 @@ class FineTuning:
         if trainer.state.best_step is not None:
             metrics["best_step"] = trainer.state.best_step
         self._tell_forgetting(metrics)
-        return FineTuneResult(self.task, metrics, self._decided(metrics))
+        return FineTuneResult(self.task, metrics, self._decided(trainer.state))
 
     # Parts of `__init__`
 
@@ -294,12 +295,13 @@ class FineTuning:
         metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)
         before.update({f"replay_{name}": value for name, value in metrics.items()})
 
-    def _decided(self, metrics: Mapping[str, Any]) -> list[str]:
+    def _decided(self, state: TrainerState) -> list[str]:
         """Which figures made a model the best one; none if none was chosen."""
-        if "best_step" not in metrics:
-            return []
-        best, key = self.args.best_metric_name, self.kind.key_metric()
-        return [f"eval_{key}", f"replay_{key}"] if best == f"eval_both_{key}" else [best]
+        found = []
+        for name in decided_by(self.args, state):
+            both = name.removeprefix("eval_both_")
+            found += [name] if both == name else [f"eval_{both}", f"replay_{both}"]
+        return found
 
     def _tell_forgetting(self, metrics: dict[str, Any]) -> None:
         name = f"replay_{self.kind.key_metric()}"

@@ -28,8 +28,8 @@ class TaskTrainer(Trainer):
     validation : labelled examples, or objects with the task's fields, or features as
         train_dataset has them, which `evaluate` goes through
     old_validation : others that show what the model could do before; then evaluations in training
-        have `eval_replay_<metric>` of these and `eval_both_<metric>`, the mean of the metric of the
-        task on both
+        have `eval_replay_<metric>` of these, and `eval_both_<metric>` and `eval_both_loss`, the
+        means of the task's metric and of the loss on both
     class_weights : float32 (labels,), what the losses of each label are multiplied with in training
     options : others of `Trainer`
     """
@@ -79,7 +79,8 @@ class TaskTrainer(Trainer):
             old = self.task.evaluate(self.old_validation, self.args.per_device_eval_batch_size)
             key = self.task.key_metric()
             metrics |= {f"replay_{name}": value for name, value in old.items()}
-            metrics[f"both_{key}"] = (metrics[key] + old[key]) / 2
+            for name in (key, "loss"):  # the loss decides between equals
+                metrics[f"both_{name}"] = (metrics[name] + old[name]) / 2
         return {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
 
     def predict(

@@ -119,13 +119,17 @@ class TrainingArguments:
         False, "Save each new best model and load the best one when training ends."
     )
     metric_for_best_model: str | None = _option(
-        None, "The evaluation metric that decides, with or without eval_; default loss."
+        None,
+        "The evaluation metric that decides, with or without eval_; default loss. Of equal ones "
+        "that with the lower loss, then the later.",
     )
     greater_is_better: bool | None = _option(
         None, "Default: True, except for a metric whose name ends in loss or perplexity."
     )
     early_stopping_patience: int | None = _option(
-        None, "Stop after so many evaluations in a row without improvement."
+        None,
+        "Stop after so many evaluations in a row without improvement; a lower loss at the same "
+        "metric is one.",
     )
     early_stopping_threshold: float = _option(
         0.0, "An improvement must be larger than this to count for early stopping."

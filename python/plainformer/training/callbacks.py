@@ -14,11 +14,12 @@ import logging
 import math
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
-from ..errors import CheckpointError, ConfigError, listed, short, shown
+from ..errors import CheckpointError, ConfigError, short, shown
 from ..kinds import check_kind
 from .arguments import TrainingArguments
+from .best import Score, compare, score_of
 from .state import TrainerControl, TrainerState
 
 logger = logging.getLogger("plainformer")
@@ -138,13 +139,18 @@ def _check_signatures(callback: TrainerCallback) -> None:
 class EarlyStoppingCallback(TrainerCallback):
     """Stop after `patience` evaluations in a row that do not improve the deciding metric.
 
-    An improvement is larger than `threshold`. NaN and infinities never count as one.
+    An improvement is larger than `threshold`; at the same metric a loss that is lower by more than
+    it is one too. NaN and infinities never count as one.
     """
+
+    _KINDS: ClassVar[dict[str, Any]] = {
+        "best": float | None, "loss": float | None, "failures": int,
+    }  # fmt: skip
 
     def __init__(self, patience: int, threshold: float = 0.0):
         self.patience = patience
         self.threshold = threshold
-        self.best: float | None = None
+        self.best: Score | None = None
         self.failures = 0
 
     def on_train_begin(
@@ -160,9 +166,9 @@ class EarlyStoppingCallback(TrainerCallback):
         control: TrainerControl,
         metrics: dict[str, Any],
     ) -> None:
-        value = deciding_metric(args, metrics)
-        if is_better(value, self.best, args.best_metric_is_greater, self.threshold):
-            self.best, self.failures = value, 0
+        score = score_of(args, metrics)
+        if compare(score, self.best, args.best_metric_is_greater, self.threshold) > 0:
+            self.best, self.failures = score, 0
             return
         self.failures += 1
         if self.failures >= self.patience:
@@ -173,16 +179,18 @@ class EarlyStoppingCallback(TrainerCallback):
             )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "failures": self.failures}
+        value, loss = (None, None) if self.best is None else self.best
+        return {"best": value, "loss": loss, "failures": self.failures}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        where = f"{type(self).__name__}: "
-        self.best = check_kind(
-            f"{where}best", state.get("best"), float | None, error=CheckpointError
-        )
-        self.failures = check_kind(
-            f"{where}failures", state.get("failures"), int, error=CheckpointError
-        )
+        found = {
+            name: check_kind(f"{type(self).__name__}: {name}", state.get(name), kind,
+                             error=CheckpointError)
+            for name, kind in self._KINDS.items()
+        }  # fmt: skip
+        value, loss = found["best"], found["loss"]  # which older checkpoints do not have
+        self.best = None if value is None else Score(value, loss)
+        self.failures = found["failures"]
 
 
 class TimeLimitCallback(TrainerCallback):
@@ -206,23 +214,3 @@ class TimeLimitCallback(TrainerCallback):
                 "stopping at step %d of %d: the time limit of %g s has passed",
                 state.global_step, state.max_steps, self.max_seconds,
             )  # fmt: skip
-
-
-def deciding_metric(args: TrainingArguments, metrics: dict[str, Any]) -> float:
-    """The value that decides which model is best. ConfigError when the evaluation lacks it."""
-    name = args.best_metric_name
-    if name not in metrics:
-        raise ConfigError(
-            f"metric_for_best_model: got {shown(name)}, the evaluation has "
-            f"{listed(sorted(metrics))}"
-        )
-    return float(metrics[name])
-
-
-def is_better(value: float, best: float | None, greater: bool, threshold: float = 0.0) -> bool:
-    """Whether `value` beats `best` by more than `threshold`. NaN and infinities never do."""
-    if not math.isfinite(value):
-        return False
-    if best is None:
-        return True
-    return value - best > threshold if greater else best - value > threshold

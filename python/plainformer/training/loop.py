@@ -14,7 +14,7 @@ import numpy as np
 from ..checkpoints.locks import DirectoryLock
 from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed
 from ..nn.random import dropout_state
-from .callbacks import deciding_metric, is_better
+from .best import best_score, compare, score_of
 from .checkpoint import CheckpointDirectory, Loaded
 from .flow import decide
 from .inputs import changed_inputs
@@ -240,9 +240,9 @@ class TrainingLoop:
         """Remember a new best evaluation, and have it saved where it is wanted back."""
         if not self.args.watches_best:
             return
-        value = deciding_metric(self.args, metrics)
-        if is_better(value, self.state.best_metric, self.args.best_metric_is_greater):
-            self.state.best_metric, self.state.best_step = value, self.state.global_step
+        score, best = score_of(self.args, metrics), best_score(self.args, self.state)
+        if compare(score, best, self.args.best_metric_is_greater) >= 0:
+            self.state.best_metric, self.state.best_step = score.value, self.state.global_step
             if self.args.load_best_model_at_end or self.args.save_strategy == "best":
                 self.control.should_save = True
 
