@@ -5,7 +5,7 @@ import os
 import pytest
 
 import plainformer as pf
-from plainformer.errors import ConfigError
+from plainformer.errors import ConfigError, DataError
 from tests.tasks.tiny import CHOICES, QUESTIONS, RELATIONS, TASKS, tune
 
 ASKED = {
@@ -125,7 +125,7 @@ def test_settings_win_over_those_of_the_directory(outputs):
         (lambda root: pf.pipeline(None, root / "dialogue")(), "inputs: got None"),
         (
             lambda root: pf.pipeline(None, root / "dialogue")("hi", top_k=1),
-            "top_k: dialogue has no",
+            "top_k: is no input and no option of dialogue",
         ),
         (
             lambda root: pf.pipeline(
@@ -138,3 +138,83 @@ def test_settings_win_over_those_of_the_directory(outputs):
 def test_what_cannot_be_is_named(outputs, call, message):
     with pytest.raises(ConfigError, match=message):
         call(outputs)
+
+
+KEYWORDS = {
+    "text-classification": [{"text": "so good"}],
+    "token-classification": [{"text": "Ann Lee saw Paris"}, {"tokens": ["Ann", "fell"]}],
+    "relation-extraction": [
+        {"text": "the saw cut the wood", "head": "saw", "tail": "wood"},
+        {"text": "the saw cut the wood", "head": [4, 7], "tail": [16, 20], "head_type": "TOOL"},
+        {"text": "the <e1>saw</e1> cut the <e2>wood</e2>"},
+    ],
+    "question-answering": [{"question": "where is Ann ?", "context": "Ann is in Rome"}],
+    "multiple-choice": [{"question": "rain is", "choices": ["wet", "dry"]}],
+    "translation": [{"source": "a x"}],
+    "summarization": [{"document": "a x"}],
+    "dialogue": [{"text": "hi"}, {"messages": [{"role": "user", "content": "I am Bob"}]}],
+    "language-modeling": [{"text": "the sun"}],
+}
+ASKED_BY_TEXT = {
+    task: {"text", "source", "document"} | ({"question"} if "question" in fields[0] else set())
+    for task, fields in KEYWORDS.items()
+}
+# Options of a call, and how the answers differ from those without.
+OPTIONS = {
+    "text-classification": {"top_k": 2},
+    "token-classification": {"max_length": 4},
+    "relation-extraction": {"max_length": 8},
+    "question-answering": {"max_answer_length": 1},
+    "multiple-choice": {"max_length": 4},
+    "translation": {"num_beams": 1},
+    "summarization": {"max_target_length": 1},
+    "dialogue": {"max_new_tokens": 1},
+    "language-modeling": {"max_new_tokens": 1},
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_keywords_are_an_object(outputs, task):
+    ask = pf.pipeline(task, outputs / task)
+    for fields in KEYWORDS[task]:
+        assert ask(**fields) == ask(fields)
+        first, *rest = fields.items()
+        if isinstance(first[1], str) and first[0] in ASKED_BY_TEXT[task]:
+            together = ask(first[1], **dict(rest))
+            assert together == (ask(fields) if rest else ask(first[1]))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_unknown_option_is_one_line_that_lists_the_known(outputs, task):
+    ask = pf.pipeline(task, outputs / task)
+    for call in (
+        lambda **options: ask(ASKED[task][0], **options),
+        lambda **options: ask.stream([], **options),
+        lambda **options: ask(**options),
+    ):
+        with pytest.raises(ConfigError, match="aggregation_strategy: is no input and no option"):
+            call(aggregation_strategy="simple")
+    with pytest.raises(ConfigError, match=r"max_lenth: is no .* did you mean 'max_length'\?"):
+        ask(ASKED[task][0], max_lenth=3)
+    given = next(iter(KEYWORDS[task][0]))
+    with pytest.raises(ConfigError, match=f"{given}: got inputs too"):
+        ask([ASKED[task][0]], **{given: "a"})
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_settings_are_options_of_a_call_too(outputs, task):
+    """The same list as on the command line, for this call alone."""
+    ask, asked = pf.pipeline(task, outputs / task), list(ASKED[task])
+    plain = ask(asked)
+    told = pf.pipeline(task, outputs / task, **OPTIONS[task])
+    assert ask(asked, **OPTIONS[task]) == told(asked)
+    assert ask(asked) == plain
+
+
+def test_entities_as_words_must_be_clear(outputs):
+    relate = pf.pipeline(None, outputs / "relation-extraction")
+    text = "the saw saw the wood"
+    with pytest.raises(DataError, match="'head': 'saw' stands 2 times in the text"):
+        relate(text, head="saw", tail="wood")
+    with pytest.raises(DataError, match="'tail': 'stone' stands 0 times"):
+        relate(text=text, head="the saw saw", tail="stone")

@@ -17,9 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, short
 from .tasks import Task, open_task
-from .tasks.requests import as_example
+from .tasks.options import hint, names_of
+from .tasks.requests import as_example, keywords
 
 
 class Pipeline:
@@ -42,17 +43,18 @@ class Pipeline:
 
         Parameters
         ----------
-        inputs : a text or an object, or a list of such. Without it the options that are fields of
-            the task's examples make one: `question=..., context=...`
-        options : of the task's `answer`, such as `top_k` for text-classification
+        inputs : a text or an object, or a list of such. Options that are fields of the task's
+            examples make one, or complete a text: `question=..., context=...`, or
+            `text, head=..., tail=...`
+        options : settings of the task for this call, as on the command line: `top_k=3`,
+            `num_beams=1`
 
         Raises
         ------
         DataError : an input that is none of the task's
         ConfigError : an option that the task has not
         """
-        if inputs is None:
-            inputs, options = _fields(options)
+        inputs, options = self._asked(inputs, options)
         many = isinstance(inputs, (list, tuple))
         results = list(self.stream(inputs if many else [inputs], **options))
         if many:
@@ -61,14 +63,50 @@ class Pipeline:
 
     def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """The result of each input, in order; no more than a batch is held."""
-        if options:
-            known = inspect.signature(self.task.answer).parameters
-            unknown = next((name for name in options if name not in known), None)
-            if unknown is not None:
-                raise ConfigError(f"{unknown}: {self.task.name} has no such option")
-        examples = (as_example(self.task.name, item) for item in inputs)
-        for example, prediction in self.task.predict(examples, self.batch_size):
-            yield self.task.answer(example, prediction, **options)
+        task, options = self._with(options)
+        examples = (as_example(task.name, item) for item in inputs)
+        return (
+            task.answer(example, prediction, **options)
+            for example, prediction in task.predict(examples, self.batch_size)
+        )
+
+    def _with(self, options: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
+        """The task with the settings among the options, and the options of its `answer`."""
+        if not options:
+            return self.task, options
+        own = names_of(self.task.settings_class)
+        answering = list(inspect.signature(self.task.answer).parameters)[2:]
+        for name in options:
+            if name not in (*own, *answering):
+                raise ConfigError(self._unknown(name, [*own, *answering]))
+        settings = {k: v for k, v in options.items() if k not in answering}
+        left = {k: v for k, v in options.items() if k in answering}
+        return self.task.with_settings(**settings), left
+
+    def _unknown(self, name: str, options: list[str]) -> str:
+        fields = keywords(self.task.name)
+        near = hint(name, [*fields, *options])
+        return (
+            f"{short(name)}: is no input and no option of {self.task.name}{near}; it takes "
+            f"{', '.join(fields)}, and the options {', '.join(options)}"
+        )
+
+    def _asked(self, inputs: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Inputs, where fields among the options make or complete them; and the others."""
+        names = keywords(self.task.name)
+        fields = {name: value for name, value in options.items() if name in names}
+        rest = {name: value for name, value in options.items() if name not in names}
+        if not fields and inputs is None:
+            self._with(rest)  # says which option is unknown
+            raise ConfigError("inputs: got None, expected a text, an object or a list of them")
+        if not fields:
+            return inputs, rest
+        if isinstance(inputs, str) and names[0] not in fields:
+            fields = {names[0]: inputs, **fields}
+        elif inputs is not None:
+            [name, *_] = fields
+            raise ConfigError(f"{name}: got inputs too; put all of an input into one object")
+        return fields, rest
 
 
 def pipeline(
@@ -102,19 +140,6 @@ def pipeline(
             raise ConfigError("model: got a Task, which is made already; leave out what changes it")
         return Pipeline(model, batch_size)
     return Pipeline(open_task(model, task, dtype=dtype, adapter=adapter, **settings), batch_size)
-
-
-_FIELDS = {
-    "question", "context", "choices", "text", "label", "tokens", "messages", "source", "document",
-}  # fmt: skip
-
-
-def _fields(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options that are fields of an example, and the others."""
-    fields = {name: value for name, value in options.items() if name in _FIELDS}
-    if not fields:
-        raise ConfigError("inputs: got None, expected a text, an object or a list of them")
-    return fields, {name: value for name, value in options.items() if name not in _FIELDS}
 
 
 class _CallableModule(ModuleType):

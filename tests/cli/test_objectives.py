@@ -187,7 +187,10 @@ def test_an_objective_of_a_run_file_is_checked(files):
     (files / "run.yaml").write_text("objective: clip\n")
     code, result, _ = run(*flags_of(files, "clm", objective=None), "--run", files / "run.yaml")
     assert code == 2
-    assert "objective: got 'clip', expected one of clm, mlm, span, denoise" in result["error"]
+    assert (
+        "run.yaml:1: objective: 'clip' is not one of 'clm', 'mlm', 'span', 'denoise'"
+        in result["error"]
+    )
 
 
 def test_packing_needs_to_know_where_documents_begin(files):

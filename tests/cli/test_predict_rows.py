@@ -10,6 +10,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+import plainformer as pf
 from plainformer.cli import main
 from plainformer.errors import DataError
 from plainformer.tasks import TASKS as KINDS
@@ -193,6 +194,17 @@ def test_what_the_model_cannot_take_is_a_bad_line(outputs, monkeypatch):
     out, err = run(*words[:-1], stdin="so good\nso rain\nso bad\n", code=1)
     assert records(out) == found[:1]
     assert "standard input:2: a character" in err
+
+
+def test_top_k_labels_of_a_classifier(outputs, tmp_path):
+    words = ["predict", outputs / "text-classification", "so good"]
+    [plain], [found] = records(run(*words)[0]), records(run(*words, "--top-k", 3)[0])
+    assert found["top_k"][0]["label"] == plain["label"] == found["label"]
+    assert sorted(one["label"] for one in found["top_k"]) == ["neg", "pos"]
+    ask = pf.pipeline(None, outputs / "text-classification")
+    assert ask("so good", top_k=3) == found["top_k"]
+    _, err = run("predict", outputs / "translation", "a x", "--top-k", 3, code=2)
+    assert "top_k" in err or "--top-k" in err
 
 
 def test_more_bad_lines_than_a_message_holds(outputs, tmp_path):

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from plainformer.cli import main
 from plainformer.cli._objectives import FLAGS
-from plainformer.cli._training_flags import make_arguments, with_run_file
+from plainformer.cli._run_file import with_run_file
+from plainformer.cli._training_flags import make_arguments
 from plainformer.cli.pretrain import pretrain
 from plainformer.data import make_tokenizer, parse_spec, save_tokenizer
 from plainformer.data.text import Document

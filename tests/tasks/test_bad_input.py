@@ -120,8 +120,12 @@ def test_what_had_to_be_cut_is_counted_in_every_set(tmp_path, caplog, task):
     examples = [*TASKS[task][2], CUT[task]]
     with caplog.at_level(logging.INFO, "plainformer"):
         tuned = tune(task, tmp_path / "out", train=examples, validation=examples).task
-    assert [m for m in caplog.messages if m.startswith("train: ") and "; 1 cut to" in m]
+    field = {"translation": "source", "summarization": "document"}.get(task)
+    what = f"1 with {field} cut to {tuned.field_limits()[field]}" if field else "1 cut to"
+    assert [m for m in caplog.messages if m.startswith("train: ") and f"; {what}" in m]
     told = f"validation: 1 of {len(examples)} cut to {tuned.max_length} tokens"
+    if field:
+        told = f"validation: {len(examples)} examples; {what}"
     if task != "dialogue":  # whose validation is a perplexity, without answers
         assert caplog.messages.count(told) == 2  # before and after
     tuned.cut = 0

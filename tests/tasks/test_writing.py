@@ -142,3 +142,16 @@ def test_prose_is_continued(tmp_path):
     )  # fmt: skip
     [(_, new)] = result.task.predict([TextExample("the sun")])
     assert new.startswith(" is warm and")
+
+
+@pytest.mark.parametrize("model", [SEQ2SEQ, DECODER], ids=["encoder-decoder", "decoder"])
+def test_the_field_that_was_cut_is_named(tmp_path, caplog, model):
+    pairs = [*PAIRS, PairExample("a x", "x a " * 60), PairExample("a x " * 60, "x a " * 60)]
+    with caplog.at_level("INFO", "plainformer"):
+        task = tune("summarization", tmp_path / "out", model=model, tokenizer="bpe:300",
+                    max_steps=1, train=pairs, validation=pairs[-2:-1]).task  # fmt: skip
+    source = task.field_limits()["document"]
+    told = f"1 with document cut to {source}, 2 with summary cut to {task.max_target}"
+    assert [m for m in caplog.messages if m.startswith("train: ") and m.endswith(f"; {told}")]
+    told = f"validation: 1 example; 1 with summary cut to {task.max_target}"
+    assert caplog.messages.count(told) == 2

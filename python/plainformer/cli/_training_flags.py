@@ -1,22 +1,22 @@
-"""Every field of TrainingArguments as a flag, and a YAML file that may hold any flag.
+"""Every field of TrainingArguments as a flag.
 
-A flag that is not given is None here, so that the run file, and after it the default of
-TrainingArguments, can speak.
+A flag that is not given is None here, so that the run file (`_run_file`), and after it the default
+of TrainingArguments, can speak.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from plainformer.errors import shown
 from plainformer.training import TrainingArguments
+
+from ._yaml import YamlError, parse_object
 
 # Fields whose annotation is one of these (with or without "| None") become options of that type.
 _PLAIN_TYPES = {"int": int, "float": float, "str": str}
@@ -56,56 +56,20 @@ def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
 
 
 def _parse_mapping(_: click.Context, option: click.Parameter, value: str | None) -> Any:
-    """A mapping written as JSON (which YAML reads)."""
+    """An object written as JSON, whose quotation marks may be left out."""
     if value is None:
         return None
-    parsed = yaml.safe_load(value)
-    if not isinstance(parsed, dict):
-        raise click.BadParameter(f'got {shown(value)}, expected an object such as {{"power": 2}}')
-    return parsed
+    try:
+        return parse_object(value)
+    except YamlError as error:
+        raise click.BadParameter(
+            f'got {shown(value)}, expected an object such as {{"power": 2}} ({error})'
+        ) from error
 
 
 def _parse_word(context: click.Context, option: click.Parameter, value: str | None) -> Any:
     """A word, or a mapping written as JSON."""
     return _parse_mapping(context, option, value) if value and value.startswith("{") else value
-
-
-def run_file_option(command: Any) -> Any:
-    """Decorate a command with `--run F.yaml`, read by `with_run_file`."""
-    return click.option(
-        "--run",
-        "run_file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A YAML file that holds any of these flags; a flag on the command line wins.",
-    )(command)
-
-
-def with_run_file(flags: Mapping[str, Any], run_file: Path | None) -> dict[str, Any]:
-    """The given flags over those of the run file; what neither gives is absent."""
-    given = {k: v for k, v in flags.items() if v is not None and v != ()}
-    if run_file is None:
-        return given
-    content = _read_yaml(run_file)
-    if not isinstance(content, dict):
-        raise click.UsageError(f"{run_file}: expected flags as `name: value` lines")
-    values = {str(k).lstrip("-").replace("-", "_"): v for k, v in content.items()}
-    for name in values.keys() - flags.keys():
-        close = difflib.get_close_matches(name, list(flags), 1)
-        hint = f"; did you mean {shown(close[0])}?" if close else ""
-        raise click.UsageError(f"{run_file}: {shown(name)} is not a flag of this command{hint}")
-    return {**values, **given}
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"{path}: not UTF-8: {error.reason}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f":{mark.line + 1}"
-        reason = getattr(error, "problem", None) or "damaged"
-        raise click.UsageError(f"{path}{line}: is no YAML: {reason}") from error
 
 
 def make_arguments(values: Mapping[str, Any], output_dir: str | Path) -> TrainingArguments:

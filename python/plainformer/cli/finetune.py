@@ -12,8 +12,9 @@ from plainformer.tasks import finetune as run_finetune
 from plainformer.tasks import task_class
 
 from ._common import Command, FilesOption, echo, usage_errors
+from ._run_file import run_file_option, with_run_file
 from ._task_flags import finetune_flags, settings_flags
-from ._training_flags import run_file_option, training_flags, with_run_file
+from ._training_flags import training_flags
 
 REQUIRED = ("model", "train", "output_dir")
 FILES = ("train", "validation", "test", "replay", "replay_validation")

@@ -33,7 +33,8 @@ from ._objectives import (
     objective_flags,
     objective_inputs,
 )
-from ._training_flags import make_arguments, run_file_option, training_flags, with_run_file
+from ._run_file import run_file_option, with_run_file
+from ._training_flags import make_arguments, training_flags
 
 REQUIRED = ("data", "output_dir")
 FROM_NOTHING = ("config", "tokenizer")  # what a model is built from; or there is `model`

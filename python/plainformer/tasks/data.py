@@ -194,7 +194,8 @@ def tell_lengths(name: str, task: Task, dataset: Any) -> None:
     examples = f"{dataset.examples} example{'s' * (dataset.examples != 1)}"
     points = np.percentile(dataset.lengths(), (50, 90, 99, 100), method="inverted_cdf")
     p50, p90, p99, longest = (int(x) for x in points)
-    cut = f"; {dataset.cut} cut to {task.max_length}" if dataset.cut else ""
+    fields = getattr(dataset, "cut_fields", {})  # blocks of a language model have none
+    cut = f"; {_cuts(task, dataset.cut, fields)}" if dataset.cut else ""
     is_plain = isinstance(dataset, FeatureDataset)
     unknown = dataset.share_of(task.encoder.special.unk_token_id) if is_plain else 0
     strange = f"; {100 * unknown:.2g} % of tokens unknown" if unknown else ""
@@ -208,4 +209,16 @@ def tell_lengths(name: str, task: Task, dataset: Any) -> None:
 def tell_cut(name: str, task: Task, count: int) -> None:
     """Log how many of so many examples, evaluated or predicted, had to be cut."""
     if task.cut:
-        logger.info("%s: %d of %d cut to %s tokens", name, task.cut, count, task.max_length)
+        if task.cut_fields:
+            cuts = _cuts(task, task.cut, task.cut_fields)
+            logger.info("%s: %d example%s; %s", name, count, "s" * (count != 1), cuts)
+        else:
+            logger.info("%s: %d of %d cut to %s tokens", name, task.cut, count, task.max_length)
+
+
+def _cuts(task: Task, count: int, fields: Mapping[str, int]) -> str:
+    """How many examples were cut to how many tokens, field by field where those differ."""
+    if not fields:
+        return f"{count} cut to {task.max_length}"
+    limits = task.field_limits()
+    return ", ".join(f"{fields[n]} with {n} cut to {limits[n]}" for n in limits if n in fields)

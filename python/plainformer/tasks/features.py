@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,22 +21,27 @@ class Feature:
     inputs : arrays by the model's names, without padding; labels among them where known
     place : what `decode` needs to find its way back
     cut : whether something of the example is in no feature of it
+    cut_fields : which fields that is, for tasks whose fields have limits of their own
     """
 
     inputs: dict[str, Any]
     place: Any = None
     cut: bool = False
+    cut_fields: tuple[str, ...] = ()
 
 
 class FeatureDataset:
-    """Features to train on: `len`, and the inputs of each. `examples` and `cut` count examples."""
+    """Features to train on: `len`, and the inputs of each. `examples` and `cut` count examples,
+    `cut_fields` those of which a field was cut."""
 
     def __init__(self, features: Iterable[Sequence[Feature]]):
         self._inputs: list[dict[str, Any]] = []
         self.examples = self.cut = 0
+        self.cut_fields: Counter[str] = Counter()
         for own in features:
             self.examples += 1
             self.cut += any(feature.cut for feature in own)
+            self.cut_fields.update({name for feature in own for name in feature.cut_fields})
             self._inputs += [feature.inputs for feature in own]
 
     def __len__(self) -> int:

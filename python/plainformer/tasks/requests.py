@@ -14,7 +14,7 @@ from ..data import (
     TokenExample,
 )
 from ..data._lines import Row, utf8
-from ..data.examples import GOLD, Example, required_fields
+from ..data.examples import FIELDS, GOLD, Example, required_fields
 from ..data.formats.build import Builder, check_string
 from ..data.formats.conll import read_conll
 from ..data.formats.jsonl import fields_of, parse_json
@@ -270,6 +270,13 @@ def as_request(task: str, item: Any, line: int) -> Request:
         return Request(_example(task, item), fields, line)
     except ValueError as error:
         return Request(None, fields, line, str(error))
+
+
+def keywords(task: str) -> list[str]:
+    """The fields of a request, what a text alone stands for first."""
+    unread = _UNREAD if task != "language-modeling" else set()
+    other = [_other(task)] if _other(task) else []
+    return [*other, *(name for name in FIELDS[task] if name not in unread)]
 
 
 def parse_item(text: str, strict: bool = True) -> Any:

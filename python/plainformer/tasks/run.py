@@ -281,6 +281,7 @@ class FineTuning:
         metrics: dict[str, float] = {}
         for prefix, examples in self.tests.items():
             self.task.cut = 0
+            self.task.cut_fields.clear()
             metrics |= trainer.evaluate(examples, prefix)
             tell_cut(_TOLD.get(prefix, prefix), self.task, len(examples))
         return metrics

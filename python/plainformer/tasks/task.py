@@ -14,6 +14,7 @@ of real tokens only. A prediction is the same bytes whatever else is in the batc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -93,6 +94,7 @@ class Task:
 
     labels : LabelMap of what a head gives; empty for tasks without
     cut : int, examples evaluated or predicted so far that were longer than the model takes
+    cut_fields : of how many a field was, for tasks whose fields have limits of their own
     """
 
     name: ClassVar[str]
@@ -109,6 +111,7 @@ class Task:
         self.encoder = TextEncoder(tokenizer)
         self.max_length = self._limit()
         self.labels = LabelMap.from_id2label(model.config.id2label if self.labelled else {})
+        self.cut_fields: Counter[str] = Counter()
         self.cut = 0  # examples evaluated or predicted of which something had to be left out
         self._pad = DataCollatorWithPadding(replace(self.encoder.special, padding_side="right"))
 
@@ -188,7 +191,17 @@ class Task:
         """The fields that a request has."""
         return required_fields(cls.name, False)
 
+    def field_limits(self) -> dict[str, int | None]:
+        """Most tokens of each field, for tasks whose fields have limits of their own."""
+        return {}
+
     # What all tasks do
+
+    def with_settings(self, **changes: Any) -> Task:
+        """The same tokenizer and model with other settings."""
+        if not changes:
+            return self
+        return type(self)(self.tokenizer, self.model, replace(self.settings, **changes))
 
     def dataset(self, examples: Sequence[Any]) -> FeatureDataset:
         """All features of labelled examples, to train on."""
@@ -214,6 +227,8 @@ class Task:
     def _run(self, examples: list[Any], batch_size: int, loss: LossSum | None) -> list[Any]:
         own = self.encode(examples, labelled=loss is not None)
         self.cut += sum(any(feature.cut for feature in features) for features in own)
+        for features in own:
+            self.cut_fields.update({name for feature in features for name in feature.cut_fields})
         flat = [feature for features in own for feature in features]
         found: list[Any] = []
         with evaluating(self.model):

@@ -11,7 +11,7 @@ import numpy as np
 from ..data import TextExample
 from ..errors import ConfigError, shown
 from ..metrics import classification_metrics, intent_metrics
-from .options import option
+from .options import check_at_least, option
 from .registry import register
 from .task import Array, Feature, Settings, Task, probabilities
 
@@ -28,6 +28,11 @@ class TextClassificationSettings(Settings):
         "The label of queries outside of all intents, for metrics of its own; default oos, where "
         "there is such a label.",
     )
+    top_k: int | None = option(None, "So many labels are answered, best first.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "top_k")
 
 
 @register
@@ -79,6 +84,8 @@ class TextClassification(Task):
         self, example: TextExample, prediction: Array, *, top_k: int | str | None = _BEST
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """The most probable label; with `top_k` a list of so many, all with None, best first."""
+        if isinstance(top_k, str) and self.settings.top_k is not None:
+            top_k = self.settings.top_k
         if isinstance(top_k, str):
             return self._ranked(prediction, 1)[0]
         if top_k is not None and top_k < 1:
@@ -90,7 +97,12 @@ class TextClassification(Task):
         return [answer] if isinstance(answer, dict) else answer
 
     def record(self, example: TextExample, prediction: Array) -> dict[str, Any]:
-        return {"text": example.text, **self._ranked(prediction, 1)[0]}
+        return {"text": example.text, **self._ranked(prediction, 1)[0], **self._top(prediction)}
+
+    def _top(self, prediction: Array) -> dict[str, Any]:
+        """The best labels, where a setting says how many."""
+        count = self.settings.top_k
+        return {} if count is None else {"top_k": self._ranked(prediction, count)}
 
     def _ranked(self, prediction: Array, count: int | None) -> list[dict[str, Any]]:
         order = np.argsort(-prediction, kind="stable")[:count]

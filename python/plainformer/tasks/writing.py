@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from ..data import SpecialIds, special_ids
 from ..data.batches import IGNORE_INDEX
 from ..data.decoding import decode_text
+from ..data.examples import FIELDS
 from ..data.special_tokens import options_of, remember_options
 from ..errors import ConfigError, shown
 from ..generation import generate
@@ -82,26 +83,39 @@ class Writer(Task):
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         sources = self._source_ids(examples)
         if not labelled:
-            return [[Feature({"input_ids": ids}, place=ids, cut=cut)] for ids, cut in sources]
+            return [
+                [Feature({"input_ids": ids}, ids, cut, self._cut_fields(cut))]
+                for ids, cut in sources
+            ]
         targets = self._target_ids([example.target for example in examples])
         return [
-            [self._feature(ids, cut or too_long, target)]
+            [self._feature(ids, target, self._cut_fields(cut, too_long))]
             for (ids, cut), (target, too_long) in zip(sources, targets)
         ]
 
-    def _feature(self, source: Array, cut: bool, target: Array) -> Feature:
-        if self.reads_sources:
-            return Feature({"input_ids": source, "labels": target}, place=source, cut=cut)
-        labels = np.concatenate([np.full(len(source), IGNORE_INDEX), target])
-        ids = np.concatenate([source, target]).astype(np.int32)
-        return Feature({"input_ids": ids, "labels": labels}, place=source, cut=cut)
+    def _feature(self, source: Array, target: Array, cut: tuple[str, ...]) -> Feature:
+        ids, labels = source, target
+        if not self.reads_sources:
+            labels = np.concatenate([np.full(len(source), IGNORE_INDEX), target])
+            ids = np.concatenate([source, target]).astype(np.int32)
+        return Feature({"input_ids": ids, "labels": labels}, source, bool(cut), cut)
+
+    def _cut_fields(self, *cut: bool) -> tuple[str, ...]:
+        return tuple(name for name, is_cut in zip(FIELDS[self.name], cut) if is_cut)
+
+    def field_limits(self) -> dict[str, int | None]:
+        source, target = FIELDS[self.name]
+        return {source: self._source_limit(), target: self.max_target}
+
+    def _source_limit(self) -> int | None:
+        """Most tokens of a source; a decoder's stands before its target."""
+        limit = self.max_length
+        return limit if self.reads_sources or limit is None else limit - self.max_target
 
     def _source_ids(self, examples: Sequence[Any]) -> list[tuple[Array, bool]]:
         """Ids of what is read, and whether it was cut: the source's end, never the prompt's."""
         before, after = self._prompt()
-        limit = self.max_length
-        if not self.reads_sources:
-            limit = None if limit is None else limit - self.max_target
+        limit = self._source_limit()
         texts = self.encoder.encode(
             [before + example.source for example in examples],
             truncation=False,

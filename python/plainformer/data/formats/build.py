@@ -220,8 +220,10 @@ def _trimmed(text: str, start: int, end: int) -> CharSpan:
 
 
 def _span(value: Any, text: str, name: str) -> tuple[CharSpan, str | None]:
-    """(span, type) of `[start, end]` or `{"start", "end", "type"}`."""
+    """(span, type) of `[start, end]`, `{"start", "end", "type"}`, or words that occur once."""
     kind = None
+    if isinstance(value, str):
+        value = _place_of(value, text, name)
     if isinstance(value, dict):
         kind = value.get("type")
         value = [value.get("start"), value.get("end")]
@@ -233,6 +235,17 @@ def _span(value: Any, text: str, name: str) -> tuple[CharSpan, str | None]:
             f"{shown(name)}: [{start}, {end}] is not inside the text's {len(text)} characters"
         )
     return CharSpan(start, end), None if kind is None else check_string(kind, f"{name} type")
+
+
+def _place_of(words: str, text: str, name: str) -> list[int]:
+    count = text.count(words) if words else 0
+    if count != 1:
+        raise ValueError(
+            f"{shown(name)}: {shown(words)} stands {count} times in the text; expected once, or "
+            "[start, end] in characters"
+        )
+    start = text.find(words)
+    return [start, start + len(words)]
 
 
 def _answer_pairs(value: Any) -> list[tuple[Any, Any]]:
