@@ -12,12 +12,12 @@ from plainformer.data.tokenizer import (
     encode_text,
     load_tokenizer,
     save_tokenizer,
-    train_char,
     train_wordpiece,
 )
 from plainformer.errors import ConfigError
 from plainformer.generation.config import FIELDS
 from plainformer.models import GPT2Config, GPT2LMHeadModel
+from tests.data.tokenizer_files import characters_alone
 from tests.generation.toy import encoder_decoder
 
 TEXT = "the quick brown fox jumps over the lazy dog"
@@ -27,7 +27,7 @@ TEXT = "the quick brown fox jumps over the lazy dog"
 def directory(tmp_path_factory):
     """An untrained character model whose weights are large enough to have preferences."""
     path = tmp_path_factory.mktemp("model")
-    tokenizer = train_char([TEXT])
+    tokenizer = characters_alone(TEXT)
     size = tokenizer.get_vocab_size()
     config = GPT2Config(
         vocab_size=size, n_positions=32, n_embd=16, n_layer=1, n_head=2, initializer_range=0.5

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 
@@ -20,6 +21,7 @@ from plainformer.data.text import Document
 from plainformer.data.tokenizer import vocab_size
 from plainformer.models import from_config, load
 from plainformer.training import TrainingArguments
+from tests.data.tokenizer_files import characters_alone
 
 CONFIG = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 8}
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 8
@@ -75,7 +77,7 @@ def test_a_run_leaves_a_model_logs_and_figures(files):
     for name in ("model.safetensors", "config.json", "tokenizer.json", "log.jsonl"):
         assert (out / name).exists(), name
     config = json.loads((out / "config.json").read_text())
-    assert config["vocab_size"] == len(set(TEXT))
+    assert config["vocab_size"] == len(set(TEXT)) + 256
     code, result, _ = run("generate", "--json", out, "the ", "--max-new-tokens", "3")
     assert code == 0
     assert result["new_tokens"] == 3
@@ -224,11 +226,35 @@ def test_an_id_outside_the_vocabulary_is_refused(files):
     assert "got eos_token_id 50256, but the tokenizer has" in result["error"]
 
 
-def test_a_character_outside_the_vocabulary_is_located(files):
-    (files / "validation.txt").write_text("the\nfox\nquiz!\n")
+def test_a_character_outside_the_vocabulary_is_bytes(files):
+    (files / "validation.txt").write_text("the\nfox\nÜ摊\U0001f600!\n")
     code, result, _ = run(*flags_of(files, validation=files / "validation.txt"))
+    assert code == 0
+    assert math.isfinite(result["eval_loss"])
+    code, result, _ = run("generate", "--json", files / "out", "摊Ü", "--max-new-tokens", "3")
+    assert code == 0
+    assert result["text"].startswith("摊Ü")
+
+
+def test_one_outside_the_vocabulary_of_an_earlier_version_is_located(files):
+    save_tokenizer(characters_alone(TEXT), files / "letters")
+    (files / "validation.txt").write_text("the\nfox\nquiz!\n")
+    flags = flags_of(files, validation=files / "validation.txt", tokenizer=files / "letters")
+    code, result, _ = run(*flags)
     assert code == 1
     assert "validation.txt:3" in result["error"]
+    assert "train char anew" in result["error"]
+
+
+def test_unknown_tokens_are_told(files, caplog):
+    """A loss of them is no loss of their text."""
+    spec = {"tokenizer": "wordpiece:60", "block-size": 4}
+    (files / "validation.txt").write_text("the fox 摊 Ü the\n")
+    with caplog.at_level("WARNING", "plainformer"):
+        code, *_ = run(*flags_of(files, validation=files / "validation.txt", **spec))
+    assert code == 0
+    [told] = [message for message in caplog.messages if "[UNK]" in message]
+    assert told.startswith("validation: 1 of 6 tokens are [UNK]")
 
 
 def test_every_training_argument_is_a_flag_that_arrives(files):

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from plainformer.cli import main
-from plainformer.data.tokenizer import load_tokenizer
+from plainformer.data.tokenizer import load_tokenizer, save_tokenizer
+from tests.data.tokenizer_files import characters_alone
 
 
 def run(*args):
@@ -71,7 +72,7 @@ def test_several_files_column_and_bad_lines(tmp_path, text):
     assert "b.jsonl:2: not JSON" in last_json(result)["error"]
     result = run(*args, "--json", "--skip-bad-lines")
     assert last_json(result)["skipped_lines"] == 1
-    assert last_json(result)["vocab_size"] == 3
+    assert last_json(result)["vocab_size"] == 3 + 256
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_wrong_specs_are_usage(tmp_path, text, spec, code, message):
 
 
 def test_failures_are_one_line(tmp_path, text):
-    run("train", "--data", text, "--tokenizer", "char", "--output-dir", tmp_path / "t")
+    save_tokenizer(characters_alone(text.read_text()), tmp_path / "t")
     cases = {
         "is not among the tokenizer's": ("encode", tmp_path / "t", "é"),
         "no tokenizer: cannot be read": ("encode", tmp_path / "none", "a"),

@@ -16,7 +16,7 @@ from plainformer.data.special_tokens import SpecialIds
 from plainformer.data.tokenizer import load_tokenizer, train_bpe, train_char, train_wordpiece
 from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
 
-from .tokenizer_files import TEXTS, write_bpe, write_roberta
+from .tokenizer_files import TEXTS, characters_alone, write_bpe, write_roberta
 
 TEXT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n" * 20
 BERT = TextEncoder(train_wordpiece([TEXT], 90))
@@ -181,7 +181,7 @@ def test_bad_texts(texts, pairs, words, error, message):
 
 def test_what_the_tokenizer_cannot_write_is_a_data_error():
     message = r"texts\[1\]: 'aé' cannot be encoded: the vocabulary has no 'é', and no token for"
-    encoder = TextEncoder(train_char("ab"))
+    encoder = TextEncoder(characters_alone("ab"))
     with pytest.raises(DataError, match=message):
         encoder.encode(["ab", "aé"])
     with pytest.raises(DataError, match=message):

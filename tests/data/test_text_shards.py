@@ -15,6 +15,8 @@ from plainformer.data.text import Document, Documents
 from plainformer.data.text_shards import encode_to_shard
 from plainformer.errors import DataError
 
+from .tokenizer_files import characters_alone
+
 LINE = (
     "Before we proceed any further, hear me speak. \u00dcber 1234 things,  twice!\n\nAll: Speak.\n"
 )
@@ -109,7 +111,7 @@ def test_a_shard_is_made_once_and_again_after_any_change(tmp_path, monkeypatch, 
 
 
 def test_a_failed_encoding_leaves_what_was_there(tmp_path):
-    tokenizer, file = KINDS["char"](), tmp_path / "a.txt"
+    tokenizer, file = characters_alone(TEXT), tmp_path / "a.txt"
     file.write_text("we")
     encode_to_shard(tmp_path / "a.bin", tokenizer, Documents(file))
     names = sorted(p.name for p in tmp_path.iterdir())

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plainformer.data import tokenizer as tok
@@ -18,6 +18,8 @@ from plainformer.data.text import Document, Documents
 from plainformer.errors import CheckpointError, ConfigError, DataError
 from tests.processes import run_python
 
+from .tokenizer_files import characters_alone
+
 TEXT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n" * 20
 ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
 
@@ -26,31 +28,43 @@ def doc(text):
     return Document(text, "a.txt", spans_lines=True)
 
 
-def test_char_ids_are_in_code_point_order():
+def test_char_ids_are_in_code_point_order_and_bytes_behind_them():
     tokenizer = tok.train_char(["b\na", "\U0001f600é\r"])
-    assert tokenizer.get_vocab() == {c: i for i, c in enumerate("\n\rabé\U0001f600")}
+    spelled = [f"<0x{byte:02X}>" for byte in range(256)]
+    assert tokenizer.get_vocab() == {c: i for i, c in enumerate([*"\n\rabé\U0001f600", *spelled])}
     state = json.loads(tokenizer.to_str())
-    assert state["model"]["type"] == "WordLevel"
+    assert (state["model"]["type"], state["model"]["merges"]) == ("BPE", [])
     assert state["pre_tokenizer"]["pattern"] == {"Regex": "[\\s\\S]"}
     assert state["pre_tokenizer"]["behavior"] == "Isolated"
-    assert state["decoder"] == {"type": "Fuse"}
+    assert [part["type"] for part in state["decoder"]["decoders"]] == ["ByteFallback", "Fuse"]
     assert state["added_tokens"] == []
-    assert tok.vocab_size(tokenizer) == 6
+    assert tok.vocab_size(tokenizer) == 6 + 256
     assert tok.end_of_text_id(tokenizer) is None
 
 
 @settings(deadline=None)
-@given(ANY_TEXT.filter(bool))
-def test_our_character_table_is_the_librarys_encoding(text):
-    tokenizer = tok.train_char([text])
-    ids = tok.encode_text(tokenizer, text)
-    assert ids.dtype == np.uint16
-    assert ids.tolist() == tokenizer.encode(text).ids
-    assert tokenizer.decode(ids.tolist()) == text
+@given(ANY_TEXT.filter(bool), ANY_TEXT)
+@example("ab", "")
+@example("ab", "\0Ü摊a\U0001f600b")
+def test_our_character_table_is_the_librarys_encoding(known, text):
+    tokenizer = tok.train_char([known])
+    for each in (known, text, known + text):
+        ids = tok.encode_text(tokenizer, each)
+        assert ids.dtype == np.uint16
+        assert ids.tolist() == tokenizer.encode(each).ids
+        assert tokenizer.decode(ids.tolist()) == each
+        assert len(ids) == sum(1 if c in known else len(c.encode()) for c in each)
+
+
+def test_characters_of_earlier_versions_load_and_encode_as_they_did(tmp_path):
+    tok.save_tokenizer(characters_alone("b\na"), tmp_path)
+    tokenizer = tok.load_tokenizer(tmp_path)
+    assert tok.encode_text(tokenizer, "ab\n").tolist() == [1, 2, 0]
+    assert tok.vocab_size(tokenizer) == 3
 
 
 def test_an_unknown_character_is_named_with_file_and_line(tmp_path):
-    tokenizer = tok.train_char(["ab\n"])
+    tokenizer = characters_alone("ab\n")
     (tmp_path / "a.txt").write_text("ab\nb\naéa", encoding="utf-8")
     with pytest.raises(DataError, match=r"'é' \(U\+00E9\) is not among the tokenizer's 3") as error:
         tok.encode_documents(tokenizer, Documents(tmp_path / "a.txt"))
@@ -76,8 +90,13 @@ def test_a_size_keeps_the_most_frequent_characters():
     tokenizer = tok.make_tokenizer(tok.parse_spec("char:8"), documents, "denoise")
     assert set(tokenizer.get_vocab()) - set("abc") == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
     assert tok.vocab_size(tokenizer) == 8
-    with pytest.raises(ConfigError, match="got char:8, but characters that are left out"):
-        tok.make_tokenizer(tok.parse_spec("char:8"), documents, "clm")
+    tokenizer = tok.make_tokenizer(tok.parse_spec("char:258"), documents, "clm")
+    assert tokenizer.get_vocab().keys() - tok.BYTES == {"b", "c"}
+    assert tokenizer.decode(tok.encode_text(tokenizer, "abcd摊").tolist()) == "abcd摊"
+    with pytest.raises(ConfigError, match="got char:256, expected at least 257 for the bytes and"):
+        tok.make_tokenizer(tok.parse_spec("char:256"), documents, "clm")
+    spans = tok.make_tokenizer(tok.parse_spec("char:107"), documents, "span")
+    assert tok.vocab_size(spans) == 107
     with pytest.raises(ConfigError, match="got 'char:5', expected char:SIZE with SIZE >= 6"):
         tok.parse_spec("char:5")
 
@@ -103,7 +122,7 @@ def test_training_is_deterministic(tmp_path, spec):
 
 
 @settings(deadline=None)
-@given(ANY_TEXT)
+@given(ANY_TEXT.filter(lambda text: END_OF_TEXT not in text))
 def test_bpe_writes_any_text(text):
     ids = tok.encode_text(BPE, text)
     assert BPE.decode(ids.tolist()) == text
@@ -293,7 +312,7 @@ def test_a_closed_standard_error_is_left_alone(tmp_path):
     tok.save_tokenizer(tok.train_char([TEXT]), tmp_path)
     code = f"import os; os.close(2); from plainformer.data import tokenizer; print(len(\
 tokenizer.load_tokenizer({str(tmp_path)!r}).get_vocab()))"
-    assert int(run_python(code)) == len(set(TEXT))
+    assert int(run_python(code)) == len(set(TEXT)) + 256
 
 
 def test_a_version_with_a_line_feed_stays_one_line(tmp_path):

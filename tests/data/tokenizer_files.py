@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
 from plainformer.data.tokenizer import train_bpe
 
 GOLDEN = Path(__file__).parent / "golden_tokenizers.json"  # ids of transformers 5.23
@@ -21,6 +23,15 @@ _WORDS = (
     "##s ##ly ##n ##t isn t s zurich zürich naive naïve cafe café 東 京 — aei àéî ÀÉÎ The "
     "Fox Zürich x y 1234 5 a ##234"
 )
+
+
+def characters_alone(text):
+    """A tokenizer of characters as version 0.1.0's first ones were: others are an error."""
+    vocab = {character: i for i, character in enumerate(sorted(set(text)))}
+    tokenizer = Tokenizer(models.WordLevel(vocab))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
 
 
 def write_wordpiece(directory, newline="\n", **config):

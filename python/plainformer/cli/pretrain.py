@@ -16,7 +16,13 @@ from plainformer.data.objectives import Vocabulary
 from plainformer.data.shards import Shard, open_shard
 from plainformer.data.text import Documents
 from plainformer.data.text_shards import encode_to_shard
-from plainformer.data.tokenizer import load_tokenizer, make_tokenizer, parse_spec, vocab_size
+from plainformer.data.tokenizer import (
+    load_tokenizer,
+    make_tokenizer,
+    parse_spec,
+    tell_unknown,
+    vocab_size,
+)
 from plainformer.errors import ConfigError
 from plainformer.models.registry import from_config, load
 from plainformer.training import TrainingArguments
@@ -48,7 +54,9 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 @click.option("--validation", cls=FilesOption, help="Files, directories or globs to evaluate on.")
 @click.option("--model", help="A Hugging Face directory to go on from, with its tokenizer.")
 @click.option("--config", help="The model: a Hugging Face config.json without vocab_size.")
-@click.option("--tokenizer", help="A directory, or char, bpe:SIZE, wordpiece:SIZE to train one.")
+@click.option(
+    "--tokenizer", help="A directory, or char[:SIZE], bpe:SIZE, wordpiece:SIZE to train one."
+)
 @click.option("--block-size", type=int, help="Tokens in a training example  [default: positions]")
 @click.option("--output-dir", help="Where model, checkpoints and logs go.")
 @click.option("--text-column", help="JSONL field or table column with the text  [default: text]")
@@ -86,6 +94,7 @@ def train(name: str, values: Mapping[str, Any], arguments: TrainingArguments) ->
     held = None
     if values.get("validation"):
         held = load_tokens(tokens / "validation.bin", tokenizer, values["validation"], options)
+        tell_unknown("validation", tokenizer, held.tokens)
     with usage_errors():
         packing = bool(values.get("packing"))
         data = objective_data(objective, vocabulary, shard, held, block_size, packing=packing)

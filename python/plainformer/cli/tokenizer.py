@@ -31,7 +31,9 @@ def tokenizer() -> None:
 
 @tokenizer.command(cls=Command)
 @click.option("--data", cls=FilesOption, required=True, help="Files, directories or globs.")
-@click.option("--tokenizer", "spec_text", required=True, help="char, bpe:SIZE or wordpiece:SIZE.")
+@click.option(
+    "--tokenizer", "spec_text", required=True, help="char[:SIZE], bpe:SIZE or wordpiece:SIZE."
+)
 @click.option(
     "--output-dir",
     required=True,

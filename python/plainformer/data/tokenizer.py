@@ -4,12 +4,13 @@ They are objects of the `tokenizers` library. Three kinds can be trained (`token
 
     bpe:SIZE        byte-level BPE as GPT-2's: any text can be written
     wordpiece:SIZE  WordPiece as BERT's uncased
-    char, char:SIZE one token a character; for clm all, ids in code-point order, no special tokens
+    char, char:SIZE one token a character; for clm other characters are bytes, else [UNK]
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,10 +36,18 @@ from .special_tokens import (
     special_ids,
 )
 from .text import Document
-from .tokenizer_training import ALPHABET, train_bpe, train_char, train_wordpiece, vocab_size_of
+from .tokenizer_training import (
+    ALPHABET,
+    BYTES,
+    train_bpe,
+    train_char,
+    train_wordpiece,
+    vocab_size_of,
+)
 from .vocab_files import MAX_VOCAB, from_vocab_files
 
 TOKENIZER = "tokenizer.json"
+_log = logging.getLogger("plainformer")
 _BATCH_CHARACTERS = 1 << 20  # encoded at once: bounds memory, keeps all cores busy
 _LEAST_SIZE = {
     "bpe": ALPHABET + 1,
@@ -201,6 +210,17 @@ def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document]) -> np.
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
+def tell_unknown(name: str, tokenizer: Tokenizer, ids: np.ndarray) -> None:
+    """Warn where tokens (N,) that figures are of stand for text that they do not hold."""
+    unknown = special_ids(tokenizer).unk_token_id
+    if unknown is not None and (count := int(np.count_nonzero(ids == unknown))):
+        _log.warning(
+            "%s: %d of %d tokens are %s, text that the tokenizer cannot write; the figures count "
+            "such a token, not what it stands for. bpe:SIZE writes any text",
+            name, count, len(ids), tokenizer.id_to_token(unknown),
+        )  # fmt: skip
+
+
 def encode_parts(
     tokenizer: Tokenizer, documents: Iterable[Document]
 ) -> Iterator[tuple[np.ndarray, bool]]:
@@ -228,11 +248,11 @@ def _in_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _encode_batch(
-    tokenizer: Tokenizer, table: np.ndarray | None, batch: list[Document]
+    tokenizer: Tokenizer, table: _CharacterTable | None, batch: list[Document]
 ) -> Iterable[Any]:
     """The ids of each document; `table` is `_character_table(tokenizer)`."""
     if table is not None:
-        return [_look_up(table, document) for document in batch]
+        return [table.look_up(document) for document in batch]
     texts = [document.text for document in batch]
     file = batch[0].file or None
     with library_errors(lambda text: DataError(f"cannot be encoded: {text}", file)):
@@ -259,34 +279,59 @@ def _read_tokenizer_json(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def _character_table(tokenizer: Tokenizer) -> np.ndarray | None:
-    """Id of each code point, -1 where unknown, when `tokenizer` is one of `train_char`'s.
+@dataclass(frozen=True)
+class _CharacterTable:
+    """ids (0x110000,) of code points, -1 of those without a token; those of bytes (256,) if such
+    code points are written as UTF-8."""
+
+    ids: np.ndarray
+    of_bytes: np.ndarray | None
+
+    def look_up(self, document: Document) -> np.ndarray:
+        """The ids of a text."""
+        ids = self.ids[np.frombuffer(document.text.encode("utf-32-le"), np.uint32)]
+        unknown = np.flatnonzero(ids < 0)
+        if not unknown.size:
+            return ids
+        if self.of_bytes is None:
+            raise self._unknown(document, int(unknown[0]))
+        spelled = [document.text[i].encode() for i in unknown]
+        counts = np.ones(len(ids), np.int64)
+        counts[unknown] = [len(data) for data in spelled]
+        ids = np.repeat(ids, counts)
+        ids[ids < 0] = self.of_bytes[np.frombuffer(b"".join(spelled), np.uint8)]
+        return ids
+
+    def _unknown(self, document: Document, index: int) -> DataError:
+        character = document.text[index]
+        return DataError(
+            f"the character {character!r} (U+{ord(character):04X}) is not among the tokenizer's "
+            f"{np.count_nonzero(self.ids >= 0)} characters, and it has no bytes for others; train "
+            "char anew",
+            document.file or None,
+            document.line_of(index) if document.file else None,
+        )
+
+
+def _character_table(tokenizer: Tokenizer) -> _CharacterTable | None:
+    """What `train_char`'s tokenizers for language models do, also those of earlier versions, which
+    had no bytes; None of others.
 
     Looking characters up is a hundred times faster than the library's encoding, takes no memory
     a token, and tells where an unknown one stands.
     """
     state = json.loads(tokenizer.to_str())
-    pattern = (state["pre_tokenizer"] or {}).get("pattern")
-    vocab = state["model"].get("vocab")
-    if state["model"]["type"] != "WordLevel" or pattern != {"Regex": r"[\s\S]"}:
+    model, pattern = state["model"], (state["pre_tokenizer"] or {}).get("pattern")
+    if pattern != {"Regex": r"[\s\S]"} or state["normalizer"] or state["added_tokens"]:
         return None
-    if state["normalizer"] or state["added_tokens"] or any(len(token) != 1 for token in vocab):
+    vocab = dict(model.get("vocab") or {}) if model["type"] in ("WordLevel", "BPE") else {}
+    of_bytes = None
+    if model["type"] == "BPE":
+        if model["merges"] or not model["byte_fallback"] or not vocab.keys() >= set(BYTES):
+            return None
+        of_bytes = np.array([vocab.pop(token) for token in BYTES])
+    if not vocab or any(len(token) != 1 for token in vocab):
         return None
     table = np.full(0x110000, -1, np.int64)
     table[[ord(token) for token in vocab]] = list(vocab.values())
-    return table
-
-
-def _look_up(table: np.ndarray, document: Document) -> np.ndarray:
-    points = np.frombuffer(document.text.encode("utf-32-le"), np.uint32)
-    ids = table[points]
-    if ids.size and ids.min() < 0:
-        index = int(np.argmax(ids < 0))
-        character = document.text[index]
-        raise DataError(
-            f"the character {shown(character)} (U+{ord(character):04X}) is not among the "
-            f"tokenizer's {np.count_nonzero(table >= 0)} characters",
-            document.file or None,
-            document.line_of(index) if document.file else None,
-        )
-    return ids
+    return _CharacterTable(table, of_bytes)

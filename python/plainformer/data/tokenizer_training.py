@@ -5,7 +5,8 @@
     mlm, denoise    <s> <pad> </s> <unk> <mask> (RoBERTa) as clm
     span            <pad> </s> <unk>, sentinels (T5)      as clm, and sentinels
 
-Characters have none for clm, and BERT's for the others. Special tokens take the first ids, the
+Characters have bytes for clm, of which every other character is made (byte fallback, as Llama 2's),
+and BERT's special tokens, [UNK] among them, for the others. Special tokens take the first ids, the
 sentinels `<extra_id_99>` to `<extra_id_0>` the last ones. SIZE counts them. Training is
 deterministic: the same texts give the same file. WordPiece puts `[CLS]` and `[SEP]` around a text,
 but not for clm, whose texts go on.
@@ -38,6 +39,7 @@ ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 T5_TOKENS = ["<pad>", "</s>", "<unk>"]
 SENTINELS = [f"<extra_id_{i}>" for i in range(100)]
 ALPHABET = 256  # byte-level BPE starts from every byte
+BYTES = [f"<0x{byte:02X}>" for byte in range(ALPHABET)]  # byte fallback's names
 _log = logging.getLogger("plainformer")
 
 _BPE_TOKENS = {
@@ -51,15 +53,17 @@ _BPE_TOKENS = {
 def train_char(
     texts: Iterable[str], vocab_size: int | None = None, objective: str = "clm"
 ) -> Tokenizer:
-    """One token a character that occurs.
+    """One token a character that occurs, in code-point order; with `vocab_size` of the most
+    frequent ones.
 
-    For clm ids are in code-point order and there is nothing else: another character is an error.
-    The other objectives have BERT's special tokens before the characters, in code-point order too,
-    and another character is `[UNK]`. With `vocab_size` they keep the most frequent characters.
+    For clm 256 tokens for bytes, `<0x00>` to `<0xFF>`, stand behind the characters, and another
+    character is its UTF-8: any text can be read and written, and what it costs is what it costs to
+    write it. The other objectives have BERT's special tokens before the characters, and another
+    character is `[UNK]`.
 
     Raises
     ------
-    ConfigError : vocab_size for clm, or too small for the special tokens and a character
+    ConfigError : vocab_size too small for these and a character
     DataError : no text
     """
     counts: Counter[str] = Counter()
@@ -68,24 +72,29 @@ def train_char(
     if not counts:
         raise DataError("tokenizer: got no text to train on")
     if objective == "clm":
-        if vocab_size is not None:
-            raise ConfigError(
-                f"tokenizer: got char:{vocab_size}, but characters that are left out have no token "
-                "in a language model; expected char, or bpe:SIZE"
-            )
-        return _characters(Tokenizer(models.WordLevel(_numbered(sorted(counts)))))
-    special = [*BERT_TOKENS, *_sentinels(objective)]
-    if vocab_size is not None:
-        _check_size("char", vocab_size, len(special) + 1, "characters of this text")
-        kept = sorted(counts, key=lambda c: (-counts[c], c))[: vocab_size - len(special)]
-    else:
-        kept = list(counts)
-    vocab = _numbered([*BERT_TOKENS, *sorted(kept)])
+        vocab = _numbered([*_kept(counts, vocab_size, len(BYTES), "bytes"), *BYTES])
+        tokenizer = _characters(Tokenizer(models.BPE(vocab, [], byte_fallback=True)))
+        tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+        return _finish(tokenizer, [], vocab_size or len(vocab))
+    sentinels = _sentinels(objective)
+    kept = _kept(counts, vocab_size, len(BERT_TOKENS) + len(sentinels), "special tokens")
+    vocab = _numbered([*BERT_TOKENS, *kept])
     tokenizer = _characters(Tokenizer(models.WordLevel(vocab, unk_token="[UNK]")))
     tokenizer.add_special_tokens(BERT_TOKENS)
     enclose(tokenizer, "[CLS]", "[SEP]")
-    sentinels = _sentinels(objective)
     return _finish(tokenizer, sentinels, vocab_size or len(vocab) + len(sentinels))
+
+
+def _kept(counts: Counter[str], vocab_size: int | None, others: int, what: str) -> list[str]:
+    """The characters in code-point order: of a vocabulary with `others` the most frequent ones."""
+    if vocab_size is None:
+        return sorted(counts)
+    if vocab_size <= others:
+        raise ConfigError(
+            f"tokenizer: got char:{vocab_size}, expected at least {others + 1} for the {what} and "
+            "a character"
+        )
+    return sorted(sorted(counts, key=lambda c: (-counts[c], c))[: vocab_size - others])
 
 
 def _characters(tokenizer: Tokenizer) -> Tokenizer:

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from ..data import Document, EvaluationWindows, TokenBlocks, collate, encode_documents
 from ..data.control_codes import add_control_codes
 from ..data.decoding import decode_continuation, decode_text
-from ..data.tokenizer import encode_text
+from ..data.tokenizer import encode_text, tell_unknown
 from ..errors import DataError
 from ..generation import generate
 from .control import ControlledTexts
@@ -128,6 +128,7 @@ class LanguageModeling(Task):
             encode = self.control.examples
             return LossSum(characters=characters), (f.inputs for e in examples for f in encode(e))
         tokens = self._tokens(examples)
+        tell_unknown(self.name, self.tokenizer, tokens)
         windows = EvaluationWindows(tokens, self._block_size())
         first = len(decode_text(self.tokenizer, tokens[:1].tolist()))
         return LossSum(characters=characters - first), (windows[i] for i in range(len(windows)))

@@ -182,16 +182,7 @@ class FineTuning:
             )
         texts = [Document(text, "") for text in self.kind.texts(examples)]  # read more than once
         parsed = parse_spec(spec)
-        return make_tokenizer(parsed, texts, self._objective(parsed.kind))
-
-    def _objective(self, kind: str) -> str:
-        """What the special tokens of a new tokenizer of a kind are for.
-
-        A character that training has not is an error to a language model alone.
-        """
-        if kind == "char" and self.kind.name != "language-modeling":
-            return "mlm"
-        return _OBJECTIVES.get(self._word(), "mlm")
+        return make_tokenizer(parsed, texts, _OBJECTIVES.get(self._word(), "mlm"))
 
     def _config(self) -> tuple[dict[str, Any], str]:
         """The configuration that the model has or is built from, and what to call it."""
