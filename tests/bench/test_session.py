@@ -1,11 +1,16 @@
 """Choosing cells and peers by name, and one real run from end to end."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from plainformer.bench.session import check_peer_names, select
+from plainformer.bench import session as session_module
+from plainformer.bench.cases import NAMES
+from plainformer.bench.runner import QUICK, run_case
+from plainformer.bench.session import Session, check_peer_names, select, write_json
 from plainformer.cli import main
 from plainformer.errors import ConfigError
 
@@ -90,3 +95,70 @@ def test_a_missing_peer_is_one_line():
                  "--peer-python", "/no/such/python", "--threads", "1", "--rounds", "1")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "torch: not measured, cannot run /no/such/python" in result.output
+
+
+class Clock:
+    """Time that passes by `cost` with each cell."""
+
+    def __init__(self, cost):
+        self.now, self.cost, self.measured = 1000.0, cost, []
+
+    def monotonic(self):
+        return self.now
+
+    def run_case(self, case, peers, plan, end):
+        self.now += self.cost(case)
+        self.measured.append(case.name)
+        return case
+
+
+def measured(monkeypatch, cost, max_seconds):
+    """What a quick session measures of all cells, what it leaves out, and how long it takes."""
+    clock = Clock(cost)
+    monkeypatch.setattr(session_module, "time", clock)
+    monkeypatch.setattr(session_module, "run_case", clock.run_case)
+    monkeypatch.setattr(Session, "_start", lambda self: None)
+    monkeypatch.setattr(Session, "_raise_ceilings", lambda self: None)
+    cases = select([], ["float32", "bfloat16"], quick=True)
+    with Session([], 1, QUICK, quick=True, max_seconds=max_seconds) as session:
+        assert len(list(session.run(cases))) + len(session.left_out) == len(cases)
+    return clock.measured, session.left_out, clock.now - 1000.0
+
+
+def test_on_a_fast_machine_nothing_is_left_out(monkeypatch):
+    _, left_out, seconds = measured(monkeypatch, lambda case: 0.5, 90.0)
+    assert not left_out
+    assert seconds < 90
+    _, left_out, _ = measured(monkeypatch, lambda case: 1000.0, None)
+    assert not left_out
+
+
+@pytest.mark.parametrize("slow", [2.0, 5.0])
+def test_on_a_slow_machine_every_operation_has_some_cells_in_time(monkeypatch, slow):
+    cells, left_out, seconds = measured(monkeypatch, lambda case: slow, 90.0)
+    assert left_out
+    assert {name.split(".")[0] for name in cells} == set(NAMES)
+    assert seconds <= 90 + slow
+
+
+def test_the_end_is_kept_whatever_a_cell_costs(monkeypatch):
+    cells, _, seconds = measured(monkeypatch, lambda case: 29.0, 90.0)
+    assert len(cells) == 4
+    assert seconds < 120
+
+
+def test_a_round_more_is_not_begun_when_there_is_no_time():
+    plan = dataclasses.replace(QUICK, rounds=5)
+    case = select(["embedding.forward.float32.768x65x128"], ["float32"])[0]
+    with Session([], 1, plan, quick=True) as session:
+        short = run_case(case, session.peers, plan, 0.0)
+        whole = run_case(case, session.peers, plan)
+    assert [len(short.ours.rounds), len(whole.ours.rounds)] == [1, 5]
+
+
+def test_results_go_to_a_pipe_too(tmp_path):
+    """And a device is not replaced by a file."""
+    write_json({"a": 1}, "/dev/null")
+    assert not Path("/dev/null").is_file()
+    write_json({"a": 1}, tmp_path / "x.json")
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}

@@ -262,7 +262,7 @@ def kill(kind, every=1):
     os.fsync = lambda descriptor: None  # counted all the same; nobody cuts the power
     with tempfile.TemporaryDirectory() as folder:
         for name, write in (WRITERS if kind == "writers" else RUNS).items():
-            print(name, walk(name, write, Path(folder, "x"), int(every)), flush=True)
+            print("killed:", name, walk(name, write, Path(folder, "x"), int(every)), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 import plainformer as pf
-from plainformer.cli import _chart, _quickstart_task, main, quickstart
+from plainformer.cli import _chart, _quickstart_size, _quickstart_task, main, quickstart
+from plainformer.cli._quickstart_size import SIZES, Choice, Size, choose, estimate
 from plainformer.cli._quickstart_task import MODULES, Clock, docstring_task, is_fair
 from plainformer.data.corpus import python_documents
 from plainformer.errors import DataError
+from plainformer.models.registry import from_config
 
 # The head of a fresh classifier; every fine-tuning says so.
 
@@ -19,11 +21,10 @@ def small(monkeypatch):
     """The same command with a model and a run that take seconds."""
     monkeypatch.setattr(quickstart, "VOCABULARY", 300)
     monkeypatch.setattr(quickstart, "BLOCK_SIZE", 16)
-    monkeypatch.setattr(quickstart, "STEPS", 30)
+    monkeypatch.setattr(_quickstart_size, "BLOCK_SIZE", 16)
+    monkeypatch.setitem(SIZES, "small", Size("small", 32, 30))
     monkeypatch.setattr(quickstart, "SAMPLE_TOKENS", 5)
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 16}
-    monkeypatch.setattr(quickstart, "CONFIG", quickstart.CONFIG | sizes)
-    run = {"eval_steps": 15, "save_steps": 15, "logging_steps": 5, "warmup_steps": 2}
+    run = {"logging_steps": 5, "warmup_steps": 2}
     monkeypatch.setattr(quickstart, "TRAINING", quickstart.TRAINING | run)
     documents = python_documents(max_bytes=60_000)
     monkeypatch.setattr(quickstart, "python_documents", lambda without: documents)
@@ -34,7 +35,8 @@ def small(monkeypatch):
 
 
 def run(*arguments):
-    result = CliRunner().invoke(main, ["quickstart", "--json", *map(str, arguments)])
+    words = ["quickstart", "--json", "--size", "small", *map(str, arguments)]
+    result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout.strip().splitlines()[-1]), result.stderr
 
@@ -46,6 +48,7 @@ def test_it_trains_draws_writes_and_says_what_next(small, tmp_path, monkeypatch,
     monkeypatch.setattr(quickstart, "has_matplotlib", lambda: with_matplotlib)
     result, said = run("--output-dir", tmp_path / "out")
     assert result["steps"] == 30
+    assert result["size"] == "small"
     assert result["eval_loss"] < 5.7  # log(300) knows nothing
     assert result["sample"].startswith(quickstart.PROMPT)
     assert (tmp_path / "out" / "model.safetensors").exists()
@@ -83,6 +86,48 @@ def test_the_classifier_is_the_saved_one_and_new_weights_are_none_of_it(small, t
     ]
     trained, tuned, new = weights
     assert 0 < abs(tuned - trained).mean() < abs(new - trained).mean()
+
+
+@pytest.mark.parametrize(
+    ("update", "max_seconds", "name"),
+    [
+        ({128: 0.01, 64: 0.005}, None, "large"),
+        ({128: 0.03, 64: 0.015}, None, "medium"),
+        ({128: 0.06, 64: 0.03}, None, "small"),
+        ({128: 0.9, 64: 0.5}, None, "small"),
+        ({128: 0.01, 64: 0.005}, 30, "medium"),
+        ({128: 0.01, 64: 0.005}, 900, "large"),
+        ({128: 0.03, 64: 0.015}, 1, "small"),
+    ],
+)
+def test_the_largest_size_that_fits_is_chosen(monkeypatch, update, max_seconds, name):
+    monkeypatch.setattr(_quickstart_size, "update_seconds", update.__getitem__)
+    choice = choose(None, max_seconds)
+    assert choice.size is SIZES[name]
+    assert choice.seconds == estimate(choice.size, update[choice.size.width])
+
+
+def test_a_size_that_is_named_is_taken_and_nothing_is_measured(monkeypatch):
+    monkeypatch.delattr(_quickstart_size, "update_seconds")
+    assert [choose(name, 1.0) for name in SIZES] == [Choice(size) for size in SIZES.values()]
+
+
+def test_the_sizes_fall():
+    costs = [estimate(size, size.width) for size in SIZES.values()]
+    assert costs == sorted(costs, reverse=True)
+    assert all(from_config({**s.config, "vocab_size": 9}, seed=0) for s in SIZES.values())
+
+
+def test_measuring_takes_a_moment_and_width_costs():
+    narrow, wide = (_quickstart_size.update_seconds(width) for width in (32, 128))
+    assert 0 < narrow < wide
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(80.4, "80 seconds"), (290.0, "5 minutes")])
+def test_it_says_beforehand_how_long_it_takes(capsys, seconds, said):
+    quickstart.say_size(Choice(SIZES["small"], seconds))
+    text = capsys.readouterr().out
+    assert f"about {said} on this machine as it is now; --size small repeats it" in text
 
 
 def test_time_only_stops_it_early_and_it_says_so(small, tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -140,12 +142,17 @@ class _Runner:
         self.result.rounds.clear()
 
 
-def run_case(case: Case, peers: Sequence[Peer], plan: Plan) -> Cell:
-    """Measure `case` with every peer; `peers[0]` is ours."""
+def run_case(case: Case, peers: Sequence[Peer], plan: Plan, end: float = math.inf) -> Cell:
+    """Measure `case` with every peer; `peers[0]` is ours.
+
+    end : on the monotonic clock; after it no further round begins, but the first one does
+    """
     runners = [_Runner(peer) for peer in peers]
     _each(runners, lambda runner: runner.choose(case, plan))
     allowed = _check(case, runners, plan.seed)
-    for _ in range(0 if runners[0].result.note else plan.rounds):  # nothing to compare with
+    for number in range(0 if runners[0].result.note else plan.rounds):  # nothing to compare with
+        if number > 0 and time.monotonic() >= end:
+            break
         _each(runners, lambda runner: runner.turn(plan))
     for runner in runners:
         runner.release()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -10,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..checkpoints.atomic import write_bytes_atomic
 from ..errors import ConfigError, shown
 from . import machine, report
 from .case import DTYPES, Case
@@ -59,7 +62,9 @@ class Session:
 
     Attributes
     ----------
+    max_seconds : from entering it on; then cells are left out, of every operation some
     missing : a line for each peer that was asked for and is not there
+    left_out : the cells that there was no time for
     ceilings : bytes or operations a second with these threads, the best measured so far: they are
         taken again before each operation, for a busy neighbor can hide a core from one measurement
     """
@@ -69,11 +74,14 @@ class Session:
     plan: Plan
     torch_python: str | None = None
     quick: bool = False
+    max_seconds: float | None = None
     peers: list[Peer] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     ceilings: dict[str, float] = field(default_factory=dict)
+    left_out: list[Case] = field(default_factory=list)
 
     def __enter__(self) -> Session:
+        self._end = math.inf if self.max_seconds is None else time.monotonic() + self.max_seconds
         try:
             self._start()
         except BaseException:
@@ -112,13 +120,25 @@ class Session:
             peer.close()
 
     def run(self, cases: Sequence[Case]) -> Iterator[Cell]:
-        """The cells, each when it is done."""
-        measured = cases[0].operation if cases else ""
-        for case in cases:
-            if case.operation != measured:
+        """The cells, each when it is done; some are left out when there is no time for them.
+
+        Each operation gets its share of the time that is left, so that none is left out whole
+        unless those before it took all.
+        """
+        operations = list(dict.fromkeys(case.operation for case in cases))
+        for place, name in enumerate(operations):
+            if place > 0 and time.monotonic() < self._end:
                 self._raise_ceilings()
-                measured = case.operation
-            yield run_case(case, self.peers, self.plan)
+            end = self._end
+            if end < math.inf:
+                now = time.monotonic()
+                end = now + max(0.0, end - now) / (len(operations) - place)
+            own = [case for case in cases if case.operation == name]
+            for i, case in enumerate(own):
+                if time.monotonic() >= (end if i else self._end):
+                    self.left_out.append(case)
+                else:
+                    yield run_case(case, self.peers, self.plan, end)
 
     def as_json(self, cells: Sequence[Cell]) -> dict[str, Any]:
         """All that is needed to read, judge and repeat the run."""
@@ -129,6 +149,7 @@ class Session:
             "ceilings": self.ceilings,
             "peers": {peer.name: peer.description for peer in self.peers},
             "missing": self.missing,
+            "left_out": [case.name for case in self.left_out],
             "summary": report.summary(cells),
             "cells": [report.as_json(cell, self.ceilings) for cell in cells],
         }
@@ -136,4 +157,8 @@ class Session:
 
 def write_json(values: dict[str, Any], path: str | Path) -> None:
     """Write a run's results, for people to diff as well."""
-    Path(path).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(values, indent=1) + "\n"
+    if Path(path).exists() and not Path(path).is_file():  # a pipe, or /dev/stdout
+        Path(path).write_text(text, encoding="utf-8")
+    else:
+        write_bytes_atomic(path, text.encode())

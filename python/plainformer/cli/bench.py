@@ -16,6 +16,8 @@ from ..bench.runner import QUICK, Cell, Plan
 from ..bench.session import Session, check_peer_names, select, write_json
 from ._common import Command, echo, usage_errors
 
+QUICK_SECONDS = 90.0  # and the last cell, which is not cut short: within two minutes
+
 
 def _words(value: str) -> list[str]:
     """`a,b` as a list."""
@@ -41,7 +43,17 @@ def _words(value: str) -> list[str]:
     help="thread: processor time of one thread, for busy machines; needs --threads 1.",
 )
 @click.option("--rounds", type=click.IntRange(1), help="Turns of each peer [default: 7].")
-@click.option("--quick", is_flag=True, help="First shape of each operation, short rounds.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="First shape of each operation, short rounds, two minutes at most.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Leave out cells, of every operation some, so that it takes about so long"
+    "  [default: 90 with --quick]",
+)
 @click.option("--list", "only_list", is_flag=True, help="List what can be measured, and leave.")
 def bench(
     op: tuple[str, ...],
@@ -53,6 +65,7 @@ def bench(
     clock: str,
     rounds: int | None,
     quick: bool,
+    max_seconds: float | None,
     only_list: bool,
 ) -> dict[str, Any]:
     """Measure kernels against NumPy and PyTorch.
@@ -71,9 +84,11 @@ def bench(
     if clock == "thread" and threads != 1:
         raise click.UsageError("--clock thread: needs --threads 1, it sees only one thread")
     started = time.perf_counter()
-    session = Session(_words(peers), threads, _plan(clock, rounds, quick), peer_python, quick)
+    limit = QUICK_SECONDS if quick and max_seconds is None else max_seconds
+    plan = _plan(clock, rounds, quick)
+    session = Session(_words(peers), threads, plan, peer_python, quick, limit)
     cells = _run(session, cases, output)
-    totals = report.summary(cells)
+    totals = report.summary(cells) | {"left_out": len(session.left_out)}
     _say_summary(totals)
     if totals["wrong"]:
         raise click.ClickException(f"{totals['wrong']} cells of ours are wrong or failed")
@@ -132,6 +147,8 @@ def _group(case: Case) -> tuple[str, str, str]:
 
 def _say_summary(totals: dict[str, Any]) -> None:
     echo(f"\n{totals['cells']} cells, {totals['wrong']} wrong")
+    if totals["left_out"]:
+        echo(f"{totals['left_out']} cells left out: there was no time for them (--max-seconds)")
     for key in totals:
         if key.endswith("_compared"):
             peer = key.removesuffix("_compared")

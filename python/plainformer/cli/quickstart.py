@@ -21,25 +21,14 @@ from ._chart import draw_png, has_matplotlib, read_curves, text_chart
 from ._common import Command, echo
 from ._language_model import config_for, report, train_language_model
 from ._objectives import objective_data
+from ._quickstart_size import BATCH_SIZE, BLOCK_SIZE, SIZES, VOCABULARY, Choice, Size, choose
 from ._quickstart_task import MODULES, Clock, DocstringTask, docstring_task, learn_modules
 
-# One page of settings. The step count is fixed, so two runs of one seed are the same run. Small
-# batches and a vocabulary near whole words teach most in the time: docs/notes/quickstart.md.
-VOCABULARY = 4096
-BLOCK_SIZE = 128
-STEPS = 4400
-CONFIG: dict[str, Any] = {
-    "model_type": "gpt2",
-    "n_layer": 2,
-    "n_head": 4,
-    "n_embd": 128,
-    "n_positions": BLOCK_SIZE,
-    "resid_pdrop": 0.0,
-    "embd_pdrop": 0.0,
-    "attn_pdrop": 0.0,
-}
+# One page of settings. The step count of a size is fixed, so two runs of one seed and size are the
+# same run. Small batches and a vocabulary near whole words teach most in the time:
+# docs/notes/quickstart.md.
 TRAINING: dict[str, Any] = {
-    "per_device_train_batch_size": 4,
+    "per_device_train_batch_size": BATCH_SIZE,
     "per_device_eval_batch_size": 16,
     "learning_rate": 3e-3,
     "lr_scheduler_type": "cosine_with_min_lr",
@@ -49,8 +38,8 @@ TRAINING: dict[str, Any] = {
     "weight_decay": 0.1,
     "logging_steps": 100,
     "eval_strategy": "steps",
-    "eval_steps": 1100,
-    "save_steps": 2200,
+    "eval_steps": 0.25,
+    "save_steps": 0.5,
 }
 PROMPT = "Return a new"
 SAMPLE_TOKENS = 120
@@ -65,21 +54,42 @@ PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
     show_default=True,
     help="Where model, checkpoints, log and loss curve go.",
 )
+@click.option(
+    "--size",
+    type=click.Choice(list(SIZES)),
+    help="How much to train.  [default: as much as this machine does in a minute and a half]",
+)
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Stop earlier.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of weights and data order.")
-def quickstart(output_dir: Path, max_seconds: float | None, seed: int) -> dict[str, Any]:
+def quickstart(
+    output_dir: Path, size: str | None, max_seconds: float | None, seed: int
+) -> dict[str, Any]:
     """Train a small GPT on Python's own documentation, let it write, and fine-tune it.
 
-    About a minute and a half of one core's time, and some more on slow ones.
+    It measures the machine and trains as much as that does in a minute and a half; where even the
+    least takes longer, it says how long before it begins.
     """
     with lock_directory(output_dir):
-        return run(output_dir, Clock(max_seconds), seed)
+        clock = Clock(max_seconds)
+        choice = choose(size, max_seconds)
+        say_size(choice)
+        return run(output_dir, choice.size, clock, seed)
 
 
-def run(output_dir: Path, clock: Clock, seed: int) -> dict[str, Any]:
+def say_size(choice: Choice) -> None:
+    """Which size it is, how long that takes, and how to have the same again."""
+    size, seconds = choice.size, choice.seconds
+    echo(f"Size {size.name}: a model of width {size.width}, {size.steps} steps")
+    if seconds is not None:
+        minutes = f"{seconds / 60:.0f} minutes" if seconds > 150 else f"{seconds:.0f} seconds"
+        echo(f"   about {minutes} on this machine as it is now; --size {size.name} repeats it")
+
+
+def run(output_dir: Path, size: Size, clock: Clock, seed: int) -> dict[str, Any]:
     """The five steps; what the command prints with `--json`."""
     task, reason = task_or_reason()
-    model, tokenizer, result = pretrain(output_dir, task, seed, clock)
+    model, tokenizer, result = pretrain(output_dir, task, size, seed, clock)
+    result["size"] = size.name
 
     echo(f"\n4. What it writes after {PROMPT!r}:\n")
     result["sample"] = sample(model, tokenizer, seed)
@@ -106,7 +116,7 @@ def task_or_reason() -> tuple[DocstringTask | None, str]:
 
 
 def pretrain(
-    output_dir: Path, task: DocstringTask | None, seed: int, clock: Clock
+    output_dir: Path, task: DocstringTask | None, size: Size, seed: int, clock: Clock
 ) -> tuple[Any, Any, dict[str, Any]]:
     """The language model, its tokenizer, and what the command prints with `--json`."""
     echo("1. Text: the documentation that this Python carries")
@@ -121,13 +131,13 @@ def pretrain(
     held = encode_to_shard(output_dir / "tokens" / "validation.bin", tokenizer, validation)
     echo(f"   {vocab_size(tokenizer):,} tokens; the text is {len(train.tokens):,} of them")
 
-    model = from_config(config_for(tokenizer, CONFIG), seed=seed)
-    echo(f"3. Training: GPT-2 with {model.num_parameters():,} parameters, {STEPS} steps")
+    model = from_config(config_for(tokenizer, size.config), seed=seed)
+    echo(f"3. Training: GPT-2 with {model.num_parameters():,} parameters, {size.steps} steps")
     arguments = TrainingArguments(
         output_dir=str(output_dir),
         overwrite_output_dir=True,
         seed=seed,
-        max_steps=STEPS,
+        max_steps=size.steps,
         **TRAINING,
     )
     vocabulary = Vocabulary.of(tokenizer)
