@@ -322,6 +322,11 @@ def test_the_order_of_data_may_be_changed_by_the_same_word(tmp_path, caplog):
     tiny_trainer(tmp_path, seed=1, max_steps=13).train(True)
 
 
+def test_accepting_changes_of_nothing_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="allow_changed_inputs: has no effect without"):
+        tiny_trainer(tmp_path, allow_changed_inputs=True).train()
+
+
 def test_the_evaluations_data_count_only_where_training_evaluates(tmp_path):
     tiny_trainer(tmp_path).train()
     trainer = tiny_trainer(tmp_path, max_steps=11)

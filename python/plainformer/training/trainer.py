@@ -120,6 +120,8 @@ class Trainer:
         resume = resume_from_checkpoint
         if resume is None:
             resume = self.args.resume_from_checkpoint
+        if self.args.allow_changed_inputs and not resume:
+            raise ConfigError("allow_changed_inputs: has no effect without resume_from_checkpoint")
         start = time.perf_counter()
         with lock_directory(self.args.output_dir) as lock:
             loop = TrainingLoop(self, lock)
