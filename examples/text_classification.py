@@ -17,6 +17,10 @@ others, because a model may buy one with the other (Larson and others, arXiv:190
     python examples/text_classification.py --train train.jsonl --validation validation.jsonl \\
         --model all-MiniLM-L6-v2 --epochs 2 --learning-rate 2e-4 "a film to remember"
 
+A text may have several labels, "label": ["war", "film"], each with a probability of its own (a
+sigmoid, and binary cross entropy), or a number, "label": 3.5 (squared error; Pearson and Spearman
+say how well). `problem_type` of the model's config.json says which, as in transformers.
+
 Without files it makes a small data set, {"text": ..., "label": ...} a line, and without a model it
 starts from nothing. The same on the command line:
 

@@ -71,7 +71,7 @@ def test_no_figure_depends_on_what_is_installed():
     code = (
         "import sys; sys.modules['sacrebleu'] = None\n"
         "from plainformer.tasks import TASKS\nfrom plainformer.data import PairExample\n"
-        "task = TASKS['translation']; assert task.key_metric() == 'bleu'\n"
+        "task = TASKS['translation']; assert task.metric == 'bleu'\n"
         "told = task.score(None, ['a b c d'], [PairExample('x', 'a b c d')])\n"
         "assert told == {'bleu': told['bleu'], 'chrf': 100.0} and abs(told['bleu'] - 100) < 1e-9"
     )

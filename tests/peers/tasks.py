@@ -82,6 +82,15 @@ def classes_by_last(rng: np.random.Generator) -> Inputs:
     return batch | {"input_ids": ids, "labels": rng.integers(0, NUM_LABELS, len(ids))}
 
 
+def scores_by_last(rng: np.random.Generator) -> Inputs:
+    return classes_by_last(rng) | {"labels": rng.standard_normal(3).astype(np.float32)}
+
+
+def many_by_last(rng: np.random.Generator) -> Inputs:
+    labels = rng.integers(0, 2, (3, NUM_LABELS)).astype(np.float32)
+    return classes_by_last(rng) | {"labels": labels}
+
+
 def tags_of_texts(rng: np.random.Generator) -> Inputs:
     batch = tokens(rng)
     labels = rng.integers(0, NUM_LABELS, batch["input_ids"].shape)

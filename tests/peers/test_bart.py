@@ -32,6 +32,11 @@ def sentences(rng):
     return batch | {"labels": np.array([1, 0, 2])}
 
 
+def many_sentences(rng):
+    """The same with any number of classes each."""
+    return sentences(rng) | {"labels": rng.integers(0, 2, (3, 3)).astype(np.float32)}
+
+
 def questions(rng):
     """Without padding, which transformers gives a share of the probability."""
     batch = tokens(rng, (6, 6, 6))
@@ -52,6 +57,10 @@ class TestBart(PeerTests):
         ),
         Case(
             "bart_classification", "BartForSequenceClassification", CONFIG, sentences,
+            {"logits": None}, NO_GRADIENT, states=ENCODER_STATES,
+        ),
+        Case(
+            "bart_many_classes", "BartForSequenceClassification", CONFIG, many_sentences,
             {"logits": None}, NO_GRADIENT, states=ENCODER_STATES,
         ),
         Case(

@@ -35,6 +35,10 @@ class TestDistilBert(PeerTests):
             without_types(tasks.classes), ONE, KEYS,
         ),
         Case(
+            "distilbert_many_classes", "DistilBertForSequenceClassification", CONFIG | LABELS,
+            without_types(tasks.many_classes), ONE, KEYS,
+        ),
+        Case(
             "distilbert_tags", "DistilBertForTokenClassification", CONFIG | LABELS,
             without_types(tasks.tags), no_gradient=KEYS,
         ),

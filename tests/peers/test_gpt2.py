@@ -33,5 +33,7 @@ class TestGPT2(PeerTests):
             language,
         ),
         Case("gpt2_classes", "GPT2ForSequenceClassification", LABELS, tasks.classes_by_last, ONE),
+        Case("gpt2_score", "GPT2ForSequenceClassification", LABELS | {"num_labels": 1},
+             tasks.scores_by_last, ONE),
         Case("gpt2_tags", "GPT2ForTokenClassification", LABELS, tasks.tags_of_texts),
     )  # fmt: skip

@@ -46,6 +46,9 @@ class TestLlama(PeerTests):
         ),
         Case("llama_classes", "LlamaForSequenceClassification", CONFIG | LABELS,
              tasks.classes_by_last, ONE),
+        Case("llama_many_classes", "LlamaForSequenceClassification",
+             CONFIG | LABELS | {"problem_type": "multi_label_classification"},
+             tasks.many_by_last, ONE),
         Case("llama_tags", "LlamaForTokenClassification", CONFIG | LABELS, tasks.tags_of_texts),
     )  # fmt: skip
 
@@ -58,4 +61,6 @@ class TestQwen2(PeerTests):
         Case("qwen2_window_holes", "Qwen2Model", QWEN2 | WINDOW, tasks.holes(tokens), STATES),
         Case("qwen2_classes", "Qwen2ForSequenceClassification", QWEN2 | LABELS,
              tasks.classes_by_last, ONE),
+        Case("qwen2_score", "Qwen2ForSequenceClassification", QWEN2 | {"num_labels": 1},
+             tasks.scores_by_last, ONE),
     )  # fmt: skip

@@ -126,3 +126,37 @@ def test_rouge_score(dice):
         got = metrics.rouge_scores(p, r, rouge_types=kinds, use_stemmer=stem)
         for kind in kinds:
             assert got[kind] == pytest.approx(tuple(expected[kind]))
+
+
+def test_scipy(dice):
+    theirs = pytest.importorskip("scipy.stats")
+    for _ in range(300):
+        count = dice.randint(2, 30)
+        digits = dice.choice([0, 1, 9])
+        x, y = ([round(dice.gauss(0, 1), digits) for _ in range(count)] for _ in "xy")
+        if len(set(x)) == 1 or len(set(y)) == 1:
+            continue
+        for name, function in (("pearsonr", metrics.pearson_correlation),
+                               ("spearmanr", metrics.spearman_correlation)):  # fmt: skip
+            wanted = float(getattr(theirs, name)(x, y)[0])
+            assert function(x, y) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_sklearn_of_several_labels(dice):
+    theirs = pytest.importorskip("sklearn.metrics")
+    labels = ["a", "b", "c", "d"]
+    for _ in range(200):
+        p, r = (
+            [[x for x in labels if dice.random() < 0.4] for _ in range(dice.randint(1, 9))]
+            for _ in "pr"
+        )
+        p = (p * 9)[: len(r)]
+        told = metrics.multi_label_metrics(p, r)
+        occurs = [x for x in labels if any(x in own for own in (*p, *r))]
+        rows = [[[x in own for x in occurs] for own in side] for side in (r, p)]
+        if not occurs:
+            continue
+        for average in ("micro", "macro"):
+            wanted = theirs.f1_score(*rows, average=average, zero_division=0)
+            assert told[f"{average}_f1"] == pytest.approx(wanted)
+        assert told["subset_accuracy"] == pytest.approx(theirs.accuracy_score(*rows))

@@ -39,6 +39,10 @@ class TestRoberta(PeerTests):
             ONE, KEYS,
         ),
         Case(
+            "roberta_score", "RobertaForSequenceClassification",
+            CONFIG | {"num_labels": 1, "problem_type": "regression"}, tasks.scores, ONE, KEYS,
+        ),
+        Case(
             "roberta_tags", "RobertaForTokenClassification", CONFIG | LABELS, tasks.tags,
             no_gradient=KEYS,
         ),

@@ -29,7 +29,7 @@ def test_every_task_is_tested():
 @pytest.mark.parametrize("task", TASKS)
 def test_figures_stand_before_and_after(outputs, task):
     directory, result = outputs[task]
-    key = f"eval_{KINDS[task].key_metric()}"
+    key = f"eval_{KINDS[task].metric}"
     for name in ("eval_loss", key):
         assert np.isfinite(result.metrics[name])
         assert np.isfinite(result.metrics[f"before_{name}"])
@@ -124,7 +124,7 @@ def test_every_epoch_is_judged_by_the_metric_of_the_task(tmp_path, task):
     """That of its answers, not only the loss; and by it the best model is chosen and kept."""
     result = tune(task, tmp_path / "out", max_steps=-1, num_train_epochs=3, logging_steps=1)
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
-    key = f"eval_{KINDS[task].key_metric()}"
+    key = f"eval_{KINDS[task].metric}"
     found = {record["step"]: record[key] for record in log if key in record}
     assert len(found) == 3
     lower = key.endswith(("loss", "perplexity"))

@@ -66,9 +66,15 @@ OPTIONS = {
 PROSE = {"task": "language-modeling", "max_length": 16}
 DRAWN = {**PROSE, "do_sample": True}
 SHORT = {**PROSE, "train": TEXTS, "validation": TEXTS, "max_steps": 40}  # texts that end soon
+JOINED = [TextExample(e.text, f"{e.label};film" if "film" in e.text else e.label) for e in TEXTS]
 SETTINGS = {
     "max_length": Case(4),
     "out_of_scope": Case("neg", {"task": "text-classification"}),
+    "problem_type": Case("multi_label_classification", {"task": "text-classification"}),
+    "label_separator": Case(
+        ";", {"train": JOINED, "validation": JOINED, "problem_type": "multi_label_classification"}
+    ),
+    "threshold": Case(0.999, {"problem_type": "multi_label_classification"}),
     "word_joiners": Case("", TAGS),
     "overlap": Case(3, {**TAGS, "max_length": 6}),
     "other": Case("Cause-Effect(e2,e1)", {"task": "relation-extraction"}),

@@ -230,9 +230,10 @@ def _check_examples(examples: Sequence[Any], classifier: Task | None) -> None:
     for example in examples:
         if not isinstance(example, TextExample):
             raise DataError(f"examples: got {type(example).__name__}, expected TextExample")
-        if example.label is None:
+        if not isinstance(example.label, str):
+            has = "no label" if example.label is None else f"{shown(example.label)} for its label"
             raise DataError(
-                f"{shown(example.text)} has no label, which a new text would keep",
+                f"{shown(example.text)} has {has}, expected one, which a new text would keep",
                 example.file or None,
                 example.line,
             )

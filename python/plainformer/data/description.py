@@ -146,11 +146,17 @@ _MEASURE: dict[type, Callable[[Any], Measures]] = {
 }
 
 
+def _labelled(example: TextExample) -> str:
+    several = isinstance(example.label, tuple)
+    label = ", ".join(map(str, example.label)) if several else example.label  # type: ignore[arg-type]
+    return f"{label}: {example.text}"
+
+
 def _shown(example: Any) -> str:
     """An example on one line, what is to be learned first."""
     match example:
         case TextExample():
-            return f"{example.label}: {example.text}" if example.label else example.text
+            return example.text if example.label is None else _labelled(example)
         case TokenExample():
             tags = example.tags or [""] * len(example.tokens)
             return " ".join(f"{w}/{t}" if t else w for w, t in zip(example.tokens, tags))

@@ -12,9 +12,11 @@
 | dialogue | DialogueExample | messages |
 | language-modeling | TextExample | text, label (not needed) |
 
-Labels are strings, whatever they were in the file: `1` and `"1"` are the same label. What a model
-learns to give (label, tags, answers, target) is None where an unlabelled file was read. `file` and
-`line` say where an example came from, for later messages; they take no part in comparisons.
+A text's label may be a list of labels or a number with a fraction (JSONL), which classifiers of
+several labels and regressions learn (`tasks/problems.py`). Other labels are strings, whatever they
+were in the file: `1` and `"1"` are the same label. What a model learns to give (label, tags,
+answers, target) is None where an unlabelled file was read. `file` and `line` say where an example
+came from, for later messages; they take no part in comparisons.
 """
 
 from __future__ import annotations
@@ -69,10 +71,13 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextExample:
-    """A text and its label; for language-modeling what the text is like, if that is known."""
+    """A text and its label; for language-modeling what the text is like, if that is known.
+
+    A classifier's label may be several, in a tuple, or a number (regression).
+    """
 
     text: str
-    label: str | None = None
+    label: str | float | tuple[str | float, ...] | None = None
     file: str = field(default="", compare=False)
     line: int | None = field(default=None, compare=False)
 

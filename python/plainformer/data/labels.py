@@ -18,11 +18,12 @@ _SHOWN = 8  # labels named in a message
 
 
 def labels_of(example: Any) -> list[str]:
-    """The labels of an example: its one, the tags of its words, or none."""
+    """The labels of an example: its one or several, the tags of its words; a number is none."""
     if isinstance(example, TokenExample):
         return example.tags or []
     if isinstance(example, (TextExample, RelationExample)) and example.label is not None:
-        return [example.label]
+        given = example.label if isinstance(example.label, tuple) else (example.label,)
+        return [label for label in given if isinstance(label, str)]
     return []
 
 

@@ -17,7 +17,9 @@ from .code import function_body, function_heads, parse_rate
 from .entities import entity_metrics, entity_scores
 from .intent import intent_metrics
 from .language import bits_per_character, distinct_n, perplexity
+from .multi_label import multi_label_metrics, multi_label_scores
 from .multiple_choice import multiple_choice_accuracy
+from .regression import pearson_correlation, regression_metrics, spearman_correlation
 from .relations import relation_metrics, relation_scores
 from .rouge import RougeScore, rouge_characters, rouge_metrics, rouge_scores, rouge_words
 from .squad import (
@@ -55,10 +57,14 @@ __all__ = [
     "intent_metrics",
     "label_scores",
     "matthews_corrcoef",
+    "multi_label_metrics",
+    "multi_label_scores",
     "multiple_choice_accuracy",
     "normalize_answer",
     "parse_rate",
+    "pearson_correlation",
     "perplexity",
+    "regression_metrics",
     "relation_metrics",
     "relation_scores",
     "rouge_characters",
@@ -66,6 +72,7 @@ __all__ = [
     "rouge_scores",
     "rouge_words",
     "spans_of",
+    "spearman_correlation",
     "squad_metrics",
     "tags_of",
 ]

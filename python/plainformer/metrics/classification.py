@@ -152,7 +152,9 @@ def matthews_corrcoef(predictions: Labels, references: Labels) -> float:
 
 
 def classification_metrics(predictions: Labels, references: Labels) -> dict[str, float]:
-    """`{"accuracy", "macro_f1", "micro_f1", "mcc"}` over all labels that occur, fractions.
+    """`{"accuracy", "macro_f1", "mcc"}` over all labels that occur, fractions.
+
+    Micro F1 over all labels is accuracy, where each example has one.
 
     Raises
     ------
@@ -161,7 +163,6 @@ def classification_metrics(predictions: Labels, references: Labels) -> dict[str,
     return {
         "accuracy": accuracy(predictions, references),
         "macro_f1": f1_score(predictions, references),
-        "micro_f1": f1_score(predictions, references, average="micro"),
         "mcc": matthews_corrcoef(predictions, references),
     }
 

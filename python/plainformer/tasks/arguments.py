@@ -87,12 +87,13 @@ def training_options(kind: type[Task], options: Mapping[str, Any]) -> dict[str, 
 def training_arguments(
     given: Mapping[str, Any],
     output_dir: str | Path,
-    kind: type[Task],
+    metric: str,
     has_validation: bool,
     has_old: bool = False,
 ) -> TrainingArguments:
     """TrainingArguments; with validation data the best model of all epochs is kept by default.
 
+    metric : of the task, which decides
     has_old : whether there is validation data of old skills too, which then decides with the new
     """
     if not has_validation:
@@ -106,8 +107,7 @@ def training_arguments(
     merged = {**defaults, **given}
     watches = merged["load_best_model_at_end"] or merged.get("save_strategy") == "best"
     if watches or merged.get("early_stopping_patience") is not None:
-        key = kind.key_metric()
-        merged.setdefault("metric_for_best_model", f"both_{key}" if has_old else key)
+        merged.setdefault("metric_for_best_model", f"both_{metric}" if has_old else metric)
     if "evaluation_strategy" in given:  # version 4's word
         merged.pop("eval_strategy")
     return TrainingArguments(**{**merged, "output_dir": os.fspath(output_dir)})

@@ -25,6 +25,7 @@ from ..errors import ConfigError, DataError, shown
 from ..kinds import check_kinds
 from .features import FeatureDataset
 from .options import check_at_least, option
+from .problems import MultiLabel, Problem, Regression
 from .task import Task
 
 logger = logging.getLogger("plainformer")
@@ -128,11 +129,16 @@ def _check_paths(name: str, value: Any) -> None:
 
 
 def training_labels(
-    kind: type[Task], examples: Sequence[Any], *, adds: bool = False
+    kind: type[Task],
+    examples: Sequence[Any],
+    *,
+    adds: bool = False,
+    problem: type[Problem] | None = None,
 ) -> list[str] | None:
     """The labels that a head for these examples gives; None for tasks without.
 
     adds : the model knows labels already, so that one more is enough
+    problem : what examples have, where that is not one label each
 
     Raises
     ------
@@ -140,7 +146,10 @@ def training_labels(
     """
     if not kind.labelled:
         return None
+    if problem is Regression:
+        return [f"LABEL_{i}" for i in range(len(examples[0].label))]
     counts = label_counts(examples)
+    adds = adds or problem is MultiLabel
     return sort_labels(counts) if adds and len(counts) == 1 else label_set(examples)
 
 
@@ -148,6 +157,9 @@ def check_known(task: Task, name: str, examples: Sequence[Any]) -> None:
     """Raise DataError, naming `name`, if examples have labels that the model cannot give."""
     if not task.labelled:
         return
+    problem = getattr(task, "problem", None)
+    if problem is not None:
+        examples = task.with_labels(examples, type(problem), task.settings)
     try:
         check_labels(examples, task.labels.labels)
     except DataError as error:
@@ -169,6 +181,8 @@ def class_weights(task: Task, wanted: str | Mapping[str, float], examples: Any) 
     """
     if not task.labelled:
         raise ConfigError(f"class_weights: {task.name} has no labels; leave it out")
+    if isinstance(getattr(task, "problem", None), Regression):
+        raise ConfigError("class_weights: regression has no classes; leave it out")
     if wanted == "balanced":
         counts = label_counts(examples)
         share = sum(counts.values()) / len(counts)

@@ -22,6 +22,7 @@ from ..data import LabelMap, SpecialIds, special_ids
 from ..data.tokenizer import vocab_size
 from ..errors import ConfigError
 from .directory import head_of
+from .problems import REGRESSION, SINGLE
 from .task import Task
 
 logger = logging.getLogger("plainformer")
@@ -41,6 +42,7 @@ def from_checkpoint(
     tokenizer: Tokenizer,
     labels: Sequence[str] | None,
     *,
+    problem: str | None = None,
     new_head: bool,
     seed: int,
     adapter: str | None = None,
@@ -52,6 +54,7 @@ def from_checkpoint(
     Parameters
     ----------
     labels : those of the training data; None for tasks without
+    problem : the `problem_type` that is learned; a head for another starts anew
     new_head : start the head anew, with the labels of the data alone
     seed : of new weights
     adapter : a directory with a LoRA adapter, added to the weights
@@ -62,11 +65,12 @@ def from_checkpoint(
         models.load_adapter(model, adapter)
     overrides: dict[str, Any] = {}
     if labels is not None:
-        known = [] if new or new_head else _known_labels(model.config.id2label.values(), labels)
-        wanted = LabelMap(known).extended(labels)
+        fresh = bool(new) or new_head or problem not in (None, _said(model.config))
+        wanted, keeps = _head_labels(model.config, labels, problem, fresh)
         if wanted.id2label != model.config.id2label:
             overrides["id2label"] = wanted.id2label
-        if not known:  # a head for labels that nobody named is no use
+        overrides |= _problem_type(problem, model.config.problem_type)
+        if not keeps:  # a head for labels that nobody named is no use
             new = tuple(dict.fromkeys([*new, *head_parameters(model)]))
     size = vocab_size(tokenizer)
     if size > model.config.vocab_size:
@@ -109,6 +113,7 @@ def from_values(
     tokenizer: Tokenizer,
     labels: Sequence[str] | None,
     *,
+    problem: str | None = None,
     seed: int,
     source: str,
 ) -> Loaded:
@@ -123,6 +128,7 @@ def from_values(
     overrides: dict[str, Any] = {**_special(special_ids(tokenizer), values), "vocab_size": size}
     if labels is not None:
         overrides["id2label"] = LabelMap(labels).id2label
+        overrides |= _problem_type(problem, values.get("problem_type"))
     word = head_of(kind, values, source)
     if word == "seq2seq-lm":
         overrides |= _decoder_ids(
@@ -157,6 +163,33 @@ def head_parameters(model: Any) -> list[str]:
     """Names of the parameters that are no part of the bare model."""
     prefix = model.base_prefix
     return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
+
+
+def _head_labels(
+    config: Any, labels: Sequence[str], problem: str | None, fresh: bool
+) -> tuple[LabelMap, bool]:
+    """The labels of a checkpoint's head that learns `labels`, and whether it goes on from its own.
+
+    fresh : the head starts anew
+    """
+    known = [] if fresh else list(config.id2label.values())
+    if problem == REGRESSION:  # numbers have no names: outputs go on if there are as many
+        same = len(known) == len(labels)
+        return LabelMap(known if same else labels), same
+    known = _known_labels(known, labels)
+    return LabelMap(known).extended(labels), bool(known)
+
+
+def _said(config: Any) -> str:
+    """The problem type of a checkpoint's head, which may leave it unsaid."""
+    return config.problem_type or (REGRESSION if config.num_labels == 1 else SINGLE)
+
+
+def _problem_type(problem: str | None, said: str | None) -> dict[str, str]:
+    """What a configuration has to say of it; one label a text goes without saying."""
+    if problem in (None, said) or (problem == SINGLE and said is None):
+        return {}
+    return {"problem_type": problem}
 
 
 def _known_labels(names: Iterable[str], wanted: Sequence[str]) -> list[str]:

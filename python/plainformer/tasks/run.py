@@ -16,7 +16,7 @@ from ..data.fingerprints import digest
 from ..errors import ConfigError
 from ..models import save_adapter
 from ..nn import merge_lora
-from ..training import ParameterOptions, TrainerState
+from ..training import ParameterOptions, TrainerState, TrainingArguments
 from ..training.best import decided_by
 from ..training.trainable import count_parameters
 from .arguments import OPTIONS, take, training_arguments, training_options
@@ -32,6 +32,7 @@ from .data import (
 from .directory import ADAPTER, head_of, load_saved_tokenizer, open_task, read_task
 from .loading import Loaded, from_checkpoint, from_values
 from .options import make, names_of
+from .problems import SingleLabel
 from .replay import ReplayDataset
 from .result import FineTuneResult
 from .strategy import StrategyOptions, apply_strategy
@@ -68,9 +69,9 @@ class FineTuning:
         self.settings = {**self._saved_settings(), **own}
         make(kind.settings_class, self.settings, owner=kind.name)
         self.data, self.model_options, self.strategy = (take(c, options) for c in OPTIONS)
-        rest = training_options(kind, options)
-        has_old = self.model_options.replay_validation is not None
-        self.args = training_arguments(rest, output_dir, kind, has_validation, has_old)
+        self._training = training_options(kind, options)
+        self._output_dir, self._has_validation = output_dir, has_validation
+        self.args = self._arguments(kind.metric)
         self._check_effects()
 
     def read(self, train: Any, validation: Any, test: Any) -> None:
@@ -92,15 +93,17 @@ class FineTuning:
 
     def build(self) -> None:
         """Tokenizer, model and task, and what of the model is trained."""
+        settings = make(self.kind.settings_class, self.settings, owner=self.kind.name)
+        problem = self._label_examples(settings)
         learned = self._learned()
         adds = self._continues and not self.model_options.new_head
-        labels = training_labels(self.kind, learned, adds=adds)
+        labels = training_labels(self.kind, learned, adds=adds, problem=problem)
         tokenizer = self._tokenizer(learned)
-        settings = make(self.kind.settings_class, self.settings, owner=self.kind.name)
         settings = self.kind.settings_for(settings, learned)
         self.kind.prepare_tokenizer(tokenizer, learned, self._word(), settings)
-        loaded = self._model(tokenizer, labels)
+        loaded = self._model(tokenizer, labels, None if problem is None else problem.name)
         self.task = self.kind(tokenizer, loaded.model, settings)
+        self.args = self._arguments(self.task.metric)
         if labels is not None:
             logger.info("labels of the model: %d", len(self.task.labels))
         self._check_data()
@@ -141,6 +144,13 @@ class FineTuning:
 
     # Parts of `__init__`
 
+    def _arguments(self, metric: str) -> TrainingArguments:
+        """How to train, with the figure that decides by default."""
+        has_old = self.model_options.replay_validation is not None
+        return training_arguments(
+            self._training, self._output_dir, metric, self._has_validation, has_old
+        )
+
     def _saved_settings(self) -> dict[str, Any]:
         """The settings that the directory was fine-tuned with, if for the same task."""
         return read_task(str(self.source))["settings"] if self._continues else {}
@@ -163,6 +173,22 @@ class FineTuning:
                 raise ConfigError(f"{name}: has no effect beside what freezes other parameters")
 
     # Parts of `build`
+
+    def _label_examples(self, settings: Any) -> Any:
+        """What kind of labels is learned, if there are several; all examples have them so then."""
+        problem = self.kind.problem_for(
+            settings, self._config()[0], self._learned(), new_head=self.model_options.new_head
+        )
+        if self.args.label_smoothing_factor and problem not in (None, SingleLabel):
+            raise ConfigError(
+                f"label_smoothing_factor: has no effect on {problem.name}; leave it out"
+            )
+        self.train = self.kind.with_labels(self.train, problem, settings)
+        for name, examples in self.tests.items():
+            self.tests[name] = self.kind.with_labels(examples, problem, settings)
+        if self.old is not None:
+            self.old = self.kind.with_labels(self.old, problem, settings)
+        return problem
 
     def _learned(self) -> list[Any]:
         """All examples that are learned from, new and old."""
@@ -195,7 +221,7 @@ class FineTuning:
     def _word(self) -> str:
         return head_of(self.kind, *self._config())
 
-    def _model(self, tokenizer: Any, labels: list[str] | None) -> Loaded:
+    def _model(self, tokenizer: Any, labels: list[str] | None, problem: str | None) -> Loaded:
         if self.model_options.adapter is not None and not _is_directory(self.source):
             raise ConfigError("adapter: needs the model that it was made for, a directory")
         if _is_directory(self.source):
@@ -204,6 +230,7 @@ class FineTuning:
                 str(self.source),
                 tokenizer,
                 labels,
+                problem=problem,
                 new_head=self.model_options.new_head,
                 seed=self.args.seed,
                 adapter=self.model_options.adapter,
@@ -211,7 +238,9 @@ class FineTuning:
         if self.model_options.new_head:
             raise ConfigError("new_head: has no effect on a model from a configuration")
         values, name = self._config()
-        return from_values(self.kind, values, tokenizer, labels, seed=self.args.seed, source=name)
+        return from_values(
+            self.kind, values, tokenizer, labels, problem=problem, seed=self.args.seed, source=name
+        )
 
     def _check_data(self) -> None:
         for name, examples in (("train", self.train), *self.tests.items()):
@@ -296,7 +325,7 @@ class FineTuning:
         return found
 
     def _tell_forgetting(self, metrics: dict[str, Any]) -> None:
-        name = f"replay_{self.kind.key_metric()}"
+        name = f"replay_{self.task.metric}"
         if name not in metrics:
             return
         now, then = metrics[name], metrics[f"before_{name}"]

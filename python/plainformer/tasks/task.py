@@ -99,7 +99,7 @@ class Task:
 
     name: ClassVar[str]
     model_tasks: ClassVar[tuple[str, ...]]  # words of `models.MODELS`, the first one that fits
-    metric: ClassVar[str]  # the figure that decides which model is best
+    metric: str  # the figure that decides which model is best
     labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
     settings_class: ClassVar[type[Settings]] = Settings
@@ -118,11 +118,6 @@ class Task:
     # What a task adds to a tokenizer and a configuration, before there is a model
 
     @classmethod
-    def key_metric(cls) -> str:
-        """The figure that decides which model is best."""
-        return cls.metric
-
-    @classmethod
     def prepare_tokenizer(
         cls, tokenizer: Tokenizer, examples: Sequence[Any], word: str, settings: Any
     ) -> None:
@@ -136,6 +131,21 @@ class Task:
     def settings_for(cls, settings: Any, examples: Sequence[Any]) -> Any:
         """The settings, with what the training data decides filled in."""
         return settings
+
+    @classmethod
+    def problem_for(
+        cls, settings: Any, values: Mapping[str, Any], examples: Sequence[Any], *, new_head: bool
+    ) -> Any:
+        """What kind of labels the head of a model learns, for tasks that have several kinds.
+
+        values : the contents of the model's `config.json`
+        """
+        return None
+
+    @classmethod
+    def with_labels(cls, examples: Sequence[Any], problem: Any, settings: Any) -> Sequence[Any]:
+        """Examples with their labels as the problem has them."""
+        return examples
 
     @classmethod
     def texts(cls, examples: Iterable[Any]) -> Iterator[str]:

@@ -1,19 +1,30 @@
-"""Text classification: one label a text, such as a sentiment, a topic or an intent."""
+"""Text classification: a label for a text, such as a sentiment, a topic or an intent; or several
+labels, or a number, as `problem_type` of the model's configuration says (`problems.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..data import TextExample
-from ..errors import ConfigError, shown
-from ..metrics import classification_metrics, intent_metrics
+from ..errors import ConfigError, DataError, shown
+from ..metrics import intent_metrics
 from .options import check_at_least, option
+from .problems import (
+    MULTI,
+    PROBLEM_TYPES,
+    SINGLE,
+    Problem,
+    SingleLabel,
+    problem_of,
+    problem_to_learn,
+)
 from .registry import register
-from .task import Array, Feature, Settings, Task, probabilities
+from .task import Array, Feature, Settings, Task
 
 _OUT_OF_SCOPE = "oos"
 _BEST = "best"
@@ -29,15 +40,35 @@ class TextClassificationSettings(Settings):
         "there is such a label.",
     )
     top_k: int | None = option(None, "So many labels are answered, best first.")
+    problem_type: str | None = option(
+        None,
+        "What a text has: single_label_classification, multi_label_classification or regression; "
+        "default what the model's configuration says, else what the labels look like.",
+    )
+    label_separator: str | None = option(
+        None, "What stands between the labels of a text in a table, such as ; where it has several."
+    )
+    threshold: float | None = option(
+        None, "The score from which on a text has a label, where it has several  [default: 0.5]"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 1, "top_k")
+        if self.problem_type not in (None, *PROBLEM_TYPES):
+            raise ConfigError(
+                f"problem_type: got {shown(self.problem_type)}, expected one of "
+                f"{', '.join(PROBLEM_TYPES)}"
+            )
+        if self.label_separator is not None and not self.label_separator.strip():
+            raise ConfigError(f"label_separator: got {shown(self.label_separator)}, expected text")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold: got {self.threshold}, expected between 0 and 1")
 
 
 @register
 class TextClassification(Task):
-    """One label a text. A prediction is the probability of each label, float32 (labels,)."""
+    """Labels of a text. A prediction is the score of each label, float32 (labels,)."""
 
     name = "text-classification"
     model_tasks = ("sequence-classification",)
@@ -52,6 +83,39 @@ class TextClassification(Task):
         if wanted is not None and wanted not in self.labels.label2id:
             raise ConfigError(f"out_of_scope: got {shown(wanted)}, which is none of the labels")
         self._out_of_scope = wanted or _OUT_OF_SCOPE
+        self.problem = problem_of(model.config)(
+            self.labels,
+            separator=self.settings.label_separator,
+            threshold=self.settings.threshold or 0.5,
+        )
+        self.metric = self.problem.metric
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        """A setting that would do nothing, or that says other than the model, is an error."""
+        name, wanted = self.problem.name, self.settings.problem_type
+        if wanted is not None and wanted != name:
+            raise ConfigError(f"problem_type: got {wanted}, but the model is for {name}")
+        if self.settings.threshold is not None and name != MULTI:
+            raise ConfigError(f"threshold: has no effect on {name}; leave it out")
+        if self.settings.out_of_scope is not None and name != SINGLE:
+            raise ConfigError(f"out_of_scope: has no effect on {name}; leave it out")
+
+    @classmethod
+    def problem_for(
+        cls, settings: Any, values: Mapping[str, Any], examples: Sequence[Any], *, new_head: bool
+    ) -> type[Problem]:
+        labels = [example.label for example in examples]
+        return problem_to_learn(settings.problem_type, values, labels, new_head=new_head)
+
+    @classmethod
+    def with_labels(
+        cls, examples: Sequence[Any], problem: type[Problem], settings: Any
+    ) -> Sequence[Any]:
+        return [
+            dataclasses.replace(e, label=_label_of(e, problem, settings.label_separator))
+            for e in examples
+        ]
 
     @classmethod
     def texts(cls, examples: Iterable[TextExample]) -> Iterator[str]:
@@ -63,22 +127,34 @@ class TextClassification(Task):
         for example, (one, cut) in zip(examples, encoded):
             inputs: dict[str, Any] = self.inputs(one)
             if labelled:
-                inputs["labels"] = np.int64(self.labels.label2id[example.label])
+                inputs["labels"] = self._target(example)
             features.append([Feature(inputs, cut=cut)])
         return features
 
     def decode(
         self, example: TextExample, features: Sequence[Feature], outputs: Sequence[Array]
     ) -> Array:
-        return probabilities(outputs[0][None])[0]
+        return self.problem.decode(outputs[0])
 
     def score(self, predictions: Sequence[Array], examples: Sequence[Any]) -> dict[str, float]:
-        found = self.labels.names(int(p.argmax()) for p in predictions)
-        wanted = [example.label for example in examples]
-        metrics = classification_metrics(found, wanted)
-        if self._out_of_scope in {*found, *wanted}:
-            metrics |= intent_metrics(found, wanted, out_of_scope=self._out_of_scope)
+        wanted = [self._label(example) for example in examples]
+        metrics = self.problem.score(predictions, wanted)
+        if isinstance(self.problem, SingleLabel):
+            found = self.problem.named(predictions)
+            if self._out_of_scope in {*found, *wanted}:
+                metrics |= intent_metrics(found, wanted, out_of_scope=self._out_of_scope)
         return metrics
+
+    def _label(self, example: Any) -> Any:
+        return _label_of(example, type(self.problem), self.problem.separator)
+
+    def _target(self, example: Any) -> Any:
+        try:
+            return self.problem.target(self._label(example))
+        except DataError:
+            raise
+        except ValueError as error:
+            raise DataError(str(error), example.file or None, example.line) from error
 
     def answer(
         self, example: TextExample, prediction: Array, *, top_k: int | str | None = _BEST
@@ -97,7 +173,7 @@ class TextClassification(Task):
         return [answer] if isinstance(answer, dict) else answer
 
     def record(self, example: TextExample, prediction: Array) -> dict[str, Any]:
-        return {"text": example.text, **self._ranked(prediction, 1)[0], **self._top(prediction)}
+        return {"text": example.text, **self.problem.found(prediction), **self._top(prediction)}
 
     def _top(self, prediction: Array) -> dict[str, Any]:
         """The best labels, where a setting says how many."""
@@ -110,3 +186,11 @@ class TextClassification(Task):
             {"label": label, "score": float(prediction[i])}
             for i, label in zip(order, self.labels.names(order))
         ]
+
+
+def _label_of(example: Any, problem: type[Problem], separator: str | None) -> Any:
+    """The label of an example as its problem has it. Raises DataError with file and line."""
+    try:
+        return problem.label(example.label, separator)
+    except ValueError as error:
+        raise DataError(str(error), example.file or None, example.line) from error

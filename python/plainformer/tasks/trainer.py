@@ -77,7 +77,7 @@ class TaskTrainer(Trainer):
         metrics = self.task.evaluate(examples, self.args.per_device_eval_batch_size)
         if eval_dataset is None and self.old_validation is not None:
             old = self.task.evaluate(self.old_validation, self.args.per_device_eval_batch_size)
-            key = self.task.key_metric()
+            key = self.task.metric
             metrics |= {f"replay_{name}": value for name, value in old.items()}
             for name in (key, "loss"):  # the loss decides between equals
                 metrics[f"both_{name}"] = (metrics[name] + old[name]) / 2

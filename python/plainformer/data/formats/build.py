@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +65,9 @@ class Builder:
 
     def _text(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
         text = self._string(fields, "text")
-        return TextExample(text, self._label(fields), **place)
+        classifies = self.task == "text-classification"
+        label = _numbers(fields.get("label")) if classifies else None
+        return TextExample(text, self._label(fields) if label is None else label, **place)
 
     def _prompt(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
         label = self._label(fields)
@@ -297,6 +300,20 @@ def _message(value: Any, index: int) -> Message:
     if role == "system" and index > 0:
         raise ValueError(f"message {index}: role 'system', expected as the first message only")
     return Message(role, check_string(value.get("content"), f"message {index} content"))
+
+
+def _numbers(value: Any) -> float | tuple[str | float, ...] | None:
+    """What a classifier takes beside one class: a number with a fraction, or a list of labels."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"label: got {value}, expected a finite number")
+        return value
+    if not isinstance(value, (list, tuple)):
+        return None
+    several = tuple(v if isinstance(v, float) else _label(v)[0] for v in value)
+    if len(set(several)) < len(several) and not any(isinstance(v, float) for v in several):
+        raise ValueError(f"label: got {_shown(value)}, expected each label once")
+    return several
 
 
 def _label(value: Any) -> tuple[str, str]:
