@@ -154,7 +154,7 @@ def test_sklearn_of_several_labels(dice):
         told = metrics.multi_label_metrics(p, r)
         occurs = [x for x in labels if any(x in own for own in (*p, *r))]
         rows = [[[x in own for x in occurs] for own in side] for side in (r, p)]
-        if not occurs:
+        if len(occurs) < 2:  # scikit-learn takes one column for one label a text
             continue
         for average in ("micro", "macro"):
             wanted = theirs.f1_score(*rows, average=average, zero_division=0)
