@@ -166,6 +166,37 @@ def test_a_directory_removed_meanwhile_is_an_error(tmp_path, again):
         run()
 
 
+def test_what_another_users_killed_run_left_is_replaced(tmp_path, monkeypatch):
+    """His lock file cannot be written to, in a directory that both may write into."""
+    opened, left = os.open, tmp_path / LOCK
+    left.write_text("17 here\n")
+    inode = left.stat().st_ino
+
+    def refuse(path, flags, *mode, **where):
+        if flags & os.O_RDWR and os.path.exists(path) and os.stat(path).st_ino == inode:
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *mode, **where)
+
+    monkeypatch.setattr(os, "open", refuse)
+    holder = left.open()  # the inode is not given to the new file
+    with lock_directory(tmp_path):
+        assert left.read_text().startswith(f"{os.getpid()} ")
+    holder.close()
+
+
+def test_a_directory_that_is_not_to_be_written_to_is_said_so(tmp_path, monkeypatch):
+    opened = os.open
+
+    def refuse(path, flags, *mode, **where):
+        if flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *mode, **where)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError, match=LOCK), lock_directory(tmp_path):
+        pass
+
+
 def test_a_planted_link_is_not_written_through(tmp_path):
     (tmp_path / "mine").write_text("kept")
     (tmp_path / "out").mkdir()

@@ -68,7 +68,7 @@ class DirectoryLock:
 
     def __init__(self, directory: str):
         self.directory = directory
-        self.thread, self.depth = threading.get_ident(), 1
+        self.thread, self.depth, self.made = threading.get_ident(), 1, False
         for _ in range(_ATTEMPTS):
             with suppress(FileNotFoundError):
                 if self._take():
@@ -101,7 +101,7 @@ class DirectoryLock:
 
     def _take(self) -> bool:
         """One attempt; False if what was locked is not there any more."""
-        self.made = not os.path.isdir(self.directory)
+        self.made = self.made or not os.path.isdir(self.directory)
         os.makedirs(self.directory, exist_ok=True)
         self._folder = os.open(self.directory, _DIRECTORY)
         try:
@@ -119,7 +119,12 @@ class DirectoryLock:
 
     def _lock_file(self) -> int:
         path = os.path.join(self.directory, LOCK)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666)
+        try:
+            file, others = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666), False
+        except PermissionError:  # another user's, who was killed or is at work
+            if not os.path.lexists(path):
+                raise  # or a directory that is not to be written to
+            file, others = os.open(path, os.O_RDONLY | NO_LINKS), True
         try:
             locked = try_lock(file)
             if locked is False:
@@ -132,6 +137,9 @@ class DirectoryLock:
                 "%s: its file system has no locks; a second run would not be noticed",
                 self.directory,
             )
+        if others:  # nobody holds it: the next attempt makes one of ours
+            os.unlink(path)
+            return file
         with suppress(OSError):  # a full disk: then the holder has no name
             os.truncate(file, 0)
             os.pwrite(file, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
