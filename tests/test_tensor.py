@@ -249,3 +249,34 @@ class TestParameter:
         weight.writable()[0] = 5
         assert weight.version == 1
         assert (weight.data[0], mapped[0]) == (5, 1)
+
+
+NUMPY = {
+    "tanh": np.tanh,
+    "add": lambda x: np.ones(2, np.float32) + x,
+    "multiply": lambda x: np.float32(2) * x,
+    "equal": lambda x: np.zeros(2, np.float32) == x,
+    "out": lambda x: np.add(np.ones(2, np.float32), 1, out=x),
+    "reduce": np.add.reduce,
+    "sum": np.sum,
+    "argmax": np.argmax,
+    "concatenate": lambda x: np.concatenate([np.ones(2, np.float32), x]),
+    "where": lambda x: np.where(np.ones(2, bool), x, 0),
+}
+
+
+@pytest.mark.parametrize("name", NUMPY)
+def test_numpy_refuses_what_needs_a_gradient_and_takes_the_rest(name):
+    call, values = NUMPY[name], np.array([0.5, -1.0], np.float32)
+    with pytest.raises(DTypeError, match="got a Tensor that needs a gradient"):
+        call(Tensor(values, requires_grad=True))
+    expected = call(values.copy())
+    found = call(Tensor(values.copy()))
+    assert type(found) is type(expected)
+    assert np.asarray(found).tobytes() == np.asarray(expected).tobytes()
+
+
+def test_arrays_are_asked_for_by_name():
+    x = Tensor(np.ones(3, np.float32), requires_grad=True)
+    assert np.asarray(x) is x.data
+    assert float(np.asarray(x).sum()) == 3.0

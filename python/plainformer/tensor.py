@@ -149,6 +149,14 @@ class Tensor:
         array = self.data if dtype is None else self.data.astype(dtype, copy=False)
         return array.copy() if copy else array
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's functions take a Tensor without a gradient as its array, and no other."""
+        call = getattr(ufunc, method)
+        return call(*_arrays(ufunc, inputs), **_arrays(ufunc, options))
+
+    def __array_function__(self, func: Any, types: Any, inputs: Any, options: Any) -> Any:
+        return func(*_arrays(func, inputs), **_arrays(func, options))
+
     def __repr__(self) -> str:
         suffix = ", requires_grad=True" if self.requires_grad else ""
         return f"{type(self).__name__}({self.data!r}{suffix})"
@@ -209,6 +217,27 @@ class Tensor:
             wide = "float32" if self.grad.dtype.itemsize == 2 else self.grad.dtype
             self.grad, self._owns_grad = self.grad.astype(wide, order="C"), True
         kernels.accumulate(self.grad, grad)
+
+
+def _arrays(function: Any, values: Any) -> Any:
+    """Arguments of a function of NumPy with the arrays of Tensors, which the tape will not see.
+
+    Raises
+    ------
+    DTypeError : one needs a gradient, which would be lost without a word
+    """
+    if isinstance(values, Tensor):
+        if values.requires_grad:
+            raise DTypeError(
+                f"numpy.{function.__name__}: got a Tensor that needs a gradient, which NumPy would "
+                "lose; use plainformer.functional, or numpy.asarray(tensor) where none is needed"
+            )
+        return values.data
+    if isinstance(values, (list, tuple)):
+        return type(values)([_arrays(function, value) for value in values])
+    if isinstance(values, dict):
+        return {name: _arrays(function, value) for name, value in values.items()}
+    return values
 
 
 class Gradients(list[Array]):

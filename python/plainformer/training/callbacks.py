@@ -127,8 +127,10 @@ def _check_signatures(callback: TrainerCallback) -> None:
     """Raise ConfigError unless each method takes what it will be called with."""
     for event in (name for name in vars(TrainerCallback) if name.startswith("on_")):
         given = list(inspect.signature(getattr(TrainerCallback, event)).parameters)[1:]
+        kind = type(callback)
+        has_self = inspect.isfunction(inspect.getattr_static(kind, event))
         try:
-            inspect.signature(getattr(callback, event)).bind(*given)
+            inspect.signature(getattr(kind, event)).bind(*([callback] * has_self), *given)
         except TypeError as error:
             raise ConfigError(
                 f"callbacks: {type(callback).__name__}.{event} is called with "
