@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DTypeError, ShapeError
+from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
 
 from ._scores import check_pairs, check_texts
 from ._tokenize import TOKENIZERS
@@ -58,7 +58,9 @@ def bleu(
     """
     name = "13a" if tokenize is None else tokenize
     if name not in TOKENIZERS:
-        raise ConfigError(f"tokenize: got {tokenize!r}, expected one of {', '.join(TOKENIZERS)}")
+        raise ConfigError(
+            f"tokenize: got {shown(tokenize)}, expected one of {', '.join(TOKENIZERS)}"
+        )
     texts, golds = _checked(predictions, references)
     words = _cutter(name, lowercase)
     counts = np.zeros((2, _BLEU_ORDER), np.int64)  # n-grams that are right, and all
