@@ -305,9 +305,9 @@ class _CharacterTable:
     def _unknown(self, document: Document, index: int) -> DataError:
         character = document.text[index]
         return DataError(
-            f"the character {shown(character)} (U+{ord(character):04X}) is not among the tokenizer's "
-            f"{np.count_nonzero(self.ids >= 0)} characters, and it has no bytes for others; train "
-            "char anew",
+            f"the character {shown(character)} (U+{ord(character):04X}) is not among the "
+            f"tokenizer's {np.count_nonzero(self.ids >= 0)} characters, and it has no bytes for "
+            "others; train char anew",
             document.file or None,
             document.line_of(index) if document.file else None,
         )
