@@ -6,6 +6,7 @@ Unicode 16: the blocks of Chinese characters and kana, the planes of rare charac
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 HAN = r"\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -16,6 +17,11 @@ CJK = HAN + KANA
 WIDE = CJK + r"\u3000-\u303f\ufe10-\ufe1f\ufe30-\ufe4f\uff00-\uffef"
 
 _CHINESE = re.compile(f"[{CJK}]")
+
+
+def is_alphanumeric(text: str) -> bool:
+    """Whether a text is letters, their marks and digits; `str.isalnum` knows no marks (Hindi)."""
+    return bool(text) and all(unicodedata.category(character)[0] in "LMN" for character in text)
 
 
 def is_chinese(texts: Iterable[str]) -> bool:

@@ -166,6 +166,14 @@ def test_byte_level_tokens_keep_the_spaces_between_words():
         assert text.replace(" ", "").replace(",", "").isalnum()
 
 
+def test_words_with_combining_marks_are_words():
+    sentence = "अच्छी फिल्म दिल्ली में"
+    made = rewriter(tokenizer_of([sentence] * 9, "wordpiece:60"), mask_fraction=0.5, top_k=None)
+    found = texts(made, sentence, 10)
+    for i, word in enumerate(sentence.split()):
+        assert any(text.split()[i] != word for text in found)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from plainformer.data.decoding import decode_text
 from plainformer.data.encoding import TextEncoder
 from plainformer.data.special_tokens import ROLES, special_ids
-from plainformer.data.tokenizer import load_tokenizer, save_tokenizer
+from plainformer.data.tokenizer import encode_text, load_tokenizer, save_tokenizer, train_char
 from tests.data.tokenizer_files import (
     PAIRS,
     TEXTS,
@@ -205,3 +206,14 @@ def test_what_they_save_we_read_alike(both, tmp_path):
     for role in ROLES:
         assert getattr(ours.special, f"{role}_id") == getattr(theirs, f"{role}_id"), role
     assert json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text())
+
+
+def test_characters_of_a_language_model_are_theirs(tmp_path):
+    """Also those that it has no token for, which are bytes."""
+    save_tokenizer(train_char([TEXTS[0]]), tmp_path)
+    ours = load_tokenizer(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text in TEXTS:
+        ids = encode_text(ours, text).tolist()
+        assert ids == theirs.encode(text, add_special_tokens=False)
+        assert theirs.decode(ids) == decode_text(ours, ids) == text

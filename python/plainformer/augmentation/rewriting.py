@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from .. import functional
+from ..characters import is_alphanumeric
 from ..data import CharSpan, Encoded, TextEncoder, TextExample
 from ..data._random import Draws
 from ..data.objectives import Vocabulary
@@ -131,7 +132,7 @@ class Rewriter:
             whole = ~self.vocabulary.special
         ids = [int(i) for i in self.vocabulary.ordinary if whole[i]]
         words = self.tokenizer.decode_batch([[i] for i in ids], skip_special_tokens=False)
-        found = [(i, word.strip()) for i, word in zip(ids, words) if word.strip().isalnum()]
+        found = [(i, word.strip()) for i, word in zip(ids, words) if is_alphanumeric(word.strip())]
         if not found:
             raise ConfigError("tokenizer: has no tokens that are whole words, nothing can be drawn")
         return np.array([i for i, _ in found]), [word for _, word in found]
@@ -215,7 +216,7 @@ def _words(text: str, encoded: Encoded, start: int) -> list[tuple[Array, CharSpa
         first = text.index(word, first)  # some tokenizers count the space before a word
         span = CharSpan(first, first + len(word))
         around = text[max(0, span.start - 1) : span.start] + text[span.end : span.end + 1]
-        if word.isalnum() and not set(around) & set(_APOSTROPHES):
+        if is_alphanumeric(word) and not set(around) & set(_APOSTROPHES):
             found.append((tokens, span))
     return found
 

@@ -24,7 +24,7 @@ from itertools import pairwise
 import numpy as np
 from tokenizers import Regex, pre_tokenizers
 
-from plainformer.characters import CJK
+from plainformer.characters import CJK, is_alphanumeric
 from plainformer.errors import DataError, shown
 
 from ._library import library_errors
@@ -135,9 +135,7 @@ def _cut_apart(text: str, joiners: str) -> Iterator[int]:
 
 def _is_wordy(*characters: str) -> bool:
     """Whether all are letters, marks or digits of scripts with spaces between words."""
-    return all(
-        c and unicodedata.category(c)[0] in "LMN" and not _UNSPACED.match(c) for c in characters
-    )
+    return all(is_alphanumeric(c) and not _UNSPACED.match(c) for c in characters)
 
 
 def _is_word(text: str) -> bool:
