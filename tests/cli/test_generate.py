@@ -12,6 +12,7 @@ from plainformer.data.tokenizer import (
     encode_text,
     load_tokenizer,
     save_tokenizer,
+    train_char,
     train_wordpiece,
 )
 from plainformer.errors import ConfigError
@@ -154,6 +155,22 @@ def test_several_prompts_are_written_one_after_another(directory, tmp_path):
     file.write_text("fox\nthe dog\n")
     shown = run(directory, "--input", str(file), "--no-do-sample", "--batch-size", "1")
     assert shown.stdout == f"{single[0]}\n{'-' * 20}\n{single[1]}\n"
+
+
+def test_a_prompt_of_many_bytes_is_shown_as_it_is(tmp_path):
+    """Characters that the tokenizer has no token for are three or four each."""
+    tokenizer, prompt = train_char([TEXT]), "摊😀" * 30
+    config = GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(), n_positions=256, n_embd=8, n_layer=1, n_head=1
+    )
+    GPT2LMHeadModel(config, seed=3).save_pretrained(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
+    flags = [str(tmp_path), "--max-new-tokens", "40", "--seed", "5"]
+    found = values(flags[0], prompt, *flags[1:])
+    assert found["text"] == prompt + found["new_text"]
+    assert run(flags[0], prompt, *flags[1:]).stdout == found["text"] + "\n"
+    both = values(flags[0], prompt, "the", *flags[1:])["texts"]
+    assert both[0].startswith(prompt)
 
 
 def test_batches_draw_differently(directory):
