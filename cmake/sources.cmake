@@ -46,11 +46,13 @@ set(binding_sources
     csrc/bindings/cpu_module.cpp
     csrc/bindings/cpu_norm.cpp
     csrc/bindings/cpu_optimizer.cpp
+    csrc/bindings/cpu_overlap.cpp
     csrc/bindings/cpu_pack_weight.cpp
     csrc/bindings/cpu_roofline.cpp
     csrc/bindings/cpu_rotary.cpp
     csrc/bindings/cpu_runtime.cpp
     csrc/bindings/cpu_softmax.cpp
     csrc/bindings/operand.cpp
+    csrc/bindings/overlap.cpp
     csrc/bindings/unlocked.cpp
 )

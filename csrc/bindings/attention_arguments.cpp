@@ -18,18 +18,15 @@ T item(const py::tuple& options, int i) {
     return options[i].cast<T>();
 }
 
+constexpr int64_t farthest = int64_t{1} << 62;  // sums of a distance and a place do not overflow
+
+bool is_distance(int64_t keys) { return keys >= -1 && keys < farthest; }
+
 // Rows before each sequence, from 0 up to `rows`, none longer than `longest`.
 bool are_starts(const int32_t* starts, int64_t count, int64_t rows, int64_t longest) {
     if (starts[0] != 0 || starts[count] != rows) return false;
     for (int64_t b = 0; b < count; ++b)
         if (starts[b + 1] < starts[b] || starts[b + 1] - starts[b] > longest) return false;
-    return true;
-}
-
-bool copy_starts(const Operand& starts, std::vector<int32_t>* to) {
-    if (starts.dtype() != DType::int32 || starts.ndim() != 1 || starts.dim(0) < 1) return false;
-    const int32_t* from = starts.data<int32_t>();
-    for (int64_t i = 0; i < starts.dim(0); ++i) to->push_back(from[i * starts.stride(0)]);
     return true;
 }
 
@@ -47,6 +44,13 @@ bool broadcast_strides(const Operand& x, std::initializer_list<int64_t> wanted, 
 }
 
 }  // namespace
+
+bool copy_integers(const Operand& x, std::vector<int32_t>* to) {
+    if (x.dtype() != DType::int32 || x.ndim() != 1) return false;
+    const int32_t* from = x.data<int32_t>();
+    for (int64_t i = 0; i < x.dim(0); ++i) to->push_back(from[i * x.stride(0)]);
+    return true;
+}
 
 std::vector<int64_t> HeadsLayout::shape(const Operand& like, int64_t heads, int64_t width) const {
     std::vector<int64_t> shape;
@@ -71,17 +75,28 @@ bool HeadsLayout::are_row_numbers(const Operand& x, const Operand& q) const {
 }
 
 AttentionProblem::AttentionProblem(const py::tuple& o)
-    : layout(item<int>(o, 0)), may_share_heads_(item<bool>(o, 1)) {
+    : layout(item<int>(o, 0)),
+      is_layout_known_(HeadsLayout::is_known(item<int>(o, 0))),
+      may_share_heads_(item<bool>(o, 1)),
+      dropout_p_(item<double>(o, 9)) {
     options.q_rows.length = item<int64_t>(o, 2);
     options.k_rows.length = item<int64_t>(o, 3);
     options.scale = item<double>(o, 4);
     options.softcap = item<double>(o, 5);
     options.window = {item<int64_t>(o, 6), item<int64_t>(o, 7), item<bool>(o, 8)};
-    options.dropout =
-        dropout_rule(item<double>(o, 9), item<uint64_t>(o, 10), item<uint32_t>(o, 11));
+    const double p = dropout_p_ >= 0 && dropout_p_ <= 1 ? dropout_p_ : 0;
+    options.dropout = dropout_rule(p, item<uint64_t>(o, 10), item<uint32_t>(o, 11));
+}
+
+bool AttentionProblem::are_options_good() const {
+    const AttentionOptions& o = options;
+    return is_layout_known_ && o.q_rows.length >= 0 && o.k_rows.length >= 0 &&
+           is_distance(o.window.left) && is_distance(o.window.right) && dropout_p_ >= 0 &&
+           dropout_p_ <= 1;
 }
 
 bool AttentionProblem::set_arrays(const Operand& q, const Operand& k, const Operand& v) {
+    if (!are_options_good()) return false;
     for (const Operand* x : {&q, &k, &v})
         if (!layout.is_heads(*x, q.dtype())) return false;
     AttentionOptions& o = options;
@@ -102,9 +117,9 @@ bool AttentionProblem::set_sequences(const Operand& q, const Operand& k, const O
         o.q_rows.length = q_rows, o.k_rows.length = k_rows;
         return starts_q.is_none() && starts_k.is_none();
     }
-    if (!copy_starts(starts_q, &starts_)) return false;
-    const int64_t count = static_cast<int64_t>(starts_.size());
-    if (!copy_starts(starts_k, &starts_) || starts_k.dim(0) != count) return false;
+    if (!copy_integers(starts_q, &starts_) || !copy_integers(starts_k, &starts_)) return false;
+    const int64_t count = starts_q.dim(0);
+    if (count < 1 || starts_k.dim(0) != count) return false;
     o.B = count - 1;
     o.q_rows.starts = starts_.data(), o.k_rows.starts = starts_.data() + count;
     return are_starts(o.q_rows.starts, o.B, q_rows, o.q_rows.length) &&
@@ -131,25 +146,16 @@ bool AttentionProblem::set_scores(DType dtype, const Operand& mask, const Operan
     return true;
 }
 
-bool is_distinct(const Operand& x) {
-    for (int i = 0; i < x.ndim(); ++i)
-        if (x.dim(i) > 1 && x.stride(i) == 0) return false;
-    return true;
-}
-
 bool heads_result(py::object* out, const HeadsLayout& layout, const Operand& like, int64_t heads,
-                  int64_t width, std::initializer_list<const Operand*> inputs) {
+                  int64_t width) {
     const Operand given(*out);
     if (given.is_none()) {
         const std::vector<int64_t> shape = layout.shape(like, heads, width);
         *out = new_array(like.dtype(), shape.data(), static_cast<int>(shape.size()));
         return true;
     }
-    if (!layout.is_heads(given, like.dtype()) || !layout.has_shape(given, like, heads, width))
-        return false;
-    for (const Operand* input : inputs)
-        if (!input->is_none() && !given.disjoint(*input)) return false;
-    return given.writeable() && is_distinct(given);
+    return layout.is_heads(given, like.dtype()) && layout.has_shape(given, like, heads, width) &&
+           given.writeable() && given.is_distinct();
 }
 
 }  // namespace plainformer

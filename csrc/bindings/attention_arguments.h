@@ -10,11 +10,16 @@ namespace plainformer {
 
 constexpr int64_t widest_head = 256;
 
+// Appends the numbers of an int32 array (N,) to *to, where they are checked and stay as checked
+// whatever other threads write to the array; false where it is none.
+bool copy_integers(const Operand& x, std::vector<int32_t>* to);
+
 // The axes of an array of heads: sequences (B), heads (H), rows (L), elements (D).
 class HeadsLayout {
   public:
     enum Kind : int { bhld, blhd, packed };  // packed: (rows of all sequences, H, D)
 
+    static bool is_known(int kind) { return kind >= bhld && kind <= packed; }
     explicit HeadsLayout(int kind) : kind_(static_cast<Kind>(kind)) {}
 
     bool is_packed() const { return kind_ == packed; }
@@ -63,23 +68,22 @@ class AttentionProblem {
     AttentionOptions options{};
 
     bool set_arrays(const Operand& q, const Operand& k, const Operand& v);
-    // Numbers of rows before each sequence are copied, so that nobody changes them under the
-    // kernel.
+    // The numbers of rows before each sequence are copied.
     bool set_sequences(const Operand& q, const Operand& k, const Operand& starts_q,
                        const Operand& starts_k);
     bool set_scores(DType dtype, const Operand& mask, const Operand& alibi);
 
   private:
-    const bool may_share_heads_;
+    bool are_options_good() const;
+
+    const bool is_layout_known_, may_share_heads_;
+    const double dropout_p_;
     std::vector<int32_t> starts_;
 };
 
 // Makes *out an array with the shape of `like` but for heads and width: the one given, or a new one
 // where there is none; false if it cannot be that.
 bool heads_result(py::object* out, const HeadsLayout& layout, const Operand& like, int64_t heads,
-                  int64_t width, std::initializer_list<const Operand*> inputs);
-
-// No two elements share memory because of a stride of 0.
-bool is_distinct(const Operand& x);
+                  int64_t width);
 
 }  // namespace plainformer

@@ -7,10 +7,7 @@ namespace plainformer {
 
 namespace {
 
-// Kinds come by number from kernels/activation.py.
-bool is_kind(int kind) {
-    return kind > static_cast<int>(Activation::none) && kind <= static_cast<int>(Activation::tanh);
-}
+bool is_kind(int kind) { return kind != 0 && is_activation(kind); }
 
 py::object activation(py::handle x_, int kind, py::handle out_) {
     const Operand x(x_), out(out_);

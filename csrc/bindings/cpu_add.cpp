@@ -1,5 +1,6 @@
 #include "families.h"
 #include "operand.h"
+#include "outputs.h"
 
 namespace plainformer {
 
@@ -15,6 +16,13 @@ static py::object add(py::handle a_, py::handle b_) {
     });
 }
 
+// out may be x itself: each element is read before it is written. Any other overlap would write
+// elements of x that are still to be read.
+static bool may_accumulate(const Operand& out, const Operand& x) {
+    const bool is_x = out.data<void>() == x.data<void>() && out.dtype() == x.dtype();
+    return is_x || are_apart({&out}, {&x});
+}
+
 // True when done, None when the arrays are not canonical.
 static py::object accumulate(py::handle out_, py::handle x_) {
     const Operand out(out_), x(x_);
@@ -23,7 +31,7 @@ static py::object accumulate(py::handle out_, py::handle x_) {
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        if (out.dtype() != dtype_of<A>) return py::none();
+        if (out.dtype() != dtype_of<A> || !may_accumulate(out, x)) return py::none();
         run(dispatch<T>().accumulate,
             AccumulateArgs<T>{out.mutable_data<A>(), x.data<T>(), x.size()});
         return py::bool_(true);

@@ -1,5 +1,6 @@
 #include "attention_arguments.h"
 #include "families.h"
+#include "outputs.h"
 
 namespace plainformer {
 
@@ -7,16 +8,16 @@ namespace {
 
 // y, or (y, lse).
 py::object attention(py::handle q_, py::handle k_, py::handle v_, py::handle mask_,
-                     py::handle alibi_, py::handle starts_q, py::handle starts_k,
+                     py::handle alibi_, py::handle starts_q_, py::handle starts_k_,
                      const py::tuple& options, py::object out, bool return_lse) {
     const Operand q(q_), k(k_), v(v_), mask(mask_), alibi(alibi_);
+    const Operand starts_q(starts_q_), starts_k(starts_k_), given(out);
     AttentionProblem problem(options);
     const HeadsLayout& layout = problem.layout;
     const AttentionOptions& o = problem.options;
-    if (!problem.set_arrays(q, k, v) ||
-        !problem.set_sequences(q, k, Operand(starts_q), Operand(starts_k)) ||
-        !problem.set_scores(q.dtype(), mask, alibi) ||
-        !heads_result(&out, layout, q, o.H, o.Dv, {&q, &k, &v, &mask, &alibi}))
+    if (!problem.set_arrays(q, k, v) || !problem.set_sequences(q, k, starts_q, starts_k) ||
+        !problem.set_scores(q.dtype(), mask, alibi) || !heads_result(&out, layout, q, o.H, o.Dv) ||
+        !are_apart({&given}, {&q, &k, &v, &mask, &alibi, &starts_q, &starts_k}))
         return py::none();
     return for_dtype(q.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
@@ -44,26 +45,27 @@ void set_mask_shape(int64_t (&shape)[4], const Operand& mask) {
 // Gradients of queries, keys and values into the arrays given or new ones, and of the mask.
 py::object attention_backward(py::handle grad_, py::handle q_, py::handle k_, py::handle v_,
                               py::handle out_, py::handle lse_, py::handle mask_, py::handle alibi_,
-                              py::handle starts_q, py::handle starts_k, const py::tuple& options,
+                              py::handle starts_q_, py::handle starts_k_, const py::tuple& options,
                               py::object dq, py::object dk, py::object dv, bool mask_grad) {
     const Operand grad(grad_), q(q_), k(k_), v(v_), out(out_), lse(lse_), mask(mask_);
-    const Operand alibi(alibi_);
+    const Operand alibi(alibi_), starts_q(starts_q_), starts_k(starts_k_);
+    const Operand given_dq(dq), given_dk(dk), given_dv(dv);
     AttentionProblem problem(options);
     const HeadsLayout& layout = problem.layout;
     const AttentionOptions& o = problem.options;
     const DType dtype = q.dtype();
-    if (!problem.set_arrays(q, k, v) ||
-        !problem.set_sequences(q, k, Operand(starts_q), Operand(starts_k)) ||
+    if (!problem.set_arrays(q, k, v) || !problem.set_sequences(q, k, starts_q, starts_k) ||
         !problem.set_scores(dtype, mask, alibi))
         return py::none();
     for (const Operand* y : {&grad, &out})
         if (!layout.is_heads(*y, dtype) || !layout.has_shape(*y, q, o.H, o.Dv)) return py::none();
     if (!layout.are_row_numbers(lse, q)) return py::none();
     if (mask_grad && o.mask.kind != MaskKind::additive) return py::none();
-    const auto inputs = {&grad, &q, &k, &v, &out, &lse, &mask, &alibi};
-    if (!heads_result(&dq, layout, q, o.H, o.D, inputs) ||
-        !heads_result(&dk, layout, k, o.KV, o.D, inputs) ||
-        !heads_result(&dv, layout, k, o.KV, o.Dv, inputs))
+    if (!are_apart({&given_dq, &given_dk, &given_dv},
+                   {&grad, &q, &k, &v, &out, &lse, &mask, &alibi, &starts_q, &starts_k}))
+        return py::none();
+    if (!heads_result(&dq, layout, q, o.H, o.D) || !heads_result(&dk, layout, k, o.KV, o.D) ||
+        !heads_result(&dv, layout, k, o.KV, o.Dv))
         return py::none();
     return for_dtype(dtype, [&](auto type) -> py::object {
         using T = decltype(type);

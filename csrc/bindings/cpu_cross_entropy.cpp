@@ -12,14 +12,14 @@ struct Rows {
 
 // Logits (N, V) with labels (N), class weights (V) or None in the accumulator type.
 bool check(const Operand& x, const Operand& target, const Operand& weight, int64_t ignore_index,
-           Rows* rows) {
+           Rows* rows, CheckedIds* labels) {
     if (x.ndim() != 2 || !x.as_rows(&rows->N, &rows->V, &rows->stride)) return false;
     if (!is_ids(target) || !target.has_shape({rows->N})) return false;
     const DType acc = x.dtype() == DType::float64 ? DType::float64 : DType::float32;
     if (!weight.is_none() &&
         (!weight.contiguous() || weight.dtype() != acc || !weight.has_shape({rows->V})))
         return false;
-    return ids_in_range(target, rows->V, &ignore_index);
+    return labels->take(target, rows->V, &ignore_index);
 }
 
 template <typename A>
@@ -32,7 +32,8 @@ py::object cross_entropy(py::handle x_, py::handle target_, py::handle weight_,
                          int64_t ignore_index, double smoothing) {
     const Operand x(x_), target(target_), weight(weight_);
     Rows rows;
-    if (!check(x, target, weight, ignore_index, &rows)) return py::none();
+    CheckedIds labels;
+    if (!check(x, target, weight, ignore_index, &rows, &labels)) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
@@ -41,8 +42,8 @@ py::object cross_entropy(py::handle x_, py::handle target_, py::handle weight_,
                   lse = new_array(dtype_of<A>, {rows.N});
         run(dispatch<T>().cross_entropy,
             CrossEntropyArgs<T>{data_of<A>(loss), data_of<A>(label_weight), data_of<A>(lse),
-                                x.data<T>(), ids_of(target), data_or_null<A>(weight), rows.N,
-                                rows.V, rows.stride, ignore_index, static_cast<A>(smoothing)});
+                                x.data<T>(), labels.ids(), data_or_null<A>(weight), rows.N, rows.V,
+                                rows.stride, ignore_index, static_cast<A>(smoothing)});
         return py::make_tuple(loss, label_weight, lse);
     });
 }
@@ -52,7 +53,8 @@ py::object cross_entropy_backward(py::handle grad_, py::handle x_, py::handle ta
                                   double smoothing) {
     const Operand grad(grad_), x(x_), target(target_), lse(lse_), weight(weight_);
     Rows rows;
-    if (!check(x, target, weight, ignore_index, &rows)) return py::none();
+    CheckedIds labels;
+    if (!check(x, target, weight, ignore_index, &rows, &labels)) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
@@ -61,7 +63,7 @@ py::object cross_entropy_backward(py::handle grad_, py::handle x_, py::handle ta
                 return py::none();
         py::array dx = new_array_like(x);
         run(dispatch<T>().cross_entropy_backward,
-            CrossEntropyBackwardArgs<T>{data_of<T>(dx), grad.data<A>(), x.data<T>(), ids_of(target),
+            CrossEntropyBackwardArgs<T>{data_of<T>(dx), grad.data<A>(), x.data<T>(), labels.ids(),
                                         lse.data<A>(), data_or_null<A>(weight), rows.N, rows.V,
                                         rows.stride, ignore_index, static_cast<A>(smoothing)});
         return dx;

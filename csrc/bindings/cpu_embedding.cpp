@@ -1,13 +1,15 @@
 #include "families.h"
 #include "ids.h"
 #include "operand.h"
+#include "outputs.h"
 
 namespace plainformer {
 
 static py::object embedding(py::handle ids_, py::handle weight_) {
     const Operand ids(ids_), weight(weight_);
+    CheckedIds checked;
     if (!is_ids(ids) || weight.ndim() != 2 || !weight.last_axis_contiguous() ||
-        ids.ndim() >= Operand::max_ndim || !ids_in_range(ids, weight.dim(0)))
+        ids.ndim() >= Operand::max_ndim || !checked.take(ids, weight.dim(0)))
         return py::none();
     return for_dtype(weight.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
@@ -15,8 +17,9 @@ static py::object embedding(py::handle ids_, py::handle weight_) {
         for (int i = 0; i < ids.ndim(); ++i) shape[i] = ids.dim(i);
         shape[ids.ndim()] = weight.dim(1);
         py::array y = new_array(weight.dtype(), shape, ids.ndim() + 1);
-        run(dispatch<T>().embedding, EmbeddingArgs<T>{data_of<T>(y), weight.data<T>(), ids_of(ids),
-                                                      ids.size(), weight.dim(1), weight.stride(0)});
+        run(dispatch<T>().embedding,
+            EmbeddingArgs<T>{data_of<T>(y), weight.data<T>(), checked.ids(), ids.size(),
+                             weight.dim(1), weight.stride(0)});
         return y;
     });
 }
@@ -25,16 +28,17 @@ static py::object embedding(py::handle ids_, py::handle weight_) {
 static py::object embedding_backward(py::handle dy_, py::handle ids_, int64_t V, py::handle out_,
                                      bool accumulate) {
     const Operand dy(dy_), ids(ids_), out(out_);
+    CheckedIds checked;
     int64_t N, C, dy_stride;
-    if (!is_ids(ids) || !dy.as_rows(&N, &C, &dy_stride) || dy.ndim() != ids.ndim() + 1 ||
-        N != ids.size() || !ids_in_range(ids, V))
+    if (V < 0 || !is_ids(ids) || !dy.as_rows(&N, &C, &dy_stride) || dy.ndim() != ids.ndim() + 1 ||
+        N != ids.size() || !checked.take(ids, V))
         return py::none();
     for (int i = 0; i < ids.ndim(); ++i)
         if (ids.dim(i) != dy.dim(i)) return py::none();
     return for_dtype(dy.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        EmbeddingBackwardArgs<T> s{nullptr, nullptr, dy.data<T>(), ids_of(ids), N,
+        EmbeddingBackwardArgs<T> s{nullptr, nullptr, dy.data<T>(), checked.ids(), N,
                                    V,       C,       dy_stride,    accumulate};
         py::object result;
         if (out.is_none()) {
@@ -44,7 +48,7 @@ static py::object embedding_backward(py::handle dy_, py::handle ids_, int64_t V,
             result = fresh;
         } else {
             if (!out.contiguous() || !out.writeable() || !out.has_shape({V, C}) ||
-                !out.disjoint(dy))
+                !are_apart({&out}, {&dy, &ids}))
                 return py::none();
             if (out.dtype() == dy.dtype())
                 s.dweight = out.mutable_data<T>();

@@ -1,5 +1,6 @@
 #include "families.h"
 #include "operand.h"
+#include "outputs.h"
 #include "packed_weight.h"
 #include "plainformer/gemm.h"
 
@@ -116,7 +117,7 @@ bool writable_result(const Operand& out, const Shape& shape, const Operand& a, c
     if (!out.contiguous() || !out.writeable() || out.ndim() != shape.ndim) return false;
     for (int i = 0; i < shape.ndim; ++i)
         if (out.dim(i) != shape.dims[i]) return false;
-    return out.disjoint(a) && out.disjoint(b);
+    return are_apart({&out}, {&a, &b});
 }
 
 // A B, in the inputs' type or, with `sums`, in the type its sums are kept in.
@@ -191,7 +192,7 @@ py::object linear(py::handle x_, py::handle weight_, py::handle bias_, int activ
                   bool keep_z) {
     const Operand x(x_), bias(bias_);
     const Weight weight(weight_);
-    if (!is_linear(x, weight, bias)) return py::none();
+    if (!is_linear(x, weight, bias) || !is_activation(activation)) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         GemmArgs<T> s{};
@@ -240,7 +241,7 @@ py::object linear_grad(py::handle grad_y_, py::handle x, py::handle weight, py::
                        py::handle z_, int activation, bool wants_bias) {
     const Operand grad_y(grad_y_), z(z_);
     if (!is_linear_gradient(grad_y, Operand(x), Weight(weight), Operand(bias), z) ||
-        z.is_none() != (activation == 0))
+        !is_activation(activation) || z.is_none() != (activation == 0))
         return py::none();
     return for_dtype(grad_y.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);

@@ -9,13 +9,14 @@ static py::object linear_cross_entropy(py::handle x_, py::handle weight_, py::ha
                                        py::handle bias_, int64_t ignore_index, double smoothing,
                                        double grad, bool gradients) {
     const Operand x(x_), weight(weight_), target(target_), bias(bias_);
+    CheckedIds labels;
     int64_t N, C, x_stride;
     if (x.ndim() != 2 || !x.as_rows(&N, &C, &x_stride) || weight.dtype() != x.dtype() ||
         weight.ndim() != 2 || weight.dim(1) != C)
         return py::none();
     const int64_t V = weight.dim(0);
     if (V == 0 || !is_ids(target) || !target.has_shape({N}) ||
-        !ids_in_range(target, V, &ignore_index))
+        !labels.take(target, V, &ignore_index))
         return py::none();
     if (!bias.is_none() &&
         (!bias.contiguous() || bias.dtype() != x.dtype() || !bias.has_shape({V})))
@@ -26,7 +27,7 @@ static py::object linear_cross_entropy(py::handle x_, py::handle weight_, py::ha
         py::array loss = new_array(dtype_of<A>, {N}), label_weight = new_array(dtype_of<A>, {N});
         LinearCrossEntropyArgs<T> s{};
         s.loss = data_of<A>(loss), s.label_weight = data_of<A>(label_weight);
-        s.x = x.data<T>(), s.weight = weight.data<T>(), s.target = ids_of(target);
+        s.x = x.data<T>(), s.weight = weight.data<T>(), s.target = labels.ids();
         if (!bias.is_none()) s.bias = bias.data<T>();
         s.N = N, s.V = V, s.C = C, s.x_stride = x_stride, s.ignore_index = ignore_index;
         s.weight_row = weight.stride(0), s.weight_column = weight.stride(1);

@@ -15,6 +15,7 @@ PYBIND11_MODULE(_cpu, module) {
     plainformer::bind_linear_cross_entropy(module);
     plainformer::bind_norm(module);
     plainformer::bind_optimizer(module);
+    plainformer::bind_overlap(module);
     plainformer::bind_pack_weight(module);
     plainformer::bind_roofline(module);
     plainformer::bind_rotary(module);

@@ -6,18 +6,23 @@ namespace plainformer {
 
 namespace {
 
+// The value of an int, or -1, which is no axis's length, where it has more than 64 bits.
+int64_t int64_of(PyObject* number) {
+    int overflow;
+    return PyLong_AsLongLongAndOverflow(number, &overflow);
+}
+
 // How many trailing axes of x the normalized shape (an int or a tuple) names; 0 where it is not
 // their shape.
 int normalized_ndim(const Operand& x, py::handle shape) {
     if (PyLong_CheckExact(shape.ptr()))
-        return x.ndim() >= 1 && PyLong_AsLongLong(shape.ptr()) == x.dim(-1) ? 1 : 0;
+        return x.ndim() >= 1 && int64_of(shape.ptr()) == x.dim(-1) ? 1 : 0;
     if (!PyTuple_CheckExact(shape.ptr())) return 0;
     const int ndim = static_cast<int>(PyTuple_GET_SIZE(shape.ptr()));
     if (ndim < 1 || ndim > x.ndim()) return 0;
     for (int i = 0; i < ndim; ++i) {
         PyObject* size = PyTuple_GET_ITEM(shape.ptr(), i);
-        if (!PyLong_CheckExact(size) || PyLong_AsLongLong(size) != x.dim(x.ndim() - ndim + i))
-            return 0;
+        if (!PyLong_CheckExact(size) || int64_of(size) != x.dim(x.ndim() - ndim + i)) return 0;
     }
     return ndim;
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <vector>
 
 #include "families.h"
@@ -7,17 +8,9 @@ namespace plainformer {
 
 namespace {
 
-// The arrays of a Python list; empty where the argument is None.
-std::vector<Operand> operands_of(py::handle list) {
-    std::vector<Operand> operands;
-    if (list.is_none()) return operands;
-    for (py::handle item : py::cast<py::list>(list)) operands.emplace_back(item);
-    return operands;
-}
-
 // The lists of one step. Empty lists stand for None; all others have one entry a parameter.
 struct Lists {
-    std::vector<Operand> params, grads, moments, squares, masters;
+    OperandList params, grads, moments, squares, masters;
 };
 
 // A flat array of the parameter's shape, T or A, that may be written.
@@ -37,7 +30,7 @@ bool fill_gradient(ParameterSlot<T>* slot, const Operand& grad) {
 }
 
 template <typename T>
-bool fill_state(acc_t<T>** slot, const std::vector<Operand>& list, size_t i, const Operand& param) {
+bool fill_state(acc_t<T>** slot, const OperandList& list, size_t i, const Operand& param) {
     if (list.empty()) return true;
     if (!is_state(list[i], param, dtype_of<acc_t<T>>)) return false;
     *slot = list[i].template mutable_data<acc_t<T>>();
@@ -67,13 +60,46 @@ bool fill(std::vector<ParameterSlot<T>>* slots, const Lists& lists) {
     return true;
 }
 
+// The bytes of one array of a step; all of them are contiguous.
+struct Extent {
+    const char *begin, *end;
+    bool is_written;
+};
+
+void add_extents(std::vector<Extent>* extents, const OperandList& list, bool is_written) {
+    for (const Operand& x : list) {
+        if (x.size() == 0) continue;
+        const char* begin = x.data<char>();
+        extents->push_back({begin, begin + x.size() * x.item_size(), is_written});
+    }
+}
+
+// What `are_apart` of outputs.h says of few arrays: nothing that is written, all but the gradients,
+// shares memory with anything else. Sorted, because a model has hundreds.
+bool are_apart(const Lists& lists) {
+    std::vector<Extent> extents;
+    extents.reserve(5 * lists.params.size());
+    for (const auto* list : {&lists.params, &lists.moments, &lists.squares, &lists.masters})
+        add_extents(&extents, *list, true);
+    add_extents(&extents, lists.grads, false);
+    std::sort(extents.begin(), extents.end(),
+              [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+    const char *written = nullptr, *read = nullptr;  // where those before this one end
+    for (const Extent& x : extents) {
+        if (x.begin < written || (x.is_written && x.begin < read)) return false;
+        const char*& end = x.is_written ? written : read;
+        end = std::max(end, x.end);
+    }
+    return true;
+}
+
 // True when the step was taken, None when a list is not canonical.
 template <typename MakeArgs>
 py::object step(const Lists& lists, MakeArgs make_args) {
     if (lists.params.empty()) return py::bool_(lists.grads.empty());
     return for_dtype(lists.params[0].dtype(), [&](auto type) -> py::object {
         std::vector<ParameterSlot<decltype(type)>> slots;
-        if (!fill(&slots, lists)) return py::none();
+        if (!fill(&slots, lists) || !are_apart(lists)) return py::none();
         make_args(slots);
         return py::bool_(true);
     });
@@ -83,8 +109,8 @@ py::object adamw_step(py::handle params, py::handle grads, py::handle exp_avgs,
                       py::handle exp_avg_sqs, py::handle masters, double lr, double beta1,
                       double beta2, double eps, double weight_decay, double grad_scale,
                       double correction1, double correction2) {
-    const Lists lists{operands_of(params), operands_of(grads), operands_of(exp_avgs),
-                      operands_of(exp_avg_sqs), operands_of(masters)};
+    const Lists lists{OperandList(params), OperandList(grads), OperandList(exp_avgs),
+                      OperandList(exp_avg_sqs), OperandList(masters)};
     if (lists.moments.size() != lists.params.size() || lists.squares.size() != lists.params.size())
         return py::none();
     return step(lists, [&](auto& slots) {
@@ -98,8 +124,8 @@ py::object adamw_step(py::handle params, py::handle grads, py::handle exp_avgs,
 py::object sgd_step(py::handle params, py::handle grads, py::handle buffers, py::handle masters,
                     double lr, double momentum, double weight_decay, double grad_scale,
                     bool nesterov) {
-    const Lists lists{
-        operands_of(params), operands_of(grads), operands_of(buffers), {}, operands_of(masters)};
+    const Lists lists{OperandList(params), OperandList(grads), OperandList(buffers),
+                      OperandList(py::none()), OperandList(masters)};
     return step(lists, [&](auto& slots) {
         using T = std::remove_pointer_t<decltype(slots[0].p)>;
         run(dispatch<T>().sgd_step,
@@ -110,7 +136,7 @@ py::object sgd_step(py::handle params, py::handle grads, py::handle buffers, py:
 
 // One type's gradients, the others skipped; `found` counts those taken.
 template <typename T>
-double squared_norm_of(const std::vector<Operand>& grads, size_t* found) {
+double squared_norm_of(const OperandList& grads, size_t* found) {
     std::vector<ParameterSlot<T>> slots;
     for (const Operand& grad : grads) {
         if (!grad.contiguous() || grad.dtype() != dtype_of<T>) continue;
@@ -128,7 +154,7 @@ double squared_norm_of(const std::vector<Operand>& grads, size_t* found) {
 }
 
 py::object squared_norm(py::handle grads_) {
-    const std::vector<Operand> grads = operands_of(grads_);
+    const OperandList grads(grads_);
     size_t found = 0;
     double sum = squared_norm_of<float>(grads, &found);
     sum += squared_norm_of<bfloat16>(grads, &found);

@@ -17,7 +17,7 @@ namespace {
 PyTypeObject* packed_weight_type = nullptr;  // kept for the life of the process
 
 // Weights (out, in) of one type and one `in`, which together are (K, N) = (in, sum of out).
-bool is_stackable(const std::vector<Operand>& weights) {
+bool is_stackable(const OperandList& weights) {
     for (const Operand& w : weights) {
         if (!w.usable() || w.ndim() != 2) return false;
         if (w.dtype() != weights[0].dtype() || w.dim(1) != weights[0].dim(1)) return false;
@@ -25,9 +25,8 @@ bool is_stackable(const std::vector<Operand>& weights) {
     return !weights.empty();
 }
 
-py::object pack_weight(const py::list& arrays) {
-    std::vector<Operand> weights;
-    for (py::handle array : arrays) weights.emplace_back(array);
+py::object pack_weight(py::handle arrays) {
+    const OperandList weights(arrays);
     if (!is_stackable(weights)) return py::none();
     return for_dtype(weights[0].dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
@@ -73,6 +72,7 @@ void bind_pack_weight(py::module_& module) {
                 .format(w.N, w.K, numpy_dtype(w.dtype), level_name(w.level));
         });
     packed_weight_type = reinterpret_cast<PyTypeObject*>(type.ptr());
+    packed_weight_type->tp_new = nullptr;  // PackedWeight.__new__ would make one without panels
     module.def("pack_weight", &pack_weight);
 }
 

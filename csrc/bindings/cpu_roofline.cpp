@@ -18,6 +18,9 @@ namespace {
 // work a nanosecond is billions a second.
 template <typename Pass>
 double best_rate(double milliseconds, const Pass& pass) {
+    if (!(milliseconds >= 0 && milliseconds <= 1e6))
+        throw ConfigError("milliseconds: got " + std::to_string(milliseconds) +
+                          ", expected 0 to 1000000");
     using Clock = std::chrono::steady_clock;
     const auto nanoseconds = [](Clock::duration d) {
         return std::chrono::duration<double, std::nano>(d).count();

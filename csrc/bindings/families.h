@@ -16,6 +16,7 @@ void bind_gemm(pybind11::module_& module);
 void bind_linear_cross_entropy(pybind11::module_& module);
 void bind_norm(pybind11::module_& module);
 void bind_optimizer(pybind11::module_& module);
+void bind_overlap(pybind11::module_& module);
 void bind_pack_weight(pybind11::module_& module);
 void bind_roofline(pybind11::module_& module);
 void bind_rotary(pybind11::module_& module);

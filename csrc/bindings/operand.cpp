@@ -1,5 +1,7 @@
 #include "operand.h"
 
+#include <string>
+
 #include "runtime/allocator.h"
 
 namespace plainformer {
@@ -28,7 +30,7 @@ bool native_byte_order(char order) {
     return order != (little ? '>' : '<');
 }
 
-int64_t item_size(DType dtype) {
+int64_t size_of(DType dtype) {
     switch (dtype) {
         case DType::float64:
         case DType::int64:
@@ -48,6 +50,8 @@ int64_t item_size(DType dtype) {
 }  // namespace
 
 void set_bfloat16_dtype(py::dtype dtype) {
+    if (dtype.attr("name").cast<std::string>() != "bfloat16" || dtype.itemsize() != 2)
+        throw py::type_error("dtype: expected ml_dtypes.bfloat16");
     bfloat16_type_number = dtype.num();
     bfloat16_dtype = dtype.release().ptr();
 }
@@ -84,7 +88,7 @@ Operand::Operand(py::handle object) {
     if (array->nd > max_ndim || !native_byte_order(descr->byteorder)) return;
     const DType dtype = dtype_of_number(descr->type_num);
     if (dtype == DType::unsupported) return;
-    item_size_ = item_size(dtype);
+    item_size_ = size_of(dtype);
     if (!(array->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) return;
     ndim_ = array->nd;
     for (int i = 0; i < ndim_; ++i) {
@@ -149,6 +153,13 @@ bool Operand::as_rows(int64_t* rows, int64_t* columns, int64_t* row_stride) cons
     return true;
 }
 
+Footprint Operand::footprint() const {
+    Footprint bytes{static_cast<const char*>(data_), item_size_, ndim_, {}, {}};
+    for (int i = 0; i < ndim_; ++i)
+        bytes.shape[i] = shape_[i], bytes.strides[i] = strides_[i] * item_size_;
+    return bytes;
+}
+
 std::pair<const char*, const char*> Operand::extent() const {
     const char* low = static_cast<const char*>(data_);
     const char* high = low + item_size_;
@@ -160,15 +171,33 @@ std::pair<const char*, const char*> Operand::extent() const {
 }
 
 bool Operand::disjoint(const Operand& other) const {
-    if (size() == 0 || other.size() == 0) return true;
     const auto mine = extent(), theirs = other.extent();
-    return mine.second <= theirs.first || theirs.second <= mine.first;
+    const bool apart = mine.second <= theirs.first || theirs.second <= mine.first;
+    return apart || !overlap(footprint(), other.footprint());
+}
+
+OperandList::OperandList(py::handle list) {
+    if (list.is_none()) return;
+    owners_ = py::reinterpret_steal<py::tuple>(PySequence_Tuple(list.ptr()));
+    if (!owners_) throw py::error_already_set();
+    operands_.reserve(owners_.size());
+    for (py::handle item : owners_) operands_.emplace_back(item);
+}
+
+// The product, or more than there can be where it is too large to count: arguments that are
+// broadcast name results of any size.
+static size_t bytes_of(DType dtype, const int64_t* shape, int ndim) {
+    size_t bytes = static_cast<size_t>(size_of(dtype));
+    bool is_empty = false, is_countable = true;
+    for (int i = 0; i < ndim; ++i) {
+        is_empty |= shape[i] == 0;
+        is_countable &= !__builtin_mul_overflow(bytes, static_cast<size_t>(shape[i]), &bytes);
+    }
+    return is_empty ? 0 : is_countable ? bytes : ~size_t{0};
 }
 
 py::array new_array(DType dtype, const int64_t* shape, int ndim) {
-    size_t bytes = static_cast<size_t>(item_size(dtype));
-    for (int i = 0; i < ndim; ++i) bytes *= static_cast<size_t>(shape[i]);
-    void* block = allocate(bytes);
+    void* block = allocate(bytes_of(dtype, shape, ndim));
     py::capsule owner(block, [](void* p) { release(p); });
     return py::array(numpy_dtype(dtype), std::vector<py::ssize_t>(shape, shape + ndim), block,
                      owner);

@@ -7,8 +7,10 @@
 
 #include <initializer_list>
 #include <utility>
+#include <vector>
 
 #include "dispatch.h"
+#include "overlap.h"
 #include "plainformer/types.h"
 #include "runtime/float_mode.h"
 #include "runtime/thread_pool.h"
@@ -25,7 +27,7 @@ py::dtype numpy_dtype(DType dtype);
 // A borrowed look at one array argument, or at None.
 class Operand {
   public:
-    static constexpr int max_ndim = 8;
+    static constexpr int max_ndim = Footprint::max_ndim;
 
     explicit Operand(py::handle object);
 
@@ -37,6 +39,7 @@ class Operand {
     int64_t dim(int i) const { return shape_[i < 0 ? ndim_ + i : i]; }
     int64_t stride(int i) const { return strides_[i < 0 ? ndim_ + i : i]; }  // in elements
     int64_t size() const;
+    int64_t item_size() const { return item_size_; }
     bool writeable() const { return writeable_; }
     // Row-major without gaps.
     bool contiguous() const;
@@ -47,8 +50,10 @@ class Operand {
     // One block of rows with a constant stride between them: (N, C) of the array with its leading
     // axes flattened. False where the leading strides do not allow it.
     bool as_rows(int64_t* rows, int64_t* columns, int64_t* row_stride) const;
-    // No byte of this array lies between the first and last byte of the other.
+    // No byte belongs to this array and to the other.
     bool disjoint(const Operand& other) const;
+    // No two elements share memory.
+    bool is_distinct() const { return footprint().is_nested(); }
 
     template <typename T>
     const T* data() const {
@@ -60,6 +65,8 @@ class Operand {
     }
 
   private:
+    Footprint footprint() const;
+    // From the first byte to behind the last: what can be told apart without a search.
     std::pair<const char*, const char*> extent() const;
 
     void* data_ = nullptr;
@@ -70,6 +77,23 @@ class Operand {
     int64_t item_size_ = 0;
     int64_t shape_[max_ndim] = {};
     int64_t strides_[max_ndim] = {};
+};
+
+// The arrays of a Python list, kept alive: other threads may empty the list while a kernel runs.
+// None is an empty one.
+class OperandList {
+  public:
+    explicit OperandList(py::handle list);
+
+    size_t size() const { return operands_.size(); }
+    bool empty() const { return operands_.empty(); }
+    const Operand& operator[](size_t i) const { return operands_[i]; }
+    auto begin() const { return operands_.begin(); }
+    auto end() const { return operands_.end(); }
+
+  private:
+    std::vector<Operand> operands_;
+    py::tuple owners_;
 };
 
 // A fresh array from the caching allocator, row-major, not initialized.

@@ -36,12 +36,19 @@ int64_t trim_memory();
 template <typename T>
 struct Scratch {
     __attribute__((always_inline)) explicit Scratch(int64_t count)
-        : data(static_cast<T*>(allocate(static_cast<size_t>(count) * sizeof(T)))) {}
+        : data(static_cast<T*>(allocate(bytes_of(count)))) {}
     __attribute__((always_inline)) ~Scratch() { release(data); }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
 
     T* data;
+
+  private:
+    // More than there can be where the product is too large to count.
+    static __attribute__((always_inline)) size_t bytes_of(int64_t count) {
+        size_t bytes = 0;
+        return __builtin_mul_overflow(count, sizeof(T), &bytes) ? ~size_t{0} : bytes;
+    }
 };
 
 }  // namespace plainformer

@@ -17,6 +17,11 @@ namespace plainformer {
 
 enum class Activation : int { none, relu, gelu, gelu_tanh, silu, tanh };
 
+// Whether a number that comes from outside, from kernels/activation.py, is one of them.
+static constexpr bool is_activation(int number) {
+    return number >= 0 && number <= static_cast<int>(Activation::tanh);
+}
+
 template <typename T>
 struct ActivationArgs {
     T* y;        // (N)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,5 +52,5 @@ def last_size(name: str, array: Array) -> int:
 
 def check_whole(name: str, value: Any, low: int, high: int) -> None:
     """Raise unless `value` is a whole number from `low` to `high`."""
-    if not low <= check_size(name, value, low) <= high:
+    if not low <= check_size(name, value, low, math.inf) <= high:
         raise ShapeError(f"{name}: got {shown(value)}, expected {low} to {high}")

@@ -16,7 +16,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..errors import ConfigError, DTypeError, ShapeError, shown
+from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 from ._backend import backend
 
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
@@ -31,12 +31,19 @@ def accumulator_dtype(dtype: np.dtype) -> np.dtype:
     return float64 if dtype == float64 else float32
 
 
+MOST_AXES = 8
+"""How many axes a compiled function takes; `Footprint::max_ndim` in csrc/bindings/overlap.h."""
+
+LARGEST_SIZE = (1 << 62) - 1
+"""What a size is at most, so that the sum of two fits 64 bits."""
+
 copies = 0
 """How many arrays were copied because their last axis was strided or unaligned."""
 
 
 def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] = FLOATS) -> None:
-    """Raise unless `array` is an array of a backend with one of `dtypes`, in native byte order."""
+    """Raise unless `array` is an array of a backend with one of `dtypes`, in native byte order, and
+    has at most 8 axes."""
     backend(name, array)
     if array.dtype not in dtypes or not array.dtype.isnative:
         wanted = " or ".join(str(d) for d in dtypes)
@@ -46,6 +53,10 @@ def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] = FLOATS) -> N
             else f"; convert it with {name}.astype(...)"
         )
         raise DTypeError(f"{name}: got dtype {array.dtype}, expected {wanted}{hint}")
+    if array.ndim > MOST_AXES:
+        raise ShapeError(
+            f"{name}: got {array.ndim} axes, expected at most {MOST_AXES}; reshape the leading ones"
+        )
 
 
 def check_same_dtype(**arrays: Any) -> None:
@@ -87,14 +98,16 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
     raise ConfigError(f"{name}: got {shown(value)}, expected a number from {low} to {high}")
 
 
-def check_size(name: str, value: Any, least: int = 0) -> int:
-    """`value` as an int of at least `least`."""
+def check_size(name: str, value: Any, least: int = 0, most: float = LARGEST_SIZE) -> int:
+    """`value` as an int of at least `least` and at most `most`."""
     try:
         size = operator.index(value)
     except TypeError:
         raise DTypeError(f"{name}: got {shown(value)}, expected a whole number") from None
     if size < least:
         raise ShapeError(f"{name}: got {shown(size)}, expected at least {least}")
+    if size > most:
+        raise ShapeError(f"{name}: got {shown(size)}, expected at most {most}")
     return size
 
 
@@ -113,14 +126,47 @@ def check_writable(name: str, array: Any, shape: Sequence[int], dtype: np.dtype)
         raise ConfigError(f"{name}: got a read-only array, expected a writable one")
     if not array.flags.c_contiguous:
         raise ShapeError(f"{name}: got a strided array, expected a contiguous one")
+    check_aligned(name, array)
+
+
+def check_aligned(name: str, array: Any) -> None:
+    """Raise unless each element, which will be written, stands on a multiple of its size."""
+    if not array.flags.aligned or any(step % array.itemsize for step in array.strides):
+        raise ShapeError(f"{name}: got an unaligned array, expected an aligned one")
+
+
+def check_apart(outputs: dict[str, Any], inputs: dict[str, Any]) -> None:
+    """Raise where an output shares memory with an input, which is never written, or with another
+    output. The compiled functions judge, by elements: views that lie between each other, such as
+    queries, keys and values of one packed array, share nothing."""
+    others = {name: array for name, array in inputs.items() if array is not None}
+    for name, out in outputs.items():
+        if out is None:
+            continue
+        shares_memory = backend(name, out).shares_memory
+        for other, array in others.items():
+            if shares_memory(out, array):
+                raise ConfigError(
+                    f"{name}: shares memory with {other}, expected an array of its own"
+                )
+        others[name] = out
 
 
 def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, **inputs: Any) -> None:
     """Raise unless `out` can be written (`check_writable`) and shares no memory with an input."""
     check_writable("out", out, shape, dtype)
-    for name, array in inputs.items():
-        if array is not None and np.may_share_memory(out, array):
-            raise ConfigError(f"out: shares memory with {name}, expected an array of its own")
+    check_apart({"out": out}, inputs)
+
+
+def computed(result: Any) -> Any:
+    """What a compiled function returned after all checks had passed: then it refuses nothing that
+    has not been changed by another thread in between."""
+    if result is None:
+        raise PlainformerError(
+            "the arrays were refused though each passed its checks: did another thread change one "
+            "during the call? If none did, please report this"
+        )
+    return result
 
 
 def readable(array: Any) -> Any:

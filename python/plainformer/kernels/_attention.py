@@ -11,10 +11,13 @@ import numpy as np
 from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
     accumulator_dtype,
+    check_aligned,
+    check_apart,
     check_array,
     check_number,
     check_same_dtype,
     check_shape,
+    computed,
     contiguous,
     float32,
     readable,
@@ -83,8 +86,9 @@ def forward(
     if result is None:  # not the canonical case: explain, or copy a strided last axis
         good = checked(words, Arrays(*arrays), Options(*options))
         if out is not None:
-            check_result("out", out, _with_width(good.q, good.v), good.q, _inputs(words, good))
-        result = attention(*good, options, out, bool(return_lse))
+            check_result("out", out, _with_width(good.q, good.v), good.q)
+            check_apart({"out": out}, _inputs(words, arrays))
+        result = computed(attention(*good, options, out, bool(return_lse)))
     return result
 
 
@@ -104,18 +108,21 @@ def backward(
     result = differentiate(grad, q, k, v, y, lse, *rest, options, *outs, mask_grad)
     if result is None:
         good = checked(words, Arrays(*arrays), Options(*options))
-        grad, y, lse = saved = _checked_saved(words, saved, good, Options(*options))
+        grad, y, lse = _checked_saved(words, saved, good, Options(*options))
         if out is not None:
-            inputs = dict(zip(("grad_output", "output", "lse"), saved)) | _inputs(words, good)
-            for i, (given, like) in enumerate(zip(outs, good[:3])):
-                check_result(f"out[{i}]", given, like.shape, like, inputs)
+            written = {f"out[{i}]": given for i, given in enumerate(outs)}
+            for (name, given), like in zip(written.items(), good[:3]):
+                check_result(name, given, like.shape, like)
+            read = dict(zip(("grad_output", "output", "lse"), saved))
+            check_apart(written, read | _inputs(words, arrays))
         q, k, v, *rest = good
-        result = differentiate(grad, q, k, v, y, lse, *rest, options, *outs, mask_grad)
+        result = computed(differentiate(grad, q, k, v, y, lse, *rest, options, *outs, mask_grad))
     return result
 
 
-def _inputs(words: Words, arrays: Arrays) -> dict[str, Any]:
-    names = (words.q, words.k, words.v, words.mask, "alibi_slopes")
+def _inputs(words: Words, arrays: tuple[Any, ...]) -> dict[str, Any]:
+    """The arrays as they were given, by their names: a copy shares no memory, its source may."""
+    names = words.q, words.k, words.v, words.mask, "alibi_slopes", "cu_seqlens_q", "cu_seqlens_k"
     return dict(zip(names, arrays))
 
 
@@ -335,17 +342,17 @@ def _checked_saved(
     return unit_last_axis(grad_output), unit_last_axis(output), contiguous(lse)
 
 
-def check_result(
-    name: str, out: Any, shape: tuple[int, ...], like: Any, inputs: dict[str, Any]
-) -> None:
-    """Raise unless `out` can be written: shape, dtype, strides, and memory of its own."""
+def check_result(name: str, out: Any, shape: tuple[int, ...], like: Any) -> None:
+    """Raise unless `out` can be written: shape, dtype, strides, no element twice."""
     check_array(name, out, (like.dtype,))
     check_shape(shape, **{name: out})
     if not out.flags.writeable:
         raise ConfigError(f"{name}: got a read-only array, expected a writable one")
-    steps = [s for s, n in zip(out.strides, out.shape) if n > 1]
-    if 0 in steps or (out.shape[-1] > 1 and out.strides[-1] != out.itemsize):
+    check_aligned(name, out)
+    if out.shape[-1] > 1 and out.strides[-1] != out.itemsize:
         raise ShapeError(f"{name}: got strides {out.strides}, expected a contiguous last axis")
-    for other, array in inputs.items():
-        if array is not None and np.may_share_memory(out, array):
-            raise ConfigError(f"{name}: shares memory with {other}, expected an array of its own")
+    if not backend(name, out).is_distinct(out):
+        raise ShapeError(
+            f"{name}: got strides {out.strides} for shape {out.shape}, with which elements share "
+            "memory; expected one place for each"
+        )

@@ -10,6 +10,7 @@ from ._arrays import (
     check_out,
     check_same_dtype,
     check_shape,
+    computed,
     contiguous,
 )
 from ._backend import backend
@@ -271,7 +272,7 @@ def _activation(x: Any, kind: int, out: Any) -> Any:
         check_array("x", x)
         if out is not None:
             check_out(out, x.shape, x.dtype, x=x)
-        y = module.activation(contiguous(x), kind, out)
+        y = computed(module.activation(contiguous(x), kind, out))
     return y
 
 
@@ -280,7 +281,8 @@ def _activation_backward(grad_output: Any, x: Any, kind: int) -> Any:
     dx = module.activation_backward(grad_output, x, kind)
     if dx is None:  # not the canonical case: explain, or copy strided arrays
         _check_alike(x=x, grad_output=grad_output)
-        dx = module.activation_backward(contiguous(grad_output), contiguous(x), kind)
+        arrays = contiguous(grad_output), contiguous(x)
+        dx = computed(module.activation_backward(*arrays, kind))
     return dx
 
 
@@ -289,7 +291,7 @@ def _gated(gate: Any, up: Any, kind: int) -> Any:
     y = module.gated_activation(gate, up, kind)
     if y is None:  # not the canonical case: explain, or copy strided arrays
         _check_alike(gate=gate, up=up)
-        y = module.gated_activation(contiguous(gate), contiguous(up), kind)
+        y = computed(module.gated_activation(contiguous(gate), contiguous(up), kind))
     return y
 
 
@@ -299,7 +301,7 @@ def _gated_backward(grad_output: Any, gate: Any, up: Any, kind: int) -> Any:
     if grads is None:  # not the canonical case: explain, or copy strided arrays
         _check_alike(gate=gate, grad_output=grad_output, up=up)
         arrays = map(contiguous, (grad_output, gate, up))
-        grads = module.gated_activation_backward(*arrays, kind)
+        grads = computed(module.gated_activation_backward(*arrays, kind))
     return grads
 
 

@@ -11,6 +11,7 @@ from ._arrays import (
     check_out,
     check_same_dtype,
     check_shape,
+    computed,
     contiguous,
 )
 from ._backend import backend
@@ -37,7 +38,7 @@ def add(a: Any, b: Any) -> Any:
         check_array("b", b)
         check_same_dtype(a=a, b=b)
         check_shape(a.shape, b=b)
-        y = backend("a", a).add(contiguous(a), contiguous(b))
+        y = computed(backend("a", a).add(contiguous(a), contiguous(b)))
     return y
 
 
@@ -47,7 +48,8 @@ def accumulate(out: Any, x: Any) -> None:
     Parameters
     ----------
     out : array, float32 (float64 for float64 x), contiguous and writable; written
-    x : array of the same shape, float32, bfloat16 or float64
+    x : array of the same shape, float32, bfloat16 or float64; out itself, which is then doubled,
+        or one that shares no memory with it
 
     Raises
     ------
@@ -58,5 +60,5 @@ def accumulate(out: Any, x: Any) -> None:
         check_array("out", out)
         if out.dtype != accumulator_dtype(x.dtype):
             raise DTypeError(f"out: got dtype {out.dtype}, expected {accumulator_dtype(x.dtype)}")
-        check_out(out, x.shape, out.dtype)
-        backend("x", x).accumulate(out, contiguous(x))
+        check_out(out, x.shape, out.dtype, x=x)
+        computed(backend("x", x).accumulate(out, contiguous(x)))

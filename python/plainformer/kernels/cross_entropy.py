@@ -8,12 +8,14 @@ import numpy as np
 
 from ..errors import ShapeError, warn_once
 from ._arrays import (
+    IDS,
     accumulator_dtype,
     check_array,
     check_choice,
     check_ids,
     check_number,
     check_shape,
+    computed,
     contiguous,
     unit_last_axis,
 )
@@ -68,7 +70,7 @@ def cross_entropy(
     rows = module.cross_entropy(input, target, weight, ignore_index, smoothing)
     if rows is None:  # not the canonical case: explain, or copy strided arrays
         input, target, weight = _canonical(input, target, weight, ignore_index)
-        rows = module.cross_entropy(input, target, weight, ignore_index, smoothing)
+        rows = computed(module.cross_entropy(input, target, weight, ignore_index, smoothing))
     losses, label_weights, lse = rows
     count = ordered_sum(label_weights)
     loss = losses if reduction == "none" else reduce_losses(losses, count, reduction)
@@ -114,9 +116,8 @@ def cross_entropy_backward(
         input, target, weight = _canonical(input, target, weight, ignore_index)
         check_array("lse", lse, (accumulator_dtype(input.dtype),))
         check_shape(target.shape, lse=lse, grad_output=grad)
-        dinput = module.cross_entropy_backward(
-            grad, input, target, contiguous(lse), weight, ignore_index, smoothing
-        )
+        arrays = grad, input, target, contiguous(lse), weight
+        dinput = computed(module.cross_entropy_backward(*arrays, ignore_index, smoothing))
     return dinput
 
 
@@ -168,7 +169,9 @@ def _row_gradients(
     scale = np.asarray(grad_output, acc)
     check_shape((), grad_output=scale)
     if reduction == "mean":
-        input, target, weight = _canonical(input, target, weight, ignore_index)
+        check_array("target", target, IDS)
+        labels = target.copy()  # read more than once below; another thread may write to target
+        input, target, weight = _canonical(input, labels, weight, ignore_index)
         counted = target != ignore_index
         weights = counted if weight is None else np.where(counted, weight[target * counted], 0)
         count = np.sum(weights, dtype=np.float64)

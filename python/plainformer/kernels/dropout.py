@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..errors import ConfigError
-from ._arrays import check_array, check_number, check_size, contiguous
+from ._arrays import check_array, check_number, check_size, computed, contiguous
 from ._backend import backend
 
 
@@ -68,12 +69,12 @@ def _dropout(name: str, x: Any, p: float, seed: int, offset: int) -> Any:
     y = module.dropout(x, p, seed, offset)
     if y is None:  # not the canonical case: explain, or copy a strided array
         check_array(name, x)
-        y = module.dropout(contiguous(x), p, seed, offset)
+        y = computed(module.dropout(contiguous(x), p, seed, offset))
     return y
 
 
 def _check_counter(name: str, value: Any, bits: int) -> int:
-    number = check_size(name, value)
+    number = check_size(name, value, most=math.inf)
     if number >> bits:
         raise ConfigError(f"{name}: got {number}, expected at most 2^{bits} - 1")
     return number

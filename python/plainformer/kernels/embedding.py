@@ -6,12 +6,14 @@ from typing import Any
 
 from ..errors import ConfigError, DTypeError, ShapeError
 from ._arrays import (
+    MOST_AXES,
     check_array,
     check_ids,
     check_ndim,
     check_out,
     check_shape,
     check_size,
+    computed,
     contiguous,
     float32,
     unit_last_axis,
@@ -42,7 +44,9 @@ def embedding(input_ids: Any, weight: Any) -> Any:
         if weight.ndim != 2:
             raise ShapeError(f"weight: got shape {weight.shape}, expected (num_embeddings, C)")
         check_ids("input_ids", input_ids, weight.shape[0])
-        y = backend("weight", weight).embedding(contiguous(input_ids), unit_last_axis(weight))
+        _check_gathered(input_ids)
+        arrays = contiguous(input_ids), unit_last_axis(weight)
+        y = computed(backend("weight", weight).embedding(*arrays))
     return y
 
 
@@ -89,8 +93,15 @@ def embedding_backward(
                 raise DTypeError(
                     f"out: got dtype {out.dtype}, expected {grad_output.dtype} or float32"
                 )
-            check_out(out, (V, C), out.dtype, grad_output=grad_output)
-        dweight = module.embedding_backward(
-            contiguous(grad_output), contiguous(input_ids), V, out, accumulate
-        )
+            check_out(out, (V, C), out.dtype, grad_output=grad_output, input_ids=input_ids)
+        arrays = contiguous(grad_output), contiguous(input_ids)
+        dweight = computed(module.embedding_backward(*arrays, V, out, accumulate))
     return dweight
+
+
+def _check_gathered(input_ids: Any) -> None:
+    """Raise unless the rows that ids name have axes to spare for their elements."""
+    if input_ids.ndim >= MOST_AXES:
+        raise ShapeError(
+            f"input_ids: got {input_ids.ndim} axes, expected at most {MOST_AXES - 1}; reshape them"
+        )

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, ShapeError
-from ._arrays import check_array, check_same_dtype, check_shape, readable, unit_last_axis
+from ._arrays import (
+    check_apart,
+    check_array,
+    check_same_dtype,
+    check_shape,
+    computed,
+    readable,
+    unit_last_axis,
+)
 from ._attention import (
     BLHD,
     Options,
@@ -92,7 +100,7 @@ def flash_attn_with_kvcache(
     y = compiled(q, k_cache, v_cache, k, v, cache_seqlens, bias, alibi_slopes, options)
     if y is None:  # not the canonical case: explain, or copy a strided last axis
         arrays = _checked(q, k_cache, v_cache, k, v, cache_seqlens, bias, alibi_slopes, options)
-        y = compiled(*arrays, options)
+        y = computed(compiled(*arrays, options))
     return y
 
 
@@ -101,15 +109,19 @@ def _checked(
     options: Options,
 ) -> tuple[Any, ...]:  # fmt: skip
     """The arrays in a form the kernel reads, or the error that says which one is wrong."""
+    read = {"q": q, "k": k, "v": v, "cache_seqlens": lengths, "attn_bias": bias,
+            "alibi_slopes": slopes}  # fmt: skip
     check_heads(_WORDS, q, k_cache, v_cache, options)
     _check_appended(q, k_cache, v_cache, k, v)
     lengths = _checked_lengths(lengths, q, k_cache, 0 if k is None else q.shape[1])
     bias = _checked_bias(bias, q, k_cache, lengths, 0 if k is None else q.shape[1])
     slopes = checked_slopes(slopes, (q.shape[0], q.shape[2]))
     if k is not None:
+        caches = {"k_cache": k_cache, "v_cache": v_cache}
+        for name, cache in caches.items():
+            check_result(name, cache, cache.shape, q)
+        check_apart(caches, read)
         k, v = unit_last_axis(k), unit_last_axis(v)
-        for name, cache in (("k_cache", k_cache), ("v_cache", v_cache)):
-            check_result(name, cache, cache.shape, q, {"q": q, "k": k, "v": v})
     return (
         unit_last_axis(q),
         unit_last_axis(k_cache),

@@ -17,6 +17,7 @@ from ._arrays import (
     check_out,
     check_same_dtype,
     check_shape,
+    computed,
     contiguous,
     readable,
     unit_last_axis,
@@ -64,7 +65,7 @@ def matmul(
     y = backend("a", a).matmul(a, b, transpose_a, transpose_b, out, False)
     if y is None:  # explain, or copy arrays that no kernel can read
         a, b = _checked_pair(a, b, transpose_a, transpose_b, out)
-        y = backend("a", a).matmul(a, b, transpose_a, transpose_b, out, False)
+        y = computed(backend("a", a).matmul(a, b, transpose_a, transpose_b, out, False))
     return y
 
 
@@ -141,7 +142,7 @@ def linear(
     y = backend("x", x).linear(x, weight, bias, code, return_preactivation)
     if y is None:
         x, weight, bias = _checked_linear(x, weight, bias, takes_packed=True)
-        y = backend("x", x).linear(x, weight, bias, code, return_preactivation)
+        y = computed(backend("x", x).linear(x, weight, bias, code, return_preactivation))
     return y
 
 
@@ -183,7 +184,7 @@ def linear_backward(
     if gradients is None:
         x, weight, bias = _checked_linear(x, weight, bias)
         grad_rows, z = _checked_gradient(grad_output, x, weight, z, activation)
-        gradients = _linear_gradients(grad_rows, _rows(x), weight, bias, z, code, needs)
+        gradients = computed(_linear_gradients(grad_rows, _rows(x), weight, bias, z, code, needs))
         if needs[0]:
             gradients = gradients[0].reshape(x.shape), *gradients[1:]
     return gradients
@@ -251,8 +252,6 @@ def _product_shape(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> tupl
         raise ShapeError(
             f"b: got shape {b.shape}, expected leading axes that broadcast with a {a.shape}"
         ) from None
-    if len(batch) > 6:
-        raise ShapeError(f"a, b: got {len(batch)} leading axes, expected at most 6; reshape them")
     return (*batch, m, n)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ._arrays import (
+    IDS,
     check_array,
     check_choice,
     check_ids,
@@ -15,6 +16,7 @@ from ._arrays import (
     check_number,
     check_same_dtype,
     check_shape,
+    computed,
     contiguous,
     unit_last_axis,
 )
@@ -78,21 +80,19 @@ def fused_linear_cross_entropy(
         raise ShapeError(
             f"weight: got shape {weight.shape}, expected (V, {input.shape[-1]}), V > 0"
         )
+    check_array("target", target, IDS)
+    target = target.copy()  # checked, counted and read: another thread may write to the caller's
     check_ids("target", target, weight.shape[0], ignore_index=ignore_index)
     check_shape(input.shape[:-1], target=target)
     check_shape(weight.shape[:1], bias=bias)
     rows = unit_last_axis(input).reshape(-1, input.shape[-1])
     labels = contiguous(target).reshape(-1)
     divisor = _divisor(labels, ignore_index, reduction, num_items)
-    losses, counted, dinput, dweight, dbias = backend("input", input).linear_cross_entropy(
-        rows,
-        _aligned(weight),
-        labels,
-        contiguous(bias),
-        ignore_index,
-        smoothing,
-        1.0 / divisor,
-        return_grads,
+    arrays = rows, _aligned(weight), labels, contiguous(bias)
+    losses, counted, dinput, dweight, dbias = computed(
+        backend("input", input).linear_cross_entropy(
+            *arrays, ignore_index, smoothing, 1.0 / divisor, return_grads
+        )
     )
     count = ordered_sum(counted)
     loss = reduce_losses(

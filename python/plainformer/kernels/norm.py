@@ -17,6 +17,7 @@ from ._arrays import (
     check_same_dtype,
     check_shape,
     check_size,
+    computed,
     contiguous,
     float32,
     float64,
@@ -197,7 +198,8 @@ def _norm(
     if y is None:  # not the canonical case: explain, or copy strided arrays
         shape = _check_forward(x, normalized_shape, weight, bias, residual, out)
         arrays = (contiguous(x), shape, contiguous(weight), contiguous(bias))
-        y = module.norm(*arrays, eps, contiguous(residual), out, return_stats, rms)
+        last = contiguous(residual), out, return_stats, rms
+        y = computed(module.norm(*arrays, eps, *last))
     return y
 
 
@@ -210,7 +212,7 @@ def _norm_backward(
     if grads is None:  # not the canonical case: explain, or copy strided arrays
         _check_backward(grad_output, x, weight, bias, grad_residual, stats)
         arrays = (grad_output, x, weight, mean, rstd, bias, grad_residual)
-        grads = module.norm_backward(*map(contiguous, arrays))
+        grads = computed(module.norm_backward(*map(contiguous, arrays)))
     return grads
 
 

@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
+from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
     FLOATS,
     accumulator_dtype,
+    check_apart,
     check_array,
     check_number,
     check_shape,
     check_size,
     check_writable,
+    computed,
     contiguous,
 )
 from ._backend import backend
@@ -164,7 +166,8 @@ def clip_grad_norm(grads: Sequence[Any], max_norm: float | None) -> tuple[float,
     if total is None:
         for i, grad in enumerate(grads):
             check_array(f"grads[{i}]", grad)
-        total = backend("grads[0]", grads[0]).squared_norm([contiguous(g) for g in grads])
+        contiguous_grads = [contiguous(g) for g in grads]
+        total = computed(backend("grads[0]", grads[0]).squared_norm(contiguous_grads))
     norm = math.sqrt(total)
     if not math.isfinite(norm):
         return norm, math.nan
@@ -190,6 +193,7 @@ def _check_lists(params: Any, grads: Any, lists: dict[str, Any]) -> None:
 
 def _explain(params: Sequence[Any], grads: Sequence[Any], lists: dict[str, Any]) -> None:
     """Raise the error of the first array that a step cannot take."""
+    written: dict[str, Any] = {}
     for i, param in enumerate(params):
         check_array(f"params[{i}]", param, FLOATS)
         if param.dtype != params[0].dtype:
@@ -203,7 +207,11 @@ def _explain(params: Sequence[Any], grads: Sequence[Any], lists: dict[str, Any])
         check_shape(param.shape, **{f"grads[{i}]": grads[i]})
         if not grads[i].flags.c_contiguous:
             raise ShapeError(f"grads[{i}]: got a strided array, expected a contiguous one")
+        written[f"params[{i}]"] = param
         for name, values in lists.items():
             if values is not None:
                 check_writable(f"{name}[{i}]", values[i], param.shape, acc)
-    raise PlainformerError("the step was refused for no known reason; please report this")
+                written[f"{name}[{i}]"] = values[i]
+    read = {f"grads[{i}]": grad for i, grad in enumerate(grads)}
+    check_apart(written, read)
+    computed(None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._cpu import PackedWeight
 from ..errors import ShapeError
-from ._arrays import check_array, check_same_dtype, readable
+from ._arrays import check_array, check_same_dtype, computed, readable
 from ._backend import backend
 
 __all__ = ["PackedWeight", "pack_weight"]
@@ -41,7 +41,7 @@ def pack_weight(weight: Any) -> PackedWeight:
         raise ShapeError("weight: got an empty sequence, expected at least one array")
     packed = backend("weight", weights[0]).pack_weight(weights)
     if packed is None:
-        packed = backend("weight", weights[0]).pack_weight(_checked(weights))
+        packed = computed(backend("weight", weights[0]).pack_weight(_checked(weights)))
     return packed
 
 

@@ -10,6 +10,7 @@ from ._arrays import (
     check_ids,
     check_ndim,
     check_shape,
+    computed,
     contiguous,
     float32,
     unit_last_axis,
@@ -82,15 +83,13 @@ def _rotary(
     if y is None:  # not the canonical case: explain, or copy strided arrays
         _check_rotary(name, x, positions, cos, sin)
         arrays = unit_last_axis(x), contiguous(positions), unit_last_axis(cos), unit_last_axis(sin)
-        y = module.rotary(*arrays, interleaved, inverse)
+        y = computed(module.rotary(*arrays, interleaved, inverse))
     return y
 
 
 def _check_rotary(name: str, x: Any, positions: Any, cos: Any, sin: Any) -> None:
     check_array(name, x)
     check_ndim(name, x, 2)
-    if x.ndim > 8:
-        raise ShapeError(f"{name}: got {x.ndim} axes, expected at most 8; reshape the leading ones")
     check_array("cos", cos, (float32,))
     check_array("sin", sin, (float32,))
     if cos.ndim != 2 or 2 * cos.shape[1] > x.shape[-1]:

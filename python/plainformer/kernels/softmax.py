@@ -6,7 +6,15 @@ import operator
 from typing import Any
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
-from ._arrays import check_array, check_ndim, check_out, check_same_dtype, check_shape, contiguous
+from ._arrays import (
+    check_array,
+    check_ndim,
+    check_out,
+    check_same_dtype,
+    check_shape,
+    computed,
+    contiguous,
+)
 from ._backend import backend
 
 
@@ -125,7 +133,7 @@ def _softmax(x: Any, axis: int, log: bool, out: Any) -> Any:
         _check_axis("x", x, axis)
         if out is not None:
             check_out(out, x.shape, x.dtype, x=x)
-        y = module.softmax(contiguous(x), axis, log, out)
+        y = computed(module.softmax(contiguous(x), axis, log, out))
     return y
 
 
@@ -137,7 +145,8 @@ def _softmax_backward(grad_output: Any, output: Any, axis: int, log: bool) -> An
         check_array("grad_output", grad_output)
         check_same_dtype(output=output, grad_output=grad_output)
         check_shape(output.shape, grad_output=grad_output)
-        dx = module.softmax_backward(contiguous(grad_output), contiguous(output), axis, log)
+        arrays = contiguous(grad_output), contiguous(output)
+        dx = computed(module.softmax_backward(*arrays, axis, log))
     return dx
 
 
