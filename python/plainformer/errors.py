@@ -42,7 +42,7 @@ class PlainformerError(Exception):
     """
 
     def __init__(self, message: object = "", *rest: object):
-        super().__init__(_bounded(str(message)), *rest)
+        super().__init__(bounded(str(message)), *rest)
 
 
 class ShapeError(PlainformerError, ValueError):
@@ -102,10 +102,11 @@ def warn_once(message: str, *, cause: str | None = None, stacklevel: int = 3) ->
     key = cause or message
     if key not in _warned:
         _warned.add(key)
-        warnings.warn(_bounded(message), PlainformerWarning, stacklevel=stacklevel)
+        warnings.warn(bounded(message), PlainformerWarning, stacklevel=stacklevel)
 
 
-def _bounded(message: str) -> str:
+def bounded(message: str) -> str:
+    """A message of at most 8000 characters, no long words, and nothing that a terminal obeys."""
     if len(message) > _LONGEST:
         message = _without_middle(message, _LONGEST)
     message = _LONG_WORD.sub(lambda word: _without_middle(word[0], 400), message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from plainformer.data import read_examples
 from plainformer.data.shards import open_shard, write_shard
 from plainformer.data.text import Documents
+from plainformer.errors import DataError
+from plainformer.tasks.requests import Requests
 
 from .reader import Reader
 
@@ -57,7 +60,10 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
 def _read(task: str, file: str, directory: Path) -> None:
     path = directory / file
     for skip in (True, False):
-        len(read_examples(path, task, skip_bad_lines=skip))
+        with contextlib.suppress(DataError):
+            len(read_examples(path, task, skip_bad_lines=skip))
+    for request in Requests(task, str(path)):
+        assert request.example is not None or request.problem
 
 
 def _make_shard(directory: Path) -> None:

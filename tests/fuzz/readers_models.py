@@ -95,7 +95,8 @@ def _make_generation(directory: Path) -> None:
 
 
 def _open_generation(directory: Path) -> None:
-    pf.load(directory).generation_config.to_dict()
+    model = pf.load(directory)
+    model.generation_config.to_dict()
 
 
 def _make_adapter(directory: Path) -> None:

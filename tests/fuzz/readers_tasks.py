@@ -6,7 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from plainformer.cli._training_flags import make_arguments, with_run_file
+import click
+
+from plainformer.cli._run_file import with_run_file
+from plainformer.cli._training_flags import make_arguments
 from plainformer.cli.finetune import finetune
 from plainformer.data.text import Document
 from plainformer.data.tokenizer import make_tokenizer, parse_spec
@@ -48,15 +51,16 @@ def _open_task(name: str, directory: Path) -> None:
 
 
 def _read_run(directory: Path) -> None:
-    flags = {parameter.name: None for parameter in finetune.params}
-    values = with_run_file(flags, directory / "run.yaml")
+    flags = dict.fromkeys(_FLAGS)
+    with click.Context(finetune):
+        values = with_run_file(flags, directory / "run.yaml")
     make_arguments(values, directory)
     for kind in OPTIONS:
         take(kind, values)
 
 
+_FLAGS = [str(p.name) for p in finetune.params if isinstance(p, click.Option)]
 _RUN = """\
-task: text-classification
 model: dir
 train: [a.jsonl, b.jsonl]
 learning_rate: 0.001
@@ -83,6 +87,6 @@ READERS: dict[str, Reader] = {
     "run": Reader(
         lambda directory: (directory / "run.yaml").write_text(_RUN),
         _read_run,
-        names=tuple(str(parameter.name) for parameter in finetune.params),
+        names=_FLAGS,
     ),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import yaml
 
-from plainformer.errors import shown
+from plainformer.errors import bounded, shown
 
 from ._yaml import MOST, Node, YamlError, compose, is_null, items, line_of, value_of
 
@@ -59,7 +59,7 @@ def _read(path: Path, options: Mapping[Any, Any], context: click.Context) -> dic
         try:
             values[name] = converted(options[name], value, context)
         except click.BadParameter as error:
-            raise YamlError(f"{name}: {error.message}", line_of(value)) from error
+            raise YamlError(f"{name}: {bounded(error.message)}", line_of(value)) from error
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import GENERATION_CONFIG
-from ..errors import ConfigError, PlainformerWarning, short, shown
+from ..errors import CheckpointError, ConfigError, PlainformerWarning, short, shown
+from ..kinds import check_kinds
 
 # transformers' options that we lack, with the values that ask for nothing (None always does).
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -159,22 +160,31 @@ class GenerationConfig:
 
         Raises
         ------
-        CheckpointError : no such file, or no JSON object
+        CheckpointError : no such file, no JSON object, or an option of another kind
         """
-        return cls.from_dict(read_json(Path(path, GENERATION_CONFIG)))
+        file = Path(path, GENERATION_CONFIG)
+        config = cls.from_dict(read_json(file))
+        check_kinds(config, where=f"{file}: ", error=CheckpointError)
+        return config
 
     @classmethod
     def from_model_config(cls, config: Any) -> GenerationConfig:
         """What old files say in `config.json`, or a family's configuration as a field.
 
         Special ids are left out: they stay those of the configuration.
+
+        Raises
+        ------
+        ConfigError : an option of another kind
         """
         names = [name for name in FIELDS if name not in (*SPECIAL_IDS, "use_cache")]
         values = {name: getattr(config, name, config.extra.get(name)) for name in names}
         extra = {n: config.extra[n] for n in UNSUPPORTED if config.extra.get(n) is not None}
         if config.extra.get("force_bos_token_to_be_generated"):  # BART's word before version 4
             values["forced_bos_token_id"] = config.bos_token_id
-        return cls(**values, extra=extra)
+        result = cls(**values, extra=extra)
+        check_kinds(result, where="config.json: ")
+        return result
 
     def said(self) -> dict[str, Any]:
         """The options that are not None."""

@@ -47,6 +47,7 @@ class BertConfig(PretrainedConfig):
     )
     fixed: ClassVar[dict[str, Any]] = {"position_embedding_type": "absolute"}
     dropout_fields = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+    layer_fields = ("num_hidden_layers",)
 
     vocab_size: int = 30522
     hidden_size: int = 768

@@ -81,7 +81,7 @@ class PretrainedConfig:
     inert: ClassVar[frozenset[str]] = frozenset()
     fixed: ClassVar[dict[str, Any]] = {}
     dropout_fields: ClassVar[tuple[str, ...]] = ()
-    layer_fields: ClassVar[tuple[str, ...]] = ("num_hidden_layers",)
+    layer_fields: ClassVar[tuple[str, ...]] = ()  # how many layers there are
 
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None

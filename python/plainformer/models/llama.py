@@ -45,6 +45,7 @@ class LlamaConfig(PretrainedConfig):
     model_type = "llama"
     fixed: ClassVar[dict[str, Any]] = {"pretraining_tp": 1}
     dropout_fields = ("attention_dropout", "classifier_dropout")
+    layer_fields = ("num_hidden_layers",)
     sizes: ClassVar[tuple[str, ...]] = (
         "vocab_size",
         "hidden_size",
