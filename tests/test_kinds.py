@@ -11,7 +11,7 @@ from plainformer.kinds import check_kind, check_kinds, described, fits
 
 FITS = [
     (int, [0, -5, 2**63, 2**64 - 1], [True, 1.0, "1", None, 2**64, -(2**64), 10**400]),
-    (float, [0, -1.5, 1e308], [True, "1", float("nan"), float("inf"), 10**400]),
+    (float, [0, -1.5, 3e38], [True, 1e39, "1", float("nan"), float("inf"), 10**400]),
     (bool, [True], [0, 1, "true", None]),
     (str, ["", "a"], [1, None, ["a"]]),
     (int | None, [None, 3], ["3", []]),

@@ -2,7 +2,7 @@
 
 What a stranger wrote into a JSON file becomes the fields of a dataclass, whose annotations say
 what each may hold. JSON's keys are texts, so a whole number as a key may be the text of one. An
-`int` fits 64 bits and a `float` is finite: what is computed from them is an error otherwise.
+`int` fits 64 bits and a `float` 32: what is computed from them is an error otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from .errors import ConfigError, shown
 
 _LARGEST_INT = 1 << 64  # seeds may be unsigned
-_LARGEST_FLOAT = 1.7e308
+_LARGEST_FLOAT = 3.4e38  # a float32: what is computed with them is
 
 
 def check_kinds(instance: Any, *, where: str = "", error: type[Exception] = ConfigError) -> None:

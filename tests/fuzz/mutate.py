@@ -70,7 +70,7 @@ def _edit(random: Random, value: Any, path: tuple[Any, ...], found: list[tuple[A
     elif kind == "copy":
         owner[key] = copy.deepcopy(_at(value, random.choice(found)))
     elif kind == "number" and type(old) in (int, float):
-        owner[key] = random.choice((-old, old + 1, old - 1, old * 2, old + 8, old * 1000, old / 2))
+        owner[key] = random.choice((-old, old + 1, old - 1, old * 2, old + 8, old * 1000, old // 2))
     elif kind == "text":
         owner[key] = str(old)
     elif kind == "longer" and type(old) in (str, list):

@@ -227,7 +227,7 @@ def check_fixed(name: str, value: Any, wanted: Any) -> None:
 
 
 def check_positive(config: PretrainedConfig, *names: str) -> None:
-    """Raise unless these fields are sizes: at least 1, and no more than an index can be."""
+    """Raise unless these fields are sizes or None: at least 1, no more than an index can be."""
     for name in names:
         _check_range(name, getattr(config, name), 1, MAX_SIZE)
 

@@ -82,7 +82,7 @@ class GPT2Config(PretrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(self, "vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+        check_positive(self, "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner")
         check_probabilities(self, *self.dropout_fields)
         check_activation("activation_function", self.activation_function)
         if self.n_embd % self.n_head:

@@ -118,7 +118,7 @@ def _check_angles(parameters: Mapping[str, Any]) -> None:
     try:
         with np.errstate(all="raise", under="ignore"):
             frequencies, scale = rope_frequencies(16, parameters)
-        fine = bool(np.isfinite(frequencies).all()) and math.isfinite(scale)
+        fine = bool(np.isfinite(frequencies).all()) and math.isfinite(np.float32(scale))
     except (ArithmeticError, ValueError):
         fine = False
     if not fine:
