@@ -24,15 +24,15 @@ class AttentionPlan {
     AttentionPlan& operator=(const AttentionPlan&) = delete;
 
     // A key/value head is a number n: the n % KV-th of the n / KV-th sequence in order of work.
-    int64_t shared_heads() const { return shared_; }  // heads [0, shared_heads()): one at a time
-    int64_t tasks() const { return tasks_; }          // the others, as runs of heads
-    int64_t first_head(int64_t task) const {
+    PF_INLINE int64_t shared_heads() const { return shared_; }  // heads [0, shared_heads()): one at a time
+    PF_INLINE int64_t tasks() const { return tasks_; }          // the others, as runs of heads
+    PF_INLINE int64_t first_head(int64_t task) const {
         return ends_ ? (task == 0 ? shared_ : ends_[task - 1]) : shared_ + task * run_;
     }
-    int64_t end_head(int64_t task) const {
+    PF_INLINE int64_t end_head(int64_t task) const {
         return ends_ ? ends_[task] : lesser(heads_, first_head(task) + run_);
     }
-    Sequence sequence(int64_t n) const {
+    PF_INLINE Sequence sequence(int64_t n) const {
         const int64_t place = n / options_.KV;
         return sequence_of(options_, order_ ? order_[place] : place);
     }

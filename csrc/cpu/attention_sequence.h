@@ -11,7 +11,7 @@ static constexpr int64_t round_up_div(int64_t a, int64_t b) { return (a + b - 1)
 // Keys [begin, end), empty where end <= begin.
 struct KeyRange {
     int64_t begin, end;
-    bool empty() const { return end <= begin; }
+    PF_INLINE bool empty() const { return end <= begin; }
 };
 
 struct Sequence {
@@ -21,11 +21,11 @@ struct Sequence {
     int64_t low, high;  // row i sees keys i + low .. i + high
 
     // What any of rows [i, i + count) sees.
-    KeyRange keys_of(int64_t i, int64_t count = 1) const {
+    PF_INLINE KeyRange keys_of(int64_t i, int64_t count = 1) const {
         return {greater(0, i + low), lesser(Lk, i + count + high)};
     }
     // Rows that see any of keys [j, j + count), as a range.
-    KeyRange rows_of(int64_t j, int64_t count = 1) const {
+    PF_INLINE KeyRange rows_of(int64_t j, int64_t count = 1) const {
         return {greater(0, j - high), lesser(Lq, j + count - low)};
     }
 };

@@ -12,8 +12,6 @@
 #error "compile kernel units through CMake: PF_ISA names the ISA level's namespace"
 #endif
 
-#define PF_INLINE inline __attribute__((always_inline))
-
 namespace plainformer::PF_ISA {
 
 template <typename A>

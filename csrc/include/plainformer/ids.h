@@ -8,7 +8,7 @@ struct Ids {
     const void* data;
     bool wide;  // int64, else int32
 
-    int64_t operator[](int64_t i) const {
+    PF_INLINE int64_t operator[](int64_t i) const {
         return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i];
     }
 };

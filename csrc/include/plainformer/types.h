@@ -3,6 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 
+// Inline members of what all ISA levels share cannot be static. So that no level's copy is emitted,
+// which the linker could keep for all of them, they are always inlined.
+#define PF_INLINE inline __attribute__((always_inline))
+
 namespace plainformer {
 
 // Upper half of a float32. A struct, so that no arithmetic happens on the bits by accident.
