@@ -84,15 +84,13 @@ AttentionProblem::AttentionProblem(const py::tuple& o)
     options.scale = item<double>(o, 4);
     options.softcap = item<double>(o, 5);
     options.window = {item<int64_t>(o, 6), item<int64_t>(o, 7), item<bool>(o, 8)};
-    const double p = dropout_p_ >= 0 && dropout_p_ <= 1 ? dropout_p_ : 0;
-    options.dropout = dropout_rule(p, item<uint64_t>(o, 10), item<uint32_t>(o, 11));
+    options.dropout = dropout_rule(dropout_p_, item<uint64_t>(o, 10), item<uint32_t>(o, 11));
 }
 
 bool AttentionProblem::are_options_good() const {
     const AttentionOptions& o = options;
     return is_layout_known_ && o.q_rows.length >= 0 && o.k_rows.length >= 0 &&
-           is_distance(o.window.left) && is_distance(o.window.right) && dropout_p_ >= 0 &&
-           dropout_p_ <= 1;
+           is_distance(o.window.left) && is_distance(o.window.right) && is_probability(dropout_p_);
 }
 
 bool AttentionProblem::set_arrays(const Operand& q, const Operand& k, const Operand& v) {

@@ -7,11 +7,11 @@ namespace plainformer {
 
 static py::object dropout(py::handle x_, double p, uint64_t seed, uint64_t offset) {
     const Operand x(x_);
-    DropoutRule rule = dropout_rule(p, seed, static_cast<uint32_t>(offset));
     int64_t N = 1, C = 1, x_stride = 1;
-    if (!x.usable() || !(0 <= p && p <= 1) || offset > UINT32_MAX ||
+    if (!x.usable() || !is_probability(p) || offset > UINT32_MAX ||
         (x.ndim() > 0 && !x.as_rows(&N, &C, &x_stride)))
         return py::none();
+    const DropoutRule rule = dropout_rule(p, seed, static_cast<uint32_t>(offset));
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         T* y;

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import plainformer as pf
-from plainformer import kernels
+from plainformer import _cpu, kernels
 from plainformer.errors import ConfigError, DTypeError, ShapeError
+from plainformer.kernels._attention import Arrays, Options
 from tests import reference
 from tests.accuracy import assert_2x
 from tests.kernels.sizes import beyond_cache
@@ -126,6 +127,17 @@ def test_bad_arguments_are_named(message):
     with pytest.raises((ShapeError, DTypeError, ConfigError)) as caught:
         BAD_CALLS[message](np.ones((2, 8), np.float32))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("p", [float("nan"), float("inf"), -1.0, 1.0000001, 1e300])
+def test_bindings_take_probabilities_only(p):
+    """Whoever calls them past the wrappers: no other number has a threshold."""
+    x = np.ones((1, 2, 3, 4), np.float32)
+    options = Options(0, False, 3, 3, 1.0, 0.0, -1, -1, False, p, 1, 0)
+    arrays = Arrays(x, x, x, None, None, None, None)
+    assert _cpu.dropout(x, p, 1, 0) is None
+    assert _cpu.attention(*arrays, options, None, False) is None
+    assert _cpu.attention(*arrays, options._replace(dropout_p=1.0), None, False) is not None
 
 
 def test_bfloat16_scale_is_rounded_once(backend):

@@ -212,6 +212,8 @@ bool start_worker(int64_t index) {
         return true;
     } catch (const std::system_error&) {  // process limit: the threads there are do the work
         return false;
+    } catch (const std::bad_alloc&) {
+        return false;
     }
 }
 

@@ -48,7 +48,12 @@ struct DropoutRule {
     double scale;        // 1 / (1 - threshold / 2^16); 0 where everything is dropped
 };
 
+// p must be a probability: others, NaN among them, have no threshold.
+static inline bool is_probability(double p) { return 0 <= p && p <= 1; }
+
+// Nothing is dropped where p is no probability.
 static inline DropoutRule dropout_rule(double p, uint64_t seed, uint32_t offset) {
+    if (!is_probability(p)) return {seed, offset, 0, 1.0};
     const uint32_t threshold = static_cast<uint32_t>(p * 65536.0 + 0.5);
     const uint32_t kept = 65536u - threshold;
     return {seed, offset, threshold, kept ? 65536.0 / kept : 0.0};
