@@ -295,24 +295,37 @@ def test_multiprocessing(method):
         assert [r.get(timeout=60) for r in results] == [True] * 4
 
 
-# ---- under the thread sanitizer --------------------------------------------------------------
+# ---- programs of our own ---------------------------------------------------------------------
+
+
+def build_program(folder, name, *flags):
+    """tests/cpp/NAME.cpp with the runtime."""
+    program = folder / name
+    sources = [ROOT / f"tests/cpp/{name}.cpp", *(ROOT / "csrc/cpu/runtime").glob("*.cpp")]
+    command = ["c++", "-std=c++17", "-O1", "-pthread", *flags, f"-I{ROOT / 'csrc/cpu'}"]
+    subprocess.run([*command, *map(str, sources), "-o", str(program)], check=True)
+    return program
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("parking", ["futex", "condition variable"])
 def test_stress_without_data_races(tmp_path, parking):
-    program = tmp_path / "runtime_stress"
-    sources = [ROOT / "tests/cpp/runtime_stress.cpp", *(ROOT / "csrc/cpu/runtime").glob("*.cpp")]
     defines = [] if parking == "futex" else ["-DPLAINFORMER_NO_FUTEX"]
-    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=thread", "-pthread", *defines]
-    include = f"-I{ROOT / 'csrc/cpu'}"
-    subprocess.run(["c++", *flags, include, *map(str, sources), "-o", str(program)], check=True)
+    program = build_program(tmp_path, "runtime_stress", "-g", "-fsanitize=thread", *defines)
     for threads, callers in [(2, 2), (4, 6), (3, 80)]:
         repeats = 20_000 // callers
         command = [program, str(threads), str(callers), str(repeats)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+def test_no_memory_for_a_worker_leaves_the_work_to_the_caller(tmp_path):
+    program = build_program(tmp_path, "refused_worker")
+    result = subprocess.run([program], capture_output=True, text=True, timeout=60, check=False)
+    assert (result.stdout.strip(), result.returncode) == ("100 0 100 3", 0), result.stderr
 
 
 # ---- floating-point mode ---------------------------------------------------------------------
