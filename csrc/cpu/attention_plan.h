@@ -24,8 +24,9 @@ class AttentionPlan {
     AttentionPlan& operator=(const AttentionPlan&) = delete;
 
     // A key/value head is a number n: the n % KV-th of the n / KV-th sequence in order of work.
-    PF_INLINE int64_t shared_heads() const { return shared_; }  // heads [0, shared_heads()): one at a time
-    PF_INLINE int64_t tasks() const { return tasks_; }          // the others, as runs of heads
+    // Heads [0, shared_heads()) are done one at a time, the others in tasks, as runs of heads.
+    PF_INLINE int64_t shared_heads() const { return shared_; }
+    PF_INLINE int64_t tasks() const { return tasks_; }
     PF_INLINE int64_t first_head(int64_t task) const {
         return ends_ ? (task == 0 ? shared_ : ends_[task - 1]) : shared_ + task * run_;
     }
