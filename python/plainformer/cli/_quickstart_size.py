@@ -18,7 +18,7 @@ SECONDS = 100.0  # what a size may take
 UPDATES = 7  # timed ones, after one that warms up
 # What an update takes over its forward and backward pass (optimizer, batches, logs), and what all
 # else takes (text, tokenizer, evaluations, fine-tuning) in updates: docs/notes/quickstart.md.
-OVERHEAD, OTHER_UPDATES = 1.15, 450
+OVERHEAD, OTHER_UPDATES = 1.05, 450
 
 
 @dataclass(frozen=True)
