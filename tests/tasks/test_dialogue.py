@@ -14,6 +14,7 @@ from plainformer.errors import ConfigError, DataError
 from plainformer.tasks import open_task
 from plainformer.tasks.conversation import ReadSoFar
 from tests.data.templates import TEMPLATES
+from tests.models import tiny as models
 
 from .tiny import BPE, DECODER, DIALOGUES, tune, write_jsonl
 
@@ -235,3 +236,14 @@ def test_turns_are_not_read_twice(tmp_path, monkeypatch):
 def test_a_prompt_that_leaves_no_room_to_write_is_refused(talk):
     with pytest.raises(ConfigError, match="max_new_tokens: got 64, which leaves no room"):
         open_task(talk, max_new_tokens=64).prompt(TURNS[:2])
+
+
+def test_a_context_of_any_length_takes_memory_as_it_is_used(monkeypatch):
+    model = models.make("llama", "causal-lm", max_position_embeddings=10**9).eval()
+    monkeypatch.setattr("plainformer.tasks.conversation._LEAST", 8)
+    read, prompt = ReadSoFar(model), np.array([2, 3, 4, 5, 6])
+    for length in (5, 9, 17, 18):
+        prompt = np.resize(prompt, length)
+        fresh = model.generate(prompt[None], 4)
+        assert (model.generate(prompt[None], 4, **read.start(prompt, 4)) == fresh).all()
+    assert read.start(prompt, 4)["past_key_values"].capacity == 32

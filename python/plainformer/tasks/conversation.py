@@ -8,6 +8,8 @@ import numpy as np
 
 from ..tensor import Array
 
+_LEAST = 1024  # tokens that there is room for at first
+
 
 class ReadSoFar:
     """Keys and values of the last prompt and of what was written behind it.
@@ -21,8 +23,8 @@ class ReadSoFar:
     """
 
     def __init__(self, model: Any):
-        self._limit = model.config.context_length
-        self._cache = None if self._limit is None else model.new_cache(1, self._limit)
+        self._model, self._limit = model, model.config.context_length
+        self._cache = model.new_cache(1, 0)
         self._ids: list[int] = []
 
     def start(self, prompt: Array, new_tokens: int) -> dict[str, Any]:
@@ -30,8 +32,12 @@ class ReadSoFar:
 
         None where prompt and new tokens do not fit the model: it will forget the beginning.
         """
-        if self._cache is None or len(prompt) + new_tokens > self._limit:
+        need = len(prompt) + new_tokens
+        if self._limit is None or need > self._limit:
             return {}
+        if need > self._cache.capacity:  # twice as much each time: a context may be of any length
+            room = min(self._limit, max(_LEAST, 1 << need.bit_length()))
+            self._cache, self._ids = self._model.new_cache(1, room), []
         read = np.array(self._ids[: int(self._cache.lengths[0])], np.int64)
         shorter = min(len(read), len(prompt) - 1)  # one token at least is read, for its logits
         different = np.flatnonzero(read[:shorter] != prompt[:shorter])
