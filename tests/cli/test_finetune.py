@@ -163,9 +163,13 @@ def test_flags_are_all_options_there_are():
                 "x",
             ],
             2,
-            "other: has no effect on token-classification; it is for relation-extraction",
+            "--other: has no effect on token-classification; it is for relation-extraction",
         ),
-        (["finetune", "ner", "--model", "m", "--train", "t", "--output-dir", "o"], 1, "t: no such"),
+        (
+            ["finetune", "ner", "--model", "m", "--train", "t", "--output-dir", "o"],
+            1,
+            "m: no such dir",
+        ),
         (["predict", "no-such-directory", "x"], 2, "no-such-directory"),
     ],
 )
@@ -182,7 +186,7 @@ def test_errors_are_one_line_and_an_exit_code(words, code, message):
         (b"train: [a\n", r":2: is no YAML: expected ',' or ']'"),
         (b"train: \xff\n", ": not UTF-8"),
         (b"- train\n", ":1: expected flags as"),
-        (b"trian: a\n", ":1: 'trian' is not a flag of this command; did you mean 'train'?"),
+        (b"trian: a\n", ":1: 'trian' is not a flag of this command; did you mean --train?"),
     ],
 )
 def test_a_bad_run_file_is_wrong_usage(tmp_path, content, message):

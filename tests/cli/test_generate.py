@@ -254,8 +254,8 @@ def test_an_end_can_be_chosen(directory):
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["fox", "--no-do-sample", "--top-k", "2"], 2, "top_k: has no effect"),
-        (["fox", "--max-new-tokens", "0"], 2, "max_new_tokens: got 0"),
+        (["fox", "--no-do-sample", "--top-k", "2"], 2, "--top-k: has no effect"),
+        (["fox", "--max-new-tokens", "0"], 2, "--max-new-tokens: got 0"),
         ([""], 1, "PROMPT: got an empty text"),
         ([], 2, "expected a PROMPT, several, or --input FILE"),
         (["fox", "--input", __file__], 2, "expected a PROMPT, several, or --input FILE"),

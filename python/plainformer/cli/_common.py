@@ -23,6 +23,7 @@ from typing import Any
 import click
 
 from plainformer.errors import (
+    CheckpointError,
     ConfigError,
     PlainformerError,
     PlainformerWarning,
@@ -30,6 +31,9 @@ from plainformer.errors import (
     short,
 )
 
+from ._flags import in_flags, unknown_flag
+
+_OF_FILES = (CheckpointError, OSError)  # whose names are those of a file's fields
 FAILURE = 1
 INTERRUPTED = 130
 _JSON = "plainformer.json"
@@ -48,9 +52,12 @@ class Command(click.Command):
         try:
             return super().make_context(info_name, _repeat_flags(args, flags), *rest, **kw)
         except click.UsageError as error:  # click prints the usage; a program reads the JSON
+            told = error
+            if isinstance(error, click.NoSuchOption):
+                told = click.UsageError(unknown_flag(error, self), error.ctx)
             if wants_json:
-                _write_json({"error": error.format_message()})
-            raise
+                _write_json({"error": told.format_message()})
+            raise told from (None if told is error else error)
 
     def invoke(self, ctx: click.Context) -> None:
         with _messages_to_stderr():
@@ -64,15 +71,19 @@ class Command(click.Command):
         except KeyboardInterrupt as stop:  # its text says how to resume
             _fail(ctx, str(stop) or "interrupted", INTERRUPTED)
         except click.ClickException as error:  # click prints it
+            told = error
+            if type(error) is click.UsageError:
+                told = click.UsageError(in_flags(error.message, self), error.ctx)
             if wants_json(ctx):
-                _write_json({"error": error.format_message()})
-            raise
+                _write_json({"error": told.format_message()})
+            raise told from (None if told is error else error)
         except MemoryError as error:
             _fail(ctx, f"out of memory {error}".strip(), FAILURE)
         except (PlainformerError, OSError) as error:
             if getattr(error, "errno", None) == errno.EPIPE:
                 raise  # the reader of our output left; click ends quietly
-            _fail(ctx, _one_line(error), FAILURE)
+            text = _one_line(error)
+            _fail(ctx, text if isinstance(error, _OF_FILES) else in_flags(text, self), FAILURE)
         except Exception as error:  # a defect of ours: the traceback is wanted
             if wants_json(ctx) and not isinstance(error, click.exceptions.Exit):
                 _write_json({"error": _one_line(error)})

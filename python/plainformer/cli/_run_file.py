@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 
 from plainformer.errors import bounded, shown
 
+from ._flags import meant_by
 from ._yaml import MOST, Node, YamlError, compose, is_null, items, line_of, value_of
 
 _FALSE = {"false", "no", "off", "n", "f", "0"}  # click's own words for a switch
@@ -53,8 +53,7 @@ def _read(path: Path, options: Mapping[Any, Any], context: click.Context) -> dic
         if name in values:
             raise YamlError(f"{shown(word)} stands twice", line_of(value))
         if name not in options:
-            close = difflib.get_close_matches(name, list(options), 1)
-            hint = f"; did you mean {shown(close[0])}?" if close else ""
+            hint = meant_by(word, context.command)
             raise YamlError(f"{shown(word)} is not a flag of this command{hint}", line_of(value))
         try:
             values[name] = converted(options[name], value, context)

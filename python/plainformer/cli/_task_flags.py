@@ -18,7 +18,9 @@ _FILES = ("replay", "replay_validation")  # flags of their own, which take sever
 
 def option_flags(*kinds: Any, exclude: Iterable[str] = ()) -> Decorator:
     """Decorate a command with one flag for each field of these dataclasses, each name once."""
-    fields = {f.name: f for kind in kinds for f in dataclasses.fields(kind)}
+    fields: dict[str, dataclasses.Field] = {}
+    for field in (f for kind in kinds for f in dataclasses.fields(kind)):
+        fields[field.name] = _joined(fields.get(field.name, field), field)
     chosen = [field for name, field in fields.items() if name not in exclude]
 
     def decorate(command: Any) -> Any:
@@ -27,6 +29,16 @@ def option_flags(*kinds: Any, exclude: Iterable[str] = ()) -> Decorator:
         return command
 
     return decorate
+
+
+def _joined(one: dataclasses.Field, other: dataclasses.Field) -> dataclasses.Field:
+    """A field that means something else to another task, with the help of both."""
+    helps = (one.metadata["help"], other.metadata["help"])
+    if helps[1] in helps[0]:
+        return one
+    both: Any = dataclasses.field(default=other.default, metadata={"help": " Or: ".join(helps)})
+    both.name, both.type = other.name, other.type
+    return both
 
 
 def finetune_flags(command: Any) -> Any:

@@ -7,6 +7,7 @@ of TrainingArguments, can speak.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from plainformer.training import TrainingArguments
 from ._yaml import YamlError, parse_object
 
 # Fields whose annotation is one of these (with or without "| None") become options of that type.
+_OBJECT = "NAME=VALUE,...|JSON"
+_PAIRS = re.compile(r"\s*[\w.-]+\s*=[^=,{}]+(,\s*[\w.-]+\s*=[^=,{}]+)*")
 _PLAIN_TYPES = {"int": int, "float": float, "str": str}
 
 
@@ -49,9 +52,9 @@ def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
     if kind.startswith("Sequence"):
         return click.option(flag, multiple=True, metavar="TEXT", help=text + " May be repeated.")
     if kind.startswith(("dict", "Mapping")):
-        return click.option(flag, metavar="JSON", callback=_parse_mapping, help=text)
+        return click.option(flag, metavar=_OBJECT, callback=_parse_mapping, help=text)
     if kind.startswith("str | Mapping"):
-        return click.option(flag, metavar="WORD|JSON", callback=_parse_word, help=text)
+        return click.option(flag, metavar=f"WORD|{_OBJECT}", callback=_parse_word, help=text)
     return click.option(flag, type=_PLAIN_TYPES[kind], default=None, help=text + default)
 
 
@@ -60,16 +63,26 @@ def _parse_mapping(_: click.Context, option: click.Parameter, value: str | None)
     if value is None:
         return None
     try:
-        return parse_object(value)
+        return parse_object(_as_object(value))
     except YamlError as error:
         raise click.BadParameter(
-            f'got {shown(value)}, expected an object such as {{"power": 2}} ({error})'
+            f"got {shown(value)}, expected name=value, or an object such as "
+            f'{{"power": 2}} ({error})'
         ) from error
+
+
+def _as_object(value: str) -> str:
+    """`text=Review,label=Stars` as the object that it stands for."""
+    if not _PAIRS.fullmatch(value):
+        return value
+    pairs = [part.partition("=") for part in value.split(",")]
+    return f"{{{', '.join(f'{name.strip()}: {told.strip()}' for name, _, told in pairs)}}}"
 
 
 def _parse_word(context: click.Context, option: click.Parameter, value: str | None) -> Any:
     """A word, or a mapping written as JSON."""
-    return _parse_mapping(context, option, value) if value and value.startswith("{") else value
+    is_object = value and (value.startswith("{") or _PAIRS.fullmatch(value))
+    return _parse_mapping(context, option, value) if is_object else value
 
 
 def make_arguments(values: Mapping[str, Any], output_dir: str | Path) -> TrainingArguments:

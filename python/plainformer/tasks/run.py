@@ -64,7 +64,6 @@ class FineTuning:
                 f"model: got {got}, expected a directory, a config.json or its contents"
             )
         self.kind, self.source = kind, model
-        _check_places(model, options)
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
         self.settings = {**self._saved_settings(), **own}
         make(kind.settings_class, self.settings, owner=kind.name)
@@ -73,6 +72,7 @@ class FineTuning:
         self._output_dir, self._has_validation = output_dir, has_validation
         self.args = self._arguments(kind.metric)
         self._check_effects()
+        _check_places(model, options)
 
     def read(self, train: Any, validation: Any, test: Any) -> None:
         """Read all data, and tell what it is."""
