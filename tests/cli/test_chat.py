@@ -164,4 +164,4 @@ def test_a_model_for_something_else_is_refused(trained):
     assert "was fine-tuned for text-classification" in err
     code, _, err = run(trained / "talk", "--top-k", "3", stdin="hi\n")
     assert code == 2
-    assert "top_k" in err
+    assert "--top-k" in err

@@ -186,7 +186,7 @@ def test_errors_are_one_line_and_an_exit_code(words, code, message):
         (b"train: [a\n", r":2: is no YAML: expected ',' or ']'"),
         (b"train: \xff\n", ": not UTF-8"),
         (b"- train\n", ":1: expected flags as"),
-        (b"trian: a\n", ":1: 'trian' is not a flag of this command; did you mean --train?"),
+        (b"trian: a\n", ":1: 'trian' is not a flag of this command; did you mean --train"),
     ],
 )
 def test_a_bad_run_file_is_wrong_usage(tmp_path, content, message):

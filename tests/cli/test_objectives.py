@@ -151,7 +151,10 @@ def test_a_flag_of_another_objective_is_refused(files, objective):
     for flag in others:
         code, result, _ = run(*flags_of(files, objective), *VALUES[flag])
         assert code == 2
-        assert f"{flag}: has no effect with objective {objective}" in result["error"]
+        assert (
+            f"--{flag.replace('_', '-')}: has no effect with objective {objective}"
+            in result["error"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -159,18 +162,18 @@ def test_a_flag_of_another_objective_is_refused(files, objective):
     [
         ("mlm", {"config": "clm.json"}, "mlm trains a masked-lm model, which gpt2 has not"),
         ("clm", {"config": "mlm.json"}, "clm trains a causal-lm model, which bert has not"),
-        ("span", {"config": "mlm.json"}, "objective: span trains a seq2seq-lm model"),
+        ("span", {"config": "mlm.json"}, "--objective: span trains a seq2seq-lm model"),
         ("mlm", {"tokenizer": "letters"}, "which objective mlm needs"),
         ("denoise", {"tokenizer": "letters"}, "which objective denoise needs"),
         ("span", {"tokenizer": "letters"}, "no end-of-text token, which objective span needs"),
         ("span", {"tokenizer": "bpe:300"}, "got bpe:300, expected at least 359"),
-        ("mlm", {"mlm-probability": 1.5}, "mlm_probability: got 1.5"),
-        ("span", {"noise-density": 0}, "noise_density: got 0.0"),
-        ("denoise", {"mean-span-length": 0}, "mean_span_length: got 0.0"),
-        ("mlm", {"block-size": 2}, "block_size: got 2, expected at least 3 for mlm"),
-        ("mlm", {"block-size": 17}, "block_size: got 17, expected 1 to the model's 16 positions"),
-        ("span", {"block-size": 0}, "block_size: got 0, expected at least 1"),
-        ("span", {"max-length": 5}, "max_length: has no effect here; set block_size"),
+        ("mlm", {"mlm-probability": 1.5}, "--mlm-probability: got 1.5"),
+        ("span", {"noise-density": 0}, "--noise-density: got 0.0"),
+        ("denoise", {"mean-span-length": 0}, "--mean-span-length: got 0.0"),
+        ("mlm", {"block-size": 2}, "--block-size: got 2, expected at least 3 for mlm"),
+        ("mlm", {"block-size": 17}, "--block-size: got 17, expected 1 to the model's 16 positions"),
+        ("span", {"block-size": 0}, "--block-size: got 0, expected at least 1"),
+        ("span", {"max-length": 5}, "--max-length: has no effect here; set --block-size"),
     ],
     ids=str,
 )  # fmt: skip

@@ -91,7 +91,7 @@ def test_failures_are_one_line(tmp_path, text):
     save_tokenizer(characters_alone(text.read_text()), tmp_path / "t")
     cases = {
         "is not among the tokenizer's": ("encode", tmp_path / "t", "é"),
-        "no tokenizer: cannot be read": ("encode", tmp_path / "none", "a"),
+        "none: no such directory": ("encode", tmp_path / "none", "a"),
         "no such file": ("train", "--data", "none.txt", "--tokenizer", "char", "--output-dir", "x"),
     }
     for message, args in cases.items():

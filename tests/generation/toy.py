@@ -28,6 +28,7 @@ def decoder(seed=4, **options):
 class ToyConfig(PretrainedConfig):
     """One layer of everything."""
 
+    layer_fields = ("num_decoder_layers",)
     vocab_size: int = 31
     width: int = 12
     max_position_embeddings: int = 40
