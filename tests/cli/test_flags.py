@@ -115,6 +115,7 @@ def test_an_unknown_flag_of_any_command_is_one_line(name, command):
          "Try a lower --learning-rate, more --warmup-steps or a lower --max-grad-norm."),
         ("/tmp/output_dir/x: no 'learning_rate' in max_steps.json and output_dir/y",
          "/tmp/output_dir/x: no 'learning_rate' in max_steps.json and output_dir/y"),
+        ("no 'text' (or say `columns`); `x`", "no 'text' (or say `--columns`); `x`"),
         ("the seed is a model of a task", "the seed is a model of a task"),
     ],
 )  # fmt: skip

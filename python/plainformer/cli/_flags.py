@@ -88,13 +88,14 @@ def in_flags(message: str, command: click.Command) -> str:
     """A message in which the command's arguments have the names of their flags.
 
     `learning_rate` is `--learning-rate` wherever it stands alone, `seed` where it begins the
-    message; `name=True` is the flag, `name=3` the flag and its value.
+    message or stands in backticks; `name=True` is the flag, `name=3` the flag and its value.
     """
     flags = {
         p.name: p.opts[0]
         for p in command.params
         if isinstance(p, click.Option) and p.name and p.opts[0].startswith("--")
     }
+    message = re.sub(r"`(\w+)`", lambda m: f"`{flags.get(m[1], m[1])}`", message)
     begin = re.match(r"(\w+)(?=: )", message)
     if begin and begin[1] in flags and "_" not in begin[1]:
         message = flags[begin[1]] + message[begin.end() :]
