@@ -94,9 +94,15 @@ def test_generate_takes_a_label(trained):
     [
         (["predict", "OUT", '{"label": "great"}'], "label: got 'great', expected one of neg, pos"),
         (["predict", "OUT", "truly"], "label: got none, expected one of neg, pos"),
-        (["predict", "OUT", '{"label": "pos"}', "--top-p", "0.9"], "top_p: has no effect without"),
+        (
+            ["predict", "OUT", '{"label": "pos"}', "--top-p", "0.9"],
+            "--top-p: has no effect without",
+        ),
         (["generate", "OUT", "--label", "great"], "label: got 'great', expected one of neg, pos"),
-        (["finetune", "text-classification", "--control-codes"], "control_codes: has no effect on"),
+        (
+            ["finetune", "text-classification", "--control-codes"],
+            "--control-codes: has no effect on",
+        ),
     ],
     ids=str,
 )

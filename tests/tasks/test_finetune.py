@@ -245,7 +245,9 @@ def test_a_task_is_not_opened_as_another(outputs):
 
 
 def test_a_family_without_the_head_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"task: got 'question-answering', gpt2 has models for"):
+    with pytest.raises(
+        ConfigError, match=r"question-answering is nothing for a model of type gpt2"
+    ):
         tune(
             "question-answering", tmp_path / "out", model=TASKS["dialogue"][0], tokenizer="bpe:300"
         )
