@@ -114,13 +114,6 @@ def test_a_loop_keeps_the_threads_it_began_with():
     assert len(set(who[:, 0])) <= 2
 
 
-def test_nested_loops_run_inline_where_no_slot_is_free():
-    options = {"microseconds": 20, "inner": 8}
-    with runtime.num_threads(3), ThreadPoolExecutor(80) as pool:
-        loops = [pool.submit(_cpu.trace_parallel_for, 8, **options) for _ in range(160)]
-        assert all(ran_inline(loop.result()) for loop in loops)
-
-
 def test_an_error_in_a_chunk_reaches_the_caller_and_the_pool_lives_on():
     with runtime.num_threads(3):
         for fail_at in range(30):
