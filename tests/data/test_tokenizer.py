@@ -326,7 +326,7 @@ def test_a_version_with_a_line_feed_stays_one_line(tmp_path):
 def test_no_tokenizer_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"no tokenizer: expected tokenizer\.json, or vocab"):
         tok.load_tokenizer(tmp_path)
-    with pytest.raises(CheckpointError, match=r"none: no tokenizer: cannot be read: No such file"):
+    with pytest.raises(CheckpointError, match=r"none: no such directory; expected one with"):
         tok.load_tokenizer(tmp_path / "none")
 
 
