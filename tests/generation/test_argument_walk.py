@@ -11,16 +11,11 @@ from plainformer.generation import generate as function
 from plainformer.generation.config import FIELDS
 from plainformer.generation.generate import _job
 
-from .toy import decoder, encoder_decoder
+from .toy import Words, decoder, encoder_decoder
 
 PROMPT = [[3, 7, 12, 3, 7], [4, 9, 1, 4, 2]]
 BEAMS = {"num_beams": 4, "eos_token_id": list(range(0, 31, 2)), "repetition_penalty": 1.5}
 DRAWN = {"do_sample": True, "temperature": 2.0}
-
-
-class Words:
-    def decode(self, ids):
-        return "".join(f"<{i}>" for i in ids)
 
 
 def end():

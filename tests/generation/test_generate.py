@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from plainformer.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
+from plainformer.generation import TextStreamer
 from plainformer.models import GPT2Config, GPT2LMHeadModel
 from plainformer.nn import KeyValueCache
 
-from .toy import SIZES, decoder
+from .toy import SIZES, Words, decoder
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +164,12 @@ class TestGenerate:
             ({"bos_token_id": 1}, "bos_token_id: has no effect beside input_ids"),
             ({"decoder_start_token_id": 1}, "decoder_start_token_id: has no effect"),
             ({"decoder_input_ids": [1]}, "decoder_input_ids: has no effect"),
-            ({"tokenizer": object()}, "tokenizer: has no effect without stop_strings"),
+            ({"tokenizer": Words()}, "tokenizer: has no effect without stop_strings"),
             ({"stop_strings": "x"}, "tokenizer: got None"),
-            ({"stop_strings": [""], "tokenizer": object()}, "stop_strings: got"),
+            ({"stop_strings": [""], "tokenizer": Words()}, "stop_strings: got"),
             ({"bad_words_ids": [3]}, "bad_words_ids: got .3., expected a list of lists"),
             ({"bad_words_ids": [[31]]}, "bad_words_ids: got id 31, the vocabulary has 31"),
-            ({"suppress_tokens": [-1]}, "suppress_tokens: got -1"),
+            ({"suppress_tokens": [-1]}, r"suppress_tokens: got \[-1\]"),
             ({"sequence_bias": [[3]]}, "sequence_bias: got"),
             ({"eos_token_id": "x"}, "eos_token_id: got 'x'"),
             ({"force_words_ids": [[1] * 30]}, "force_words_ids: 30 tokens"),
@@ -176,7 +177,7 @@ class TestGenerate:
             ({"num_beam_groups": 2}, "num_beam_groups: got 2, which is not supported .group"),
             ({"typical_p": 0.5}, "typical_p: got 0.5, which is not supported"),
             ({"temprature": 0.5}, "temprature: unknown argument.*did you mean temperature"),
-            ({"num_beams": 2, "streamer": object()}, "streamer: beam search"),
+            ({"num_beams": 2, "streamer": TextStreamer(Words(), print)}, "streamer: beam search"),
         ],
         ids=str,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +15,13 @@ from plainformer.models.seq2seq_lm import Seq2SeqLM
 from plainformer.nn import Attention, Embedding, Linear
 
 SIZES = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
+
+
+class Words:
+    """A tokenizer of words like <7>."""
+
+    def decode(self, ids):
+        return "".join(f"<{i}>" for i in ids)
 
 
 def decoder(seed=4, **options):
@@ -28,7 +36,8 @@ def decoder(seed=4, **options):
 class ToyConfig(PretrainedConfig):
     """One layer of everything."""
 
-    layer_fields = ("num_decoder_layers",)
+    layer_fields: ClassVar[tuple[str, ...]] = ("num_decoder_layers",)
+
     vocab_size: int = 31
     width: int = 12
     max_position_embeddings: int = 40

@@ -16,8 +16,9 @@ import numpy as np
 
 from .. import kernels
 from ..tensor import Array
-from .decode import Job
+from .decode import FIRST_COLUMNS, Job, widened
 from .output import GenerateOutput
+from .processors import power
 from .sampling import largest
 from .stopping import any_stop
 
@@ -42,6 +43,12 @@ class Beams:
         """The texts (S, M) at these places."""
         rows = np.arange(len(index))[:, None]
         return Beams(self.ids[rows, index], self.scores[rows, index], self.parents[rows, index])
+
+    def widened(self, columns: int, pad: int) -> Beams:
+        """The same texts with more columns."""
+        return Beams(
+            widened(self.ids, columns, pad), self.scores, widened(self.parents, columns, -1)
+        )
 
     def joined(self, other: Beams) -> Beams:
         """Both side by side."""
@@ -70,15 +77,17 @@ class BeamSearch:
 
     def _empty(self, score: Any) -> Beams:
         shape = self.S, self.K
-        ids = np.full((*shape, self.job.total), self.job.settings.pad, np.int64)
+        width = min(self.job.total, self.prompt_length + FIRST_COLUMNS)
+        ids = np.full((*shape, width), self.job.settings.pad, np.int64)
         ids[..., : self.prompt_length] = self.job.prompts.ids[:, None]
-        steps = self.job.total - self.prompt_length
+        steps = width - self.prompt_length
         return Beams(ids, np.full(shape, score, np.float32), np.full((*shape, steps), -1, np.int32))
 
     def run(self) -> GenerateOutput:
         """Search to the end, and return the best texts of each prompt."""
         logits = self.job.first_logits()
         while True:
+            self._make_room()
             found = self._continuations(self._log_probabilities(logits))
             ended = self._ended(found)
             parents = self._go_on(found, ended)
@@ -91,6 +100,16 @@ class BeamSearch:
                 self.job.context.reorder(parents)
             logits = self.job.context.next_logits(self._rows(self.running))
 
+    def _make_room(self) -> None:
+        """Room for another token in all texts: twice what there is."""
+        width = self.running.ids.shape[-1]
+        if self.length == width:
+            more = min(self.job.total, 2 * width) - width
+            pad = self.job.settings.pad
+            self.running, self.finished = (
+                beams.widened(more, pad) for beams in (self.running, self.finished)
+            )
+
     def _rows(self, beams: Beams) -> Array:
         """Texts so far as rows (S M, length)."""
         return beams.ids[..., : self.length].reshape(-1, self.length)
@@ -102,7 +121,7 @@ class BeamSearch:
             job.logits.append(logits.copy())
         values = kernels.log_softmax(logits)
         least = len(job.settings.ends) + 1 if job.settings.ends else 2
-        values = job.process(self._rows(self.running), values, least)
+        values = job.filter(job.process(self._rows(self.running), values), least)
         if job.settings.options.output_scores:
             job.scores.append(values.copy())
         return values
@@ -163,7 +182,7 @@ class BeamSearch:
         new = ended.copy()
         new[:, self.K :] = False  # the rest only replaces beams that have ended
         length = self.length + 1 - self.prompt_length
-        scores = found.scores / np.float32(length**self.length_penalty)
+        scores = found.scores / np.float32(power(length, self.length_penalty))
         if self.early_stopping is True:
             scores += self.is_finished.all(axis=1, keepdims=True) * _NEVER
         scores += ~self.can_improve * _NEVER
@@ -179,7 +198,7 @@ class BeamSearch:
         length = self.length - self.prompt_length
         if self.early_stopping == "never" and self.length_penalty > 0:
             length = self.job.total - self.prompt_length
-        hope = self.running.scores[:, :1] / np.float32(length**self.length_penalty)
+        hope = self.running.scores[:, :1] / np.float32(power(length, self.length_penalty))
         worst = self.finished.scores.min(axis=1, keepdims=True)
         worst = np.where(self.is_finished, worst, _NEVER)
         self.can_improve &= (hope > worst).any(axis=1, keepdims=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .. import kernels
-from ..errors import ConfigError, shown
+from ..errors import ConfigError
 from ..tensor import Array
 from .constraints import ForceWords, PrefixConstrained
 from .processors import (
@@ -18,12 +18,13 @@ from .processors import (
     MinLength,
     NoBadWords,
     NoRepeatNGram,
+    OwnProcessor,
     RepetitionPenalty,
     SequenceBias,
     SuppressTokens,
 )
 from .prompts import Prompts
-from .settings import Settings, as_ids
+from .settings import Settings, ids_below
 from .stopping import MaxTime, StoppingCriterion, StopStrings
 
 
@@ -46,18 +47,18 @@ def build_processors(
     own : the caller's, applied after ours
     """
     return [
-        *_repetition(settings, prompts, sources),
+        *_repetition(settings, prompts, sources, vocab_size),
         *_banned_words(settings, vocab_size),
         *_least_length(settings, prompts.ids.shape[1]),
         *_constraints(settings, prompts, total, vocab_size, prefix_allowed_tokens_fn),
         *_forced(settings, total, vocab_size),
         *_suppressed(settings, prompts.ids.shape[1], vocab_size),
-        *(own or ()),
+        *map(OwnProcessor, own or ()),
     ]
 
 
-def renormalize(input_ids: Array, logits: Array) -> Array:
-    """Log-softmax: the last processor with `renormalize_logits`."""
+def renormalize(logits: Array) -> Array:
+    """Log-softmax: what comes last with `renormalize_logits`."""
     return kernels.log_softmax(logits)
 
 
@@ -83,18 +84,17 @@ def build_criteria(
 def stop_strings(settings: Settings) -> list[str]:
     """The strings that end a row."""
     found = settings.options.stop_strings
-    strings = [found] if isinstance(found, str) else list(found or ())
-    if not all(isinstance(string, str) and string for string in strings):
-        raise ConfigError(f"stop_strings: got {shown(found)}, expected strings of some length")
-    return strings
+    return [found] if isinstance(found, str) else list(found or ())
 
 
 def _repetition(
-    settings: Settings, prompts: Prompts, sources: Sequence[Array]
+    settings: Settings, prompts: Prompts, sources: Sequence[Array], vocab_size: int
 ) -> Iterable[LogitsProcessor]:
     options = settings.options
     if options.sequence_bias:
-        yield SequenceBias(_biases(options.sequence_bias))
+        for ids, _ in options.sequence_bias:
+            ids_below("sequence_bias", ids, vocab_size)
+        yield SequenceBias(options.sequence_bias)
     if options.encoder_repetition_penalty not in (None, 1):
         yield EncoderRepetitionPenalty(options.encoder_repetition_penalty, sources)
     if options.repetition_penalty not in (None, 1):
@@ -137,7 +137,7 @@ def _constraints(
 
 def _forced(settings: Settings, total: int, vocab_size: int) -> Iterable[LogitsProcessor]:
     for name, length in (("forced_bos_token_id", 1), ("forced_eos_token_id", total - 1)):
-        ids = _ids(name, getattr(settings.options, name), vocab_size)
+        ids = ids_below(name, getattr(settings.options, name), vocab_size)
         if ids:
             yield ForcedToken(length, ids)
 
@@ -149,39 +149,14 @@ def _suppressed(
     if options.exponential_decay_length_penalty is not None and settings.ends:
         start, factor = options.exponential_decay_length_penalty
         yield ExponentialDecayLengthPenalty(prompt_length + start, factor, settings.ends)
-    ids = _ids("suppress_tokens", options.suppress_tokens, vocab_size)
+    ids = ids_below("suppress_tokens", options.suppress_tokens, vocab_size)
     if ids:
         yield SuppressTokens(ids)
-    first = _ids("begin_suppress_tokens", options.begin_suppress_tokens, vocab_size)
+    first = ids_below("begin_suppress_tokens", options.begin_suppress_tokens, vocab_size)
     if first:
-        forced = prompt_length == 1 and bool(as_ids("", options.forced_bos_token_id))
+        forced = prompt_length == 1 and options.forced_bos_token_id is not None
         yield SuppressTokens(first, prompt_length + forced)
 
 
-def _biases(value: Any) -> list[tuple[Sequence[int], float]]:
-    pairs = value.items() if isinstance(value, dict) else value
-    try:
-        return [(as_ids("sequence_bias", ids), float(bias)) for ids, bias in pairs]
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"sequence_bias: got {shown(value)}, expected [[ids, float], ...]"
-        ) from None
-
-
-def _words(name: str, words: Any, vocab_size: int) -> list[list[int]]:
-    if words is None:
-        return []
-    if not isinstance(words, (list, tuple)) or not all(
-        isinstance(word, (list, tuple)) and word for word in words
-    ):
-        raise ConfigError(f"{name}: got {shown(words)}, expected a list of lists of ids")
-    return [_ids(name, word, vocab_size) for word in words]
-
-
-def _ids(name: str, value: Any, vocab_size: int) -> list[int]:
-    ids = as_ids(name, value)
-    if ids and max(ids) >= vocab_size:
-        raise ConfigError(f"{name}: got id {max(ids)}, the vocabulary has {vocab_size} ids")
-    return ids
+def _words(name: str, words: list[list[int]] | None, vocab_size: int) -> list[list[int]]:
+    return [ids_below(name, word, vocab_size) for word in words or ()]

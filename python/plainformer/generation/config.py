@@ -205,11 +205,17 @@ FIELDS = tuple(f.name for f in dataclasses.fields(GenerationConfig) if f.name !=
 
 def check_supported(name: str, value: Any) -> None:
     """Raise if this option of transformers is one that we lack, and asks for something."""
-    if name in UNSUPPORTED and value is not None and value not in UNSUPPORTED[name]:
+    if name in UNSUPPORTED and not _asks_nothing(value, UNSUPPORTED[name]):
         method = f" ({_METHODS[name]})" if name in _METHODS else ""
         raise ConfigError(
             f"{name}: got {shown(value)}, which is not supported{method}; leave it out"
         )
+
+
+def _asks_nothing(value: Any, neutral: tuple[Any, ...]) -> bool:
+    """Whether this is None or one of the values that change nothing; arrays never are."""
+    is_plain = isinstance(value, (bool, int, float, str))
+    return value is None or (is_plain and value in neutral)
 
 
 def check_names(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import ConfigError, shown
 from ..tensor import Array
 from .processors import as_index
+from .settings import ids_below
 
 
 class PrefixConstrained:
@@ -35,7 +36,8 @@ class PrefixConstrained:
         mask = np.full_like(logits, -np.inf)
         for row, ids in enumerate(input_ids):
             prompt = row // self.rows_per_prompt
-            tokens = as_index(self.allowed(prompt, ids[self.starts[row] :]))
+            found = self.allowed(prompt, ids[self.starts[row] :])
+            tokens = as_index(ids_below("prefix_allowed_tokens_fn", found, logits.shape[1]))
             if not len(tokens):
                 raise ConfigError(
                     f"prefix_allowed_tokens_fn: allowed no token for prompt {prompt}, expected "

@@ -14,6 +14,8 @@ from ..tensor import Array
 from .prompts import Prompts
 from .settings import Settings
 
+FIRST_CAPACITY = 4096  # tokens of a target that there is room for from the start
+
 
 class DecoderContext:
     """The window of tokens that a decoder sees of each row.
@@ -89,21 +91,25 @@ class TargetContext:
         self.rows: Array | None = None
         self._model = model
         self._encoded = encoded
-        self._size = batch, total
-        self._cache = self._new()
+        self._batch, self._total = batch, total
+        self._cache = self._new(1)
 
     def next_logits(self, ids: Array) -> Array:
         """Float32 logits (rows, V) of the token after each row of `ids` (B, L)."""
         if not self.use_cache:
-            self._cache = self._new()
+            self._cache = self._new(ids.shape[1])
+        elif ids.shape[1] > self._cache.capacity:
+            self._cache.grow(min(self._total, 2 * self._cache.capacity))
         return self._model.next_logits(ids[:, int(self._cache.lengths[0]) :], self._cache)
 
     def reorder(self, index: Array) -> None:
         """Let target i go on from target index[i], of the same source."""
         self._cache.reorder(index)
 
-    def _new(self) -> Any:
-        return self._model.new_cache(*self._size, encoder=self._encoded)
+    def _new(self, length: int) -> Any:
+        """A cache of `FIRST_CAPACITY`, or for so many tokens: `total` may be any number."""
+        capacity = min(self._total, max(length, FIRST_CAPACITY))
+        return self._model.new_cache(self._batch, capacity, encoder=self._encoded)
 
 
 def check_past(past: Any, model: Any, settings: Settings, prompts: Prompts, total: int) -> None:

@@ -20,6 +20,7 @@ from .stopping import StoppingCriterion, any_stop
 from .streamers import Streamer
 
 Context = DecoderContext | TargetContext
+FIRST_COLUMNS = 1024  # of a row there is memory for; more comes as it is written
 SAMPLING_STREAM = 3  # of the seed; 0 to 2 are weights, data and dropout
 
 
@@ -59,20 +60,17 @@ class Job:
         self.context.reorder(np.arange(len(prompts)).repeat(count))
         return logits.repeat(count, 0)
 
-    def process(self, input_ids: Array, logits: Array, least: int) -> Array:
-        """Logits after all processors and the filters of sampling."""
+    def process(self, input_ids: Array, logits: Array) -> Array:
+        """Logits after all processors."""
         for processor in self.processors:
             logits = processor(input_ids, logits)
-        if self.settings.sampling is not None and self.keeps_filtered:
-            logits = self.settings.sampling.filter(logits, least)
-        if self.settings.options.renormalize_logits:
-            logits = renormalize(input_ids, logits)
         return logits
 
-    @property
-    def keeps_filtered(self) -> bool:
-        """Whether filtered scores are looked at, and not only drawn from."""
-        return self.settings.num_beams > 1 or bool(self.settings.options.output_scores)
+    def filter(self, logits: Array, least: int) -> Array:
+        """Logits after the filters of sampling, of which at least so many of a row remain."""
+        if self.settings.sampling is not None:
+            logits = self.settings.sampling.filter(logits, least)
+        return renormalize(logits) if self.settings.options.renormalize_logits else logits
 
     def output(self, sequences: Array, lengths: Array, **more: Any) -> GenerateOutput:
         """The result, with what the steps recorded."""
@@ -86,6 +84,12 @@ class Job:
         )
 
 
+def widened(array: Array, columns: int, fill: int) -> Array:
+    """The array (..., width) with more columns."""
+    more = np.full((*array.shape[:-1], columns), fill, array.dtype)
+    return np.concatenate([array, more], axis=-1)
+
+
 class TokenSearch:
     """Texts that grow by a token a step, the most probable one or one that is drawn."""
 
@@ -93,7 +97,8 @@ class TokenSearch:
         self.job = job
         prompts = job.prompts.repeat(job.settings.rows_per_prompt)
         B, self.length = prompts.ids.shape
-        self.ids = np.full((B, job.total), job.settings.pad, np.int64)
+        width = min(job.total, self.length + FIRST_COLUMNS)
+        self.ids = np.full((B, width), job.settings.pad, np.int64)
         self.ids[:, : self.length] = prompts.ids
         self._running = np.ones(B, bool)
         self._lengths = np.zeros(B, np.int64)
@@ -135,10 +140,10 @@ class TokenSearch:
         job = self.job
         if job.settings.options.output_logits:
             job.logits.append(logits.copy())
-        logits = job.process(self.ids[:, : self.length], logits, 1)
+        logits = job.process(self.ids[:, : self.length], logits)
         if job.settings.options.output_scores:
-            job.scores.append(logits.copy())
-        self._append(self._choose(logits))
+            job.scores.append(np.array(job.filter(logits, 1)))
+        self._append(self._choose(logits))  # which filters by itself
         return self.ids[:, self.length - 1]
 
     def _choose(self, logits: Array) -> Array:
@@ -154,7 +159,10 @@ class TokenSearch:
 
     def _append(self, tokens: Array) -> None:
         """Write a token to the rows that run, and see which of them end."""
-        rows = self.job.context.rows
+        rows, width = self.job.context.rows, self.ids.shape[1]
+        if self.length == width:
+            more = min(self.job.total, 2 * width) - width
+            self.ids = widened(self.ids, more, self.job.settings.pad)
         column = self.ids[:, self.length]
         if rows is None:
             np.copyto(column, tokens, where=self._running)

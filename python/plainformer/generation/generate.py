@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError
 from ..nn import evaluating
 from ..tensor import Array
 from .beam_search import BeamSearch
@@ -19,7 +19,16 @@ from .decode import Job, TokenSearch
 from .output import GenerateOutput
 from .processors import LogitsProcessor
 from .prompts import Prompts, as_prompts
-from .settings import Settings, first_token, refuse, resolve, start_token, total_length
+from .rules import checked
+from .settings import (
+    Settings,
+    first_token,
+    refuse,
+    resolve,
+    start_token,
+    total_length,
+    vocab_size,
+)
 from .stopping import StoppingCriterion
 from .streamers import Streamer, TextPieces
 
@@ -160,7 +169,22 @@ def _job(
     **options: Any,
 ) -> Job:
     """Check the arguments of a call and prepare what a search needs."""
-    settings = resolve(model, generation_config, {"max_new_tokens": max_new_tokens, **options})
+    call = {
+        name: None if value is None else checked(name, value)
+        for name, value in {
+            "seed": seed,
+            "generation_config": generation_config,
+            "logits_processor": logits_processor,
+            "stopping_criteria": stopping_criteria,
+            "prefix_allowed_tokens_fn": prefix_allowed_tokens_fn,
+            "tokenizer": tokenizer,
+            "past_key_values": past_key_values,
+            "streamer": streamer,
+        }.items()
+    }
+    settings = resolve(
+        model, call["generation_config"], {"max_new_tokens": max_new_tokens, **options}
+    )
     _check_call(settings, seed, tokenizer, shows_text, streamer)
     reads_sources = hasattr(model, "encode")
     if reads_sources:
@@ -185,13 +209,15 @@ def _job(
             prompts.repeat(count),
             [source for source in sources.rows for _ in range(count)],
             total,
-            _vocab_size(model),
-            prefix_allowed_tokens_fn,
-            logits_processor,
+            vocab_size(model),
+            call["prefix_allowed_tokens_fn"],
+            call["logits_processor"],
         ),
-        criteria=build_criteria(settings, prompts.ids.shape[1], tokenizer, stopping_criteria),
+        criteria=build_criteria(
+            settings, prompts.ids.shape[1], tokenizer, call["stopping_criteria"]
+        ),
         total=total,
-        seed=seed or 0,
+        seed=call["seed"] or 0,
         streamer=streamer,
     )
 
@@ -201,8 +227,6 @@ def _check_call(
 ) -> None:
     if seed is not None and not settings.do_sample:
         raise ConfigError("seed: has no effect without do_sample=True; set that or leave it out")
-    if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
-        raise ConfigError(f"seed: got {shown(seed)}, expected an integer of at least 0")
     if tokenizer is not None and not shows_text and not stop_strings(settings):
         raise ConfigError("tokenizer: has no effect without stop_strings")
     if streamer is not None and settings.num_beams > 1:
@@ -279,8 +303,3 @@ def _context(
     encoded = model.encode(sources.ids, sources.attention_mask)
     rows = len(prompts.ids) * settings.rows_per_prompt
     return TargetContext(model, encoded, rows, total, use_cache)
-
-
-def _vocab_size(model: Any) -> int:
-    """Ids that the model can write."""
-    return getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size

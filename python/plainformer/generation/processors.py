@@ -11,15 +11,23 @@ Names, meanings and order are those of transformers (`generation/logits_process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..tensor import Array
 
 LogitsProcessor = Callable[[Array, Array], Array]
 
 _NONE = -np.inf
+
+
+def power(base: float, exponent: float) -> float:
+    """base ** exponent for a base above 0, between e**-60 and e**60: float32 and sums hold it."""
+    logarithm = exponent * math.log(base)
+    return base**exponent if abs(logarithm) < 60 else math.exp(math.copysign(60, logarithm))
 
 
 def as_index(ids: Iterable[int]) -> Array:
@@ -156,6 +164,21 @@ class ForcedToken:
         return logits
 
 
+class OwnProcessor:
+    """A processor of the caller, whose scores must be as many as it got."""
+
+    def __init__(self, processor: LogitsProcessor):
+        self.processor = processor
+
+    def __call__(self, input_ids: Array, logits: Array) -> Array:
+        shape = logits.shape
+        found = self.processor(input_ids, logits)
+        if getattr(found, "shape", None) != shape:
+            got = getattr(found, "shape", type(found).__name__)
+            raise ShapeError(f"logits_processor: returned {got}, expected logits {shape}")
+        return found
+
+
 class ExponentialDecayLengthPenalty:
     """Favor the end more with every token beyond `start` tokens: by |logit| (factor**n - 1)."""
 
@@ -169,7 +192,7 @@ class ExponentialDecayLengthPenalty:
         if beyond > 0:
             own = logits[:, self.ends]
             possible = np.isfinite(own)
-            own[possible] += np.abs(own[possible]) * np.float32(self.factor**beyond - 1)
+            own[possible] += np.abs(own[possible]) * np.float32(power(self.factor, beyond) - 1)
             logits[:, self.ends] = own
         return logits
 

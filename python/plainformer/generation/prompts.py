@@ -69,13 +69,15 @@ def as_prompts(
     """
     try:
         ids = np.asarray(input_ids)
-    except ValueError:
+    except MemoryError:
+        raise ShapeError(f"{name}: got more ids than memory holds") from None
+    except (ValueError, OverflowError):
         return _ragged(input_ids, attention_mask, pad, name)
     _check_ids(ids, name)
     single = ids.ndim == 1
     ids = np.atleast_2d(ids).astype(np.int64)
     if attention_mask is not None:
-        mask = np.atleast_2d(np.asarray(attention_mask)) != 0
+        mask = np.atleast_2d(_as_array("attention_mask", attention_mask, "biuf")) != 0
         if mask.shape != ids.shape:
             raise ShapeError(f"attention_mask: got shape {mask.shape}, expected {ids.shape}")
     else:
@@ -97,7 +99,7 @@ def _between_padding(ids: Array, pad: int) -> Array:
 def _ragged(rows: Any, attention_mask: Any, pad: int, name: str) -> Prompts:
     if attention_mask is not None:
         raise ShapeError(f"attention_mask: {name} has rows of several lengths, expected no mask")
-    arrays = [np.asarray(row) for row in rows]
+    arrays = [_as_array(name, row, "iu") for row in rows]
     for array in arrays:
         _check_ids(array, name)
         if array.ndim != 1:
@@ -108,6 +110,18 @@ def _ragged(rows: Any, attention_mask: Any, pad: int, name: str) -> Prompts:
     for row, start, array in zip(ids, starts, arrays):
         row[start:] = array
     return Prompts(ids, starts, single=False)
+
+
+def _as_array(name: str, value: Any, kinds: str) -> Array:
+    """The value as an array of numbers; `kinds` are NumPy's letters for those that will do."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        array = None
+    if array is None or (array.size and array.dtype.kind not in kinds):
+        got = "rows of several lengths" if array is None else f"dtype {array.dtype}"
+        raise DTypeError(f"{name}: got {got}, expected numbers in rows of one length")
+    return array
 
 
 def _left_padded(ids: Array, mask: Array, pad: int, single: bool) -> Prompts:

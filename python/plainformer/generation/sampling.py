@@ -18,7 +18,7 @@ from ..errors import ConfigError, NonFiniteError
 from ..tensor import Array
 
 _FIRST_GUESS = 64  # tokens that usually hold the mass that top_p asks for
-_COLDEST = 1e-20  # a lower temperature is none: the best token is drawn, and nothing overflows
+_COLDEST, _HOTTEST = 1e-20, 1e20  # beyond them only the best is drawn, or any; nothing overflows
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Sampling:
 
     @property
     def _divisor(self) -> np.float32:
-        return np.float32(max(self.temperature, _COLDEST))
+        return np.float32(min(max(self.temperature, _COLDEST), _HOTTEST))
 
     def draw(self, logits: Array, rng: np.random.Generator) -> Array:
         """One token for each row of float32 logits (B, V), int64 (B,)."""

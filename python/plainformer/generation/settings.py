@@ -6,14 +6,13 @@ files are used where they apply.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from ..errors import ConfigError, shown
 from .config import SPECIAL_IDS, GenerationConfig, check_names
+from .rules import MOST_TOKENS, checked, read_ids
 from .sampling import Sampling
 
 DEFAULT_NEW_TOKENS = 20
@@ -65,16 +64,19 @@ def resolve(
     ------
     ConfigError : naming an unknown or unsupported option, a wrong value, or one without effect
     """
-    asked = check_names(options)
+    asked = {name: checked(name, value) for name, value in check_names(options).items()}
     base = _model_options(model, generation_config, options)
     for first, second in _EXCLUSIVE:
         if first in asked and second in asked:
             raise ConfigError(f"{second}: has no effect beside {first}; leave one of them out")
         if second in asked:
             base.pop(first, None)
+    if asked.get("top_k") == 0:
+        raise ConfigError("top_k: got 0, expected at least 1, or None for all")
     merged = replace(GenerationConfig(), **base, **asked)
-    settings = _settings(model, frozenset(asked), merged)
-    _check_values(settings)
+    given = {} if generation_config is None else generation_config.said()
+    settings = _settings(model, frozenset(asked), merged, asked.keys() | given.keys())
+    _check_rows(settings)
     _check_effects(settings)
     return settings
 
@@ -89,20 +91,24 @@ def _model_options(
             unanswered = {n: v for n, v in config.extra.items() if options.get(n) is None}
             GenerationConfig(extra=unanswered).check_supported()
             base |= config.said()
-    return {name: value for name, value in base.items() if options.get(name) is None}
+    return {
+        name: value if name in SPECIAL_IDS else checked(name, value)
+        for name, value in base.items()
+        if options.get(name) is None
+    }
 
 
-def _settings(model: Any, asked: frozenset[str], merged: GenerationConfig) -> Settings:
-    ends = as_ids("eos_token_id", _special(model, merged, "eos_token_id"))
-    pad = _special(model, merged, "pad_token_id")
-    if pad is None:
-        pad = ends[0] if ends else 0  # without ends, seen only beside shorter prompts
+def _settings(
+    model: Any, asked: frozenset[str], merged: GenerationConfig, strict: Collection[str]
+) -> Settings:
+    ends = _special_ids(model, merged, "eos_token_id", strict)
+    pads = _special_ids(model, merged, "pad_token_id", strict)
     count = merged.num_return_sequences
     return Settings(
         asked=asked,
         options=merged,
         ends=ends,
-        pad=_id("pad_token_id", pad),
+        pad=[*pads, *ends, 0][0],  # without ends, seen only beside shorter prompts
         do_sample=bool(merged.do_sample),
         num_beams=1 if merged.num_beams is None else merged.num_beams,
         num_return_sequences=1 if count is None else count,
@@ -114,6 +120,34 @@ def _special(model: Any, merged: GenerationConfig, name: str) -> Any:
     return getattr(model.config, name, None) if own is None else own
 
 
+def _special_ids(
+    model: Any, merged: GenerationConfig, name: str, strict: Collection[str]
+) -> list[int]:
+    """Ids in the vocabulary. Others are errors of the caller; files have them (-1, or the id of a
+    larger vocabulary) to say that there is none."""
+    value, size = _special(model, merged, name), vocab_size(model)
+    if name in strict:
+        return ids_below(name, value, size)
+    try:
+        found = [] if value is None else read_ids(value, -MOST_TOKENS)
+    except (ValueError, TypeError, OverflowError):
+        raise ConfigError(f"{name}: got {shown(value)}, expected ids") from None
+    return [one for one in found if 0 <= one < size]
+
+
+def vocab_size(model: Any) -> int:
+    """Ids that the model can write."""
+    return getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
+
+
+def ids_below(name: str, value: Any, size: int) -> list[int]:
+    """One id, several or none as a list; ConfigError for one beyond a vocabulary of this size."""
+    ids = as_ids(name, value)
+    if ids and max(ids) >= size:
+        raise ConfigError(f"{name}: got id {max(ids)}, the vocabulary has {size} ids")
+    return ids
+
+
 def start_token(model: Any, settings: Settings) -> int:
     """The id that targets of an encoder-decoder begin with.
 
@@ -122,31 +156,30 @@ def start_token(model: Any, settings: Settings) -> int:
     ConfigError : neither options nor configuration say one
     """
     for name in ("decoder_start_token_id", "bos_token_id"):
-        found = _special(model, settings.options, name)
-        if found is not None:
-            return _id(name, found)
+        found = ids_below(name, _special(model, settings.options, name), vocab_size(model))
+        if found:
+            return found[0]
     raise ConfigError("decoder_start_token_id: got None, expected the id that targets begin with")
 
 
 def first_token(model: Any, settings: Settings) -> int:
     """The id that a decoder starts from without a prompt."""
-    found = _special(model, settings.options, "bos_token_id")
-    if found is None:
+    found = ids_below(
+        "bos_token_id", _special(model, settings.options, "bos_token_id"), vocab_size(model)
+    )
+    if not found:
         raise ConfigError("input_ids: got None, and there is no bos_token_id to start from")
-    return _id("bos_token_id", found)
+    return found[0]
 
 
-def as_ids(name: str, ids: int | Iterable[int] | None) -> list[int]:
+def as_ids(name: str, ids: Any) -> list[int]:
     """One id, several or none as a list."""
     if ids is None:
         return []
-    return [_id(name, i) for i in ([ids] if np.ndim(ids) == 0 else ids)]  # type: ignore[arg-type,union-attr]
-
-
-def _id(name: str, value: Any) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
-        raise ConfigError(f"{name}: got {shown(value)}, expected ids of at least 0")
-    return int(value)
+    try:
+        return read_ids(ids)
+    except (ValueError, TypeError, OverflowError):
+        raise ConfigError(f"{name}: got {shown(ids)}, expected ids of at least 0") from None
 
 
 def total_length(settings: Settings, prompt_length: int, limit: int | None) -> int:
@@ -168,23 +201,8 @@ def total_length(settings: Settings, prompt_length: int, limit: int | None) -> i
     return total if limit is None else max(min(total, limit), prompt_length + 1)
 
 
-def _check_values(settings: Settings) -> None:
-    options = settings.options
-    _check_kinds(options)
-    for name in ("max_new_tokens", "max_length", "num_beams", "num_return_sequences"):
-        _check_integer(name, getattr(options, name), 1)
-    for name in ("min_new_tokens", "min_length", "no_repeat_ngram_size",
-                 "encoder_no_repeat_ngram_size", "top_k"):  # fmt: skip
-        least = 1 if name == "top_k" and name in settings.asked else 0
-        _check_integer(name, getattr(options, name), least)
-    for name in ("repetition_penalty", "encoder_repetition_penalty", "max_time"):
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name}: got {shown(value)}, expected more than 0")
-    if options.early_stopping not in (None, True, False, "never"):
-        raise ConfigError(
-            f"early_stopping: got {shown(options.early_stopping)}, expected True, False or 'never'"
-        )
+def _check_rows(settings: Settings) -> None:
+    """Raise where options ask for other numbers of texts than there are."""
     beams, count = settings.num_beams, settings.num_return_sequences
     if count > 1 and beams == 1 and not settings.do_sample:
         raise ConfigError(
@@ -193,31 +211,6 @@ def _check_values(settings: Settings) -> None:
         )
     if beams > 1 and count > beams:
         raise ConfigError(f"num_return_sequences: got {count}, expected at most num_beams {beams}")
-    _ = settings.sampling  # checks its own values
-
-
-_KINDS: dict[str, tuple[Any, ...]] = {
-    "int | None": (int, np.integer),
-    "float | None": (int, float, np.integer, np.floating),
-    "bool | None": (bool, np.bool_),
-}
-
-
-def _check_kinds(options: GenerationConfig) -> None:
-    """Raise unless every int, float and bool option is one."""
-    for f in fields(options):
-        value, kinds = getattr(options, f.name), _KINDS.get(str(f.type))
-        if kinds is None or value is None or f.name in (*SPECIAL_IDS, "forced_bos_token_id"):
-            continue  # ids have checks of their own
-        wants_bool = bool in kinds
-        if not isinstance(value, kinds) or (isinstance(value, bool) and not wants_bool):
-            kind = str(f.type).removesuffix(" | None")
-            raise ConfigError(f"{f.name}: got {shown(value)}, expected {kind}")
-
-
-def _check_integer(name: str, value: Any, least: int) -> None:
-    if value is not None and value < least:
-        raise ConfigError(f"{name}: got {shown(value)}, expected at least {least}")
 
 
 def _check_effects(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..data.decoding import Decoder, decode_continuation
+from ..errors import ShapeError
 from ..tensor import Array
 
 StoppingCriterion = Callable[[Array, Any], Any]
@@ -86,5 +87,10 @@ def any_stop(criteria: Iterable[StoppingCriterion], input_ids: Array, scores: An
     """Which rows (rows,) one of the criteria ends."""
     stopped = np.zeros(len(input_ids), bool)
     for criterion in criteria:
-        stopped |= np.asarray(criterion(input_ids, scores), bool)
+        found = criterion(input_ids, scores)
+        if np.shape(found) not in ((), stopped.shape):
+            raise ShapeError(
+                f"stopping_criteria: returned {np.shape(found)}, expected a bool or {stopped.shape}"
+            )
+        stopped |= np.asarray(found, bool)
     return stopped

@@ -91,6 +91,17 @@ class KeyValueCache:
         self.lengths = np.minimum(self.lengths, max_length).astype(np.int32)
         self.is_empty = not self.lengths.any()
 
+    def grow(self, capacity: int) -> None:
+        """Let sequences hold more tokens; what they hold stays."""
+        used = int(self.lengths.max(initial=0))
+        for layer, pair in enumerate(self._layers):
+            if pair is not None:
+                self._layers[layer] = (
+                    _widened(pair[0], capacity, used),
+                    _widened(pair[1], capacity, used),
+                )
+        self.capacity = capacity
+
     def reorder(self, index: Array) -> None:
         """Let row i continue what row index[i] has seen; the batch may grow or shrink."""
         index = np.asarray(index)
@@ -125,6 +136,12 @@ def _of_sequence(bias: Array | None, s: int, rows: Sequences) -> Array | None:
         return None
     own = bias[s : s + 1] if len(bias) > 1 else bias
     return own[:, :, : rows.lengths[s]]
+
+
+def _widened(cached: Array, capacity: int, used: int) -> Array:
+    result = np.empty((len(cached), capacity, *cached.shape[2:]), cached.dtype)
+    result[:, :used] = cached[:, :used]
+    return result
 
 
 def _reordered(cached: Array, index: Array, used: int) -> Array:
@@ -233,6 +250,10 @@ class Seq2SeqCache:
     def advance(self, rows: Sequences) -> None:
         """Count the tokens that all layers have appended."""
         self.own.advance(rows)
+
+    def grow(self, capacity: int) -> None:
+        """Let targets hold more tokens."""
+        self.own.grow(capacity)
 
     def reorder(self, index: Array) -> None:
         """Let row i continue row index[i], a beam of the same source."""
