@@ -10,7 +10,7 @@ from plainformer.generation.rules import RULES, checked
 from plainformer.nn import KeyValueCache
 from tests.models.tiny import make
 
-from .toy import Words, decoder, encoder_decoder
+from .toy import decoder, encoder_decoder
 
 PROMPT = [[3, 7, 12], [4, 9, 1]]
 
