@@ -16,7 +16,7 @@ from plainformer.training import (
     TrainerState,
     TrainingArguments,
 )
-from plainformer.training.best import is_better
+from plainformer.training.best import is_better, score_of
 from plainformer.training.evaluation import join_rows
 
 from .tiny import (
@@ -372,3 +372,11 @@ def test_blocks_of_a_text_train_and_resume(tmp_path):
     trainer(tmp_path / "parts").train(resume_from_checkpoint=tmp_path / "parts" / "checkpoint-4")
     assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
     assert log_of(tmp_path / "whole")[-1]["tokens"] == 10 * 8 * CONTEXT
+
+
+@pytest.mark.parametrize("value", ["high", "0.5", [0.5], {}, 10**400], ids=range(5))
+def test_a_deciding_metric_that_is_no_number_is_an_error(tmp_path, value):
+    args = tiny_args(tmp_path, eval_strategy="steps", eval_steps=1, save_strategy="best",
+                     metric_for_best_model="mark")  # fmt: skip
+    with pytest.raises(ConfigError, match=r"eval_mark: got .*, expected a number"):
+        score_of(args, {"eval_mark": value})

@@ -27,18 +27,26 @@ def score_of(args: TrainingArguments, metrics: dict[str, Any]) -> Score:
 
     Raises
     ------
-    ConfigError : the evaluation lacks the deciding metric
+    ConfigError : the evaluation lacks the deciding metric, or it is no number
     """
     name = args.best_metric_name
     if name not in metrics:
         raise ConfigError(
             f"metric_for_best_model: got {shown(name)}, the evaluation has {listed(metrics)}"
         )
-    value, loss = metrics[name], metrics.get(_loss_name(args, metrics))
-    return Score(
-        math.nan if value is None else float(value),  # as logs write NaN
-        None if loss is None or not math.isfinite(loss) else float(loss),
-    )
+    value, loss = (_figure(metrics, one) for one in (name, _loss_name(args, metrics)))
+    return Score(value, loss if math.isfinite(loss) else None)
+
+
+def _figure(metrics: dict[str, Any], name: str) -> float:
+    """A metric as a number; NaN for None, as which logs write it, and where there is none."""
+    value = metrics.get(name)
+    if value is None:
+        return math.nan
+    try:
+        return float(value + 0)  # a text is no number, though it may look like one
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{name}: got {shown(value)}, expected a number") from None
 
 
 def compare(score: Score, best: Score | None, greater: bool, threshold: float = 0.0) -> int:
