@@ -97,6 +97,7 @@ def _make_generation(directory: Path) -> None:
 def _open_generation(directory: Path) -> None:
     model = pf.load(directory)
     model.generation_config.to_dict()
+    model.generate(_IDS)
 
 
 def _make_adapter(directory: Path) -> None:

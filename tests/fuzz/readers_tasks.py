@@ -47,7 +47,7 @@ def _labels(name: str, examples: Any) -> list[str] | None:
 
 def _open_task(name: str, directory: Path) -> None:
     task = open_task(directory)
-    task.encode(tiny.TASKS[name][2][:1], labelled=False)
+    list(task.predict(tiny.TASKS[name][2][:1]))
 
 
 def _read_run(directory: Path) -> None:
