@@ -23,7 +23,8 @@ from .tiny import CONFIGS, batch_for, config_of, outputs_of
 VALUES = {
     "activation": "relu", "activation_dropout": 0.4, "activation_function": "relu",
     "attention_bias": True, "attention_dropout": 0.4, "attention_probs_dropout_prob": 0.4,
-    "attn_pdrop": 0.4, "bias": False, "classifier_dropout": 0.4, "d_ff": 28, "d_kv": 6,
+    "attn_pdrop": 0.4, "bias": False, "classifier_dropout": 0.4,
+    "classifier_pooling": "mean", "d_ff": 28, "d_kv": 6,
     "d_model": 24, "decoder_attention_heads": 4, "decoder_ffn_dim": 28, "decoder_layers": 1,
     "decoder_start_token_id": 3, "decoder_vocab_size": 37, "dense_act_fn": "silu", "dim": 24,
     "dropout": 0.4, "dropout_rate": 0.4, "embd_pdrop": 0.4, "encoder_attention_heads": 4,
@@ -60,7 +61,7 @@ BESIDE = {
 ELSEWHERE = {"dtype", "extra", "id2label", "label2id", "bos_token_id", "eos_token_id"}
 
 # Fields of all families that only classifiers read.
-OF_CLASSIFIERS = {"num_labels", "problem_type"}
+OF_CLASSIFIERS = {"num_labels", "problem_type", "classifier_pooling"}
 
 
 def fields():

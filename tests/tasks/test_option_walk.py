@@ -50,6 +50,7 @@ OPTIONS = {
     "tokenizer": Case("wordpiece:60", first="wordpiece:120"),
     "adapter": Case("ADAPTER", AGAIN),
     "new_head": Case(True, AGAIN),
+    "pooling": Case("mean", {**AGAIN, "new_head": True}),
     "class_weights": Case({"pos": 5.0}),
     "replay": Case(TEXTS[5:], {**AGAIN, "train": TEXTS[:2]}),
     "replay_fraction": Case(1.0, {**AGAIN, "replay": TEXTS[5:]}),

@@ -29,9 +29,15 @@ from ..nn import (
 )
 from ..tensor import Tensor
 from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .config import (
+    PretrainedConfig,
+    check_activation,
+    check_pooling,
+    check_positive,
+    check_probabilities,
+)
 from .encoder import BareEncoder, Encoder, Rows
-from .heads import span_labels
+from .heads import read_pooled, span_labels
 from .inputs import check_positions
 from .masked_lm import MaskedLM
 
@@ -64,8 +70,11 @@ class BertConfig(PretrainedConfig):
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
 
+    classifier_pooling: str | None = None  # ours; what a head for texts reads, see `read_pooled`
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_pooling(self.classifier_pooling)
         check_positive(
             self, "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
             "intermediate_size", "max_position_embeddings", "type_vocab_size",
@@ -334,15 +343,18 @@ class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
 
     def __init__(self, config: BertConfig, seed: int | None = 0):
         self.config = config
-        self.bert = BertModel(config, seed=None)
+        pools = config.classifier_pooling is None
+        self.bert = BertModel(config, add_pooling_layer=pools, seed=None)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.hidden_size, len(config.id2label))
         if seed is not None:
             self.init_weights(seed)
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
-        """Logits (S, num_labels)."""
-        return self.classifier(self.dropout(self.bert.pooled(x, sequences)))
+        """Logits (S, num_labels), of the pooler or of what `classifier_pooling` says."""
+        how = self.config.classifier_pooling
+        pooled = self.bert.pooled(x, sequences) if how is None else read_pooled(x, sequences, how)
+        return self.classifier(self.dropout(pooled))
 
 
 class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):

@@ -57,6 +57,9 @@ MAX_LABELS = 2**20
 
 LABEL_FIELDS = frozenset({"num_labels", "id2label", "label2id"})
 
+# What one vector of a sequence may be: its first row, the mean of all, its last row.
+POOLINGS = ("cls", "mean", "last")
+
 # Hugging Face's names of activations, and what kernels call them.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -171,10 +174,20 @@ class PretrainedConfig:
         del own["num_labels"]  # how many names there are
         if self.id2label == label_names(None, None, None):
             del own["id2label"], own["label2id"]
-        for name in ("problem_type", "output_hidden_states", "output_attentions"):
-            if not own[name]:
-                del own[name]
+        for name in (
+            "problem_type", "output_hidden_states", "output_attentions", "classifier_pooling",
+        ):  # fmt: skip
+            if not own.get(name):
+                own.pop(name, None)
         return {**self.extra, "model_type": self.model_type, **own, "torch_dtype": self.dtype}
+
+
+def check_pooling(how: str | None) -> None:
+    """Raise ConfigError unless this is what a head for texts can read, or None."""
+    if how not in (None, *POOLINGS):
+        raise ConfigError(
+            f"classifier_pooling: got {shown(how)}, expected one of {', '.join(POOLINGS)}"
+        )
 
 
 def label_names(

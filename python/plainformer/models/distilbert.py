@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from .. import functional
 from ..errors import ConfigError
 from ..nn import (
     Attention,
@@ -29,9 +28,15 @@ from ..nn import (
 )
 from ..tensor import Array, Tensor
 from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .config import (
+    PretrainedConfig,
+    check_activation,
+    check_pooling,
+    check_positive,
+    check_probabilities,
+)
 from .encoder import BareEncoder, Encoder, Rows
-from .heads import span_labels
+from .heads import read_pooled, span_labels
 from .inputs import check_positions
 from .masked_lm import MaskedLM
 
@@ -67,8 +72,11 @@ class DistilBertConfig(PretrainedConfig):
     seq_classif_dropout: float = 0.2
     pad_token_id: int | None = 0
 
+    classifier_pooling: str | None = None  # ours; what a head for texts reads, see `read_pooled`
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_pooling(self.classifier_pooling)
         check_positive(
             self, "vocab_size", "max_position_embeddings", "n_layers", "n_heads", "dim",
             "hidden_dim",
@@ -269,8 +277,8 @@ class DistilBertForSequenceClassification(DistilBertPreTrainedModel, SequenceCla
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, num_labels)."""
-        first = functional.take_rows(x, sequences.first_rows())
-        return self.classifier(self.dropout(self.pre_classifier(first)))
+        pooled = read_pooled(x, sequences, self.config.classifier_pooling)
+        return self.classifier(self.dropout(self.pre_classifier(pooled)))
 
 
 class DistilBertForTokenClassification(DistilBertPreTrainedModel, TokenClassifier):
@@ -319,8 +327,8 @@ class DistilBertForMultipleChoice(DistilBertPreTrainedModel, MultipleChoice):
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1)."""
-        first = functional.take_rows(x, sequences.first_rows())
-        return self.classifier(self.dropout(self.pre_classifier(first)))
+        pooled = read_pooled(x, sequences, self.config.classifier_pooling)
+        return self.classifier(self.dropout(self.pre_classifier(pooled)))
 
 
 def sinusoids(positions: int, width: int) -> Array:

@@ -15,10 +15,8 @@ from .. import functional
 from ..errors import ConfigError, ShapeError, shown
 from ..nn import Sequences
 from ..tensor import Array, Tensor
-from .config import PretrainedConfig
+from .config import POOLINGS, PretrainedConfig
 from .inputs import IGNORED, as_ids, like_ids, sequences_of
-
-POOLINGS = ("cls", "mean", "last")
 
 
 def pool(x: Tensor, rows: Sequences, how: str) -> Tensor:
@@ -31,6 +29,18 @@ def pool(x: Tensor, rows: Sequences, how: str) -> Tensor:
         rows.first_rows()  # raises for a sequence without tokens
         return functional.mean_of_sequences(x, rows.cu_seqlens)
     raise ConfigError(f"pooling: got {shown(how)}, expected one of {', '.join(POOLINGS)}")
+
+
+def read_pooled(x: Tensor, rows: Sequences, how: str | None) -> Tensor:
+    """What a head for sequences reads of states (N, C): one vector (S, C) of each.
+
+    how : None, the first token's state, as the family has it; else as in `pool`, scaled to root
+        mean square 1. Sentence encoders were trained to be compared by direction, and a head on
+        vectors of that size learns at the rates that other heads learn at.
+    """
+    if how is None:
+        return functional.take_rows(x, rows.first_rows())
+    return functional.scale(functional.normalize(pool(x, rows, how)), x.shape[1] ** 0.5)
 
 
 def class_labels(name: str, labels: Any, count: int) -> Array:

@@ -13,13 +13,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import functional
 from ..errors import ConfigError
 from ..nn import Dropout, LayerNorm, Linear, Module, Sequences
 from ..tensor import Array, Tensor
 from .bert import BertConfig, BertEmbeddings, BertModel, BertPreTrainedModel
 from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .heads import span_labels
+from .heads import read_pooled, span_labels
 from .inputs import positions_of
 from .masked_lm import MaskedLM
 
@@ -133,18 +132,22 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, MaskedLM):
 
 
 class RobertaClassificationHead(Module):
-    """out_proj(dropout(tanh(dense(dropout(state of the first token)))))."""
+    """out_proj(dropout(tanh(dense(dropout(state of the first token))))).
+
+    `classifier_pooling` says what else than the first token is read.
+    """
 
     def __init__(self, config: RobertaConfig):
         C = config.hidden_size
+        self.pooling = config.classifier_pooling
         self.dense = Linear(C, C, activation="tanh")
         self.dropout = Dropout(config.head_dropout())
         self.out_proj = Linear(C, len(config.id2label))
 
     def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
         """States (N, C) to logits (S, num_labels)."""
-        first = self.dropout(functional.take_rows(x, sequences.first_rows()))
-        return self.out_proj(self.dropout(self.dense(first)))
+        pooled = self.dropout(read_pooled(x, sequences, self.pooling))
+        return self.out_proj(self.dropout(self.dense(pooled)))
 
 
 class RobertaForSequenceClassification(RobertaPreTrainedModel, SequenceClassifier):

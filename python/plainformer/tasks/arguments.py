@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..kinds import check_kinds
+from ..models.config import POOLINGS
 from ..training import TrainingArguments
 from .data import DataOptions
 from .options import check_at_least, names_of, option
@@ -33,6 +34,11 @@ class ModelOptions:
     new_head: bool = option(
         False, "Start the head anew with the labels of the data, instead of adding to its own."
     )
+    pooling: str | None = option(
+        None,
+        "What a new head for texts reads of an encoder: mean, cls or last; default what the model "
+        "family reads, and with head_only what a sentence encoder was trained with.",
+    )
     class_weights: str | Mapping[str, Any] | None = option(
         None,
         'What the losses of labels are multiplied with: balanced, or {"label": weight} where '
@@ -53,6 +59,10 @@ class ModelOptions:
     def __post_init__(self) -> None:
         check_kinds(self)
         check_at_least(self, 0, "replay_fraction")
+        if self.pooling not in (None, *POOLINGS):
+            raise ConfigError(
+                f"pooling: got {shown(self.pooling)}, expected one of {', '.join(POOLINGS)}"
+            )
         if self.replay_fraction is not None and self.replay is None:
             raise ConfigError("replay_fraction: has no effect without replay")
 

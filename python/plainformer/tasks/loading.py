@@ -43,6 +43,7 @@ def from_checkpoint(
     labels: Sequence[str] | None,
     *,
     problem: str | None = None,
+    pooling: str | None = None,
     new_head: bool,
     seed: int,
     adapter: str | None = None,
@@ -55,6 +56,7 @@ def from_checkpoint(
     ----------
     labels : those of the training data; None for tasks without
     problem : the `problem_type` that is learned; a head for another starts anew
+    pooling : what a new head for texts reads, of `POOLINGS`; None leaves it to the family
     new_head : start the head anew, with the labels of the data alone
     seed : of new weights
     adapter : a directory with a LoRA adapter, added to the weights
@@ -70,6 +72,8 @@ def from_checkpoint(
         if wanted.id2label != model.config.id2label:
             overrides["id2label"] = wanted.id2label
         overrides |= _problem_type(problem, model.config.problem_type)
+        if not keeps and pooling is not None:
+            overrides |= _reads(model.config, pooling)
         if not keeps:  # a head for labels that nobody named is no use
             new = tuple(dict.fromkeys([*new, *head_parameters(model)]))
     size = vocab_size(tokenizer)
@@ -178,6 +182,16 @@ def _head_labels(
         return LabelMap(known if same else labels), same
     known = _known_labels(known, labels)
     return LabelMap(known).extended(labels), bool(known)
+
+
+def _reads(config: Any, pooling: str) -> dict[str, str]:
+    """The configuration of a head that reads this, if its family knows another than its own."""
+    if not hasattr(config, "classifier_pooling"):
+        raise ConfigError(
+            f"pooling: got {pooling}, a {config.model_type} reads a text its own way; leave it out"
+        )
+    logger.info("the head reads: %s of the tokens' states", pooling)
+    return {"classifier_pooling": pooling}
 
 
 def _said(config: Any) -> str:

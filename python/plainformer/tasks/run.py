@@ -11,6 +11,7 @@ from typing import Any
 
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import check_directory, read_config
+from ..checkpoints.sentence_transformers import sentence_pooling
 from ..data import Document, make_tokenizer, parse_spec
 from ..data.fingerprints import digest
 from ..errors import ConfigError
@@ -30,12 +31,13 @@ from .data import (
     training_labels,
 )
 from .directory import ADAPTER, head_of, load_saved_tokenizer, open_task, read_task
+from .doubts import doubts
 from .loading import Loaded, from_checkpoint, from_values
 from .options import make, names_of
 from .problems import SingleLabel
 from .replay import ReplayDataset
 from .result import FineTuneResult
-from .strategy import StrategyOptions, apply_strategy
+from .strategy import HEAD_LEARNING_RATE, StrategyOptions, apply_strategy
 from .task import Task
 from .trainer import TaskTrainer
 
@@ -123,6 +125,8 @@ class FineTuning:
         self._keep_adapters()
         trainer.save_model()
         after = self._tests(trainer)
+        for doubt in doubts(self.task, self.tests, before, after):
+            logger.warning("%s", doubt)
         metrics = {
             "task": self.kind.name,
             "output_dir": self.args.output_dir,
@@ -147,9 +151,10 @@ class FineTuning:
     def _arguments(self, metric: str) -> TrainingArguments:
         """How to train, with the figure that decides by default."""
         has_old = self.model_options.replay_validation is not None
-        return training_arguments(
-            self._training, self._output_dir, metric, self._has_validation, has_old
-        )
+        given = dict(self._training)
+        if self.strategy.head_only and not {"learning_rate", "lr"} & given.keys():
+            given["learning_rate"] = HEAD_LEARNING_RATE
+        return training_arguments(given, self._output_dir, metric, self._has_validation, has_old)
 
     def _saved_settings(self) -> dict[str, Any]:
         """The settings that the directory was fine-tuned with, if for the same task."""
@@ -221,7 +226,19 @@ class FineTuning:
     def _word(self) -> str:
         return head_of(self.kind, *self._config())
 
+    def _pooling(self) -> str | None:
+        """What a new head reads, if that is not the family's own choice."""
+        wanted = self.model_options.pooling
+        if self.kind.name != "text-classification":
+            if wanted is not None:
+                raise ConfigError(f"pooling: has no effect on {self.kind.name}; leave it out")
+            return None
+        if wanted is None and self.strategy.head_only and _is_directory(self.source):
+            return sentence_pooling(str(self.source))
+        return wanted
+
     def _model(self, tokenizer: Any, labels: list[str] | None, problem: str | None) -> Loaded:
+        pooling = self._pooling()
         if self.model_options.adapter is not None and not _is_directory(self.source):
             raise ConfigError("adapter: needs the model that it was made for, a directory")
         if _is_directory(self.source):
@@ -231,12 +248,15 @@ class FineTuning:
                 tokenizer,
                 labels,
                 problem=problem,
+                pooling=pooling,
                 new_head=self.model_options.new_head,
                 seed=self.args.seed,
                 adapter=self.model_options.adapter,
             )
         if self.model_options.new_head:
             raise ConfigError("new_head: has no effect on a model from a configuration")
+        if pooling is not None:
+            raise ConfigError("pooling: say classifier_pooling in the configuration; leave it out")
         values, name = self._config()
         return from_values(
             self.kind, values, tokenizer, labels, problem=problem, seed=self.args.seed, source=name

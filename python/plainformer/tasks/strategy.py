@@ -22,11 +22,17 @@ _LAYER = re.compile(r"(?:^|\.)(?:h|layer|layers|block)\.(\d+)\.")
 _EMBEDDING = re.compile(r"embed|(?:^|\.)(?:wte|wpe|shared)\.")
 
 
+HEAD_LEARNING_RATE = 1e-3  # of head_only by default: the usual 5e-5 hardly moves a new head
+
+
 @dataclass(frozen=True)
 class StrategyOptions:
     """Which parameters are trained and how. TrainingArguments' freeze and train_only are globs."""
 
-    head_only: bool = option(False, "Train the head alone; the rest stays as it is.")
+    head_only: bool = option(
+        False,
+        "Train the head alone, by default at a learning rate of 1e-3; the rest stays as it is.",
+    )
     freeze_layers: int | None = option(
         None, "Freeze the embeddings and so many layers; 0 freezes the embeddings alone."
     )
