@@ -44,8 +44,11 @@ struct Rows {
 };
 
 bool rows_like(const Operand& array, const Operand& gate, Rows* rows) {
-    return array.dtype() == gate.dtype() && array.same_shape(gate) &&
-           array.as_rows(&rows->N, &rows->C, &rows->stride);
+    if (array.dtype() != gate.dtype() || !array.same_shape(gate) ||
+        !array.as_rows(&rows->N, &rows->C, &rows->stride))
+        return false;
+    if (rows->C == 0) rows->N = 0;  // however many the rows of nothing are
+    return true;
 }
 
 py::object gated_activation(py::handle gate_, py::handle up_, int kind) {

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "attention_arguments.h"
 #include "families.h"
 #include "outputs.h"
@@ -25,14 +27,15 @@ py::object attention(py::handle q_, py::handle k_, py::handle v_, py::handle mas
         s.options = o;
         s.out = layout.writable<T>(Operand(out));
         s.q = layout.view<T>(q), s.k = layout.view<T>(k), s.v = layout.view<T>(v);
+        const bool is_empty = q.size() == 0;  // however many the heads without rows are
         if (!return_lse) {
-            run(dispatch<T>().attention, s);
+            if (!is_empty) run(dispatch<T>().attention, s);
             return out;
         }
         const std::vector<int64_t> shape = layout.row_numbers_shape(q);
         py::array lse = new_array(dtype_of<acc_t<T>>, shape.data(), static_cast<int>(shape.size()));
         s.lse = layout.row_numbers(data_of<acc_t<T>>(lse), q);
-        run(dispatch<T>().attention, s);
+        if (!is_empty) run(dispatch<T>().attention, s);
         return py::make_tuple(out, lse);
     });
 }
@@ -83,7 +86,10 @@ py::object attention_backward(py::handle grad_, py::handle q_, py::handle k_, py
             set_mask_shape(s.mask_shape, mask);
             s.dmask = data_of<T>(fresh), dmask = fresh;
         }
-        run(dispatch<T>().attention_backward, s);
+        if (q.size() > 0 || k.size() > 0)
+            run(dispatch<T>().attention_backward, s);
+        else if (s.dmask)  // no row had a gradient
+            std::memset(s.dmask, 0, sizeof(T) * static_cast<size_t>(mask.size()));
         return py::make_tuple(dq, dk, dv, dmask);
     });
 }

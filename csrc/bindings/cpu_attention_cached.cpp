@@ -74,7 +74,7 @@ py::object cached_attention(py::handle q_, py::handle k_cache_, py::handle v_cac
         s.out = layout.writable<T>(Operand(out)), s.q = layout.view<T>(q);
         s.k = layout.writable<T>(k_cache), s.v = layout.writable<T>(v_cache);
         if (!k.is_none()) s.new_k = layout.view<T>(k), s.new_v = layout.view<T>(v);
-        run(dispatch<T>().cached_attention, s);
+        if (q.size() > 0) run(dispatch<T>().cached_attention, s);
         return out;
     });
 }

@@ -12,6 +12,7 @@ static py::object dropout(py::handle x_, double p, uint64_t seed, uint64_t offse
         (x.ndim() > 0 && !x.as_rows(&N, &C, &x_stride)))
         return py::none();
     const DropoutRule rule = dropout_rule(p, seed, static_cast<uint32_t>(offset));
+    if (C == 0) N = 0;  // however many the rows of nothing are
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         T* y;

@@ -58,7 +58,7 @@ static py::object embedding_backward(py::handle dy_, py::handle ids_, int64_t V,
                 return py::none();
             result = py::reinterpret_borrow<py::object>(out_);
         }
-        run(dispatch<T>().embedding_backward, s);
+        if (C > 0) run(dispatch<T>().embedding_backward, s);
         return result;
     });
 }

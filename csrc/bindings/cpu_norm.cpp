@@ -118,6 +118,7 @@ py::object norm(py::handle x_, py::handle normalized_shape, py::handle weight_, 
         !are_parameters(weight, bias, x, ndim) ||
         !is_output(out, x, {&x, &weight, &bias, &residual}))
         return py::none();
+    if (rows.C == 0 && !return_stats) rows.N = 0;  // however many the rows of nothing are
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;

@@ -41,7 +41,7 @@ py::object rotary(py::handle x_, py::handle positions_, py::handle cos_, py::han
         s.sin = sin.data<float>(), s.sin_row = sin.stride(0);
         s.N = positions.size(), s.H = x.dim(-2), s.D = x.dim(-1), s.R = 2 * cos.dim(1);
         s.interleaved = interleaved, s.inverse = inverse;
-        run(dispatch<T>().rotary, s);
+        if (x.size() > 0) run(dispatch<T>().rotary, s);
         return y;
     });
 }

@@ -67,6 +67,8 @@ py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, int
         if (number < 0 || number > most)
             throw ConfigError("n, inner, microseconds: got " + std::to_string(number) +
                               ", expected 0 to " + std::to_string(most));
+    if (n * inner > most || n * microseconds > 10 * most)
+        throw ConfigError("n: got more than 10^6 pieces, or 10 s of work, in all");
     py::array threads = new_array(DType::int64, {n, inner});
     int64_t* const thread_of = data_of<int64_t>(threads);
     std::fill(thread_of, thread_of + n * inner, -1);

@@ -14,6 +14,7 @@ struct Matrices {
 
 bool as_matrices(const Operand& x, int axis, Matrices* m) {
     if (axis < -x.ndim() || axis >= x.ndim() || !x.usable()) return false;
+    if (x.size() == 0) return m->N = 0, true;  // however many the rows of nothing are
     if (axis < 0) axis += x.ndim();
     if (axis == x.ndim() - 1 && x.as_rows(&m->N, &m->L, &m->stride)) return true;
     if (!x.contiguous()) return false;

@@ -240,6 +240,7 @@ GemmArgs<T> matrix_of(const GemmArgs<T>& s, int64_t index) {
 
 template <typename T>
 void gemm(const GemmArgs<T>& s) {
+    if (s.M == 0 || s.N == 0) return;  // however long the batch of nothing is
     int64_t count = 1;
     for (int i = 0; i < s.batch_ndim; ++i) count *= s.batch[i];
     if (count == 1) return multiply(matrix_of(s, 0));

@@ -38,6 +38,7 @@ void add_partial_sums(const LinearGradArgs<T>& s, const acc_t<T>* partial, int64
 
 template <typename T>
 void linear_grad(const LinearGradArgs<T>& s) {
+    if (s.N == 0) return;
     const int64_t blocks = (s.M + bias_rows - 1) / bias_rows;
     Scratch<acc_t<T>> partial(s.grad_bias ? blocks * s.N : 0);
     with_activation_or_none(s.activation, [&](auto f) {

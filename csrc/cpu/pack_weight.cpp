@@ -56,9 +56,13 @@ void pack_part(kept_t<T>* panels, const PackArgs<T>& s, int64_t p, int64_t k, in
 template <typename T>
 void pack_weight(const PackArgs<T>& s) {
     const int64_t panels = (s.N + panel_columns<T> - 1) / panel_columns<T>;
-    const int64_t units = panels * units_of<T>(s.K) * panel_columns<T>;
-    *s.bytes = units * static_cast<int64_t>(sizeof(kept_t<T>));
-    *s.panels = allocate(static_cast<size_t>(*s.bytes));
+    constexpr int64_t unit_bytes = panel_columns<T> * static_cast<int64_t>(sizeof(kept_t<T>));
+    int64_t bytes = 0;  // of a weight that is broadcast: perhaps too many to count
+    const bool is_countable = !__builtin_mul_overflow(units_of<T>(s.K), unit_bytes, &bytes) &&
+                              !__builtin_mul_overflow(bytes, panels, &bytes);
+    *s.panels = allocate(is_countable ? static_cast<size_t>(bytes) : ~size_t{0});
+    *s.bytes = bytes;
+    if (bytes == 0) return;
     kept_t<T>* const to = static_cast<kept_t<T>*>(*s.panels);
     if (s.pieces[0].column != 1)
         return parallel_for(panels, 1, [&](int64_t p) { pack_part(to, s, p, 0, s.K); });

@@ -3,6 +3,7 @@
     mutate.py     a valid file made nearly valid, from a seed
     readers.py    the table of readers: one entry a kind of file
     functions.py  the table of functions: one entry a function, with a strategy an argument
+    bindings.py   the table of compiled functions: hostile arguments past all checks in Python
     child.py      runs cases with bounds on time and memory, and says what went wrong
     report.py     `python -m tests.fuzz NAME [FIRST [COUNT]]`: run, show, keep a case
 

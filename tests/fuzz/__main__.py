@@ -1,6 +1,7 @@
 """`python -m tests.fuzz NAME [FIRST [COUNT]]`: run cases, show what went wrong, each kind once.
 
-NAME is a reader, a function, a glob of them, or a part of a name with its slash (`config/`).
+NAME is a reader, a function, one of `_cpu`, a glob of them, or a part of a name with its slash
+(`config/`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from .bindings import BINDINGS
 from .child import Child
 from .functions import FUNCTIONS
 from .readers import READERS
 
 
 def main(pattern: str, first: int = 0, count: int = 300) -> int:
-    tables = {"readers": READERS, "functions": FUNCTIONS}
+    tables = {"readers": READERS, "functions": FUNCTIONS, "bindings": BINDINGS}
     total = 0
     with tempfile.TemporaryDirectory() as folder, Child(Path(folder)) as child:
         for table, entries in tables.items():

@@ -61,7 +61,11 @@ class Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.fuzz.child", str(self.folder)],
                 cwd=_ROOT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path]),
+                    "PLAINFORMER_POISON": "1",  # memory that nobody wrote is told from results
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
@@ -159,9 +163,11 @@ def _too_slow(*_: object) -> None:
 
 def serve(folder: Path) -> None:
     """Run what standard input orders."""
-    from . import faulty, functions, readers
+    from . import bindings, faulty, functions, readers
 
-    tables: dict[str, Any] = {"readers": readers, "functions": functions, "faulty": faulty}
+    tables: dict[str, Any] = {
+        "readers": readers, "functions": functions, "bindings": bindings, "faulty": faulty,
+    }  # fmt: skip
     warnings.simplefilter("error")  # what NumPy and Python warn about is a fault
     readers.allow_warnings()
     signal.signal(signal.SIGPROF, _too_slow)

@@ -5,13 +5,15 @@
 
 import pytest
 
+from .bindings import BINDINGS
 from .child import Child
 from .functions import FUNCTIONS
 from .readers import READERS
 
 CASES = 300
 CASES_AT_NIGHT = 10_000
-ENTRIES = [("readers", name) for name in READERS] + [("functions", name) for name in FUNCTIONS]
+TABLES = {"readers": READERS, "functions": FUNCTIONS, "bindings": BINDINGS}
+ENTRIES = [(table, name) for table, names in TABLES.items() for name in names]
 
 
 @pytest.fixture(scope="module")

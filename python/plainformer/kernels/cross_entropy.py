@@ -9,12 +9,14 @@ import numpy as np
 from ..errors import ShapeError, warn_once
 from ._arrays import (
     IDS,
+    LARGEST_SIZE,
     accumulator_dtype,
     check_array,
     check_choice,
     check_ids,
     check_number,
     check_shape,
+    check_size,
     computed,
     contiguous,
     unit_last_axis,
@@ -65,7 +67,7 @@ def cross_entropy(
     ----------
     Szegedy et al., "Rethinking the Inception Architecture", 2016 (label smoothing).
     """
-    smoothing = _check_options(reduction, label_smoothing)
+    smoothing = _check_options(reduction, label_smoothing, ignore_index)
     module = backend("input", input)
     rows = module.cross_entropy(input, target, weight, ignore_index, smoothing)
     if rows is None:  # not the canonical case: explain, or copy strided arrays
@@ -105,7 +107,7 @@ def cross_entropy_backward(
     ------
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
-    smoothing = _check_options(reduction, label_smoothing)
+    smoothing = _check_options(reduction, label_smoothing, ignore_index)
     module = backend("input", input)
     check_array("input", input)
     grad = _row_gradients(grad_output, target, weight, ignore_index, reduction, input)
@@ -137,8 +139,9 @@ def reduce_losses(losses: Any, count: Any, reduction: str) -> Any:
     return np.asarray(total / count, total.dtype)
 
 
-def _check_options(reduction: str, label_smoothing: float) -> float:
+def _check_options(reduction: str, label_smoothing: float, ignore_index: int) -> float:
     check_choice("reduction", reduction, REDUCTIONS)
+    check_size("ignore_index", ignore_index, -LARGEST_SIZE)
     return check_number("label_smoothing", label_smoothing, 0.0, 1.0)
 
 

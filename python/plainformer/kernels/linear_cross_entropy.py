@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ShapeError
 from ._arrays import (
     IDS,
+    LARGEST_SIZE,
     check_array,
     check_choice,
     check_ids,
@@ -16,6 +17,7 @@ from ._arrays import (
     check_number,
     check_same_dtype,
     check_shape,
+    check_size,
     computed,
     contiguous,
     unit_last_axis,
@@ -72,6 +74,7 @@ def fused_linear_cross_entropy(
     """
     check_choice("reduction", reduction, ("mean", "sum"))
     smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+    check_size("ignore_index", ignore_index, -LARGEST_SIZE)
     check_array("input", input)
     check_ndim("input", input, 1)
     check_array("weight", weight)

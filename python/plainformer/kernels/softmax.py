@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
+    MOST_AXES,
     check_array,
     check_ndim,
     check_out,
@@ -121,9 +122,12 @@ def _axis(axis: int, dim: int | None) -> int:
             raise ConfigError(f"axis, dim: got {axis} and {dim}, expected only one of the two")
         axis = dim
     try:
-        return operator.index(axis)
+        axis = operator.index(axis)
     except TypeError:
         raise DTypeError(f"axis: got {shown(axis)}, expected a whole number") from None
+    if not -MOST_AXES <= axis < MOST_AXES:  # of no array
+        raise ShapeError(f"axis: got {shown(axis)}, expected {-MOST_AXES} to {MOST_AXES - 1}")
+    return axis
 
 
 def _softmax(x: Any, axis: int, log: bool, out: Any) -> Any:

@@ -1,0 +1,83 @@
+"""Compiled functions refuse numbers that name nothing, whatever called them."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from plainformer import _cpu, kernels
+from tests.fuzz.bindings import canonical
+
+ENUMS = {  # the place of the number, and how many there are from 0 on
+    "activation": (1, 6),
+    "activation_backward": (2, 6),
+    "elementary": (1, 6),
+    "gated_activation": (2, 6),
+    "gated_activation_backward": (3, 6),
+    "linear": (3, 6),
+    "linear_grad": (5, 6),
+}
+LAYOUTS = {"attention": 7, "attention_backward": 10, "cached_attention": 8}
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_a_number_that_names_no_function_is_refused(name, dtype, rng):
+    arguments = list(canonical(rng, dtype)[name])
+    place, count = ENUMS[name]
+    assert getattr(_cpu, name)(*arguments) is not None
+    for number in (-1, count, 99, -(1 << 31), (1 << 31) - 1):
+        arguments[place] = number
+        assert getattr(_cpu, name)(*arguments) is None
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_options_that_mean_nothing_are_refused(name, dtype, rng):
+    arguments = list(canonical(rng, dtype)[name])
+    place = LAYOUTS[name]
+    options = arguments[place]
+    assert getattr(_cpu, name)(*arguments) is not None
+    wrong = [(0, layout) for layout in (-1, 3, 99, 1 << 30)]  # the places of _attention.Options
+    wrong += [(at, distance) for at in (6, 7) for distance in (-2, 1 << 62, -(1 << 63))]
+    wrong += [(9, p) for p in (-0.1, 1.1, float("nan"), float("inf"))]
+    for at, value in wrong:
+        arguments[place] = (*options[:at], value, *options[at + 1 :])
+        assert getattr(_cpu, name)(*arguments) is None, (at, value)
+    for length in range(len(options)):
+        arguments[place] = options[:length]
+        with pytest.raises(IndexError):
+            getattr(_cpu, name)(*arguments)
+
+
+def test_a_cache_has_no_packed_sequences_and_no_dropout(dtype, rng):
+    *arrays, options = canonical(rng, dtype)["cached_attention"]
+    for change in ({0: 2}, {9: 0.5}):
+        changed = tuple(change.get(i, value) for i, value in enumerate(options))
+        assert _cpu.cached_attention(*arrays, changed) is None
+
+
+def test_no_packed_weight_is_made_but_by_packing():
+    packed = kernels.pack_weight(np.ones((3, 2), np.float32))
+    for make in (
+        kernels.PackedWeight,
+        lambda: kernels.PackedWeight.__new__(kernels.PackedWeight),
+        lambda: type(packed).__mro__[1].__new__(kernels.PackedWeight),
+        lambda: copy.copy(packed),
+        lambda: pickle.dumps(packed),
+    ):
+        with pytest.raises(TypeError):
+            make()
+
+
+def test_no_float_mode_is_set_that_the_processor_faults_at():
+    before = _cpu.get_float_mode()
+    for mode in (0, before & ~0x80, 1 << 16, (1 << 32) - 1):
+        with pytest.raises(ValueError, match="mode: got"):
+            _cpu.set_float_mode(mode)
+    assert _cpu.get_float_mode() == before
+
+
+def test_bfloat16_is_no_other_type():
+    for dtype in (np.float32, np.float16, object, np.complex128):
+        with pytest.raises(TypeError, match=r"expected ml_dtypes\.bfloat16"):
+            _cpu.set_bfloat16_dtype(np.dtype(dtype))
