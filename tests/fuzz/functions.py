@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,38 +12,8 @@ from plainformer.data.tokenizer import parse_spec
 from plainformer.errors import PlainformerError
 from plainformer.nn import LoraConfig
 
-from .mutate import DEEP, junk
-
-Strategy = Callable[[Random], Any]
-
-
-@dataclass
-class Function:
-    """A public function and what its arguments are drawn from.
-
-    call : the function
-    arguments : name to strategy; each argument is left out, valid or junk
-    """
-
-    call: Callable[..., Any]
-    arguments: Mapping[str, Strategy] = field(default_factory=dict)
-
-    def draw(self, random: Random) -> dict[str, Any]:
-        """Arguments, at least one of them odd."""
-        names = list(self.arguments)
-        odd = set(random.sample(names, random.randint(1, min(2, len(names)))))
-        return {n: self.odd(random) if n in odd else self.arguments[n](random) for n in names}
-
-    def odd(self, random: Random) -> Any:
-        """A value that nobody would give on purpose."""
-        value = junk(random)
-        return [[]] if isinstance(value, str) and value == DEEP else value
-
-
-def one_of(*values: Any) -> Strategy:
-    """One of some valid values."""
-    return lambda random: random.choice(values)
-
+from . import functions_kernels, functions_scores
+from .function import Function, one_of
 
 FUNCTIONS: dict[str, Function] = {
     "parse_size": Function(parse_size, {"size": one_of(5, "5GB", "2 MiB")}),
@@ -54,7 +23,13 @@ FUNCTIONS: dict[str, Function] = {
         {"r": one_of(1, 8), "lora_alpha": one_of(8, 0.5), "lora_dropout": one_of(0.0, 0.1),
          "target_modules": one_of(None, ["q"]), "use_rslora": one_of(True, False)},
     ),
+    **functions_kernels.FUNCTIONS,
+    **functions_scores.FUNCTIONS,
 }  # fmt: skip
+
+
+# Sizes that are asked for in so many words may be more than there is memory.
+CLEAN = (PlainformerError, MemoryError)
 
 
 def cases(name: str, folder: Path) -> Callable[[int], tuple[Callable[[], Any], tuple[Any, ...]]]:
@@ -63,6 +38,6 @@ def cases(name: str, folder: Path) -> Callable[[int], tuple[Callable[[], Any], t
 
     def case(number: int) -> tuple[Callable[[], Any], tuple[Any, ...]]:
         given = function.draw(Random(f"{name}:{number}"))
-        return lambda: function.call(**given), (PlainformerError,)
+        return lambda: function.call(**given), CLEAN
 
     return case
