@@ -131,11 +131,21 @@ KERNELS: dict[str, Call] = {
 
 TX, TV = tensors(X), tensors(V)
 _F = functional
+BORDERS = one_of(functional.Borders(np.array([0, 3, 5], np.int32), np.array([0, 2, 6], np.int32),
+                                    3, 4))  # fmt: skip
 OPERATIONS: dict[str, Call] = {
     "activation": Call(_F.activation, x=TX, name=one_of("relu", "gelu", "silu", "tanh")),
     "add": Call(_F.add, a=TX, b=TX),
+    "alias": Call(_F.alias, x=TX),
+    "attention": Call(_F.attention, q=tensors(floats(5, 8)), k=tensors(floats(6, 8)),
+                      v=tensors(floats(6, 8)), borders=BORDERS, num_heads=one_of(2, 4)),
+    "attention_weights": Call(_F.attention_weights, q=floats(5, 8), k=floats(6, 8),
+                              borders=BORDERS, num_heads=one_of(2, 4), causal=BOOL,
+                              softmax_scale=one_of(None, 0.3), window_size=one_of((-1, -1))),
     "binary_cross_entropy_with_logits": Call(_F.binary_cross_entropy_with_logits, input=TX,
                                              target=X, weight=X, reduction=REDUCTION),
+    "bucket_bias": Call(_F.bucket_bias, weight=tensors(floats(6, 2)),
+                        buckets=whole([[0, 1], [2, 5]])),
     "columns": Call(_F.columns, x=TX, start=one_of(0, 1), stop=one_of(3, 4)),
     "concatenate": Call(_F.concatenate, xs=lists(TX, TX)),
     "conv1d": Call(_F.conv1d, x=TX, weight=tensors(floats(4, 5)), bias=tensors(floats(5)),
@@ -162,7 +172,13 @@ OPERATIONS: dict[str, Call] = {
                           buckets=whole(0, 1, 2, 3, 4, 5)),
     "reshape": Call(_F.reshape, x=TX, shape=one_of((12,), (2, 6), [4, -1])),
     "rms_norm": Call(_F.rms_norm, x=TX, weight=TV, eps=one_of(None, 1e-6), residual=TX),
+    "rotary_embedding": Call(_F.rotary_embedding, x=tensors(floats(3, 16)),
+                             positions=whole(0, 4, 1), cos=floats(5, 4), sin=floats(5, 4),
+                             num_heads=one_of(2), interleaved=BOOL),
     "scale": Call(_F.scale, x=TX, factor=one_of(2.0)),
+    "self_attention": Call(_F.self_attention, qkv=tensors(floats(5, 24)), cu_seqlens=CU_Q,
+                           max_seqlen=one_of(3), num_heads=one_of(2)),
+    "split_heads": Call(_F.split_heads, qkv=floats(5, 24), num_heads=one_of(2, 4)),
     "swiglu": Call(_F.swiglu, gate=TX, up=TX),
     "take_rows": Call(_F.take_rows, x=TX, index=whole(0, 2)),
 }  # fmt: skip

@@ -16,6 +16,8 @@ TEXTS = one_of(["the cat sat", "a dog", ""])
 TAGS = one_of([["B-PER", "I-PER", "O"], ["O", "B-LOC", "O"]])
 ANSWERS = one_of([["cat", "the cat"], ["dog"], []])
 SCORES = one_of([0.1, 0.5, 0.9])
+SETS = one_of([["a", "b"], [], ["a"]])
+NUMBERS = one_of([0.1, 2.0, 3.5], np.array([1.0, 2.0, 0.5]))
 TEXT = one_of("the cat sat on the mat")
 FUNCTIONS: dict[str, Call] = {
     "accuracy": Call(M.accuracy, predictions=LABELS, references=LABELS),
@@ -24,7 +26,7 @@ FUNCTIONS: dict[str, Call] = {
                                      references=ANSWERS, no_answer_scores=SCORES),
     "bits_per_character": Call(M.bits_per_character, negative_log_likelihood=one_of(3.0),
                                characters=one_of(7)),
-    "bleu": Call(M.bleu, predictions=TEXTS, references=TEXTS, tokenize=one_of(None, "zh"),
+    "bleu": Call(M.bleu, predictions=TEXTS, references=TEXTS, tokenize=one_of(None, "zh", "char"),
                  lowercase=one_of(False)),
     "check_tags": Call(M.check_tags, tags=one_of(["B-A", "O"]), scheme=one_of("IOB2", "IOBES")),
     "chrf": Call(M.chrf, predictions=TEXTS, references=TEXTS, char_order=one_of(6),
@@ -49,12 +51,17 @@ FUNCTIONS: dict[str, Call] = {
     "label_scores": Call(M.label_scores, predictions=LABELS, references=LABELS,
                          labels=one_of(None, ["a", "b"])),
     "matthews_corrcoef": Call(M.matthews_corrcoef, predictions=LABELS, references=LABELS),
+    "multi_label_metrics": Call(M.multi_label_metrics, predictions=SETS, references=SETS),
+    "multi_label_scores": Call(M.multi_label_scores, predictions=SETS, references=SETS),
     "multiple_choice_accuracy": Call(M.multiple_choice_accuracy, references=whole(0, 1),
                                      scores=one_of([[0.1, 0.2], [0.3, 0.1]])),
     "normalize_answer": Call(M.normalize_answer, text=TEXT),
     "parse_rate": Call(M.parse_rate, completions=one_of([" return 1\n", "x"]),
                        heads=one_of(["def f():\n", "def g():\n"])),
     "perplexity": Call(M.perplexity, negative_log_likelihood=one_of(3.0), tokens=one_of(7)),
+    "pearson_correlation": Call(M.pearson_correlation, predictions=NUMBERS, references=NUMBERS),
+    "regression_metrics": Call(M.regression_metrics, predictions=NUMBERS, references=NUMBERS),
+    "spearman_correlation": Call(M.spearman_correlation, predictions=NUMBERS, references=NUMBERS),
     "relation_metrics": Call(M.relation_metrics, predictions=NAMES, references=NAMES,
                              other=one_of("Other")),
     "relation_scores": Call(M.relation_scores, predictions=NAMES, references=NAMES,

@@ -5,6 +5,8 @@
 
 import pytest
 
+from plainformer import functional, kernels, metrics
+
 from .bindings import BINDINGS
 from .child import Child
 from .functions import FUNCTIONS
@@ -26,6 +28,13 @@ def check(child, table, name, first, count):
     faults = child.run(table, name, first, count)
     shown = [f"case {f['case']}: {f['kind']} at {f['where']}: {f['message']}" for f in faults[:5]]
     assert not faults, f"{len(faults)} of {count} cases of {name} went wrong\n" + "\n".join(shown)
+
+
+@pytest.mark.parametrize("room", [functional, kernels, metrics])
+def test_every_public_function_is_in_the_table(room):
+    short = room.__name__.removeprefix("plainformer.")
+    functions = {n for n in room.__all__ if not isinstance(getattr(room, n), type)}
+    assert functions == {n.split(".")[1] for n in FUNCTIONS if n.startswith(f"{short}.")}
 
 
 @pytest.mark.parametrize(("table", "name"), ENTRIES)

@@ -178,7 +178,7 @@ def test_multiple_choice():
 @pytest.mark.parametrize(
     ("scores", "references", "error", "message"),
     [
-        ([[0.0, np.nan]], [0], DataError, r"scores\[0\]: got NaN at choice 1"),
+        ([[0.0, np.nan]], [0], DataError, r"scores\[0\]\[1\]: got NaN"),
         ([[0.0, 1.0]], [2], DataError, r"references\[0\]: got 2, expected 0 to 1"),
         ([[0.0, 1.0]], ["a"], DataError, "got 'a'"),
         ([[]], [0], ShapeError, "expected one a choice"),

@@ -128,5 +128,5 @@ def test_bad_input_is_named(predictions, references, options, error, message):
     with pytest.raises(error, match=message):
         metrics.rouge_metrics(predictions, references, **options)
     if error is DTypeError and predictions == [1]:
-        with pytest.raises(DTypeError, match="prediction: got int"):
+        with pytest.raises(DTypeError, match="prediction: got 1"):
             metrics.rouge_scores(1, "a")

@@ -134,7 +134,8 @@ class TestWeights:
     def make(self, rng, kv_heads=2):
         q = rng.standard_normal((7, 2 * 4)).astype(np.float32)
         k = rng.standard_normal((9, kv_heads * 4)).astype(np.float32)
-        return q, k, Borders(np.array([0, 3, 7]), np.array([0, 4, 9]), 4, 5)
+        starts = np.array([[0, 3, 7], [0, 4, 9]], np.int32)
+        return q, k, Borders(*starts, 4, 5)
 
     def test_values_with_bias_and_scale(self, rng):
         q, k, borders = self.make(rng)

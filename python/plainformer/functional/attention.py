@@ -6,16 +6,18 @@ Queries, keys and values are rows (N, heads x width) of all sequences of a batch
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import kernels
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError, shown
+from ..kernels._arrays import check_array
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import check_whole, data_of, data_or_none
+
+_MOST_HEADS = 1 << 20
 
 
 class Borders(NamedTuple):
@@ -54,6 +56,7 @@ def attention(
     y : Tensor (Nq, H Dv)
     """
     kv_heads = num_kv_heads or num_heads
+    _check_borders(borders)
     heads = (
         _heads("q", data_of("q", q), num_heads),
         _heads("k", data_of("k", k), kv_heads),
@@ -94,6 +97,11 @@ def attention_weights(
     (H, Lq, Lk) for each sequence.
     """
     q, k = _heads("q", q, num_heads), _heads("k", k, num_kv_heads or num_heads)
+    _check_borders(borders)
+    kernels.flash_attn_varlen_func(  # says what is wrong with an argument
+        q, k, k, *borders, softmax_scale=softmax_scale, causal=causal, window_size=window_size,
+        attn_bias=attn_bias,
+    )  # fmt: skip
     group = q.shape[1] // k.shape[1]
     scale = q.shape[-1] ** -0.5 if softmax_scale is None else softmax_scale
     result = []
@@ -206,7 +214,8 @@ def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
 
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     """Views (N, H, D) of the queries, keys and values in (N, 3 C)."""
-    check_whole("num_heads", num_heads, 1, sys.maxsize)
+    check_whole("num_heads", num_heads, 1, _MOST_HEADS)
+    check_array("qkv", qkv)
     if qkv.ndim != 2 or qkv.shape[1] % (3 * num_heads):
         wanted = f"(N, 3 C) with C a multiple of the {num_heads} heads"
         raise ShapeError(f"qkv: got shape {qkv.shape}, expected {wanted}")
@@ -240,9 +249,15 @@ def rotary_embedding(
     return record(y, (x,), backward, is_fresh=True)
 
 
+def _check_borders(borders: Borders) -> None:
+    if not isinstance(borders, Borders):
+        raise DTypeError(f"borders: got {shown(borders)}, expected Borders")
+
+
 def _heads(name: str, x: Array, num_heads: int) -> Array:
     """(N, H D) as (N, H, D)."""
-    check_whole("num_heads", num_heads, 1, sys.maxsize)
+    check_whole("num_heads", num_heads, 1, _MOST_HEADS)
+    check_array(name, x)
     if x.ndim != 2 or x.shape[1] % num_heads:
         raise ShapeError(f"{name}: got shape {x.shape}, expected (N, C), C in {num_heads} heads")
     return x.reshape(len(x), num_heads, x.shape[1] // num_heads)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from plainformer.errors import DTypeError, ShapeError, shown
+from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
 
 Label = str | int
 
@@ -46,8 +46,7 @@ def check_pairs(
 ) -> None:
     """One prediction for each reference, and at least one of them."""
     for name, values in (("predictions", predictions), ("references", references)):
-        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
-            raise DTypeError(f"{name}: got {type(values).__name__}, expected a list")
+        check_list(name, values)
     if len(predictions) != len(references):
         raise ShapeError(
             f"predictions: got {len(predictions)}, expected one for each of the "
@@ -59,10 +58,51 @@ def check_pairs(
 
 def check_texts(name: str, values: Sequence[Any]) -> list[str]:
     """`values` as a list, each a string."""
+    check_list(name, values)
     for i, value in enumerate(values):
         if not isinstance(value, str):
             raise DTypeError(f"{name}[{i}]: got {type(value).__name__}, expected a string")
     return list(values)
+
+
+def check_text(name: str, value: Any) -> str:
+    """`value`, a string."""
+    if not isinstance(value, str):
+        raise DTypeError(f"{name}: got {shown(value)}, expected a string")
+    return value
+
+
+def check_whole(name: str, value: Any, low: int, high: int = 2**63) -> int:
+    """`value` as a whole number of at least `low`, at most `high`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number")
+    number = int(value)
+    if not low <= number <= high:
+        most = "" if high == 2**63 else f", at most {high}"
+        raise ConfigError(f"{name}: got {shown(value)}, expected at least {low}{most}")
+    return number
+
+
+def as_numbers(name: str, values: Any) -> np.ndarray:
+    """Numbers in a list, or one, as float64; none of them NaN."""
+    try:
+        numbers = np.asarray(values)
+        if numbers.dtype.kind not in "iufb" and numbers.size:
+            raise TypeError
+        numbers = numbers.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise DTypeError(f"{name}: got {shown(values)}, expected numbers") from None
+    if np.isnan(numbers).any():
+        at = f"[{int(np.argmax(np.isnan(numbers)))}]" if numbers.ndim else ""
+        raise DataError(f"{name}{at}: got NaN")
+    return numbers
+
+
+def check_list(name: str, values: Any) -> None:
+    """A list, a tuple, an array with an axis: what has a length and an order."""
+    is_array = isinstance(values, np.ndarray) and values.ndim > 0
+    if not is_array and (isinstance(values, (str, bytes)) or not isinstance(values, Sequence)):
+        raise DTypeError(f"{name}: got {type(values).__name__}, expected a list")
 
 
 def as_labels(name: str, values: Sequence[Any] | np.ndarray) -> list[Label]:
@@ -74,6 +114,7 @@ def as_labels(name: str, values: Sequence[Any] | np.ndarray) -> list[Label]:
                 "take the argmax of scores first"
             )
         values = values.tolist()
+    check_list(name, values)
     labels: list[Label] = []
     for i, value in enumerate(values):
         if isinstance(value, str):

@@ -78,6 +78,7 @@ def parse_rate(completions: Sequence[str], heads: Sequence[str]) -> float:
     ShapeError : no completions, or another number of heads
     DTypeError : one that is no string
     """
+    completions, heads = check_texts("completions", completions), check_texts("heads", heads)
     if len(completions) != len(heads) or not completions:
         raise ShapeError(
             f"completions: got {len(completions)} for {len(heads)} heads, expected one a head"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from plainformer.errors import ConfigError, DataError, ShapeError
+from plainformer.errors import DataError, DTypeError, ShapeError, shown
 
-from ._scores import check_texts
+from ._scores import check_texts, check_whole
 
 
 def perplexity(negative_log_likelihood: float, tokens: int) -> float:
@@ -61,14 +62,16 @@ def distinct_n(
     ConfigError : n < 1
     DTypeError : a text that is no string
     """
-    if n < 1:
-        raise ConfigError(f"n: got {n}, expected at least 1")
+    check_whole("n", n, 1)
+    texts = check_texts("texts", texts)
     if not texts:
         raise ShapeError("texts: got none, expected at least one")
     different: set[tuple[str, ...]] = set()
     total = 0
-    for text in check_texts("texts", texts):
+    for text in texts:
         tokens = list(tokenize(text))
+        if len(tokens) < n:
+            continue
         grams = list(zip(*(tokens[i:] for i in range(n))))
         different.update(grams)
         total += len(grams)
@@ -76,8 +79,9 @@ def distinct_n(
 
 
 def _mean(total: float, count: int, name: str) -> float:
-    if not total >= 0:
-        raise DataError(f"negative_log_likelihood: got {total}, expected a sum of -ln p, >= 0")
-    if count < 1:
-        raise ConfigError(f"{name}: got {count}, expected at least 1")
-    return total / count
+    if isinstance(total, (bool, str)) or not hasattr(total, "__float__"):
+        raise DTypeError(f"negative_log_likelihood: got {shown(total)}, expected a number")
+    if not 0 <= total <= sys.float_info.max and total != math.inf:
+        wanted = "a sum of -ln p, >= 0"
+        raise DataError(f"negative_log_likelihood: got {shown(total)}, expected {wanted}")
+    return float(total) / check_whole(name, count, 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 from plainformer.errors import DTypeError
 
-from ._scores import LabelScore, check_pairs, mean, ratio, score_counts
+from ._scores import LabelScore, as_labels, check_list, check_pairs, mean, ratio, score_counts
 
 Sets = Sequence[Collection[Any]]
 
@@ -37,7 +37,9 @@ def multi_label_scores(predictions: Sets, references: Sets) -> dict[Any, LabelSc
     )
     return {
         label: score_counts(correct[label], predicted[label], actual[label])
-        for label in sorted({*predicted, *actual})
+        for label in sorted(
+            {*predicted, *actual}, key=lambda label: (isinstance(label, str), label)
+        )
     }
 
 
@@ -62,7 +64,8 @@ def multi_label_metrics(predictions: Sets, references: Sets) -> dict[str, float]
 
 
 def _sets(name: str, values: Sets) -> list[frozenset[Any]]:
+    check_list(name, values)
     for i, value in enumerate(values):
         if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
             raise DTypeError(f"{name}[{i}]: got {type(value).__name__}, expected a list of labels")
-    return [frozenset(value) for value in values]
+    return [frozenset(as_labels(f"{name}[{i}]", list(value))) for i, value in enumerate(values)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from plainformer.errors import DataError, ShapeError, shown
 
-from ._scores import as_labels, check_pairs
+from ._scores import as_labels, as_numbers, check_pairs
 from .classification import accuracy
 
 
@@ -32,11 +32,9 @@ def multiple_choice_accuracy(
     right = as_labels("references", references)
     best = []
     for i, (row, index) in enumerate(zip(scores, right)):
-        values = np.asarray(row, np.float64)
+        values = as_numbers(f"scores[{i}]", row)
         if values.ndim != 1 or values.size == 0:
             raise ShapeError(f"scores[{i}]: got shape {values.shape}, expected one a choice")
-        if np.isnan(values).any():
-            raise DataError(f"scores[{i}]: got NaN at choice {int(np.argmax(np.isnan(values)))}")
         if not isinstance(index, int) or not 0 <= index < values.size:
             raise DataError(f"references[{i}]: got {shown(index)}, expected 0 to {values.size - 1}")
         best.append(int(values.argmax()))

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import DTypeError, ShapeError
+from plainformer.errors import DataError, ShapeError
 
-from ._scores import check_pairs
+from ._scores import as_numbers, check_pairs
 
 Numbers = Sequence[float] | np.ndarray
 
@@ -26,7 +26,8 @@ def pearson_correlation(predictions: Numbers, references: Numbers) -> float:
     Raises
     ------
     ShapeError : no examples, different lengths, more than one axis
-    DTypeError : something that is no finite number
+    DTypeError : something that is no number
+    DataError : one that is NaN or infinite
     """
     return _correlation(*_pairs(predictions, references))
 
@@ -38,7 +39,7 @@ def spearman_correlation(predictions: Numbers, references: Numbers) -> float:
 
     Raises
     ------
-    ShapeError, DTypeError : as `pearson_correlation`
+    ShapeError, DTypeError, DataError : as `pearson_correlation`
     """
     found, wanted = _pairs(predictions, references)
     return _correlation(_ranks(found), _ranks(wanted))
@@ -49,7 +50,7 @@ def regression_metrics(predictions: Numbers, references: Numbers) -> dict[str, f
 
     Raises
     ------
-    ShapeError, DTypeError : as `pearson_correlation`
+    ShapeError, DTypeError, DataError : as `pearson_correlation`
     """
     found, wanted = _pairs(predictions, references)
     return {
@@ -87,12 +88,9 @@ def _pairs(predictions: Any, references: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
+    array = as_numbers(name, values)
     if array.ndim != 1:
         raise ShapeError(f"{name}: got shape {array.shape}, expected one number an example")
-    if array.dtype.kind not in "iuf":
-        raise DTypeError(f"{name}: got dtype {array.dtype}, expected numbers")
-    array = array.astype(np.float64)
     if not np.isfinite(array).all():
-        raise DTypeError(f"{name}: got NaN or infinite values, expected finite numbers")
+        raise DataError(f"{name}: got infinite values, expected finite numbers")
     return array

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from plainformer.characters import CJK
-from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
+from plainformer.errors import ConfigError, ShapeError, shown
 
-from ._scores import check_pairs, check_texts, mean, ratio
+from ._scores import check_pairs, check_text, check_texts, mean, ratio
 from .porter import porter_stem
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -87,28 +87,27 @@ def rouge_scores(
     golds = [references] if isinstance(references, str) else check_texts("references", references)
     if not golds:
         raise ShapeError("references: got an example without any, expected at least one")
-    if not isinstance(prediction, str):
-        raise DTypeError(f"prediction: got {type(prediction).__name__}, expected a string")
+    check_text("prediction", prediction)
     tokens_of = _tokenizer(use_stemmer, tokenize)
     return {
         kind: max(
             (_score(_check_type(kind), prediction, gold, tokens_of) for gold in golds),
             key=lambda score: score.fmeasure,
         )
-        for kind in rouge_types
+        for kind in check_texts("rouge_types", rouge_types)
     }
 
 
 def rouge_words(text: str, use_stemmer: bool = False) -> list[str]:
     """Runs of a-z and 0-9 of the lower-cased text; words of four letters or more stemmed if so
     asked. Letters with accents and other scripts part words, as in rouge-score."""
-    words = _WORD.findall(text.lower())
+    words = _WORD.findall(check_text("text", text).lower())
     return [porter_stem(w) if len(w) > 3 else w for w in words] if use_stemmer else words
 
 
 def rouge_characters(text: str) -> list[str]:
     """Each Chinese (or kana) character, and each run of other letters and digits, lower-cased."""
-    return _CHARACTER.findall(text.lower())
+    return _CHARACTER.findall(check_text("text", text).lower())
 
 
 def _tokenizer(use_stemmer: bool, tokenize: Tokenize | None) -> Tokenize:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
+from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
 
-from ._scores import check_pairs, check_texts, mean
+from ._scores import as_numbers, check_pairs, check_text, check_texts, mean
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -26,6 +26,7 @@ Tokenize = Callable[[str], list[str]]
 
 def normalize_answer(text: str) -> str:
     """Lower case, without ASCII punctuation, English articles and extra white space."""
+    check_text("text", text)
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -86,7 +87,7 @@ def squad_metrics(
     if no_answer_scores is not None:
         scores = _no_answer_scores(no_answer_scores, len(predictions))
         right = [float(not answers) for answers in references]  # of saying that there is none
-        given_up = scores > no_answer_threshold
+        given_up = scores > _threshold(no_answer_threshold)
         exact, f1 = (np.where(given_up, right, values).tolist() for values in (exact, f1))
     metrics = {"exact_match": mean(exact), "f1": mean(f1)}
     if version == "2.0":
@@ -168,12 +169,17 @@ def _version(version: str | None, references: Answers) -> str:
     return version
 
 
+def _threshold(value: float) -> np.ndarray:
+    number = as_numbers("no_answer_threshold", value)
+    if number.ndim:
+        raise DTypeError(f"no_answer_threshold: got {shown(value)}, expected a number")
+    return number
+
+
 def _no_answer_scores(scores: Sequence[float], count: int) -> np.ndarray:
-    values = np.asarray(scores, np.float64)
+    values = as_numbers("no_answer_scores", scores)
     if values.shape != (count,):
         raise ShapeError(f"no_answer_scores: got shape {values.shape}, expected ({count},)")
-    if np.isnan(values).any():
-        raise DataError(f"no_answer_scores[{int(np.argmax(np.isnan(values)))}]: got NaN")
     return values
 
 

@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from plainformer.errors import ConfigError, DataError, shown
+from plainformer.errors import ConfigError, DataError, DTypeError, shown
+
+from ._scores import check_text, check_texts, check_whole
 
 SCHEMES = ("IOB2", "IOBES", "BILOU", "IOB1")
+_MOST_WORDS = 100_000_000  # of a sentence
 OUTSIDE = "O"
 _PREFIXES = {"IOB2": "BI", "IOB1": "BI", "IOBES": "BIESM", "BILOU": "BILU"}
 _SAME = {"L": "E", "U": "S", "M": "I"}  # other letters for the same thing
@@ -45,6 +48,7 @@ def split_tag(tag: str) -> Tag:
     """
     if tag == OUTSIDE:
         return _OUT
+    check_text("tag", tag)
     prefix, dash, kind = tag.partition("-")
     if len(prefix) != 1 or prefix not in _LETTERS or (dash and not kind):
         raise DataError(f"tag {shown(tag)}: expected O, or B-, I-, E- or S- and a type")
@@ -61,7 +65,9 @@ def detect_scheme(tags: Iterable[str]) -> str:
 
     IOB1 uses the same letters as IOB2 and is never guessed.
     """
-    letters = {tag[0] for tag in tags if tag != OUTSIDE and tag}
+    if not isinstance(tags, Iterable):
+        raise DTypeError(f"tags: got {shown(tags)}, expected strings")
+    letters = {tag[0] for tag in tags if check_text("tag", tag) != OUTSIDE and tag}
     if letters & {"L", "U"}:
         return "BILOU"
     return "IOBES" if letters & {"E", "S", "M"} else "IOB2"
@@ -76,7 +82,7 @@ def check_tags(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
     """
     _check_scheme(scheme)
     before, written = _OUT, "the beginning"
-    for i, tag in enumerate((*tags, OUTSIDE)):
+    for i, tag in enumerate((*check_texts("tags", tags), OUTSIDE)):
         try:
             now = split_tag(tag)
         except DataError as error:
@@ -110,7 +116,7 @@ def spans_of(tags: Sequence[str], *, scheme: str | None = None, strict: bool = F
     DataError : a tag without a prefix; when strict, one whose prefix is not the scheme's
     ConfigError : an unknown scheme
     """
-    pairs = [split_tag(tag) for tag in tags]
+    pairs = [split_tag(tag) for tag in check_texts("tags", tags)]
     if not strict:
         return _lenient(pairs)
     scheme = _check_scheme(scheme or detect_scheme(tags))
@@ -131,8 +137,10 @@ def tags_of(spans: Iterable[Span], length: int, *, scheme: str = "IOB2") -> list
     if scheme not in ("IOB2", "IOBES", "BILOU"):
         raise ConfigError(f"scheme: got {shown(scheme)}, expected IOB2, IOBES or BILOU")
     last, single = {"IOB2": ("I", "B"), "IOBES": ("E", "S"), "BILOU": ("L", "U")}[scheme]
-    tags = [OUTSIDE] * length
-    for span in spans:
+    tags = [OUTSIDE] * check_whole("length", length, 0, _MOST_WORDS)
+    for span in spans if isinstance(spans, Iterable) else (spans,):
+        if not isinstance(span, Span):
+            raise DTypeError(f"spans: got {shown(span)}, expected Spans")
         size = span.end - span.start
         if size < 1 or span.start < 0 or span.end > length:
             raise DataError(f"span {tuple(span)}: not inside {length} words")

@@ -15,11 +15,12 @@ import numpy as np
 
 from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
 
-from ._scores import check_pairs, check_texts
+from ._scores import check_pairs, check_texts, check_whole
 from ._tokenize import TOKENIZERS
 
 References = Sequence[str] | Sequence[Sequence[str]]
 _BLEU_ORDER = 4
+_LONGEST_GRAM, _LARGEST_BETA = 100, 1_000_000  # nobody counts longer ones
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -57,7 +58,7 @@ def bleu(
     DTypeError : a text that is no string
     """
     name = "13a" if tokenize is None else tokenize
-    if name not in TOKENIZERS:
+    if not isinstance(name, str) or name not in TOKENIZERS:
         raise ConfigError(
             f"tokenize: got {shown(tokenize)}, expected one of {', '.join(TOKENIZERS)}"
         )
@@ -95,13 +96,11 @@ def chrf(
     Raises
     ------
     ShapeError, DTypeError : as `bleu`
-    ConfigError : an order below 0, `char_order` or `beta` below 1
+    ConfigError : an order below 0 or above 100, `char_order` or `beta` below 1
     """
-    for name, value, least in (("char_order", char_order, 1), ("word_order", word_order, 0)):
-        if value < least:
-            raise ConfigError(f"{name}: got {value}, expected at least {least}")
-    if beta < 1:
-        raise ConfigError(f"beta: got {beta}, expected at least 1")
+    char_order = check_whole("char_order", char_order, 1, _LONGEST_GRAM)
+    word_order = check_whole("word_order", word_order, 0, _LONGEST_GRAM)
+    beta = check_whole("beta", beta, 1, _LARGEST_BETA)
     texts, golds = _checked(predictions, references)
     total = np.zeros((3, char_order + word_order), np.int64)  # of prediction, of reference, of both
     for text, own in zip(texts, golds):
