@@ -400,7 +400,7 @@ WRONG = {
     "columns": (
         lambda: F.columns(Tensor(X), 1, 5),
         ShapeError,
-        "stop: got 5, expected 0 to 4",
+        "stop: got 5, expected at most 4",
     ),
     "rows": (
         lambda: F.put_rows(Tensor(X), np.array([0, 9]), 5),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 from ..errors import DTypeError, ShapeError, shown
-from ..kernels._arrays import check_array, check_size
+from ..kernels._arrays import check_array
 from ..tensor import Array, Tensor
 
 
@@ -48,9 +46,3 @@ def last_size(name: str, array: Array) -> int:
     if not array.ndim:
         raise ShapeError(f"{name}: got a single number, expected at least 1 axis")
     return array.shape[-1]
-
-
-def check_whole(name: str, value: Any, low: int, high: int) -> None:
-    """Raise unless `value` is a whole number from `low` to `high`."""
-    if not low <= check_size(name, value, low, math.inf) <= high:
-        raise ShapeError(f"{name}: got {shown(value)}, expected {low} to {high}")

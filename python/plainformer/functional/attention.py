@@ -13,9 +13,9 @@ import numpy as np
 
 from .. import kernels
 from ..errors import DTypeError, ShapeError, shown
-from ..kernels._arrays import check_array
+from ..kernels._arrays import check_array, check_size
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import check_whole, data_of, data_or_none
+from ._data import data_of, data_or_none
 
 _MOST_HEADS = 1 << 20
 
@@ -109,7 +109,8 @@ def attention_weights(
         q_s = q[borders.cu_seqlens_q[s] : borders.cu_seqlens_q[s + 1]].transpose(1, 0, 2)
         k_s = k[borders.cu_seqlens_k[s] : borders.cu_seqlens_k[s + 1]].transpose(1, 0, 2)
         k_s = np.repeat(k_s, group, axis=0)
-        scores = kernels.matmul(q_s, k_s, transpose_b=True) * q.dtype.type(scale)
+        with np.errstate(all="ignore"):  # as the kernels
+            scores = kernels.matmul(q_s, k_s, transpose_b=True) * q.dtype.type(scale)
         Lq, Lk = scores.shape[1:]
         if attn_bias is not None:
             wanted = (len(borders.cu_seqlens_q) - 1, num_heads, *borders[2:])
@@ -169,7 +170,7 @@ def relative_bias(weight: Tensor, buckets: Array, num_queries: int) -> Tensor:
     rows = kernels.embedding(buckets, data_of("weight", weight))
     if rows.ndim != 2:
         raise ShapeError(f"buckets: got shape {buckets.shape}, expected 1 axis")
-    check_whole("num_queries", num_queries, 1, len(buckets))
+    num_queries = check_size("num_queries", num_queries, 1, len(buckets))
     by_distance = np.ascontiguousarray(rows.T)  # (H, Lq + Lk - 1)
     num_keys = len(buckets) - num_queries + 1
     windows = np.lib.stride_tricks.sliding_window_view(by_distance, num_keys, axis=1)
@@ -214,7 +215,7 @@ def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
 
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     """Views (N, H, D) of the queries, keys and values in (N, 3 C)."""
-    check_whole("num_heads", num_heads, 1, _MOST_HEADS)
+    num_heads = check_size("num_heads", num_heads, 1, _MOST_HEADS)
     check_array("qkv", qkv)
     if qkv.ndim != 2 or qkv.shape[1] % (3 * num_heads):
         wanted = f"(N, 3 C) with C a multiple of the {num_heads} heads"
@@ -256,7 +257,7 @@ def _check_borders(borders: Borders) -> None:
 
 def _heads(name: str, x: Array, num_heads: int) -> Array:
     """(N, H D) as (N, H, D)."""
-    check_whole("num_heads", num_heads, 1, _MOST_HEADS)
+    num_heads = check_size("num_heads", num_heads, 1, _MOST_HEADS)
     check_array(name, x)
     if x.ndim != 2 or x.shape[1] % num_heads:
         raise ShapeError(f"{name}: got shape {x.shape}, expected (N, C), C in {num_heads} heads")

@@ -10,16 +10,16 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ShapeError, shown
-from ..kernels._arrays import IDS, check_array, check_ids, check_same_dtype, check_shape
+from ..kernels._arrays import IDS, check_array, check_ids, check_same_dtype, check_shape, check_size
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import all_data, check_whole, data_of, floats_of, last_size
+from ._data import all_data, data_of, floats_of, last_size
 
 
 def embedding(input_ids: Array, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """y[...] = weight[input_ids[...]]; as in torch, row `padding_idx` gets no gradient."""
     y = kernels.embedding(input_ids, data_of("weight", weight))
     if padding_idx is not None:
-        check_whole("padding_idx", padding_idx, 0, len(weight) - 1)
+        check_size("padding_idx", padding_idx, 0, len(weight) - 1)
     if not needs_grad(weight):
         return Tensor(y)
 
@@ -56,7 +56,7 @@ def take_rows(x: Tensor, index: Array) -> Tensor:
 def put_rows(x: Tensor, index: Array, count: int) -> Tensor:
     """y (count, ...) with y[index[i]] = x[i], and 0 in the other rows; index has no repetition."""
     array = data_of("x", x)
-    check_whole("count", count, 0, sys.maxsize // max(1, array.nbytes))
+    count = check_size("count", count, 0, sys.maxsize // max(1, array.nbytes))
     check_ids("index", index, count)
     check_shape(array.shape[:1], index=index)
     y = np.zeros((count, *x.shape[1:]), x.dtype)
@@ -69,8 +69,8 @@ def put_rows(x: Tensor, index: Array, count: int) -> Tensor:
 def columns(x: Tensor, start: int, stop: int) -> Tensor:
     """A view of columns [start, stop) of x (..., C)."""
     array = data_of("x", x)
-    check_whole("stop", stop, 0, last_size("x", array))
-    check_whole("start", start, 0, stop)
+    stop = check_size("stop", stop, 0, last_size("x", array))
+    start = check_size("start", start, 0, stop)
     y = array[..., start:stop]
     if not needs_grad(x):
         return Tensor(y)

@@ -1,8 +1,8 @@
 """Checks and views shared by all kernels: the slow path behind every compiled function.
 
-A compiled function takes the canonical case and returns None for anything else. The wrapper then
-calls these helpers, which raise the one clear error, or copy a strided last axis (counted in
-`copies`), and tries again.
+A compiled function takes the canonical case and returns None for anything else, or raises TypeError
+for an option of another kind. The wrapper then calls these helpers, which raise the one clear
+error, or copy a strided last axis (counted in `copies`), and tries again.
 """
 
 from __future__ import annotations
@@ -111,9 +111,16 @@ def check_size(name: str, value: Any, least: int = 0, most: float = LARGEST_SIZE
     return size
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """`value` as True or False; numbers and texts, which are true as well, are an error."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise DTypeError(f"{name}: got {shown(value)}, expected True or False")
+
+
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise unless `value` is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, (str, int, type(None))) or value not in choices:
         wanted = ", ".join(map(shown, choices))
         raise ConfigError(f"{name}: got {shown(value)}, expected one of {wanted}")
 

@@ -260,7 +260,7 @@ def swiglu_backward(grad_output: Any, gate: Any, up: Any) -> Any:
 
 
 def _gelu_kind(approximate: str) -> int:
-    if approximate not in _APPROXIMATIONS:
+    if type(approximate) is not str or approximate not in _APPROXIMATIONS:
         check_choice("approximate", approximate, tuple(_APPROXIMATIONS))
     return _APPROXIMATIONS[approximate]
 

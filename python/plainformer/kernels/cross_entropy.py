@@ -13,6 +13,7 @@ from ._arrays import (
     accumulator_dtype,
     check_array,
     check_choice,
+    check_flag,
     check_ids,
     check_number,
     check_shape,
@@ -68,6 +69,7 @@ def cross_entropy(
     Szegedy et al., "Rethinking the Inception Architecture", 2016 (label smoothing).
     """
     smoothing = _check_options(reduction, label_smoothing, ignore_index)
+    extra = check_flag("return_count", return_count), check_flag("return_lse", return_lse)
     module = backend("input", input)
     rows = module.cross_entropy(input, target, weight, ignore_index, smoothing)
     if rows is None:  # not the canonical case: explain, or copy strided arrays
@@ -76,7 +78,7 @@ def cross_entropy(
     losses, label_weights, lse = rows
     count = ordered_sum(label_weights)
     loss = losses if reduction == "none" else reduce_losses(losses, count, reduction)
-    extras = [count] * return_count + [lse] * return_lse
+    extras = [value for value, wanted in zip((count, lse), extra) if wanted]
     return (loss, *extras) if extras else loss
 
 
@@ -136,7 +138,8 @@ def reduce_losses(losses: Any, count: Any, reduction: str) -> Any:
     if count == 0:
         warn_once("cross entropy: every label is ignored; the loss is 0", stacklevel=4)
         return np.zeros_like(total)
-    return np.asarray(total / count, total.dtype)
+    with np.errstate(all="ignore"):  # infinite weights of classes
+        return np.asarray(total / count, total.dtype)
 
 
 def _check_options(reduction: str, label_smoothing: float, ignore_index: int) -> float:
@@ -169,8 +172,12 @@ def _row_gradients(
     if reduction == "none":
         check_array("grad_output", grad_output, (acc,))
         return contiguous(grad_output)
+    if not hasattr(grad_output, "dtype"):
+        largest = float(np.finfo(acc).max)
+        grad_output = np.asarray(check_number("grad_output", grad_output, -largest, largest), acc)
+    check_array("grad_output", grad_output)
+    check_shape((), grad_output=grad_output)
     scale = np.asarray(grad_output, acc)
-    check_shape((), grad_output=scale)
     if reduction == "mean":
         check_array("target", target, IDS)
         labels = target.copy()  # read more than once below; another thread may write to target
@@ -178,5 +185,6 @@ def _row_gradients(
         counted = target != ignore_index
         weights = counted if weight is None else np.where(counted, weight[target * counted], 0)
         count = np.sum(weights, dtype=np.float64)
-        scale = scale / acc.type(count) if count else np.zeros((), acc)
+        with np.errstate(all="ignore"):
+            scale = scale / acc.type(count) if count else np.zeros((), acc)
     return np.full(input.shape[:1], scale, acc)

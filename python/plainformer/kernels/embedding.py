@@ -8,6 +8,7 @@ from ..errors import ConfigError, DTypeError, ShapeError
 from ._arrays import (
     MOST_AXES,
     check_array,
+    check_flag,
     check_ids,
     check_ndim,
     check_out,
@@ -78,9 +79,9 @@ def embedding_backward(
     """
     module = backend("grad_output", grad_output)
     V = check_size("num_embeddings", num_embeddings)
-    if accumulate and out is None:
+    if check_flag("accumulate", accumulate) and out is None:
         raise ConfigError("accumulate: got True without out, expected out to hold a gradient")
-    dweight = module.embedding_backward(grad_output, input_ids, V, out, accumulate)
+    dweight = module.embedding_backward(grad_output, input_ids, V, out, bool(accumulate))
     if dweight is None:  # not the canonical case: explain, or copy strided arrays
         check_array("grad_output", grad_output)
         check_ndim("grad_output", grad_output, 1)
@@ -95,7 +96,7 @@ def embedding_backward(
                 )
             check_out(out, (V, C), out.dtype, grad_output=grad_output, input_ids=input_ids)
         arrays = contiguous(grad_output), contiguous(input_ids)
-        dweight = computed(module.embedding_backward(*arrays, V, out, accumulate))
+        dweight = computed(module.embedding_backward(*arrays, V, out, bool(accumulate)))
     return dweight
 
 

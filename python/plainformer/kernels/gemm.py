@@ -9,10 +9,11 @@ import numpy as np
 
 from .. import _cpu
 from .._cpu import PackedWeight
-from ..errors import ConfigError, DTypeError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
     check_array,
     check_choice,
+    check_flag,
     check_ndim,
     check_out,
     check_same_dtype,
@@ -62,10 +63,16 @@ def matmul(
     ------
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
-    y = backend("a", a).matmul(a, b, transpose_a, transpose_b, out, False)
+    module = backend("a", a)
+    try:
+        y = module.matmul(a, b, transpose_a, transpose_b, out, False)
+    except TypeError:
+        y = None
     if y is None:  # explain, or copy arrays that no kernel can read
+        transpose_a = check_flag("transpose_a", transpose_a)
+        transpose_b = check_flag("transpose_b", transpose_b)
         a, b = _checked_pair(a, b, transpose_a, transpose_b, out)
-        y = computed(backend("a", a).matmul(a, b, transpose_a, transpose_b, out, False))
+        y = computed(module.matmul(a, b, transpose_a, transpose_b, out, False))
     return y
 
 
@@ -139,10 +146,15 @@ def linear(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
     code = _activation_code(activation)
-    y = backend("x", x).linear(x, weight, bias, code, return_preactivation)
+    module = backend("x", x)
+    try:
+        y = module.linear(x, weight, bias, code, return_preactivation)
+    except TypeError:
+        y = None
     if y is None:
+        return_preactivation = check_flag("return_preactivation", return_preactivation)
         x, weight, bias = _checked_linear(x, weight, bias, takes_packed=True)
-        y = computed(backend("x", x).linear(x, weight, bias, code, return_preactivation))
+        y = computed(module.linear(x, weight, bias, code, return_preactivation))
     return y
 
 
@@ -179,6 +191,8 @@ def linear_backward(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
     code = _activation_code(activation)
+    if not isinstance(needs, (list, tuple)) or len(needs) != 3:
+        raise DTypeError(f"needs: got {shown(needs)}, expected three of True and False")
     z = None if activation is None else preactivation
     gradients = _linear_gradients(grad_output, x, weight, bias, z, code, needs)
     if gradients is None:
@@ -312,6 +326,8 @@ def _checked_gradient(
 ) -> tuple[Any, Any]:
     """grad_output and z (None without activation) as (M, out), after all checks."""
     check_array("grad_output", grad_output)
+    if preactivation is not None:
+        check_array("preactivation", preactivation)
     check_same_dtype(x=x, grad_output=grad_output, preactivation=preactivation)
     shape = (*x.shape[:-1], weight.shape[0])
     check_shape(shape, grad_output=grad_output)

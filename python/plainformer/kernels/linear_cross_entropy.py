@@ -12,6 +12,7 @@ from ._arrays import (
     LARGEST_SIZE,
     check_array,
     check_choice,
+    check_flag,
     check_ids,
     check_ndim,
     check_number,
@@ -73,11 +74,15 @@ def fused_linear_cross_entropy(
     Hsu et al., "Liger Kernel", 2024, arXiv:2410.10989, section 3.2.
     """
     check_choice("reduction", reduction, ("mean", "sum"))
+    return_count = check_flag("return_count", return_count)
+    return_grads = check_flag("return_grads", return_grads)
     smoothing = check_number("label_smoothing", label_smoothing, 0.0, 1.0)
     check_size("ignore_index", ignore_index, -LARGEST_SIZE)
     check_array("input", input)
     check_ndim("input", input, 1)
     check_array("weight", weight)
+    if bias is not None:
+        check_array("bias", bias)
     check_same_dtype(input=input, weight=weight, bias=bias)
     if weight.ndim != 2 or weight.shape[1] != input.shape[-1] or weight.shape[0] == 0:
         raise ShapeError(
@@ -85,8 +90,8 @@ def fused_linear_cross_entropy(
         )
     check_array("target", target, IDS)
     target = target.copy()  # checked, counted and read: another thread may write to the caller's
-    check_ids("target", target, weight.shape[0], ignore_index=ignore_index)
     check_shape(input.shape[:-1], target=target)
+    check_ids("target", target, weight.shape[0], ignore_index=ignore_index)
     check_shape(weight.shape[:1], bias=bias)
     rows = unit_last_axis(input).reshape(-1, input.shape[-1])
     labels = contiguous(target).reshape(-1)

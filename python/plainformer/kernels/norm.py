@@ -11,6 +11,7 @@ import ml_dtypes
 from ..errors import DTypeError, ShapeError
 from ._arrays import (
     check_array,
+    check_flag,
     check_ndim,
     check_number,
     check_out,
@@ -194,11 +195,14 @@ def _norm(
     module = backend("x", x)
     if type(eps) is not float or not 0 <= eps < math.inf:
         eps = check_number("eps", eps, 0.0)
-    y = module.norm(x, normalized_shape, weight, bias, eps, residual, out, return_stats, rms)
+    try:
+        y = module.norm(x, normalized_shape, weight, bias, eps, residual, out, return_stats, rms)
+    except TypeError:
+        y = None
     if y is None:  # not the canonical case: explain, or copy strided arrays
         shape = _check_forward(x, normalized_shape, weight, bias, residual, out)
         arrays = (contiguous(x), shape, contiguous(weight), contiguous(bias))
-        last = contiguous(residual), out, return_stats, rms
+        last = contiguous(residual), out, check_flag("return_stats", return_stats), rms
         y = computed(module.norm(*arrays, eps, *last))
     return y
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
@@ -12,6 +12,7 @@ from ._arrays import (
     accumulator_dtype,
     check_apart,
     check_array,
+    check_flag,
     check_number,
     check_shape,
     check_size,
@@ -63,8 +64,9 @@ def adamw_step(
     """
     check_size("step", step, 1)
     lr = check_number("lr", lr, 0.0)
-    beta1 = check_number("betas[0]", betas[0], 0.0, 1.0)
-    beta2 = check_number("betas[1]", betas[1], 0.0, 1.0)
+    if not isinstance(betas, (list, tuple)) or len(betas) != 2:
+        raise DTypeError(f"betas: got {shown(betas)}, expected two numbers")
+    beta1, beta2 = (check_number(f"betas[{i}]", b, 0.0, 1.0) for i, b in enumerate(betas))
     if beta1 == 1.0 or beta2 == 1.0:
         raise ConfigError(f"betas: got {shown(betas)}, expected numbers below 1")
     options = (lr, beta1, beta2, check_number("eps", eps, 0.0), _decay(weight_decay))
@@ -120,7 +122,7 @@ def sgd_step(
     momentum = check_number("momentum", momentum, 0.0, 1.0)
     if momentum and momentum_buffers is None:
         raise ConfigError("momentum_buffers: got None, expected one buffer a parameter")
-    if nesterov and not momentum:
+    if check_flag("nesterov", nesterov) and not momentum:
         raise ConfigError("nesterov: got True without momentum, expected momentum above 0")
     options = (lr, momentum, _decay(weight_decay), check_number("grad_scale", grad_scale))
     lists = {"momentum_buffers": momentum_buffers, "masters": masters}
@@ -128,7 +130,7 @@ def sgd_step(
     if not params:
         return
     module = backend("params[0]", params[0])
-    done = module.sgd_step(params, grads, momentum_buffers, masters, *options, nesterov)
+    done = module.sgd_step(params, grads, momentum_buffers, masters, *options, bool(nesterov))
     if done is None:
         _explain(params, grads, lists)
 
@@ -159,6 +161,8 @@ def clip_grad_norm(grads: Sequence[Any], max_norm: float | None) -> tuple[float,
     limit = math.inf if max_norm is None else check_number("max_norm", max_norm, 0.0)
     if limit == 0.0:
         raise ConfigError("max_norm: got 0.0, expected a number above 0, or None not to clip")
+    if not isinstance(grads, Iterable):
+        raise DTypeError(f"grads: got {type(grads).__name__}, expected a list of arrays")
     grads = list(grads)
     if not grads:
         return 0.0, 1.0

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import ShapeError
 from ._arrays import (
     check_array,
+    check_flag,
     check_ids,
     check_ndim,
     check_shape,
@@ -79,8 +80,12 @@ def _rotary(
     name: str, x: Any, positions: Any, cos: Any, sin: Any, interleaved: bool, inverse: bool
 ) -> Any:
     module = backend(name, x)
-    y = module.rotary(x, positions, cos, sin, interleaved, inverse)
+    try:
+        y = module.rotary(x, positions, cos, sin, interleaved, inverse)
+    except TypeError:
+        y = None
     if y is None:  # not the canonical case: explain, or copy strided arrays
+        interleaved = check_flag("interleaved", interleaved)
         _check_rotary(name, x, positions, cos, sin)
         arrays = unit_last_axis(x), contiguous(positions), unit_last_axis(cos), unit_last_axis(sin)
         y = computed(module.rotary(*arrays, interleaved, inverse))

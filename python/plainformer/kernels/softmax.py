@@ -132,7 +132,10 @@ def _axis(axis: int, dim: int | None) -> int:
 
 def _softmax(x: Any, axis: int, log: bool, out: Any) -> Any:
     module = backend("x", x)
-    y = module.softmax(x, axis, log, out)
+    try:
+        y = module.softmax(x, axis, log, out)
+    except TypeError:
+        y = None
     if y is None:  # not the canonical case: explain, or copy a strided array
         _check_axis("x", x, axis)
         if out is not None:
@@ -143,7 +146,10 @@ def _softmax(x: Any, axis: int, log: bool, out: Any) -> Any:
 
 def _softmax_backward(grad_output: Any, output: Any, axis: int, log: bool) -> Any:
     module = backend("output", output)
-    dx = module.softmax_backward(grad_output, output, axis, log)
+    try:
+        dx = module.softmax_backward(grad_output, output, axis, log)
+    except TypeError:
+        dx = None
     if dx is None:  # not the canonical case: explain, or copy strided arrays
         _check_axis("output", output, axis)
         check_array("grad_output", grad_output)
@@ -158,4 +164,4 @@ def _check_axis(name: str, x: Any, axis: int) -> None:
     check_array(name, x)
     check_ndim(name, x, 1)
     if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"axis: got {axis}, expected {-x.ndim} to {x.ndim - 1} for {name}")
+        raise ShapeError(f"axis: got {shown(axis)}, expected {-x.ndim} to {x.ndim - 1} for {name}")
