@@ -8,12 +8,18 @@ what each may hold. JSON's keys are texts, so a whole number as a key may be the
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from .errors import ConfigError, shown
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _LARGEST_INT = 1 << 64  # seeds may be unsigned
 _LARGEST_FLOAT = 3.4e38  # a float32: what is computed with them is
@@ -40,6 +46,31 @@ def check_kind(
     if not fits(value, annotation):
         raise error(f"{name}: got {shown(value)}, expected {described(annotation)}")
     return value
+
+
+def checked(function: F) -> F:
+    """A function, such as an `__init__`, whose arguments are checked against its annotations.
+
+    A number of NumPy's counts as Python's, and reaches the function as such.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        bound = signature.bind(*arguments, **named)
+        hints = _hints_of(function)
+        for name, value in bound.arguments.items():
+            if name in hints:
+                plain = value.item() if isinstance(value, np.generic) else value
+                bound.arguments[name] = check_kind(name, plain, hints[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=256)
+def _hints_of(function: Any) -> dict[str, Any]:
+    return get_type_hints(function)
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from .errors import ConfigError, short
+from .kinds import check_kind
 from .tasks import Task, open_task
 from .tasks.options import hint, names_of
 from .tasks.requests import as_example, keywords
@@ -33,6 +34,7 @@ class Pipeline:
     """
 
     def __init__(self, task: Task, batch_size: int = 8):
+        check_kind("batch_size", batch_size, int)
         if batch_size < 1:
             raise ConfigError(f"batch_size: got {batch_size}, expected at least 1")
         self.task = task

@@ -232,6 +232,8 @@ def use_level(name: str) -> AbstractContextManager[None]:
     ------
     ConfigError : for an unknown level, or one that this processor or build lacks
     """
+    if not isinstance(name, str) or not name.isascii():
+        raise DTypeError(f"level: got {shown(name)}, expected the name of a level")
     return _level.block(name)
 
 

@@ -12,7 +12,7 @@ from plainformer.data.tokenizer import parse_spec
 from plainformer.errors import PlainformerError
 from plainformer.nn import LoraConfig
 
-from . import functions_kernels, functions_scores
+from . import functions_front, functions_kernels, functions_scores
 from .function import Function, one_of
 
 FUNCTIONS: dict[str, Function] = {
@@ -23,6 +23,7 @@ FUNCTIONS: dict[str, Function] = {
         {"r": one_of(1, 8), "lora_alpha": one_of(8, 0.5), "lora_dropout": one_of(0.0, 0.1),
          "target_modules": one_of(None, ["q"]), "use_rslora": one_of(True, False)},
     ),
+    **functions_front.FUNCTIONS,
     **functions_kernels.FUNCTIONS,
     **functions_scores.FUNCTIONS,
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plainformer import metrics, runtime
+from plainformer import metrics
 from plainformer.metrics import Span
 
 from .function import Call, Strategy, one_of, whole
@@ -80,6 +80,4 @@ FUNCTIONS: dict[str, Call] = {
     "tags_of": Call(M.tags_of, spans=one_of([Span("A", 0, 2)]), length=one_of(3),
                     scheme=one_of("IOB2", "IOBES")),
 }  # fmt: skip
-FUNCTIONS = {f"metrics.{name}": call for name, call in FUNCTIONS.items()} | {
-    "runtime.use_level": Call(runtime.use_level, name=one_of("generic")),
-}
+FUNCTIONS = {f"metrics.{name}": call for name, call in FUNCTIONS.items()}

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, ConfigError, listed, shown
+from plainformer.errors import CheckpointError, ConfigError, DTypeError, listed, shown
 
 from .atomic import write_json_atomic
 from .files import PathLike, plain_name, read_json
@@ -205,8 +205,12 @@ def _names_by_file(index: Path) -> dict[str, set[str]]:
 def check_directory(directory: PathLike, wanted: str = CONFIG) -> None:
     """Raise CheckpointError, which says what to do, unless there is a directory.
 
+    Raise DTypeError for what is no path.
+
     Called before anything else is read: the commonest mistake is the name of a model elsewhere.
     """
+    if not isinstance(directory, (str, os.PathLike)):
+        raise DTypeError(f"got {shown(directory)}, expected the path of a directory with {wanted}")
     if os.path.isdir(directory):
         return
     if os.path.lexists(directory):

@@ -26,6 +26,7 @@ import ml_dtypes
 import numpy as np
 
 from plainformer.errors import CheckpointError, DTypeError, short, shown
+from plainformer.kinds import check_kind
 
 from .atomic import atomic_file
 from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
@@ -78,6 +79,8 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
     """
 
     def __init__(self, path: PathLike):
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise DTypeError(f"path: got {shown(path)}, expected the path of a file")
         self.path = os.fspath(path)
         with open_regular(path) as file:
             try:
@@ -136,6 +139,8 @@ def save_file(
     DTypeError : an array of a dtype that the format has not
     OSError : the file cannot be written; an old file at `path` is as it was
     """
+    check_kind("tensors", tensors, Mapping, error=DTypeError)
+    check_kind("metadata", metadata, Mapping[str, str] | None, error=DTypeError)
     for name, array in tensors.items():
         _check_writable(name, array)
     order = sorted(tensors, key=lambda name: (-_RANK[_NAMES[tensors[name].dtype]], name))
@@ -147,6 +152,7 @@ def save_file(
 
 
 def _check_writable(name: str, array: np.ndarray) -> None:
+    check_kind("tensors: a name", name, str, error=DTypeError)
     if name == _METADATA:
         raise CheckpointError(f"tensors: the name {_METADATA} belongs to the format")
     if not isinstance(array, np.ndarray) or array.dtype not in _NAMES:

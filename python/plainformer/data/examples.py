@@ -170,6 +170,8 @@ def task_name(task: str) -> str:
     ------
     ConfigError : no such task
     """
+    if not isinstance(task, str):
+        raise ConfigError(f"task: got {shown(task)}, expected one of {', '.join(FIELDS)}")
     name = _ALIASES.get(task, task)
     if name in FIELDS:
         return name

@@ -218,7 +218,7 @@ def model_class(
         )
     named = check_kind(f"{source}: architectures", values.get("architectures"), list[str] | None)
     if task is not None:
-        if task not in family.models:
+        if not isinstance(task, str) or task not in family.models:
             raise ConfigError(
                 f"task: got {shown(task)}, {kind} has models for {', '.join(family.models)}"
             )

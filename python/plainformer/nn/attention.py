@@ -10,6 +10,7 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError
 from ..functional import Borders
+from ..kinds import checked
 from ..tensor import Array, Tensor
 from .cache import CrossCache, KeyValueCache
 from .capture import refuse_cache, report_attention
@@ -32,6 +33,7 @@ class Attention(Module):
     window_size : (left, right), how far back and ahead a row sees; -1 means all the way
     """
 
+    @checked
     def __init__(
         self,
         num_heads: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import functional
+from ..kinds import checked
 from ..tensor import Array, Parameter, Tensor
 from .empty import new_array
 from .module import Module
@@ -14,6 +15,7 @@ class Embedding(Module):
     As in torch, the vector of `padding_idx` gets no gradient from here.
     """
 
+    @checked
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
         self.padding_idx = padding_idx
         self.weight = Parameter(new_array((num_embeddings, embedding_dim)))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..modes import Block, Mode
 from ..tensor import Array
 
@@ -27,8 +27,10 @@ def init_empty_weights() -> Block[bool]:
 
 def new_array(shape: tuple[int, ...], value: float = 0.0) -> Array:
     """A float32 array full of `value`. Raises ConfigError for more numbers than can be."""
-    if math.prod(shape) >= _MOST:
-        raise ConfigError(f"a parameter of shape {shape} is larger than any memory")
+    if min(shape, default=0) < 0:
+        raise ConfigError(f"a parameter of shape {shown(shape)}: sizes are at least 0")
+    if max(shape, default=0) >= _MOST or math.prod(shape) >= _MOST:
+        raise ConfigError(f"a parameter of shape {shown(shape)} is larger than any memory")
     if _empty.get():
         return np.broadcast_to(np.float32(value), shape)
     return np.zeros(shape, np.float32) if value == 0 else np.full(shape, value, np.float32)

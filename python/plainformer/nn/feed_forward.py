@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..kinds import checked
 from ..tensor import Tensor
 from .linear import Conv1D
 from .module import Module
@@ -11,6 +12,7 @@ from .random import Dropout
 class FeedForward(Module):
     """y = dropout(activation(x c_fc) c_proj), applied to each position alone."""
 
+    @checked
     def __init__(
         self, width: int, inner: int, activation: str, *, bias: bool = True, dropout: float = 0.0
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import functional
+from ..kinds import checked
 from ..tensor import Parameter, Tensor
 from .empty import new_array
 from .module import Module
@@ -11,6 +12,7 @@ from .module import Module
 class Linear(Module):
     """y = activation(x weight^T + bias); weight is (out_features, in_features)."""
 
+    @checked
     def __init__(
         self,
         in_features: int,
@@ -43,6 +45,7 @@ class Conv1D(Module):
     GPT-2's layout: its first code wrote these layers as convolutions of width 1.
     """
 
+    @checked
     def __init__(
         self,
         in_features: int,

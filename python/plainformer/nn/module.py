@@ -210,7 +210,10 @@ def evaluating(model: Any) -> Iterator[None]:
 
 def float_dtype(dtype: Any) -> np.dtype:
     """The dtype that parameters may have behind a name, a NumPy type or an ml_dtypes type."""
-    found = DTYPES.get(dtype) if isinstance(dtype, str) else np.dtype(dtype)
+    try:
+        found = DTYPES.get(dtype) if isinstance(dtype, str) else np.dtype(dtype)
+    except (TypeError, ValueError):
+        found = None
     if found is None or found not in DTYPES.values():  # NumPy: dtype(float64) == None
         raise DTypeError(f"dtype: got {shown(dtype)}, expected one of {', '.join(DTYPES)}")
     return found

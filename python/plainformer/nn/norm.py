@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functional
+from ..kinds import checked
 from ..tensor import Parameter, Tensor
 from .empty import new_array
 from .module import Module
@@ -13,6 +14,7 @@ from .module import Module
 class LayerNorm(Module):
     """Layer norm over the last axis, optionally of a sum, which is then returned as well."""
 
+    @checked
     def __init__(self, width: int, eps: float = 1e-5, bias: bool = True):
         self.eps = eps
         self.weight = Parameter(new_array((width,), 1.0))
@@ -26,6 +28,7 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """RMS norm over the last axis, optionally of a sum, which is then returned as well."""
 
+    @checked
     def __init__(self, width: int, eps: float = 1e-6):
         self.eps = eps
         self.weight = Parameter(new_array((width,), 1.0))

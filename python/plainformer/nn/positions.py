@@ -7,6 +7,7 @@ import functools
 import numpy as np
 
 from .. import functional, kernels
+from ..kinds import checked
 from ..tensor import Array, Parameter, Tensor
 from .empty import new_array
 from .module import Module
@@ -18,6 +19,7 @@ class LearnedPositions(Module):
     offset : int, rows before the first position, which some families (BART) leave unused
     """
 
+    @checked
     def __init__(self, num_positions: int, width: int, offset: int = 0):
         self.offset = offset
         self.weight = Parameter(new_array((num_positions + offset, width)))
@@ -38,6 +40,7 @@ class SinusoidalPositions(Module):
     Vaswani et al., "Attention Is All You Need", 2017, arXiv:1706.03762, section 3.5.
     """
 
+    @checked
     def __init__(self, num_positions: int, width: int, *, interleaved: bool = True):
         self._size = num_positions, width, interleaved
 

@@ -11,6 +11,7 @@ import threading
 
 from .. import functional
 from ..errors import ConfigError, shown
+from ..kinds import checked
 from ..modes import Block, Mode
 from ..tensor import Tensor
 from .module import Module
@@ -62,6 +63,7 @@ class Dropout(Module):
     def __init__(self, p: float):
         self.set_probability(p)
 
+    @checked
     def set_probability(self, p: float) -> None:
         """Zero this share of elements from now on."""
         if not 0 <= p < 1:

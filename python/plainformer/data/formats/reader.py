@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from plainformer.errors import ConfigError, DataError, shown
+from plainformer.errors import ConfigError, DataError, DTypeError, shown
+from plainformer.kinds import check_kind
 
 from ..examples import FIELDS, Example, TextExample, required_fields, task_name
 from ..text import Documents, PathLike
@@ -52,7 +53,9 @@ class ExampleReader:
     ):
         self.task = task_name(task)
         self._before_waiting = before_waiting
-        self.files = _find([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+        if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable):
+            paths = [paths]
+        self.files = _find(paths)
         if self.task == "language-modeling" and STANDARD_INPUT in self.files:
             raise DataError("cannot hold the text of language-modeling; name a file", "-")
         self.labelled = labelled
@@ -282,7 +285,10 @@ def read_examples(
 def _find(paths: Iterable[PathLike]) -> list[str]:
     """Files that paths and globs stand for, each once, in order of first mention."""
     found: dict[str, None] = {}
-    for path in [os.fspath(path) for path in paths]:
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            raise DTypeError(f"paths: got {shown(path)}, expected paths of files")
+        path = os.fspath(path)
         if path == STANDARD_INPUT or os.path.exists(path):
             names = [path]
         else:
@@ -297,6 +303,7 @@ def _find(paths: Iterable[PathLike]) -> list[str]:
 
 def field_names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
     """What each field of the task is called. ConfigError: `columns` has one that it has not."""
+    check_kind("columns", columns, Mapping | None, error=DTypeError)
     names: dict[str, Any] = {field: field for field in FIELDS[task]}
     for field, name in (columns or {}).items():
         if field not in names:
