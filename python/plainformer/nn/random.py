@@ -11,7 +11,6 @@ import threading
 
 from .. import functional
 from ..errors import ConfigError, shown
-from ..kinds import checked
 from ..modes import Block, Mode
 from ..tensor import Tensor
 from .module import Module
@@ -63,10 +62,9 @@ class Dropout(Module):
     def __init__(self, p: float):
         self.set_probability(p)
 
-    @checked
     def set_probability(self, p: float) -> None:
         """Zero this share of elements from now on."""
-        if not 0 <= p < 1:
+        if not isinstance(p, (int, float, np.number)) or not 0 <= p < 1:
             raise ConfigError(f"p: got {shown(p)}, expected a number of at least 0 and below 1")
         self.p = float(p)
 
