@@ -64,7 +64,7 @@ class Dropout(Module):
 
     def set_probability(self, p: float) -> None:
         """Zero this share of elements from now on."""
-        if not isinstance(p, (int, float, np.number)) or not 0 <= p < 1:
+        if not isinstance(p, Real) or not 0 <= p < 1:
             raise ConfigError(f"p: got {shown(p)}, expected a number of at least 0 and below 1")
         self.p = float(p)
 
