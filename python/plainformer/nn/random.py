@@ -8,6 +8,7 @@ and a resumed run, or a recomputed block, draws the same ones.
 from __future__ import annotations
 
 import threading
+from numbers import Real
 
 from .. import functional
 from ..errors import ConfigError, shown
