@@ -33,22 +33,32 @@ def test_fits(annotation, good, bad):
 
 
 def test_a_wrong_value_is_named_with_the_kind_that_was_wanted():
-    with pytest.raises(ConfigError, match=r"^n: got '5', expected int \| None$"):
+    with pytest.raises(ConfigError, match=r"^n: got '5', expected int or None$"):
         check_kind("n", "5", int | None)
-    with pytest.raises(CheckpointError, match=r"expected list\[int\]$"):
+    with pytest.raises(CheckpointError, match=r"expected a list of integers$"):
         check_kind("n", [[]], list[int], error=CheckpointError)
     assert check_kind("n", 5, int) == 5
 
 
 def test_described():
-    assert described(Mapping[str, int | None] | str) == "Mapping[str, int | None] | str"
-    assert described(Literal["a", "b"]) == "'a' | 'b'"
-    assert described(Any) == "Any"
+    kinds = {
+        Mapping[str, int | None] | str: "an object of int or None or str",
+        Sequence[str] | None: "a list of texts or None",
+        list[list[int]]: "a list of lists of integers",
+        list[dict[str, Any]]: "a list of objects",
+        dict[int, str]: "an object of texts under integers",
+        tuple[int, float]: "(int, float)",
+        Literal["a", "b"]: "'a' or 'b'",
+        Any: "any value",
+        list: "a list",
+        dict: "an object",
+    }
+    assert {kind: described(kind) for kind in kinds} == kinds
 
 
 def test_every_field_of_a_dataclass_is_checked():
     check_kinds(_Pair(1, ["a"]))
-    with pytest.raises(CheckpointError, match=r"^a\.json: names: got \[1\], expected list\[str\]$"):
+    with pytest.raises(CheckpointError, match=r"^a\.json: names: got \[1\], expected a list of texts$"):
         check_kinds(_Pair(1, [1]), where="a.json: ", error=CheckpointError)
 
 

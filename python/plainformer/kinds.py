@@ -23,6 +23,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _LARGEST_INT = 1 << 64  # seeds may be unsigned
 _LARGEST_FLOAT = 3.4e38  # a float32: what is computed with them is
+_SEVERAL = {
+    "str": "texts",
+    "int": "integers",
+    "float": "numbers",
+    "bool": "booleans",
+    "any value": "values",
+    "a list": "lists",
+    "an object": "objects",
+}
 
 
 def check_kinds(instance: Any, *, where: str = "", error: type[Exception] = ConfigError) -> None:
@@ -123,13 +132,34 @@ def _fits_key(value: Any, annotation: Any) -> bool:
 
 
 def described(annotation: Any) -> str:
-    """The kind in words for messages, as annotations are written: `int | None`."""
-    if annotation is type(None):
+    """The kind in words for messages: `int or None`, `a list of texts or None`."""
+    if annotation in (None, type(None)):
         return "None"
-    arguments = get_args(annotation)
-    if get_origin(annotation) in (Union, types.UnionType):
-        return " | ".join(map(described, arguments))
-    if get_origin(annotation) is Literal:
-        return " | ".join(map(repr, arguments))
-    name = getattr(annotation, "__name__", str(annotation))
-    return f"{name}[{', '.join(map(described, arguments))}]" if arguments else name
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(described, arguments))
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    kind = origin or annotation
+    if kind in (list, Sequence):
+        return f"a list of {_several(arguments[0])}" if arguments else "a list"
+    if kind is tuple and arguments:
+        return f"({', '.join(map(described, arguments))})"
+    if kind in (dict, Mapping):
+        return _object(*arguments)
+    return "any value" if annotation is Any else getattr(kind, "__name__", str(kind))
+
+
+def _several(annotation: Any) -> str:
+    """Values of a kind, in words."""
+    one = described(annotation)
+    for word, many in _SEVERAL.items():
+        if one == word or one.startswith(f"{word} of "):
+            return many + one.removeprefix(word)
+    return one
+
+
+def _object(key: Any = str, value: Any = Any) -> str:
+    """An object of JSON or a dict, in words."""
+    values = "" if value is Any else f" of {_several(value)}"
+    return f"an object{values}" + ("" if key is str else f" under {_several(key)}")
