@@ -58,7 +58,9 @@ def test_described():
 
 def test_every_field_of_a_dataclass_is_checked():
     check_kinds(_Pair(1, ["a"]))
-    with pytest.raises(CheckpointError, match=r"^a\.json: names: got \[1\], expected a list of texts$"):
+    with pytest.raises(
+        CheckpointError, match=r"^a\.json: names: got \[1\], expected a list of texts$"
+    ):
         check_kinds(_Pair(1, [1]), where="a.json: ", error=CheckpointError)
 
 

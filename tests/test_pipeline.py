@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 import plainformer as pf
@@ -218,3 +219,51 @@ def test_entities_as_words_must_be_clear(outputs):
         relate(text, head="saw", tail="wood")
     with pytest.raises(DataError, match="'tail': 'stone' stands 0 times"):
         relate(text=text, head="the saw saw", tail="stone")
+
+
+class Column:
+    """Like one of pandas: neither a list nor an array."""
+
+    ndim = 1
+
+    def __init__(self, values):
+        self.values = values
+
+    def __iter__(self):
+        return iter(self.values)
+
+
+class Table(Column):
+    """Like one of pandas, whose items are the names of its columns."""
+
+    ndim = 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [list, tuple, iter, np.array, Column, lambda v: np.array(v, object), lambda v: map(str, v)],
+)
+def test_several_inputs_come_in_any_order_of_things(outputs, make):
+    texts = ["so good", "so bad"]
+    classify = pf.pipeline(None, outputs / "text-classification")
+    assert classify(make(texts)) == classify(texts)
+    assert list(classify.stream(make(texts))) == classify(texts)
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"so good"}, b"so good", 3, Table(["text"]), np.array("so"), np.array([["so"]])]
+)
+def test_what_is_neither_an_input_nor_several_is_named(outputs, inputs):
+    classify = pf.pipeline(None, outputs / "text-classification")
+    with pytest.raises(DataError, match=f"input(s.0.)?: .*got {type(inputs).__name__}, expected"):
+        classify(inputs)
+
+
+def test_which_of_several_inputs_is_wrong_is_told(outputs):
+    classify = pf.pipeline(None, outputs / "text-classification")
+    with pytest.raises(DataError, match=r"^inputs\[1\]: input: got NoneType, expected a text"):
+        classify(["so good", None])
+    with pytest.raises(DataError, match=r"^inputs\[2\]: input is empty"):
+        list(classify.stream(["so good", "so bad", ""]))
+    with pytest.raises(ConfigError, match="inputs: got 'so good', expected a list of inputs"):
+        classify.stream("so good")

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .errors import ConfigError, short
+from .data.examples import Example
+from .errors import ConfigError, DataError, short, shown
 from .kinds import check_kind
 from .tasks import Task, open_task
 from .tasks.options import hint, names_of
@@ -45,7 +46,8 @@ class Pipeline:
 
         Parameters
         ----------
-        inputs : a text or an object, or a list of such. Options that are fields of the task's
+        inputs : a text or an object, or a list of such: any array, column or generator of them
+            (`stream` holds no more than a batch). Options that are fields of the task's
             examples make one, or complete a text: `question=..., context=...`, or
             `text, head=..., tail=...`
         options : settings of the task for this call, as on the command line: `top_k=3`,
@@ -53,20 +55,30 @@ class Pipeline:
 
         Raises
         ------
-        DataError : an input that is none of the task's
+        DataError : an input that is none of the task's; of a list, which one
         ConfigError : an option that the task has not
         """
         inputs, options = self._asked(inputs, options)
-        many = isinstance(inputs, (list, tuple))
-        results = list(self.stream(inputs if many else [inputs], **options))
-        if many:
-            return results
-        return self.task.alone(results[0]) if isinstance(inputs, str) else results[0]
+        if _is_several(inputs):
+            return list(self.stream(inputs, **options))
+        [result] = self._answers([as_example(self.task.name, inputs)], **options)
+        return self.task.alone(result) if isinstance(inputs, str) else result
 
     def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """The result of each input, in order; no more than a batch is held."""
+        if not _is_several(inputs):
+            raise ConfigError(f"inputs: got {shown(inputs)}, expected a list of inputs")
+        return self._answers(self._examples(inputs), **options)
+
+    def _examples(self, inputs: Iterable[Any]) -> Iterator[Example]:
+        for i, item in enumerate(inputs):
+            try:
+                yield as_example(self.task.name, item)
+            except DataError as error:
+                raise DataError(f"inputs[{i}]: {error}") from error
+
+    def _answers(self, examples: Iterable[Example], **options: Any) -> Iterator[Any]:
         task, options = self._with(options)
-        examples = (as_example(task.name, item) for item in inputs)
         return (
             task.answer(example, prediction, **options)
             for example, prediction in task.predict(examples, self.batch_size)
@@ -109,6 +121,16 @@ class Pipeline:
             [name, *_] = fields
             raise ConfigError(f"{name}: got inputs too; put all of an input into one object")
         return fields, rest
+
+
+def _is_several(inputs: Any) -> bool:
+    """Whether inputs are a list, an array or a column of a table, or come from an iterator.
+
+    Not a set, which has no order, nor a table, whose items are the names of its columns.
+    """
+    if isinstance(inputs, (str, bytes, bytearray, Mapping, Set)):
+        return False
+    return isinstance(inputs, Iterable) and getattr(inputs, "ndim", 1) == 1
 
 
 def pipeline(

@@ -165,3 +165,19 @@ def test_a_model_for_something_else_is_refused(trained):
     code, _, err = run(trained / "talk", "--top-k", "3", stdin="hi\n")
     assert code == 2
     assert "--top-k" in err
+
+
+def test_what_is_no_utf8_is_one_line(trained):
+    code, _, err = run(trained / "talk", stdin=b"I am Bob\nI am \xff\n")
+    assert code == 1
+    assert err == "Error: standard input: not UTF-8: byte 0xff at column 6\n"
+    code, _, err = run(trained / "talk", "--system", "\udcff", stdin="I am Bob\n")
+    assert code == 1
+    assert "it is no text, or holds a byte that is not UTF-8 or half a character" in err
+
+
+def test_the_line_is_read_as_utf8_whatever_the_locale(trained, monkeypatch):
+    seen = recorded(monkeypatch)
+    runner = CliRunner(charset="latin-1")
+    runner.invoke(main, ["chat", str(trained / "talk")], input="\u6771".encode())
+    assert seen == [["\u6771"]]

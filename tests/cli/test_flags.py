@@ -161,7 +161,7 @@ def test_objects_may_be_written_as_pairs(tmp_path):
     assert parsed("class_weights", "balanced") == "balanced"
     assert parsed("class_weights", "good=2,bad=1.5") == {"good": 2, "bad": 1.5}
     for text in ("Review", "text=", "=Review", "[1]"):
-        with pytest.raises(click.BadParameter, match="expected name=value, or an object"):
+        with pytest.raises(click.BadParameter, match="expected name=value or a JSON object"):
             parsed("columns", text)
 
 

@@ -258,3 +258,76 @@ def test_a_row_of_a_table_is_answered_before_the_next_is_in(outputs):
         process.kill()
         process.stdout.close()
         process.wait()
+
+
+def test_a_name_that_an_answer_has_costs_no_column(outputs, tmp_path):
+    """Answers asked again: what was given before keeps its name."""
+    text = "text,label,given_label,error,given_error\nso good,1,2,3,4\n"
+    words = ["predict", outputs / "text-classification"]
+    [record] = records(run(*words, stdin=text)[0])
+    names = ["given_given_label", "given_label", "given_given_error", "given_error"]
+    assert [record[name] for name in names] == list("1234")
+    run(*words, "--output", tmp_path / "out.csv", stdin=text)
+    header, row = csv.reader(io.StringIO((tmp_path / "out.csv").read_text()))
+    assert header == ["text", *names, "label", "score", "error"]
+    assert row[1:5] == list("1234")
+
+
+def test_half_a_character_is_written_escaped(outputs, tmp_path):
+    rows = '{"text": "so good", "q": "\\ud800"}\n{"text": "\\ud800"}\n'
+    words = ["predict", outputs / "text-classification", "--skip-bad-lines"]
+    found = records(run(*words, stdin=rows)[0])
+    assert [found[0]["q"], found[1]["text"]] == ["\ud800"] * 2
+    for name in ("out.csv", "out.txt", "out.jsonl"):
+        run(*words, "--output", tmp_path / name, stdin=rows)
+    assert records((tmp_path / "out.jsonl").read_text()) == found
+    assert "so good,\\ud800," in (tmp_path / "out.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "kind"),
+    [
+        ("text-classification", '[{"text": "so good"}]', "an array"),
+        ("token-classification", '\n[\n  {"text": "so good"}\n]', "an array"),
+        ("question-answering", '[ {"question": "who ?"}]', "an array"),
+        ("dialogue", '{\n  "text": "so good"\n}', "one value over several lines"),
+    ],
+)
+def test_json_that_is_no_lines_is_no_text(outputs, task, text, kind):
+    _, err = run("predict", outputs / task, stdin=text, code=1)
+    assert f"is JSON, {kind}; expected one JSON object a line" in err
+
+
+def test_texts_may_begin_with_a_bracket(outputs):
+    found = records(run("predict", outputs / "text-classification", stdin="[so] good\n[\n")[0])
+    assert [r["text"] for r in found] == ["[so] good", "["]
+
+
+def test_turns_of_users_are_lines_too(outputs):
+    found = records(run("predict", outputs / "dialogue", stdin="I am Ann\n\nI am Bob\n")[0])
+    assert [r["messages"] and r["messages"][0]["content"] for r in found] == [
+        "I am Ann", None, "I am Bob",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [
+        ("<&-", "standard input: is closed; name a file"),
+        ("'so good' >&-", "standard output is closed; give --output"),
+    ],
+)
+def test_closed_streams_are_one_line(outputs, redirection, words):
+    command = f'"$0" -c "$1" predict "$2" {redirection}'
+    given = [sys.executable, MAIN, str(outputs / "text-classification")]
+    result = subprocess.run(["sh", "-c", command, *given], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_encoding_without_a_character_gets_it_escaped(outputs):
+    given = [sys.executable, "-c", MAIN, "predict", str(outputs / "text-classification"), "\u6771"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(given, capture_output=True, env=env)
+    assert records(result.stdout.decode("ascii"))[0]["text"] == "\u6771"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -117,8 +117,7 @@ class Answers:
 
     def _given(self, request: Request) -> dict[str, Any]:
         """What the input had; what has the name of an answer, gold labels above all, as given_."""
-        taken = {*self.task.answer_fields, ERROR} - set(self.task.asked_fields())
-        return {f"given_{k}" if k in taken else k: v for k, v in request.fields.items()}
+        return dict(zip(_given_names(self.task, request.fields), request.fields.values()))
 
     def _refusal(self, bad: list[Request], rest: Iterable[Request]) -> DataError:
         """The error that names the bad requests: these and those to come."""
@@ -151,7 +150,7 @@ def writer_for(file: TextIO, path: str | None, task: Task, header: Callable[[], 
         return _Table(file, _DELIMITERS[suffix], task, header)
     if suffix == ".txt":
         return lambda record: _line(file, " ".join(task.plain(record).split()))
-    return lambda record: _line(file, json.dumps(record, ensure_ascii=False))
+    return lambda record: _line(file, _json(record, file.encoding or "utf-8"))
 
 
 class _Table:
@@ -172,10 +171,30 @@ class _Table:
         self._rows.writerow([_cell(record.get(name)) for name in self._columns])
 
     def _chosen(self, record: Mapping[str, Any]) -> list[str]:
-        answer = self._task.answer_fields
-        taken = set(answer) - set(self._task.asked_fields())
-        header = [f"given_{n}" if n in taken else n for n in self._header() or ()]
+        answer, header = self._task.answer_fields, _given_names(self._task, self._header() or ())
         return list(dict.fromkeys([*header, *(n for n in record if n != ERROR), *answer, ERROR]))
+
+
+def _given_names(task: Task, names: Collection[str]) -> list[str]:
+    """The names of an input's fields; those of an answer's fields as `given_`, no name twice."""
+    taken = {*task.answer_fields, ERROR} - set(task.asked_fields())
+    found = []
+    for name in names:
+        told = name
+        while told in taken or (told != name and told in names):
+            told = f"given_{told}"
+        found.append(told)
+    return found
+
+
+def _json(record: Mapping[str, Any], encoding: str) -> str:
+    """One line; characters that the file's encoding has not, and halves of some, are escaped."""
+    text = json.dumps(record, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(record)
+    return text
 
 
 def _cell(value: Any) -> Any:

@@ -66,8 +66,7 @@ def _parse_mapping(_: click.Context, option: click.Parameter, value: str | None)
         return parse_object(_as_object(value))
     except YamlError as error:
         raise click.BadParameter(
-            f"got {shown(value)}, expected name=value, or an object such as "
-            f'{{"power": 2}} ({error})'
+            f"got {shown(value)}, expected name=value or a JSON object ({error})"
         ) from error
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from plainformer.data import Message
+from plainformer.data._lines import utf8
+from plainformer.errors import DataError
 from plainformer.tasks import Dialogue, open_task
 from plainformer.tasks.conversation import ReadSoFar
 
@@ -104,10 +106,13 @@ class Conversation:
 
 
 def read_line() -> str | None:
-    """What the user says, without white space around it; None at the end of input."""
+    """What the user says, without white space around it; None at the end of input.
+
+    DataError: standard input that is not UTF-8
+    """
     if not is_terminal():
-        line = sys.stdin.readline()
-        return line.strip() if line else None
+        data = sys.stdin.buffer.readline() if sys.stdin is not None else b""
+        return _utf8(data).strip() if data else None
     with suppress(ImportError):
         import readline  # noqa: F401  (lines can be edited, and are remembered)
     try:
@@ -119,4 +124,11 @@ def read_line() -> str | None:
 
 def is_terminal() -> bool:
     """Whether a person types."""
-    return sys.stdin.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _utf8(data: bytes) -> str:
+    try:
+        return utf8(data)
+    except ValueError as error:
+        raise DataError(str(error), "standard input") from error

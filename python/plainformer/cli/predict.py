@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Iterator
@@ -136,7 +137,11 @@ def _tell(answers: Answers, name: str) -> None:
 def output_of(path: str | None) -> Iterator[TextIO]:
     """The file that answers go to; standard output without one, with --json standard error."""
     if path is None:
-        yield sys.stderr if wants_json() else sys.stdout
+        file = sys.stderr if wants_json() else sys.stdout
+        if file is None:
+            raise OSError(errno.EBADF, "standard output is closed; give --output")
+        yield file
         return
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    # Half a character, which JSON can hold, is escaped.
+    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         yield file

@@ -26,8 +26,15 @@ def library_errors(make: Callable[[str], Exception]) -> Iterator[None]:
         raise
     except BaseException as error:
         if isinstance(error, Exception) or is_panic(error):
-            raise make(short(error)) from error
+            raise make(_in_words(short(error))) from error
         raise
+
+
+def _in_words(reason: str) -> str:
+    """What the library says, or what it means where it speaks of its own types."""
+    if "TextInputSequence" in reason:  # it takes no str that UTF-8 cannot hold
+        return "it is no text, or holds a byte that is not UTF-8 or half a character"
+    return reason
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from ..data.formats.build import Builder, check_string
 from ..data.formats.conll import read_conll
 from ..data.formats.jsonl import fields_of, parse_json
 from ..data.formats.reader import field_names
-from ..data.formats.sniff import sniff
+from ..data.formats.sniff import refuse_json_values, sniff
 from ..data.formats.source import Reading, Record, Source
 from ..data.formats.squad import read_squad
 from ..data.formats.table import Table, header_delimiter, open_table, pick, problem_of
@@ -28,6 +28,7 @@ from ..errors import DataError, short
 _CONLL = {".conll", ".bio", ".iob", ".iob2"}
 _TABLES = {".csv", ".tsv"}
 _JSON = {".jsonl", ".ndjson"}
+_TEXT_FILES = {".txt", ".text", ".md"}
 _BY_LINE = {"token-classification", "language-modeling"}  # whose readers expect other things
 _LISTS = {"tokens", "messages", "head", "tail", "choices"}  # in a cell: JSON
 _TEXTS: dict[str, Any] = {
@@ -114,8 +115,13 @@ class Requests:
     def _kind(self, source: Source) -> str:
         """One of table, jsonl, squad, conll, lines."""
         first = source.first_line()
+        is_squad = self.task == "question-answering" and first.lstrip().startswith(b"{")
+        if not is_squad and source.suffix not in _TEXT_FILES:
+            refuse_json_values(source)
         if source.suffix in _TABLES or self._has_positions() or self._is_header(first):
             return "table"
+        if self.task == "dialogue" and not first.lstrip().startswith((b"{", b"[")):
+            return "jsonl" if source.suffix in _JSON else "lines"
         if self.task not in _BY_LINE:
             kind = sniff(source, self.task, False)
             return "table" if kind == "lines" and self._by_columns else kind

@@ -21,6 +21,7 @@ PAIR_TASKS = {"translation", "summarization"}
 _LINE_TASKS = {"text-classification", "relation-extraction", *PAIR_TASKS}  # a text is enough
 _JSON = {".json", ".jsonl", ".ndjson"}
 _TABLES = {".csv", ".tsv"}
+_ARRAY = re.compile(rb'\[\s*\{\s*"')
 
 
 def sniff(source: Source, task: str, labelled: bool) -> str:
@@ -45,6 +46,18 @@ def sniff(source: Source, task: str, labelled: bool) -> str:
         if not labelled and task in _LINE_TASKS:
             return "lines"
     raise DataError(f"is in no format of {task}; expected {_wanted(task, labelled)}", source.name)
+
+
+def refuse_json_values(source: Source) -> None:
+    """Raise where a file begins like JSON that is not an object a line, whatever its name.
+
+    Raises
+    ------
+    DataError : an array of objects, or one value over several lines
+    """
+    first = source.first_line().strip()
+    if first in (b"[", b"{") or _ARRAY.match(first):
+        raise _not_lines(source, first)
 
 
 def sniff_labels(source: Source, label: Any) -> str | None:
@@ -84,9 +97,13 @@ def _json_kind(source: Source, first: bytes, task: str) -> str | None:
     if source.suffix not in _JSON:
         return None  # a text that begins with a bracket
     if source.suffix == ".json":
-        what = "an array" if start == b"[" else "one value over several lines"
-        raise DataError(f"is JSON, {what}; expected one JSON object a line (JSONL)", source.name, 1)
+        raise _not_lines(source, start)
     return "jsonl"
+
+
+def _not_lines(source: Source, start: bytes) -> DataError:
+    what = "an array" if start.startswith(b"[") else "one value over several lines"
+    return DataError(f"is JSON, {what}; expected one JSON object a line (JSONL)", source.name, 1)
 
 
 def _wanted(task: str, labelled: bool) -> str:

@@ -80,7 +80,7 @@ class Source:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._file is not sys.stdin.buffer:
+        if sys.stdin is None or self._file is not sys.stdin.buffer:
             self._file.close()
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
@@ -107,6 +107,8 @@ class Source:
 
     def _open(self, path: str) -> BinaryIO:
         if path == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise DataError("is closed; name a file", self.name)
             return sys.stdin.buffer
         try:
             return open(path, "rb")

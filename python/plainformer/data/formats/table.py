@@ -159,7 +159,9 @@ def _check_positions(
         for one in column if isinstance(column, list) else [column]:
             if not -width <= one < width:
                 raise DataError(
-                    f"columns: {field} is column {one}, but the row has {width}", source.name, line
+                    f"`columns`: {field} is column {one}, but the row has {width}",
+                    source.name,
+                    line,
                 )
 
 
