@@ -331,3 +331,18 @@ def test_checksums_find_damage(tmp_path, damage):
         (tmp_path / "sub" / "c").write_text("z")
     with pytest.raises(CheckpointError, match=r"sub/[bc]"):
         atomic.verify_checksums(tmp_path)
+
+
+def test_what_another_users_killed_process_left_is_removed(tmp_path, monkeypatch):
+    """His file cannot be written to, in a directory that both may write into."""
+    opened, left = os.open, tmp_path / f".x.0123456789abcdef{atomic.PARTIAL}"
+    left.write_text("half")
+
+    def refuse(path, flags, *mode, **where):
+        if flags & os.O_RDWR and os.fspath(path) == str(left):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *mode, **where)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert atomic.remove_partials(tmp_path) == [left.name]
+    assert not left.exists()

@@ -234,3 +234,69 @@ def test_many_at_once_hold_it_one_at_a_time(tmp_path):
     for thread in threads:
         thread.join()
     assert not errors
+
+
+@pytest.mark.parametrize("how", ["working directory", "link"])
+def test_a_name_that_becomes_that_of_another_directory_is_an_error(tmp_path, monkeypatch, how):
+    for name in ("one", "two", "two/out"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").symlink_to("one")
+    message = "out: is not .*one any more, into which this run was writing"
+
+    def run():
+        with lock_directory("out") as lock:
+            lock.check()
+            if how == "link":
+                (tmp_path / "out").unlink()
+                (tmp_path / "out").symlink_to("two")
+            else:
+                os.chdir("two")
+            with pytest.raises(CheckpointError, match=message):
+                lock.check()
+
+    with pytest.raises(CheckpointError, match=message):
+        run()
+    assert os.listdir(tmp_path / "one") == []
+    assert os.listdir(tmp_path / "two") == ["out"]
+
+
+def test_a_run_within_a_run_is_an_error(tmp_path):
+    with (
+        lock_directory(tmp_path / "out") as lock,
+        lock.run(),
+        pytest.raises(CheckpointError, match="the training run that this one is part of is"),
+        lock_directory(tmp_path / "out") as again,
+        again.run(),
+    ):
+        pass
+    with lock_directory(tmp_path / "out") as lock, lock.run():
+        pass
+
+
+def test_what_is_no_directory_is_said_so(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "loop"):
+        with (
+            pytest.raises(CheckpointError, match=f"{name}: is no directory; choose another"),
+            lock_directory(tmp_path / name),
+        ):
+            pass
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a place without new directories")
+def test_a_place_where_none_can_be_made_is_said_so():
+    with pytest.raises(CheckpointError, match="cannot be made"), lock_directory("/proc/out"):
+        pass
+
+
+def test_others_may_ask_a_lock_whatever_the_umask(tmp_path):
+    """Or what a killed run left would be in the way of every other user of the directory."""
+    before = os.umask(0o077)
+    try:
+        with lock_directory(tmp_path):
+            assert (tmp_path / LOCK).stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(before)

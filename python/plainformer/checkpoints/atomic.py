@@ -148,8 +148,7 @@ def _remove_dead(path: Path) -> bool:
         kind = stat.S_IFMT(path.lstat().st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
             return False
-        mode = os.O_RDWR if kind == stat.S_IFREG else os.O_RDONLY  # NFS locks what one may write
-        descriptor = os.open(path, mode | NO_LINKS)
+        descriptor = _open_to_lock(path, kind)
     except OSError:
         return False
     try:
@@ -164,6 +163,14 @@ def _remove_dead(path: Path) -> bool:
         return not os.path.lexists(path)
     finally:
         os.close(descriptor)
+
+
+def _open_to_lock(path: Path, kind: int) -> int:
+    """Open what was half written: NFS locks what one may write, and others' may only be read."""
+    if kind == stat.S_IFREG:
+        with suppress(PermissionError):
+            return os.open(path, os.O_RDWR | NO_LINKS)
+    return os.open(path, os.O_RDONLY | NO_LINKS)
 
 
 def write_pointer(path: PathLike, name: str) -> None:

@@ -30,6 +30,7 @@ LOCK = ".plainformer.lock"
 _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 _ATTEMPTS = 100  # a holder may remove its file, or a new directory, between our steps
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # for the other end of a planted pipe
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)  # a planted link is an error, not a way elsewhere
 
 _log = logging.getLogger("plainformer")
@@ -63,25 +64,53 @@ def is_at(descriptor: int, path: PathLike) -> bool:
         return False
 
 
+def _is_same(descriptor: int, name: str) -> bool:
+    """Whether `name`, through all links, still is the open directory."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(name))
+    except OSError:
+        return False
+
+
 class DirectoryLock:
     """A directory that this process writes into; see `lock_directory`."""
 
-    def __init__(self, directory: str):
-        self.directory = directory
+    def __init__(self, directory: str, name: str):
+        self.directory, self.name = directory, name
         self.thread, self.depth, self.made = threading.get_ident(), 1, False
+        self.has_run = False
         for _ in range(_ATTEMPTS):
             with suppress(FileNotFoundError):
                 if self._take():
                     return
-        raise CheckpointError(f"{directory}: others make and remove it all the time")
+        raise CheckpointError(f"{directory}: cannot be made, or others remove it all the time")
 
     def check(self) -> None:
-        """Raise CheckpointError if the directory was removed or replaced since it was locked."""
-        if self.is_open and not is_at(self._folder, self.directory):
+        """Raise CheckpointError if the directory was removed or replaced since it was locked, or
+        if its name, a relative one or that of a link, has become that of another."""
+        if not self.is_open:
+            return
+        if not is_at(self._folder, self.directory):
             raise CheckpointError(
                 f"{self.directory}: was removed or replaced while this run was writing into it; "
                 "what it wrote is not complete"
             )
+        if not _is_same(self._folder, self.name):
+            raise CheckpointError(
+                f"{self.name}: is not {self.directory} any more, into which this run was writing: "
+                "the working directory or a link changed; give output_dir as an absolute path"
+            )
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Inside, it is of one training run; CheckpointError for another within that."""
+        if self.has_run:
+            raise _in_use(self.directory, "the training run that this one is part of")
+        self.has_run = True
+        try:
+            yield
+        finally:
+            self.has_run = False
 
     def release(self) -> None:
         """Remove the lock, and the directory if it is new and nothing came into it."""
@@ -101,6 +130,8 @@ class DirectoryLock:
 
     def _take(self) -> bool:
         """One attempt; False if what was locked is not there any more."""
+        if os.path.lexists(self.directory) and not os.path.isdir(self.directory):
+            raise CheckpointError(f"{self.directory}: is no directory; choose another output_dir")
         self.made = self.made or not os.path.isdir(self.directory)
         os.makedirs(self.directory, exist_ok=True)
         self._folder = os.open(self.directory, _DIRECTORY)
@@ -120,11 +151,11 @@ class DirectoryLock:
     def _lock_file(self) -> int:
         path = os.path.join(self.directory, LOCK)
         try:
-            file, others = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666), False
+            file, others = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS | _NO_WAIT, 0o666), False
         except PermissionError:  # another user's, who was killed or is at work
             if not os.path.lexists(path):
                 raise  # or a directory that is not to be written to
-            file, others = os.open(path, os.O_RDONLY | NO_LINKS), True
+            file, others = os.open(path, os.O_RDONLY | NO_LINKS | _NO_WAIT), True
         try:
             locked = try_lock(file)
             if locked is False:
@@ -141,6 +172,7 @@ class DirectoryLock:
             os.unlink(path)
             return file
         with suppress(OSError):  # a full disk: then the holder has no name
+            os.chmod(file, os.fstat(file).st_mode & 0o777 | 0o444)  # others ask it, whatever umask
             os.truncate(file, 0)
             os.pwrite(file, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
         return file
@@ -155,8 +187,9 @@ def lock_directory(directory: PathLike) -> Iterator[DirectoryLock]:
 
     Raises
     ------
-    CheckpointError : another process, or another thread of this one, has it; or at the end, or
-        when it is taken again: the directory was removed or replaced meanwhile
+    CheckpointError : another process, or another thread of this one, has it; it is no directory;
+        or at the end, or when it is taken again: it was removed or replaced meanwhile, or its name
+        became that of another
     OSError : the directory cannot be made or written to
     """
     lock = _acquire(os.fspath(directory))
@@ -172,7 +205,7 @@ def _acquire(directory: str) -> DirectoryLock:
     with _guard:
         held = _held.get(path)
         if held is None:
-            lock = _held[path] = DirectoryLock(path)
+            lock = _held[path] = DirectoryLock(path, directory)
             return lock
         if held.thread != threading.get_ident():
             raise _in_use(path, f"another thread of this process ({os.getpid()})")

@@ -233,6 +233,7 @@ class TrainingLoop:
         self.callbacks.call("on_evaluate", self.args, state, self.control, metrics)
 
     def _record(self, record: dict[str, Any]) -> None:
+        self.lock.check()
         self.state.log_history.append(strict(record))
         self.trainer.log.append(record)
 

@@ -123,7 +123,7 @@ class Trainer:
         if self.args.allow_changed_inputs and not resume:
             raise ConfigError("allow_changed_inputs: has no effect without resume_from_checkpoint")
         start = time.perf_counter()
-        with lock_directory(self.args.output_dir) as lock:
+        with lock_directory(self.args.output_dir) as lock, lock.run():
             loop = TrainingLoop(self, lock)
             loop.run(str(resume) if isinstance(resume, Path) else resume)
         return self._output(time.perf_counter() - start, loop.tokens)
@@ -176,7 +176,7 @@ class Trainer:
         if given is None:
             evaluated = self.eval_dataset if self.args.eval_strategy != "no" else None
             given = dataset_inputs(self.train_dataset, evaluated)
-        return {**as_json(given), **model_inputs(self.model)}
+        return {**as_json("inputs", given), **model_inputs(self.model)}
 
     def _pass(self, dataset: Any, *, keep_logits: bool) -> Any:
         size = self.args.per_device_eval_batch_size
