@@ -116,6 +116,8 @@ def test_an_unknown_flag_of_any_command_is_one_line(name, command):
         ("/tmp/output_dir/x: no 'learning_rate' in max_steps.json and output_dir/y",
          "/tmp/output_dir/x: no 'learning_rate' in max_steps.json and output_dir/y"),
         ("no 'text' (or say `columns`); `x`", "no 'text' (or say `--columns`); `x`"),
+        ("accept it with --allow-changed-inputs (in Python: allow_changed_inputs=True)",
+         "accept it with --allow-changed-inputs"),
         ("the seed is a model of a task", "the seed is a model of a task"),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from plainformer.cli._quickstart_task import MODULES, Clock, docstring_task, is_
 from plainformer.data.corpus import python_documents
 from plainformer.errors import DataError
 from plainformer.models.registry import from_config
+from plainformer.training import TrainingInterrupted
 
 # The head of a fresh classifier; every fine-tuning says so.
 
@@ -214,3 +215,15 @@ def test_text_chart_places_both_curves():
     assert "step 1 to 10" in lines[-1]
     assert _chart.text_chart([], []) == ""
     assert "." in _chart.text_chart([(5, 1.0)], [])
+
+
+def test_ctrl_c_names_no_flag_that_it_has_not(small, tmp_path, monkeypatch):
+    def stop(*args, **kwargs):
+        raise TrainingInterrupted(7, tmp_path)
+
+    monkeypatch.setattr(quickstart, "train_language_model", stop)
+    words = ["quickstart", "--size", "small", "--output-dir", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 130
+    assert "stopped by Ctrl-C after step 7; quickstart begins anew each time" in result.stderr
+    assert "--resume" not in result.stderr

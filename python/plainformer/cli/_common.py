@@ -69,7 +69,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:  # its text says how to resume
-            _fail(ctx, str(stop) or "interrupted", INTERRUPTED)
+            _fail(ctx, in_flags(str(stop), self) or "interrupted", INTERRUPTED)
         except click.ClickException as error:  # click prints it
             told = error
             if type(error) is click.UsageError:

@@ -81,6 +81,7 @@ _INSTEAD = {
     "verbose": "all is said already; leave it out",
     "wandb": "logs are files: log.jsonl and timing.jsonl in --output-dir; leave it out",
 }
+_IN_PYTHON = re.compile(r" \(in Python: [^()]*\)")  # what a message tells beside the flag
 _ASSIGNED = r"(?:=(True|False|None|'[^']*'|[-+.\w]+))?"
 
 
@@ -95,6 +96,7 @@ def in_flags(message: str, command: click.Command) -> str:
         for p in command.params
         if isinstance(p, click.Option) and p.name and p.opts[0].startswith("--")
     }
+    message = _IN_PYTHON.sub("", message)
     message = re.sub(r"`(\w+)`", lambda m: f"`{flags.get(m[1], m[1])}`", message)
     begin = re.match(r"(\w+)(?=: )", message)
     if begin and begin[1] in flags and "_" not in begin[1]:

@@ -53,13 +53,23 @@ def _read(path: Path, options: Mapping[Any, Any], context: click.Context) -> dic
         if name in values:
             raise YamlError(f"{shown(word)} stands twice", line_of(value))
         if name not in options:
-            hint = meant_by(word, context.command)
-            raise YamlError(f"{shown(word)} is not a flag of this command{hint}", line_of(value))
+            raise YamlError(f"{shown(word)} {_no_flag(word, context.command)}", line_of(value))
         try:
             values[name] = converted(options[name], value, context)
         except click.BadParameter as error:
             raise YamlError(f"{name}: {bounded(error.message)}", line_of(value)) from error
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _no_flag(word: str, command: click.Command) -> str:
+    """What a word is that names no flag of a run file, and what was meant."""
+    flag = f"--{word.lstrip('-').replace('_', '-')}"
+    for option in command.params:
+        if flag in option.secondary_opts:
+            return f"is written {option.name}: false in a file"
+        if flag in option.opts:
+            return "goes on the command line, not into a file"
+    return f"is not a flag of this command{meant_by(word, command)}"
 
 
 def converted(option: click.Option, node: Node, context: click.Context) -> Any:

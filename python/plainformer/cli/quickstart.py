@@ -15,7 +15,7 @@ from plainformer.data.tokenizer import encode_text, train_bpe, vocab_size
 from plainformer.errors import DataError
 from plainformer.generation import TextStreamer
 from plainformer.models.registry import from_config
-from plainformer.training import TrainingArguments
+from plainformer.training import TrainingArguments, TrainingInterrupted
 
 from ._chart import draw_png, has_matplotlib, read_curves, text_chart
 from ._common import Command, echo
@@ -73,7 +73,12 @@ def quickstart(
         clock = Clock(max_seconds)
         choice = choose(size, max_seconds)
         say_size(choice)
-        return run(output_dir, choice.size, clock, seed)
+        try:
+            return run(output_dir, choice.size, clock, seed)
+        except TrainingInterrupted as stop:
+            raise KeyboardInterrupt(
+                f"stopped by Ctrl-C after step {stop.step}; quickstart begins anew each time"
+            ) from None
 
 
 def say_size(choice: Choice) -> None:
