@@ -146,6 +146,7 @@ CHANGES = {
     "validation": (
         lambda: {"validation": swapped("text-classification", 3)}, "validation: not the same as",
     ),
+    "class_weights": (lambda: {"class_weights": "balanced"}, "class_weights: not the same as"),
     "settings": (lambda: {"max_length": 9}, "settings: max_length: got 9, but .* with None"),
     "config": (
         lambda: {"model": {**TASKS["text-classification"][0], "num_attention_heads": 4},

@@ -259,3 +259,15 @@ def test_tokenizers_go_into_every_model_directory(tmp_path):
     trainer.save_model()
     assert (tmp_path / "checkpoint-10/tokenizer.json").exists()
     assert (tmp_path / "tokenizer.json").exists()
+
+
+def test_names_that_we_do_not_give_are_no_checkpoints(tmp_path):
+    """Each step has one name; what else looks like one is another's."""
+    for name in ("checkpoint-007", "checkpoint-00", "checkpoint-\u0663", "checkpoint-1x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "checkpoint-7").write_text("a file")
+    directory = CheckpointDirectory(tmp_path, 1)
+    assert directory.steps() == []
+    directory.check_unused()
+    directory.clear()
+    assert len(list(tmp_path.iterdir())) == 5

@@ -12,7 +12,12 @@ import pytest
 
 from plainformer.checkpoints.atomic import write_checksums
 from plainformer.errors import CheckpointError, ConfigError
-from plainformer.training import TimeLimitCallback, TrainerCallback, TrainingInterrupted
+from plainformer.training import (
+    TimeLimitCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingInterrupted,
+)
 from plainformer.training.checkpoint import read_checkpoint
 
 from .tiny import log_of, rows, tiny_trainer, tree, weights
@@ -412,3 +417,54 @@ def test_numpys_global_generator_is_neither_used_nor_changed(tmp_path):
     second = tiny_trainer(tmp_path / "b")
     second.train()
     assert weights(first.model) == weights(second.model)
+
+
+class Other(TrainerCallback):
+    """Trains into the same directory within the training."""
+
+    def __init__(self, output_dir):
+        self.output_dir = output_dir
+
+    def on_save(self, args, state, control):
+        tiny_trainer(self.output_dir, overwrite_output_dir=True).train()
+
+
+def test_a_training_within_a_training_does_not_write_over_it(tmp_path):
+    with pytest.raises(CheckpointError, match="the training run that this one is part of is"):
+        tiny_trainer(tmp_path, callbacks=[Other(tmp_path)]).train()
+    assert list(tmp_path.glob("checkpoint-*"))  # the outer one's
+
+
+class ChangeDirectory(TrainerCallback):
+    def on_step_end(self, args, state, control):
+        os.chdir("elsewhere")
+
+
+def test_nothing_is_written_where_a_relative_name_leads_later(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere" / "elsewhere").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        CheckpointError, match=r"out: is not .* give output_dir as an absolute path"
+    ):
+        tiny_trainer("out", save_steps=1, callbacks=[ChangeDirectory()]).train()
+    assert os.listdir(tmp_path / "elsewhere") == ["elsewhere"]
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), np.float32(1)], ids=repr)
+def test_inputs_that_json_cannot_hold_are_one_error_before_training(tmp_path, value):
+    model, rows_ = tiny_trainer(tmp_path).model, rows(4)
+    args = tiny_trainer(tmp_path).args
+    with pytest.raises(ConfigError, match=r"inputs: .*expected text, finite numbers"):
+        Trainer(model, args, rows_, inputs={"a": value}).train()
+
+
+def test_what_is_no_checkpoint_is_told_what_is_one(tmp_path):
+    tiny_trainer(tmp_path).train()
+    for path, problem in (
+        (tmp_path, "has no trainer_state.json"),
+        ("latest", "no such checkpoint"),
+    ):
+        with pytest.raises(
+            CheckpointError, match=f"{problem}.*; expected the path of a checkpoint"
+        ):
+            tiny_trainer(tmp_path).train(resume_from_checkpoint=path)

@@ -289,10 +289,10 @@ class FineTuning:
             class_weights=weights,
             callbacks=callbacks,
             parameter_options=self.parameter_options,
-            inputs=self._inputs(),
+            inputs=self._inputs(weights),
         )
 
-    def _inputs(self) -> dict[str, Any]:
+    def _inputs(self, weights: Any) -> dict[str, Any]:
         """What a checkpoint keeps of data, tokenizer and settings, to be compared on resuming."""
         data = {"train": self.train, "replay": self.old}
         if self.args.eval_strategy != "no":
@@ -302,6 +302,7 @@ class FineTuning:
             **{name: digest(list(examples)) for name, examples in data.items() if examples},
             "tokenizer": digest(self.task.tokenizer.to_str()),
             "settings": dataclasses.asdict(self.task.settings),
+            "class_weights": None if weights is None else digest(weights),
         }
 
     def _keep_adapters(self) -> None:

@@ -48,7 +48,7 @@ STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.safetensors"
 EXTRA = "interrupted.json"
 _PARTS = {"state": dict, "data": dict, "inputs": dict, "callbacks": dict[str, dict[str, Any]]}
-_NAME = re.compile(r"checkpoint-(\d+)")
+_NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")  # as `path` writes them
 
 
 @dataclass
@@ -92,6 +92,13 @@ class CheckpointDirectory:
                 f"output_dir: {self.path(steps[-1])} is there from a former run; set "
                 "resume_from_checkpoint=True, overwrite_output_dir=True or another output_dir"
             )
+
+    def check_there(self, where: str | Path | bool) -> None:
+        """Raise CheckpointError unless there is something that may be a checkpoint to resume."""
+        if not isinstance(where, bool):
+            _check_is_checkpoint(Path(where))
+        elif not self.steps():
+            raise CheckpointError(f"{self.root}: holds no checkpoint to resume from")
 
     def save(
         self,
@@ -231,13 +238,28 @@ def claim_directory(args: TrainingArguments) -> Iterator[None]:
 
     Raises
     ------
-    CheckpointError : another run is writing into it
+    CheckpointError : another run is writing into it; or there is no checkpoint to go on from
     ConfigError : it holds checkpoints of a former run, neither to go on from nor to be deleted
     """
     with lock_directory(args.output_dir):
-        if not (args.resume_from_checkpoint or args.overwrite_output_dir):
-            CheckpointDirectory(args.output_dir, None).check_unused()
+        directory, resume = CheckpointDirectory(args.output_dir, None), args.resume_from_checkpoint
+        if resume:
+            directory.check_there(resume)
+        elif not args.overwrite_output_dir:
+            directory.check_unused()
         yield
+
+
+def _check_is_checkpoint(path: Path) -> None:
+    for problem, found in (
+        ("no such checkpoint directory", path.is_dir()),
+        (f"has no {STATE} and cannot be resumed from", (path / STATE).exists()),
+    ):
+        if not found:
+            raise CheckpointError(
+                f"{path}: {problem}; expected the path of a checkpoint such as runs/a/checkpoint-20"
+                ", or none for the newest in output_dir"
+            )
 
 
 def read_checkpoint(path: Path) -> Loaded:
@@ -245,11 +267,8 @@ def read_checkpoint(path: Path) -> Loaded:
 
     Raises CheckpointError naming what is missing or damaged.
     """
-    if not path.is_dir():
-        raise CheckpointError(f"{path}: no such checkpoint directory")
+    _check_is_checkpoint(path)
     verify_checksums(path)
-    if not (path / STATE).exists():
-        raise CheckpointError(f"{path}: a model without {STATE} cannot be resumed from")
     values = read_json(path / STATE)
     for name, kind in _PARTS.items():
         if name in values:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.fingerprints import fingerprint_of
-from ..errors import short, shown
+from ..errors import ConfigError, short, shown
 
 _DIGEST = "sha256:"
 
@@ -28,12 +28,23 @@ def model_inputs(model: Any) -> dict[str, Any]:
     if to_dict is None:
         return {}
     values = {k: v for k, v in to_dict().items() if k not in ("dtype", "torch_dtype")}
-    return {"config": as_json(values)}
+    return {"config": as_json("config", values)}
 
 
-def as_json(values: Any) -> Any:
-    """Values as they come back from a JSON file."""
-    return json.loads(json.dumps(values))
+def as_json(name: str, values: Any) -> Any:
+    """Values as they come back from a JSON file.
+
+    Raises
+    ------
+    ConfigError : JSON cannot hold them; the argument is called `name`
+    """
+    try:
+        return json.loads(json.dumps(values, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{name}: {short(error)}; expected text, finite numbers, true, false, None, and lists "
+            "and dictionaries of them"
+        ) from None
 
 
 def changed_inputs(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> list[str]:
