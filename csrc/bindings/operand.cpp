@@ -1,5 +1,7 @@
 #include "operand.h"
 
+#include <pybind11/gil_safe_call_once.h>
+
 #include <string>
 
 #include "runtime/allocator.h"
@@ -77,12 +79,24 @@ py::dtype numpy_dtype(DType dtype) {
     throw py::type_error("no NumPy type for this element type");
 }
 
+// A masked array hides elements that a kernel would read; a matrix has products and shapes of its
+// own. kernels/_backend.py has the words. Other subclasses are the arrays that they hold.
+static bool has_ways_of_its_own(py::handle array) {
+    if (Py_TYPE(array.ptr()) == py::detail::npy_api::get().PyArray_Type_) return false;
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::tuple> kinds;
+    kinds.call_once_and_store_result([] {
+        const py::module_ numpy = py::module_::import("numpy");
+        return py::make_tuple(numpy.attr("ma").attr("MaskedArray"), numpy.attr("matrix"));
+    });
+    return py::isinstance(array, kinds.get_stored());
+}
+
 Operand::Operand(py::handle object) {
     if (object.is_none()) {
         none_ = true;
         return;
     }
-    if (!py::isinstance<py::array>(object)) return;
+    if (!py::isinstance<py::array>(object) || has_ways_of_its_own(object)) return;
     const auto* array = py::detail::array_proxy(object.ptr());
     const auto* descr = py::detail::array_descriptor_proxy(array->descr);
     if (array->nd > max_ndim || !native_byte_order(descr->byteorder)) return;
