@@ -1,12 +1,14 @@
 """Modes: they belong to a thread or a task, in whatever order blocks are left."""
 
 import asyncio
+import contextlib
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from plainformer import runtime
+from plainformer import modes, runtime
 from plainformer.errors import DTypeError
 from plainformer.modes import Mode
 from plainformer.nn import Linear, evaluating
@@ -44,6 +46,48 @@ def test_the_innermost_block_decides(mode):
 def test_an_error_leaves_it(mode):
     with pytest.raises(KeyError), mode.set("a"):
         raise KeyError
+    assert mode.get() == "outside"
+
+
+def use(mode, block):
+    with block, mode.set("inner"):
+        mode.get()
+
+
+def interrupted(step, function, *args):
+    """Call it with Ctrl-C at a step of modes.py; returns whether it has so many."""
+    left = step
+
+    def trace(frame, event, _):
+        nonlocal left
+        if frame.f_code.co_filename != modes.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function(*args)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("outer", [False, True])
+def test_ctrl_c_at_any_step_leaves_no_mode(mode, outer):
+    step = 0
+    around = mode.set("around") if outer else contextlib.nullcontext()
+    with around:
+        while interrupted(step, lambda: use(mode, mode.set("outer"))):
+            assert mode.get() == ("around" if outer else "outside")
+            step += 1
+    assert step > 100  # it was in the midst of entering and leaving, not beside it
     assert mode.get() == "outside"
 
 

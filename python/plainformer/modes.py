@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
@@ -19,12 +20,26 @@ T = TypeVar("T")
 
 
 class _Open(Generic[T]):
-    """A block that was entered; `value` holds until it is left."""
+    """A block that was entered; `value` holds until it is left, or nobody is left to leave it.
 
-    __slots__ = ("is_open", "owner", "value")
+    Ctrl-C may come at the first step of `__exit__`, before anything is done. A `with` statement
+    then lets go of its block, which ends the entry as well.
+    """
+
+    __slots__ = ("_owner", "_was_left", "value")
 
     def __init__(self, value: T, owner: Block[T]):
-        self.value, self.owner, self.is_open = value, owner, True
+        self.value, self._owner, self._was_left = value, weakref.ref(owner), False
+
+    @property
+    def is_open(self) -> bool:
+        return not self._was_left and self._owner() is not None
+
+    def belongs_to(self, block: Block[T]) -> bool:
+        return self._owner() is block
+
+    def leave(self) -> None:
+        self._was_left = True
 
 
 class Mode(Generic[T]):
@@ -56,20 +71,21 @@ class Mode(Generic[T]):
 
     def leave(self, entry: _Open[T]) -> None:
         """End this entry, wherever it was entered."""
-        entry.is_open = False
+        entry.leave()
         self._opened.set(tuple([other for other in self._opened.get() if other.is_open]))
 
     def innermost(self, owner: Block[T]) -> _Open[T] | None:
         """The last open entry of a block that was entered here."""
-        return next(
-            (e for e in reversed(self._opened.get()) if e.is_open and e.owner is owner), None
-        )
+        for entry in reversed(self._opened.get()):
+            if entry.is_open and entry.belongs_to(owner):
+                return entry
+        return None
 
 
 class Block(Generic[T]):
     """What `Mode.set` returns: entered any number of times, by any number of threads."""
 
-    __slots__ = ("_entries", "_mode", "_value")
+    __slots__ = ("__weakref__", "_entries", "_mode", "_value")
 
     def __init__(self, mode: Mode[T], value: T):
         self._mode, self._value = mode, value
@@ -77,9 +93,13 @@ class Block(Generic[T]):
 
     def __enter__(self) -> T:
         entry = _Open(self._value, self)
-        self._entries.append(entry)
-        self._mode.enter(entry)
-        return self._value
+        try:
+            self._entries.append(entry)
+            self._mode.enter(entry)
+            return self._value
+        except BaseException:  # Ctrl-C: nobody would leave what a `with` did not enter
+            entry.leave()
+            raise
 
     def __exit__(self, *error: object) -> None:
         entry = self._mode.innermost(self) or self._entries[-1]
