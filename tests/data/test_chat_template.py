@@ -1,9 +1,12 @@
 """Chat templates: pieces, the sandbox and its limits, what is learned, what stays text."""
 
+import itertools
 import json
 import os
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
@@ -174,6 +177,59 @@ def test_a_killed_process_is_one_clear_error_and_the_next_text_is_rendered():
     assert template.pieces([Message("user", "after")])[1] == Piece("after", 0)
 
 
+def test_where_to_import_from_may_hold_what_import_passes_over(monkeypatch):
+    template_renderer._sandbox.stop()
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere"), b"/nowhere", None, "\udcff"])
+    assert chat_template(BY_HAND).pieces(TURNS[:1])
+
+
+@pytest.mark.parametrize("executable", [None, "", "/nowhere/python", "/bin/true"])
+def test_without_a_python_to_start_is_one_clear_error(executable, monkeypatch):
+    template_renderer._sandbox.stop()
+    monkeypatch.setattr(sys, "executable", executable)
+    with pytest.raises(ConfigError, match=r"chat_template: .*process"):
+        chat_template(BY_HAND)
+    monkeypatch.undo()
+    assert chat_template(BY_HAND).pieces(TURNS[:1])
+
+
+def children():
+    """Processes of this one, those that nobody waits for included."""
+    stats = [path.read_text().rsplit(")", 1)[1] for path in Path("/proc").glob("[0-9]*/stat")]
+    return sum(stat.split()[1] == str(os.getpid()) for stat in stats)
+
+
+def test_ctrl_c_at_any_line_leaves_no_process_and_no_answer():
+    template, own = chat_template(BY_HAND), children()
+    before, descriptors = sys.gettrace(), len(os.listdir("/proc/self/fd"))
+    for step in itertools.count(0, 2):
+        left = step
+
+        def trace(frame, event, _):
+            nonlocal left
+            code = frame.f_code
+            if code.co_filename != template_renderer.__file__ or code.co_name == "ask":
+                return None  # that one has a lock, and no signal comes as it is left
+            left -= event == "line"
+            if left < 0:
+                raise KeyboardInterrupt
+            return trace
+
+        template_renderer._sandbox.is_busy = True  # so that it is ended and begun again
+        sys.settrace(trace)
+        try:
+            template.pieces([Message("user", "before")])
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        assert template.pieces([Message("user", "after")])[1] == Piece("after", 0)
+    assert step > 20
+    assert children() == own
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
 def test_threads_share_the_process_and_get_their_own_texts():
     template = chat_template(BY_HAND)
 
@@ -187,6 +243,7 @@ def test_threads_share_the_process_and_get_their_own_texts():
 FORK = """
 import os
 import re
+import sys
 from plainformer.data import Message, template_renderer
 from plainformer.data.chat_template import chat_template
 render = chat_template("{% for m in messages %}{{ m.content }}{% endfor %}").pieces

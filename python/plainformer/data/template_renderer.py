@@ -15,11 +15,12 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from plainformer.errors import ConfigError, short
+from plainformer.errors import ConfigError, short, shown
 
 from . import jinja_sandbox
 from .jinja_sandbox import RefusalError
@@ -62,12 +63,16 @@ class Renderer:
 
 
 class _Sandbox:
-    """The process, and who may talk to it."""
+    """The process, and who may talk to it.
+
+    An exchange that Ctrl-C ends leaves `is_busy`: an answer nobody waits for must not meet the next
+    question, which begins with another process.
+    """
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
+        self.is_busy = False
         self.lock = threading.Lock()
-        self.inherited: list[subprocess.Popen[bytes]] = []
 
     def ask(self, source: str, variables: dict[str, Any] | None) -> str:
         request = json.dumps({"source": source, "variables": variables})
@@ -81,39 +86,64 @@ class _Sandbox:
 
     def _exchange(self, request: bytes) -> dict[str, str]:
         process = self._running()
-        try:
-            _send(process, request)
-            if line := _receive(process):
-                return json.loads(line)
-            return {"error": _last_words(process.wait())}
-        except BaseException:  # Ctrl-C: an answer nobody waits for must not meet the next question
-            self.stop()
-            raise
+        self.is_busy = True
+        _send(process, request)
+        line = _receive(process)
+        answer = json.loads(line) if line else {"error": _last_words(process.wait())}
+        self.is_busy = False
+        return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or self.is_busy or self.process.poll() is not None:
             self.stop()
-            self.process = _start()
+            self.process = _started()
+            self.is_busy = False
         return self.process
 
     def stop(self) -> None:
         """End the process, if there is one."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.communicate()  # waits, and closes both ends
+        self.is_busy = True
+        if self.process is not None:
+            _end(self.process)
+            self.process = None
 
     def after_fork(self) -> None:
         """The process is the parent's, and the lock may belong to a thread that is not here."""
         self.lock = threading.Lock()
         if self.process is not None:
             self.process.returncode = 0  # as far as this process may know
-            self.inherited.append(self.process)
+            _close(self.process)  # or the process would outlive a parent that is killed
             self.process = None
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _started() -> subprocess.Popen[bytes]:
+    """A new process, begun by another thread.
+
+    Ctrl-C interrupts the main thread, and in the midst of `Popen` the process would be lost.
+    """
+    starting: Future[subprocess.Popen[bytes]] = Future()
+    try:
+        threading.Thread(target=_start, args=(starting,)).start()
+        return starting.result()
+    except BaseException:  # it may be there already, or only later
+        starting.add_done_callback(_end_started)
+        raise
+
+
+def _start(starting: Future[subprocess.Popen[bytes]]) -> None:
+    try:
+        starting.set_result(_new_process())
+    except BaseException as error:  # for who asked
+        starting.set_exception(error)
+
+
+def _new_process() -> subprocess.Popen[bytes]:
     """A new process, in a session of its own: Ctrl-C in a terminal is not meant for it."""
+    if not sys.executable:
+        raise ConfigError(
+            "chat_template: no process to render it in: sys.executable: got "
+            f"{shown(sys.executable)}, expected the path of Python; set it"
+        )
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", str(Path(jinja_sandbox.__file__))],
@@ -125,9 +155,28 @@ def _start() -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise ConfigError(f"chat_template: no process to render it in: {error}") from None
-    terms = {"path": sys.path, "seconds": SECONDS}
-    _send(process, json.dumps(terms).encode() + b"\n")
+    # Where to import from: as here, without what `import` itself passes over.
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    _send(process, json.dumps({"path": path, "seconds": SECONDS}).encode() + b"\n")
     return process
+
+
+def _end_started(starting: Future[subprocess.Popen[bytes]]) -> None:
+    if starting.exception() is None:
+        _end(starting.result())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process; what Ctrl-C ended half way may be done again."""
+    process.kill()
+    process.wait()
+    _close(process)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for end in (process.stdin, process.stdout):
+        assert end is not None
+        end.close()
 
 
 def _send(process: subprocess.Popen[bytes], request: bytes) -> None:
