@@ -276,3 +276,15 @@ def test_errors_are_one_line(directory, args, code, message):
 
 def test_a_missing_directory_is_wrong_usage(tmp_path):
     assert run(str(tmp_path / "nowhere"), "x").exit_code == 2
+
+
+def test_prompts_of_standard_input_and_of_other_systems_files(directory, tmp_path):
+    lines = b"\xef\xbb\xbffox\r\nthe fox\r\n"
+    (tmp_path / "a.txt").write_bytes(lines)
+    flags = ["--no-do-sample", "--max-new-tokens", "3"]
+    shown = run(directory, "fox", "the fox", *flags).stdout
+    assert run(directory, "--input", str(tmp_path / "a.txt"), *flags).stdout == shown
+    result = CliRunner().invoke(
+        main, ["generate", str(directory), "--input", "-", *flags], input=lines
+    )
+    assert (result.exit_code, result.stdout) == (0, shown)

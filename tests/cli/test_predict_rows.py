@@ -331,3 +331,68 @@ def test_an_encoding_without_a_character_gets_it_escaped(outputs):
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(given, capture_output=True, env=env)
     assert records(result.stdout.decode("ascii"))[0]["text"] == "\u6771"
+
+
+def test_a_file_that_is_read_is_not_written_over(outputs, tmp_path):
+    file, link = tmp_path / "a.csv", tmp_path / "b.csv"
+    file.write_text("text\nso good\n")
+    link.symlink_to(file)
+    words = ["predict", outputs / "text-classification", "--input"]
+    for output in (file, link):
+        _, err = run(*words, file, "--output", output, code=2)
+        assert "which --input reads; name another file" in err
+    command = '"$0" -c "$1" predict "$2" --output "$3" < "$3"'
+    given = [sys.executable, MAIN, str(outputs / "text-classification"), str(file)]
+    result = subprocess.run(["sh", "-c", command, *given], capture_output=True, text=True)
+    assert "which --input reads" in result.stderr
+    assert file.read_text() == "text\nso good\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [("", []), ("text\n", []), ("a,b\n1,2\n", []), ("text\n1\n", ["--columns", "txt=a"])],
+)
+def test_a_mistake_leaves_earlier_answers_as_they_are(outputs, tmp_path, text, more):
+    file, output = tmp_path / "a.csv", tmp_path / "out.csv"
+    file.write_text(text)
+    output.write_text("earlier answers, longer than the new ones, which replace them whole\n" * 9)
+    words = ["predict", outputs / "text-classification", "--input", file, "--output", output]
+    run(*words, *more, code=1)
+    run(*words[:-3], tmp_path / "none.csv", "--output", output, code=1)
+    assert output.read_text().startswith("earlier answers")
+    file.write_text("text\nso good\n")
+    run(*words)
+    assert output.read_text().startswith("text,label,score,error\nso good,")
+    assert "earlier" not in output.read_text()
+
+
+def test_outputs_by_name(outputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["predict", outputs / "text-classification", "so good", "--output"]
+    assert len(records(run(*words, "-")[0])) == 1
+    for name in ("a.xlsx", "a.parquet"):
+        _, err = run(*words, name, code=2)
+        assert f"{name}: name a .csv" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [
+        (b"PK\x03\x04\x14", "is an archive or a spreadsheet's workbook; save it as CSV"),
+        (b"PAR1\x15", "is in Parquet"),
+        (b"\x1f\x8b\x08", "is compressed"),
+        (b"\xff\xfet\x00", "is in UTF-16"),
+    ],
+)
+def test_files_of_other_programs_are_told(outputs, begin, message):
+    _, err = run("predict", outputs / "text-classification", stdin=begin, code=1)
+    assert message in err
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_labelled_tables_on_standard_input_are_evaluated(outputs, delimiter):
+    rows = [["id", "text", "label"], ["1", "so good", "pos"], ["2", "so bad", "neg"]]
+    text = "".join(delimiter.join(row) + "\n" for row in rows)
+    words = ["evaluate", outputs / "text-classification", "--json", "--data"]
+    assert json.loads(run(*words, "-", stdin=text)[0])["examples"] == 2

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
-from plainformer.data._lines import split_lines
+from plainformer.data._lines import utf8
 from plainformer.data.control_codes import ControlCodes
+from plainformer.data.formats.source import Source
 from plainformer.data.tokenizer import encode_text
 from plainformer.errors import DataError, shown
 
@@ -107,22 +107,27 @@ def generation_options(flags: Mapping[str, Any], tokenizer: Any) -> dict[str, An
     return given
 
 
-def read_prompts(words: tuple[str, ...], file: Path | None) -> list[str]:
-    """The prompts of the command line, or the lines of a file.
+def read_prompts(words: tuple[str, ...], file: str | None) -> list[str]:
+    """The prompts of the command line, or the lines of a file, `-` being standard input.
 
     Raises
     ------
     UsageError : none, or both
+    DataError : a file that cannot be read or is not UTF-8
     """
     if bool(words) == (file is not None):
         raise click.UsageError("expected a PROMPT, several, or --input FILE")
     if file is None:
         return list(words)
+    with Source(file) as source:
+        return [_prompt(source.name, *line) for line in source]
+
+
+def _prompt(name: str, number: int, data: bytes) -> str:
     try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8: {error.reason}", str(file)) from None
-    return [line.removesuffix("\n") for line in split_lines(text)]
+        return utf8(data).rstrip("\r\n")
+    except ValueError as error:
+        raise DataError(str(error), name, number) from error
 
 
 def prompt_ids(model: Any, tokenizer: Any, text: str, label: str | None = None) -> list[int]:

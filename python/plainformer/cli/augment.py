@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from plainformer.augmentation import Augmenter
 from plainformer.data import ExampleReader
 
 from ._common import Command, FilesOption, ModelDirectory, usage_errors, wants_json
-from .predict import output_of
+from ._output import OUTPUT, output_of, refuse_overwriting
 
 TASK = "text-classification"
 EPILOG = (
@@ -29,7 +28,7 @@ EPILOG = (
 @click.option(
     "--output",
     "output_file",
-    type=click.Path(dir_okay=False),
+    type=OUTPUT,
     help="Where new examples go, JSONL.  [default: standard output]",
 )
 @click.option("--copies", type=int, default=4, show_default=True, help="New texts an example.")
@@ -78,7 +77,7 @@ def augment(
     with usage_errors():
         augmenter = Augmenter(model, top_k=top_k or None, **options)
     reader = ExampleReader(data, TASK, skip_bad_lines=skip_bad_lines)
-    refuse_overwriting(output_file, reader.files)
+    refuse_overwriting(output_file, reader.files, "--data")
     new = augmenter.stream(reader)
     with output_of(output_file) as file:
         for example in new:
@@ -93,14 +92,6 @@ def augment(
         "seed": options["seed"],
         "seconds": round(time.perf_counter() - start, 3),
     }
-
-
-def refuse_overwriting(output: str | None, files: list[str]) -> None:
-    """UsageError if the output is a file that is read."""
-    if output is not None and os.path.exists(output):
-        same = [file for file in files if os.path.exists(file) and os.path.samefile(output, file)]
-        if same:
-            raise click.UsageError(f"--output: got {output}, which --data reads; name another file")
 
 
 def report(counts: dict[str, int], output: str | None) -> None:

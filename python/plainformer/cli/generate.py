@@ -26,8 +26,7 @@ BETWEEN = "-" * 20
 @click.option(
     "--input",
     "input_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with a prompt a line.",
+    help="A file with a prompt a line; - for standard input.",
 )
 @click.option("--label", help="Begin with the control code of this label; PROMPT may be left out.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, help="Prompts at once.")
@@ -37,7 +36,7 @@ BETWEEN = "-" * 20
 def generate(
     model: Path,
     prompt: tuple[str, ...],
-    input_file: Path | None,
+    input_file: str | None,
     label: str | None,
     batch_size: int,
     seed: int | None,

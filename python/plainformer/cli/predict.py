@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -19,7 +16,8 @@ from plainformer.tasks.options import names_of
 from plainformer.tasks.requests import Request, Requests, as_request, parse_item
 
 from ._answers import Answers, writer_for
-from ._common import Command, ModelDirectory, usage_errors, wants_json
+from ._common import Command, ModelDirectory, usage_errors
+from ._output import OUTPUT, output_of, refuse_overwriting
 from ._task_flags import option_flags, settings_flags, settings_of
 
 LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
@@ -37,7 +35,7 @@ _STANDARD_INPUT = "-"
 @click.option(
     "--output",
     "output_file",
-    type=click.Path(dir_okay=False),
+    type=OUTPUT,
     help="Where answers go: .csv and .tsv are tables, .txt plain answers, others JSONL.",
 )
 @click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
@@ -72,6 +70,8 @@ def predict(
         opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(given))
     start = time.perf_counter()
     path = input_file or _STANDARD_INPUT
+    if not texts:
+        refuse_overwriting(output_file, [path], "--input")
     with output_of(output_file) as file:
         requests: Any
         if texts:
@@ -90,7 +90,7 @@ def predict(
             rest_is_there=bool(texts) or path != _STANDARD_INPUT,
         )
         answers.add_all(requests)
-    _tell(answers, requests.name)
+        _tell(answers, requests.name)
     tell_cut("input", opened, answers.count)
     return {
         "task": opened.name,
@@ -131,17 +131,3 @@ def _tell(answers: Answers, name: str) -> None:
         raise DataError(f"holds no examples{''.join(f', {w}' for w in without)}", name)
     if without:
         click.echo(f"{name}: {' and '.join(without)} answered with null", err=True)
-
-
-@contextmanager
-def output_of(path: str | None) -> Iterator[TextIO]:
-    """The file that answers go to; standard output without one, with --json standard error."""
-    if path is None:
-        file = sys.stderr if wants_json() else sys.stdout
-        if file is None:
-            raise OSError(errno.EBADF, "standard output is closed; give --output")
-        yield file
-        return
-    # Half a character, which JSON can hold, is escaped.
-    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        yield file

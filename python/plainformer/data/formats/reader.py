@@ -22,7 +22,7 @@ from .plain import read_lines, read_parallel
 from .sniff import PAIR_TASKS, sniff, sniff_labels
 from .source import STANDARD_INPUT, Reading, Record, Source
 from .squad import read_squad
-from .table import read_table
+from .table import header_delimiter, read_table
 from .tagged import TokenBuilder
 
 _KNOWN = {".json", ".jsonl", ".ndjson", ".csv", ".tsv"}  # no half of a pair of text files
@@ -151,7 +151,9 @@ class ExampleReader:
             kind = sniff_labels(source, self.names["label"]) or "lines"
             fields_told = FIELDS[self.task]
         else:
-            kind = sniff(source, self.task, self.labelled)
+            first = source.first_line()
+            has_header = header_delimiter(first, self.names, required) is not None
+            kind = sniff(source, self.task, self.labelled, self.labelled and has_header)
         name = source.suffix[1:].upper() if source.suffix in (".csv", ".tsv") else "table"
         told = {"jsonl": "JSONL", "squad": "SQuAD JSON", "conll": "CoNLL columns"}
         fields = "" if kind in ("squad", "conll") else f" ({', '.join(fields_told)})"

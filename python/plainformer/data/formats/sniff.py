@@ -24,8 +24,10 @@ _TABLES = {".csv", ".tsv"}
 _ARRAY = re.compile(rb'\[\s*\{\s*"')
 
 
-def sniff(source: Source, task: str, labelled: bool) -> str:
+def sniff(source: Source, task: str, labelled: bool, has_header: bool = False) -> str:
     """One of jsonl, squad, table, conll, text, lines.
+
+    has_header : the first line names the columns that the task needs
 
     Raises
     ------
@@ -41,7 +43,7 @@ def sniff(source: Source, task: str, labelled: bool) -> str:
         if source.suffix != ".csv":
             return "conll"
     elif task in TABLE_TASKS:
-        if source.suffix in _TABLES or (labelled and b"\t" in first):
+        if source.suffix in _TABLES or has_header or (labelled and b"\t" in first):
             return "table"
         if not labelled and task in _LINE_TASKS:
             return "lines"

@@ -20,7 +20,15 @@ from .._lines import utf8
 STANDARD_INPUT = "-"
 _AT_ONCE = 1 << 16  # bytes
 _KEPT = 20  # messages of bad lines that are kept and logged; all are counted
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OTHERS: list[tuple[bytes | tuple[bytes, ...], str]] = [  # how files begin that are no UTF-8
+    (
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+        "is in UTF-16; expected UTF-8: convert it",
+    ),
+    (b"PK\x03\x04", "is an archive or a spreadsheet's workbook; save it as CSV, or unpack it"),
+    (b"PAR1", "is in Parquet; write it as CSV or JSONL"),
+    ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"), "is compressed; unpack it"),
+]
 _log = logging.getLogger("plainformer")
 
 
@@ -121,8 +129,9 @@ class Source:
         waits = self._before_waiting is not None and _can_wait(self._file)
         for number, line in enumerate(self._arriving() if waits else self._whole()):
             if number == 0:
-                if line.startswith(_UTF16):
-                    raise DataError("is in UTF-16; expected UTF-8: convert it", self.name, 1)
+                told = next((told for begin, told in _OTHERS if line.startswith(begin)), None)
+                if told is not None:
+                    raise DataError(told, self.name, 1)
                 line = line.removeprefix(codecs.BOM_UTF8)
             yield line
 

@@ -81,8 +81,8 @@ def open_table(
         if guess:
             return Table(guess, None, width, chain(sample, rows), bad)
     raise DataError(
-        f"no column {shown(missing[0])} in the header {shown(header)}; say which columns hold "
-        f"{', '.join(required)}, by name, or by position (from 0) if there is no header",
+        f"no column {shown(missing[0])} in the header {shown(header)}; say with `columns` which "
+        f"hold {', '.join(required)}, by name, or by position (from 0) if there is no header",
         source.name,
         first.line,
     )
