@@ -346,3 +346,19 @@ def test_what_another_users_killed_process_left_is_removed(tmp_path, monkeypatch
     monkeypatch.setattr(os, "open", refuse)
     assert atomic.remove_partials(tmp_path) == [left.name]
     assert not left.exists()
+
+
+def test_a_directory_that_cannot_be_deleted_whole_is_gone_by_its_name(
+    tmp_path, monkeypatch, caplog
+):
+    """Another user's checkpoint does not end a run that saved its own."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "x").write_text("his")
+    monkeypatch.setattr(
+        os, "unlink", lambda *a, **k: (_ for _ in ()).throw(PermissionError(13, "no"))
+    )
+    atomic.remove_directory(tmp_path / "old")
+    monkeypatch.undo()
+    assert not (tmp_path / "old").exists()
+    assert "cannot be deleted whole" in caplog.text
+    assert len(atomic.remove_partials(tmp_path)) == 1

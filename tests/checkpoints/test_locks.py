@@ -300,3 +300,22 @@ def test_others_may_ask_a_lock_whatever_the_umask(tmp_path):
             assert (tmp_path / LOCK).stat().st_mode & 0o777 == 0o644
     finally:
         os.umask(before)
+
+
+def test_what_cannot_be_replaced_is_locked_as_it_is(tmp_path, monkeypatch):
+    """In a sticky directory only its owner may remove a file."""
+    opened, left = os.open, tmp_path / LOCK
+    left.write_text("17 here\n")
+
+    def refuse(path, flags=0, *mode, **where):
+        if flags & os.O_RDWR and os.fspath(path) == str(left):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *mode, **where)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "unlink", lambda path: refuse(path, os.O_RDWR))
+    with lock_directory(tmp_path):
+        again = left.open()
+        assert locks.try_lock(again.fileno()) is False
+        again.close()
+    assert left.read_text() == "17 here\n"

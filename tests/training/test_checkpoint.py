@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 
 import ml_dtypes
@@ -271,3 +272,17 @@ def test_names_that_we_do_not_give_are_no_checkpoints(tmp_path):
     directory.check_unused()
     directory.clear()
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_folder_that_may_not_be_read_is_passed_over(tmp_path, monkeypatch):
+    """Such as lost+found, where a whole volume is the output directory."""
+    (tmp_path / "lost+found").mkdir()
+    scanned = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", path)
+        return scanned(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert tiny_trainer(tmp_path).train().global_step == 10

@@ -169,7 +169,8 @@ class DirectoryLock:
                 self.directory,
             )
         if others:  # nobody holds it: the next attempt makes one of ours
-            os.unlink(path)
+            with suppress(PermissionError):  # a sticky directory: his is as good, but for its name
+                os.unlink(path)
             return file
         with suppress(OSError):  # a full disk: then the holder has no name
             os.chmod(file, os.fstat(file).st_mode & 0o777 | 0o444)  # others ask it, whatever umask

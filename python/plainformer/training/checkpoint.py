@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,10 @@ class CheckpointDirectory:
                 self._tidy(folder)
 
     def _tidy(self, folder: Path) -> None:
-        for name in remove_partials(folder):
+        removed: list[str] = []
+        with suppress(OSError):  # another user's: lost+found, what his run left
+            removed = remove_partials(folder)
+        for name in removed:
             logger.info("removed %s, left half written by a former run", folder / name)
 
     def _load_newest(self) -> Loaded:
