@@ -1,6 +1,7 @@
 """`plainformer quickstart`: needs nothing but the package, and ends with a model that writes."""
 
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -227,3 +228,14 @@ def test_ctrl_c_names_no_flag_that_it_has_not(small, tmp_path, monkeypatch):
     assert result.exit_code == 130
     assert "stopped by Ctrl-C after step 7; quickstart begins anew each time" in result.stderr
     assert "--resume" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "latest"])
+def test_another_runs_model_is_not_replaced(tmp_path, name):
+    """It begins anew each time, in a directory of its own."""
+    (tmp_path / name).write_text("mine")
+    words = ["quickstart", "--size", "small", "--output-dir", str(tmp_path)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert f"holds a model or checkpoints of another run ({name})" in result.stderr
+    assert os.listdir(tmp_path) == [name]

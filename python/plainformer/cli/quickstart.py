@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from plainformer.checkpoints.atomic import write_json_atomic
 from plainformer.checkpoints.locks import lock_directory
 from plainformer.data.corpus import python_documents, split_documents
 from plainformer.data.objectives import CausalLM, Vocabulary
 from plainformer.data.text_shards import encode_to_shard
 from plainformer.data.tokenizer import encode_text, train_bpe, vocab_size
-from plainformer.errors import DataError
+from plainformer.errors import ConfigError, DataError
 from plainformer.generation import TextStreamer
 from plainformer.models.registry import from_config
 from plainformer.training import TrainingArguments, TrainingInterrupted
@@ -41,6 +42,7 @@ TRAINING: dict[str, Any] = {
     "eval_steps": 0.25,
     "save_steps": 0.5,
 }
+MARK = "quickstart.json"  # what the directory is, and with which size and seed
 PROMPT = "Return a new"
 SAMPLE_TOKENS = 120
 PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
@@ -70,15 +72,27 @@ def quickstart(
     least takes longer, it says how long before it begins.
     """
     with lock_directory(output_dir):
+        check_own(output_dir)
         clock = Clock(max_seconds)
         choice = choose(size, max_seconds)
         say_size(choice)
+        write_json_atomic(output_dir / MARK, {"size": choice.size.name, "seed": seed})
         try:
             return run(output_dir, choice.size, clock, seed)
         except TrainingInterrupted as stop:
             raise KeyboardInterrupt(
                 f"stopped by Ctrl-C after step {stop.step}; quickstart begins anew each time"
             ) from None
+
+
+def check_own(output_dir: Path) -> None:
+    """Raise ConfigError where a model stands that was not made here: this begins anew each time."""
+    found = [name for name in ("model.safetensors", "latest") if (output_dir / name).exists()]
+    if found and not (output_dir / MARK).exists():
+        raise ConfigError(
+            f"output_dir: {output_dir} holds a model or checkpoints of another run ({found[0]}), "
+            "which quickstart would replace; choose another output_dir"
+        )
 
 
 def say_size(choice: Choice) -> None:
