@@ -172,3 +172,15 @@ def test_the_command_is_the_module():
     )
     assert result.returncode == 0
     assert result.stdout.startswith("Usage: plainformer [OPTIONS] COMMAND")
+
+
+def test_ctrl_c_while_a_class_is_made_is_no_traceback():
+    """Python 3.11 wraps it: RuntimeError: Error calling __set_name__ on ..."""
+
+    def work():
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    result = run(work, "--json")
+    assert result.exit_code == 130
+    assert result.stderr == "Error: interrupted\n"
+    assert last_json(result) == {"error": "interrupted"}

@@ -60,7 +60,9 @@ class LazyGroup(click.Group):
 def _interrupts(wants_json: bool) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not any(isinstance(e, KeyboardInterrupt) for e in (error, error.__cause__)):
+            raise  # Python 3.11 wraps what interrupts it while it makes a class
         click.echo("Error: interrupted", err=True)
         if wants_json:
             click.echo('{"error": "interrupted"}')

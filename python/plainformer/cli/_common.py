@@ -85,6 +85,8 @@ class Command(click.Command):
             text = _one_line(error)
             _fail(ctx, text if isinstance(error, _OF_FILES) else in_flags(text, self), FAILURE)
         except Exception as error:  # a defect of ours: the traceback is wanted
+            if isinstance(error.__cause__, KeyboardInterrupt):  # as classes wrap it while made
+                _fail(ctx, "interrupted", INTERRUPTED)
             if wants_json(ctx) and not isinstance(error, click.exceptions.Exit):
                 _write_json({"error": _one_line(error)})
             raise
