@@ -56,7 +56,7 @@ class Mode(Generic[T]):
     def get(self) -> T:
         """The value here and now."""
         for entry in reversed(self._opened.get()):
-            if entry.is_open:
+            if not entry._was_left and entry._owner() is not None:  # `is_open`, in half the time
                 return entry.value
         return self.default
 

@@ -243,3 +243,10 @@ class TestContainers:
 def test_a_module_without_forward_says_so(model):
     with pytest.raises(NotImplementedError, match="Model defines no forward"):
         model()
+
+
+def test_a_list_that_holds_itself_is_looked_into_once():
+    module = nn.Module()
+    module.layers = [nn.Linear(2, 2)]
+    module.layers.append({"all": module.layers})
+    assert [name for name, _ in module.named_parameters()] == ["layers.0.weight", "layers.0.bias"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from plainformer.errors import ConfigError, NonFiniteError
+from plainformer.nn import Module
 from plainformer.training import Trainer, TrainerCallback, TrainingArguments
 from plainformer.training.checkpoint import read_checkpoint
 from plainformer.training.loop import dropout_seed
@@ -178,10 +179,7 @@ def test_max_length_does_nothing_for_a_collator_of_the_users(tmp_path):
 
 
 def test_dropout_of_a_model_without_any_is_an_error(tmp_path):
-    class Without:
-        def named_parameters(self):
-            return tiny_model().named_parameters()
-
+    class Without(Module):
         def set_dropout(self, p):
             return 0
 

@@ -119,12 +119,24 @@ def collate(examples: Sequence[Example]) -> Batch:
 
     Raises
     ------
+    DataError : examples that are no dicts
     ShapeError : examples with different keys, or arrays that differ in more than the first axis
     """
+    check_examples(examples)
     keys = examples[0].keys()
     if any(example.keys() != keys for example in examples):
         raise ShapeError(f"examples: expected all to have the keys {listed(sorted(keys))}")
     return {key: _stack(key, [np.asarray(example[key]) for example in examples]) for key in keys}
+
+
+def check_examples(examples: Sequence[Any]) -> None:
+    """Raise DataError unless each is a dict, or has keys as one has."""
+    bad = next((type(one) for one in examples if not hasattr(one, "keys")), None)
+    if bad is not None:
+        raise DataError(
+            f"examples: got {bad.__name__}, expected dicts such as {{'input_ids': ..., 'labels': "
+            "...}; give a data_collator for others"
+        )
 
 
 _MASKS = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}

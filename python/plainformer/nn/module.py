@@ -169,17 +169,22 @@ class Module:
             parameter.assign(np.array(array, dtype=parameter.dtype, order="C"))
 
 
-def _inside(path: str, value: Any) -> Iterator[tuple[str, Module | Parameter]]:
-    """Modules and parameters in a container, with their names."""
+def _inside(
+    path: str, value: Any, around: tuple[int, ...] = ()
+) -> Iterator[tuple[str, Module | Parameter]]:
+    """Modules and parameters in a container, with their names; `around` are those it is in."""
+    if id(value) in around:
+        return
+    around = (*around, id(value))
     if isinstance(value, (Module, Parameter)):
         yield path, value
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _inside(f"{path}.{index}", item)
+            yield from _inside(f"{path}.{index}", item, around)
     elif isinstance(value, dict):
         for key, item in value.items():
             is_name = isinstance(key, (str, int)) and str(key) and "." not in str(key)
-            for name, found in _inside(f"{path}.{key}", item):
+            for name, found in _inside(f"{path}.{key}", item, around):
                 if not is_name:
                     raise ConfigError(
                         f"{path}: got a module under {shown(key)}, expected a word as key"

@@ -60,6 +60,8 @@ def dropout_state(seed: int, offset: int = 0) -> Block[_Draws | None]:
 class Dropout(Module):
     """Zero elements with probability p in training; in eval mode the identity."""
 
+    p: float
+
     def __init__(self, p: float):
         self.set_probability(p)
 

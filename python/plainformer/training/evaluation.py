@@ -9,11 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..models.heads import PADDING_LOGIT
 from ..models.seq2seq_lm import until_last_label
 from ..nn import evaluating
-from .sampling import IGNORED, Batch, Collator, check_dataset, count_labels, sequential_batches
+from .sampling import (
+    IGNORED,
+    Batch,
+    Collator,
+    check_dataset,
+    check_inputs,
+    count_labels,
+    sequential_batches,
+    takes,
+)
 
 
 class EvalPrediction(NamedTuple):
@@ -63,11 +72,13 @@ class Pass:
         """Run one batch."""
         labels = batch_labels(batch)
         if not labels:
+            check_inputs(model, batch)
             self._keep(model(**batch), batch)
             return
         self.labelled = True
         self.count += count_labels(model, batch)
-        output = model(**batch, num_items_in_batch=1, return_logits=keep_logits)
+        options = {"return_logits": keep_logits} if takes(model, "return_logits") else {}
+        output = model(**batch, num_items_in_batch=1, **options)
         self.loss_sum += float(np.asarray(output.loss))
         if keep_logits:
             self._keep(output, batch)
@@ -107,7 +118,7 @@ def metrics_of(result: Pass, compute_metrics: ComputeMetrics | None, prefix: str
         if not isinstance(extra, dict):
             raise ConfigError(f"compute_metrics: returned {type(extra).__name__}, expected a dict")
         metrics.update(extra)
-    return {_prefixed(name, prefix): _plain(value) for name, value in metrics.items()}
+    return {_prefixed(name, prefix): _plain(name, value) for name, value in metrics.items()}
 
 
 def batch_labels(batch: Batch) -> Arrays:
@@ -162,9 +173,16 @@ def join_rows(arrays: list[np.ndarray], fill: float = IGNORED) -> np.ndarray:
 
 
 def _prefixed(name: str, prefix: str) -> str:
+    if not isinstance(name, str):
+        raise ConfigError(f"compute_metrics: got the name {shown(name)}, expected a str")
     return name if name.startswith(f"{prefix}_") else f"{prefix}_{name}"
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """A NumPy scalar as the Python number that JSON can hold."""
+    if isinstance(value, np.ndarray) and value.size != 1:
+        raise ConfigError(
+            f"compute_metrics: {shown(name)}: got an array of shape {value.shape}, expected a "
+            "number; return one under each name"
+        )
     return value.item() if isinstance(value, (np.generic, np.ndarray)) else value

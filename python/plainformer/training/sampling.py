@@ -6,14 +6,17 @@ for its next update.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ..data.batches import epoch_order, of_epoch
+from ..data.batches import check_examples, epoch_order, of_epoch
 from ..errors import ConfigError, ShapeError, listed
+from ..nn.module import Module
 from .arguments import TrainingArguments
 
 Batch = dict[str, Any]
@@ -69,7 +72,8 @@ class UpdatePlan:
         start = place * self.per_update
         stop = min(start + self.per_update, len(view.order))
         cuts = range(start, stop, self.batch_size)
-        return [self.collate(view.examples(a, min(a + self.batch_size, stop))) for a in cuts]
+        examples = (view.examples(a, min(a + self.batch_size, stop)) for a in cuts)
+        return [make_batch(self.collate, chosen) for chosen in examples]
 
     def fingerprint(self) -> dict[str, int]:
         """What must not change between a checkpoint and its continuation."""
@@ -87,9 +91,17 @@ class UpdatePlan:
 
 
 def check_dataset(name: str, dataset: Any) -> None:
-    """Raise ConfigError unless `dataset` has a length above 0 and can be indexed."""
+    """Raise ConfigError unless `dataset` has a length above 0 and can be indexed by numbers."""
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise ConfigError(f"{name}: got {type(dataset).__name__}, expected __len__ and __getitem__")
+    if isinstance(dataset, type):
+        raise ConfigError(f"{name}: got the class {dataset.__name__}, expected an object of it")
+    if hasattr(dataset, "iloc") or (isinstance(dataset, Mapping) and 0 not in dataset):
+        hint = "; its to_dict('records') is one" if hasattr(dataset, "iloc") else ""
+        raise ConfigError(
+            f"{name}: got a {type(dataset).__name__} of columns, expected a sequence of examples, "
+            f"a dict each{hint}"
+        )
     if len(dataset) == 0:
         raise ConfigError(f"{name}: got no examples, expected at least one")
 
@@ -98,7 +110,43 @@ def sequential_batches(dataset: Sequence[Any], size: int, collate: Collator) -> 
     """The batches of a data set in its own order, the last one perhaps short."""
     for start in range(0, len(dataset), size):
         stop = min(start + size, len(dataset))
-        yield collate([dataset[i] for i in range(start, stop)])
+        yield make_batch(collate, [dataset[i] for i in range(start, stop)])
+
+
+def make_batch(collate: Collator, examples: list[Any]) -> Batch:
+    """What a collator makes of some examples; ConfigError unless it is a mapping."""
+    batch = collate(examples)
+    if not isinstance(batch, Mapping):
+        raise ConfigError(
+            f"data_collator: returned {type(batch).__name__}, expected a dict of arrays"
+        )
+    return batch
+
+
+def check_inputs(model: Any, batch: Batch) -> None:
+    """Raise ConfigError where a batch holds what the model does not take."""
+    unknown = [name for name in batch if not takes(model, name)]
+    if unknown:
+        raise ConfigError(
+            f"batch: got {listed(unknown)}, which {type(model).__name__} does not take; leave it "
+            "out of the examples, or give a data_collator that does"
+        )
+
+
+def takes(model: Any, name: str) -> bool:
+    """Whether calling a model takes an argument of this name."""
+    taken = _inputs_of(model.__class__)
+    return taken is None or name in taken
+
+
+@lru_cache(maxsize=64)
+def _inputs_of(kind: Any) -> frozenset[str] | None:
+    """The names that calling a model takes; None where it takes any."""
+    is_module = issubclass(kind, Module) and kind.forward is not Module.forward
+    parameters = inspect.signature(kind.forward if is_module else kind.__call__).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    return frozenset(parameters) | {"output_hidden_states", "output_attentions"}
 
 
 def count_tokens(batch: Batch) -> int:
@@ -116,6 +164,7 @@ def count_labels(model: Any, batch: Batch) -> int:
     The model's own `count_labels(batch)` decides, if it has one: a causal model drops the first
     label of each sequence. Otherwise every label counts that is not -100.
     """
+    check_inputs(model, batch)
     given = [name for name in LABELS if batch.get(name) is not None]
     if not given:
         raise ShapeError(
@@ -135,6 +184,7 @@ class Truncation:
         self.max_length = max_length
 
     def __call__(self, examples: list[Any]) -> Batch:
+        check_examples(examples)
         cut = [{k: self._cut(v) for k, v in example.items()} for example in examples]
         return self.collate(cut)
 

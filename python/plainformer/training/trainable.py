@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, listed, shown
 from ..nn.module import matches
 from .arguments import TrainingArguments
 
@@ -18,20 +18,39 @@ logger = logging.getLogger("plainformer")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
+_NEEDED = ("named_parameters", "state_dict", "load_state_dict", "train", "eval", "zero_grad", "to")
+
+
+def check_model(model: Any) -> None:
+    """Raise ConfigError unless `model` offers what every run asks of one."""
+    missing = [name for name in ("__call__", *_NEEDED) if not callable(getattr(model, name, None))]
+    if missing or isinstance(model, type):
+        lacks = f" without {listed(missing)}" if missing else ""
+        raise ConfigError(f"model: got {shown(model)}{lacks}, expected a plainformer.nn.Module")
+
+
 def prepare_model(model: Any, args: TrainingArguments) -> None:
     """Apply `freeze`, `train_only`, `dropout` and `activation_checkpointing` to `model`.
 
     Raises ConfigError when one of them would change nothing, or nothing is left to train.
     """
     choose_trainable(model, freeze=args.freeze, train_only=args.train_only)
-    if args.dropout is not None and model.set_dropout(args.dropout) == 0:
+    if args.dropout is not None and _method(model, "set_dropout", "dropout")(args.dropout) == 0:
         raise ConfigError(f"dropout: got {args.dropout}, the model has no dropout; leave it out")
     if args.activation_checkpointing:
-        model.gradient_checkpointing_enable()
-    else:
+        _method(model, "gradient_checkpointing_enable", "activation_checkpointing")()
+    elif hasattr(model, "gradient_checkpointing_disable"):
         model.gradient_checkpointing_disable()
     trained, total = count_parameters(model)
     logger.info("training %d of %d parameters", trained, total)
+
+
+def _method(model: Any, name: str, option: str) -> Any:
+    """What an option asks a model to do."""
+    found = getattr(model, name, None)
+    if found is None:
+        raise ConfigError(f"{option}: {type(model).__name__} has no {name}; leave it out")
+    return found
 
 
 def choose_trainable(

@@ -1,10 +1,16 @@
 """Trainer: a model, data and arguments in; a trained model, checkpoints and logs out.
 
-It knows no particular model. What it asks of one:
+It knows no particular model. What it asks of one; an `nn.Module` of your own has the second line:
 
     model(**batch, num_items_in_batch=n, label_smoothing=0.0, return_logits=False) -> .loss, .logits
     named_parameters, state_dict, load_state_dict, train, eval, zero_grad, to, training
-    set_dropout, gradient_checkpointing_enable / _disable, save_pretrained
+
+label_smoothing comes only where it is asked for, return_logits where it is taken. The options
+`dropout` and `activation_checkpointing` need
+
+    set_dropout, gradient_checkpointing_enable / _disable
+
+and a model without `save_pretrained` is saved as `model.safetensors` alone.
 """
 
 from __future__ import annotations
@@ -14,7 +20,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..checkpoints.huggingface import WEIGHTS
 from ..checkpoints.locks import lock_directory
+from ..checkpoints.safetensors import save_file
 from ..data.batches import collate_padded
 from ..errors import ConfigError, shown
 from ._validation import check_arguments
@@ -27,7 +35,7 @@ from .loop import TrainingLoop
 from .optimizers import ParameterOptions
 from .sampling import Collator, Truncation, check_dataset
 from .state import TrainerState
-from .trainable import prepare_model
+from .trainable import check_model, prepare_model
 
 
 class TrainOutput(NamedTuple):
@@ -85,6 +93,7 @@ class Trainer:
         parameter_options: Mapping[str, ParameterOptions] | None = None,
         inputs: Mapping[str, Any] | None = None,
     ):
+        check_model(model)
         self.model = model
         self.args = args if args is not None else TrainingArguments()
         check_arguments(self.args)  # fields may have been set since it was made
@@ -163,7 +172,10 @@ class Trainer:
 
     def write_model(self, directory: Path) -> None:
         """Write the model, and the tokenizer where there is one, into an existing directory."""
-        self.model.save_pretrained(directory)
+        if hasattr(self.model, "save_pretrained"):
+            self.model.save_pretrained(directory)
+        else:
+            save_file(self.model.state_dict(), directory / WEIGHTS)
         tokenizer = self.processing_class
         if hasattr(tokenizer, "save_pretrained"):
             tokenizer.save_pretrained(directory)
@@ -183,6 +195,8 @@ class Trainer:
         return run_pass(self.model, dataset, size, self.collate, keep_logits)
 
     def _collator(self, data_collator: Collator | None) -> Collator:
+        if data_collator is not None and not callable(data_collator):
+            raise ConfigError(f"data_collator: got {shown(data_collator)}, expected a function")
         if self.args.max_length is None:
             return data_collator or collate_padded
         if data_collator is not None:
