@@ -267,3 +267,31 @@ def test_which_of_several_inputs_is_wrong_is_told(outputs):
         list(classify.stream(["so good", "so bad", ""]))
     with pytest.raises(ConfigError, match="inputs: got 'so good', expected a list of inputs"):
         classify.stream("so good")
+
+
+@pytest.mark.parametrize("top_k", ["3", "best ", True, 1.5, [1], {}, float("nan"), np.ones(2)])
+def test_top_k_of_another_kind_is_named(outputs, top_k):
+    classify = pf.pipeline(None, outputs / "text-classification")
+    with pytest.raises(ConfigError, match=r"^top_k: got .*, expected int or None$"):
+        classify("so good", top_k=top_k)
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array])
+def test_fields_may_be_tuples_and_arrays(outputs, make):
+    tag = pf.pipeline(None, outputs / "token-classification")
+    assert tag(tokens=make(["Ann", "Lee"])) == tag(tokens=["Ann", "Lee"])
+    choose = pf.pipeline(None, outputs / "multiple-choice")
+    assert choose("rain is", choices=make(["wet", "dry"])) == choose(CHOICES[0])
+    relate = pf.pipeline(None, outputs / "relation-extraction")
+    spans = {"head": make([4, 7]), "tail": make([16, 20])}
+    assert relate("the saw cut the wood", **spans)["tail"] == "wood"
+
+
+def test_a_list_of_messages_is_one_dialogue(outputs):
+    talk = pf.pipeline(None, outputs / "dialogue")
+    messages = [{"role": "user", "content": "I am Ann"}]
+    answer = talk(messages=messages)
+    assert talk(messages) == answer
+    assert talk([messages, messages]) == [answer, answer]
+    with pytest.raises(DataError, match="message 1: role None"):
+        talk(messages=[*messages, {"content": "x"}])

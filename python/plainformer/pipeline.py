@@ -22,7 +22,7 @@ from .errors import ConfigError, DataError, short, shown
 from .kinds import check_kind
 from .tasks import Task, open_task
 from .tasks.options import hint, names_of
-from .tasks.requests import as_example, keywords
+from .tasks.requests import as_example, is_dialogue, keywords
 
 
 class Pipeline:
@@ -59,7 +59,7 @@ class Pipeline:
         ConfigError : an option that the task has not
         """
         inputs, options = self._asked(inputs, options)
-        if _is_several(inputs):
+        if _is_several(inputs) and not is_dialogue(self.task.name, inputs):
             return list(self.stream(inputs, **options))
         [result] = self._answers([as_example(self.task.name, inputs)], **options)
         return self.task.alone(result) if isinstance(inputs, str) else result

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..data import (
     DialogueExample,
     Message,
@@ -339,8 +341,29 @@ def _example(task: str, item: Any) -> Example:
     if isinstance(item, str):
         return _of_text(task, item)
     if isinstance(item, Mapping):
-        return _of_object(task, item)
+        return _of_object(task, {name: _plain(value) for name, value in item.items()})
+    if is_dialogue(task, item):
+        return _of_object(task, {"messages": list(item)})
     raise ValueError(f"input: got {type(item).__name__}, expected {_wanted(task)}")
+
+
+def is_dialogue(task: str, item: Any) -> bool:
+    """Whether an item is the list of a dialogue's messages, as transformers' pipeline takes it."""
+    return (
+        task == "dialogue"
+        and isinstance(item, (list, tuple))
+        and bool(item)
+        and all(isinstance(message, Mapping) and "role" in message for message in item)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and tuples as the lists that JSON has, NumPy's numbers as Python's."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
 
 
 def _of_text(task: str, text: str) -> Example:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data import TextExample
 from ..errors import ConfigError, DataError, shown
+from ..kinds import check_kind
 from ..metrics import intent_metrics
 from .options import check_at_least, option
 from .problems import (
@@ -160,13 +161,14 @@ class TextClassification(Task):
         self, example: TextExample, prediction: Array, *, top_k: int | str | None = _BEST
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """The most probable label; with `top_k` a list of so many, all with None, best first."""
-        if isinstance(top_k, str) and self.settings.top_k is not None:
+        if isinstance(top_k, str) and top_k == _BEST:
+            if self.settings.top_k is None:
+                return self._ranked(prediction, 1)[0]
             top_k = self.settings.top_k
-        if isinstance(top_k, str):
-            return self._ranked(prediction, 1)[0]
-        if top_k is not None and top_k < 1:
-            raise ConfigError(f"top_k: got {top_k}, expected at least 1, or None for all")
-        return self._ranked(prediction, top_k)
+        count: int | None = check_kind("top_k", top_k, int | None)
+        if count is not None and count < 1:
+            raise ConfigError(f"top_k: got {count}, expected at least 1, or None for all")
+        return self._ranked(prediction, count)
 
     def alone(self, answer: Any) -> Any:
         """As transformers: a list, also of one label."""
