@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from plainformer.cli import _common
+from plainformer.cli import _common, main
 from plainformer.errors import ConfigError, DataError, warn_once
 
 
@@ -184,3 +184,17 @@ def test_ctrl_c_while_a_class_is_made_is_no_traceback():
     assert result.exit_code == 130
     assert result.stderr == "Error: interrupted\n"
     assert last_json(result) == {"error": "interrupted"}
+
+
+@pytest.mark.parametrize("command", [["bench", "--quick"], ["quickstart"]])
+@pytest.mark.parametrize("value", ["nan", "0", "-1", "x"])
+def test_a_time_limit_is_a_number_above_0(command, value):
+    result = CliRunner().invoke(main, [*command, "--max-seconds", value])
+    assert result.exit_code == 2
+    assert "--max-seconds" in result.stderr
+
+
+def test_a_bad_seed_is_told_before_any_work(tmp_path):
+    words = ["quickstart", "--seed", "-1", "--output-dir", str(tmp_path / "out")]
+    assert CliRunner().invoke(main, words).exit_code == 2
+    assert not (tmp_path / "out").exists()

@@ -112,6 +112,19 @@ class ModelDirectory(click.ParamType):
         return Path(value)
 
 
+class Seconds(click.FloatRange):
+    """A time above 0; NaN, which no comparison finds out of range, is refused too."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
+
+
 class FilesOption(click.Option):
     """`--data A B C`: takes every word up to the next one that begins with a dash; repeatable.
 

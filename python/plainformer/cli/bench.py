@@ -14,7 +14,7 @@ from ..bench.case import Case
 from ..bench.cases import NAMES, operation
 from ..bench.runner import QUICK, Cell, Plan
 from ..bench.session import Session, check_peer_names, select, write_json
-from ._common import Command, echo, usage_errors
+from ._common import Command, Seconds, echo, usage_errors
 
 QUICK_SECONDS = 90.0  # and the last cell, which is not cut short: within two minutes
 
@@ -50,7 +50,7 @@ def _words(value: str) -> list[str]:
 )
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     help="Leave out cells, of every operation some, so that it takes about so long"
     "  [default: 90 with --quick]",
 )

@@ -19,7 +19,7 @@ from plainformer.models.registry import from_config
 from plainformer.training import TrainingArguments, TrainingInterrupted
 
 from ._chart import draw_png, has_matplotlib, read_curves, text_chart
-from ._common import Command, echo
+from ._common import Command, Seconds, echo
 from ._language_model import config_for, report, train_language_model
 from ._objectives import objective_data
 from ._quickstart_size import BATCH_SIZE, BLOCK_SIZE, SIZES, VOCABULARY, Choice, Size, choose
@@ -61,8 +61,14 @@ PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
     type=click.Choice(list(SIZES)),
     help="How much to train.  [default: as much as this machine does in a minute and a half]",
 )
-@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Stop earlier.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and data order.")
+@click.option("--max-seconds", type=Seconds(), help="Stop earlier.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Of weights and data order.",
+)
 def quickstart(
     output_dir: Path, size: str | None, max_seconds: float | None, seed: int
 ) -> dict[str, Any]:
