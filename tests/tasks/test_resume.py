@@ -1,7 +1,9 @@
 """A fine-tuning that was stopped or killed goes on to the bytes of one that never was."""
 
 import dataclasses
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,3 +190,23 @@ def test_examples_of_every_task_are_compared(tmp_path, task):
     with pytest.raises(ConfigError, match="train: not the same as"):
         tune(task, tmp_path, eval_strategy="no", resume_from_checkpoint=True,
              train=swapped(task, 0), max_steps=3)  # fmt: skip
+
+
+def test_a_model_that_was_replaced_by_what_it_became_can_be_resumed(tmp_path, first):
+    """A run that ends in the directory it began with has written its kind of model there."""
+    run = shutil.ignore_patterns("checkpoint-*", "latest", "*.jsonl")
+    shutil.copytree(first, tmp_path / "own", ignore=run)
+    (tmp_path / "own" / "task.json").unlink()
+    config = json.loads((tmp_path / "own" / "config.json").read_text())
+    config["architectures"] = ["BertModel"]
+    (tmp_path / "own" / "config.json").write_text(json.dumps(config))
+    options = {"model": str(tmp_path / "own"), "max_steps": 3, "save_strategy": "steps"}
+    tune("text-classification", tmp_path / "own", **options, save_steps=1)
+    again = tune(
+        "text-classification",
+        tmp_path / "own",
+        **options,
+        save_steps=1,
+        resume_from_checkpoint=True,
+    )
+    assert again.metrics["steps"] == 3

@@ -468,3 +468,32 @@ def test_what_is_no_checkpoint_is_told_what_is_one(tmp_path):
             CheckpointError, match=f"{problem}.*; expected the path of a checkpoint"
         ):
             tiny_trainer(tmp_path).train(resume_from_checkpoint=path)
+
+
+def test_going_on_elsewhere_does_not_mix_with_what_is_there(tmp_path):
+    """The newest of another run are no newer than its own, which rotation would delete for them."""
+    options = {"save_steps": 5, "save_total_limit": 2, "max_steps": 20}
+    tiny_trainer(tmp_path / "from", **{**options, "save_total_limit": None}).train()
+    tiny_trainer(tmp_path / "to", **{**options, "max_steps": 40}).train()
+    before, first = tree(tmp_path / "to"), tmp_path / "from" / "checkpoint-10"
+    with pytest.raises(ConfigError, match="checkpoint-40 is there from a former run"):
+        tiny_trainer(tmp_path / "to", **options).train(first)
+    assert tree(tmp_path / "to") == before
+    tiny_trainer(tmp_path / "to", overwrite_output_dir=True, **options).train(first)
+    assert sorted(p.name for p in (tmp_path / "to").glob("check*")) == [
+        "checkpoint-15",
+        "checkpoint-20",
+    ]
+    assert (tmp_path / "to" / "latest").read_text() == "checkpoint-20\n"
+    tiny_trainer(tmp_path / "new", **options).train(first)
+    assert tree(tmp_path / "new") == tree(tmp_path / "to")
+
+
+def test_a_link_to_a_checkpoint_beside_it_is_that_checkpoint(tmp_path):
+    options = {"save_steps": 5, "save_total_limit": 2, "max_steps": 20}
+    tiny_trainer(tmp_path, **options).train()
+    before = tree(tmp_path)
+    (tmp_path / "good").symlink_to("checkpoint-15")
+    tiny_trainer(tmp_path, **options).train(tmp_path / "good")
+    (tmp_path / "good").unlink()
+    assert tree(tmp_path) == before

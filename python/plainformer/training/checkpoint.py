@@ -100,6 +100,19 @@ class CheckpointDirectory:
         elif not self.steps():
             raise CheckpointError(f"{self.root}: holds no checkpoint to resume from")
 
+    def make_room(self, path: Path, *, overwrite: bool) -> None:
+        """Before a run goes on here from another directory's checkpoint: none may be here.
+
+        They would look newer than the run's own, which would be deleted in their place.
+        Raises ConfigError if there are, unless they may be deleted.
+        """
+        if self._own_step(path) is not None:
+            return
+        if overwrite:
+            self.clear()
+        else:
+            self.check_unused()
+
     def save(
         self,
         step: int,
@@ -152,14 +165,22 @@ class CheckpointDirectory:
         A continued run writes the later ones again; left alone they would look newer than it.
         A process killed before it deleted what is beyond the limit has left that to us.
         """
-        match = _NAME.fullmatch(path.name)
-        if match is None or path.absolute().parent.resolve() != self.root.resolve():
+        own = self._own_step(path)
+        if own is None:
             return
-        write_pointer(self.root / POINTER, path.name)
+        write_pointer(self.root / POINTER, self.path(own).name)
         for step in self.steps():
-            if step > int(match[1]):
+            if step > own:
                 self._delete(step)
         self._rotate(best_step)
+
+    def _own_step(self, path: Path) -> int | None:
+        """The step of a checkpoint of this directory, also by way of a link; None for others."""
+        for name in (path.absolute(), path.resolve()):
+            match = _NAME.fullmatch(name.name)
+            if match and name.parent.resolve() == self.root.resolve():
+                return int(match[1])
+        return None
 
     def drop_extra(self) -> None:
         """Delete what Ctrl-C saved: the run has ended."""
@@ -248,6 +269,8 @@ def claim_directory(args: TrainingArguments) -> Iterator[None]:
         directory, resume = CheckpointDirectory(args.output_dir, None), args.resume_from_checkpoint
         if resume:
             directory.check_there(resume)
+            if not isinstance(resume, bool) and not args.overwrite_output_dir:
+                directory.make_room(Path(resume), overwrite=False)
         elif not args.overwrite_output_dir:
             directory.check_unused()
         yield

@@ -11,6 +11,7 @@ from ..data.fingerprints import fingerprint_of
 from ..errors import ConfigError, short, shown
 
 _DIGEST = "sha256:"
+_NOT_COMPARED = {"architectures", "dtype", "torch_dtype"}
 
 
 def dataset_inputs(train_dataset: Any, eval_dataset: Any) -> dict[str, Any]:
@@ -23,11 +24,12 @@ def dataset_inputs(train_dataset: Any, eval_dataset: Any) -> dict[str, Any]:
 
 
 def model_inputs(model: Any) -> dict[str, Any]:
-    """The configuration of a model that has one. Its dtype is left out: `bf16` decides that."""
+    """The configuration of a model that has one, but for what does not decide what it computes:
+    `bf16` decides its dtype, and `architectures` is of what it was read from."""
     to_dict = getattr(getattr(model, "config", None), "to_dict", None)
     if to_dict is None:
         return {}
-    values = {k: v for k, v in to_dict().items() if k not in ("dtype", "torch_dtype")}
+    values = {k: v for k, v in to_dict().items() if k not in _NOT_COMPARED}
     return {"config": as_json("config", values)}
 
 

@@ -100,7 +100,10 @@ class TrainingLoop:
     def _begin(self, resume: str | bool | None) -> None:
         self.directory.tidy()
         if resume:
-            self._restore(self.directory.load(resume))
+            loaded = self.directory.load(resume)
+            self._check_same_run(loaded)
+            self.directory.make_room(loaded.path, overwrite=self.args.overwrite_output_dir)
+            self._restore(loaded)
         elif self.args.overwrite_output_dir:
             self.directory.clear()
         else:
@@ -109,7 +112,6 @@ class TrainingLoop:
 
     def _restore(self, loaded: Loaded) -> None:
         values = loaded.values
-        self._check_same_run(loaded)
         self.model.load_state_dict(loaded.weights)
         self.optimizer.load_state_dict(loaded.optimizer)
         state = TrainerState.from_dict(values["state"])
