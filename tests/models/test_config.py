@@ -4,6 +4,7 @@ import pytest
 
 from plainformer.errors import ConfigError
 from plainformer.models import (
+    MODELS,
     BertConfig,
     DistilBertConfig,
     GPT2Config,
@@ -160,6 +161,40 @@ def test_published_encoders_are_read_and_written_back(name):
     written = config_class.from_dict(published).to_dict()
     assert {k: v for k, v in published.items() if written.get(k) != v} == {}
     assert config_class.from_dict(written).to_dict() == written
+
+
+# What published files say beside that, by training scripts and other tools: nothing that counts.
+ASIDES = {
+    "bert": {  # dslim/bert-base-NER, cross-encoder/ms-marco-MiniLM-L6-v2
+        "_num_labels": 9, "output_past": True, "directionality": "bidi",
+        "sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"},
+    },
+    "distilbert": {"finetuning_task": "sst-2", "output_past": True, "_num_labels": 2},
+    "roberta": {"language": "english", "name": "Roberta", "_num_labels": 3},  # deepset's
+    "gpt2": {"_num_labels": 1, "predict_special_tokens": True, "summary_activation": None},
+    "llama": {  # SmolLM, Vicuna, unsloth
+        "is_llama_config": True, "rope_interleaved": False, "max_sequence_length": 2048,
+        "transformers.js_config": {"kv_cache_dtype": {"fp16": "float16"}}, "unsloth_fixed": True,
+    },
+    "qwen2": {"use_mrope": False, "is_llama_config": True},
+    "bart": {"_num_labels": 3, "output_past": True, "save_step": 58},
+    "marian": {"_num_labels": 3, "output_past": True, "classif_dropout": 0.0},
+    "t5": {"output_past": True, "n_positions": 512, "_num_labels": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ASIDES)
+def test_what_published_files_say_aside_is_kept(family):
+    written = MODELS[family].config_class.from_dict(ASIDES[family]).to_dict()
+    assert {name: written[name] for name in ASIDES[family]} == ASIDES[family]
+
+
+@pytest.mark.parametrize(
+    ("family", "field"), [("llama", "rope_interleaved"), ("qwen2", "use_mrope")]
+)
+def test_asides_that_would_count_are_refused(family, field):
+    with pytest.raises(ConfigError, match=f"{field}: got True, only False"):
+        MODELS[family].config_class.from_dict({field: True})
 
 
 def test_published_encoders_have_their_published_sizes():

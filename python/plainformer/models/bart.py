@@ -39,8 +39,8 @@ class BartConfig(EncoderDecoderConfig):
 
     model_type = "bart"
     inert = frozenset(
-        """_num_labels classif_dropout force_bos_token_to_be_generated output_past replacing_rate
-        save_step student_decoder_layers student_encoder_layers""".split()  # noqa: SIM905
+        """classif_dropout force_bos_token_to_be_generated replacing_rate save_step
+        student_decoder_layers student_encoder_layers""".split()  # noqa: SIM905
     )
     fixed: ClassVar[dict[str, Any]] = {
         **EncoderDecoderConfig.fixed,

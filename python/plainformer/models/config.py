@@ -17,17 +17,21 @@ from ..kinds import check_kind, check_kinds
 
 Config = TypeVar("Config", bound="PretrainedConfig")
 
-# Fields of any Hugging Face configuration that say nothing about what the model computes.
+# Fields of any Hugging Face configuration that say nothing about what the model computes: of
+# transformers at any version, and what other tools write into published files.
 INERT = frozenset(
-    """_attn_implementation_autoset _commit_hash _name_or_path architectures attn_implementation
-    auto_map bad_words_ids begin_suppress_tokens chunk_size_feed_forward custom_pipelines
-    decoder_start_token_id diversity_penalty do_sample early_stopping
+    """_attn_implementation _attn_implementation_autoset _attn_implementation_internal
+    _commit_hash _flash_attn_2_enabled _name_or_path _num_labels architectures
+    attn_implementation auto_map bad_words_ids begin_suppress_tokens chunk_size_feed_forward
+    custom_pipelines decoder_start_token_id diversity_penalty do_sample early_stopping
     encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task
-    forced_bos_token_id forced_eos_token_id gradient_checkpointing length_penalty max_length
-    min_length model_type no_repeat_ngram_size num_beam_groups num_beams num_return_sequences
-    output_scores prefix remove_invalid_values repetition_penalty return_dict_in_generate
-    sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss tokenizer_class
-    top_k top_p transformers_version typical_p use_bfloat16 use_cache""".split()  # noqa: SIM905
+    forced_bos_token_id forced_eos_token_id gradient_checkpointing language length_penalty
+    max_length min_length model_type name no_repeat_ngram_size num_beam_groups num_beams
+    num_return_sequences output_past output_scores prefix remove_invalid_values
+    repetition_penalty return_dict_in_generate sentence_transformers sep_token_id
+    suppress_tokens task_specific_params temperature tf_legacy_loss tokenizer_class top_k
+    top_p transformers.js_config transformers_version typical_p unsloth_fixed
+    unsloth_version use_bfloat16 use_cache xla_device""".split()  # noqa: SIM905
 )
 
 # Fields of any configuration that change what a model computes: only this value will do.

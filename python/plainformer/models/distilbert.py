@@ -53,7 +53,7 @@ class DistilBertConfig(PretrainedConfig):
         "num_attention_heads": "n_heads",
         "num_hidden_layers": "n_layers",
     }
-    inert = frozenset({"output_past", "tie_weights_"})
+    inert = frozenset({"tie_weights_"})
     dropout_fields = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
     layer_fields = ("n_layers",)
 

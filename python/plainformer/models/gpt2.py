@@ -54,7 +54,7 @@ class GPT2Config(PretrainedConfig):
         "num_hidden_layers": "n_layer",
     }
     inert = frozenset(
-        """reorder_and_upcast_attn summary_activation summary_first_dropout
+        """predict_special_tokens reorder_and_upcast_attn summary_activation summary_first_dropout
         summary_proj_to_labels summary_type summary_use_proj""".split()  # noqa: SIM905
     )
     dropout_fields = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "classifier_dropout")

@@ -43,7 +43,8 @@ class LlamaConfig(PretrainedConfig):
     """Sizes and options of a Llama, with Llama 7B's as defaults."""
 
     model_type = "llama"
-    fixed: ClassVar[dict[str, Any]] = {"pretraining_tp": 1}
+    inert = frozenset({"is_llama_config", "max_sequence_length"})
+    fixed: ClassVar[dict[str, Any]] = {"pretraining_tp": 1, "rope_interleaved": False}
     dropout_fields = ("attention_dropout", "classifier_dropout")
     layer_fields = ("num_hidden_layers",)
     sizes: ClassVar[tuple[str, ...]] = (

@@ -21,8 +21,8 @@ class MarianConfig(TranslationConfig):
 
     model_type = "marian"
     inert = frozenset(
-        """_num_labels classif_dropout classifier_dropout extra_pos_embeddings
-        force_bos_token_to_be_generated output_past save_step""".split()  # noqa: SIM905
+        """classif_dropout classifier_dropout extra_pos_embeddings
+        force_bos_token_to_be_generated save_step""".split()  # noqa: SIM905
     )
     fixed: ClassVar[dict[str, Any]] = {
         **TranslationConfig.fixed,

@@ -26,7 +26,11 @@ class Qwen2Config(LlamaConfig):
     """Sizes and options of a Qwen2, with Qwen2 7B's as defaults."""
 
     model_type = "qwen2"
-    fixed: ClassVar[dict[str, Any]] = {"attention_bias": False, "mlp_bias": False}
+    fixed: ClassVar[dict[str, Any]] = {
+        "attention_bias": False,
+        "mlp_bias": False,
+        "use_mrope": False,
+    }
 
     vocab_size: int = 151936
     intermediate_size: int = 22016

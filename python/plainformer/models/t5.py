@@ -40,7 +40,7 @@ class T5Config(PretrainedConfig):
         "num_attention_heads": "num_heads",
         "num_hidden_layers": "num_layers",
     }
-    inert = frozenset({"classifier_dropout", "n_positions", "output_past"})
+    inert = frozenset({"classifier_dropout", "n_positions"})
     fixed: ClassVar[dict[str, Any]] = {"is_encoder_decoder": True}
     dropout_fields = ("dropout_rate",)
     layer_fields = ("num_layers", "num_decoder_layers")
