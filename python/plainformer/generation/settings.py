@@ -123,11 +123,14 @@ def _special(model: Any, merged: GenerationConfig, name: str) -> Any:
 def _special_ids(
     model: Any, merged: GenerationConfig, name: str, strict: Collection[str]
 ) -> list[int]:
-    """Ids in the vocabulary. Others are errors of the caller; files have them (-1, or the id of a
-    larger vocabulary) to say that there is none."""
+    """Ids in the vocabulary. Others are errors where the caller gave them."""
     value, size = _special(model, merged, name), vocab_size(model)
-    if name in strict:
-        return ids_below(name, value, size)
+    return ids_below(name, value, size) if name in strict else ids_of_file(name, value, size)
+
+
+def ids_of_file(name: str, value: Any, size: int) -> list[int]:
+    """The ids in a vocabulary of this size. Files have others (-1, or the id of a larger one) to
+    say that there is none."""
     try:
         found = [] if value is None else read_ids(value, -MOST_TOKENS)
     except (ValueError, TypeError, OverflowError):

@@ -32,7 +32,7 @@ from ..data.dialogues import DialogueEncoder, EncodedDialogue
 from ..data.special_tokens import options_of, remember_options, role_tokens
 from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
-from ..generation.settings import as_ids
+from ..generation.settings import ids_of_file, vocab_size
 from .conversation import ReadSoFar
 from .options import check_at_least, option
 from .registry import register
@@ -244,7 +244,8 @@ class Dialogue(Task):
 
     def _end_with(self, stop: int) -> list[int]:
         """Let the model end its texts with a token too: what it saves says so to any reader."""
-        known = as_ids("eos_token_id", self.model.generation_values().get("eos_token_id"))
+        values = self.model.generation_values()
+        known = ids_of_file("eos_token_id", values.get("eos_token_id"), vocab_size(self.model))
         ends = list(dict.fromkeys([stop, *known]))
         self.model.generation_config = replace(self.model.generation_config, eos_token_id=ends)
         return ends
