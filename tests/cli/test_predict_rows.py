@@ -14,6 +14,7 @@ import plainformer as pf
 from plainformer.cli import main
 from plainformer.errors import DataError
 from plainformer.tasks import TASKS as KINDS
+from plainformer.tasks import open_task
 from tests.cli.test_predict import MAIN
 from tests.tasks.tiny import TASKS, tune
 
@@ -118,8 +119,8 @@ def test_an_output_that_is_a_table_keeps_the_columns(outputs, tmp_path, task):
             read = json.loads(row[name]) if isinstance(value, (list, dict)) else row[name]
             assert read == (value if isinstance(value, (list, dict)) else str(value))
     plain = (tmp_path / "out.txt").read_text().splitlines()
-    kind = KINDS[task]
-    assert plain == [" ".join(kind.plain(kind, line).split()) for line in lines]
+    opened = open_task(outputs / task)
+    assert plain == [" ".join(opened.plain(line).split()) for line in lines]
 
 
 @pytest.mark.parametrize("task", TABLES)

@@ -236,3 +236,21 @@ def test_what_does_not_fit_is_one_error(tmp_path, options, error, message):
 def test_a_saved_problem_cannot_be_asked_for_as_another(several):
     with pytest.raises(ConfigError, match="got regression, but the model is for multi"):
         open_task(several[0], problem_type=REGRESSION)
+
+
+def test_plain_answers_say_what_is_learned(tmp_path, several, number):
+    """Labels of several, the number of a regression: LABEL_0 on each line would say nothing."""
+    pairs = [TextExample(e.text, (e.label, 1.0)) for e in NUMBERS]
+    tune("text-classification", tmp_path / "two", train=pairs, validation=pairs, max_steps=1)
+    text = "a good film"
+    for directory in (several[0], number[0], tmp_path / "two"):
+        words = ["predict", str(directory), text, "--output"]
+        for name in ("a.txt", "a.jsonl"):
+            assert CliRunner().invoke(main, [*words, str(tmp_path / name)]).exit_code == 0
+        line = json.loads((tmp_path / "a.jsonl").read_text())
+        answer = line["label"] if directory is several[0] else line["score"]
+        told = ",".join(map(str, answer)) if isinstance(answer, list) else str(answer)
+        assert (tmp_path / "a.txt").read_text() == told + "\n"
+    assert line["label"] == ["LABEL_0", "LABEL_1"]
+    [(_, scores)] = open_task(tmp_path / "two").predict([TextExample(text)], 1)
+    assert line["score"] == [float(x) for x in scores]

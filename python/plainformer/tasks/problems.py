@@ -7,7 +7,7 @@ a sigmoid for each of several labels and for the score of a head with one, nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,6 +59,13 @@ class Problem:
         """The answer in a line of `predict`."""
         best = int(prediction.argmax())
         return {"label": self.labels.labels[best], "score": float(prediction[best])}
+
+    def plain(self, found: Mapping[str, Any]) -> str:
+        """What such an answer says, as text; several labels or numbers as files have them."""
+        return str(found["label"])
+
+    def _joined(self, several: Iterable[Any]) -> str:
+        return (self.separator or ",").join(map(str, several))
 
 
 class SingleLabel(Problem):
@@ -134,6 +141,9 @@ class MultiLabel(Problem):
         scores = [float(prediction[self.labels.label2id[name]]) for name in chosen]
         return {"label": chosen, "score": scores}
 
+    def plain(self, found: Mapping[str, Any]) -> str:
+        return self._joined(found["label"])
+
 
 class Regression(Problem):
     """A number for each label of the head, mostly one."""
@@ -172,6 +182,16 @@ class Regression(Problem):
         found, gold = np.array(predictions), np.array(wanted)
         each = [regression_metrics(found[:, i], gold[:, i]) for i in range(gold.shape[1])]
         return {name: float(np.mean([own[name] for own in each])) for name in each[0]}
+
+    def found(self, prediction: Array) -> dict[str, Any]:
+        """The number; of a head of several all of them: the largest is no answer."""
+        if len(prediction) == 1:
+            return super().found(prediction)
+        return {"label": list(self.labels.labels), "score": [float(x) for x in prediction]}
+
+    def plain(self, found: Mapping[str, Any]) -> str:
+        score = found["score"]
+        return self._joined(score if isinstance(score, list) else [score])
 
 
 class Score(Regression):

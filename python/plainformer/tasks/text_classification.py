@@ -177,6 +177,10 @@ class TextClassification(Task):
     def record(self, example: TextExample, prediction: Array) -> dict[str, Any]:
         return {"text": example.text, **self.problem.found(prediction), **self._top(prediction)}
 
+    def plain(self, record: Mapping[str, Any]) -> str:
+        """The label or the labels; the score where that is the answer."""
+        return "" if record["label"] is None else self.problem.plain(record)
+
     def _top(self, prediction: Array) -> dict[str, Any]:
         """The best labels, where a setting says how many."""
         count = self.settings.top_k
