@@ -7,7 +7,6 @@ error, or copy a strided last axis (counted in `copies`), and tries again.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
 from collections.abc import Sequence
@@ -88,13 +87,18 @@ def check_ndim(name: str, array: Any, least: int) -> None:
 
 def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """`value` as a float within [low, high]; NaN and anything that is no number is an error."""
+    if type(value) is float and low <= value <= high:
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
     ):
         raise DTypeError(f"{name}: got {shown(value)}, expected a number")
-    if low <= value <= high:
-        with contextlib.suppress(OverflowError):  # an integer beyond a float
-            return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond a float
+        number = math.nan
+    if low <= number <= high:
+        return number
     raise ConfigError(f"{name}: got {shown(value)}, expected a number from {low} to {high}")
 
 

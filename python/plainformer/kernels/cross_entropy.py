@@ -138,7 +138,9 @@ def reduce_losses(losses: Any, count: Any, reduction: str) -> Any:
     if count == 0:
         warn_once("cross entropy: every label is ignored; the loss is 0", stacklevel=4)
         return np.zeros_like(total)
-    with np.errstate(all="ignore"):  # infinite weights of classes
+    if count >= 1:  # as without weights of classes: nothing overflows
+        return np.asarray(float(total) / float(count), total.dtype)
+    with np.errstate(all="ignore"):
         return np.asarray(total / count, total.dtype)
 
 

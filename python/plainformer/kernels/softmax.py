@@ -117,6 +117,8 @@ def log_softmax_backward(
 
 
 def _axis(axis: int, dim: int | None) -> int:
+    if axis is _LAST and dim is None:
+        return _LAST
     if dim is not None:
         if axis is not _LAST:
             raise ConfigError(f"axis, dim: got {axis} and {dim}, expected only one of the two")
