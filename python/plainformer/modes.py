@@ -55,7 +55,10 @@ class Mode(Generic[T]):
 
     def get(self) -> T:
         """The value here and now."""
-        for entry in reversed(self._opened.get()):
+        opened = self._opened.get()
+        if not opened:  # most often
+            return self.default
+        for entry in reversed(opened):
             if not entry._was_left and entry._owner() is not None:  # `is_open`, in half the time
                 return entry.value
         return self.default

@@ -24,7 +24,7 @@ def data_of(name: str, x: Tensor) -> Array:
 
 def data_or_none(name: str, x: Tensor | None) -> Array | None:
     """The array of a Tensor that may be absent."""
-    return None if x is None else data_of(name, x)
+    return x.data if isinstance(x, Tensor) else None if x is None else data_of(name, x)
 
 
 def floats_of(name: str, x: Tensor) -> Array:
