@@ -19,6 +19,7 @@ from plainformer.training import (
     TrainingInterrupted,
 )
 from plainformer.training.checkpoint import read_checkpoint
+from plainformer.training.signals import InterruptGuard
 
 from .tiny import log_of, rows, tiny_trainer, tree, weights
 
@@ -497,3 +498,11 @@ def test_a_link_to_a_checkpoint_beside_it_is_that_checkpoint(tmp_path):
     tiny_trainer(tmp_path, **options).train(tmp_path / "good")
     (tmp_path / "good").unlink()
     assert tree(tmp_path) == before
+
+
+def test_a_handler_that_is_not_pythons_is_left_alone(monkeypatch):
+    """Of a program that Python is part of: there is nothing to set it back with."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *handler: pytest.fail("replaced"))
+    with InterruptGuard() as guard:
+        assert not guard.requested

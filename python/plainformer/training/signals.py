@@ -33,8 +33,8 @@ class TrainingInterrupted(KeyboardInterrupt):
 class InterruptGuard:
     """Context in which the first SIGINT only sets `requested`; the second raises.
 
-    Signals belong to the main thread: in any other one this does nothing, and Ctrl-C stays what
-    the program made of it.
+    Signals belong to the main thread: in any other one, and where a program around Python handles
+    them itself, this does nothing, and Ctrl-C stays what the program made of it.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,8 @@ class InterruptGuard:
         self._active = False
 
     def __enter__(self) -> InterruptGuard:
-        if threading.current_thread() is threading.main_thread():
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGINT) is not None:  # None cannot be set back
             self._previous = signal.signal(signal.SIGINT, self._handle)
             self._active = True
         return self
