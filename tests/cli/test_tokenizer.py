@@ -1,5 +1,6 @@
 """`plainformer tokenizer train|encode`."""
 
+import importlib
 import json
 
 import pytest
@@ -99,3 +100,12 @@ def test_failures_are_one_line(tmp_path, text):
         assert result.exit_code == 1
         assert message in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_any_work(tmp_path, text, monkeypatch):
+    module = importlib.import_module("plainformer.cli.tokenizer")
+    monkeypatch.setattr(module, "make_tokenizer", lambda *_: pytest.fail("trained"))
+    result = run("train", "--data", text, "--tokenizer", "char", "--output-dir", text / "x")
+    assert result.exit_code == 1
+    assert "Not a directory" in result.stderr
+    assert "plain text" not in result.stderr

@@ -63,10 +63,10 @@ def train(
         if spec.kind == "directory":
             raise ConfigError(f"tokenizer: got {shown(spec_text)}, which is trained already")
     start = time.perf_counter()
-    documents = Documents(data, column=text_column, skip_bad_lines=skip_bad_lines)
-    with usage_errors():
-        trained = make_tokenizer(spec, documents, objective)
-    with lock_directory(output_dir):
+    with lock_directory(output_dir):  # before what takes time
+        documents = Documents(data, column=text_column, skip_bad_lines=skip_bad_lines)
+        with usage_errors():
+            trained = make_tokenizer(spec, documents, objective)
         save_tokenizer(trained, output_dir)
     seconds = time.perf_counter() - start
     size = vocab_size(trained)
