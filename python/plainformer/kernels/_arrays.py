@@ -117,7 +117,9 @@ def check_size(name: str, value: Any, least: int = 0, most: float = LARGEST_SIZE
 
 def check_flag(name: str, value: Any) -> bool:
     """`value` as True or False; numbers and texts, which are true as well, are an error."""
-    if isinstance(value, (bool, np.bool_)):
+    if value is True or value is False:
+        return value
+    if isinstance(value, np.bool_):
         return bool(value)
     raise DTypeError(f"{name}: got {shown(value)}, expected True or False")
 

@@ -14,6 +14,7 @@ from ._arrays import (
     check_aligned,
     check_apart,
     check_array,
+    check_flag,
     check_number,
     check_same_dtype,
     check_shape,
@@ -82,13 +83,14 @@ def forward(
 ) -> Any:
     """y, or (y, lse), of Arrays and Options."""
     attention = backend(words.q, arrays[0]).attention
-    result = attention(*arrays, options, out, bool(return_lse))
+    return_lse = check_flag("return_lse", return_lse)
+    result = attention(*arrays, options, out, return_lse)
     if result is None:  # not the canonical case: explain, or copy a strided last axis
         good = checked(words, Arrays(*arrays), Options(*options))
         if out is not None:
             check_result("out", out, _with_width(good.q, good.v), good.q)
             check_apart({"out": out}, _inputs(words, arrays))
-        result = computed(attention(*good, options, out, bool(return_lse)))
+        result = computed(attention(*good, options, out, return_lse))
     return result
 
 
@@ -174,9 +176,10 @@ def _dropout_word(name: str, value: Any, bits: int) -> int:
 
 def checked_window(window_size: Any, causal: bool) -> tuple[int, int]:
     """How many keys a query sees to its left and right, -1 for all; none to the right if causal."""
-    if type(window_size) is tuple and window_size == NO_WINDOW:  # as is usual
-        return -1, 0 if causal else -1
+    causal = check_flag("causal", causal)
     try:
+        if type(window_size) is tuple and window_size == NO_WINDOW:  # as is usual
+            return -1, 0 if causal else -1
         left, right = (operator.index(n) for n in window_size)
     except (TypeError, ValueError):
         raise DTypeError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ._arrays import check_choice
+from ._arrays import check_choice, check_flag
 from ._attention import (
     BHLD,
     BLHD,
@@ -147,18 +147,20 @@ def _options(
     offset: int,
 ) -> tuple[Any, ...]:
     """The fields of `_attention.Options`."""
-    if layout not in LAYOUTS:
+    if type(layout) is not str or layout not in LAYOUTS:
         check_choice("layout", layout, tuple(LAYOUTS))
     backend("query", query)
     return (
-        LAYOUTS[layout], bool(enable_gqa), 0, 0, checked_scale("scale", scale, query), 0.0,
-        -1, 0 if is_causal else -1, False, *checked_dropout(dropout_p, seed, offset),
+        LAYOUTS[layout], check_flag("enable_gqa", enable_gqa), 0, 0,
+        checked_scale("scale", scale, query), 0.0,
+        -1, 0 if check_flag("is_causal", is_causal) else -1, False,
+        *checked_dropout(dropout_p, seed, offset),
     )  # fmt: skip
 
 
 def _check_mask_grad(mask_grad: bool, attn_mask: Any) -> None:
     is_bool = getattr(attn_mask, "dtype", None) == np.dtype(bool)
-    if mask_grad and (attn_mask is None or is_bool):
+    if check_flag("mask_grad", mask_grad) and (attn_mask is None or is_bool):
         kind = "a bool mask" if is_bool else "None"
         raise ConfigError(
             f"mask_grad: got True with attn_mask {kind}, expected an additive mask of query's dtype"

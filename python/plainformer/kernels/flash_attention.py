@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ._arrays import check_size
+from ._arrays import check_flag, check_size
 from ._attention import (
     BLHD,
     PACKED,
@@ -294,7 +294,7 @@ def _backward(
     saved: tuple[Any, ...], arrays: tuple[Any, ...], options: tuple[Any, ...], out: Any,
     bias_grad: bool,
 ) -> Any:  # fmt: skip
-    if bias_grad and arrays[3] is None:
+    if check_flag("bias_grad", bias_grad) and arrays[3] is None:
         raise ConfigError("bias_grad: got True with attn_bias None, expected a bias")
     result = backward(WORDS, saved, arrays, options, out, bool(bias_grad))
     return result if bias_grad else result[:3]
