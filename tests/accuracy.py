@@ -59,12 +59,13 @@ def largest_error(actual, exact):
     return float(np.abs(actual - exact)[finite].max(initial=0.0))
 
 
-def assert_2x(actual, function, *inputs, factor=2.0, dtype=None, **options):
+def assert_2x(actual, function, *inputs, factor=2.0, dtype=None, least_scale=0.0, **options):
     """Assert that each of `actual` errs by at most `factor` times the plain formulas' error.
 
     `inputs` are the very arrays (of the tested type) that were given to ours; `dtype` defaults to
     the first one's. Allowed beyond the factor: 1e-5 of the output's scale (1e-13 for float64).
-    Gradients use factor=3. A None in `actual` skips that output.
+    Gradients use factor=3. A None in `actual` skips that output. `least_scale` is for outputs that
+    may be 0 but for rounding: the size of the terms that cancel in them.
     """
     dtype = np.dtype(dtype or next(x.dtype for x in inputs if isinstance(x, np.ndarray)))
     exact = truth(function, *inputs, **options)
@@ -77,7 +78,7 @@ def assert_2x(actual, function, *inputs, factor=2.0, dtype=None, **options):
             continue
         error = largest_error(ours, want)
         finite = np.isfinite(want)
-        scale = float(np.abs(np.asarray(want)[finite]).max(initial=0.0))
+        scale = float(np.abs(np.asarray(want)[finite]).max(initial=least_scale))
         both = finite & np.isfinite(other)
         plain_error = float(np.abs(np.asarray(other) - want)[both].max(initial=0.0))
         allowed = factor * plain_error + slack * scale

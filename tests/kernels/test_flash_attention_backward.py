@@ -16,11 +16,12 @@ from tests.guarded import guarded
 from tests.kernels.flash_cases import CASES, OPTIONS, Packed, part
 
 
-def check(packed, grads, options, keep=None, bias_grad=False):
+def check(packed, grads, options, keep=None, bias_grad=False, least_scale=0.0):
     arguments, rest = packed.reference_arguments(options)
     assert_2x(
         grads, flash_reference.varlen_attention_backward, packed.grad, packed.q, packed.k, packed.v,
         *arguments, **rest, keep=keep, bias_grad=bias_grad, factor=3,
+        least_scale=least_scale,
     )  # fmt: skip
 
 
@@ -47,7 +48,9 @@ def test_any_shape(lengths, sizes, name, window, dtype):
     KV, group, *widths = sizes
     packed = Packed(rng, np.dtype(dtype), (lengths, KV * group, KV, *widths))
     options = packed.options(rng, name) | {"window_size": window}
-    check(packed, packed.backward(**options), options)
+    # Where each query sees one key, dQ and dK are 0: the dot products that cancel are of this size.
+    sizes = [float(np.abs(x).max(initial=0.0)) for x in (packed.grad, packed.v, packed.k)]
+    check(packed, packed.backward(**options), options, least_scale=0.1 * float(np.prod(sizes)))
 
 
 @pytest.mark.parametrize("name", OPTIONS)

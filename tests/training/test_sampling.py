@@ -13,15 +13,18 @@ from plainformer.training.sampling import (
 
 from .tiny import tiny_args, tiny_model
 
+keyed = dict.fromkeys  # a collator that shows its examples, in order
 
-def plan(tmp_path, count=22, **options):
-    """A plan over the numbers 0 to count - 1, whose batches are lists of them."""
+
+def plan(tmp_path, dataset=range(22), **options):
+    """A plan over the numbers 0 to 21; what it gives as the batches of an update are lists."""
     options = {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, **options}
-    return UpdatePlan(range(count), tiny_args(tmp_path, **options), collate=list)
+    made = UpdatePlan(dataset, tiny_args(tmp_path, **options), collate=keyed)
+    return lambda step: [list(batch) for batch in made.batches(step)]
 
 
 def test_an_epoch_covers_every_example_once_and_ends_short(tmp_path):
-    updates = [plan(tmp_path).batches(step) for step in range(4)]
+    updates = [plan(tmp_path)(step) for step in range(4)]
     assert [[len(batch) for batch in batches] for batches in updates] == [
         [3, 3], [3, 3], [3, 3], [3, 1],
     ]  # fmt: skip
@@ -32,7 +35,7 @@ def test_an_epoch_covers_every_example_once_and_ends_short(tmp_path):
 
 def test_each_epoch_and_each_seed_has_its_own_order(tmp_path):
     def order(epoch, **options):
-        batches = [plan(tmp_path, **options).batches(4 * epoch + i) for i in range(4)]
+        batches = [plan(tmp_path, **options)(4 * epoch + i) for i in range(4)]
         return [example for update in batches for batch in update for example in batch]
 
     assert order(0) == order(0)
@@ -42,8 +45,8 @@ def test_each_epoch_and_each_seed_has_its_own_order(tmp_path):
 
 def test_an_update_does_not_depend_on_which_came_before(tmp_path):
     forward, backward = plan(tmp_path), plan(tmp_path)
-    in_order = [forward.batches(step) for step in range(12)]
-    assert [backward.batches(step) for step in reversed(range(12))][::-1] == in_order
+    in_order = [forward(step) for step in range(12)]
+    assert [backward(step) for step in reversed(range(12))][::-1] == in_order
 
 
 def test_a_data_set_may_give_its_own_examples_for_each_epoch(tmp_path):
@@ -57,9 +60,9 @@ def test_a_data_set_may_give_its_own_examples_for_each_epoch(tmp_path):
         def for_epoch(self, seed, epoch):
             return [f"{seed}:{epoch}:{i}" for i in range(6)]
 
-    both = UpdatePlan(Blocks(), tiny_args(tmp_path, seed=5), collate=list)
-    assert sorted(both.batches(0)[0] + both.batches(0)[1]) == [f"5:0:{i}" for i in range(6)]
-    assert both.batches(1)[0][0].startswith("5:1:")
+    both = plan(tmp_path, Blocks(), seed=5)
+    assert sorted(both(0)[0] + both(0)[1]) == [f"5:0:{i}" for i in range(6)]
+    assert both(1)[0][0].startswith("5:1:")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,8 @@ def test_length_of_the_run(tmp_path, options, steps):
 
 
 def test_evaluation_batches_keep_the_order():
-    assert list(sequential_batches(range(5), 2, list)) == [[0, 1], [2, 3], [4]]
+    batches = sequential_batches(range(5), 2, keyed)
+    assert [list(batch) for batch in batches] == [[0, 1], [2, 3], [4]]
 
 
 def test_tokens_are_counted_without_padding_where_a_mask_tells():
