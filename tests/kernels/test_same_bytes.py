@@ -19,6 +19,8 @@ from tests.kernels.flash_cases import Packed, part
 TYPES = [np.dtype(dtype) for dtype in DTYPES.values()]
 LEVELS = available_levels()
 THREADS = [1, 2, 3, 7]
+# Labels are drawn too, sometimes none that counts.
+pytestmark = pytest.mark.filterwarnings("ignore:cross entropy. every label is ignored")
 
 
 def test_every_public_kernel_is_in_the_table():
