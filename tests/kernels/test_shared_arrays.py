@@ -229,7 +229,8 @@ for name, places, call in make_cases(rng):
 
 
 def hammer(seconds):
-    lines = run_python(HAMMER.replace("SECONDS", str(seconds))).splitlines()
+    code = HAMMER.replace("SECONDS", str(seconds))
+    lines = run_python(code, timeout=60 + 20 * seconds).splitlines()
     assert len(lines) == 10
     assert sum(int(line.split()[1]) for line in lines) > 0
 
