@@ -107,9 +107,8 @@ def _row(task: str, i: int, text: str) -> dict[str, Any]:
 class Recorder:
     """Runs commands in a directory and keeps digests of what they leave, by name."""
 
-    def __init__(self, root: Path, only: str):
+    def __init__(self, root: Path):
         self.root = root
-        self.only = only
         self.digests: dict[str, str] = {}
 
     def keep(self, name: str, content: bytes) -> None:
@@ -197,7 +196,7 @@ def record(only: str = "") -> dict[str, str]:
     """Digest by name, of all runs whose name has `only`."""
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
-        r = Recorder(Path(folder), only)
+        r = Recorder(Path(folder))
         for command, what, family, tokenizer, dtype in _runs():
             name = f"{command} {what} {family} {dtype}"
             if only not in name:

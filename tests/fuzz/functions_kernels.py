@@ -9,7 +9,7 @@ from plainformer import functional, kernels
 from .function import Call, floats, lists, one_of, tensors, whole
 
 X, V, N = floats(3, 4), floats(4), floats(3)
-BOOL, NONE = one_of(True, False), one_of(None)
+BOOL = one_of(True, False)
 Q, KV, LSE = floats(2, 5, 4, 8), floats(2, 6, 2, 8), floats(2, 4, 5)
 CU_Q, CU_K = whole(0, 3, 5, dtype=np.int32), whole(0, 2, 6, dtype=np.int32)
 OPTIONS = {
