@@ -31,61 +31,11 @@ _MODULES = (
     "training",
 )
 _NAMES = {
-    "BartConfig": "models",
-    "BartForConditionalGeneration": "models",
-    "BartForQuestionAnswering": "models",
-    "BartForSequenceClassification": "models",
-    "BertConfig": "models",
-    "BertForMaskedLM": "models",
-    "BertForMultipleChoice": "models",
-    "BertForQuestionAnswering": "models",
-    "BertForRelationExtraction": "models",
-    "BertForSequenceClassification": "models",
-    "BertForTokenClassification": "models",
-    "BertModel": "models",
-    "DistilBertConfig": "models",
-    "DistilBertForMaskedLM": "models",
-    "DistilBertForMultipleChoice": "models",
-    "DistilBertForQuestionAnswering": "models",
-    "DistilBertForRelationExtraction": "models",
-    "DistilBertForSequenceClassification": "models",
-    "DistilBertForTokenClassification": "models",
-    "DistilBertModel": "models",
-    "GPT2Config": "models",
-    "GPT2ForSequenceClassification": "models",
-    "GPT2ForTokenClassification": "models",
-    "GPT2LMHeadModel": "models",
-    "GPT2Model": "models",
-    "LlamaConfig": "models",
-    "LlamaForCausalLM": "models",
-    "LlamaForSequenceClassification": "models",
-    "LlamaForTokenClassification": "models",
-    "LlamaModel": "models",
-    "MarianConfig": "models",
-    "MarianMTModel": "models",
     "PlainformerError": "errors",
     "PlainformerWarning": "errors",
-    "Qwen2Config": "models",
-    "Qwen2ForCausalLM": "models",
-    "Qwen2ForSequenceClassification": "models",
-    "Qwen2ForTokenClassification": "models",
-    "Qwen2Model": "models",
-    "RobertaConfig": "models",
-    "RobertaForMaskedLM": "models",
-    "RobertaForMultipleChoice": "models",
-    "RobertaForQuestionAnswering": "models",
-    "RobertaForRelationExtraction": "models",
-    "RobertaForSequenceClassification": "models",
-    "RobertaForTokenClassification": "models",
-    "RobertaModel": "models",
-    "T5Config": "models",
-    "T5EncoderModel": "models",
-    "T5ForConditionalGeneration": "models",
     "Tensor": "tensor",
     "Trainer": "training",
     "TrainingArguments": "training",
-    "TransformerConfig": "models",
-    "TransformerForConditionalGeneration": "models",
     "augment": "augmentation",
     "finetune": "tasks",
     "get_num_threads": "runtime",
@@ -97,20 +47,28 @@ _NAMES = {
     "trim_memory": "runtime",
 }
 
-__all__ = [*_MODULES, *_NAMES]
+
+def _model_names() -> list[str]:
+    """The classes of all families, which `models/families.py` lists; imports them."""
+    families = importlib.import_module("plainformer.models.families")
+    return [name for name in vars(families) if name[:1].isupper()]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("plainformer")
+    if name == "__all__":
+        return [*_MODULES, *_NAMES, *_model_names()]
     if name in _MODULES:
         return importlib.import_module(f"plainformer.{name}")
-    if name in _NAMES:
-        value = getattr(importlib.import_module(f"plainformer.{_NAMES[name]}"), name)
+    # Models begin with a capital, as no module does: `from . import x` must not import them all.
+    if name in _NAMES or (name[:1].isupper() and name in _model_names()):
+        room = _NAMES.get(name, "models")
+        value = getattr(importlib.import_module(f"plainformer.{room}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'plainformer' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__getattr__("__all__")})

@@ -21,6 +21,8 @@ from ..errors import CheckpointError, ConfigError, listed, short, shown
 from ..nn import LoraConfig, add_lora, lora_layers, merge_lora
 from ..tensor import Array
 
+__all__ = ["load_adapter", "save_adapter"]
+
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 # peft's options that would change what is computed, with the values that we have.

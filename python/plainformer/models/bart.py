@@ -29,6 +29,13 @@ from .encoder_decoder import (
 from .inputs import positions_of
 from .seq2seq_lm import Encoded
 
+__all__ = [
+    "BartConfig",
+    "BartForConditionalGeneration",
+    "BartForQuestionAnswering",
+    "BartForSequenceClassification",
+]
+
 # Rows of the position table before position 0, a habit of fairseq's padding id.
 POSITION_OFFSET = 2
 

@@ -40,6 +40,18 @@ from .encoder import BareEncoder, Encoder, Rows
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
 from .masked_lm import MaskedLM
+from .relation import RelationClassifier
+
+__all__ = [
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForMultipleChoice",
+    "BertForQuestionAnswering",
+    "BertForRelationExtraction",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
+]
 
 
 @dataclass
@@ -402,3 +414,15 @@ class BertForMultipleChoice(BertPreTrainedModel, MultipleChoice):
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1)."""
         return self.classifier(self.dropout(self.bert.pooled(x, sequences)))
+
+
+class BertForRelationExtraction(BertPreTrainedModel, RelationClassifier):
+    """BERT that classifies relations. Parameters: see `BertModel`."""
+
+    def __init__(self, config: BertConfig, seed: int | None = 0):
+        self.config = config
+        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(2 * config.hidden_size, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)

@@ -23,6 +23,8 @@ from .pretrained import PreTrainedModel
 class CausalLM(GenerationMixin, PreTrainedModel):
     """Base of models that predict each token from those before it."""
 
+    model_task = "causal-lm"
+
     def hidden_rows(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:

@@ -39,6 +39,8 @@ from .outputs import (
 class SequenceClassifier(Encoder):
     """Base of models that give each sequence a class, several, or a number."""
 
+    model_task = "sequence-classification"
+
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, num_labels) of states (N, C)."""
         raise NotImplementedError(f"{type(self).__name__} defines no sequence_logits")
@@ -95,6 +97,8 @@ class SequenceClassifier(Encoder):
 class TokenClassifier(Encoder):
     """Base of models that give each token a class."""
 
+    model_task = "token-classification"
+
     def token_logits(self, x: Tensor) -> Tensor:
         """Logits (N, num_labels) of states (N, C)."""
         raise NotImplementedError(f"{type(self).__name__} defines no token_logits")
@@ -146,6 +150,8 @@ class TokenClassifier(Encoder):
 
 class QuestionAnswerer(Encoder):
     """Base of models that find where in a text an answer starts and ends."""
+
+    model_task = "question-answering"
 
     def span_rows(self, x: Tensor) -> Tensor:
         """Logits (N, 2) of states (N, C), for start and end."""
@@ -200,6 +206,8 @@ class QuestionAnswerer(Encoder):
 
 class MultipleChoice(Encoder):
     """Base of models that choose between several texts."""
+
+    model_task = "multiple-choice"
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1) of states (N, C)."""

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, TypeVar
 from ..errors import ConfigError, short, shown
 from ..kinds import check_kind, check_kinds
 
+__all__ = ["PretrainedConfig"]
+
 Config = TypeVar("Config", bound="PretrainedConfig")
 
 # Fields of any Hugging Face configuration that say nothing about what the model computes: of

@@ -39,6 +39,18 @@ from .encoder import BareEncoder, Encoder, Rows
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
 from .masked_lm import MaskedLM
+from .relation import RelationClassifier
+
+__all__ = [
+    "DistilBertConfig",
+    "DistilBertForMaskedLM",
+    "DistilBertForMultipleChoice",
+    "DistilBertForQuestionAnswering",
+    "DistilBertForRelationExtraction",
+    "DistilBertForSequenceClassification",
+    "DistilBertForTokenClassification",
+    "DistilBertModel",
+]
 
 EPS = 1e-12  # of every norm; the configuration has no field for it
 
@@ -336,3 +348,15 @@ def sinusoids(positions: int, width: int) -> Array:
     columns = np.arange(width)
     angles = np.arange(positions)[:, None] / 10000.0 ** (2 * (columns // 2) / width)
     return np.where(columns % 2, np.cos(angles), np.sin(angles)).astype(np.float32)
+
+
+class DistilBertForRelationExtraction(DistilBertPreTrainedModel, RelationClassifier):
+    """DistilBERT that classifies relations. Parameters: see `DistilBertModel`."""
+
+    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
+        self.config = config
+        self.distilbert = DistilBertModel(config, seed=None)
+        self.dropout = Dropout(config.seq_classif_dropout)
+        self.classifier = Linear(2 * config.dim, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)

@@ -107,6 +107,8 @@ class Encoder(PreTrainedModel):
 class BareEncoder(Encoder):
     """Base of encoders without a head: feature extraction."""
 
+    model_task = "feature-extraction"
+
     def pooled(self, x: Tensor, sequences: Sequences) -> Tensor | None:
         """What a sequence classifier would read (S, C), if the model has a pooler."""
         return None

@@ -40,6 +40,14 @@ from .encoder import BareEncoder, Encoder, Rows
 from .inputs import check_positions
 from .pretrained import normal
 
+__all__ = [
+    "GPT2Config",
+    "GPT2ForSequenceClassification",
+    "GPT2ForTokenClassification",
+    "GPT2LMHeadModel",
+    "GPT2Model",
+]
+
 
 @dataclass
 class GPT2Config(PretrainedConfig):

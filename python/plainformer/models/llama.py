@@ -37,6 +37,14 @@ from .decoder_classifiers import LastTokenClassifier
 from .encoder import BareEncoder, Encoder, Rows
 from .inputs import check_positions
 
+__all__ = [
+    "LlamaConfig",
+    "LlamaForCausalLM",
+    "LlamaForSequenceClassification",
+    "LlamaForTokenClassification",
+    "LlamaModel",
+]
+
 
 @dataclass
 class LlamaConfig(PretrainedConfig):

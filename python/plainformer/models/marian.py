@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from ..nn import SinusoidalPositions
 from .encoder_decoder import EncoderDecoderLM, Layout, TranslationConfig
 
+__all__ = ["MarianConfig", "MarianMTModel"]
+
 
 @dataclass
 class MarianConfig(TranslationConfig):

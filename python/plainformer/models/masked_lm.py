@@ -24,6 +24,8 @@ from .outputs import MaskedLMOutput
 class MaskedLM(Encoder):
     """Base of masked language models: a family adds the two parts of the head."""
 
+    model_task = "masked-lm"
+
     def transformed(self, x: Tensor) -> Tensor:
         """States (M, C) as the projection to the vocabulary takes them."""
         raise NotImplementedError(f"{type(self).__name__} defines no transformed")

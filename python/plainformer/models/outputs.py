@@ -10,6 +10,18 @@ from dataclasses import dataclass
 
 from ..tensor import Tensor
 
+__all__ = [
+    "BaseModelOutput",
+    "CausalLMOutput",
+    "MaskedLMOutput",
+    "ModelOutput",
+    "MultipleChoiceModelOutput",
+    "QuestionAnsweringModelOutput",
+    "Seq2SeqLMOutput",
+    "SequenceClassifierOutput",
+    "TokenClassifierOutput",
+]
+
 
 @dataclass
 class ModelOutput:

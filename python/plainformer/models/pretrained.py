@@ -17,6 +17,8 @@ from ..tensor import Array, Buffer
 from .config import PretrainedConfig
 from .sizes import check_layers, check_memory, fields_of
 
+__all__ = ["PreTrainedModel"]
+
 Model = TypeVar("Model", bound="PreTrainedModel")
 
 # Parts of a model (`nn.capture`), and the field of an output that its reports fill.
@@ -32,6 +34,7 @@ class PreTrainedModel(Module):
     """Base of all models: built from a configuration, kept in a Hugging Face directory."""
 
     config_class: ClassVar[type[PretrainedConfig]]
+    model_task: ClassVar[str]  # what it is for, a word of `registry.MODEL_TASKS`
     base_prefix: ClassVar[str]  # what names in checkpoints of the bare model leave out
     ignored_keys: ClassVar[tuple[str, ...]] = ()  # globs of buffers in old checkpoints
     tied_keys: ClassVar[dict[str, str]] = {}  # names that only repeat another with tied embeddings

@@ -20,6 +20,14 @@ from .llama import (
     LlamaModel,
 )
 
+__all__ = [
+    "Qwen2Config",
+    "Qwen2ForCausalLM",
+    "Qwen2ForSequenceClassification",
+    "Qwen2ForTokenClassification",
+    "Qwen2Model",
+]
+
 
 @dataclass
 class Qwen2Config(LlamaConfig):

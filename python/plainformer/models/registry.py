@@ -9,71 +9,25 @@ from typing import Any
 from ..checkpoints.huggingface import read_config
 from ..errors import ConfigError, shown
 from ..kinds import check_kind
-from .bart import (
-    BartConfig,
-    BartForConditionalGeneration,
-    BartForQuestionAnswering,
-    BartForSequenceClassification,
-)
-from .bert import (
-    BertConfig,
-    BertForMaskedLM,
-    BertForMultipleChoice,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertModel,
-)
+from . import families
 from .config import PretrainedConfig
-from .distilbert import (
-    DistilBertConfig,
-    DistilBertForMaskedLM,
-    DistilBertForMultipleChoice,
-    DistilBertForQuestionAnswering,
-    DistilBertForSequenceClassification,
-    DistilBertForTokenClassification,
-    DistilBertModel,
-)
-from .gpt2 import (
-    GPT2Config,
-    GPT2ForSequenceClassification,
-    GPT2ForTokenClassification,
-    GPT2LMHeadModel,
-    GPT2Model,
-)
-from .llama import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaForSequenceClassification,
-    LlamaForTokenClassification,
-    LlamaModel,
-)
-from .marian import MarianConfig, MarianMTModel
 from .pretrained import PreTrainedModel
-from .qwen2 import (
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen2ForSequenceClassification,
-    Qwen2ForTokenClassification,
-    Qwen2Model,
-)
-from .relation import (
-    BertForRelationExtraction,
-    DistilBertForRelationExtraction,
-    RobertaForRelationExtraction,
-)
-from .roberta import (
-    RobertaConfig,
-    RobertaForMaskedLM,
-    RobertaForMultipleChoice,
-    RobertaForQuestionAnswering,
-    RobertaForSequenceClassification,
-    RobertaForTokenClassification,
-    RobertaModel,
-)
 from .sizes import check_memory, parameter_shapes
-from .t5 import T5Config, T5EncoderModel, T5ForConditionalGeneration
-from .transformer import TransformerConfig, TransformerForConditionalGeneration
+
+__all__ = ["MODELS", "Family", "from_config", "load", "model_class"]
+
+# What a model is for; a family's first one is the usual one.
+MODEL_TASKS = (
+    "causal-lm",
+    "masked-lm",
+    "seq2seq-lm",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "multiple-choice",
+    "relation-extraction",
+    "feature-extraction",
+)
 
 
 @dataclass(frozen=True)
@@ -84,88 +38,23 @@ class Family:
     models: dict[str, type[PreTrainedModel]]
 
 
-# What a model is for: causal-lm, masked-lm, seq2seq-lm, sequence-classification,
-# token-classification, question-answering, multiple-choice, relation-extraction,
-# feature-extraction.
-MODELS: dict[str, Family] = {
-    "bert": Family(
-        BertConfig,
-        {
-            "masked-lm": BertForMaskedLM,
-            "sequence-classification": BertForSequenceClassification,
-            "token-classification": BertForTokenClassification,
-            "question-answering": BertForQuestionAnswering,
-            "multiple-choice": BertForMultipleChoice,
-            "relation-extraction": BertForRelationExtraction,
-            "feature-extraction": BertModel,
-        },
-    ),
-    "distilbert": Family(
-        DistilBertConfig,
-        {
-            "masked-lm": DistilBertForMaskedLM,
-            "sequence-classification": DistilBertForSequenceClassification,
-            "token-classification": DistilBertForTokenClassification,
-            "question-answering": DistilBertForQuestionAnswering,
-            "multiple-choice": DistilBertForMultipleChoice,
-            "relation-extraction": DistilBertForRelationExtraction,
-            "feature-extraction": DistilBertModel,
-        },
-    ),
-    "roberta": Family(
-        RobertaConfig,
-        {
-            "masked-lm": RobertaForMaskedLM,
-            "sequence-classification": RobertaForSequenceClassification,
-            "token-classification": RobertaForTokenClassification,
-            "question-answering": RobertaForQuestionAnswering,
-            "multiple-choice": RobertaForMultipleChoice,
-            "relation-extraction": RobertaForRelationExtraction,
-            "feature-extraction": RobertaModel,
-        },
-    ),
-    "gpt2": Family(
-        GPT2Config,
-        {
-            "causal-lm": GPT2LMHeadModel,
-            "sequence-classification": GPT2ForSequenceClassification,
-            "token-classification": GPT2ForTokenClassification,
-            "feature-extraction": GPT2Model,
-        },
-    ),
-    "llama": Family(
-        LlamaConfig,
-        {
-            "causal-lm": LlamaForCausalLM,
-            "sequence-classification": LlamaForSequenceClassification,
-            "token-classification": LlamaForTokenClassification,
-            "feature-extraction": LlamaModel,
-        },
-    ),
-    "qwen2": Family(
-        Qwen2Config,
-        {
-            "causal-lm": Qwen2ForCausalLM,
-            "sequence-classification": Qwen2ForSequenceClassification,
-            "token-classification": Qwen2ForTokenClassification,
-            "feature-extraction": Qwen2Model,
-        },
-    ),
-    "bart": Family(
-        BartConfig,
-        {
-            "seq2seq-lm": BartForConditionalGeneration,
-            "sequence-classification": BartForSequenceClassification,
-            "question-answering": BartForQuestionAnswering,
-        },
-    ),
-    "marian": Family(MarianConfig, {"seq2seq-lm": MarianMTModel}),
-    "t5": Family(
-        T5Config,
-        {"seq2seq-lm": T5ForConditionalGeneration, "feature-extraction": T5EncoderModel},
-    ),
-    "transformer": Family(TransformerConfig, {"seq2seq-lm": TransformerForConditionalGeneration}),
-}
+def _registered() -> dict[str, Family]:
+    """The classes of `families`, by model_type and task."""
+    classes = [value for value in vars(families).values() if isinstance(value, type)]
+    configs = [found for found in classes if issubclass(found, PretrainedConfig)]
+    models = sorted(
+        (found for found in classes if issubclass(found, PreTrainedModel)),
+        key=lambda model: MODEL_TASKS.index(model.model_task),
+    )
+    return {
+        config.model_type: Family(
+            config, {model.model_task: model for model in models if model.config_class is config}
+        )
+        for config in configs
+    }
+
+
+MODELS: dict[str, Family] = _registered()
 
 
 def load(path: str | Path, task: str | None = None, dtype: Any = None, **options: Any) -> Any:

@@ -16,17 +16,16 @@ from .. import functional
 from ..errors import ConfigError, ShapeError
 from ..nn import Dropout, Linear, Sequences
 from ..tensor import Array
-from .bert import BertModel, BertPreTrainedModel
-from .distilbert import DistilBertModel, DistilBertPreTrainedModel
 from .encoder import Encoder
 from .heads import count_class_labels, sequence_loss
 from .inputs import check_items
 from .outputs import SequenceClassifierOutput
-from .roberta import RobertaModel, RobertaPreTrainedModel
 
 
 class RelationClassifier(Encoder):
     """Base of models that classify the relation between two marked entities of a sequence."""
+
+    model_task = "relation-extraction"
 
     dropout: Dropout
     classifier: Linear
@@ -102,39 +101,3 @@ def marker_rows(positions: Any, sequences: Sequences) -> Array:
     if ((columns < 0) | (columns >= L)).any() or (places[rows] != wanted).any():
         raise ShapeError("entity_positions: got a column outside of its sequence")
     return rows
-
-
-class BertForRelationExtraction(BertPreTrainedModel, RelationClassifier):
-    """BERT that classifies relations. Parameters: see `BertModel`."""
-
-    def __init__(self, config: Any, seed: int | None = 0):
-        self.config = config
-        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(2 * config.hidden_size, config.num_labels)
-        if seed is not None:
-            self.init_weights(seed)
-
-
-class DistilBertForRelationExtraction(DistilBertPreTrainedModel, RelationClassifier):
-    """DistilBERT that classifies relations. Parameters: see `DistilBertModel`."""
-
-    def __init__(self, config: Any, seed: int | None = 0):
-        self.config = config
-        self.distilbert = DistilBertModel(config, seed=None)
-        self.dropout = Dropout(config.seq_classif_dropout)
-        self.classifier = Linear(2 * config.dim, config.num_labels)
-        if seed is not None:
-            self.init_weights(seed)
-
-
-class RobertaForRelationExtraction(RobertaPreTrainedModel, RelationClassifier):
-    """RoBERTa that classifies relations. Parameters: see `RobertaModel`."""
-
-    def __init__(self, config: Any, seed: int | None = 0):
-        self.config = config
-        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(2 * config.hidden_size, config.num_labels)
-        if seed is not None:
-            self.init_weights(seed)

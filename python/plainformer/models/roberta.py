@@ -21,6 +21,18 @@ from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, T
 from .heads import read_pooled, span_labels
 from .inputs import positions_of
 from .masked_lm import MaskedLM
+from .relation import RelationClassifier
+
+__all__ = [
+    "RobertaConfig",
+    "RobertaForMaskedLM",
+    "RobertaForMultipleChoice",
+    "RobertaForQuestionAnswering",
+    "RobertaForRelationExtraction",
+    "RobertaForSequenceClassification",
+    "RobertaForTokenClassification",
+    "RobertaModel",
+]
 
 
 @dataclass
@@ -210,3 +222,15 @@ class RobertaForMultipleChoice(RobertaPreTrainedModel, MultipleChoice):
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1)."""
         return self.classifier(self.dropout(self.roberta.pooled(x, sequences)))
+
+
+class RobertaForRelationExtraction(RobertaPreTrainedModel, RelationClassifier):
+    """RoBERTa that classifies relations. Parameters: see `RobertaModel`."""
+
+    def __init__(self, config: RobertaConfig, seed: int | None = 0):
+        self.config = config
+        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
+        self.dropout = Dropout(config.head_dropout())
+        self.classifier = Linear(2 * config.hidden_size, len(config.id2label))
+        if seed is not None:
+            self.init_weights(seed)

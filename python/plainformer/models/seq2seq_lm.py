@@ -94,6 +94,8 @@ class Seq2SeqModel(PreTrainedModel):
 class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
     """Base of models that write a target text while reading a source text."""
 
+    model_task = "seq2seq-lm"
+
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
         raise NotImplementedError(f"{type(self).__name__} defines no head_weight")

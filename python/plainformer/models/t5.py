@@ -28,6 +28,12 @@ from .pretrained import PreTrainedModel, normal
 from .seq2seq_lm import Encoded, Seq2SeqLM
 from .t5_stack import GATES, T5Stack
 
+__all__ = [
+    "T5Config",
+    "T5EncoderModel",
+    "T5ForConditionalGeneration",
+]
+
 
 @dataclass
 class T5Config(PretrainedConfig):

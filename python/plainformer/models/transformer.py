@@ -24,6 +24,8 @@ from ..tensor import Array
 from .encoder_decoder import EncoderDecoderLM, Layout, TranslationConfig
 from .pretrained import normal
 
+__all__ = ["TransformerConfig", "TransformerForConditionalGeneration"]
+
 POSITIONS = ("sinusoidal", "learned")
 
 

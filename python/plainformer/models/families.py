@@ -1,0 +1,16 @@
+"""The list of models, a line a family: what its page has in `__all__`.
+
+The registry, what `plainformer.models` and `plainformer` export and what type checkers see derive
+from it: a class finds its family by `config_class` and says by `model_task` what it is for.
+"""
+
+from .bart import *
+from .bert import *
+from .distilbert import *
+from .gpt2 import *
+from .llama import *
+from .marian import *
+from .qwen2 import *
+from .roberta import *
+from .t5 import *
+from .transformer import *
