@@ -9,7 +9,7 @@ import pytest
 from plainformer import nn
 from plainformer.errors import CheckpointError, ConfigError, DTypeError
 from plainformer.nn import LayerNorm, Linear, Module
-from plainformer.nn.module import matches
+from plainformer.nn.freezing import matches
 from plainformer.tensor import Buffer, Parameter
 
 
@@ -129,6 +129,16 @@ class TestFreeze:
         assert all(p.requires_grad for p in model.parameters())
         with pytest.raises(ConfigError, match=r"got the string 'h.1', expected a list"):
             model.freeze("h.1")
+
+    def test_unfreezing_is_the_other_way_and_no_pattern_means_all(self, model):
+        names = [name for name, _ in model.named_parameters()]
+        assert model.freeze() == names
+        assert model.num_parameters(only_trainable=True) == 0
+        assert model.unfreeze(["h.0", "norm.bias"]) == [*names[:4], "h.1.norm.bias"]
+        assert model.num_parameters(only_trainable=True) == 15 + 3
+        assert model.unfreeze() == names
+        with pytest.raises(ConfigError, match="matches no parameter"):
+            model.unfreeze(["nothing"])
 
 
 class TestState:

@@ -1,4 +1,4 @@
-"""Operations on arrays: NumPy arrays in, NumPy arrays out. No tape, no model."""
+"""Operations on arrays: arrays of one kind in, the same kind out. No tape, no model."""
 
 from .activation import (
     geglu,
@@ -39,12 +39,15 @@ from .optimizer import adamw_step, clip_grad_norm, sgd_step
 from .pack import PackedWeight, pack_weight
 from .rotary import rotary_embedding, rotary_embedding_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .xp import asarray, asnumpy, xp
 
 __all__ = [
     "PackedWeight",
     "accumulate",
     "adamw_step",
     "add",
+    "asarray",
+    "asnumpy",
     "clip_grad_norm",
     "cross_entropy",
     "cross_entropy_backward",
@@ -92,4 +95,5 @@ __all__ = [
     "swiglu_backward",
     "tanh",
     "tanh_backward",
+    "xp",
 ]

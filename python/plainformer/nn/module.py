@@ -9,7 +9,6 @@ in order of assignment.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,9 +16,10 @@ import ml_dtypes
 import numpy as np
 
 from ..checkpoints.huggingface import match_keys
-from ..errors import ConfigError, DTypeError, listed, shown
+from ..errors import ConfigError, DTypeError, shown
 from ..modes import Mode
 from ..tensor import Array, Buffer, Parameter, no_grad
+from .freezing import matching
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -130,26 +130,23 @@ class Module:
                 parameter.grad = None
         return self
 
-    def freeze(self, patterns: Iterable[str]) -> list[str]:
-        """Stop training the parameters that match a glob; returns their names.
+    def freeze(self, patterns: Iterable[str] | None = None) -> list[str]:
+        """Stop training the parameters that a glob matches, or all; returns their names.
 
         A glob names a run of whole segments anywhere in a name: `wte`, `h.[0-3]`, `ln_*.bias`.
         """
-        if isinstance(patterns, str):
-            raise ConfigError(
-                f"patterns: got the string {shown(patterns)}, expected a list of globs"
-            )
+        return self._set_requires_grad(patterns, False)
+
+    def unfreeze(self, patterns: Iterable[str] | None = None) -> list[str]:
+        """Train the parameters that a glob matches, or all; returns their names."""
+        return self._set_requires_grad(patterns, True)
+
+    def _set_requires_grad(self, patterns: Iterable[str] | None, wanted: bool) -> list[str]:
         parameters = dict(self.named_parameters())
-        frozen: set[str] = set()
-        for pattern in patterns:
-            found = {name for name in parameters if matches(name, pattern)}
-            if not found:
-                some = listed(parameters, 3)
-                raise ConfigError(f"{shown(pattern)} matches no parameter; names are like {some}")
-            frozen |= found
-        for name in frozen:
-            parameters[name].requires_grad = False
-        return [name for name in parameters if name in frozen]
+        chosen = set(parameters) if patterns is None else matching(parameters, patterns)
+        for name in chosen:
+            parameters[name].requires_grad = wanted
+        return [name for name in parameters if name in chosen]
 
     def state_dict(self) -> dict[str, Array]:
         """Read-only views of all parameters and buffers by name; a tied one appears once."""
@@ -222,8 +219,3 @@ def float_dtype(dtype: Any) -> np.dtype:
     if found is None or found not in DTYPES.values():  # NumPy: dtype(float64) == None
         raise DTypeError(f"dtype: got {shown(dtype)}, expected one of {', '.join(DTYPES)}")
     return found
-
-
-def matches(name: str, pattern: str) -> bool:
-    """True if a glob matches a run of whole dotted segments of `name`."""
-    return fnmatch.fnmatchcase(f".{name}.", f"*.{pattern}.*")

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from ..errors import ConfigError, listed, shown
-from ..nn.module import matches
+from ..nn.freezing import matching
 from .arguments import TrainingArguments
 
 logger = logging.getLogger("plainformer")
@@ -65,15 +65,9 @@ def choose_trainable(
     if not globs:
         return
     parameters = dict(model.named_parameters())
-    for glob in globs:
-        if not any(matches(name, glob) for name in parameters):
-            word = "freeze" if freeze else "train_only"
-            raise ConfigError(
-                f"{word}: {shown(glob)} matches none of the {len(parameters)} parameters"
-            )
+    chosen = matching(parameters, globs, "freeze" if freeze else "train_only")
     for name, parameter in parameters.items():
-        matched = any(matches(name, glob) for glob in globs)
-        parameter.requires_grad = matched if train_only else not matched
+        parameter.requires_grad = (name in chosen) == bool(train_only)
     if not any(p.requires_grad for p in parameters.values()):
         raise ConfigError(f"freeze: got {shown(list(globs))}, which leaves nothing to train")
 
