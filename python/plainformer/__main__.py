@@ -17,7 +17,7 @@ def run() -> None:
     listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not under nohup
     if listens:
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
-    from plainformer.cli import main
+    from .cli import main  # once Ctrl-C is listened to
 
     if listens:
         signal.signal(signal.SIGINT, signal.default_int_handler)

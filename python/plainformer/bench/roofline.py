@@ -27,7 +27,7 @@ def measure(milliseconds: float = 100.0, repeats: int = 3) -> dict[str, float]:
 
 
 def _measure_once(name: str, milliseconds: float) -> float:
-    from plainformer import _cpu  # this module is also read where nothing is compiled
+    from .. import _cpu  # this module is also read where nothing is compiled
 
     if name in ("copy", "stream", "read"):
         return 1e9 * _cpu.measure_bandwidth(name, 2 * milliseconds)

@@ -25,8 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from plainformer.errors import CheckpointError
-
+from ..errors import CheckpointError
 from .files import PathLike, open_regular, plain_name, read_json, relative
 from .locks import NO_LINKS, is_at, try_lock
 

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from plainformer.errors import CheckpointError, shown
+from ..errors import CheckpointError, shown
 
 # Indexes of the largest models have 10 MB. Parsed, the worst JSON takes 30 times its bytes.
 MAX_JSON_BYTES = 1 << 25

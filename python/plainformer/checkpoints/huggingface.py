@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, ConfigError, DTypeError, listed, shown
-
+from ..errors import CheckpointError, ConfigError, DTypeError, listed, shown
 from .atomic import write_json_atomic
 from .files import PathLike, plain_name, read_json
 from .matching import match_keys as match_keys

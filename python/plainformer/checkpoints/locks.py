@@ -22,8 +22,7 @@ try:
 except ImportError:  # a system without flock: nothing is locked
     fcntl = None  # type: ignore[assignment]
 
-from plainformer.errors import CheckpointError
-
+from ..errors import CheckpointError
 from .files import PathLike
 
 LOCK = ".plainformer.lock"

@@ -16,8 +16,8 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from plainformer.errors import CheckpointError, PlainformerWarning, listed, short
-from plainformer.modes import Block, Mode
+from ..errors import CheckpointError, PlainformerWarning, listed, short
+from ..modes import Block, Mode
 
 Shape = tuple[int, ...]
 

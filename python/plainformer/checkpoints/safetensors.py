@@ -25,9 +25,8 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from plainformer.errors import CheckpointError, DTypeError, short, shown
-from plainformer.kinds import check_kind
-
+from ..errors import CheckpointError, DTypeError, short, shown
+from ..kinds import check_kind
 from .atomic import atomic_file
 from .files import MAX_JSON_BYTES, PathLike, open_regular, parse_json_object
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from plainformer.errors import DataError, PlainformerError, warn_once
-from plainformer.tasks import Task
-from plainformer.tasks.requests import BLANK, Request
+from ..errors import DataError, PlainformerError, warn_once
+from ..tasks import Task
+from ..tasks.requests import BLANK, Request
 
 _TOLD = 20  # bad lines that one message names
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}

@@ -6,8 +6,8 @@ import importlib.util
 import json
 from pathlib import Path
 
-from plainformer.checkpoints.atomic import atomic_file
-from plainformer.data._lines import split_lines
+from ..checkpoints.atomic import atomic_file
+from ..data._lines import split_lines
 
 Curve = list[tuple[int, float]]  # (step, loss)
 

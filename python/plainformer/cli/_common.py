@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from plainformer.errors import (
+from ..errors import (
     CheckpointError,
     ConfigError,
     PlainformerError,
@@ -30,7 +30,6 @@ from plainformer.errors import (
     is_panic,
     short,
 )
-
 from ._flags import in_flags, unknown_flag
 
 _OF_FILES = (CheckpointError, OSError)  # whose names are those of a file's fields
@@ -103,7 +102,7 @@ class ModelDirectory(click.ParamType):
     name = "directory"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from plainformer.checkpoints.huggingface import check_directory  # --help needs no NumPy
+        from ..checkpoints.huggingface import check_directory  # --help needs no NumPy
 
         try:
             check_directory(value)

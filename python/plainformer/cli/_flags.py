@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from plainformer.errors import short
+from ..errors import short
 
 # What other tools call our flags; the first that a command has is meant.
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -150,7 +150,7 @@ def _told_in_flags(told: str, known: list[str]) -> str:
 
 def _training_words() -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Other words for training arguments, and what to do instead of some."""
-    from plainformer.training._aliases import ALIASES, INSTEAD  # --help needs no NumPy
+    from ..training._aliases import ALIASES, INSTEAD  # --help needs no NumPy
 
     return (
         {k.replace("_", "-"): v.replace("_", "-") for k, v in ALIASES.items()},

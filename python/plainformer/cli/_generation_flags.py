@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from plainformer.data._lines import utf8
-from plainformer.data.control_codes import ControlCodes
-from plainformer.data.formats.source import Source
-from plainformer.data.tokenizer import encode_text
-from plainformer.errors import DataError, shown
+from ..data._lines import utf8
+from ..data.control_codes import ControlCodes
+from ..data.formats.source import Source
+from ..data.tokenizer import encode_text
+from ..errors import DataError, shown
 
 # Field of GenerationConfig: what the flag takes, and what it is for.
 FLAGS: dict[str, tuple[Any, str]] = {

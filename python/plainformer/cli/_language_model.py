@@ -10,11 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.data.special_tokens import special_ids
-from plainformer.data.tokenizer import end_of_text_id, save_tokenizer, vocab_size
-from plainformer.errors import ConfigError
-from plainformer.training import Trainer, TrainerCallback, TrainingArguments
-
+from ..data.special_tokens import special_ids
+from ..data.tokenizer import end_of_text_id, save_tokenizer, vocab_size
+from ..errors import ConfigError
+from ..training import Trainer, TrainerCallback, TrainingArguments
 from ._common import echo
 from ._objectives import LanguageData
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from plainformer.data.baselines import Baselines
-from plainformer.data.batches import EvaluationWindows, TokenBlocks
-from plainformer.data.chunks import Blocks, PackedDocuments, Windows
-from plainformer.data.objectives import (
+from ..data.baselines import Baselines
+from ..data.batches import EvaluationWindows, TokenBlocks
+from ..data.chunks import Blocks, PackedDocuments, Windows
+from ..data.objectives import (
     CausalLM,
     Denoising,
     MaskedLM,
@@ -23,9 +23,9 @@ from plainformer.data.objectives import (
     pack_examples,
     pad_examples,
 )
-from plainformer.data.shards import Shard
-from plainformer.errors import ConfigError, shown
-from plainformer.models.registry import MODELS
+from ..data.shards import Shard
+from ..errors import ConfigError, shown
+from ..models.registry import MODELS
 
 # What a model must be for, in the words of MODELS.
 TASKS = {"clm": "causal-lm", "mlm": "masked-lm", "span": "seq2seq-lm", "denoise": "seq2seq-lm"}

@@ -13,8 +13,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from plainformer.errors import short
-
+from ..errors import short
 from ._common import wants_json
 
 _STANDARD = "-"

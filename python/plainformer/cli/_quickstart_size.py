@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.models.registry import from_config
+from ..models.registry import from_config
 
 VOCABULARY = 4096
 BLOCK_SIZE = 128

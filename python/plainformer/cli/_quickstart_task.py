@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plainformer.checkpoints.atomic import write_bytes_atomic
-from plainformer.data import TextExample
-from plainformer.data.corpus import by_digest, module_summaries
-from plainformer.errors import DataError
-from plainformer.pipeline import pipeline
-from plainformer.tasks import finetune
-from plainformer.training import TimeLimitCallback, TrainerCallback
-
+from ..checkpoints.atomic import write_bytes_atomic
+from ..data import TextExample
+from ..data.corpus import by_digest, module_summaries
+from ..errors import DataError
+from ..pipeline import pipeline
+from ..tasks import finetune
+from ..training import TimeLimitCallback, TrainerCallback
 from ._common import echo
 
 # Packages and modules that are in every Python from 3.10 on, with docstrings to spare.

@@ -9,8 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from plainformer.errors import bounded, shown
-
+from ..errors import bounded, shown
 from ._flags import meant_by
 from ._yaml import MOST, Node, YamlError, compose, is_null, items, line_of, value_of
 

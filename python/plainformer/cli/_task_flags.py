@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from plainformer.tasks import TASKS, Settings
-from plainformer.tasks.arguments import OPTIONS
-from plainformer.tasks.options import names_of
-
+from ..tasks import TASKS, Settings
+from ..tasks.arguments import OPTIONS
+from ..tasks.options import names_of
 from ._training_flags import field_option
 
 Decorator = Callable[[Any], Any]

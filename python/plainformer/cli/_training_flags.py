@@ -14,9 +14,8 @@ from typing import Any
 
 import click
 
-from plainformer.errors import shown
-from plainformer.training import TrainingArguments
-
+from ..errors import shown
+from ..training import TrainingArguments
 from ._yaml import YamlError, parse_object
 
 # Fields whose annotation is one of these (with or without "| None") become options of that type.

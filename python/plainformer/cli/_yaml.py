@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from plainformer.errors import shown
+from ..errors import shown
 
 MOST = 1 << 18  # characters: more than any file of flags has
 _DEEPEST = 32

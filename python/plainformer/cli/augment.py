@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from plainformer.augmentation import Augmenter
-from plainformer.data import ExampleReader
-
+from ..augmentation import Augmenter
+from ..data import ExampleReader
 from ._common import Command, FilesOption, ModelDirectory, usage_errors, wants_json
 from ._output import OUTPUT, output_of, refuse_overwriting
 

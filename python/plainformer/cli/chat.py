@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 
-from plainformer.data import Message
-from plainformer.data._lines import utf8
-from plainformer.errors import DataError
-from plainformer.tasks import Dialogue, open_task
-from plainformer.tasks.conversation import ReadSoFar
-
+from ..data import Message
+from ..data._lines import utf8
+from ..errors import DataError
+from ..tasks import Dialogue, open_task
+from ..tasks.conversation import ReadSoFar
 from ._common import Command, ModelDirectory, echo, usage_errors, wants_json
 
 RESET, EXIT = "/reset", "/exit"

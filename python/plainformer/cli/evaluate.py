@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from plainformer.tasks import open_task
-from plainformer.tasks.data import DataOptions, check_known, read, tell_cut
-from plainformer.tasks.options import names_of
-
+from ..tasks import open_task
+from ..tasks.data import DataOptions, check_known, read, tell_cut
+from ..tasks.options import names_of
 from ._common import Command, FilesOption, ModelDirectory, echo, usage_errors
 from ._task_flags import option_flags, settings_flags, settings_of
 

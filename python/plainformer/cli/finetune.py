@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from plainformer.errors import ConfigError
-from plainformer.tasks import finetune as run_finetune
-from plainformer.tasks import task_class
-
+from ..errors import ConfigError
+from ..tasks import finetune as run_finetune
+from ..tasks import task_class
 from ._common import Command, FilesOption, echo, usage_errors
 from ._run_file import run_file_option, with_run_file
 from ._task_flags import finetune_flags, settings_flags

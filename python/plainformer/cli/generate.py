@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from plainformer.data.tokenizer import load_tokenizer
-from plainformer.generation import GenerationMixin, TextPieces, TextStreamer
-from plainformer.models import load
-
+from ..data.tokenizer import load_tokenizer
+from ..generation import GenerationMixin, TextPieces, TextStreamer
+from ..models import load
 from ._common import Command, ModelDirectory, echo, usage_errors
 from ._generation_flags import generation_flags, generation_options, prompt_ids, read_prompts
 

@@ -10,8 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from plainformer import _cpu, runtime
-
+from .. import _cpu, runtime
 from ._common import Command, echo, version
 
 # Module, what to install for it, and what it adds.

@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
-from plainformer.errors import DataError
-from plainformer.tasks import open_task
-from plainformer.tasks.data import DataOptions, tell_cut
-from plainformer.tasks.options import names_of
-from plainformer.tasks.requests import Request, Requests, as_request, parse_item
-
+from ..errors import DataError
+from ..tasks import open_task
+from ..tasks.data import DataOptions, tell_cut
+from ..tasks.options import names_of
+from ..tasks.requests import Request, Requests, as_request, parse_item
 from ._answers import Answers, writer_for
 from ._common import Command, ModelDirectory, usage_errors
 from ._output import OUTPUT, output_of, refuse_overwriting

@@ -9,25 +9,24 @@ from typing import Any
 import click
 from tokenizers import Tokenizer
 
-from plainformer.checkpoints.files import read_json
-from plainformer.checkpoints.huggingface import read_config
-from plainformer.data.fingerprints import digest
-from plainformer.data.objectives import Vocabulary
-from plainformer.data.shards import Shard, open_shard
-from plainformer.data.text import Documents
-from plainformer.data.text_shards import encode_to_shard
-from plainformer.data.tokenizer import (
+from ..checkpoints.files import read_json
+from ..checkpoints.huggingface import read_config
+from ..data.fingerprints import digest
+from ..data.objectives import Vocabulary
+from ..data.shards import Shard, open_shard
+from ..data.text import Documents
+from ..data.text_shards import encode_to_shard
+from ..data.tokenizer import (
     load_tokenizer,
     make_tokenizer,
     parse_spec,
     tell_unknown,
     vocab_size,
 )
-from plainformer.errors import ConfigError
-from plainformer.models.registry import from_config, load
-from plainformer.training import TrainingArguments
-from plainformer.training.checkpoint import claim_directory
-
+from ..errors import ConfigError
+from ..models.registry import from_config, load
+from ..training import TrainingArguments
+from ..training.checkpoint import claim_directory
 from ._common import Command, FilesOption, echo, usage_errors
 from ._language_model import config_for, report, train_language_model
 from ._objectives import (

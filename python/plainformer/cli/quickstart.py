@@ -7,17 +7,16 @@ from typing import Any
 
 import click
 
-from plainformer.checkpoints.atomic import write_json_atomic
-from plainformer.checkpoints.locks import lock_directory
-from plainformer.data.corpus import python_documents, split_documents
-from plainformer.data.objectives import CausalLM, Vocabulary
-from plainformer.data.text_shards import encode_to_shard
-from plainformer.data.tokenizer import encode_text, train_bpe, vocab_size
-from plainformer.errors import ConfigError, DataError
-from plainformer.generation import TextStreamer
-from plainformer.models.registry import from_config
-from plainformer.training import TrainingArguments, TrainingInterrupted
-
+from ..checkpoints.atomic import write_json_atomic
+from ..checkpoints.locks import lock_directory
+from ..data.corpus import python_documents, split_documents
+from ..data.objectives import CausalLM, Vocabulary
+from ..data.text_shards import encode_to_shard
+from ..data.tokenizer import encode_text, train_bpe, vocab_size
+from ..errors import ConfigError, DataError
+from ..generation import TextStreamer
+from ..models.registry import from_config
+from ..training import TrainingArguments, TrainingInterrupted
 from ._chart import draw_png, has_matplotlib, read_curves, text_chart
 from ._common import Command, Seconds, echo
 from ._language_model import config_for, report, train_language_model

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from plainformer.checkpoints.locks import lock_directory
-from plainformer.data.text import Documents
-from plainformer.data.tokenizer import (
+from ..checkpoints.locks import lock_directory
+from ..data.text import Documents
+from ..data.tokenizer import (
     encode_text,
     load_tokenizer,
     make_tokenizer,
@@ -18,8 +18,7 @@ from plainformer.data.tokenizer import (
     save_tokenizer,
     vocab_size,
 )
-from plainformer.errors import ConfigError, shown
-
+from ..errors import ConfigError, shown
 from ._common import Command, FilesOption, echo, usage_errors
 from ._objectives import TASKS
 

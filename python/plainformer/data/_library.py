@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.errors import DataError, PlainformerError, is_panic, short, shown
+from ..errors import DataError, PlainformerError, is_panic, short, shown
 
 _stderr_is_ours = threading.Lock()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plainformer.errors import ConfigError
+from ..errors import ConfigError
 
 _STREAM = 1  # streams of a seed: init 0, data 1, dropout 2, sampling 3
 EVALUATION = 2**64 - 1  # the epoch of what must never change

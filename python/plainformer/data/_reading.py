@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from plainformer.errors import DataError
+from ..errors import DataError
 
 BLOCK = 1 << 18  # bytes: several blocks make one batch for a tokenizer, whose threads share them
 _CONTINUATION = range(0x80, 0xC0)  # bytes inside a UTF-8 sequence

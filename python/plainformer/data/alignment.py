@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, ShapeError
-
+from ..errors import ConfigError, DataError, ShapeError
 from .batches import IGNORE_INDEX
 
 

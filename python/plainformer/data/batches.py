@@ -14,8 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, ShapeError, listed
-
+from ..errors import ConfigError, DataError, ShapeError, listed
 from ._random import check_seed, words
 from .chunks import Blocks, Windows
 

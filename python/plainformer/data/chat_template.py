@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from plainformer.errors import DataError, short
-
+from ..errors import DataError, short
 from .examples import Message
 from .template_renderer import RefusalError, Renderer
 

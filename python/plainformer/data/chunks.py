@@ -14,8 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, ShapeError
-
+from ..errors import ConfigError, DataError, ShapeError
 from ._random import words
 from .fingerprints import digest
 

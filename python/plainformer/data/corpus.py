@@ -16,9 +16,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from plainformer._syntax import parse
-from plainformer.errors import DataError
-
+from .._syntax import parse
+from ..errors import DataError
 from .text import Document
 
 MAX_BYTES = 2_000_000

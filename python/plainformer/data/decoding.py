@@ -18,9 +18,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.characters import WIDE
-from plainformer.errors import DataError
-
+from ..characters import WIDE
+from ..errors import DataError
 from ._library import library_errors
 
 _LOST = "\ufffd"

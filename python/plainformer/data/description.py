@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from plainformer.errors import DataError
-
+from ..errors import DataError
 from .examples import (
     ChoiceExample,
     DialogueExample,

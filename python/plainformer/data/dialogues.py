@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import AddedToken, Tokenizer
 
-from plainformer.errors import ConfigError, DataError, shown, warn_once
-
+from ..errors import ConfigError, DataError, shown, warn_once
 from ._library import library_errors
 from .chat_template import ChatTemplate, Piece
 from .examples import Message

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
-
+from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
 from ._library import library_errors, refused
 from .batches import IGNORE_INDEX, Batch, pad_arrays
 from .special_tokens import SpecialIds, special_ids

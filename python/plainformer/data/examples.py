@@ -25,7 +25,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from plainformer.errors import ConfigError, shown
+from ..errors import ConfigError, shown
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "text-classification": ("text", "label"),

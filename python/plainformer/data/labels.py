@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, listed, shown
-from plainformer.metrics.tags import OUTSIDE, detect_scheme, is_tag, split_tag
-
+from ..errors import ConfigError, DataError, listed, shown
+from ..metrics.tags import OUTSIDE, detect_scheme, is_tag, split_tag
 from .examples import RelationExample, TextExample, TokenExample
 
 _LETTERS = {"IOB2": "BI", "IOBES": "BIES", "BILOU": "BILU"}

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from plainformer.checkpoints.atomic import atomic_file, checksum_file, write_json_atomic
-from plainformer.checkpoints.files import PathLike, read_json
-from plainformer.data.fingerprints import digest
-from plainformer.errors import CheckpointError, DataError, ShapeError, shown
+from ..checkpoints.atomic import atomic_file, checksum_file, write_json_atomic
+from ..checkpoints.files import PathLike, read_json
+from ..errors import CheckpointError, DataError, ShapeError, shown
+from .fingerprints import digest
 
 _FORMAT = "plainformer-tokens-1"
 _DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}

@@ -15,8 +15,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from plainformer.checkpoints.files import PathLike, read_json, read_text
-from plainformer.errors import CheckpointError, shown, warn_once
+from ..checkpoints.files import PathLike, read_json, read_text
+from ..errors import CheckpointError, shown, warn_once
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS_MAP = "special_tokens_map.json"

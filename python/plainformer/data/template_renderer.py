@@ -20,8 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from plainformer.errors import ConfigError, short, shown
-
+from ..errors import ConfigError, short, shown
 from . import jinja_sandbox
 from .jinja_sandbox import RefusalError
 

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from plainformer.errors import DataError, shown
-
+from ..errors import DataError, shown
 from ._lines import CSV, TSV, RowError, table_rows, utf8
 from ._reading import blocks, open_text, part_end
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from plainformer.checkpoints.files import PathLike
-from plainformer.errors import DataError
-
+from ..checkpoints.files import PathLike
+from ..errors import DataError
 from .shards import Shard, open_shard, shard_writer
 from .text import Document, Documents
 from .tokenizer import encode_parts, end_of_text_id, vocab_size

@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from plainformer.checkpoints.atomic import write_bytes_atomic, write_json_atomic
-from plainformer.checkpoints.files import PathLike, read_text
-from plainformer.checkpoints.huggingface import check_directory
-from plainformer.errors import CheckpointError, ConfigError, DataError, shown
-
+from ..checkpoints.atomic import write_bytes_atomic, write_json_atomic
+from ..checkpoints.files import PathLike, read_text
+from ..checkpoints.huggingface import check_directory
+from ..errors import CheckpointError, ConfigError, DataError, shown
 from ._library import library_errors, unseen_panics
 from .special_tokens import (
     BERT_TOKENS,

@@ -30,8 +30,7 @@ from tokenizers import (
     trainers,
 )
 
-from plainformer.errors import ConfigError, DataError
-
+from ..errors import ConfigError, DataError
 from .special_tokens import BERT_TOKENS, END_OF_TEXT, remember_options
 from .vocab_files import enclose, wordpiece
 

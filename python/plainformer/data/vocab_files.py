@@ -26,9 +26,8 @@ from tokenizers import (
     processors,
 )
 
-from plainformer.checkpoints.files import read_json, read_text
-from plainformer.errors import CheckpointError, listed, shown
-
+from ..checkpoints.files import read_json, read_text
+from ..errors import CheckpointError, listed, shown
 from ._library import library_errors
 from .special_tokens import ROLES, role_tokens, token_text
 

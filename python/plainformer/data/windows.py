@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, ShapeError
-
+from ..errors import ConfigError, DataError, ShapeError
 from .alignment import check_window
 
 TokenSpan = tuple[int, int]

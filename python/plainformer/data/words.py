@@ -24,9 +24,8 @@ from itertools import pairwise
 import numpy as np
 from tokenizers import Regex, pre_tokenizers
 
-from plainformer.characters import CJK, is_alphanumeric
-from plainformer.errors import DataError, shown
-
+from ..characters import CJK, is_alphanumeric
+from ..errors import DataError, shown
 from ._library import library_errors
 
 _UNICODE = pre_tokenizers.Split(Regex(r"(?y{w})\X"), "isolated")

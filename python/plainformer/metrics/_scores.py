@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
+from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
 
 Label = str | int
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import ConfigError, shown
-
+from ..errors import ConfigError, shown
 from ._scores import Label, LabelScore, as_labels, label_pairs, mean, ratio, score_counts
 
 Labels = Sequence[Any] | np.ndarray

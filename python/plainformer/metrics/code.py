@@ -10,9 +10,8 @@ import io
 import tokenize
 from collections.abc import Sequence
 
-from plainformer._syntax import parse
-from plainformer.errors import ShapeError
-
+from .._syntax import parse
+from ..errors import ShapeError
 from ._scores import check_texts
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError, shown
-
+from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
 from ._scores import LabelScore, check_pairs, check_texts, mean, ratio, score_counts
 from .tags import Span, detect_scheme, spans_of
 

@@ -6,8 +6,7 @@ EMNLP 2019, arXiv:1909.02027.
 
 from __future__ import annotations
 
-from plainformer.errors import ConfigError, shown
-
+from ..errors import ConfigError, shown
 from ._scores import label_pairs, ratio
 from .classification import Labels
 

@@ -6,8 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from plainformer.errors import DataError, DTypeError, ShapeError, shown
-
+from ..errors import DataError, DTypeError, ShapeError, shown
 from ._scores import check_texts, check_whole
 
 

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from plainformer.errors import DTypeError
-
+from ..errors import DTypeError
 from ._scores import LabelScore, as_labels, check_list, check_pairs, mean, ratio, score_counts
 
 Sets = Sequence[Collection[Any]]

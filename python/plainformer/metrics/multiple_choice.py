@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plainformer.errors import DataError, ShapeError, shown
-
+from ..errors import DataError, ShapeError, shown
 from ._scores import as_labels, as_numbers, check_pairs
 from .classification import accuracy
 

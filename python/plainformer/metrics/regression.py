@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer.errors import DataError, ShapeError
-
+from ..errors import DataError, ShapeError
 from ._scores import as_numbers, check_pairs
 
 Numbers = Sequence[float] | np.ndarray

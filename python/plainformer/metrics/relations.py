@@ -10,8 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from plainformer.errors import ConfigError, shown
-
+from ..errors import ConfigError, shown
 from ._scores import LabelScore, check_pairs, check_texts, mean, score_counts
 from .classification import accuracy
 

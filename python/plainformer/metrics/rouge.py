@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainformer.characters import CJK
-from plainformer.errors import ConfigError, ShapeError, shown
-
+from ..characters import CJK
+from ..errors import ConfigError, ShapeError, shown
 from ._scores import check_pairs, check_text, check_texts, mean, ratio
 from .porter import porter_stem
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
-
+from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._scores import as_numbers, check_pairs, check_text, check_texts, mean
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from plainformer.errors import ConfigError, DataError, DTypeError, shown
-
+from ..errors import ConfigError, DataError, DTypeError, shown
 from ._scores import check_text, check_texts, check_whole
 
 SCHEMES = ("IOB2", "IOBES", "BILOU", "IOB1")

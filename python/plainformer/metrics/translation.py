@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainformer.errors import ConfigError, DTypeError, ShapeError, shown
-
+from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._scores import check_pairs, check_texts, check_whole
 from ._tokenize import TOKENIZERS
 

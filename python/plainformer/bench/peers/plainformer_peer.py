@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from plainformer import _cpu, kernels, runtime
-
+from ... import _cpu, kernels, runtime
 from .. import roofline
 from ..case import Case
 from ..cases import attention as attention_case

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from plainformer.errors import shown
-
+from ...errors import shown
 from ..examples import (
     Answer,
     CharSpan,

@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from plainformer.errors import shown
-from plainformer.metrics.tags import is_tag
-
+from ...errors import shown
+from ...metrics.tags import is_tag
 from .source import Reading, Record, Source
 
 _DOCUMENT = "-DOCSTART-"

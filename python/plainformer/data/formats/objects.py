@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from plainformer.errors import DataError
-
+from ...errors import DataError
 from ..examples import Example, required_fields, task_name
 from .jsonl import fields_of
 from .reader import built, field_names, make_builder

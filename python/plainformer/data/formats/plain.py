@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from plainformer.errors import DataError
-
+from ...errors import DataError
 from .._lines import utf8
 from .source import Reading, Record, Source
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from plainformer.errors import ConfigError, DataError, DTypeError, shown
-from plainformer.kinds import check_kind
-
+from ...errors import ConfigError, DataError, DTypeError, shown
+from ...kinds import check_kind
 from ..examples import FIELDS, Example, TextExample, required_fields, task_name
 from ..text import Documents, PathLike
 from .build import Builder

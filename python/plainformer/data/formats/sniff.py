@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from plainformer.errors import DataError
-
+from ...errors import DataError
 from .jsonl import parse_json
 from .source import Source
 

@@ -13,8 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from plainformer.errors import DataError
-
+from ...errors import DataError
 from .._lines import utf8
 
 STANDARD_INPUT = "-"

@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from plainformer.errors import DataError, shown
-
+from ...errors import DataError, shown
 from .._lines import utf8
 from .jsonl import parse_json
 from .source import Reading, Record, Source

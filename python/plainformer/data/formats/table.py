@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from plainformer.errors import DataError, shown
-
+from ...errors import DataError, shown
 from .._lines import CSV, TSV, Row, RowError, row_of, table_rows, utf8
 from .source import Reading, Record, Source
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from plainformer.errors import ConfigError, DataError, shown
-from plainformer.metrics.tags import (
+from ...errors import ConfigError, DataError, shown
+from ...metrics.tags import (
     SCHEMES,
     check_tags,
     detect_scheme,
@@ -15,7 +15,6 @@ from plainformer.metrics.tags import (
     spans_of,
     tags_of,
 )
-
 from ..examples import TokenExample, required_fields
 from .build import check_present, check_string
 from .source import Reading, Record

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from plainformer.data._random import Draws
-from plainformer.data.baselines import Labels, causal_labels
-from plainformer.data.batches import Example
+from .._random import Draws
+from ..baselines import Labels, causal_labels
+from ..batches import Example
 
 
 class CausalLM:

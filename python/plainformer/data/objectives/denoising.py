@@ -7,10 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from plainformer.data._random import Draws
-from plainformer.data.baselines import Labels, target_labels, target_text
-from plainformer.data.batches import Example
-
+from .._random import Draws
+from ..baselines import Labels, target_labels, target_text
+from ..batches import Example
 from .spans import check_noise, place_spans
 from .vocabulary import Vocabulary
 

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from plainformer.data._random import EVALUATION, Draws
-from plainformer.data.baselines import Baselines, Labels, measure
-from plainformer.data.batches import Batch, Example, collate, of_epoch
-from plainformer.data.chunks import Chunks
-from plainformer.data.fingerprints import digest
+from .._random import EVALUATION, Draws
+from ..baselines import Baselines, Labels, measure
+from ..batches import Batch, Example, collate, of_epoch
+from ..chunks import Chunks
+from ..fingerprints import digest
 
 _COUNTED = 1 << 27  # training tokens that baselines count at most; more change nothing
 

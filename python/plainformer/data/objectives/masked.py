@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from plainformer.data._random import Draws
-from plainformer.data.baselines import Labels, masked_labels
-from plainformer.data.batches import IGNORE_INDEX, Example
-from plainformer.errors import ConfigError
-
+from ...errors import ConfigError
+from .._random import Draws
+from ..baselines import Labels, masked_labels
+from ..batches import IGNORE_INDEX, Example
 from .vocabulary import Vocabulary
 
 MASKED, REPLACED = 0.8, 0.1  # of the chosen tokens; the others stay as they are

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from plainformer.data._random import Draws
-from plainformer.data.baselines import Labels, target_labels, target_text
-from plainformer.data.batches import Example
-from plainformer.errors import ConfigError
-
+from ...errors import ConfigError
+from .._random import Draws
+from ..baselines import Labels, target_labels, target_text
+from ..batches import Example
 from .vocabulary import Vocabulary
 
 

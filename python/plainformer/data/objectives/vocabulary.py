@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from tokenizers import Tokenizer
 
-from plainformer.data.decoding import byte_letters
-from plainformer.data.special_tokens import special_ids
-from plainformer.data.tokenizer import end_of_text_id, vocab_size
-from plainformer.errors import ConfigError
+from ...errors import ConfigError
+from ..decoding import byte_letters
+from ..special_tokens import special_ids
+from ..tokenizer import end_of_text_id, vocab_size
 
 _SENTENCE_ENDS = tuple(".!?\u3002\uff01\uff1f")
 _METASPACE = "\u2581"
