@@ -84,7 +84,7 @@ def measure(name: str, write: Writer, tokenizer: Any, heads: list[str]) -> dict[
     goes_on = [
         end not in row and body == text.rstrip() for row, body, text in zip(rows, bodies, texts)
     ]
-    rate = parse_rate(texts, heads)
+    rate = parse_rate(completions=texts, heads=heads)
     click.echo(
         f"{name}: {rate:.3f} of {len(heads)} parse, {np.mean(goes_on):.3f} go on; the first:"
     )

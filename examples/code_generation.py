@@ -131,7 +131,7 @@ def main(train, validation, model, tokenizer, output_dir, functions, **options):
     written = [one["generated_text"][len(head) :] for head, one in zip(heads, write(heads))]
     for head, completion in list(zip(heads, written))[:3]:
         print(f"\n{head}{function_body(head, completion)}")
-    print(f"\n{parse_rate(written, heads):.0%} of {len(heads)} completions parse")
+    print(f"\n{parse_rate(completions=written, heads=heads):.0%} of {len(heads)} completions parse")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,16 @@ def imports_of(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             yield node.module or ""
+
+
+def test_each_dependency_is_imported_and_each_import_is_a_dependency():
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    listed = project.partition("\ndependencies = [")[2].partition("]\n")[0]
+    needed = {name.lower() for name in re.findall(r'"([\w-]+)', listed)}
+    optional = {"jinja2", "matplotlib", "torch", "plainformer"}  # extras, peers, itself
+    imported = {name.split(".")[0].lower() for path in SOURCES for name in imports_of(path)}
+    known = {*map(str.lower, sys.stdlib_module_names), *optional}
+    assert {"yaml" if name == "pyyaml" else name for name in needed} == imported - known
 
 
 def test_nothing_that_executes_data_is_imported_or_called():

@@ -21,7 +21,7 @@ NUMBERS = one_of([0.1, 2.0, 3.5], np.array([1.0, 2.0, 0.5]))
 TEXT = one_of("the cat sat on the mat")
 FUNCTIONS: dict[str, Call] = {
     "accuracy": Call(M.accuracy, predictions=LABELS, references=LABELS),
-    "answer_f1": Call(M.answer_f1, prediction=TEXT, answer=TEXT),
+    "answer_f1": Call(M.answer_f1, prediction=TEXT, reference=TEXT),
     "best_no_answer_threshold": Call(M.best_no_answer_threshold, predictions=TEXTS,
                                      references=ANSWERS, no_answer_scores=SCORES),
     "bits_per_character": Call(M.bits_per_character, negative_log_likelihood=one_of(3.0),
@@ -41,7 +41,7 @@ FUNCTIONS: dict[str, Call] = {
                            mode=one_of(None, "strict"), scheme=one_of(None, "IOB2")),
     "entity_scores": Call(M.entity_scores, predictions=TAGS, references=TAGS,
                           mode=one_of(None, "strict"), scheme=one_of(None, "IOB2")),
-    "exact_match": Call(M.exact_match, prediction=TEXT, answer=TEXT),
+    "exact_match": Call(M.exact_match, prediction=TEXT, reference=TEXT),
     "f1_score": Call(M.f1_score, predictions=LABELS, references=LABELS,
                      average=one_of("macro", "micro"), labels=one_of(None, ["a", "b"])),
     "function_body": Call(M.function_body, head=one_of("def f(x):"), completion=TEXT),
@@ -54,7 +54,7 @@ FUNCTIONS: dict[str, Call] = {
     "multi_label_metrics": Call(M.multi_label_metrics, predictions=SETS, references=SETS),
     "multi_label_scores": Call(M.multi_label_scores, predictions=SETS, references=SETS),
     "multiple_choice_accuracy": Call(M.multiple_choice_accuracy, references=whole(0, 1),
-                                     scores=one_of([[0.1, 0.2], [0.3, 0.1]])),
+                                     predictions=one_of([[0.1, 0.2], [0.3, 0.1]])),
     "normalize_answer": Call(M.normalize_answer, text=TEXT),
     "parse_rate": Call(M.parse_rate, completions=one_of([" return 1\n", "x"]),
                        heads=one_of(["def f():\n", "def g():\n"])),

@@ -50,8 +50,11 @@ def test_a_head_with_its_own_body_parses():
         "\n    return inner",
         "\n        return x\n    return inner",
     ]
-    assert parse_rate(bodies, heads) == 1
-    assert parse_rate([body.replace("return", "return (") for body in bodies], heads) == 0
+    assert parse_rate(completions=bodies, heads=heads) == 1
+    assert (
+        parse_rate(completions=[body.replace("return", "return (") for body in bodies], heads=heads)
+        == 0
+    )
 
 
 def test_functions_of_this_pythons_library_parse_again():
@@ -60,7 +63,7 @@ def test_functions_of_this_pythons_library_parse_again():
         heads = function_heads(source)
         completions = [source[source.index(head) + len(head) :] for head in heads]
         assert len(heads) > 20
-        assert parse_rate(completions, heads) == 1
+        assert parse_rate(completions=completions, heads=heads) == 1
 
 
 @pytest.mark.parametrize("source", ["def f(:\n", "\0", "(" * 1000, ""])
@@ -120,24 +123,29 @@ def test_a_head_may_be_indented():
     ],
 )
 def test_what_parses(completion, parses):
-    assert parse_rate([completion], [HEAD]) == parses
+    assert parse_rate(completions=[completion], heads=[HEAD]) == parses
 
 
 def test_the_rate_is_a_fraction():
-    assert parse_rate(["\n    return 1", "\n    return (", "", "\n    pass"], [HEAD] * 4) == 0.5
+    assert (
+        parse_rate(
+            completions=["\n    return 1", "\n    return (", "", "\n    pass"], heads=[HEAD] * 4
+        )
+        == 0.5
+    )
 
 
 def test_a_function_that_the_completion_begins_is_not_the_heads():
-    assert parse_rate(["\n    def g():\n        pass"], [HEAD]) == 1
-    assert parse_rate(["\n\ndef g():\n    'It.'\n    return 1"], [HEAD]) == 0
+    assert parse_rate(completions=["\n    def g():\n        pass"], heads=[HEAD]) == 1
+    assert parse_rate(completions=["\n\ndef g():\n    'It.'\n    return 1"], heads=[HEAD]) == 0
 
 
 def test_bad_arguments_are_named():
     with pytest.raises(ShapeError, match="completions: got 0 for 0 heads"):
-        parse_rate([], [])
+        parse_rate(completions=[], heads=[])
     with pytest.raises(ShapeError, match="completions: got 1 for 2 heads"):
-        parse_rate(["a"], [HEAD, HEAD])
-    with pytest.raises(DTypeError, match=r"source\[0\]: got int"):
+        parse_rate(completions=["a"], heads=[HEAD, HEAD])
+    with pytest.raises(DTypeError, match=r"source\[0\]: got 1"):
         function_heads(1)
-    with pytest.raises(DTypeError, match="got NoneType, expected a string"):
+    with pytest.raises(DTypeError, match="got None, expected str"):
         function_body(HEAD, None)

@@ -21,14 +21,17 @@ README = (
 
 
 def test_readme():
-    assert metrics.entity_metrics(*README) == {
+    assert metrics.entity_metrics(references=README[0], predictions=README[1]) == {
         "f1": 0.5,
         "precision": 0.5,
         "recall": 0.5,
         "macro_f1": 0.5,
         "accuracy": 0.8,
     }
-    assert metrics.entity_scores(*README) == {"MISC": (0, 0, 0, 1), "PER": (1, 1, 1, 1)}
+    assert metrics.entity_scores(references=README[0], predictions=README[1]) == {
+        "MISC": (0, 0, 0, 1),
+        "PER": (1, 1, 1, 1),
+    }
 
 
 def test_f1_docstring():
@@ -37,18 +40,25 @@ def test_f1_docstring():
         ["O", "O", "B-MISC", "I-MISC", "B-MISC", "I-MISC", "O"],
         ["B-PER", "I-PER", "O"],
     ]
-    result = metrics.entity_metrics(predictions, references)
+    result = metrics.entity_metrics(predictions=predictions, references=references)
     assert result["f1"] == pytest.approx(2 / 3)
     assert result["macro_f1"] == 0.75
-    assert [s.f1 for s in metrics.entity_scores(predictions, references).values()] == [0.5, 1.0]
+    assert [
+        s.f1 for s in metrics.entity_scores(predictions=predictions, references=references).values()
+    ] == [0.5, 1.0]
 
 
 def test_strict_differs_where_readme_says():
     references, predictions = [["B-NP", "I-NP", "O"]], [["I-NP", "I-NP", "O"]]
-    assert metrics.entity_metrics(predictions, references)["f1"] == 1.0
-    strict = metrics.entity_metrics(predictions, references, mode="strict", scheme="IOB2")
+    assert metrics.entity_metrics(predictions=predictions, references=references)["f1"] == 1.0
+    strict = metrics.entity_metrics(
+        predictions=predictions, references=references, mode="strict", scheme="IOB2"
+    )
     assert strict["f1"] == 0.0
-    assert metrics.entity_metrics(predictions, references, mode="strict") == strict
+    assert (
+        metrics.entity_metrics(predictions=predictions, references=references, mode="strict")
+        == strict
+    )
 
 
 # tags: lenient spans, and strict ones of a scheme
@@ -156,13 +166,15 @@ def test_schemes_are_told_apart_by_their_letters(tags, scheme):
 
 
 def test_without_entities():
-    empty = metrics.entity_metrics([["O"], []], [["O"], []])
+    empty = metrics.entity_metrics(predictions=[["O"], []], references=[["O"], []])
     assert empty == {"f1": 0, "precision": 0, "recall": 0, "macro_f1": 0, "accuracy": 1}
-    assert metrics.entity_scores([["O"]], [["O"]]) == {}
+    assert metrics.entity_scores(predictions=[["O"]], references=[["O"]]) == {}
 
 
 def test_same_span_in_another_sentence_is_another_entity():
-    assert metrics.entity_metrics([["B-X"], ["O"]], [["O"], ["B-X"]])["f1"] == 0
+    assert (
+        metrics.entity_metrics(predictions=[["B-X"], ["O"]], references=[["O"], ["B-X"]])["f1"] == 0
+    )
 
 
 BAD = [
@@ -170,7 +182,7 @@ BAD = [
     ([["O"]], [["O"], ["O"]], {}, ShapeError, "one for each"),
     ([["O"]], [["O", "O"]], {}, ShapeError, r"predictions\[0\]: got 1 tags, expected .* 2"),
     (["O"], ["O"], {}, DTypeError, r"predictions\[0\]: got a string"),
-    ([[0]], [["O"]], {}, DTypeError, r"predictions\[0\]\[0\]: got int"),
+    ([[0]], [["O"]], {}, DTypeError, r"predictions\[0\]\[0\]: got 0"),
     ([["O"]], [["PER"]], {}, DataError, r"references\[0\]: tag 'PER'"),
     ([["E-X"]], [["O"]], {"mode": "strict", "scheme": "IOB2"}, DataError, "not of scheme IOB2"),
     ([["O"]], [["O"]], {"mode": "loose"}, ConfigError, "mode: got 'loose'"),
@@ -182,7 +194,7 @@ BAD = [
 @pytest.mark.parametrize(("predictions", "references", "options", "error", "message"), BAD)
 def test_bad_input_is_named(predictions, references, options, error, message):
     with pytest.raises(error, match=message):
-        metrics.entity_metrics(predictions, references, **options)
+        metrics.entity_metrics(predictions=predictions, references=references, **options)
 
 
 def test_bad_spans_are_named():

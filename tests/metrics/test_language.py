@@ -41,5 +41,5 @@ def test_bad_distinct_n_is_named():
         metrics.distinct_n(["a"], 0)
     with pytest.raises(ShapeError, match="got none"):
         metrics.distinct_n([], 1)
-    with pytest.raises(DTypeError, match=r"texts\[0\]: got int"):
+    with pytest.raises(DTypeError, match=r"texts\[0\]: got 1"):
         metrics.distinct_n([1], 1)

@@ -52,4 +52,4 @@ def test_a_constant_side_tells_nothing():
 def test_bad_input_is_named(x, y, error, message):
     for function in (metrics.pearson_correlation, metrics.spearman_correlation):
         with pytest.raises(error, match=message):
-            function(x, y)
+            function(predictions=x, references=y)

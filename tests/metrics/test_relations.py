@@ -30,7 +30,10 @@ PREDICTIONS = [p for (_, p), times in COUNTS.items() for _ in range(times)]
 
 
 def test_the_official_scorer():
-    percent = {k: 100 * v for k, v in metrics.relation_metrics(PREDICTIONS, REFERENCES).items()}
+    percent = {
+        k: 100 * v
+        for k, v in metrics.relation_metrics(predictions=PREDICTIONS, references=REFERENCES).items()
+    }
     assert percent["f1"] == pytest.approx(39.63, abs=0.005)
     assert percent["precision"] == pytest.approx(40.20, abs=0.005)
     assert percent["recall"] == pytest.approx(39.29, abs=0.005)
@@ -39,7 +42,7 @@ def test_the_official_scorer():
 
 
 def test_the_official_scorer_relation_by_relation():
-    scores = metrics.relation_scores(PREDICTIONS, REFERENCES)
+    scores = metrics.relation_scores(predictions=PREDICTIONS, references=REFERENCES)
     expected = {
         "Cause-Effect": (70.59, 75.00, 72.73, 1600),
         "Component-Whole": (50.00, 42.86, 46.15, 700),
@@ -52,14 +55,16 @@ def test_the_official_scorer_relation_by_relation():
 
 def test_direction_counts():
     right, wrong = "Cause-Effect(e1,e2)", "Cause-Effect(e2,e1)"
-    assert metrics.relation_metrics([right], [right])["f1"] == 1
-    assert metrics.relation_metrics([wrong], [right])["f1"] == 0
+    assert metrics.relation_metrics(predictions=[right], references=[right])["f1"] == 1
+    assert metrics.relation_metrics(predictions=[wrong], references=[right])["f1"] == 0
     assert relation_of(wrong) == "Cause-Effect"
     assert relation_of("born in") == "born in"
 
 
 def test_another_word_for_none():
-    metric = metrics.relation_metrics(["born in", "none"], ["born in", "none"], other="none")
+    metric = metrics.relation_metrics(
+        predictions=["born in", "none"], references=["born in", "none"], other="none"
+    )
     assert metric["f1"] == metric["micro_f1"] == 1
 
 
@@ -68,10 +73,10 @@ def test_another_word_for_none():
     [
         ([], [], ShapeError, "no examples"),
         (["a"], ["a", "b"], ShapeError, "one for each"),
-        ([1], ["a"], DTypeError, r"predictions\[0\]: got int"),
+        ([1], ["a"], DTypeError, r"predictions\[0\]: got 1"),
         (["a"], ["Other"], ConfigError, "every reference is 'Other'"),
     ],
 )
 def test_bad_input_is_named(predictions, references, error, message):
     with pytest.raises(error, match=message):
-        metrics.relation_metrics(predictions, references)
+        metrics.relation_metrics(predictions=predictions, references=references)

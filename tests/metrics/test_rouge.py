@@ -37,7 +37,9 @@ CASES = [
 
 @pytest.mark.parametrize(("reference", "prediction", "stemmed", "expected"), CASES)
 def test_the_figures_of_rouge_score(reference, prediction, stemmed, expected):
-    scores = metrics.rouge_scores(prediction, reference, rouge_types=TYPES, use_stemmer=stemmed)
+    scores = metrics.rouge_scores(
+        prediction=prediction, references=reference, rouge_types=TYPES, use_stemmer=stemmed
+    )
     for kind, figures in zip(TYPES, expected):
         assert scores[kind] == pytest.approx(figures), kind
 
@@ -70,13 +72,15 @@ def test_tokens():
 
 
 def test_chinese_needs_characters():
-    assert metrics.rouge_metrics(["我爱北京"], ["我爱天安门"])["rouge1"] == 0
-    score = metrics.rouge_metrics(["我爱北京"], ["我爱天安门"], tokenize=metrics.rouge_characters)
+    assert metrics.rouge_metrics(predictions=["我爱北京"], references=["我爱天安门"])["rouge1"] == 0
+    score = metrics.rouge_metrics(
+        predictions=["我爱北京"], references=["我爱天安门"], tokenize=metrics.rouge_characters
+    )
     assert score == pytest.approx({"rouge1": 400 / 9, "rouge2": 200 / 7, "rougeL": 400 / 9})
 
 
 def test_the_best_of_several_references_and_the_mean_of_texts():
-    scores = metrics.rouge_metrics(["a b", ""], [["c d", "a b c"], ["x"]])
+    scores = metrics.rouge_metrics(predictions=["a b", ""], references=[["c d", "a b c"], ["x"]])
     assert scores["rouge1"] == pytest.approx(100 * 0.8 / 2)
     assert list(scores) == ["rouge1", "rouge2", "rougeL"]
 
@@ -104,9 +108,9 @@ def test_longest_common_subsequence(a, b):
 
 @given(WORDS, WORDS)
 def test_scores_are_fractions_and_one_for_the_same_text(a, b):
-    scores = metrics.rouge_scores(" ".join(a), " ".join(b), rouge_types=TYPES)
+    scores = metrics.rouge_scores(prediction=" ".join(a), references=" ".join(b), rouge_types=TYPES)
     assert all(0 <= x <= 1 for score in scores.values() for x in score)
-    itself = metrics.rouge_scores(" ".join(a), " ".join(a), rouge_types=TYPES)
+    itself = metrics.rouge_scores(prediction=" ".join(a), references=" ".join(a), rouge_types=TYPES)
     for kind, least in zip(TYPES, (1, 2, 1, 1)):
         assert itself[kind] == (pytest.approx((1, 1, 1)) if len(a) >= least else (0, 0, 0))
 
@@ -117,8 +121,8 @@ def test_scores_are_fractions_and_one_for_the_same_text(a, b):
         ([], [], {}, ShapeError, "no examples"),
         (["a"], [], {}, ShapeError, "one for each"),
         (["a"], [[]], {}, ShapeError, "without any"),
-        ([1], ["a"], {}, DTypeError, r"predictions\[0\]: got int"),
-        (["a"], [[1]], {}, DTypeError, r"references\[0\]: got int"),
+        ([1], ["a"], {}, DTypeError, r"predictions\[0\]: got 1"),
+        (["a"], [[1]], {}, DTypeError, r"references\[0\]: got 1"),
         (["a"], ["a"], {"rouge_types": ["rouge0"]}, ConfigError, "got 'rouge0'"),
         (["a"], ["a"], {"rouge_types": ["rougel"]}, ConfigError, "got 'rougel'"),
         (["a"], ["a"], {"use_stemmer": True, "tokenize": list}, ConfigError, "use_stemmer"),
@@ -126,7 +130,7 @@ def test_scores_are_fractions_and_one_for_the_same_text(a, b):
 )
 def test_bad_input_is_named(predictions, references, options, error, message):
     with pytest.raises(error, match=message):
-        metrics.rouge_metrics(predictions, references, **options)
+        metrics.rouge_metrics(predictions=predictions, references=references, **options)
     if error is DTypeError and predictions == [1]:
         with pytest.raises(DTypeError, match="prediction: got 1"):
-            metrics.rouge_scores(1, "a")
+            metrics.rouge_scores(prediction=1, references="a")

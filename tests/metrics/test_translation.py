@@ -44,26 +44,28 @@ CASES = {
 def test_figures_are_those_of_sacrebleu(name):
     predictions, references, bleus, chrfs = CASES[name]
     for tokenize, wanted in zip(("13a", "zh", "char", "none"), bleus):
-        found = metrics.bleu(predictions, references, tokenize=tokenize)
+        found = metrics.bleu(predictions=predictions, references=references, tokenize=tokenize)
         assert found.score == pytest.approx(wanted, abs=1e-9)
     for order, wanted in zip((0, 2), chrfs):
-        found = metrics.chrf(predictions, references, word_order=order)
+        found = metrics.chrf(predictions=predictions, references=references, word_order=order)
         assert found.score == pytest.approx(wanted, abs=1e-9)
 
 
 def test_signatures_say_how_a_figure_came_about():
-    bleu = metrics.bleu(PREDICTIONS, REFERENCES, lowercase=True)
+    bleu = metrics.bleu(predictions=PREDICTIONS, references=REFERENCES, lowercase=True)
     assert bleu.signature == "nrefs:2|case:lc|eff:no|tok:13a|smooth:exp|version:plainformer"
-    assert metrics.bleu(PREDICTIONS, UNEQUAL).signature.startswith("nrefs:var|case:mixed|")
-    chrf = metrics.chrf(PREDICTIONS, FIRST, word_order=2)
+    assert metrics.bleu(predictions=PREDICTIONS, references=UNEQUAL).signature.startswith(
+        "nrefs:var|case:mixed|"
+    )
+    chrf = metrics.chrf(predictions=PREDICTIONS, references=FIRST, word_order=2)
     assert chrf.signature == "nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no|version:plainformer"
 
 
 def test_lower_case_is_the_same_text():
     upper = [text.upper() for text in PREDICTIONS]
-    assert metrics.bleu(upper, REFERENCES).score < 10
-    same = metrics.bleu(PREDICTIONS, REFERENCES, lowercase=True)
-    assert metrics.bleu(upper, REFERENCES, lowercase=True) == same
+    assert metrics.bleu(predictions=upper, references=REFERENCES).score < 10
+    same = metrics.bleu(predictions=PREDICTIONS, references=REFERENCES, lowercase=True)
+    assert metrics.bleu(predictions=upper, references=REFERENCES, lowercase=True) == same
 
 
 def test_no_figure_depends_on_what_is_installed():
@@ -84,18 +86,18 @@ def test_no_figure_depends_on_what_is_installed():
         ([], [], ShapeError, "no examples"),
         (["a"], ["a", "b"], ShapeError, "one for each"),
         (["a"], [[]], ShapeError, r"references\[0\]: got none"),
-        ([1], ["a"], DTypeError, r"predictions\[0\]: got int"),
+        ([1], ["a"], DTypeError, r"predictions\[0\]: got 1, expected str"),
         (["a"], [1], DTypeError, r"references\[0\]: got int"),
-        (["a"], [["a", None]], DTypeError, r"references\[0\]\[1\]: got NoneType"),
+        (["a"], [["a", None]], DTypeError, r"references\[0\]\[1\]: got None"),
     ],
 )
 @pytest.mark.parametrize("function", [metrics.bleu, metrics.chrf])
 def test_bad_input_is_named(function, predictions, references, error, message):
     with pytest.raises(error, match=message):
-        function(predictions, references)
+        function(predictions=predictions, references=references)
 
 
 @pytest.mark.parametrize("options", [{"char_order": 0}, {"word_order": -1}, {"beta": 0}])
 def test_bad_chrf_orders_are_named(options):
     with pytest.raises(ConfigError, match=f"{next(iter(options))}: got"):
-        metrics.chrf(["a"], ["a"], **options)
+        metrics.chrf(predictions=["a"], references=["a"], **options)

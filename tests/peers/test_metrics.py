@@ -45,13 +45,13 @@ def test_sacrebleu(dice):
             options = {"tokenize": name, "lowercase": dice.random() < 0.3}
             compare(
                 theirs.BLEU(**options),
-                metrics.bleu(predictions, references, **options),
+                metrics.bleu(predictions=predictions, references=references, **options),
                 predictions,
                 streams,
             )
         orders = dict(zip(("char_order", "word_order"), dice.choice([(6, 0), (6, 2), (2, 3)])))
         options = {**orders, "beta": dice.choice([1, 2, 3])}
-        found = metrics.chrf(predictions, references, **options)
+        found = metrics.chrf(predictions=predictions, references=references, **options)
         compare(theirs.CHRF(**options), found, predictions, streams)
 
 
@@ -79,10 +79,15 @@ def test_sklearn(dice):
         for average in ("macro", "micro", "weighted"):
             for chosen in (None, labels[:2]):
                 expected = theirs.f1_score(r, p, average=average, labels=chosen, zero_division=0)
-                got = metrics.f1_score(p, r, average=average, labels=chosen)
+                got = metrics.f1_score(predictions=p, references=r, average=average, labels=chosen)
                 assert got == pytest.approx(expected)
-        assert metrics.matthews_corrcoef(p, r) == pytest.approx(theirs.matthews_corrcoef(r, p))
-        assert (metrics.confusion_matrix(p, r)[1] == theirs.confusion_matrix(r, p)).all()
+        assert metrics.matthews_corrcoef(predictions=p, references=r) == pytest.approx(
+            theirs.matthews_corrcoef(r, p)
+        )
+        assert (
+            metrics.confusion_matrix(predictions=p, references=r)[1]
+            == theirs.confusion_matrix(r, p)
+        ).all()
 
 
 @pytest.mark.parametrize(("scheme", "letters"), [("IOB2", "BI"), ("IOB1", "BI"), ("IOBES", "BIES")])
@@ -101,7 +106,7 @@ def test_seqeval(dice, scheme, letters):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loose = theirs.f1_score(r, p)
-        assert metrics.entity_metrics(p, r)["f1"] == pytest.approx(loose)
+        assert metrics.entity_metrics(predictions=p, references=r)["f1"] == pytest.approx(loose)
         for side in sides:
             entities = schemes.Entities([side], getattr(schemes, scheme)).entities[0]
             expected = [(e.tag, e.start, e.end) for e in entities]
@@ -123,7 +128,7 @@ def test_rouge_score(dice):
             for _ in range(2)
         )
         expected = scorer.RougeScorer(kinds, use_stemmer=stem).score(r, p)
-        got = metrics.rouge_scores(p, r, rouge_types=kinds, use_stemmer=stem)
+        got = metrics.rouge_scores(prediction=p, references=r, rouge_types=kinds, use_stemmer=stem)
         for kind in kinds:
             assert got[kind] == pytest.approx(tuple(expected[kind]))
 
@@ -151,7 +156,7 @@ def test_sklearn_of_several_labels(dice):
             for _ in "pr"
         )
         p = (p * 9)[: len(r)]
-        told = metrics.multi_label_metrics(p, r)
+        told = metrics.multi_label_metrics(predictions=p, references=r)
         occurs = [x for x in labels if any(x in own for own in (*p, *r))]
         rows = [[[x in own for x in occurs] for own in side] for side in (r, p)]
         if len(occurs) < 2:  # scikit-learn takes one column for one label a text

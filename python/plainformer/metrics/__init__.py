@@ -1,7 +1,11 @@
 """Scores of what models predict, each as its original defines it. NumPy only.
 
-Everywhere predictions come first and references second, one of each an example. Fractions are 0
-to 1, except BLEU, chrF and ROUGE, which are 0 to 100 as they are always quoted.
+The two sides are `references` (what is right) and `predictions` (what a model gave), one of each an
+example, and are named: `bleu(references=..., predictions=...)`. Libraries differ in their order
+(scikit-learn has references first, sacrebleu predictions), and exchanged sides give a figure that
+looks right; so arguments without names are an error, except where exchanging the sides changes
+nothing, as in `accuracy`. Fractions are 0 to 1, except BLEU, chrF and ROUGE, which are 0 to 100 as
+they are always quoted. No figure depends on what else is installed.
 """
 
 from ._scores import LabelScore

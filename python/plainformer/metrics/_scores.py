@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
+from ..kinds import check_kind
 
 Label = str | int
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def named(metric: F) -> F:
+    """A metric whose two sides must be named: exchanged, they would give another figure."""
+    sides = [f"{name}=..." for name in inspect.signature(metric).parameters][:2]
+
+    @functools.wraps(metric)
+    def call(*unnamed: Any, **arguments: Any) -> Any:
+        if unnamed:
+            raise DTypeError(
+                f"{metric.__name__}: got {len(unnamed)} arguments without names; write "
+                f"{metric.__name__}({', '.join(sides)}), as libraries differ in their order"
+            )
+        return metric(**arguments)
+
+    return call  # type: ignore[return-value]
 
 
 class LabelScore(NamedTuple):
@@ -59,17 +79,13 @@ def check_pairs(
 def check_texts(name: str, values: Sequence[Any]) -> list[str]:
     """`values` as a list, each a string."""
     check_list(name, values)
-    for i, value in enumerate(values):
-        if not isinstance(value, str):
-            raise DTypeError(f"{name}[{i}]: got {type(value).__name__}, expected a string")
-    return list(values)
+    return [check_text(f"{name}[{i}]", value) for i, value in enumerate(values)]
 
 
 def check_text(name: str, value: Any) -> str:
     """`value`, a string."""
-    if not isinstance(value, str):
-        raise DTypeError(f"{name}: got {shown(value)}, expected a string")
-    return value
+    text: str = check_kind(name, value, str, error=DTypeError)
+    return text
 
 
 def check_whole(name: str, value: Any, low: int, high: int = 2**63) -> int:

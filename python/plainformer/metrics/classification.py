@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, shown
-from ._scores import Label, LabelScore, as_labels, label_pairs, mean, ratio, score_counts
+from ._scores import Label, LabelScore, as_labels, label_pairs, mean, named, ratio, score_counts
 
 Labels = Sequence[Any] | np.ndarray
 _AVERAGES = ("macro", "micro", "weighted")
 
 
-def accuracy(predictions: Labels, references: Labels) -> float:
-    """The fraction of examples whose label is right.
+def accuracy(references: Labels, predictions: Labels) -> float:
+    """The fraction of examples whose label is right, whichever side comes first.
 
     Parameters
     ----------
-    predictions, references : (N,) labels, strings or integers, N >= 1
+    references, predictions : (N,) labels, strings or integers, N >= 1
 
     Raises
     ------
@@ -37,14 +37,15 @@ def accuracy(predictions: Labels, references: Labels) -> float:
     return sum(p == r for p, r in zip(found, wanted)) / len(wanted)
 
 
+@named
 def confusion_matrix(
-    predictions: Labels, references: Labels, *, labels: Labels | None = None
+    *, references: Labels, predictions: Labels, labels: Labels | None = None
 ) -> tuple[list[Label], np.ndarray]:
     """How often each label (row) was predicted as each label (column).
 
     Parameters
     ----------
-    predictions, references : (N,) labels
+    references, predictions : (N,) labels
     labels : (L,) labels that must hold all that occur; default those, sorted
 
     Returns
@@ -70,8 +71,9 @@ def confusion_matrix(
     return order, matrix
 
 
+@named
 def label_scores(
-    predictions: Labels, references: Labels, *, labels: Labels | None = None
+    *, references: Labels, predictions: Labels, labels: Labels | None = None
 ) -> dict[Label, LabelScore]:
     """Precision, recall, F1 and support of each label.
 
@@ -79,7 +81,7 @@ def label_scores(
 
     Parameters
     ----------
-    predictions, references : (N,) labels
+    references, predictions : (N,) labels
     labels : those wanted, default all that occur, sorted
 
     Raises
@@ -96,14 +98,17 @@ def label_scores(
     }
 
 
+@named
 def f1_score(
-    predictions: Labels,
-    references: Labels,
-    *,
-    average: str = "macro",
-    labels: Labels | None = None,
+    *, references: Labels, predictions: Labels, average: str = "macro", labels: Labels | None = None
 ) -> float:
     """F1 over labels: `macro` their plain mean, `weighted` by support, `micro` of summed counts.
+
+    Parameters
+    ----------
+    references, predictions : (N,) labels
+    average : str
+    labels : those that count, default all that occur
 
     Over all labels micro F1 is accuracy; it differs when `labels` leaves some out.
 
@@ -114,7 +119,7 @@ def f1_score(
     """
     if average not in _AVERAGES:
         raise ConfigError(f"average: got {shown(average)}, expected one of {', '.join(_AVERAGES)}")
-    scores = label_scores(predictions, references, labels=labels)
+    scores = label_scores(predictions=predictions, references=references, labels=labels)
     if average == "macro":
         return mean(score.f1 for score in scores.values())
     if average == "weighted":
@@ -125,11 +130,12 @@ def f1_score(
     return ratio(2 * correct, sum(p in scores for p in found) + sum(r in scores for r in wanted))
 
 
-def matthews_corrcoef(predictions: Labels, references: Labels) -> float:
+def matthews_corrcoef(references: Labels, predictions: Labels) -> float:
     """Matthews' correlation coefficient, -1 to 1, for any number of labels.
 
     With C the confusion matrix, t its row sums, p its column sums, s all and c the correct ones:
-    (c s - t.p) / sqrt((s^2 - p.p) (s^2 - t.t)); 0 where either side holds one label only.
+    (c s - t.p) / sqrt((s^2 - p.p) (s^2 - t.t)); 0 where either side holds one label only. The same
+    whichever side comes first.
 
     Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient",
     Computational Biology and Chemistry 28, 2004.
@@ -150,8 +156,10 @@ def matthews_corrcoef(predictions: Labels, references: Labels) -> float:
     return (c * s - both) / (math.sqrt(spread_p) * math.sqrt(spread_t))
 
 
-def classification_metrics(predictions: Labels, references: Labels) -> dict[str, float]:
-    """`{"accuracy", "macro_f1", "mcc"}` over all labels that occur, fractions.
+def classification_metrics(references: Labels, predictions: Labels) -> dict[str, float]:
+    """`{"accuracy", "macro_f1", "mcc"}` over all labels that occur; fractions, mcc -1 to 1.
+
+    The same whichever side comes first.
 
     Micro F1 over all labels is accuracy, where each example has one.
 
@@ -160,9 +168,9 @@ def classification_metrics(predictions: Labels, references: Labels) -> dict[str,
     ShapeError, DTypeError : as `accuracy`
     """
     return {
-        "accuracy": accuracy(predictions, references),
-        "macro_f1": f1_score(predictions, references),
-        "mcc": matthews_corrcoef(predictions, references),
+        "accuracy": accuracy(predictions=predictions, references=references),
+        "macro_f1": f1_score(predictions=predictions, references=references),
+        "mcc": matthews_corrcoef(predictions=predictions, references=references),
     }
 
 

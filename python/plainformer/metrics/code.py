@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .._syntax import parse
 from ..errors import ShapeError
-from ._scores import check_texts
+from ._scores import check_texts, named
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NO_STATEMENT = {tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -63,14 +63,15 @@ def function_body(head: str, completion: str) -> str:
     return "\n".join(kept).rstrip()
 
 
-def parse_rate(completions: Sequence[str], heads: Sequence[str]) -> float:
+@named
+def parse_rate(*, heads: Sequence[str], completions: Sequence[str]) -> float:
     """The fraction of completions whose `function_body` makes a function that Python parses.
 
     A body without a statement makes none, though the docstring alone would parse.
 
     Parameters
     ----------
-    completions, heads : strings, one of each a function
+    heads, completions : strings, one of each a function
 
     Raises
     ------

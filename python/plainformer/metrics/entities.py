@@ -10,17 +10,18 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
-from ._scores import LabelScore, check_pairs, check_texts, mean, ratio, score_counts
+from ._scores import LabelScore, check_pairs, check_texts, mean, named, ratio, score_counts
 from .tags import Span, detect_scheme, spans_of
 
 Sentences = Sequence[Sequence[str]]
 Entities = set[tuple[int, Span]]  # sentence, span
 
 
+@named
 def entity_scores(
-    predictions: Sentences,
-    references: Sentences,
     *,
+    references: Sentences,
+    predictions: Sentences,
     mode: str | None = None,
     scheme: str | None = None,
 ) -> dict[str, LabelScore]:
@@ -31,10 +32,11 @@ def entity_scores(
     return _by_type(*_entities(predictions, references, mode, scheme))
 
 
+@named
 def entity_metrics(
-    predictions: Sentences,
-    references: Sentences,
     *,
+    references: Sentences,
+    predictions: Sentences,
     mode: str | None = None,
     scheme: str | None = None,
 ) -> dict[str, float]:
@@ -42,7 +44,7 @@ def entity_metrics(
 
     Parameters
     ----------
-    predictions, references : tags of each sentence, as many words on both sides
+    references, predictions : tags of each sentence, as many words on both sides
     mode : None counts as conlleval does, whatever the scheme (`I-PER` after `O` begins an entity);
         "strict" takes only entities that are well formed in the scheme
     scheme : "IOB2", "IOBES", "BILOU" or "IOB1" for "strict"; default by the letters that occur

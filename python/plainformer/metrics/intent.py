@@ -7,12 +7,13 @@ EMNLP 2019, arXiv:1909.02027.
 from __future__ import annotations
 
 from ..errors import ConfigError, shown
-from ._scores import label_pairs, ratio
+from ._scores import label_pairs, named, ratio
 from .classification import Labels
 
 
+@named
 def intent_metrics(
-    predictions: Labels, references: Labels, *, out_of_scope: str | int = "oos"
+    *, references: Labels, predictions: Labels, out_of_scope: str | int = "oos"
 ) -> dict[str, float]:
     """Accuracy on queries in scope, recall and precision of the out-of-scope class, all accuracy.
 
@@ -22,7 +23,7 @@ def intent_metrics(
 
     Parameters
     ----------
-    predictions, references : (N,) labels, N >= 1
+    references, predictions : (N,) labels, N >= 1
     out_of_scope : the label that stands for it
 
     Returns

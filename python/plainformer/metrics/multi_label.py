@@ -11,17 +11,27 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..errors import DTypeError
-from ._scores import LabelScore, as_labels, check_list, check_pairs, mean, ratio, score_counts
+from ._scores import (
+    LabelScore,
+    as_labels,
+    check_list,
+    check_pairs,
+    mean,
+    named,
+    ratio,
+    score_counts,
+)
 
 Sets = Sequence[Collection[Any]]
 
 
-def multi_label_scores(predictions: Sets, references: Sets) -> dict[Any, LabelScore]:
+@named
+def multi_label_scores(*, references: Sets, predictions: Sets) -> dict[Any, LabelScore]:
     """Precision, recall, F1 and support of each label that occurs on either side, sorted.
 
     Parameters
     ----------
-    predictions, references : (N,) collections of labels, N >= 1
+    references, predictions : (N,) collections of labels, N >= 1
 
     Raises
     ------
@@ -42,8 +52,8 @@ def multi_label_scores(predictions: Sets, references: Sets) -> dict[Any, LabelSc
     }
 
 
-def multi_label_metrics(predictions: Sets, references: Sets) -> dict[str, float]:
-    """`{"micro_f1", "macro_f1", "subset_accuracy"}`, fractions.
+def multi_label_metrics(references: Sets, predictions: Sets) -> dict[str, float]:
+    """`{"micro_f1", "macro_f1", "subset_accuracy"}`, fractions, whichever side comes first.
 
     Micro F1 is that of all counts together, macro F1 the plain mean over the labels that occur, and
     subset accuracy the share of examples with all labels right and none too many.
@@ -52,7 +62,7 @@ def multi_label_metrics(predictions: Sets, references: Sets) -> dict[str, float]
     ------
     ShapeError, DTypeError : as `multi_label_scores`
     """
-    scores = multi_label_scores(predictions, references)
+    scores = multi_label_scores(predictions=predictions, references=references)
     found, wanted = _sets("predictions", predictions), _sets("references", references)
     correct = sum(len(a & b) for a, b in zip(found, wanted))
     return {

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import DataError, ShapeError, shown
-from ._scores import as_labels, as_numbers, check_pairs
+from ._scores import as_labels, as_numbers, check_pairs, named
 from .classification import accuracy
 
 
+@named
 def multiple_choice_accuracy(
-    scores: np.ndarray | Sequence[Sequence[float]], references: Sequence[int] | np.ndarray
+    *, references: Sequence[int] | np.ndarray, predictions: np.ndarray | Sequence[Sequence[float]]
 ) -> float:
     """The fraction of questions whose best-scored choice is the right one; the first of equals.
 
     Parameters
     ----------
-    scores : array (N, C), or N rows of any number of choices each
     references : (N,) integers, index of the right choice
+    predictions : scores, array (N, C), or N rows of any number of choices each
 
     Raises
     ------
@@ -27,14 +28,14 @@ def multiple_choice_accuracy(
     DataError : a score that is NaN, or a reference that is no choice of its question
     DTypeError : references that are no integers
     """
-    check_pairs(scores, references)
+    check_pairs(predictions, references)
     right = as_labels("references", references)
     best = []
-    for i, (row, index) in enumerate(zip(scores, right)):
-        values = as_numbers(f"scores[{i}]", row)
+    for i, (row, index) in enumerate(zip(predictions, right)):
+        values = as_numbers(f"predictions[{i}]", row)
         if values.ndim != 1 or values.size == 0:
-            raise ShapeError(f"scores[{i}]: got shape {values.shape}, expected one a choice")
+            raise ShapeError(f"predictions[{i}]: got shape {values.shape}, expected one a choice")
         if not isinstance(index, int) or not 0 <= index < values.size:
             raise DataError(f"references[{i}]: got {shown(index)}, expected 0 to {values.size - 1}")
         best.append(int(values.argmax()))
-    return accuracy(best, right)
+    return accuracy(predictions=best, references=right)

@@ -13,14 +13,14 @@ from ._scores import as_numbers, check_pairs
 Numbers = Sequence[float] | np.ndarray
 
 
-def pearson_correlation(predictions: Numbers, references: Numbers) -> float:
-    """The correlation of values, -1 to 1; 0 where either side is constant.
+def pearson_correlation(references: Numbers, predictions: Numbers) -> float:
+    """The correlation of values, -1 to 1, whichever side comes first; 0 where one is constant.
 
     sum (x - mean x) (y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2)
 
     Parameters
     ----------
-    predictions, references : (N,) finite numbers, N >= 1
+    references, predictions : (N,) finite numbers, N >= 1
 
     Raises
     ------
@@ -31,8 +31,9 @@ def pearson_correlation(predictions: Numbers, references: Numbers) -> float:
     return _correlation(*_pairs(predictions, references))
 
 
-def spearman_correlation(predictions: Numbers, references: Numbers) -> float:
-    """The correlation of ranks, -1 to 1: equal values share the mean of their ranks.
+def spearman_correlation(references: Numbers, predictions: Numbers) -> float:
+    """The correlation of ranks, -1 to 1, whichever side comes first; equal values share the mean of
+    their ranks.
 
     Spearman, "The Proof and Measurement of Association between Two Things", 1904.
 
@@ -44,8 +45,8 @@ def spearman_correlation(predictions: Numbers, references: Numbers) -> float:
     return _correlation(_ranks(found), _ranks(wanted))
 
 
-def regression_metrics(predictions: Numbers, references: Numbers) -> dict[str, float]:
-    """`{"pearson", "spearman", "mean_absolute_error"}`.
+def regression_metrics(references: Numbers, predictions: Numbers) -> dict[str, float]:
+    """`{"pearson", "spearman", "mean_absolute_error"}`, whichever side comes first.
 
     Raises
     ------

@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import ConfigError, shown
-from ._scores import LabelScore, check_pairs, check_texts, mean, score_counts
+from ._scores import LabelScore, check_pairs, check_texts, mean, named, score_counts
 from .classification import accuracy
 
 _DIRECTION = re.compile(r"\(e[12],e[12]\)$")
 
 
+@named
 def relation_scores(
-    predictions: Sequence[str], references: Sequence[str], *, other: str = "Other"
+    *, references: Sequence[str], predictions: Sequence[str], other: str = "Other"
 ) -> dict[str, LabelScore]:
     """Scores of each relation of the references without its direction, `other` left out.
 
@@ -38,8 +39,9 @@ def relation_scores(
     }
 
 
+@named
 def relation_metrics(
-    predictions: Sequence[str], references: Sequence[str], *, other: str = "Other"
+    *, references: Sequence[str], predictions: Sequence[str], other: str = "Other"
 ) -> dict[str, float]:
     """The official directed macro F1, and micro F1 and accuracy beside it.
 
@@ -49,7 +51,7 @@ def relation_metrics(
 
     Parameters
     ----------
-    predictions, references : (N,) labels such as "Cause-Effect(e2,e1)"; labels without a
+    references, predictions : (N,) labels such as "Cause-Effect(e2,e1)"; labels without a
         direction are relations of their own
     other : the label that means no relation
 
@@ -63,7 +65,7 @@ def relation_metrics(
     DTypeError : a label that is no string
     ConfigError : every reference is `other`
     """
-    scores = relation_scores(predictions, references, other=other)
+    scores = relation_scores(predictions=predictions, references=references, other=other)
     undirected = [relation_of(label) for label in predictions]
     pairs = list(zip(predictions, references))
     micro = score_counts(
@@ -76,7 +78,7 @@ def relation_metrics(
         "precision": mean(score.precision for score in scores.values()),
         "recall": mean(score.recall for score in scores.values()),
         "micro_f1": micro.f1,
-        "accuracy": accuracy(predictions, references),
+        "accuracy": accuracy(predictions=predictions, references=references),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..characters import CJK
 from ..errors import ConfigError, ShapeError, shown
-from ._scores import check_pairs, check_text, check_texts, mean, ratio
+from ._scores import check_pairs, check_text, check_texts, mean, named, ratio
 from .porter import porter_stem
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -33,10 +33,11 @@ class RougeScore(NamedTuple):
     fmeasure: float
 
 
+@named
 def rouge_metrics(
-    predictions: Sequence[str],
-    references: Sequence[str] | Sequence[Sequence[str]],
     *,
+    references: Sequence[str] | Sequence[Sequence[str]],
+    predictions: Sequence[str],
     rouge_types: Sequence[str] = TYPES,
     use_stemmer: bool = False,
     tokenize: Tokenize | None = None,
@@ -45,8 +46,8 @@ def rouge_metrics(
 
     Parameters
     ----------
-    predictions : (N,) strings; an empty one scores 0
     references : (N,) strings, or N lists of strings of which the best counts, type by type
+    predictions : (N,) strings; an empty one scores 0
     rouge_types : of "rouge1" ... "rouge9" (n-grams), "rougeL" (longest common subsequence of the
         whole texts) and "rougeLsum" (of sentences, one a line)
     use_stemmer : bool, Porter's stemmer on words of more than three letters
@@ -65,16 +66,23 @@ def rouge_metrics(
     """
     check_pairs(predictions, references)
     scores = [
-        rouge_scores(p, r, rouge_types=rouge_types, use_stemmer=use_stemmer, tokenize=tokenize)
+        rouge_scores(
+            prediction=p,
+            references=r,
+            rouge_types=rouge_types,
+            use_stemmer=use_stemmer,
+            tokenize=tokenize,
+        )
         for p, r in zip(check_texts("predictions", predictions), references)
     ]
     return {kind: 100 * mean(s[kind].fmeasure for s in scores) for kind in rouge_types}
 
 
+@named
 def rouge_scores(
-    prediction: str,
-    references: str | Sequence[str],
     *,
+    references: str | Sequence[str],
+    prediction: str,
     rouge_types: Sequence[str] = TYPES,
     use_stemmer: bool = False,
     tokenize: Tokenize | None = None,

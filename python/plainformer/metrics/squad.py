@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
-from ._scores import as_numbers, check_pairs, check_text, check_texts, mean
+from ._scores import as_numbers, check_pairs, check_text, check_texts, mean, named
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -29,29 +29,30 @@ def normalize_answer(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact_match(prediction: str, answer: str) -> float:
+def exact_match(reference: str, prediction: str) -> float:
     """1.0 if both are the same after `normalize_answer`, else 0.0."""
-    return float(normalize_answer(prediction) == normalize_answer(answer))
+    return float(normalize_answer(prediction) == normalize_answer(reference))
 
 
-def answer_f1(prediction: str, answer: str, tokenize: Tokenize = str.split) -> float:
+def answer_f1(reference: str, prediction: str, tokenize: Tokenize = str.split) -> float:
     """F1 of the bags of words of both after `normalize_answer`.
 
     tokenize : cuts a text into words; `rouge_characters` for languages that have no spaces
 
     Where either has no word: 1.0 if neither has, else 0.0 (the 2.0 script's rule).
     """
-    found, wanted = (tokenize(normalize_answer(text)) for text in (prediction, answer))
+    found, wanted = (tokenize(normalize_answer(text)) for text in (prediction, reference))
     if not found or not wanted:
         return float(found == wanted)
     same = sum((Counter(found) & Counter(wanted)).values())
     return 2 * same / (len(found) + len(wanted))
 
 
+@named
 def squad_metrics(
-    predictions: Sequence[str],
-    references: Answers,
     *,
+    references: Answers,
+    predictions: Sequence[str],
     version: str | None = None,
     no_answer_scores: Sequence[float] | None = None,
     no_answer_threshold: float = 1.0,
@@ -61,8 +62,8 @@ def squad_metrics(
 
     Parameters
     ----------
-    predictions : (N,) strings; "" says that there is no answer
     references : N lists of right answers; an empty one means that there is none
+    predictions : (N,) strings; "" says that there is no answer
     version : "1.1" or "2.0"; default "2.0" if a question has no answer. They differ for answers
         that are empty once normalised ("the"): 2.0 leaves these out, 1.1 gives them F1 0.
     no_answer_scores : (N,) numbers; above `no_answer_threshold` the prediction counts as ""
@@ -99,8 +100,9 @@ def squad_metrics(
     return metrics
 
 
+@named
 def best_no_answer_threshold(
-    predictions: Sequence[str], references: Answers, no_answer_scores: Sequence[float]
+    *, references: Answers, predictions: Sequence[str], no_answer_scores: Sequence[float]
 ) -> dict[str, float]:
     """The thresholds on `no_answer_scores` with the best exact match and the best F1 (2.0).
 

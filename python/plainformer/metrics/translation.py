@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
-from ._scores import check_pairs, check_texts, check_whole
+from ._scores import check_pairs, check_texts, check_whole, named
 from ._tokenize import TOKENIZERS
 
 References = Sequence[str] | Sequence[Sequence[str]]
@@ -30,10 +30,11 @@ class SignedScore(NamedTuple):
     signature: str
 
 
+@named
 def bleu(
-    predictions: Sequence[str],
-    references: References,
     *,
+    references: References,
+    predictions: Sequence[str],
     tokenize: str | None = None,
     lowercase: bool = False,
 ) -> SignedScore:
@@ -45,8 +46,8 @@ def bleu(
 
     Parameters
     ----------
-    predictions : (N,) strings
     references : (N,) strings, or N lists of them; an example may have fewer than others
+    predictions : (N,) strings
     tokenize : sacrebleu's name, default "13a"; "zh" for Chinese, "char" for characters, "none"
     lowercase : bool
 
@@ -75,10 +76,11 @@ def bleu(
     return SignedScore(_bleu_of(counts, lengths), signature)
 
 
+@named
 def chrf(
-    predictions: Sequence[str],
-    references: References,
     *,
+    references: References,
+    predictions: Sequence[str],
     char_order: int = 6,
     word_order: int = 0,
     beta: int = 2,
@@ -89,7 +91,7 @@ def chrf(
 
     Parameters
     ----------
-    predictions, references : as `bleu`
+    references, predictions : as `bleu`
     char_order, word_order, beta : int; recall counts beta times as much as precision
 
     Raises

@@ -70,7 +70,9 @@ class MultipleChoice(Task):
 
     def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
         labels = [example.label for example in examples]
-        return {"accuracy": multiple_choice_accuracy(list(predictions), labels)}
+        return {
+            "accuracy": multiple_choice_accuracy(predictions=list(predictions), references=labels)
+        }
 
     def answer(self, example: Any, prediction: Array) -> dict[str, Any]:
         """The choice, its index and its probability."""

@@ -94,7 +94,7 @@ class SingleLabel(Problem):
         return probabilities(logits[None])[0]
 
     def score(self, predictions: Sequence[Array], wanted: Sequence[str]) -> dict[str, float]:
-        return classification_metrics(self.named(predictions), list(wanted))
+        return classification_metrics(predictions=self.named(predictions), references=list(wanted))
 
     def named(self, predictions: Sequence[Array]) -> list[str]:
         """The most probable label of each."""
@@ -125,9 +125,9 @@ class MultiLabel(Problem):
     def score(self, predictions: Sequence[Array], wanted: Sequence[Any]) -> dict[str, float]:
         """Micro and macro F1, subset accuracy, and the F1 of each label where they are few."""
         found = [self.above(p) for p in predictions]
-        metrics = multi_label_metrics(found, wanted)
+        metrics = multi_label_metrics(predictions=found, references=wanted)
         if len(self.labels) <= _EACH:
-            each = multi_label_scores(found, wanted)
+            each = multi_label_scores(predictions=found, references=wanted)
             metrics |= {f"f1_{name}": each[name].f1 for name in self.labels.labels if name in each}
         return metrics
 
@@ -180,7 +180,10 @@ class Regression(Problem):
     def score(self, predictions: Sequence[Array], wanted: Sequence[Any]) -> dict[str, float]:
         """Pearson, Spearman and the mean error, each a mean over the outputs."""
         found, gold = np.array(predictions), np.array(wanted)
-        each = [regression_metrics(found[:, i], gold[:, i]) for i in range(gold.shape[1])]
+        each = [
+            regression_metrics(predictions=found[:, i], references=gold[:, i])
+            for i in range(gold.shape[1])
+        ]
         return {name: float(np.mean([own[name] for own in each])) for name in each[0]}
 
     def found(self, prediction: Array) -> dict[str, Any]:

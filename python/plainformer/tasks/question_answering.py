@@ -187,8 +187,8 @@ class QuestionAnswering(Task):
         answers = [[answer.text for answer in example.answers] for example in examples]
         chinese = is_chinese(text for texts in answers for text in texts)
         return squad_metrics(
-            [prediction.text for prediction in predictions],
-            answers,
+            predictions=[prediction.text for prediction in predictions],
+            references=answers,
             tokenize=rouge_characters if chinese else str.split,
         )
 

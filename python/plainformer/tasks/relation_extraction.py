@@ -137,9 +137,12 @@ class RelationExtraction(Task):
         found = self.labels.names(int(p.argmax()) for p in predictions)
         wanted = [example.label for example in examples]
         if all(label == self.settings.other for label in wanted):  # no relation to find
-            return {"f1": 0.0, "accuracy": accuracy(found, wanted)}
-        macro = f1_score(found, wanted)
-        return {**relation_metrics(found, wanted, other=self.settings.other), "macro_f1": macro}
+            return {"f1": 0.0, "accuracy": accuracy(predictions=found, references=wanted)}
+        macro = f1_score(predictions=found, references=wanted)
+        return {
+            **relation_metrics(predictions=found, references=wanted, other=self.settings.other),
+            "macro_f1": macro,
+        }
 
     def answer(self, example: Any, prediction: Array) -> dict[str, Any]:
         """The relation, its probability, and the texts of both entities."""

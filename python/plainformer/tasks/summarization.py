@@ -23,4 +23,4 @@ class Summarization(Writer):
         """ROUGE-1, 2 and L of words, or of Chinese characters, 0 to 100."""
         targets = [example.target for example in examples]
         tokenize = rouge_characters if is_chinese(targets) else None
-        return rouge_metrics(predictions, targets, tokenize=tokenize)
+        return rouge_metrics(predictions=predictions, references=targets, tokenize=tokenize)

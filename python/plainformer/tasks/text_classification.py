@@ -143,7 +143,9 @@ class TextClassification(Task):
         if isinstance(self.problem, SingleLabel):
             found = self.problem.named(predictions)
             if self._out_of_scope in {*found, *wanted}:
-                metrics |= intent_metrics(found, wanted, out_of_scope=self._out_of_scope)
+                metrics |= intent_metrics(
+                    predictions=found, references=wanted, out_of_scope=self._out_of_scope
+                )
         return metrics
 
     def _label(self, example: Any) -> Any:

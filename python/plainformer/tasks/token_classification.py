@@ -164,12 +164,12 @@ class TokenClassification(Task):
         found = [list(prediction.tags) for prediction in predictions]
         wanted = [list(example.tags) for example in examples]
         if self._has_entities:
-            return entity_metrics(found, wanted)
+            return entity_metrics(predictions=found, references=wanted)
         flat_found = [tag for tags in found for tag in tags]
         flat_wanted = [tag for tags in wanted for tag in tags]
         return {
-            "f1": f1_score(flat_found, flat_wanted),
-            "accuracy": accuracy(flat_found, flat_wanted),
+            "f1": f1_score(predictions=flat_found, references=flat_wanted),
+            "accuracy": accuracy(predictions=flat_found, references=flat_wanted),
         }
 
     @property

@@ -24,6 +24,6 @@ class Translation(Writer):
         targets = [example.target for example in examples]
         tokenize = "zh" if is_chinese(targets) else None
         return {
-            "bleu": bleu(predictions, targets, tokenize=tokenize).score,
-            "chrf": chrf(predictions, targets).score,
+            "bleu": bleu(predictions=predictions, references=targets, tokenize=tokenize).score,
+            "chrf": chrf(predictions=predictions, references=targets).score,
         }
