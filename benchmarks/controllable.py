@@ -24,7 +24,7 @@ from plainformer.bench import machine
 from plainformer.bench.session import write_json
 from plainformer.data import TextExample, read_examples
 from plainformer.metrics import distinct_n
-from plainformer.pipeline import Pipeline
+from plainformer.pipelines import Pipeline
 from plainformer.tasks import FineTuneResult
 
 WRITER: dict[str, Any] = {

@@ -25,7 +25,7 @@ from plainformer import runtime
 from plainformer.bench import machine
 from plainformer.bench.process import Child
 from plainformer.bench.session import write_json
-from plainformer.data import TextEncoder, load_tokenizer, read_examples
+from plainformer.data import TextEncoder, read_examples, read_tokenizer
 from plainformer.models import from_config
 
 BATCH, LIMIT, CHUNK = 32, 64, 50
@@ -40,7 +40,7 @@ def token_rows(data: str | None, model: str | None, count: int) -> list[np.ndarr
         return [rng.integers(1000, 30000, length) for length in lengths]
     examples = read_examples(data, "text-classification")
     texts = [examples[int(i)].text for i in rng.permutation(len(examples))[:count]]
-    encoded = TextEncoder(load_tokenizer(model or "")).encode(texts, max_length=LIMIT)
+    encoded = TextEncoder(read_tokenizer(model or "")).encode(texts, max_length=LIMIT)
     return [one.input_ids for one in encoded]
 
 

@@ -16,7 +16,7 @@ from plainformer import kernels
 from plainformer.checkpoints import load_file
 from plainformer.data import read_examples
 from plainformer.data.examples import FIELDS
-from plainformer.data.tokenizer import load_tokenizer
+from plainformer.data.tokenizer import read_tokenizer
 from plainformer.errors import PlainformerError
 from plainformer.generation import GenerationConfig
 from plainformer.models import MODELS, from_config
@@ -161,5 +161,5 @@ def test_files_of_a_model_directory(file, tmp_path):
             (tmp_path / file).write_text(json.dumps({name: value}), encoding="utf-8")
             checked(pf.load, tmp_path)
             checked(pf.pipeline, "text-classification", tmp_path)
-            checked(load_tokenizer, tmp_path)
+            checked(read_tokenizer, tmp_path)
             checked(pf.load, tmp_path, adapter=tmp_path)

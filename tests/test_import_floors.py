@@ -16,7 +16,7 @@ FLOORS = [
     {"packing", "tensor", "functional"},
     {"nn"},
     {"models", "generation", "training"},
-    {"augmentation", "pipeline", "tasks"},
+    {"augmentation", "pipelines", "tasks"},
     {"cli", "serve", "bench", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}

@@ -10,7 +10,7 @@ from plainformer.cli import main
 from plainformer.cli._generation_flags import FLAGS, PYTHON_ONLY, TEXT_FLAGS, prompt_ids
 from plainformer.data.tokenizer import (
     encode_text,
-    load_tokenizer,
+    read_tokenizer,
     save_tokenizer,
     train_char,
     train_wordpiece,
@@ -218,7 +218,7 @@ def test_the_models_own_file_decides_what_no_flag_says(directory, tmp_path):
 def test_an_encoder_decoder_reads_its_source(directory, tmp_path, monkeypatch):
     model = encoder_decoder(vocab_size=32, max_position_embeddings=120)
     monkeypatch.setattr("plainformer.cli.generate.load", lambda path, dtype: model)
-    tokenizer = load_tokenizer(directory)
+    tokenizer = read_tokenizer(directory)
     wanted = model.generate(encode_text(tokenizer, "the fox").tolist(), 8)
     wanted = tokenizer.decode(wanted[1:].tolist())
     found = values(directory, "the fox", "--max-new-tokens", "8")

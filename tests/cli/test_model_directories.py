@@ -15,9 +15,9 @@ from plainformer.augmentation import Augmenter
 from plainformer.cli import main
 from plainformer.data.text import Document
 from plainformer.data.tokenizer import (
-    load_tokenizer,
     make_tokenizer,
     parse_spec,
+    read_tokenizer,
     save_tokenizer,
     vocab_size,
 )
@@ -209,7 +209,7 @@ def test_an_adapter_and_a_tokenizer_are_looked_for_before_data_is_read(root, tmp
         lambda name: pf.pipeline(None, name),
         lambda name: pf.finetune("ner", name, "nothing.jsonl", output_dir="nothing"),
         pf.BertModel.from_pretrained,
-        load_tokenizer,
+        read_tokenizer,
         Augmenter,
         lambda name: load_adapter(from_config(config_of("gpt2")), name),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 import plainformer as pf
 from plainformer.cli._objectives import FLAGS, TASKS
-from plainformer.data.tokenizer import load_tokenizer, save_tokenizer, train_char, vocab_size
+from plainformer.data.tokenizer import read_tokenizer, save_tokenizer, train_char, vocab_size
 from plainformer.models.registry import MODELS
 from tests.models.numbers import GOLDEN
 
@@ -100,7 +100,7 @@ def test_a_run_leaves_a_model_and_figures_beside_baselines(files, objective, pac
     assert f"(unigram {result['unigram_loss']:.4f}, bigram {result['bigram_loss']:.4f})" in errors
     assert 0 < result["bigram_loss"] < result["unigram_loss"]
     model = pf.load(files / "out", TASKS[objective])
-    assert model.config.vocab_size == vocab_size(load_tokenizer(files / "out"))
+    assert model.config.vocab_size == vocab_size(read_tokenizer(files / "out"))
     for name in ("bos_token_id", "eos_token_id"):
         assert getattr(model.config, name) is not None
 

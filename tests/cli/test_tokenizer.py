@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from plainformer.cli import main
-from plainformer.data.tokenizer import load_tokenizer, save_tokenizer
+from plainformer.data.tokenizer import read_tokenizer, save_tokenizer
 from tests.data.tokenizer_files import characters_alone
 
 
@@ -37,7 +37,7 @@ def test_train_writes_what_encode_reads(tmp_path, text):
     assert values["skipped_lines"] == 0
     result = run("encode", out, "to be", "--json")
     values = last_json(result)
-    assert values["ids"] == load_tokenizer(out).encode("to be").ids
+    assert values["ids"] == read_tokenizer(out).encode("to be").ids
     assert "".join(values["tokens"]) == "to be"
     assert values["count"] == len(values["ids"])
 
@@ -47,7 +47,7 @@ def test_the_objective_decides_the_special_tokens(tmp_path, text):
     for objective, end in ends.items():
         args = ["--data", text, "--tokenizer", "bpe:360", "--output-dir", tmp_path / objective]
         assert run("train", *args, "--objective", objective).exit_code == 0
-        loaded = load_tokenizer(tmp_path / objective)
+        loaded = read_tokenizer(tmp_path / objective)
         assert loaded.token_to_id(end) is not None
         assert (loaded.token_to_id("<mask>") is not None) == (objective in ("mlm", "denoise"))
         assert (loaded.token_to_id("<extra_id_0>") is not None) == (objective == "span")

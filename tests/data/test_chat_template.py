@@ -14,9 +14,9 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from plainformer.data import (
     Document,
     Message,
-    load_tokenizer,
     make_tokenizer,
     parse_spec,
+    read_tokenizer,
     save_tokenizer,
     template_renderer,
 )
@@ -418,7 +418,7 @@ def test_named_templates(tmp_path, tokenizer):
     remember_options(tokenizer, {"chat_template": named})
     save_tokenizer(tokenizer, tmp_path)
     remember_options(tokenizer, {})
-    assert source_of(options_of(load_tokenizer(tmp_path))) == BY_HAND
+    assert source_of(options_of(read_tokenizer(tmp_path))) == BY_HAND
     assert source_of({"chat_template": named[:1]}) is None
     assert source_of({}) is None
 
@@ -429,7 +429,7 @@ def test_a_template_left_by_another_tokenizer_goes(tmp_path, tokenizer):
     assert (tmp_path / "chat_template.jinja").read_text() == BY_HAND
     remember_options(tokenizer, {})
     save_tokenizer(tokenizer, tmp_path)
-    assert source_of(options_of(load_tokenizer(tmp_path))) is None
+    assert source_of(options_of(read_tokenizer(tmp_path))) is None
 
 
 @pytest.mark.parametrize("bad", [3, [3], [{"name": "default"}], {"default": "x"}])
@@ -438,4 +438,4 @@ def test_templates_of_the_wrong_kind_are_refused(bad, tmp_path, tokenizer):
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": bad}))
     with pytest.raises(CheckpointError, match="chat_template: got"):
-        load_tokenizer(tmp_path)
+        read_tokenizer(tmp_path)

@@ -3,7 +3,7 @@
 import pytest
 
 from plainformer.data.control_codes import ControlCodes, add_control_codes, control_codes
-from plainformer.data.tokenizer import load_tokenizer, save_tokenizer, train_bpe
+from plainformer.data.tokenizer import read_tokenizer, save_tokenizer, train_bpe
 from plainformer.errors import DataError
 
 
@@ -24,7 +24,7 @@ def test_codes_stand_behind_the_vocabulary_in_sorted_order(tokenizer):
 def test_any_label_has_a_code_that_is_saved(tokenizer, tmp_path, label):
     add_control_codes(tokenizer, [label])
     save_tokenizer(tokenizer, tmp_path)
-    again = load_tokenizer(tmp_path)
+    again = read_tokenizer(tmp_path)
     assert control_codes(again) == control_codes(tokenizer) == {label: again.get_vocab_size() - 1}
     ids = ControlCodes(again).encode("a good film", label)
     assert ids[0] == again.get_vocab_size() - 1

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from plainformer.data.encoding import DataCollatorWithPadding, TextEncoder, share_vocabulary
 from plainformer.data.special_tokens import SpecialIds
-from plainformer.data.tokenizer import load_tokenizer, train_bpe, train_char, train_wordpiece
+from plainformer.data.tokenizer import read_tokenizer, train_bpe, train_char, train_wordpiece
 from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
 
 from .tokenizer_files import TEXTS, characters_alone, write_bpe, write_roberta
@@ -212,7 +212,7 @@ def test_words():
 @pytest.mark.parametrize("write", [write_bpe, write_roberta])
 @pytest.mark.parametrize("prefix", [False, True])
 def test_words_of_byte_level_tokenizers_are_those_of_running_text(tmp_path, write, prefix):
-    encoder = TextEncoder(load_tokenizer(write(tmp_path, add_prefix_space=prefix)))
+    encoder = TextEncoder(read_tokenizer(write(tmp_path, add_prefix_space=prefix)))
     words = TEXTS[0].split()
     (split,) = encoder.encode([words], is_split_into_words=True)
     (running,) = encoder.encode([("" if prefix else " ") + " ".join(words)])

@@ -23,7 +23,7 @@ def write(directory, config=None, special=None, vocab=VOCAB):
 
 
 def ids_in(directory, **values):
-    return special_ids(tok.load_tokenizer(write(directory, **values)))
+    return special_ids(tok.read_tokenizer(write(directory, **values)))
 
 
 BERT = SpecialIds(pad_token_id=1, unk_token_id=2, cls_token_id=3, sep_token_id=4, mask_token_id=5)
@@ -104,7 +104,7 @@ def test_a_role_outside_the_vocabulary_is_warned_about_and_left_out(tmp_path):
 
 
 def test_the_files_of_another_directory(tmp_path):
-    tokenizer = tok.load_tokenizer(write(tmp_path / "a"))
+    tokenizer = tok.read_tokenizer(write(tmp_path / "a"))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "tokenizer_config.json").write_text('{"eos_token": "<y>"}')
     assert special_ids(tokenizer, tmp_path / "b").eos_token_id == 7
@@ -125,27 +125,27 @@ def test_roles_and_settings_survive_a_save(tmp_path):
         "tokenizer_file": "/etc/passwd",
         "tokenizer_class": "BertTokenizer",
     }
-    tokenizer = tok.load_tokenizer(write(tmp_path / "a", config=config))
+    tokenizer = tok.read_tokenizer(write(tmp_path / "a", config=config))
     (tmp_path / "a" / "chat_template.jinja").write_text("{{ messages }}")
-    tokenizer = tok.load_tokenizer(tmp_path / "a")
+    tokenizer = tok.read_tokenizer(tmp_path / "a")
     tok.save_tokenizer(tokenizer, tmp_path / "b")
-    assert special_ids(tok.load_tokenizer(tmp_path / "b")) == special_ids(tokenizer)
+    assert special_ids(tok.read_tokenizer(tmp_path / "b")) == special_ids(tokenizer)
     saved = json.loads((tmp_path / "b" / "tokenizer_config.json").read_text())
     assert saved["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert saved["chat_template"] == "{{ messages }}"
     assert saved["pad_token"] is None
     assert not {"auto_map", "tokenizer_file"} & saved.keys()
     tok.save_tokenizer(tokenizer, tmp_path / "c", model_max_length=5)
-    assert special_ids(tok.load_tokenizer(tmp_path / "c")).model_max_length == 5
+    assert special_ids(tok.read_tokenizer(tmp_path / "c")).model_max_length == 5
 
 
 def test_token_types_are_for_models_that_take_them(tmp_path):
     bert = tok.train_wordpiece(["speak we speak"], 30)
     tok.save_tokenizer(bert, tmp_path)
-    assert "token_type_ids" in special_ids(tok.load_tokenizer(tmp_path)).model_input_names
+    assert "token_type_ids" in special_ids(tok.read_tokenizer(tmp_path)).model_input_names
     config = {"tokenizer_class": "DistilBertTokenizerFast"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    assert special_ids(tok.load_tokenizer(tmp_path)).model_input_names == (
+    assert special_ids(tok.read_tokenizer(tmp_path)).model_input_names == (
         "input_ids",
         "attention_mask",
     )

@@ -136,8 +136,8 @@ MEMORY = """
 import json, resource, sys
 from plainformer.data.text_shards import encode_to_shard
 from plainformer.data.text import Documents
-from plainformer.data.tokenizer import load_tokenizer
-tokenizer = load_tokenizer(sys.argv[1])
+from plainformer.data.tokenizer import read_tokenizer
+tokenizer = read_tokenizer(sys.argv[1])
 peaks = []
 for name in sys.argv[3:]:
     shard = encode_to_shard(f"{sys.argv[2]}/{name.split('/')[-1]}.bin", tokenizer, Documents(name))

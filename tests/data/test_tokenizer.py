@@ -58,7 +58,7 @@ def test_our_character_table_is_the_librarys_encoding(known, text):
 
 def test_characters_of_earlier_versions_load_and_encode_as_they_did(tmp_path):
     tok.save_tokenizer(characters_alone("b\na"), tmp_path)
-    tokenizer = tok.load_tokenizer(tmp_path)
+    tokenizer = tok.read_tokenizer(tmp_path)
     assert tok.encode_text(tokenizer, "ab\n").tolist() == [1, 2, 0]
     assert tok.vocab_size(tokenizer) == 3
 
@@ -245,7 +245,7 @@ def test_saved_tokenizers_load_the_same(tmp_path, make, specials):
     tokenizer = make()
     types = ["token_type_ids"] if specials.get("cls_token") == "[CLS]" else []
     tok.save_tokenizer(tokenizer, tmp_path / "t", model_max_length=64)
-    assert tok.load_tokenizer(tmp_path / "t").to_str() == tokenizer.to_str()
+    assert tok.read_tokenizer(tmp_path / "t").to_str() == tokenizer.to_str()
     assert json.loads((tmp_path / "t" / tok.TOKENIZER_CONFIG).read_text()) == {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
@@ -259,7 +259,7 @@ def test_padding_that_would_fill_the_memory_is_harmless(tmp_path):
     tokenizer = tok.train_char(["ab"])
     tokenizer.enable_padding(length=1 << 50)
     tok.save_tokenizer(tokenizer, tmp_path)
-    assert tok.load_tokenizer(tmp_path).encode("ab").ids == [0, 1]
+    assert tok.read_tokenizer(tmp_path).encode("ab").ids == [0, 1]
 
 
 def test_truncation_and_padding_of_a_file_are_switched_off(tmp_path):
@@ -267,7 +267,7 @@ def test_truncation_and_padding_of_a_file_are_switched_off(tmp_path):
     tokenizer.enable_truncation(2)
     tokenizer.enable_padding(length=8)
     tok.save_tokenizer(tokenizer, tmp_path)
-    assert tok.load_tokenizer(tmp_path).encode("abab").ids == [0, 1, 0, 1]
+    assert tok.read_tokenizer(tmp_path).encode("abab").ids == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -288,14 +288,14 @@ def test_truncation_and_padding_of_a_file_are_switched_off(tmp_path):
 def test_bad_tokenizer_file(tmp_path, data, message):
     (tmp_path / tok.TOKENIZER).write_bytes(data)
     with pytest.raises(CheckpointError, match=rf"tokenizer\.json: .*{message}"):
-        tok.load_tokenizer(tmp_path)
+        tok.read_tokenizer(tmp_path)
 
 
 def test_a_panic_in_the_library_is_a_checkpoint_error(tmp_path, capfd):
     state = tok.train_wordpiece([TEXT], 80).to_str().replace('"id":"[SEP]"', '"id":"[SEQ]"')
     (tmp_path / tok.TOKENIZER).write_text(state)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json: not a tokenizer"):
-        tok.load_tokenizer(tmp_path)
+        tok.read_tokenizer(tmp_path)
     assert capfd.readouterr() == ("", "")  # Rust reports it on the screen by itself
 
 
@@ -311,7 +311,7 @@ def test_what_else_is_said_while_a_tokenizer_is_read_is_passed_on(capfd):
 def test_a_closed_standard_error_is_left_alone(tmp_path):
     tok.save_tokenizer(tok.train_char([TEXT]), tmp_path)
     code = f"import os; os.close(2); from plainformer.data import tokenizer; print(len(\
-tokenizer.load_tokenizer({str(tmp_path)!r}).get_vocab()))"
+tokenizer.read_tokenizer({str(tmp_path)!r}).get_vocab()))"
     assert int(run_python(code)) == len(set(TEXT)) + 256
 
 
@@ -319,15 +319,15 @@ def test_a_version_with_a_line_feed_stays_one_line(tmp_path):
     state = tok.train_char([TEXT]).to_str().replace('"version":"1.0"', '"version":"1\\n0"')
     (tmp_path / tok.TOKENIZER).write_text(state)
     with pytest.raises(CheckpointError, match="not a tokenizer") as error:
-        tok.load_tokenizer(tmp_path)
+        tok.read_tokenizer(tmp_path)
     assert "\n" not in str(error.value)
 
 
 def test_no_tokenizer_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"no tokenizer: expected tokenizer\.json, or vocab"):
-        tok.load_tokenizer(tmp_path)
+        tok.read_tokenizer(tmp_path)
     with pytest.raises(CheckpointError, match=r"none: no such directory; expected one with"):
-        tok.load_tokenizer(tmp_path / "none")
+        tok.read_tokenizer(tmp_path / "none")
 
 
 def test_specs(tmp_path):

@@ -12,7 +12,7 @@ from plainformer.data.encoding import TextEncoder
 from plainformer.data.special_tokens import special_ids
 from plainformer.data.tokenizer import (
     encode_text,
-    load_tokenizer,
+    read_tokenizer,
     save_tokenizer,
     train_bpe,
     train_wordpiece,
@@ -36,7 +36,7 @@ def use(directory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # roles outside the vocabulary
         try:
-            tokenizer = load_tokenizer(directory)
+            tokenizer = read_tokenizer(directory)
         except CheckpointError as error:
             message = str(error)
         else:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plainformer.data.encoding import TextEncoder
-from plainformer.data.tokenizer import load_tokenizer, save_tokenizer
+from plainformer.data.tokenizer import read_tokenizer, save_tokenizer
 from plainformer.errors import CheckpointError
 
 from .tokenizer_files import (
@@ -23,7 +23,7 @@ from .tokenizer_files import (
 @pytest.mark.parametrize("name", GOLDEN_CASES)
 def test_ids_and_offsets_are_those_of_transformers(tmp_path, name):
     golden = json.loads(GOLDEN.read_text())[name]
-    encoder = TextEncoder(load_tokenizer(GOLDEN_CASES[name](tmp_path)))
+    encoder = TextEncoder(read_tokenizer(GOLDEN_CASES[name](tmp_path)))
     encoded = encoder.encode(TEXTS, return_offsets=True)
     assert [e.input_ids.tolist() for e in encoded] == golden["input_ids"]
     assert [e.offsets.tolist() for e in encoded] == golden["offsets"]
@@ -33,9 +33,9 @@ def test_ids_and_offsets_are_those_of_transformers(tmp_path, name):
 
 @pytest.mark.parametrize("name", GOLDEN_CASES)
 def test_saved_as_tokenizer_json_they_stay_the_same(tmp_path, name):
-    tokenizer = load_tokenizer(GOLDEN_CASES[name](tmp_path / "a"))
+    tokenizer = read_tokenizer(GOLDEN_CASES[name](tmp_path / "a"))
     save_tokenizer(tokenizer, tmp_path / "b")
-    again = load_tokenizer(tmp_path / "b")
+    again = read_tokenizer(tmp_path / "b")
     assert again.to_str() == tokenizer.to_str()
     save_tokenizer(again, tmp_path / "c")
     for file in ("tokenizer.json", "tokenizer_config.json"):
@@ -43,7 +43,7 @@ def test_saved_as_tokenizer_json_they_stay_the_same(tmp_path, name):
 
 
 def ids(directory, text):
-    return load_tokenizer(directory).encode(text).ids
+    return read_tokenizer(directory).encode(text).ids
 
 
 OPTIONS = {
@@ -64,7 +64,7 @@ OPTIONS = {
 def test_every_option_changes_something(tmp_path, name):
     write, value, text = OPTIONS[name]
     plain, other = (
-        load_tokenizer(directory).encode(text)
+        read_tokenizer(directory).encode(text)
         for directory in (write(tmp_path / "a"), write(tmp_path / "b", **{name: value}))
     )
     assert (plain.ids, plain.offsets) != (other.ids, other.offsets)
@@ -99,7 +99,7 @@ def test_lines_are_cut_as_in_text_files(tmp_path):
     tokens = ["[UNK]", "[CLS]", "[SEP]", "\u2028", "\u0085", "fox"]
     for newline in ("\n", "\r\n"):
         (tmp_path / "vocab.txt").write_bytes((newline.join(tokens) + newline).encode())
-        vocab = load_tokenizer(tmp_path).get_vocab()
+        vocab = read_tokenizer(tmp_path).get_vocab()
         assert vocab == {token: i for i, token in enumerate(tokens)}
 
 
@@ -158,7 +158,7 @@ def test_bad_wordpiece_files(tmp_path, name):
     change, message = BAD_WORDPIECE[name]
     change(write_wordpiece(tmp_path))
     with pytest.raises(CheckpointError, match=message) as error:
-        load_tokenizer(tmp_path)
+        read_tokenizer(tmp_path)
     assert str(tmp_path) in str(error.value)
 
 
@@ -167,13 +167,13 @@ def test_bad_bpe_files(tmp_path, name):
     change, message = BAD_BPE[name]
     change(write_bpe(tmp_path))
     with pytest.raises(CheckpointError, match=message) as error:
-        load_tokenizer(tmp_path)
+        read_tokenizer(tmp_path)
     assert str(tmp_path) in str(error.value)
 
 
 def test_roberta_needs_its_special_tokens(tmp_path):
     with pytest.raises(CheckpointError, match="no token for cls_token, sep_token"):
-        load_tokenizer(write_bpe(tmp_path, tokenizer_class="RobertaTokenizer"))
+        read_tokenizer(write_bpe(tmp_path, tokenizer_class="RobertaTokenizer"))
 
 
 @pytest.mark.parametrize("names", [["spiece.model"], ["source.spm", "target.spm", "vocab.json"]])
@@ -181,4 +181,4 @@ def test_sentencepiece_says_to_convert(tmp_path, names):
     for name in names:
         (tmp_path / name).write_bytes(b"\x0a\x0b")
     with pytest.raises(CheckpointError, match=rf"\['{names[0]}'.* convert it to tokenizer\.json"):
-        load_tokenizer(tmp_path)
+        read_tokenizer(tmp_path)

@@ -105,7 +105,7 @@ FRONT: dict[str, Call] = {
     "load_file": Call(load_file, path=lambda random: classifier() / "model.safetensors"),
     "load_state": Call(checkpoints.load_state, directory=model),
     "save_file": Call(save_file, tensors=WEIGHTS, metadata=one_of(None, {"format": "pt"})),
-    "load_tokenizer": Call(data.load_tokenizer, directory=model),
+    "read_tokenizer": Call(data.read_tokenizer, directory=model),
     "read_examples": Call(read_examples, paths=one_of("README.md", ["README.md"]),
                           task=one_of("language-modeling"), skip_bad_lines=BOOL,
                           columns=one_of(None, {"text": "a"}), labelled=BOOL),

@@ -10,7 +10,7 @@ from plainformer.data import special_ids
 from plainformer.data.encoding import TextEncoder
 from plainformer.data.tokenizer import (
     encode_text,
-    load_tokenizer,
+    read_tokenizer,
     save_tokenizer,
     train_bpe,
     train_wordpiece,
@@ -32,7 +32,7 @@ _NAMES = (*_OPTIONS, "bos_token", "eos_token", "tokenizer_class", "chat_template
 
 
 def _use(directory: Path) -> None:
-    tokenizer = load_tokenizer(directory)
+    tokenizer = read_tokenizer(directory)
     special_ids(tokenizer)
     with contextlib.suppress(DataError):
         encode_text(tokenizer, TEXTS[0])

@@ -16,9 +16,9 @@ from tokenizers import (
 from plainformer.data import (
     Document,
     Message,
-    load_tokenizer,
     make_tokenizer,
     parse_spec,
+    read_tokenizer,
     save_tokenizer,
 )
 from plainformer.data.chat_template import chat_template, source_of
@@ -88,7 +88,7 @@ def test_ids_are_those_of_transformers(name, kind, tmp_path):
     remember_options(tokenizer, {**roles, "chat_template": template.source})
     save_tokenizer(tokenizer, tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    opened = load_tokenizer(tmp_path)
+    opened = read_tokenizer(tmp_path)
     options = options_of(opened)
     ours = DialogueEncoder(opened, chat_template(source_of(options), role_tokens(opened, options)))
     for turns, system in itertools.product(DIALOGUES.values(), (False, True)):

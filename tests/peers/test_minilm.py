@@ -88,7 +88,7 @@ def test_a_sentence_alone_is_the_same_bytes_as_in_the_batch(model, batch):
 
 
 def test_our_tokens_are_the_same(folder, batch):
-    tokenizer = tokenizers.load_tokenizer(folder)
+    tokenizer = tokenizers.read_tokenizer(folder)
     for i, (text, mask) in enumerate(zip(SENTENCES, batch["attention_mask"])):
         assert tokenizer.encode(text).ids == batch["input_ids"][i][mask == 1].tolist()
 

@@ -10,7 +10,7 @@ import pytest
 from plainformer.data.decoding import decode_text
 from plainformer.data.encoding import TextEncoder
 from plainformer.data.special_tokens import ROLES, special_ids
-from plainformer.data.tokenizer import encode_text, load_tokenizer, save_tokenizer, train_char
+from plainformer.data.tokenizer import encode_text, read_tokenizer, save_tokenizer, train_char
 from tests.data.tokenizer_files import (
     PAIRS,
     TEXTS,
@@ -78,7 +78,7 @@ def both(request, tmp_path):
     if name == "RobertaTokenizer":  # version 5 forgets that the mask takes the space before it
         mask = transformers.AddedToken("<mask>", lstrip=True, special=True)
         theirs = getattr(transformers, name).from_pretrained(directory, mask_token=mask)
-    return TextEncoder(load_tokenizer(directory)), theirs
+    return TextEncoder(read_tokenizer(directory)), theirs
 
 
 def assert_same(encoded, theirs, offsets=False):
@@ -150,7 +150,7 @@ def test_words(both):
 
 
 def test_words_of_a_byte_level_tokenizer_are_those_with_a_prefix_space(tmp_path):
-    ours = TextEncoder(load_tokenizer(write_roberta(tmp_path / "a")))
+    ours = TextEncoder(read_tokenizer(write_roberta(tmp_path / "a")))
     theirs = transformers.RobertaTokenizer.from_pretrained(
         write_roberta(tmp_path / "b", add_prefix_space=True)
     )
@@ -194,14 +194,14 @@ def test_what_we_save_they_read_alike(both, tmp_path):
         if getattr(ours.special, f"{role}_id") is not None:
             assert getattr(again, role) == getattr(theirs, role)
     assert again.model_max_length == theirs.model_max_length
-    reloaded = special_ids(load_tokenizer(tmp_path / "saved"))
+    reloaded = special_ids(read_tokenizer(tmp_path / "saved"))
     assert reloaded == ours.special
 
 
 def test_what_they_save_we_read_alike(both, tmp_path):
     _, theirs = both
     theirs.save_pretrained(tmp_path / "saved")
-    ours = TextEncoder(load_tokenizer(tmp_path / "saved"))
+    ours = TextEncoder(read_tokenizer(tmp_path / "saved"))
     assert_same(ours.encode(TEXTS, PAIRS), theirs(TEXTS, PAIRS))
     for role in ROLES:
         assert getattr(ours.special, f"{role}_id") == getattr(theirs, f"{role}_id"), role
@@ -211,7 +211,7 @@ def test_what_they_save_we_read_alike(both, tmp_path):
 def test_characters_of_a_language_model_are_theirs(tmp_path):
     """Also those that it has no token for, which are bytes."""
     save_tokenizer(train_char([TEXTS[0]]), tmp_path)
-    ours = load_tokenizer(tmp_path)
+    ours = read_tokenizer(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     for text in TEXTS:
         ids = encode_text(ours, text).tolist()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import plainformer as pf
-from plainformer.data import TextExample, load_tokenizer
+from plainformer.data import TextExample, read_tokenizer
 from plainformer.data.batches import IGNORE_INDEX
 from plainformer.data.control_codes import control_codes
 from plainformer.errors import ConfigError, DataError
@@ -57,7 +57,7 @@ def test_a_label_decides_what_is_written(written):
 
 
 def test_codes_and_settings_come_back_from_the_directory(written, task):
-    codes = control_codes(load_tokenizer(written))
+    codes = control_codes(read_tokenizer(written))
     assert list(codes) == ["neg", "pos"]
     assert max(codes.values()) == task.model.config.vocab_size - 1
     assert json.loads((written / "task.json").read_text())["settings"]["control_codes"] is True
@@ -180,7 +180,7 @@ def test_a_text_is_at_least_so_long_and_repeats_no_ngram(written):
 
 
 def test_more_data_with_a_new_label_adds_its_code(written, tmp_path):
-    before = control_codes(load_tokenizer(written))
+    before = control_codes(read_tokenizer(written))
     size = open_task(written).model.config.vocab_size
     result = control(
         tmp_path / "out", model=written, train=MIXED, validation=TEXTS, replay=TEXTS,

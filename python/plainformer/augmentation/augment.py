@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from .. import models
 from ..data import TextExample, check_labels
-from ..data.tokenizer import load_tokenizer
+from ..data.tokenizer import read_tokenizer
 from ..errors import CheckpointError, ConfigError, DataError, shown
 from ..tasks import Task, open_task
 from ..tasks.options import check_at_least
@@ -201,7 +201,7 @@ def open_masked_lm(path: str | Path) -> tuple[Any, Tokenizer]:
             f"{path}: has no head that guesses hidden words ({report.new_keys[0]}); train one: "
             f"plainformer pretrain --objective mlm --model {path} --data TEXTS --output-dir OUT"
         )
-    return model, load_tokenizer(path)
+    return model, read_tokenizer(path)
 
 
 def _check_rate(learning_rate: float | None, label_epochs: int) -> float:

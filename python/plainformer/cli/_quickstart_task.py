@@ -18,7 +18,7 @@ from ..checkpoints.atomic import write_bytes_atomic
 from ..data import TextExample
 from ..data.corpus import by_digest, module_summaries
 from ..errors import DataError
-from ..pipeline import pipeline
+from ..pipelines import pipeline
 from ..tasks import finetune
 from ..training import TimeLimitCallback, TrainerCallback
 from ._common import echo

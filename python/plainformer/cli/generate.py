@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..data.tokenizer import load_tokenizer
+from ..data.tokenizer import read_tokenizer
 from ..generation import GenerationMixin, TextPieces, TextStreamer
 from ..models import load
 from ._common import Command, ModelDirectory, echo, usage_errors
@@ -49,7 +49,7 @@ def generate(
     """
     alone = label is not None and not prompt and input_file is None
     prompts = [""] if alone else read_prompts(prompt, input_file)
-    tokenizer = load_tokenizer(model)
+    tokenizer = read_tokenizer(model)
     network = load(model, dtype=dtype)
     if not isinstance(network, GenerationMixin):
         network.generate()  # says what it is for

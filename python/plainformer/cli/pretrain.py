@@ -17,7 +17,7 @@ from ..data.shards import Shard, open_shard
 from ..data.text import Documents
 from ..data.text_shards import encode_to_shard
 from ..data.tokenizer import (
-    load_tokenizer,
+    read_tokenizer,
     make_tokenizer,
     parse_spec,
     tell_unknown,
@@ -137,7 +137,7 @@ def checkpoint_model(
     """The model of `--model` for an objective, and its tokenizer. A head that it lacks is drawn."""
     directory = values["model"]
     check_family(name, read_config(directory))
-    tokenizer = load_tokenizer(directory)
+    tokenizer = read_tokenizer(directory)
     model = load(directory, TASKS[name], seed=seed)
     size, rows = vocab_size(tokenizer), model.config.vocab_size
     if size > rows:

@@ -12,9 +12,9 @@ from ..checkpoints.locks import lock_directory
 from ..data.text import Documents
 from ..data.tokenizer import (
     encode_text,
-    load_tokenizer,
     make_tokenizer,
     parse_spec,
+    read_tokenizer,
     save_tokenizer,
     vocab_size,
 )
@@ -83,7 +83,7 @@ def train(
 @click.argument("text")
 def encode(directory: Path, text: str) -> dict[str, Any]:
     """Show the tokens of TEXT, cut by the tokenizer in DIRECTORY."""
-    loaded = load_tokenizer(directory)
+    loaded = read_tokenizer(directory)
     ids = encode_text(loaded, text).tolist()
     tokens = [loaded.decode([i], skip_special_tokens=False) for i in ids]
     for i, token in zip(ids, tokens):

@@ -9,6 +9,7 @@ from .alignment import (
     window_tokens,
     word_windows,
 )
+from .batch_encoding import BatchEncoding
 from .batches import Batches, EvaluationWindows, TokenBlocks, collate
 from .description import Description, describe
 from .encoding import DataCollatorWithPadding, Encoded, TextEncoder
@@ -27,11 +28,12 @@ from .examples import (
 )
 from .formats import ExampleReader, Examples, examples_of, read_examples
 from .labels import LabelMap, check_labels, label_counts, label_set, sort_labels, unseen_labels
+from .pretrained_tokenizer import PreTrainedTokenizer, as_backend, load_tokenizer
 from .shards import Shard, open_shard, shard_writer, write_shard
 from .special_tokens import SpecialIds, special_ids
 from .text import Document, Documents
 from .text_shards import encode_to_shard
-from .tokenizer import encode_documents, load_tokenizer, make_tokenizer, parse_spec, save_tokenizer
+from .tokenizer import encode_documents, make_tokenizer, parse_spec, read_tokenizer, save_tokenizer
 from .windows import (
     SpanScore,
     WindowScores,
@@ -45,6 +47,7 @@ from .windows import (
 
 __all__ = [
     "Answer",
+    "BatchEncoding",
     "Batches",
     "CharSpan",
     "ChoiceExample",
@@ -60,6 +63,7 @@ __all__ = [
     "LabelMap",
     "Message",
     "PairExample",
+    "PreTrainedTokenizer",
     "QuestionExample",
     "RelationExample",
     "Shard",
@@ -74,6 +78,7 @@ __all__ = [
     "answer_target",
     "answer_text",
     "answer_tokens",
+    "as_backend",
     "best_spans",
     "check_labels",
     "collate",
@@ -91,6 +96,7 @@ __all__ = [
     "open_shard",
     "parse_spec",
     "read_examples",
+    "read_tokenizer",
     "save_tokenizer",
     "shard_writer",
     "sort_labels",

@@ -38,16 +38,16 @@ class Decoder:
     """
 
     def __init__(self, tokenizer: Any):
-        self._decode = tokenizer.decode
-        inner = getattr(tokenizer, "backend_tokenizer", tokenizer)  # of transformers' tokenizers
+        inner = getattr(tokenizer, "backend_tokenizer", tokenizer)  # of one in transformers' way
         self._tokenizer = inner if isinstance(inner, Tokenizer) else None
+        self._decode = tokenizer.decode if self._tokenizer is None else inner.decode
         kinds = [] if self._tokenizer is None else _decoder_kinds(self._tokenizer)
         fuse = kinds.index("Fuse") if "Fuse" in kinds else len(kinds)
         self._falls_back = "ByteFallback" in kinds[:fuse]
         self._byte_level = "ByteLevel" in kinds
         self._spaces_words = "WordPiece" in kinds
         self.rewrites = bool(set(kinds[fuse:]) - {"Fuse", "Strip"})  # the whole text at once
-        added = tokenizer.get_added_tokens_decoder() if isinstance(tokenizer, Tokenizer) else {}
+        added = {} if self._tokenizer is None else inner.get_added_tokens_decoder()
         self._special = frozenset(i for i, token in added.items() if token.special)
 
     def decode(self, ids: Sequence[int]) -> str:

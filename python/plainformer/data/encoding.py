@@ -55,7 +55,7 @@ class TextEncoder:
 
     Parameters
     ----------
-    tokenizer : a `tokenizers.Tokenizer` (`load_tokenizer`)
+    tokenizer : a `tokenizers.Tokenizer` (`read_tokenizer`)
     special : SpecialIds; None means `special_ids(tokenizer)`
     """
 

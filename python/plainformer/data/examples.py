@@ -43,6 +43,9 @@ _OPTIONAL = {"head", "tail", "head_type", "tail_type", "id", "is_impossible"}
 _UNLABELLED = {"language-modeling"}  # whose labels, if any, say what the text is like
 _ALIASES = {
     "ner": "token-classification",
+    "sentiment-analysis": "text-classification",
+    "text-generation": "language-modeling",
+    "conversational": "dialogue",
     "language-modelling": "language-modeling",
     "summarisation": "summarization",
 }

@@ -98,7 +98,7 @@ def make_tokenizer(
     """Load what `spec` names, or train it on `documents` for an objective: clm, mlm, span or
     denoise (it decides the special tokens)."""
     if spec.kind == "directory":
-        return load_tokenizer(spec.path or "")
+        return read_tokenizer(spec.path or "")
     texts = _Texts(documents)
     if spec.kind == "char":
         return train_char(texts, spec.vocab_size, objective)
@@ -115,7 +115,7 @@ class _Texts:
         return (document.text for document in self.documents)
 
 
-def load_tokenizer(directory: PathLike) -> Tokenizer:
+def read_tokenizer(directory: PathLike) -> Tokenizer:
     """Read a tokenizer: `tokenizer.json` as it is, or the vocabulary files that came before it.
 
     Truncation and padding stored in it are switched off. What the files beside it say about

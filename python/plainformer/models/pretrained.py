@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from ..checkpoints.habits import given_dtype, without_habits
 from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, fit_state
 from ..errors import ConfigError
@@ -92,6 +93,7 @@ class PreTrainedModel(Module):
         path: str | Path,
         dtype: Any = None,
         *,
+        torch_dtype: Any = None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         seed: int = 0,
@@ -108,18 +110,21 @@ class PreTrainedModel(Module):
         Parameters
         ----------
         path : directory; nothing is downloaded
-        dtype : float32, bfloat16 or float64; None means that of the configuration
+        dtype : float32, bfloat16 or float64; None or "auto" means that of the configuration.
+            `torch_dtype` is its older name
         ignore_mismatched_sizes : also start parameters anew that have another shape
         output_loading_info : return (model, `checkpoints.matching.LoadReport`)
         seed : of new weights
-        overrides : fields of the configuration (num_labels, id2label, dropouts, ...)
+        overrides : fields of the configuration (num_labels, id2label, dropouts, ...). Options of
+            transformers that ask for nothing here (`device_map="auto"`) are taken
 
         Raises
         ------
         CheckpointError : a file is missing or damaged, or does not fit; naming every array
         ConfigError : the configuration has an unknown field or an unsupported value
         """
-        config = cls.config_class.from_dict(read_config(path), **overrides)
+        config = cls.config_class.from_dict(read_config(path), **without_habits(overrides))
+        dtype = given_dtype(dtype, torch_dtype)
         wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
         config.dtype = str(wanted)
         stored = cls.read_state(load_state(path), config)

@@ -211,7 +211,12 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 def float_dtype(dtype: Any) -> np.dtype:
-    """The dtype that parameters may have behind a name, a NumPy type or an ml_dtypes type."""
+    """The dtype that parameters may have behind a name, a NumPy type or an ml_dtypes type.
+
+    torch's types and their names ("torch.bfloat16") mean those of the same name.
+    """
+    if isinstance(dtype, str) or type(dtype).__module__ == "torch":
+        dtype = str(dtype).removeprefix("torch.")
     try:
         found = DTYPES.get(dtype) if isinstance(dtype, str) else np.dtype(dtype)
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
 """Tasks: what a model is put to, from a file of examples to answers. One file a task."""
 
 from .dialogue import Dialogue
-from .directory import open_task
+from .directory import make_task, open_task
 from .finetune import finetune
 from .language_modeling import LanguageModeling
 from .multiple_choice import MultipleChoice
@@ -33,6 +33,7 @@ __all__ = [
     "TokenClassification",
     "Translation",
     "finetune",
+    "make_task",
     "open_task",
     "task_class",
 ]

@@ -24,7 +24,8 @@ from .. import models
 from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import read_config
-from ..data.tokenizer import load_tokenizer, save_tokenizer
+from ..data.pretrained_tokenizer import as_backend
+from ..data.tokenizer import read_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError, short, shown
 from .options import make
 from .registry import TASKS, task_class
@@ -59,6 +60,7 @@ def open_task(
     path: str | Path,
     name: str | None = None,
     *,
+    tokenizer: Any = None,
     dtype: Any = None,
     adapter: str | Path | None = None,
     **settings: Any,
@@ -69,6 +71,7 @@ def open_task(
     ----------
     path : a directory that `finetune` wrote, or a Hugging Face directory whose model fits `name`
     name : the task; None means the one in `task.json`
+    tokenizer : a directory or what `load_tokenizer` gives; None means that in `path`
     dtype : float32, bfloat16 or float64; None means the configuration's
     adapter : a LoRA adapter in peft's layout, added to the weights
     settings : the task's own, over those that `task.json` holds
@@ -86,7 +89,31 @@ def open_task(
     model = models.load(path, head_of(kind, config, str(path)), dtype=dtype)
     if adapter is not None:
         models.load_adapter(model, adapter)
-    return kind(load_tokenizer(path), model, made)
+    return kind(as_backend(path if tokenizer is None else tokenizer), model, made)
+
+
+def make_task(name: str | None, model: Any, tokenizer: Any, **settings: Any) -> Task:
+    """The task of a model that is loaded already, and of its tokenizer.
+
+    Raises
+    ------
+    ConfigError : no task or tokenizer, a model that is nothing for the task, a setting that it
+        has not
+    """
+    if name is None:
+        raise ConfigError("task: got None with a loaded model; say what the model is for")
+    kind = task_class(name)
+    family = models.MODELS[model.config.model_type].models
+    fitting = [family[word] for word in kind.model_tasks if word in family]
+    if not isinstance(model, tuple(fitting)):
+        wanted = " or ".join(kind.model_tasks)
+        raise ConfigError(
+            f"model: got {type(model).__name__}, {kind.name} needs a model for {wanted}"
+        )
+    if tokenizer is None:
+        raise ConfigError("tokenizer: got None with a loaded model, expected that of the model")
+    made = make(kind.settings_class, settings, owner=kind.name)
+    return kind(as_backend(tokenizer), model, made)
 
 
 def read_task(path: str | Path) -> dict[str, Any]:
@@ -148,7 +175,7 @@ def load_saved_tokenizer(path: str | Path) -> Tokenizer | None:
     names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
     if not any(os.path.lexists(Path(path, name)) for name in names):
         return None
-    return load_tokenizer(path)
+    return read_tokenizer(path)
 
 
 def _kind(saved: str | None, name: str | None, path: str | Path) -> type[Task]:

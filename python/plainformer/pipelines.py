@@ -11,21 +11,34 @@ transformers' pipelines of these names return.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar, overload
 
+import numpy as np
+
+from .checkpoints.habits import given_dtype, without_habits
 from .data.examples import Example
 from .errors import ConfigError, DataError, short, shown
 from .kinds import check_kind
-from .tasks import Task, open_task
+from .models import PreTrainedModel
+from .tasks import Task, make_task, open_task
 from .tasks.options import hint, names_of
 from .tasks.requests import as_example, is_dialogue, keywords
 
+Alone = TypeVar("Alone", covariant=True)  # the answer to a text
+Each = TypeVar("Each", covariant=True)  # and to an object
+_Model = str | Path | PreTrainedModel | Task | None
+_Objects = list[dict[str, Any]]
+_Listing = Literal[
+    "text-classification", "sentiment-analysis", "translation", "summarization",
+    "language-modeling", "text-generation",
+]  # fmt: skip
+_Tagging = Literal["token-classification", "ner"]
+_Answering = Literal["question-answering", "multiple-choice", "relation-extraction", "dialogue"]
 
-class Pipeline:
+
+class Pipeline(Generic[Alone, Each]):
     """Answers questions with a task's model.
 
     Parameters
@@ -41,6 +54,16 @@ class Pipeline:
         self.task = task
         self.batch_size = batch_size
 
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> Alone: ...
+    @overload
+    def __call__(self, inputs: Mapping[str, Any] | None = ..., **options: Any) -> Each: ...
+    @overload
+    def __call__(
+        self, inputs: list[Any] | tuple[Any, ...] | Iterator[Any] | np.ndarray, **options: Any
+    ) -> list[Any]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any = None, **options: Any) -> Any:
         """The result of one input, or a list of the results of a list of inputs.
 
@@ -133,44 +156,69 @@ def _is_several(inputs: Any) -> bool:
     return isinstance(inputs, Iterable) and getattr(inputs, "ndim", 1) == 1
 
 
+@overload
+def pipeline(
+    task: _Listing, model: _Model = ..., tokenizer: Any = ..., **options: Any
+) -> Pipeline[_Objects, Any]: ...
+@overload
+def pipeline(
+    task: _Tagging, model: _Model = ..., tokenizer: Any = ..., **options: Any
+) -> Pipeline[_Objects, _Objects]: ...
+@overload
+def pipeline(
+    task: _Answering, model: _Model = ..., tokenizer: Any = ..., **options: Any
+) -> Pipeline[dict[str, Any], dict[str, Any]]: ...
+@overload
+def pipeline(
+    task: str | None = ..., model: _Model = ..., tokenizer: Any = ..., **options: Any
+) -> Pipeline[Any, Any]: ...
 def pipeline(
     task: str | None = None,
-    model: str | Path | Task | None = None,
+    model: _Model = None,
+    tokenizer: Any = None,
     *,
     dtype: Any = None,
+    torch_dtype: Any = None,
     adapter: str | Path | None = None,
     batch_size: int = 8,
     **settings: Any,
-) -> Pipeline:
+) -> Pipeline[Any, Any]:
     """A function from texts to answers.
 
     Parameters
     ----------
-    task : such as "text-classification"; None means what `model` was fine-tuned for
-    model : a directory that `finetune` wrote, or a Hugging Face directory whose model fits the task
-    dtype : float32, bfloat16 or float64; None means the configuration's
+    task : such as "text-classification"; transformers' words ("sentiment-analysis", "ner",
+        "text-generation") too. None means what the directory `model` was fine-tuned for
+    model : a directory that `finetune` wrote, or a Hugging Face directory whose model fits the
+        task; or a loaded model, with its tokenizer
+    tokenizer : a directory, or what `load_tokenizer` returned; None means the one in `model`
+    dtype : float32, bfloat16 or float64; None or "auto" means the configuration's.
+        `torch_dtype` is its older name
     adapter : a LoRA adapter in peft's layout, added to the weights
     batch_size : int, inputs in one forward pass
-    settings : the task's own, over those that the directory remembers
+    settings : the task's own, over those that the directory remembers. Options of transformers
+        that ask for nothing here (`device="cpu"`, `trust_remote_code=False`) are taken
 
     Raises
     ------
     ConfigError, CheckpointError : see `tasks.open_task`
     """
-    if model is None:
-        raise ConfigError("model: got None, expected a directory")
-    if isinstance(model, Task):
-        if settings or dtype is not None:
-            raise ConfigError("model: got a Task, which is made already; leave out what changes it")
-        return Pipeline(model, batch_size)
-    return Pipeline(open_task(model, task, dtype=dtype, adapter=adapter, **settings), batch_size)
-
-
-class _CallableModule(ModuleType):
-    """Importing this file binds `plainformer.pipeline` to the module: let it be the function."""
-
-    def __call__(self, *args: Any, **options: Any) -> Pipeline:
-        return pipeline(*args, **options)
-
-
-sys.modules[__name__].__class__ = _CallableModule
+    settings = without_habits(settings)
+    dtype = given_dtype(dtype, torch_dtype)
+    if isinstance(model, (str, Path)):
+        opened = open_task(
+            model, task, tokenizer=tokenizer, dtype=dtype, adapter=adapter, **settings
+        )
+        return Pipeline(opened, batch_size)
+    if not isinstance(model, (PreTrainedModel, Task)):
+        raise ConfigError(f"model: got {shown(model)}, expected a directory or a loaded model")
+    if dtype is not None or adapter is not None:
+        name, word = ("dtype", "to") if adapter is None else ("adapter", "load_adapter")
+        raise ConfigError(
+            f"{name}: got a model that is loaded already; leave it out and use `{word}`"
+        )
+    if isinstance(model, PreTrainedModel):
+        return Pipeline(make_task(task, model, tokenizer, **settings), batch_size)
+    if settings or tokenizer is not None:
+        raise ConfigError("model: got a Task, which is made already; leave out what changes it")
+    return Pipeline(model, batch_size)

@@ -1,5 +1,6 @@
 """`pf.pipeline`: what each task returns for a text, for a list, and for objects."""
 
+import inspect
 import os
 
 import numpy as np
@@ -80,11 +81,32 @@ def test_the_task_is_known_from_the_directory_and_batches_change_nothing(outputs
     assert list(wide.stream(iter(several))) == wide(several)
 
 
-def test_the_module_is_the_function(outputs):
-    import plainformer.pipeline as module
+def test_pipeline_is_a_function_whose_signature_shows():
+    assert inspect.isfunction(pf.pipeline)
+    assert list(inspect.signature(pf.pipeline).parameters)[:3] == ["task", "model", "tokenizer"]
 
-    assert pf.pipeline is module
-    assert isinstance(pf.pipeline("ner", outputs / "token-classification"), module.Pipeline)
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_loaded_model_and_its_tokenizer_answer_as_their_directory(outputs, task):
+    asked = list(ASKED[task])
+    expected = pf.pipeline(task, outputs / task)
+    settings = {k: v for k, v in vars(expected.task.settings).items() if v is not None}
+    model = pf.load(outputs / task, task)
+    for tokenizer in (outputs / task, pf.load_tokenizer(outputs / task), expected.task.tokenizer):
+        ask = pf.pipeline(task, model, tokenizer, **settings)
+        assert ask(asked) == expected(asked)
+    assert pf.pipeline(task, outputs / task, tokenizer=tokenizer)(asked) == expected(asked)
+
+
+def test_words_and_options_of_transformers_that_ask_for_nothing(outputs):
+    root = outputs / "text-classification"
+    plain = pf.pipeline("text-classification", root)("so good")
+    habits = {"device": -1, "use_fast": True, "trust_remote_code": False, "torch_dtype": "auto"}
+    assert pf.pipeline("sentiment-analysis", root, **habits)("so good") == plain
+    with pytest.raises(ConfigError, match="device: got 0, expected None or -1 or 'cpu': models"):
+        pf.pipeline(None, root, device=0)
+    with pytest.raises(ConfigError, match="trust_remote_code: got True, expected .*: no code"):
+        pf.pipeline(None, root, trust_remote_code=True)
 
 
 def test_top_k_labels(outputs):
@@ -118,7 +140,7 @@ def test_settings_win_over_those_of_the_directory(outputs):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda root: pf.pipeline("ner"), "model: got None, expected a directory"),
+        (lambda root: pf.pipeline("ner"), "model: got None, expected a directory or a loaded"),
         (lambda root: pf.pipeline("nerr", root / "dialogue"), "task: got 'nerr'; did you mean"),
         (lambda root: pf.pipeline("ner", root / "dialogue"), "was fine-tuned for dialogue"),
         (lambda root: pf.pipeline(None, root / "dialogue", overlap=1), "no option of dialogue"),
@@ -132,7 +154,29 @@ def test_settings_win_over_those_of_the_directory(outputs):
             lambda root: pf.pipeline(
                 None, pf.pipeline(None, root / "dialogue").task, dtype="float64"
             ),
-            "model: got a Task, which is made already",
+            "dtype: got a model that is loaded already",
+        ),
+        (
+            lambda root: pf.pipeline(None, pf.load(root / "dialogue")),
+            "task: got None with a loaded model",
+        ),
+        (
+            lambda root: pf.pipeline("dialogue", pf.load(root / "dialogue")),
+            "tokenizer: got None with a loaded model",
+        ),
+        (
+            lambda root: pf.pipeline("ner", pf.load(root / "dialogue"), root / "dialogue"),
+            "model: got .*LM.*, token-classification needs a model for token-classification",
+        ),
+        (
+            lambda root: pf.pipeline("dialogue", pf.load(root / "dialogue"), 3),
+            "tokenizer: got 3, expected a directory or what load_tokenizer gives",
+        ),
+        (
+            lambda root: pf.pipeline(
+                None, root / "dialogue", dtype="float32", torch_dtype="bfloat16"
+            ),
+            "torch_dtype: got 'bfloat16', but dtype is 'float32'",
         ),
     ],
 )

@@ -1,0 +1,61 @@
+"""Words of transformers' loading functions: those that ask for nothing here, and two for a dtype.
+
+Scripts pass them out of habit. A value that asks for what is done anyway is taken; one that asks
+for anything else is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConfigError, shown
+
+_NOTHING: dict[str, tuple[tuple[Any, ...], str]] = {
+    "attn_implementation": (
+        (None, "eager", "sdpa", "flash_attention_2"),
+        "there is one attention, which computes what all of them do",
+    ),
+    "cache_dir": ((None,), "nothing is downloaded"),
+    "device": ((None, -1, "cpu"), "models are on the CPU"),
+    "device_map": ((None, "auto", "cpu"), "models are on the CPU"),
+    "force_download": ((False,), "nothing is downloaded"),
+    "local_files_only": ((True,), "nothing is downloaded"),
+    "low_cpu_mem_usage": ((None, True, False), "weights stay in their file until they are read"),
+    "revision": ((None, "main"), "a directory holds one version"),
+    "token": ((None, False), "nothing is downloaded"),
+    "trust_remote_code": ((None, False), "no code of a directory is run"),
+    "use_fast": ((None, True), "all tokenizers are fast ones"),
+    "use_safetensors": ((None, True), "weights are read from safetensors alone"),
+}  # fmt: skip
+
+
+def without_habits(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options but those that ask for nothing.
+
+    Raises
+    ------
+    ConfigError : one of those asks for something
+    """
+    for name, (harmless, why) in _NOTHING.items():
+        value = options.get(name, harmless[0])
+        plain = str(value) if type(value).__module__ == "torch" else value  # torch.device("cpu")
+        if not any(type(plain) is type(one) and plain == one for one in harmless):
+            wanted = " or ".join(map(repr, harmless))
+            raise ConfigError(f"{name}: got {shown(value)}, expected {wanted}: {why}")
+    return {name: value for name, value in options.items() if name not in _NOTHING}
+
+
+def given_dtype(dtype: Any, torch_dtype: Any = None) -> Any:
+    """What was asked for under version 5's name or version 4's; None for what is saved ("auto").
+
+    Raises
+    ------
+    ConfigError : both, and not the same
+    """
+    if dtype is not None and torch_dtype is not None and str(dtype) != str(torch_dtype):
+        raise ConfigError(
+            f"torch_dtype: got {shown(torch_dtype)}, but dtype is {shown(dtype)}; give one of them"
+        )
+    found = torch_dtype if dtype is None else dtype
+    return None if isinstance(found, str) and found == "auto" else found

@@ -1,0 +1,371 @@
+"""`pf.load_tokenizer(directory)`: a tokenizer that is called as transformers' are.
+
+    tok = pf.load_tokenizer("all-MiniLM")
+    batch = tok(["a text", "a longer text"], padding=True, return_tensors="np")
+    tok.decode(batch["input_ids"][0], skip_special_tokens=True)
+
+It wraps a `tokenizers.Tokenizer` (`backend_tokenizer`) and never changes its truncation or padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from ..checkpoints.files import PathLike
+from ..checkpoints.habits import without_habits
+from ..errors import ConfigError, DTypeError, shown
+from ._library import library_errors
+from .batch_encoding import BatchEncoding, Fields, fields_of
+from .decoding import Decoder
+from .encoding import Encoded, TextEncoder
+from .special_tokens import ROLES, SpecialIds, options_of, remember_options, role_tokens
+from .tokenizer import read_tokenizer, save_tokenizer
+
+
+class _Token:
+    """The token of a role; may be set to another one of the vocabulary, or to None."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._role = name
+
+    def __get__(self, tokenizer: PreTrainedTokenizer, owner: type | None = None) -> str | None:
+        inner = tokenizer.backend_tokenizer
+        return role_tokens(inner, options_of(inner)).get(self._role)
+
+    def __set__(self, tokenizer: PreTrainedTokenizer, token: str | None) -> None:
+        inner = tokenizer.backend_tokenizer
+        if token is not None and (not isinstance(token, str) or inner.token_to_id(token) is None):
+            raise ConfigError(
+                f"{self._role}: got {shown(token)}, expected a token of the vocabulary"
+            )
+        remember_options(inner, {**options_of(inner), self._role: token})
+        tokenizer._encoder = TextEncoder(inner)
+
+
+class _TokenId:
+    """The id of a role's token; None without one."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, tokenizer: PreTrainedTokenizer, owner: type | None = None) -> int | None:
+        found: int | None = getattr(tokenizer.special, self._name)
+        return found
+
+
+class PreTrainedTokenizer:
+    """Texts to ids and back, under transformers' names.
+
+    Parameters
+    ----------
+    tokenizer : a `tokenizers.Tokenizer`, see `read_tokenizer`
+
+    bos_token, eos_token, ... : the token of each role, and its id as bos_token_id, ...; None
+        without one
+    """
+
+    bos_token, eos_token, unk_token, sep_token = _Token(), _Token(), _Token(), _Token()
+    pad_token, cls_token, mask_token = _Token(), _Token(), _Token()
+    bos_token_id, eos_token_id, unk_token_id = _TokenId(), _TokenId(), _TokenId()
+    sep_token_id, pad_token_id = _TokenId(), _TokenId()
+    cls_token_id, mask_token_id = _TokenId(), _TokenId()
+
+    is_fast = True
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.backend_tokenizer = tokenizer
+        self._encoder = TextEncoder(tokenizer)
+
+    def __call__(
+        self,
+        text: Any,
+        text_pair: Any = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+    ) -> BatchEncoding:
+        """What a model takes of a text, or of each of several.
+
+        Parameters
+        ----------
+        text, text_pair : str, or a list (or array) of such; words where `is_split_into_words`
+        padding : True or "longest" fills up to the longest, "max_length" to max_length
+        truncation : True or "longest_first", "only_first", "only_second"; by default max_length
+            cuts where there is no padding. False or "do_not_truncate" cuts nothing
+        max_length : most tokens, special ones counted; None means `model_max_length`
+        stride : tokens that windows repeat, with return_overflowing_tokens
+        return_tensors : "np" for arrays (B, L), also of one text; None for lists
+        return_token_type_ids, return_attention_mask : None means as the model takes them
+
+        Returns
+        -------
+        BatchEncoding : `input_ids`, `attention_mask`, ...; lists of ints for one text, lists of
+            such for several
+
+        Raises
+        ------
+        ConfigError, DataError, DTypeError, ShapeError : see `TextEncoder.encode`
+        """
+        single = isinstance(text, str) or (is_split_into_words and _is_words(text))
+        texts, pairs = ([text], [text_pair]) if single else (_listed(text), _listed(text_pair))
+        overflows = return_overflowing_tokens
+        if stride and not overflows:
+            raise ConfigError(f"stride: got {stride}, which needs return_overflowing_tokens=True")
+        encoded = self._encoder.encode(
+            texts,
+            None if text_pair is None else pairs,
+            max_length=max_length,
+            truncation=_cut(truncation, max_length, padding),
+            stride=stride if overflows else None,
+            return_offsets=return_offsets_mapping,
+            is_split_into_words=is_split_into_words,
+            add_special_tokens=add_special_tokens,
+        )
+        names = self.special.model_input_names
+        fields = Fields(
+            token_type_ids=_either(return_token_type_ids, "token_type_ids" in names),
+            attention_mask=_either(return_attention_mask, True),
+            special_tokens_mask=return_special_tokens_mask,
+            offset_mapping=return_offsets_mapping,
+            overflow_to_sample_mapping=overflows,
+            length=return_length,
+        )
+        length = self._length(padding, max_length, pad_to_multiple_of, encoded)
+        columns = fields_of(encoded, fields, length, self.special)
+        return BatchEncoding(
+            columns, encoded, self.convert_ids_to_tokens, return_tensors, single and not overflows
+        )
+
+    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> list[int]:
+        """The ids of a text; the options are those of a call."""
+        ids: list[int] = self(text, text_pair, **options)["input_ids"]
+        return ids
+
+    def tokenize(self, text: str, *, add_special_tokens: bool = False) -> list[str]:
+        """The tokens of a text."""
+        return self.convert_ids_to_tokens(self.encode(text, add_special_tokens=add_special_tokens))
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False) -> str:
+        """The text of ids (L,), a list or an array; of one id, its own."""
+        ids = np.atleast_1d(np.asarray(token_ids)).tolist()
+        if any(not isinstance(i, int) for i in ids):
+            raise DTypeError(f"token_ids: got {shown(token_ids)}, expected ids; see batch_decode")
+        if skip_special_tokens:
+            return Decoder(self.backend_tokenizer).decode(ids)
+        with library_errors(lambda reason: ConfigError(f"token_ids: cannot be decoded: {reason}")):
+            text: str = self.backend_tokenizer.decode(ids, skip_special_tokens=False)
+        return text
+
+    def batch_decode(
+        self, sequences: Iterable[Any], skip_special_tokens: bool = False
+    ) -> list[str]:
+        """The text of each row of ids."""
+        return [self.decode(row, skip_special_tokens) for row in sequences]
+
+    @overload
+    def convert_ids_to_tokens(self, ids: int) -> str | None: ...
+    @overload
+    def convert_ids_to_tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]: ...
+    def convert_ids_to_tokens(self, ids: Any) -> Any:
+        """The token of an id, or of each of several."""
+        if isinstance(ids, (int, np.integer)):
+            return self.backend_tokenizer.id_to_token(int(ids))
+        return [self.backend_tokenizer.id_to_token(int(i)) for i in ids]
+
+    @overload
+    def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
+    @overload
+    def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int | None]: ...
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """The id of a token, or of each of several; that of unk_token for others."""
+        if not isinstance(tokens, str):
+            return [self.convert_tokens_to_ids(token) for token in tokens]
+        found = self.backend_tokenizer.token_to_id(tokens)
+        return self.unk_token_id if found is None else found
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too."""
+        save_tokenizer(self.backend_tokenizer, directory)
+
+    def get_vocab(self) -> dict[str, int]:
+        """The ids of all tokens."""
+        vocab: dict[str, int] = self.backend_tokenizer.get_vocab(with_added_tokens=True)
+        return vocab
+
+    @property
+    def special(self) -> SpecialIds:
+        """The ids of all roles, and how the tokenizer is to be used."""
+        return self._encoder.special
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens without the added ones; `len(tokenizer)` counts all."""
+        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+        return size
+
+    def __len__(self) -> int:
+        size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
+        return size
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of all special tokens, in increasing order."""
+        return list(self.special.all_special_ids)
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens in the order of their ids."""
+        return self.convert_ids_to_tokens(self.all_special_ids)
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The tokens by role."""
+        inner = self.backend_tokenizer
+        return role_tokens(inner, options_of(inner))
+
+    @property
+    def model_max_length(self) -> int | None:
+        """Most tokens that the model takes; None where that is not known."""
+        return self.special.model_max_length
+
+    @property
+    def padding_side(self) -> str:
+        """Either "right" or "left"; may be set, as `truncation_side` may."""
+        return self.special.padding_side
+
+    @padding_side.setter
+    def padding_side(self, side: str) -> None:
+        self._set_side("padding_side", side)
+
+    @property
+    def truncation_side(self) -> str:
+        """Where texts are cut, "right" or "left"."""
+        return self.special.truncation_side
+
+    @truncation_side.setter
+    def truncation_side(self, side: str) -> None:
+        self._set_side("truncation_side", side)
+
+    def _set_side(self, name: str, side: str) -> None:
+        if side not in ("right", "left"):
+            raise ConfigError(f"{name}: got {shown(side)}, expected 'right' or 'left'")
+        inner = self.backend_tokenizer
+        remember_options(inner, {**options_of(inner), name: side})
+        self._encoder = TextEncoder(inner)
+
+    def _length(
+        self,
+        padding: bool | str,
+        max_length: int | None,
+        multiple: int | None,
+        encoded: Sequence[Encoded],
+    ) -> int | None:
+        """Tokens that all are filled up to; None without padding."""
+        if padding in (False, "do_not_pad"):
+            return None
+        if padding not in (True, "longest", "max_length"):
+            raise ConfigError(
+                f"padding: got {shown(padding)}, expected True, 'longest', 'max_length' or False"
+            )
+        if self.pad_token_id is None:
+            raise ConfigError(
+                "padding: the tokenizer has no pad_token; set one, such as "
+                "`tokenizer.pad_token = tokenizer.eos_token`"
+            )
+        longest = max(map(len, encoded), default=0)
+        if padding == "max_length":
+            limit = self.model_max_length if max_length is None else max_length
+            if limit is None:
+                raise ConfigError("padding: got 'max_length', which needs max_length")
+            longest = max(longest, limit)
+        return -(-longest // (multiple or 1)) * (multiple or 1)
+
+    def __repr__(self) -> str:
+        roles = "".join(
+            f"\n    {role}={token!r}," for role, token in self.special_tokens_map.items()
+        )
+        return (
+            f"{type(self).__name__}(\n    vocab_size={self.vocab_size}, len={len(self)},\n"
+            f"    model_max_length={self.model_max_length}, padding_side={self.padding_side!r},"
+            f"{roles}\n)"
+        )
+
+
+def load_tokenizer(directory: PathLike, **options: Any) -> PreTrainedTokenizer:
+    """The tokenizer of a directory: `tb = load_tokenizer(directory)("a text")`.
+
+    Parameters
+    ----------
+    directory : with `tokenizer.json`, or the vocabulary files that came before it
+    options : `pad_token` and the other roles, `padding_side`, `truncation_side`, set after
+        reading; and what transformers takes that asks for nothing here (`use_fast=True`)
+
+    Raises
+    ------
+    CheckpointError : no such files, or damaged ones
+    ConfigError : another option
+    """
+    tokenizer = PreTrainedTokenizer(read_tokenizer(directory))
+    for name, value in without_habits(options).items():
+        if name not in (*ROLES, "padding_side", "truncation_side"):
+            raise ConfigError(f"{name}: is no option of a tokenizer")
+        setattr(tokenizer, name, value)
+    return tokenizer
+
+
+def as_backend(tokenizer: Any) -> Tokenizer:
+    """The `tokenizers.Tokenizer` of a directory, of what `load_tokenizer` or transformers returned.
+
+    Raises
+    ------
+    ConfigError : none of these
+    """
+    if isinstance(tokenizer, (str, Path)):
+        return read_tokenizer(tokenizer)
+    inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not isinstance(inner, Tokenizer):
+        raise ConfigError(
+            f"tokenizer: got {shown(tokenizer)}, expected a directory or what load_tokenizer gives"
+        )
+    return inner
+
+
+def _is_words(text: Any) -> bool:
+    return isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text)
+
+
+def _listed(texts: Any) -> Any:
+    """Several texts as a list; an array's, a column's and an iterator's too."""
+    if isinstance(texts, (list, tuple, str)) or texts is None:
+        return texts
+    if isinstance(texts, (np.ndarray, Iterator)) or hasattr(texts, "tolist"):
+        return list(texts)
+    return texts
+
+
+def _either(asked: bool | None, usual: bool) -> bool:
+    return usual if asked is None else asked
+
+
+def _cut(truncation: bool | str | None, max_length: int | None, padding: bool | str) -> bool | str:
+    """What `TextEncoder` takes."""
+    if truncation is None:
+        return max_length is not None and padding in (False, "do_not_pad")
+    return False if truncation == "do_not_truncate" else truncation
