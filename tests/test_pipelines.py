@@ -105,7 +105,7 @@ def test_words_and_options_of_transformers_that_ask_for_nothing(outputs):
     assert pf.pipeline("sentiment-analysis", root, **habits)("so good") == plain
     with pytest.raises(ConfigError, match="device: got 0, expected None or -1 or 'cpu': models"):
         pf.pipeline(None, root, device=0)
-    with pytest.raises(ConfigError, match="trust_remote_code: got True, expected .*: no code"):
+    with pytest.raises(ConfigError, match=r"trust_remote_code: got True, expected .*: no code"):
         pf.pipeline(None, root, trust_remote_code=True)
 
 

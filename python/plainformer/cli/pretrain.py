@@ -17,9 +17,9 @@ from ..data.shards import Shard, open_shard
 from ..data.text import Documents
 from ..data.text_shards import encode_to_shard
 from ..data.tokenizer import (
-    read_tokenizer,
     make_tokenizer,
     parse_spec,
+    read_tokenizer,
     tell_unknown,
     vocab_size,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.huggingface import read_config
+from ..data.examples import task_name
 from ..errors import ConfigError, shown
 from ..kinds import check_kind
 from . import families
@@ -14,7 +15,7 @@ from .config import PretrainedConfig
 from .pretrained import PreTrainedModel
 from .sizes import check_memory, parameter_shapes
 
-__all__ = ["MODELS", "Family", "from_config", "load", "model_class"]
+__all__ = ["MODELS", "Family", "fitting_models", "from_config", "load", "model_class"]
 
 # What a model is for; a family's first one is the usual one.
 MODEL_TASKS = (
@@ -28,6 +29,17 @@ MODEL_TASKS = (
     "relation-extraction",
     "feature-extraction",
 )
+# What models are for a task of `plainformer.tasks`, or for a word of transformers' pipelines, the
+# best first; the other tasks have models of their own name.
+_FITTING = {
+    "text-classification": ("sequence-classification",),
+    "translation": ("seq2seq-lm", "causal-lm"),
+    "summarization": ("seq2seq-lm", "causal-lm"),
+    "dialogue": ("causal-lm",),
+    "language-modeling": ("causal-lm",),
+    "fill-mask": ("masked-lm",),
+    "text2text-generation": ("seq2seq-lm",),
+}
 
 
 @dataclass(frozen=True)
@@ -65,8 +77,9 @@ def load(path: str | Path, task: str | None = None, dtype: Any = None, **options
     Parameters
     ----------
     path : directory
-    task : what the model is for, a word of `MODELS`; None means the class that `architectures`
-        in `config.json` names, or the family's usual one
+    task : what the model is for: a word of `MODELS`, a task, or a word of transformers' pipelines
+        ("sentiment-analysis", "fill-mask"). None means the class that `architectures` in
+        `config.json` names, or the family's usual one
     dtype : float32, bfloat16 or float64; None means the configuration's
     options : of `from_pretrained`
     """
@@ -107,11 +120,34 @@ def model_class(
         )
     named = check_kind(f"{source}: architectures", values.get("architectures"), list[str] | None)
     if task is not None:
-        if not isinstance(task, str) or task not in family.models:
-            raise ConfigError(
-                f"task: got {shown(task)}, {kind} has models for {', '.join(family.models)}"
-            )
-        return family.models[task]
+        return family.models[_fitting(task, str(kind), family)]
     by_name = {model.__name__: model for model in family.models.values()}
     known = [name for name in named or () if name in by_name]
     return by_name[known[0]] if known else next(iter(family.models.values()))
+
+
+def fitting_models(task: str) -> tuple[str, ...]:
+    """Words of `MODELS` for what is a model's or a text's task, the best first.
+
+    Raises
+    ------
+    ConfigError : no such task
+    """
+    if task in MODEL_TASKS:
+        return (task,)
+    name = task if task in _FITTING else task_name(task)
+    return _FITTING.get(name, (name,))
+
+
+def _fitting(task: Any, kind: str, family: Family) -> str:
+    """The word of a family's first model that fits."""
+    try:
+        words = fitting_models(task)
+    except (ConfigError, TypeError):  # a word of nothing, or no word
+        words = ()
+    found = next((word for word in words if word in family.models), None)
+    if found is None:
+        raise ConfigError(
+            f"task: got {shown(task)}, {kind} has models for {', '.join(family.models)}"
+        )
+    return found

@@ -81,7 +81,6 @@ class Dialogue(Task):
 
     name = "dialogue"
     answer_fields = ("messages",)
-    model_tasks = ("causal-lm",)
     metric = "perplexity"
     settings_class = DialogueSettings
 

@@ -65,7 +65,6 @@ class LanguageModeling(Task):
 
     name = "language-modeling"
     answer_fields = ("generated_text",)
-    model_tasks = ("causal-lm",)
     metric = "perplexity"
     settings_class = LanguageModelingSettings
 

@@ -23,7 +23,6 @@ class MultipleChoice(Task):
 
     name = "multiple-choice"
     answer_fields = ("answer", "label", "score")
-    model_tasks = ("multiple-choice",)
     metric = "accuracy"
 
     @classmethod

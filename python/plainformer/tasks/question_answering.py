@@ -73,7 +73,6 @@ class QuestionAnswering(Task):
 
     name = "question-answering"
     answer_fields = ("answer", "score", "start", "end")
-    model_tasks = ("question-answering",)
     metric = "f1"
     smooths = False  # a span has no classes to spread a probability over
     settings_class = QuestionAnsweringSettings

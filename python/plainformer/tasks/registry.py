@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ..data import task_name
+from ..models import fitting_models
 from .task import Task
 
 TASKS: dict[str, type[Task]] = {}
 
 
 def register(task: type[Task]) -> type[Task]:
-    """Decorate a task to be found by its name."""
+    """Decorate a task to be found by its name, and put to the models that fit it."""
+    task.model_tasks = fitting_models(task.name)
     TASKS[task.name] = task
     return task
 

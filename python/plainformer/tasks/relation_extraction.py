@@ -44,7 +44,6 @@ class RelationExtraction(Task):
 
     name = "relation-extraction"
     answer_fields = ("label", "score")
-    model_tasks = ("relation-extraction",)
     metric = "f1"
     labelled = True
     settings_class = RelationExtractionSettings

@@ -72,7 +72,6 @@ class TextClassification(Task):
     """Labels of a text. A prediction is the score of each label, float32 (labels,)."""
 
     name = "text-classification"
-    model_tasks = ("sequence-classification",)
     metric = "accuracy"
     labelled = True
     settings_class = TextClassificationSettings

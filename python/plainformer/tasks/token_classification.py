@@ -79,7 +79,6 @@ class TokenClassification(Task):
 
     name = "token-classification"
     answer_fields = ("tags", "entities")
-    model_tasks = ("token-classification",)
     metric = "f1"
     labelled = True
     settings_class = TokenClassificationSettings

@@ -55,7 +55,6 @@ class WritingSettings(Settings):
 class Writer(Task):
     """A target for a source. A prediction is a text."""
 
-    model_tasks = ("seq2seq-lm", "causal-lm")
     settings_class = WritingSettings
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
