@@ -7,7 +7,6 @@ set(kernel_sources
     csrc/cpu/attention_cached.cpp
     csrc/cpu/cross_entropy.cpp
     csrc/cpu/dropout.cpp
-    csrc/cpu/elementary.cpp
     csrc/cpu/embedding.cpp
     csrc/cpu/gemm.cpp
     csrc/cpu/linear_cross_entropy.cpp
@@ -16,9 +15,10 @@ set(kernel_sources
     csrc/cpu/norm_backward.cpp
     csrc/cpu/optimizer.cpp
     csrc/cpu/pack_weight.cpp
-    csrc/cpu/roofline.cpp
     csrc/cpu/rotary.cpp
     csrc/cpu/softmax.cpp
+    csrc/cpu/tools/elementary.cpp
+    csrc/cpu/tools/roofline.cpp
 )
 set(runtime_sources
     csrc/cpu/attention_plan.cpp

@@ -16,9 +16,10 @@ py::object activation(py::handle x_, int kind, py::handle out_) {
         using T = decltype(type);
         T* y;
         py::object result = output_like(x, out, out_, &y);
-        run(dispatch<T>().activation,
-            ActivationArgs<T>{y, x.data<T>(), x.size(), static_cast<Activation>(kind),
-                              worth_streaming<T>(x)});
+        ActivationArgs<T> s{};
+        s.y = y, s.x = x.data<T>(), s.N = x.size();
+        s.kind = static_cast<Activation>(kind);
+        run(dispatch<T>().activation, s);
         return result;
     });
 }
@@ -32,9 +33,10 @@ py::object activation_backward(py::handle dy_, py::handle x_, int kind) {
         using T = decltype(type);
         T* dx;
         py::object result = output_like(x, &dx);
-        run(dispatch<T>().activation_backward,
-            ActivationBackwardArgs<T>{dx, dy.data<T>(), x.data<T>(), x.size(),
-                                      static_cast<Activation>(kind), worth_streaming<T>(x)});
+        ActivationBackwardArgs<T> s{};
+        s.dx = dx, s.dy = dy.data<T>(), s.x = x.data<T>(), s.N = x.size();
+        s.kind = static_cast<Activation>(kind);
+        run(dispatch<T>().activation_backward, s);
         return result;
     });
 }
@@ -59,9 +61,11 @@ py::object gated_activation(py::handle gate_, py::handle up_, int kind) {
         using T = decltype(type);
         T* y;
         py::object result = output_like(gate, &y);
-        run(dispatch<T>().gated_activation,
-            GatedActivationArgs<T>{y, gate.data<T>(), up.data<T>(), g.N, g.C, g.stride, u.stride,
-                                   static_cast<Activation>(kind)});
+        GatedActivationArgs<T> s{};
+        s.y = y, s.gate = gate.data<T>(), s.up = up.data<T>();
+        s.N = g.N, s.C = g.C, s.gate_stride = g.stride, s.up_stride = u.stride;
+        s.kind = static_cast<Activation>(kind);
+        run(dispatch<T>().gated_activation, s);
         return result;
     });
 }
@@ -75,12 +79,13 @@ py::object gated_activation_backward(py::handle dy_, py::handle gate_, py::handl
         return py::none();
     return for_dtype(gate.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
-        T *dgate_data, *dup_data;
-        py::object dgate = output_like(gate, &dgate_data), dup = output_like(gate, &dup_data);
-        run(dispatch<T>().gated_activation_backward,
-            GatedActivationBackwardArgs<T>{dgate_data, dup_data, dy.data<T>(), gate.data<T>(),
-                                           up.data<T>(), g.N, g.C, d.stride, g.stride, u.stride,
-                                           static_cast<Activation>(kind)});
+        GatedActivationBackwardArgs<T> s{};
+        py::object dgate = output_like(gate, &s.dgate), dup = output_like(gate, &s.dup);
+        s.dy = dy.data<T>(), s.gate = gate.data<T>(), s.up = up.data<T>();
+        s.N = g.N, s.C = g.C;
+        s.dy_stride = d.stride, s.gate_stride = g.stride, s.up_stride = u.stride;
+        s.kind = static_cast<Activation>(kind);
+        run(dispatch<T>().gated_activation_backward, s);
         return py::make_tuple(dgate, dup);
     });
 }

@@ -11,7 +11,9 @@ static py::object add(py::handle a_, py::handle b_) {
     return for_dtype(a.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         py::array y = new_array_like(a);
-        run(dispatch<T>().add, AddArgs<T>{data_of<T>(y), a.data<T>(), b.data<T>(), a.size()});
+        AddArgs<T> s{};
+        s.y = data_of<T>(y), s.a = a.data<T>(), s.b = b.data<T>(), s.N = a.size();
+        run(dispatch<T>().add, s);
         return y;
     });
 }
@@ -32,8 +34,9 @@ static py::object accumulate(py::handle out_, py::handle x_) {
         using T = decltype(type);
         using A = acc_t<T>;
         if (out.dtype() != dtype_of<A> || !may_accumulate(out, x)) return py::none();
-        run(dispatch<T>().accumulate,
-            AccumulateArgs<T>{out.mutable_data<A>(), x.data<T>(), x.size()});
+        AccumulateArgs<T> s{};
+        s.out = out.mutable_data<A>(), s.x = x.data<T>(), s.N = x.size();
+        run(dispatch<T>().accumulate, s);
         return py::bool_(true);
     });
 }

@@ -40,10 +40,13 @@ py::object cross_entropy(py::handle x_, py::handle target_, py::handle weight_,
         py::array loss = new_array(dtype_of<A>, {rows.N}),
                   label_weight = new_array(dtype_of<A>, {rows.N}),
                   lse = new_array(dtype_of<A>, {rows.N});
-        run(dispatch<T>().cross_entropy,
-            CrossEntropyArgs<T>{data_of<A>(loss), data_of<A>(label_weight), data_of<A>(lse),
-                                x.data<T>(), labels.ids(), data_or_null<A>(weight), rows.N, rows.V,
-                                rows.stride, ignore_index, static_cast<A>(smoothing)});
+        CrossEntropyArgs<T> s{};
+        s.loss = data_of<A>(loss), s.label_weight = data_of<A>(label_weight);
+        s.lse = data_of<A>(lse);
+        s.x = x.data<T>(), s.target = labels.ids(), s.weight = data_or_null<A>(weight);
+        s.N = rows.N, s.V = rows.V, s.x_stride = rows.stride;
+        s.ignore_index = ignore_index, s.smoothing = static_cast<A>(smoothing);
+        run(dispatch<T>().cross_entropy, s);
         return py::make_tuple(loss, label_weight, lse);
     });
 }
@@ -62,10 +65,12 @@ py::object cross_entropy_backward(py::handle grad_, py::handle x_, py::handle ta
             if (!each->contiguous() || each->dtype() != dtype_of<A> || !each->has_shape({rows.N}))
                 return py::none();
         py::array dx = new_array_like(x);
-        run(dispatch<T>().cross_entropy_backward,
-            CrossEntropyBackwardArgs<T>{data_of<T>(dx), grad.data<A>(), x.data<T>(), labels.ids(),
-                                        lse.data<A>(), data_or_null<A>(weight), rows.N, rows.V,
-                                        rows.stride, ignore_index, static_cast<A>(smoothing)});
+        CrossEntropyBackwardArgs<T> s{};
+        s.dx = data_of<T>(dx), s.grad = grad.data<A>(), s.x = x.data<T>();
+        s.target = labels.ids(), s.lse = lse.data<A>(), s.weight = data_or_null<A>(weight);
+        s.N = rows.N, s.V = rows.V, s.x_stride = rows.stride;
+        s.ignore_index = ignore_index, s.smoothing = static_cast<A>(smoothing);
+        run(dispatch<T>().cross_entropy_backward, s);
         return dx;
     });
 }

@@ -17,8 +17,11 @@ static py::object dropout(py::handle x_, double p, uint64_t seed, uint64_t offse
         using T = decltype(type);
         T* y;
         py::object result = output_like(x, &y);
-        run(dispatch<T>().dropout,
-            DropoutArgs<T>{y, x.data<T>(), N, C, x_stride, rule, worth_streaming<T>(x)});
+        DropoutArgs<T> s{};
+        s.y = y, s.x = x.data<T>();
+        s.N = N, s.C = C, s.x_stride = x_stride;
+        s.rule = rule;
+        run(dispatch<T>().dropout, s);
         return result;
     });
 }

@@ -1,4 +1,4 @@
-#include "plainformer/elementary.h"
+#include "tools/elementary.h"
 
 #include "families.h"
 #include "operand.h"
@@ -13,8 +13,10 @@ static py::object elementary(py::handle x_, int function) {
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         py::array y = new_array_like(x);
-        run(dispatch<T>().elementary, ElementaryArgs<T>{data_of<T>(y), x.data<T>(), x.size(),
-                                                        static_cast<Elementary>(function)});
+        ElementaryArgs<T> s{};
+        s.y = data_of<T>(y), s.x = x.data<T>(), s.N = x.size();
+        s.function = static_cast<Elementary>(function);
+        run(dispatch<T>().elementary, s);
         return y;
     });
 }

@@ -17,9 +17,10 @@ static py::object embedding(py::handle ids_, py::handle weight_) {
         for (int i = 0; i < ids.ndim(); ++i) shape[i] = ids.dim(i);
         shape[ids.ndim()] = weight.dim(1);
         py::array y = new_array(weight.dtype(), shape, ids.ndim() + 1);
-        run(dispatch<T>().embedding,
-            EmbeddingArgs<T>{data_of<T>(y), weight.data<T>(), checked.ids(), ids.size(),
-                             weight.dim(1), weight.stride(0)});
+        EmbeddingArgs<T> s{};
+        s.y = data_of<T>(y), s.weight = weight.data<T>(), s.ids = checked.ids();
+        s.N = ids.size(), s.C = weight.dim(1), s.weight_stride = weight.stride(0);
+        run(dispatch<T>().embedding, s);
         return y;
     });
 }
@@ -38,8 +39,9 @@ static py::object embedding_backward(py::handle dy_, py::handle ids_, int64_t V,
     return for_dtype(dy.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        EmbeddingBackwardArgs<T> s{nullptr, nullptr, dy.data<T>(), checked.ids(), N,
-                                   V,       C,       dy_stride,    accumulate};
+        EmbeddingBackwardArgs<T> s{};
+        s.dy = dy.data<T>(), s.ids = checked.ids();
+        s.N = N, s.V = V, s.C = C, s.dy_stride = dy_stride, s.accumulate = accumulate;
         py::object result;
         if (out.is_none()) {
             py::array fresh = new_array(dy.dtype(), {V, C});

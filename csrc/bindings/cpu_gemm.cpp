@@ -13,10 +13,11 @@ struct MatrixView {
     int64_t rows, columns, row, column;
 };
 
+MatrixView transposed(const MatrixView& x) { return {x.columns, x.rows, x.column, x.row}; }
+
 MatrixView matrix_of(const Operand& x, bool transpose) {
     const MatrixView view{x.dim(-2), x.dim(-1), x.stride(-2), x.stride(-1)};
-    if (transpose) return {view.columns, view.rows, view.column, view.row};
-    return view;
+    return transpose ? transposed(view) : view;
 }
 
 // The rows of all leading axes as one matrix; false where their strides do not allow it.
@@ -163,16 +164,15 @@ class Weight {
     template <typename T>
     void set_b(GemmArgs<T>* s) const {
         s->N = N();
-        if (packed_)
-            s->B_panels = packed_->panels;
-        else
-            plainformer::set_b(s, array_, matrix_of(array_, true));
+        if (!packed_) plainformer::set_b(s, array_, matrix_of(array_, true));
     }
 
-    // The kernels of the level that packed the panels, even if another is chosen meanwhile.
+    // Panels are read by the level that packed them, even if another is chosen meanwhile.
     template <typename T>
-    const OperationTable<T>& kernels() const {
-        return packed_ ? dispatch<T>(packed_->level) : dispatch<T>();
+    void multiply(const GemmArgs<T>& s) const {
+        if (!packed_) return run(dispatch<T>().gemm, s);
+        PackedGemmArgs<T> with_panels{s, packed_->panels};
+        run(dispatch<T>(packed_->level).packed_gemm, with_panels);
     }
 
   private:
@@ -215,7 +215,7 @@ py::object linear(py::handle x_, py::handle weight_, py::handle bias_, int activ
             z = new_array(dtype_of<T>, shape.dims, shape.ndim);
             s.preactivation = data_of<T>(z);
         }
-        run(weight.kernels<T>().gemm, s);
+        weight.multiply(s);
         return keep_z ? py::object(py::make_tuple(y, z)) : py::object(y);
     });
 }
@@ -274,7 +274,7 @@ py::object matmul_of_rows(py::handle a_, py::handle b_) {
     return for_dtype(a.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         GemmArgs<T> s{};
-        set_a(&s, a, MatrixView{A.columns, A.rows, A.column, A.row});
+        set_a(&s, a, transposed(A));
         set_b(&s, b, B);
         py::array y = new_array(dtype_of<T>, {s.M, s.N});
         s.C = data_of<T>(y), s.C_row = s.N;

@@ -137,7 +137,6 @@ py::object norm(py::handle x_, py::handle normalized_shape, py::handle weight_, 
         s.N = rows.N, s.C = rows.C, s.x_stride = rows.stride, s.residual_stride = added.stride;
         s.eps = static_cast<A>(eps);
         s.rms = rms;
-        s.stream = worth_streaming<T>(x);
         run(dispatch<T>().norm, s);
         return pack(y, sum, mean, rstd);
     });
@@ -170,7 +169,6 @@ py::object norm_backward(py::handle dy_, py::handle x_, py::handle weight_, py::
         point(weight, &s.weight, &s.weight_acc);
         s.N = rows.N, s.C = rows.C, s.dy_stride = grad_rows.stride, s.x_stride = rows.stride;
         s.grad_residual_stride = residual_rows.stride;
-        s.stream = worth_streaming<T>(x);
         run(dispatch<T>().norm_backward, s);
         return py::make_tuple(dx, dweight, dbias);
     });

@@ -115,9 +115,12 @@ py::object adamw_step(py::handle params, py::handle grads, py::handle exp_avgs,
         return py::none();
     return step(lists, [&](auto& slots) {
         using T = std::remove_pointer_t<decltype(slots[0].p)>;
-        run(dispatch<T>().adamw_step,
-            AdamWStepArgs<T>{slots.data(), static_cast<int64_t>(slots.size()), lr, beta1, beta2,
-                             eps, weight_decay, grad_scale, correction1, correction2});
+        AdamWStepArgs<T> s{};
+        s.slots = slots.data(), s.count = static_cast<int64_t>(slots.size());
+        s.rule.lr = lr, s.rule.beta1 = beta1, s.rule.beta2 = beta2, s.rule.eps = eps;
+        s.rule.weight_decay = weight_decay, s.rule.grad_scale = grad_scale;
+        s.rule.correction1 = correction1, s.rule.correction2 = correction2;
+        run(dispatch<T>().adamw_step, s);
     });
 }
 
@@ -128,9 +131,11 @@ py::object sgd_step(py::handle params, py::handle grads, py::handle buffers, py:
                       OperandList(py::none()), OperandList(masters)};
     return step(lists, [&](auto& slots) {
         using T = std::remove_pointer_t<decltype(slots[0].p)>;
-        run(dispatch<T>().sgd_step,
-            SgdStepArgs<T>{slots.data(), static_cast<int64_t>(slots.size()), lr, momentum,
-                           weight_decay, grad_scale, nesterov});
+        SgdStepArgs<T> s{};
+        s.slots = slots.data(), s.count = static_cast<int64_t>(slots.size());
+        s.rule.lr = lr, s.rule.momentum = momentum, s.rule.weight_decay = weight_decay;
+        s.rule.grad_scale = grad_scale, s.rule.nesterov = nesterov;
+        run(dispatch<T>().sgd_step, s);
     });
 }
 
@@ -147,9 +152,10 @@ double squared_norm_of(const OperandList& grads, size_t* found) {
     }
     *found += slots.size();
     double result = 0;
-    if (!slots.empty())
-        run(dispatch<T>().squared_norm,
-            SquaredNormArgs<T>{&result, slots.data(), static_cast<int64_t>(slots.size())});
+    SquaredNormArgs<T> s{};
+    s.result = &result;
+    s.slots = slots.data(), s.count = static_cast<int64_t>(slots.size());
+    if (s.count > 0) run(dispatch<T>().squared_norm, s);
     return result;
 }
 

@@ -1,6 +1,5 @@
 #include "families.h"
 #include "packed_weight.h"
-#include "plainformer/gemm.h"
 #include "runtime/allocator.h"
 
 namespace plainformer {
@@ -33,14 +32,19 @@ py::object pack_weight(py::handle arrays) {
         std::vector<PackPiece<T>> pieces;
         int64_t N = 0;
         for (const Operand& w : weights) {
-            pieces.push_back({w.data<T>(), w.dim(0), w.stride(1), w.stride(0)});
+            PackPiece<T> piece{};
+            piece.data = w.data<T>(), piece.columns = w.dim(0);
+            piece.row = w.stride(1), piece.column = w.stride(0);
+            pieces.push_back(piece);
             N += w.dim(0);
         }
         const Level level = level_for<T>(current_level());
         auto packed = std::make_unique<PackedWeight>(dtype_of<T>, level, N, weights[0].dim(1));
-        run(dispatch<T>(level).pack_weight,
-            PackArgs<T>{&packed->panels, &packed->bytes, pieces.data(),
-                        static_cast<int64_t>(pieces.size()), packed->K, N});
+        PackArgs<T> s{};
+        s.panels = &packed->panels, s.bytes = &packed->bytes;
+        s.pieces = pieces.data(), s.pieces_count = static_cast<int64_t>(pieces.size());
+        s.K = packed->K, s.N = N;
+        run(dispatch<T>(level).pack_weight, s);
         return py::cast(std::move(packed));
     });
 }

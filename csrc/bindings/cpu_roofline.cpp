@@ -1,5 +1,5 @@
 // Measures this machine's ceilings: what `plainformer bench` and the trainer's MFU divide by.
-#include "plainformer/roofline.h"
+#include "tools/roofline.h"
 
 #include <algorithm>
 #include <chrono>

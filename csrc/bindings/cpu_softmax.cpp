@@ -32,8 +32,11 @@ py::object softmax(py::handle x_, int axis, bool log, py::handle out_) {
         using T = decltype(type);
         T* y;
         py::object result = output_like(x, out, out_, &y);
-        run(dispatch<T>().softmax,
-            SoftmaxArgs<T>{y, x.data<T>(), m.N, m.L, m.M, m.stride, log, worth_streaming<T>(x)});
+        SoftmaxArgs<T> s{};
+        s.y = y, s.x = x.data<T>();
+        s.N = m.N, s.L = m.L, s.M = m.M, s.x_stride = m.stride;
+        s.log = log;
+        run(dispatch<T>().softmax, s);
         return result;
     });
 }
@@ -48,9 +51,12 @@ py::object softmax_backward(py::handle dy_, py::handle y_, int axis, bool log) {
         using T = decltype(type);
         T* dx;
         py::object result = output_like(y, &dx);
-        run(dispatch<T>().softmax_backward,
-            SoftmaxBackwardArgs<T>{dx, dy.data<T>(), y.data<T>(), m.N, m.L, m.M, grad.stride,
-                                   m.stride, log, worth_streaming<T>(y)});
+        SoftmaxBackwardArgs<T> s{};
+        s.dx = dx, s.dy = dy.data<T>(), s.y = y.data<T>();
+        s.N = m.N, s.L = m.L, s.M = m.M;
+        s.dy_stride = grad.stride, s.y_stride = m.stride;
+        s.log = log;
+        run(dispatch<T>().softmax_backward, s);
         return result;
     });
 }

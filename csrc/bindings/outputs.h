@@ -1,7 +1,6 @@
-// Outputs that the caller may lend, and when to write them past the caches.
+// Outputs that the caller may lend.
 #pragma once
 #include "operand.h"
-#include "runtime/cpu_info.h"
 
 namespace plainformer {
 
@@ -46,14 +45,6 @@ py::object output_like(const Operand& x, const Operand& out, py::handle out_hand
     if (out.is_none()) return output_like(x, data);
     *data = out.mutable_data<T>();
     return py::reinterpret_borrow<py::object>(out_handle);
-}
-
-// An output like x that fills more than half of the last cache would only push everything else out
-// of it: such an output is written past the caches.
-template <typename T>
-bool worth_streaming(const Operand& x) {
-    static const int64_t cache = cache_bytes(3) > 0 ? cache_bytes(3) : int64_t{32} << 20;
-    return x.size() * static_cast<int64_t>(sizeof(T)) > cache / 2;
 }
 
 }  // namespace plainformer

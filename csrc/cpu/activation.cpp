@@ -7,9 +7,10 @@ namespace plainformer::PF_ISA {
 
 template <typename T>
 void activation(const ActivationArgs<T>& s) {
+    const bool past_caches = goes_past_caches<T>(s.N);
     with_activation(s.kind, [&](auto f) {
-        for_blocks(s.y, s.x, s.N, s.stream, [&](int64_t i, auto tail) {
-            put(s.y + i, tail, f.value(load(s.x + i, tail)), s.stream);
+        for_blocks(s.y, s.x, s.N, past_caches, [&](int64_t i, auto tail) {
+            put(s.y + i, tail, f.value(load(s.x + i, tail)), past_caches);
         });
     });
 }
@@ -17,10 +18,11 @@ PF_INSTANTIATE(activation, ActivationArgs)
 
 template <typename T>
 void activation_backward(const ActivationBackwardArgs<T>& s) {
+    const bool past_caches = goes_past_caches<T>(s.N);
     with_activation(s.kind, [&](auto f) {
-        for_blocks(s.dx, s.x, s.N, s.stream, [&](int64_t i, auto tail) {
+        for_blocks(s.dx, s.x, s.N, past_caches, [&](int64_t i, auto tail) {
             const auto dx = f.gradient(load(s.x + i, tail), load(s.dy + i, tail));
-            put(s.dx + i, tail, dx, s.stream);
+            put(s.dx + i, tail, dx, past_caches);
         });
     });
 }

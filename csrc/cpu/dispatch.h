@@ -9,7 +9,7 @@ namespace plainformer {
 template <typename T>
 struct OperationTable {
 #define PF_MEMBER(op, Args) void (*op)(const Args<T>&);
-    PF_OPERATIONS(PF_MEMBER)
+    PF_TABLE(PF_MEMBER)
 #undef PF_MEMBER
 };
 

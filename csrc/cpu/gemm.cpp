@@ -5,9 +5,8 @@
 // and a few panels, claimed by the threads as they come. With few rows there is nothing to share:
 // each task packs its own panels, a short block of K at a time, so that B streams through its
 // cache. Every size below depends on shapes alone.
-#include "plainformer/gemm.h"
-
 #include "gemm_block.h"
+#include "packed_gemm.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 
@@ -104,22 +103,22 @@ void multiply_few_rows(const GemmArgs<T>& s) {
 
 // Row k of a panel that pack_weight made.
 template <typename T>
-const kept_t<T>* kept_panel(const GemmArgs<T>& s, int64_t panel, int64_t k) {
+const kept_t<T>* kept_panel(const PackedGemmArgs<T>& s, int64_t panel, int64_t k) {
     const int64_t row = panel * units_of<T>(s.K) + k / unit_elements<T>;
-    return static_cast<const kept_t<T>*>(s.B_panels) + row * panel_columns<T>;
+    return static_cast<const kept_t<T>*>(s.panels) + row * panel_columns<T>;
 }
 
 // Panels [first, first + panels) as units: packed now, or kept ones, widened or where they are.
 template <typename T>
-const unit_t<T>* shared_panels(const GemmArgs<T>& s, unit_t<T>* scratch, int64_t first,
+const unit_t<T>* shared_panels(const PackedGemmArgs<T>& s, unit_t<T>* scratch, int64_t first,
                                int64_t panels) {
     if constexpr (kept_as_units<T>)
-        if (s.B_panels) return kept_panel(s, first, 0);
+        if (s.panels) return kept_panel(s, first, 0);
     const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
     parallel_for(panels, claim(s, panels), [&](int64_t p) {
         const int64_t n = (first + p) * panel_columns<T>;
         unit_t<T>* const to = scratch + p * panel_units;
-        if (s.B_panels)
+        if (s.panels)
             widen_units(to, kept_panel(s, first + p, 0), panel_units);
         else
             pack_panel(to, columns_of_b(s, first + p, 0), s.K, least(panel_columns<T>, s.N - n));
@@ -129,7 +128,8 @@ const unit_t<T>* shared_panels(const GemmArgs<T>& s, unit_t<T>* scratch, int64_t
 
 // All rows of the result in the columns of panels [first, first + panels).
 template <typename T>
-void multiply_panels(const GemmArgs<T>& s, unit_t<T>* scratch, int64_t first, int64_t panels) {
+void multiply_panels(const PackedGemmArgs<T>& s, unit_t<T>* scratch, int64_t first,
+                     int64_t panels) {
     const unit_t<T>* const shared = shared_panels(s, scratch, first, panels);
     const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
     const int64_t task_panels = panels_per_task(s, panels);
@@ -147,13 +147,13 @@ void multiply_panels(const GemmArgs<T>& s, unit_t<T>* scratch, int64_t first, in
 }
 
 template <typename T>
-void multiply_many_rows(const GemmArgs<T>& s) {
+void multiply_many_rows(const PackedGemmArgs<T>& s) {
     const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
     const int64_t panel_bytes = panel_units * static_cast<int64_t>(sizeof(unit_t<T>));
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t fit = shared_bytes / (panel_bytes > 0 ? panel_bytes : 1);
     const int64_t turns = ceil_div(panels, fit < 1 ? 1 : fit), at_once = ceil_div(panels, turns);
-    const bool in_place = s.B_panels && kept_as_units<T>;
+    const bool in_place = s.panels && kept_as_units<T>;
     Scratch<unit_t<T>> scratch(in_place ? 0 : at_once * panel_units);
     for (int64_t first = 0; first < panels; first += at_once)
         multiply_panels(s, scratch.data, first, least(at_once, panels - first));
@@ -200,7 +200,7 @@ Steps kept_steps(const GemmArgs<T>& s) {
 
 // At most row_block rows of panels that pack_weight made.
 template <typename T>
-void multiply_kept(const GemmArgs<T>& s) {
+void multiply_kept(const PackedGemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t task_panels = kept_panels_per_task(s, panels);
     const int64_t tasks = ceil_div(panels, task_panels);
@@ -215,16 +215,16 @@ void multiply_kept(const GemmArgs<T>& s) {
 }
 
 template <typename T>
-void multiply(const GemmArgs<T>& s) {
+void multiply(const PackedGemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;
     if (s.M > row_block) return multiply_many_rows(s);
-    s.B_panels ? multiply_kept(s) : multiply_few_rows(s);
+    s.panels ? multiply_kept(s) : multiply_few_rows(s);
 }
 
 // The matrix at one index of the batch.
 template <typename T>
-GemmArgs<T> matrix_of(const GemmArgs<T>& s, int64_t index) {
-    GemmArgs<T> one = s;
+PackedGemmArgs<T> matrix_of(const GemmArgs<T>& s, const void* panels, int64_t index) {
+    PackedGemmArgs<T> one{s, panels};
     one.batch_ndim = 0;
     const int64_t out = index * s.M * s.C_row;
     if (s.C) one.C += out;
@@ -239,18 +239,29 @@ GemmArgs<T> matrix_of(const GemmArgs<T>& s, int64_t index) {
 }
 
 template <typename T>
-void gemm(const GemmArgs<T>& s) {
+void multiply_batch(const GemmArgs<T>& s, const void* panels) {
     if (s.M == 0 || s.N == 0) return;  // however long the batch of nothing is
+    const auto one = [&](int64_t i) { multiply(matrix_of(s, panels, i)); };
     int64_t count = 1;
     for (int i = 0; i < s.batch_ndim; ++i) count *= s.batch[i];
-    if (count == 1) return multiply(matrix_of(s, 0));
+    if (count == 1) return one(0);
     // Loops inside a chunk run inline: small matrices go to the threads whole.
     const int64_t flops = 2 * s.M * s.N * (s.K > 0 ? s.K : 1);
-    const bool whole = count >= 64 || flops < 4 * task_flops;
-    const int64_t grain = whole ? task_flops / (flops > 0 ? flops : 1) : count;
-    if (whole) return parallel_for(count, grain, [&](int64_t i) { multiply(matrix_of(s, i)); });
-    for (int64_t i = 0; i < count; ++i) multiply(matrix_of(s, i));
+    if (count >= 64 || flops < 4 * task_flops)
+        return parallel_for(count, task_flops / (flops > 0 ? flops : 1), one);
+    for (int64_t i = 0; i < count; ++i) one(i);
+}
+
+template <typename T>
+void gemm(const GemmArgs<T>& s) {
+    multiply_batch(s, nullptr);
 }
 PF_INSTANTIATE(gemm, GemmArgs)
+
+template <typename T>
+void packed_gemm(const PackedGemmArgs<T>& s) {
+    multiply_batch(s, s.panels);
+}
+PF_INSTANTIATE(packed_gemm, PackedGemmArgs)
 
 }  // namespace plainformer::PF_ISA

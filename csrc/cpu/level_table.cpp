@@ -7,12 +7,12 @@ namespace plainformer::PF_ISA {
 #define PF_DECLARE(op, Args) \
     template <typename T>    \
     void op(const Args<T>&);
-PF_OPERATIONS(PF_DECLARE)
+PF_TABLE(PF_DECLARE)
 #undef PF_DECLARE
 
 #define PF_ENTRY(op, Args) &op<T>,
 template <typename T>
-constexpr OperationTable<T> table = {PF_OPERATIONS(PF_ENTRY)};
+constexpr OperationTable<T> table = {PF_TABLE(PF_ENTRY)};
 #undef PF_ENTRY
 
 extern const OperationTable<float> float32_operations;

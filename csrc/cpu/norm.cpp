@@ -81,6 +81,7 @@ PF_INLINE void apply_row(T* y, const T* x, const W* weight, const W* bias, RowSt
 
 template <typename T, typename W>
 void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
+    const bool past_caches = goes_past_caches<T>(s.N * s.C);
     for_rows(s.N, s.C, [&](int64_t n) {
         const T* x_n = s.x + n * s.x_stride;
         if (s.residual) {
@@ -89,7 +90,7 @@ void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
             x_n = sum_n;
         }
         const RowStats<acc_t<T>> stats = row_stats(x_n, s.C, s.rms, s.eps);
-        apply_row(s.y + n * s.C, x_n, weight, bias, stats, s.C, s.stream);
+        apply_row(s.y + n * s.C, x_n, weight, bias, stats, s.C, past_caches);
         if (s.mean) s.mean[n] = stats.mean + stats.delta;
         if (s.rstd) s.rstd[n] = stats.rstd;
     });

@@ -98,6 +98,7 @@ PF_INLINE void clear(A* p, int64_t C) {
 template <typename T, typename W>
 void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweight, W* dbias) {
     using A = acc_t<T>;
+    const bool past_caches = goes_past_caches<T>(s.N * s.C);
     const int64_t rows = rows_per_block(s.N, s.C), blocks = (s.N + rows - 1) / rows;
     const Scratch<A> weight_parts(dweight ? blocks * s.C : 0), bias_parts(dbias ? blocks * s.C : 0);
     parallel_for(blocks, 1, [&](int64_t block) {
@@ -116,7 +117,7 @@ void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweigh
                 s.mean ? s.mean[n] : A(0),
                 s.rstd[n],
                 s.mean != nullptr};
-            backward_row(row, dweight_b, dbias_b, s.C, s.stream);
+            backward_row(row, dweight_b, dbias_b, s.C, past_caches);
         }
         stream_fence();
     });

@@ -3,9 +3,8 @@
 //
 // All tensors of a call are cut into blocks of one size and handed out together: a model has many
 // small tensors, and one fork-join a tensor would cost more than their arithmetic.
-#include "plainformer/optimizer.h"
-
-#include "isa/vec.h"              // Vec, load, store, for_lanes
+#include "isa/vec.h"  // Vec, load, store, for_lanes
+#include "parameter_lists.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 
@@ -62,11 +61,12 @@ template <typename T>
 void adamw_step(const AdamWStepArgs<T>& s) {
     using A = acc_t<T>;
     const auto splat = [](double x) { return VecOf<T>(static_cast<A>(x)); };
-    const auto keep = splat(1 - s.lr * s.weight_decay), scale = splat(s.grad_scale);
-    const auto beta1 = splat(s.beta1), one_minus_beta1 = splat(1 - s.beta1);
-    const auto beta2 = splat(s.beta2), one_minus_beta2 = splat(1 - s.beta2);
-    const auto step_size = splat(s.lr / s.correction1), eps = splat(s.eps);
-    const auto denominator_scale = splat(1 / __builtin_sqrt(s.correction2));
+    const AdamWRule& o = s.rule;
+    const auto keep = splat(1 - o.lr * o.weight_decay), scale = splat(o.grad_scale);
+    const auto beta1 = splat(o.beta1), one_minus_beta1 = splat(1 - o.beta1);
+    const auto beta2 = splat(o.beta2), one_minus_beta2 = splat(1 - o.beta2);
+    const auto step_size = splat(o.lr / o.correction1), eps = splat(o.eps);
+    const auto denominator_scale = splat(1 / __builtin_sqrt(o.correction2));
     for_slot_blocks(s.slots, s.count, [&](const auto& slot, int64_t begin, int64_t size, int64_t) {
         for_gradient(slot, begin, size, [&](int64_t i, auto tail, auto raw) {
             const auto g = raw * scale;
@@ -86,8 +86,9 @@ template <typename T>
 void sgd_step(const SgdStepArgs<T>& s) {
     using A = acc_t<T>;
     const auto splat = [](double x) { return VecOf<T>(static_cast<A>(x)); };
-    const auto lr = splat(s.lr), momentum = splat(s.momentum), decay = splat(s.weight_decay);
-    const auto scale = splat(s.grad_scale);
+    const SgdRule& o = s.rule;
+    const auto lr = splat(o.lr), momentum = splat(o.momentum), decay = splat(o.weight_decay);
+    const auto scale = splat(o.grad_scale);
     for_slot_blocks(s.slots, s.count, [&](const auto& slot, int64_t begin, int64_t size, int64_t) {
         for_gradient(slot, begin, size, [&](int64_t i, auto tail, auto raw) {
             const auto p = load_parameter(slot, i, tail);
@@ -96,7 +97,7 @@ void sgd_step(const SgdStepArgs<T>& s) {
             if (slot.m) {
                 const auto buffer = fma(momentum, load(slot.m + i, tail), g);
                 store(slot.m + i, tail, buffer);
-                direction = s.nesterov ? fma(momentum, buffer, g) : buffer;
+                direction = o.nesterov ? fma(momentum, buffer, g) : buffer;
             }
             store_parameter(slot, i, tail, fnma(lr, direction, p));
         });

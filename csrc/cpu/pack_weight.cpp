@@ -1,7 +1,7 @@
 // Packs a weight once for many products. Layout: gemm_pack.h, with kept_t<T> units, panel after
 // panel. Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
 #include "gemm_pack.h"
-#include "plainformer/gemm.h"
+#include "packed_gemm.h"
 #include "runtime/allocator.h"    // allocate
 #include "runtime/thread_pool.h"  // parallel_for
 

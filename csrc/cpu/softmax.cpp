@@ -96,6 +96,7 @@ static void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t coun
 
 template <typename T>
 static void softmax_last_axis(const SoftmaxArgs<T>& s) {
+    const bool past_caches = goes_past_caches<T>(s.N * s.L);
     for_row_blocks(s.N, s.L, [&](int64_t begin, int64_t end) {
         const bool keep = !s.log && s.L <= kept_exponentials;
         const Scratch<acc_t<T>> room(keep ? s.L + 4096 / sizeof(acc_t<T>) : 0);
@@ -103,9 +104,10 @@ static void softmax_last_axis(const SoftmaxArgs<T>& s) {
             const T* x_n = s.x + n * s.x_stride;
             T* y_n = s.y + n * s.L;
             if (s.log)
-                log_softmax_row(y_n, x_n, s.L, s.stream);
+                log_softmax_row(y_n, x_n, s.L, past_caches);
             else
-                softmax_row(y_n, x_n, keep ? apart_from(room.data, x_n) : nullptr, s.L, s.stream);
+                softmax_row(y_n, x_n, keep ? apart_from(room.data, x_n) : nullptr, s.L,
+                            past_caches);
         }
     });
 }
@@ -156,9 +158,10 @@ static void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, 
 template <typename T>
 void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
     if (s.M == 1) {
+        const bool past_caches = goes_past_caches<T>(s.N * s.L);
         return for_rows(s.N, s.L, [&](int64_t n) {
             softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
-                                 s.log, s.stream);
+                                 s.log, past_caches);
         });
     }
     for_column_blocks<T>(s.N, s.L, s.M, [&](int64_t n, int64_t c, int64_t count) {

@@ -1,6 +1,7 @@
 // Walking rows: blocks of them as tasks, several running sums a row, stores past the caches.
 #pragma once
 #include "isa/vec.h"
+#include "runtime/caches.h"       // outgrows_caches
 #include "runtime/thread_pool.h"  // parallel_for
 
 namespace plainformer::PF_ISA {
@@ -80,6 +81,12 @@ PF_INLINE bool loads_meet_stores(const void* y, const void* x) {
     const uintptr_t ahead =
         (reinterpret_cast<uintptr_t>(y) - reinterpret_cast<uintptr_t>(x)) % 4096;
     return 0 < ahead && ahead < 2048;
+}
+
+// Whether so many elements are written past the caches.
+template <typename T>
+bool goes_past_caches(int64_t elements) {
+    return outgrows_caches(elements * static_cast<int64_t>(sizeof(T)));
 }
 
 // f(i, Full{}) or f(i, Tail{}) over n elements that come from x and go to y, elementwise and in no

@@ -14,6 +14,7 @@
 #include <cpuid.h>
 #endif
 
+#include "runtime/caches.h"
 #include "runtime/cgroup.h"
 #include "runtime/environment.h"
 #include "runtime/errors.h"
@@ -202,6 +203,11 @@ DefaultThreads default_threads() {
         cap(*openmp, "OMP_NUM_THREADS");
     }
     return threads;
+}
+
+bool outgrows_caches(int64_t bytes) {
+    static const int64_t last = cache_bytes(3) > 0 ? cache_bytes(3) : int64_t{32} << 20;
+    return bytes > last / 2;
 }
 
 }  // namespace plainformer

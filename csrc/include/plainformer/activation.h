@@ -18,7 +18,7 @@ namespace plainformer {
 enum class Activation : int { none, relu, gelu, gelu_tanh, silu, tanh };
 
 // Whether a number that comes from outside, from kernels/activation.py, is one of them.
-static constexpr bool is_activation(int number) {
+constexpr bool is_activation(int number) {
     return number >= 0 && number <= static_cast<int>(Activation::tanh);
 }
 
@@ -28,7 +28,6 @@ struct ActivationArgs {
     const T* x;  // (N)
     int64_t N;
     Activation kind;
-    bool stream;  // write y past the caches
 };
 
 template <typename T>
@@ -38,7 +37,6 @@ struct ActivationBackwardArgs {
     const T* x;   // (N)
     int64_t N;
     Activation kind;
-    bool stream;  // write dx past the caches
 };
 
 template <typename T>

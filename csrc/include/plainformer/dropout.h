@@ -12,7 +12,6 @@ struct DropoutArgs {
     const T* x;  // (N, C), rows x_stride apart
     int64_t N, C, x_stride;
     DropoutRule rule;
-    bool stream;  // write y past the caches
 };
 
 }  // namespace plainformer

@@ -19,8 +19,6 @@ struct GemmArgs {
     int64_t A_row, A_column;
     const T* B;  // (K, N)
     int64_t B_row, B_column;
-    // Given instead of B: its panels, packed by pack_weight at the level that computes.
-    const void* B_panels = nullptr;
     T* C = nullptr;  // (M, N), rows contiguous, C_row apart; not read
     int64_t C_row = 0;
     // Given instead of C: the sums themselves, unrounded, in the accumulator type; no bias and no
@@ -37,22 +35,6 @@ struct GemmArgs {
     int64_t batch[max_batch_ndim] = {};
     int64_t A_batch[max_batch_ndim] = {};  // 0 where A is broadcast
     int64_t B_batch[max_batch_ndim] = {};
-};
-
-// pack_weight: copies B, or several side by side, into the panels that gemm reads, to be used for
-// many products. Their layout belongs to the level that packed them.
-template <typename T>
-struct PackPiece {
-    const T* data;  // (K, columns)
-    int64_t columns, row, column;
-};
-
-template <typename T>
-struct PackArgs {
-    void** panels;   // to a block of allocate(), which the caller releases
-    int64_t* bytes;  // its size
-    const PackPiece<T>* pieces;
-    int64_t pieces_count, K, N;  // N is the sum of the pieces' columns
 };
 
 // What `linear` hands on to its two GEMMs: the gradient before the activation and its column sums.

@@ -7,8 +7,10 @@
 //
 // Backward, with g = dy weight:
 //
-//   dx = rstd (g - sum g / C - x_hat sum (g x_hat) / C) + grad_residual     (RMS: without sum g /
-//   C) dweight = sum_n dy x_hat        dbias = sum_n dy
+//   dx = rstd (g - sum g / C - x_hat sum (g x_hat) / C) + grad_residual
+//   dweight = sum_n dy x_hat        dbias = sum_n dy
+//
+// RMS norm has no mean to differentiate: its dx is without sum g / C.
 #pragma once
 #include "plainformer/types.h"
 
@@ -30,7 +32,6 @@ struct NormArgs {
     int64_t N, C, x_stride, residual_stride;
     acc_t<T> eps;
     bool rms;
-    bool stream;  // write y past the caches
 };
 
 template <typename T>
@@ -46,7 +47,6 @@ struct NormBackwardArgs {
     const T* weight;                   // (C)
     const acc_t<T>* weight_acc;        // (C)
     int64_t N, C, dy_stride, x_stride, grad_residual_stride;
-    bool stream;  // write dx past the caches
 };
 
 }  // namespace plainformer

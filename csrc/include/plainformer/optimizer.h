@@ -9,6 +9,9 @@
 //   p <- p - lr (nesterov ? g + momentum buf : buf), without a buffer p <- p - lr g.
 //
 // With a master the step is taken on the master, and the parameter is the master rounded to T.
+//
+// squared_norm: the sum of squares of all gradients, in double, over blocks of fixed size in fixed
+// order. How a list of slots reaches the kernel is the backend's own.
 #pragma once
 #include "plainformer/types.h"
 
@@ -26,28 +29,14 @@ struct ParameterSlot {
     int64_t size;
 };
 
-template <typename T>
-struct AdamWStepArgs {
-    const ParameterSlot<T>* slots;
-    int64_t count;
+struct AdamWRule {
     double lr, beta1, beta2, eps, weight_decay, grad_scale;
     double correction1, correction2;  // 1 - beta^step
 };
 
-template <typename T>
-struct SgdStepArgs {
-    const ParameterSlot<T>* slots;
-    int64_t count;
+struct SgdRule {
     double lr, momentum, weight_decay, grad_scale;
     bool nesterov;
-};
-
-// The sum of squares of all gradients, in double, over blocks of fixed size in fixed order.
-template <typename T>
-struct SquaredNormArgs {
-    double* result;                 // (1)
-    const ParameterSlot<T>* slots;  // grad or grad_acc and size are read
-    int64_t count;
 };
 
 }  // namespace plainformer

@@ -23,8 +23,7 @@ struct Words {
     uint32_t w[4];
 };
 
-// The internal linkage keeps each ISA level's copy to itself.
-static inline Words generate(uint64_t seed, const Words& counter) {
+PF_INLINE Words generate(uint64_t seed, const Words& counter) {
     Words x = counter;
     uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
     for (int i = 0; i < rounds; ++i) {
@@ -49,19 +48,20 @@ struct DropoutRule {
 };
 
 // p must be a probability: others, NaN among them, have no threshold.
-static inline bool is_probability(double p) { return 0 <= p && p <= 1; }
+PF_INLINE bool is_probability(double p) { return 0 <= p && p <= 1; }
 
 // Nothing is dropped where p is no probability.
-static inline DropoutRule dropout_rule(double p, uint64_t seed, uint32_t offset) {
+PF_INLINE DropoutRule dropout_rule(double p, uint64_t seed, uint32_t offset) {
     if (!is_probability(p)) return {seed, offset, 0, 1.0};
     const uint32_t threshold = static_cast<uint32_t>(p * 65536.0 + 0.5);
     const uint32_t kept = 65536u - threshold;
     return {seed, offset, threshold, kept ? 65536.0 / kept : 0.0};
 }
 
-// Whether the element at (head, row, column) is kept; kernels use the vector form in isa/dropout.h.
-static inline bool dropout_keeps(const DropoutRule& rule, uint32_t head, uint32_t row,
-                                 uint32_t column) {
+// Whether the element at (head, row, column) is kept; CPU kernels use the vector form in
+// isa/dropout.h.
+PF_INLINE bool dropout_keeps(const DropoutRule& rule, uint32_t head, uint32_t row,
+                             uint32_t column) {
     const philox::Words x = philox::generate(rule.seed, {{column / 8, row, head, rule.offset}});
     const uint32_t value = x.w[(column % 8) / 2] >> (column % 2 * 16) & 0xffff;
     return value >= rule.threshold;

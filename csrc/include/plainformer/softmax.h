@@ -14,7 +14,6 @@ struct SoftmaxArgs {
     const T* x;  // (N, L, M), matrices x_stride apart
     int64_t N, L, M, x_stride;
     bool log;
-    bool stream;  // write y past the caches
 };
 
 template <typename T>
@@ -24,7 +23,6 @@ struct SoftmaxBackwardArgs {
     const T* y;   // (N, L, M), matrices y_stride apart
     int64_t N, L, M, dy_stride, y_stride;
     bool log;
-    bool stream;  // write dx past the caches
 };
 
 }  // namespace plainformer

@@ -1,6 +1,6 @@
-// Elementary functions on arrays: plainformer/elementary.h
+// Elementary functions on arrays: tools/elementary.h
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
-#include "plainformer/elementary.h"
+#include "tools/elementary.h"
 
 #include "isa/math.h"  // exp, log, ...
 #include "isa/rows.h"  // for_blocks

@@ -1,6 +1,6 @@
-// Ceilings of the machine: peak arithmetic and memory bandwidth. Meaning: plainformer/roofline.h
+// Ceilings of the machine: peak arithmetic and memory bandwidth. Meaning: tools/roofline.h
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
-#include "plainformer/roofline.h"
+#include "tools/roofline.h"
 
 #include "isa/vec.h"              // Vec, fma, load, store, stream, reduce_add
 #include "runtime/thread_pool.h"  // parallel_for
