@@ -31,8 +31,6 @@ MODULES: dict[str, Call] = {
     "Dropout": Call(nn.Dropout, p=one_of(0.1)),
     "Embedding": Call(nn.Embedding, num_embeddings=SIZE, embedding_dim=SIZE,
                       padding_idx=one_of(None, 0)),
-    "FeedForward": Call(nn.FeedForward, width=SIZE, inner=SIZE, activation=ACTIVATION, bias=BOOL,
-                        dropout=one_of(0.1)),
     "LayerNorm": Call(nn.LayerNorm, width=SIZE, eps=EPS, bias=BOOL),
     "LearnedPositions": Call(nn.LearnedPositions, num_positions=SIZE, width=SIZE,
                              offset=one_of(0, 2)),

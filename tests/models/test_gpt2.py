@@ -10,7 +10,8 @@ from safetensors.numpy import load_file, save_file
 import plainformer as pf
 from plainformer.errors import CheckpointError, ConfigError, DTypeError, ShapeError
 from plainformer.models import GPT2Config, GPT2LMHeadModel, from_config
-from plainformer.nn import dropout_state
+from plainformer.models.gpt2 import GPT2Attention
+from plainformer.nn import Sequences, dropout_state
 from plainformer.tensor import Node, Tensor
 from tests.differences import numeric_gradient
 
@@ -391,3 +392,32 @@ def test_flops_per_token_of_gpt2_small(tied, products):
     model = GPT2LMHeadModel(config, seed=None)
     products = products or 163_037_184 - (1024 + 50257) * 768
     assert model.flops_per_token(1024) == 6 * products + 12 * 12 * 768 * 1024
+
+
+class TestAttention:
+    def make(self, rng, **options):
+        attention = GPT2Attention(GPT2Config(**SIZES, **options), 0)
+        for parameter in attention.parameters():
+            parameter.assign(rng.standard_normal(parameter.shape).astype(np.float32))
+        return attention
+
+    def test_a_token_sees_only_what_came_before_in_its_sequence(self, rng):
+        attention = self.make(rng).eval()
+        rows = Sequences.from_lengths([6, 3])
+        x = rng.standard_normal((9, 12)).astype(np.float32)
+        first = attention(Tensor(x), rows).data
+        x[4:6] += 1
+        second = attention(Tensor(x), rows).data
+        assert first[:4].tobytes() == second[:4].tobytes()
+        assert first[6:].tobytes() == second[6:].tobytes()
+        assert not np.array_equal(first[4:6], second[4:6])
+
+    def test_attention_dropout_acts_in_training_only(self, rng):
+        attention = self.make(rng, attn_pdrop=0.5, resid_pdrop=0.0)
+        x = Tensor(rng.standard_normal((12, 12)).astype(np.float32))
+        rows = Sequences.uniform(2, 6)
+        with dropout_state(1):
+            first, second = attention(x, rows).data, attention(x, rows).data
+        assert not np.array_equal(first, second)
+        attention.eval()
+        assert attention(x, rows).data.tobytes() == attention(x, rows).data.tobytes()

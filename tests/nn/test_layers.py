@@ -10,8 +10,6 @@ from plainformer.nn import (
     Dropout,
     Embedding,
     Linear,
-    PackedSelfAttention,
-    Sequences,
     dropout_state,
     recompute,
 )
@@ -128,30 +126,3 @@ def test_embedding_looks_up_rows(rng):
     table = fill(Embedding(7, 3), rng)
     ids = np.array([[6, 0], [6, 2]])
     np.testing.assert_array_equal(table(ids).data, table.weight.data[ids])
-
-
-class TestPackedSelfAttention:
-    def test_heads_must_divide_the_width(self):
-        with pytest.raises(ConfigError, match="num_heads: got 3, expected a divisor of width 8"):
-            PackedSelfAttention(8, 3)
-
-    def test_a_token_sees_only_what_came_before_in_its_sequence(self, rng):
-        attention = fill(PackedSelfAttention(8, 2), rng).eval()
-        rows = Sequences.from_lengths([6, 3])
-        x = rng.standard_normal((9, 8)).astype(np.float32)
-        first = attention(Tensor(x), rows).data
-        x[4:6] += 1
-        second = attention(Tensor(x), rows).data
-        assert first[:4].tobytes() == second[:4].tobytes()
-        assert first[6:].tobytes() == second[6:].tobytes()
-        assert not np.array_equal(first[4:6], second[4:6])
-
-    def test_attention_dropout_acts_in_training_only(self, rng):
-        attention = fill(PackedSelfAttention(8, 2, attention_dropout=0.5), rng)
-        x = Tensor(rng.standard_normal((12, 8)).astype(np.float32))
-        rows = Sequences.uniform(2, 6)
-        with dropout_state(1):
-            first, second = attention(x, rows).data, attention(x, rows).data
-        assert not np.array_equal(first, second)
-        attention.eval()
-        assert attention(x, rows).data.tobytes() == attention(x, rows).data.tobytes()

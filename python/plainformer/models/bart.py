@@ -19,13 +19,8 @@ from ..nn import Dropout, LearnedPositions, Linear, Module, Sequences, part
 from ..tensor import Array, Tensor
 from .classifiers import QuestionAnswerer, SequenceClassifier
 from .encoder import Encoder, Rows
-from .encoder_decoder import (
-    EncoderDecoder,
-    EncoderDecoderConfig,
-    EncoderDecoderLM,
-    EncoderDecoderModel,
-    Layout,
-)
+from .encoder_decoder import EncoderDecoder, EncoderDecoderLM, EncoderDecoderModel, Layout
+from .encoder_decoder_config import EncoderDecoderConfig
 from .inputs import positions_of
 from .seq2seq_lm import Encoded
 

@@ -19,14 +19,14 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError
 from ..nn import (
-    Block,
+    Attention,
+    Conv1D,
     Dropout,
     Embedding,
-    FeedForward,
     KeyValueCache,
     LayerNorm,
     Linear,
-    PackedSelfAttention,
+    Module,
     Sequences,
     recompute,
     report_state,
@@ -119,6 +119,81 @@ class GPT2Config(PretrainedConfig):
         return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
 
 
+class GPT2Attention(Module):
+    """Causal self-attention with one packed projection for queries, keys and values."""
+
+    def __init__(self, config: GPT2Config, layer: int):
+        C, bias = config.n_embd, config.bias
+        self.attention = Attention(
+            config.n_head,
+            scale=config.attention_scale(layer),
+            dropout=config.attn_pdrop,
+            causal=True,
+        )
+        self.c_attn = Conv1D(C, 3 * C, bias)
+        self.c_proj = Conv1D(C, C, bias)
+        self.dropout = Dropout(config.resid_pdrop)
+
+    def forward(
+        self, x: Tensor, rows: Sequences, cache: KeyValueCache | None = None, layer: int = 0
+    ) -> Tensor:
+        """x (N, C) to the same shape. With a cache, each sequence continues what it has seen."""
+        qkv = self.c_attn(x)
+        if cache is None:
+            y = self.attention.packed(qkv, rows)
+        else:
+            y = self.attention.packed_cached(qkv, rows, cache, layer)
+        return self.dropout(self.c_proj(y))
+
+
+class GPT2MLP(Module):
+    """y = dropout(activation(x c_fc) c_proj), applied to each position alone."""
+
+    def __init__(self, config: GPT2Config):
+        C, bias = config.n_embd, config.bias
+        inner = config.n_inner or 4 * C
+        activation = check_activation("activation_function", config.activation_function)
+        self.c_fc = Conv1D(C, inner, bias, activation=activation)
+        self.c_proj = Conv1D(inner, C, bias)
+        self.dropout = Dropout(config.resid_pdrop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, C) to the same shape."""
+        return self.dropout(self.c_proj(self.c_fc(x)))
+
+
+class GPT2Block(Module):
+    """Attention and feed-forward, each on the norm of the residual stream and added to it.
+
+    The two adds are left to the norms that follow, which do them in the same pass: a block takes
+    and returns a pair (x, residual) whose sum is the residual stream.
+    """
+
+    def __init__(self, config: GPT2Config, layer: int):
+        norm = config.n_embd, config.layer_norm_epsilon, config.bias
+        self.ln_1 = LayerNorm(*norm)
+        self.attn = GPT2Attention(config, layer)
+        self.ln_2 = LayerNorm(*norm)
+        self.mlp = GPT2MLP(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        rows: Sequences,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """x, residual (N, C); residual is None in the first block."""
+        if residual is None:
+            h, residual = self.ln_1(x), x
+        else:
+            h, residual = self.ln_1(x, residual)
+        h = self.attn(h, rows, cache, layer)
+        h, residual = self.ln_2(h, residual)
+        return self.mlp(h), residual
+
+
 class GPT2PreTrainedModel(Encoder):
     """What GPT-2's models without a language-modeling head share."""
 
@@ -163,7 +238,7 @@ class GPT2Model(GPT2PreTrainedModel, BareEncoder):
         self.wte = Embedding(config.vocab_size, config.n_embd)
         self.wpe = Embedding(config.n_positions, config.n_embd)
         self.drop = Dropout(config.embd_pdrop)
-        self.h = [make_block(config, layer) for layer in range(config.n_layer)]
+        self.h = [GPT2Block(config, layer) for layer in range(config.n_layer)]
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
         if seed is not None:
             self.init_weights(seed)
@@ -269,28 +344,6 @@ class GPT2ForTokenClassification(GPT2PreTrainedModel, TokenClassifier):
     def token_logits(self, x: Tensor) -> Tensor:
         """Logits (N, num_labels)."""
         return self.classifier(self.dropout(x))
-
-
-def make_block(config: GPT2Config, layer: int) -> Block:
-    """The block of one layer."""
-    C, bias = config.n_embd, config.bias
-    inner = config.n_inner or 4 * C
-    return Block(
-        LayerNorm(C, config.layer_norm_epsilon, bias),
-        PackedSelfAttention(
-            C,
-            config.n_head,
-            scale=config.attention_scale(layer),
-            bias=bias,
-            attention_dropout=config.attn_pdrop,
-            dropout=config.resid_pdrop,
-        ),
-        LayerNorm(C, config.layer_norm_epsilon, bias),
-        FeedForward(
-            C, inner, check_activation("activation_function", config.activation_function),
-            bias=bias, dropout=config.resid_pdrop,
-        ),
-    )  # fmt: skip
 
 
 def draw(

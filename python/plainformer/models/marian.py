@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..nn import SinusoidalPositions
-from .encoder_decoder import EncoderDecoderLM, Layout, TranslationConfig
+from .encoder_decoder import EncoderDecoderLM, Layout
+from .encoder_decoder_config import TranslationConfig
 
 __all__ = ["MarianConfig", "MarianMTModel"]
 

@@ -21,7 +21,8 @@ import numpy as np
 from ..errors import ConfigError, shown
 from ..nn import LearnedPositions, Module, SinusoidalPositions
 from ..tensor import Array
-from .encoder_decoder import EncoderDecoderLM, Layout, TranslationConfig
+from .encoder_decoder import EncoderDecoderLM, Layout
+from .encoder_decoder_config import TranslationConfig
 from .pretrained import normal
 
 __all__ = ["TransformerConfig", "TransformerForConditionalGeneration"]

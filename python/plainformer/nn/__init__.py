@@ -1,19 +1,11 @@
 """Modules: parameters and how they compose. A module stores parameters and calls `functional`."""
 
 from ..packing import packed_together
-from .attention import Attention, PackedSelfAttention
-from .block import Block
+from .attention import Attention
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
 from .capture import capture, part, report_state
 from .embedding import Embedding
 from .empty import init_empty_weights
-from .encoder_decoder import (
-    DecoderLayer,
-    EncoderLayer,
-    LayerOptions,
-    MultiHeadAttention,
-)
-from .feed_forward import FeedForward
 from .linear import Conv1D, Linear, linear_together
 from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
 from .module import Module, evaluating
@@ -25,24 +17,17 @@ from .sequences import Sequences, join
 
 __all__ = [
     "Attention",
-    "Block",
     "Conv1D",
     "CrossCache",
-    "DecoderLayer",
     "Dropout",
     "Embedding",
-    "EncoderLayer",
-    "FeedForward",
     "KeyValueCache",
     "LayerNorm",
-    "LayerOptions",
     "LearnedPositions",
     "Linear",
     "LoraConfig",
     "LoraLinear",
     "Module",
-    "MultiHeadAttention",
-    "PackedSelfAttention",
     "RMSNorm",
     "Seq2SeqCache",
     "Sequences",

@@ -14,7 +14,6 @@ from ..kinds import checked
 from ..tensor import Array, Tensor
 from .cache import CrossCache, KeyValueCache
 from .capture import refuse_cache, report_attention
-from .linear import Conv1D
 from .module import Module
 from .random import Dropout, take
 from .sequences import Sequences
@@ -181,43 +180,3 @@ class Attention(Module):
 
     def _unrecorded(self, bias: Tensor | None) -> dict[str, Any]:
         return {**self._options, "attn_bias": None if bias is None else bias.data}
-
-
-class PackedSelfAttention(Module):
-    """Causal self-attention with one packed projection, under GPT-2's names.
-
-    Parameters
-    ----------
-    width, num_heads : int; a head is width / num_heads wide
-    scale : float, what scores are multiplied with; None means 1 / sqrt(head width)
-    bias : bool, in both projections
-    attention_dropout, dropout : float, on the attention weights and on the output
-    """
-
-    def __init__(
-        self,
-        width: int,
-        num_heads: int,
-        *,
-        scale: float | None = None,
-        bias: bool = True,
-        attention_dropout: float = 0.0,
-        dropout: float = 0.0,
-    ):
-        if num_heads < 1 or width % num_heads:
-            raise ConfigError(f"num_heads: got {num_heads}, expected a divisor of width {width}")
-        self.attention = Attention(num_heads, scale=scale, dropout=attention_dropout, causal=True)
-        self.c_attn = Conv1D(width, 3 * width, bias)
-        self.c_proj = Conv1D(width, width, bias)
-        self.dropout = Dropout(dropout)
-
-    def forward(
-        self, x: Tensor, rows: Sequences, cache: KeyValueCache | None = None, layer: int = 0
-    ) -> Tensor:
-        """x (N, C) to the same shape. With a cache, each sequence continues what it has seen."""
-        qkv = self.c_attn(x)
-        if cache is None:
-            y = self.attention.packed(qkv, rows)
-        else:
-            y = self.attention.packed_cached(qkv, rows, cache, layer)
-        return self.dropout(self.c_proj(y))

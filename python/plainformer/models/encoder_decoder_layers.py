@@ -8,51 +8,31 @@ take and return a pair (x, residual) whose sum is the stream; residual is None a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .. import functional
-from ..errors import ConfigError
+from ..nn import (
+    Attention,
+    Dropout,
+    LayerNorm,
+    Linear,
+    Module,
+    Seq2SeqCache,
+    Sequences,
+    linear_together,
+)
 from ..tensor import Tensor
-from .attention import Attention
-from .cache import Seq2SeqCache
-from .linear import Linear, linear_together
-from .module import Module
-from .norm import LayerNorm
-from .random import Dropout
-from .sequences import Sequences
+from .config import check_activation
+from .encoder_decoder_config import EncoderDecoderConfig
 
 Stream = tuple[Tensor, Tensor | None]
-
-
-@dataclass(frozen=True)
-class LayerOptions:
-    """Sizes and options of a layer.
-
-    width, num_heads, inner : int; inner is the width of the feed-forward layer
-    activation : the kernels' word, "relu", "gelu", "gelu_tanh" or "silu"
-    pre_norm : bool, norms stand before the sublayers instead of after them
-    dropout, attention_dropout, activation_dropout : float, on the output of each sublayer, on the
-        attention weights, and inside the feed-forward layer
-    """
-
-    width: int
-    num_heads: int
-    inner: int
-    activation: str
-    pre_norm: bool = False
-    dropout: float = 0.0
-    attention_dropout: float = 0.0
-    activation_dropout: float = 0.0
 
 
 class MultiHeadAttention(Module):
     """Attention with one projection each for queries, keys, values and the output."""
 
-    def __init__(self, options: LayerOptions, *, causal: bool = False):
-        width, heads = options.width, options.num_heads
-        if heads < 1 or width % heads:
-            raise ConfigError(f"num_heads: got {heads}, expected a divisor of width {width}")
-        self.attention = Attention(heads, dropout=options.attention_dropout, causal=causal)
+    def __init__(self, config: EncoderDecoderConfig, num_heads: int, *, causal: bool = False):
+        width = config.d_model
+        self.attention = Attention(num_heads, dropout=config.attention_dropout, causal=causal)
         self.k_proj = Linear(width, width)
         self.v_proj = Linear(width, width)
         self.q_proj = Linear(width, width)
@@ -94,13 +74,14 @@ class MultiHeadAttention(Module):
 class ResidualLayer(Module):
     """What encoder and decoder layers share: the residual adds and the feed-forward sublayer."""
 
-    def __init__(self, options: LayerOptions):
-        self.pre_norm = options.pre_norm
-        self.dropout = Dropout(options.dropout)
-        self.activation_dropout = Dropout(options.activation_dropout)
-        self.fc1 = Linear(options.width, options.inner, activation=options.activation)
-        self.fc2 = Linear(options.inner, options.width)
-        self.final_layer_norm = LayerNorm(options.width)
+    def __init__(self, config: EncoderDecoderConfig, inner: int, pre_norm: bool):
+        activation = check_activation("activation_function", config.activation_function)
+        self.pre_norm = pre_norm
+        self.dropout = Dropout(config.dropout)
+        self.activation_dropout = Dropout(config.activation_dropout)
+        self.fc1 = Linear(config.d_model, inner, activation=activation)
+        self.fc2 = Linear(inner, config.d_model)
+        self.final_layer_norm = LayerNorm(config.d_model)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Each row (C) alone through the inner layer."""
@@ -120,10 +101,10 @@ class ResidualLayer(Module):
 class EncoderLayer(ResidualLayer):
     """Self-attention and feed-forward."""
 
-    def __init__(self, options: LayerOptions):
-        super().__init__(options)
-        self.self_attn = MultiHeadAttention(options)
-        self.self_attn_layer_norm = LayerNorm(options.width)
+    def __init__(self, config: EncoderDecoderConfig, pre_norm: bool):
+        super().__init__(config, config.encoder_ffn_dim, pre_norm)
+        self.self_attn = MultiHeadAttention(config, config.encoder_attention_heads)
+        self.self_attn_layer_norm = LayerNorm(config.d_model)
 
     def forward(self, x: Tensor, residual: Tensor | None, *, rows: Sequences) -> Stream:
         """x, residual (N, C); residual is None in the first layer and in all post-norm ones."""
@@ -135,12 +116,13 @@ class EncoderLayer(ResidualLayer):
 class DecoderLayer(ResidualLayer):
     """Causal self-attention, attention to the encoder's states, and feed-forward."""
 
-    def __init__(self, options: LayerOptions):
-        super().__init__(options)
-        self.self_attn = MultiHeadAttention(options, causal=True)
-        self.self_attn_layer_norm = LayerNorm(options.width)
-        self.encoder_attn = MultiHeadAttention(options)
-        self.encoder_attn_layer_norm = LayerNorm(options.width)
+    def __init__(self, config: EncoderDecoderConfig, pre_norm: bool):
+        super().__init__(config, config.decoder_ffn_dim, pre_norm)
+        heads = config.decoder_attention_heads
+        self.self_attn = MultiHeadAttention(config, heads, causal=True)
+        self.self_attn_layer_norm = LayerNorm(config.d_model)
+        self.encoder_attn = MultiHeadAttention(config, heads)
+        self.encoder_attn_layer_norm = LayerNorm(config.d_model)
 
     def forward(
         self,
