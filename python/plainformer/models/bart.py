@@ -172,10 +172,6 @@ class BartForQuestionAnswering(BartReader, QuestionAnswerer):
         if seed is not None:
             self.init_weights(seed)
 
-    def span_rows(self, x: Tensor) -> Tensor:
-        """Logits (N, 2)."""
-        return self.qa_outputs(x)
-
 
 def last_rows_with(ids: Array, sequences: Sequences, tokens: Any) -> Array:
     """The last row (S,) of each sequence that holds one of these tokens.

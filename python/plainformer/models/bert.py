@@ -380,10 +380,6 @@ class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
         if seed is not None:
             self.init_weights(seed)
 
-    def token_logits(self, x: Tensor) -> Tensor:
-        """Logits (N, num_labels)."""
-        return self.classifier(self.dropout(x))
-
 
 class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
     """BERT that finds answers in a text. Parameters: see `BertModel`."""
@@ -394,10 +390,6 @@ class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
         self.qa_outputs = Linear(config.hidden_size, span_labels(config))
         if seed is not None:
             self.init_weights(seed)
-
-    def span_rows(self, x: Tensor) -> Tensor:
-        """Logits (N, 2)."""
-        return self.qa_outputs(x)
 
 
 class BertForMultipleChoice(BertPreTrainedModel, MultipleChoice):

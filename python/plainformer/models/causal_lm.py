@@ -1,6 +1,6 @@
 """What causal language models share: the loss, the cache, generation.
 
-A family adds `hidden_rows` and `head_weight`, see `gpt2.py`.
+A family adds `decoder_rows` and `head_weight`, see `gpt2.py`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class CausalLM(GenerationMixin, PreTrainedModel):
 
     model_task = "causal-lm"
 
-    def hidden_rows(
+    def decoder_rows(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C), normed, of token ids (N,)."""
-        raise NotImplementedError(f"{type(self).__name__} defines no hidden_rows")
+        raise NotImplementedError(f"{type(self).__name__} defines no decoder_rows")
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
@@ -101,9 +101,9 @@ class CausalLM(GenerationMixin, PreTrainedModel):
     ) -> Tensor:
         """The last hidden states (N, C); a cache moves on by these rows."""
         if cache is None:
-            return self.hidden_rows(ids, rows, positions_of(rows, position_ids), None)
+            return self.decoder_rows(ids, rows, positions_of(rows, position_ids), None)
         cache.check_room(rows)
-        x = self.hidden_rows(ids, rows, positions_of(rows, position_ids, cache.lengths), cache)
+        x = self.decoder_rows(ids, rows, positions_of(rows, position_ids, cache.lengths), cache)
         cache.advance(rows)
         return x
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import functional
 from ..errors import ConfigError
-from ..nn import Sequences
+from ..nn import Dropout, Linear, Sequences
 from ..tensor import Tensor
 from .encoder import Encoder
 from .heads import (
@@ -98,10 +98,12 @@ class TokenClassifier(Encoder):
     """Base of models that give each token a class."""
 
     model_task = "token-classification"
+    dropout: Dropout
+    classifier: Linear
 
     def token_logits(self, x: Tensor) -> Tensor:
         """Logits (N, num_labels) of states (N, C)."""
-        raise NotImplementedError(f"{type(self).__name__} defines no token_logits")
+        return self.classifier(self.dropout(x))
 
     def forward(
         self,
@@ -152,10 +154,11 @@ class QuestionAnswerer(Encoder):
     """Base of models that find where in a text an answer starts and ends."""
 
     model_task = "question-answering"
+    qa_outputs: Linear
 
     def span_rows(self, x: Tensor) -> Tensor:
         """Logits (N, 2) of states (N, C), for start and end."""
-        raise NotImplementedError(f"{type(self).__name__} defines no span_rows")
+        return self.qa_outputs(x)
 
     def forward(
         self,

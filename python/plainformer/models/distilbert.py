@@ -304,10 +304,6 @@ class DistilBertForTokenClassification(DistilBertPreTrainedModel, TokenClassifie
         if seed is not None:
             self.init_weights(seed)
 
-    def token_logits(self, x: Tensor) -> Tensor:
-        """Logits (N, num_labels)."""
-        return self.classifier(self.dropout(x))
-
 
 class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, QuestionAnswerer):
     """DistilBERT that finds answers in a text. Parameters: see `DistilBertModel`."""
@@ -343,13 +339,6 @@ class DistilBertForMultipleChoice(DistilBertPreTrainedModel, MultipleChoice):
         return self.classifier(self.dropout(self.pre_classifier(pooled)))
 
 
-def sinusoids(positions: int, width: int) -> Array:
-    """Float32 (positions, width): sin in even columns and cos in odd ones."""
-    columns = np.arange(width)
-    angles = np.arange(positions)[:, None] / 10000.0 ** (2 * (columns // 2) / width)
-    return np.where(columns % 2, np.cos(angles), np.sin(angles)).astype(np.float32)
-
-
 class DistilBertForRelationExtraction(DistilBertPreTrainedModel, RelationClassifier):
     """DistilBERT that classifies relations. Parameters: see `DistilBertModel`."""
 
@@ -360,3 +349,10 @@ class DistilBertForRelationExtraction(DistilBertPreTrainedModel, RelationClassif
         self.classifier = Linear(2 * config.dim, len(config.id2label))
         if seed is not None:
             self.init_weights(seed)
+
+
+def sinusoids(positions: int, width: int) -> Array:
+    """Float32 (positions, width): sin in even columns and cos in odd ones."""
+    columns = np.arange(width)
+    angles = np.arange(positions)[:, None] / 10000.0 ** (2 * (columns // 2) / width)
+    return np.where(columns % 2, np.cos(angles), np.sin(angles)).astype(np.float32)

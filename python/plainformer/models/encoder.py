@@ -7,7 +7,6 @@ A family adds `hidden_rows`, see `bert.py`. What is done with states is in `mask
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from .. import functional
 from ..errors import ConfigError
-from ..nn import Module, Sequences
+from ..nn import Sequences
 from ..tensor import Array, Tensor, no_grad
 from .heads import pool
 from .inputs import as_ids, like_ids, positions_of, sequences_of
@@ -92,16 +91,6 @@ class Encoder(PreTrainedModel):
     def recording(self, has_labels: bool) -> Any:
         """A context that keeps a tape in training and for a loss."""
         return contextlib.nullcontext() if self.training or has_labels else no_grad()
-
-    def block_flops(self, blocks: Iterable[Module], width: int, sequence_length: int) -> int:
-        """Multiplications and additions of forward and backward a token, in these blocks.
-
-        6 N + 12 layers width sequence_length, with N the parameters of the blocks. Embeddings are
-        looked up, and heads see few tokens: neither is counted. Chowdhery et al., "PaLM", 2022,
-        arXiv:2204.02311, appendix B.
-        """
-        sizes = [block.num_parameters() for block in blocks]
-        return 6 * sum(sizes) + 12 * len(sizes) * width * sequence_length
 
 
 class BareEncoder(Encoder):

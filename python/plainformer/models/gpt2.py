@@ -36,9 +36,9 @@ from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
 from .decoder_classifiers import LastTokenClassifier
-from .encoder import BareEncoder, Encoder, Rows
+from .encoder import BareEncoder, Rows
 from .inputs import check_positions
-from .pretrained import normal
+from .pretrained import PreTrainedModel, normal
 
 __all__ = [
     "GPT2Config",
@@ -194,8 +194,8 @@ class GPT2Block(Module):
         return self.mlp(h), residual
 
 
-class GPT2PreTrainedModel(Encoder):
-    """What GPT-2's models without a language-modeling head share."""
+class GPT2PreTrainedModel(PreTrainedModel):
+    """What GPT-2's models share."""
 
     config_class = GPT2Config
     base_prefix = "transformer."
@@ -212,6 +212,12 @@ class GPT2PreTrainedModel(Encoder):
         """The last hidden states (N, C), normed."""
         return self.body.states(rows.ids, rows.sequences, rows.positions)
 
+    def decoder_rows(
+        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
+    ) -> Tensor:
+        """The last hidden states (N, C), normed, of token ids (N,)."""
+        return self.body.states(ids, rows, positions, cache)
+
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
         return self.block_flops(self.body.h, self.config.n_embd, sequence_length)
@@ -219,8 +225,13 @@ class GPT2PreTrainedModel(Encoder):
     def initial_value(
         self, name: str, shape: tuple[int, ...], rng: np.random.Generator
     ) -> Array | None:
-        """Draws from N(0, initializer_range); see `draw`."""
-        return draw(self.config, name, shape, rng)
+        """Matrices and embeddings are drawn from N(0, initializer_range).
+
+        Projections into the residual stream are narrower by sqrt(2 * n_layer), the number of terms
+        that it sums, so that its variance does not grow with depth.
+        """
+        narrower = math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
+        return normal(shape, rng, self.config.initializer_range / narrower)
 
 
 class GPT2Model(GPT2PreTrainedModel, BareEncoder):
@@ -266,7 +277,7 @@ class GPT2Model(GPT2PreTrainedModel, BareEncoder):
         return x
 
 
-class GPT2LMHeadModel(CausalLM):
+class GPT2LMHeadModel(GPT2PreTrainedModel, CausalLM):
     """GPT-2 with a language-modeling head, which is the token embedding itself if tied.
 
     Parameters
@@ -275,10 +286,6 @@ class GPT2LMHeadModel(CausalLM):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    config_class = GPT2Config
-    base_prefix = GPT2PreTrainedModel.base_prefix
-    ignored_keys = GPT2PreTrainedModel.ignored_keys
-    head_keys = GPT2PreTrainedModel.head_keys
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.wte.weight"}
 
     def __init__(self, config: GPT2Config, seed: int | None = 0):
@@ -294,12 +301,6 @@ class GPT2LMHeadModel(CausalLM):
         tied = self.config.tie_word_embeddings
         return self.transformer.wte.weight if tied else self.lm_head.weight
 
-    def hidden_rows(
-        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
-    ) -> Tensor:
-        """The last hidden states (N, C), normed."""
-        return self.transformer.states(ids, rows, positions, cache)
-
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token, recomputation left out.
 
@@ -311,12 +312,6 @@ class GPT2LMHeadModel(CausalLM):
             looked_up += self.transformer.wte.weight.size
         attention = 12 * self.config.n_layer * self.config.n_embd * sequence_length
         return 6 * (self.num_parameters() - looked_up) + attention
-
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
-        """Draws from N(0, initializer_range); see `draw`."""
-        return draw(self.config, name, shape, rng)
 
 
 class GPT2ForSequenceClassification(GPT2PreTrainedModel, LastTokenClassifier):
@@ -340,20 +335,3 @@ class GPT2ForTokenClassification(GPT2PreTrainedModel, TokenClassifier):
         self.classifier = Linear(config.n_embd, len(config.id2label))
         if seed is not None:
             self.init_weights(seed)
-
-    def token_logits(self, x: Tensor) -> Tensor:
-        """Logits (N, num_labels)."""
-        return self.classifier(self.dropout(x))
-
-
-def draw(
-    config: GPT2Config, name: str, shape: tuple[int, ...], rng: np.random.Generator
-) -> Array | None:
-    """The weights that a new parameter starts from; None leaves it as it was made.
-
-    Matrices and embeddings are drawn from N(0, initializer_range). Projections into the residual
-    stream are narrower by sqrt(2 * n_layer), the number of terms that it sums, so that its
-    variance does not grow with depth.
-    """
-    narrower = math.sqrt(2 * config.n_layer) if "c_proj" in name else 1.0
-    return normal(shape, rng, config.initializer_range / narrower)

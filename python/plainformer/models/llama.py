@@ -34,8 +34,9 @@ from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
 from .decoder_classifiers import LastTokenClassifier
-from .encoder import BareEncoder, Encoder, Rows
+from .encoder import BareEncoder, Rows
 from .inputs import check_positions
+from .pretrained import PreTrainedModel
 
 __all__ = [
     "LlamaConfig",
@@ -240,8 +241,8 @@ class LlamaDecoderLayer(Module):
         return self.mlp(h), residual
 
 
-class LlamaPreTrainedModel(Encoder):
-    """What Llama's models without a language-modeling head share."""
+class LlamaPreTrainedModel(PreTrainedModel):
+    """What Llama's models share."""
 
     config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
     base_prefix = "model."
@@ -257,6 +258,12 @@ class LlamaPreTrainedModel(Encoder):
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C), normed."""
         return self.body.states(rows.ids, rows.sequences, rows.positions)
+
+    def decoder_rows(
+        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
+    ) -> Tensor:
+        """The last hidden states (N, C), normed, of token ids (N,)."""
+        return self.body.states(ids, rows, positions, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
@@ -307,7 +314,7 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
         return x
 
 
-class LlamaForCausalLM(CausalLM):
+class LlamaForCausalLM(LlamaPreTrainedModel, CausalLM):
     """A Llama with a language-modeling head.
 
     Parameters
@@ -316,10 +323,6 @@ class LlamaForCausalLM(CausalLM):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
-    base_prefix = LlamaPreTrainedModel.base_prefix
-    ignored_keys = LlamaPreTrainedModel.ignored_keys
-    head_keys = LlamaPreTrainedModel.head_keys
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
 
     def __init__(self, config: LlamaConfig, seed: int | None = 0):
@@ -334,12 +337,6 @@ class LlamaForCausalLM(CausalLM):
         """The (V, C) weight of the head."""
         tied = self.config.tie_word_embeddings
         return self.model.embed_tokens.weight if tied else self.lm_head.weight
-
-    def hidden_rows(
-        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
-    ) -> Tensor:
-        """The last hidden states (N, C), normed."""
-        return self.model.states(ids, rows, positions, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """As `GPT2LMHeadModel.flops_per_token`."""

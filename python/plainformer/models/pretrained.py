@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -220,6 +220,16 @@ class PreTrainedModel(Module):
         for name in self.config.dropout_fields:
             setattr(self.config, name, float(p))
         return len(places)
+
+    def block_flops(self, blocks: Iterable[Module], width: int, sequence_length: int) -> int:
+        """Multiplications and additions of forward and backward a token, in these blocks.
+
+        6 N + 12 layers width sequence_length, with N the parameters of the blocks. Embeddings are
+        looked up, and heads see few tokens: neither is counted. Chowdhery et al., "PaLM", 2022,
+        arXiv:2204.02311, appendix B.
+        """
+        sizes = [block.num_parameters() for block in blocks]
+        return 6 * sum(sizes) + 12 * len(sizes) * width * sequence_length
 
     def gradient_checkpointing_enable(self) -> None:
         """In training keep only each block's inputs, and run blocks again in the backward pass."""

@@ -188,10 +188,6 @@ class RobertaForTokenClassification(RobertaPreTrainedModel, TokenClassifier):
         if seed is not None:
             self.init_weights(seed)
 
-    def token_logits(self, x: Tensor) -> Tensor:
-        """Logits (N, num_labels)."""
-        return self.classifier(self.dropout(x))
-
 
 class RobertaForQuestionAnswering(RobertaPreTrainedModel, QuestionAnswerer):
     """RoBERTa that finds answers in a text. Parameters: see `BertModel`."""
@@ -202,10 +198,6 @@ class RobertaForQuestionAnswering(RobertaPreTrainedModel, QuestionAnswerer):
         self.qa_outputs = Linear(config.hidden_size, span_labels(config))
         if seed is not None:
             self.init_weights(seed)
-
-    def span_rows(self, x: Tensor) -> Tensor:
-        """Logits (N, 2)."""
-        return self.qa_outputs(x)
 
 
 class RobertaForMultipleChoice(RobertaPreTrainedModel, MultipleChoice):
