@@ -8,12 +8,11 @@ from typing import Any
 import encoder_side as side
 import numpy as np
 
-from plainformer import _cpu, runtime
+from plainformer import _cpu, kernels, runtime
 from plainformer.models import BertForSequenceClassification
 from plainformer.nn import dropout_state
 from plainformer.training import TrainingArguments
 from plainformer.training.optimizers import make_optimizer
-from plainformer.training.trainable import float32_values, set_storage
 
 
 def describe() -> dict[str, Any]:
@@ -72,17 +71,15 @@ class Side:
                 output_dir="unused",
                 learning_rate=side.LEARNING_RATE,
                 weight_decay=side.WEIGHT_DECAY,
-                max_grad_norm=side.MAX_NORM,
                 bf16=self.bf16,
             )
-            masters = float32_values(self.model) if self.bf16 else {}
-            set_storage(self.model, args)
-            self.optimizer = make_optimizer(self.model, args, masters)
+            self.optimizer = make_optimizer(self.model, args)
         self.steps += 1
         with dropout_state(self.steps):
             self.model(**inputs).loss.backward()
-        _, scale = self.optimizer.clip(self.steps)
-        self.optimizer.step(self.steps, side.LEARNING_RATE, scale)
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        _, scale = kernels.clip_grad_norm(grads, side.MAX_NORM)
+        self.optimizer.step(grad_scale=scale)
         self.optimizer.zero_grad()
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import gpt_recipe as recipe
 import numpy as np
 
-from plainformer import _cpu, runtime
+from plainformer import _cpu, kernels, runtime
 from plainformer.models import GPT2Config, GPT2LMHeadModel
+from plainformer.optim import AdamW
 from plainformer.tensor import no_grad
-from plainformer.training import TrainingArguments
-from plainformer.training.optimizers import make_optimizer
+from plainformer.training.optimizers import parameter_groups
 
 
 def describe() -> dict[str, Any]:
@@ -38,16 +38,8 @@ class Side:
         with np.load(weights) as file:
             self.model.load_state_dict(dict(file))
         self.model.train()
-        args = TrainingArguments(
-            output_dir="unused",
-            weight_decay=recipe.WEIGHT_DECAY,
-            adam_beta1=recipe.BETAS[0],
-            adam_beta2=recipe.BETAS[1],
-            adam_epsilon=recipe.EPS,
-            max_grad_norm=recipe.MAX_NORM,
-        )
-        self.optimizer = make_optimizer(self.model, args, {})
-        self.updates = 0  # of this optimizer; the schedule may start later
+        groups = parameter_groups(self.model, recipe.WEIGHT_DECAY)
+        self.optimizer = AdamW(groups, betas=recipe.BETAS, eps=recipe.EPS)
         return {"parameters": sum(p.data.size for _, p in self.model.named_parameters())}
 
     def update(self, inputs: Any, labels: Any, step: int) -> float:
@@ -55,10 +47,12 @@ class Side:
         loss = self.model(input_ids=inputs, shift_labels=labels).loss
         value = float(np.asarray(loss))
         loss.backward()
-        self.updates += 1
-        _, scale = self.optimizer.clip(self.updates)
-        self.optimizer.step(self.updates, recipe.learning_rate(step), scale)
-        self.model.zero_grad()
+        grads = [parameter.grad for parameter in self.model.parameters()]
+        _, scale = kernels.clip_grad_norm(grads, recipe.MAX_NORM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(step)
+        self.optimizer.step(grad_scale=scale)
+        self.optimizer.zero_grad()
         return value
 
     def steps(self, blocks: str, first: int) -> Any:

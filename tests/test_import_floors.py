@@ -14,7 +14,7 @@ FLOORS = [
     {"kernels"},
     {"checkpoints", "data", "metrics"},
     {"packing", "tensor", "functional"},
-    {"nn"},
+    {"nn", "optim"},
     {"models", "generation", "training"},
     {"augmentation", "pipelines", "tasks"},
     {"cli", "serve", "bench", "__main__"},

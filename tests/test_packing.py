@@ -11,12 +11,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from plainformer import _cpu, functional, kernels, nn, packing, runtime
+from plainformer import _cpu, functional, kernels, nn, optim, packing, runtime
 from plainformer.errors import DTypeError, ShapeError
 from plainformer.nn import packed_together
 from plainformer.tensor import Parameter, Tensor, no_grad
-from plainformer.training.arguments import TrainingArguments
-from plainformer.training.optimizers import make_optimizer
 from tests.differences import check_gradients
 from tests.processes import run_python
 
@@ -81,10 +79,8 @@ class Layer(nn.Module):
 
 
 def train_one_step(model, rng):
-    args = TrainingArguments(output_dir="unused", learning_rate=0.1)
-    optimizer = make_optimizer(model, args, {})
     model.weight.grad = np.ones((3, 5), np.float32)
-    optimizer.step(1, 0.1, 1.0)
+    optim.AdamW(model.parameters(), lr=0.1).step()
 
 
 def write_in_place(model, rng):

@@ -24,6 +24,7 @@ _MODULES = (
     "metrics",
     "models",
     "nn",
+    "optim",
     "pipelines",
     "runtime",
     "tasks",

@@ -1,4 +1,5 @@
-"""Groups, masters and state of the optimizers; their arithmetic is tests/kernels'."""
+"""The updates of a run: groups, masters, late starts, clipping and state. The optimizers are
+tests/optim's, their arithmetic is tests/kernels'."""
 
 import ml_dtypes
 import numpy as np
@@ -6,13 +7,8 @@ import pytest
 
 from plainformer.errors import CheckpointError, ConfigError, NonFiniteError
 from plainformer.training import ParameterOptions, Trainer
-from plainformer.training.optimizers import make_optimizer, parameter_groups
-from plainformer.training.trainable import (
-    choose_trainable,
-    count_parameters,
-    float32_values,
-    set_storage,
-)
+from plainformer.training.optimizers import Updates, make_optimizer, parameter_groups
+from plainformer.training.trainable import choose_trainable, count_parameters
 
 from .tiny import rows, tiny_args, tiny_model
 
@@ -22,23 +18,27 @@ def give_gradients(model, value=1.0):
         parameter.grad = np.full(parameter.shape, value, parameter.dtype)
 
 
+def updates(model, args, options=None, steps_per_epoch=1):
+    return Updates(model, args, total_steps=10, steps_per_epoch=steps_per_epoch, options=options)
+
+
 def test_matrices_decay_and_vectors_do_not():
     decay, keep = parameter_groups(tiny_model(), 0.1)
-    assert (decay.weight_decay, keep.weight_decay) == (0.1, 0.0)
-    assert all(name.endswith(".weight") for name in decay.parameters)
-    assert "transformer.wte.weight" in decay.parameters
-    assert all(".ln_" in name or name.endswith(".bias") for name in keep.parameters)
-    names = {*decay.parameters, *keep.parameters}
-    assert names == {name for name, _ in tiny_model().named_parameters()}
+    assert (decay["weight_decay"], keep["weight_decay"]) == (0.1, 0.0)
+    decaying, kept = (dict(group["params"]) for group in (decay, keep))
+    assert all(name.endswith(".weight") for name in decaying)
+    assert "transformer.wte.weight" in decaying
+    assert all(".ln_" in name or name.endswith(".bias") for name in kept)
+    assert {*decaying, *kept} == {name for name, _ in tiny_model().named_parameters()}
 
 
 @pytest.mark.parametrize("optim", ["adamw", "sgd"])
 def test_weight_decay_shrinks_matrices_only(tmp_path, optim):
     model = tiny_model()
     before = {name: array.copy() for name, array in model.state_dict().items()}
-    args = tiny_args(tmp_path, optim=optim, weight_decay=0.5)
+    args = tiny_args(tmp_path, optim=optim, weight_decay=0.5, learning_rate=0.1)
     give_gradients(model, 0.0)
-    make_optimizer(model, args, {}).step(1, 0.1, 1.0)
+    make_optimizer(model, args).step()
     for name, array in model.state_dict().items():
         factor = 0.95 if array.ndim > 1 else 1.0
         np.testing.assert_allclose(array, factor * before[name], rtol=1e-6, err_msg=name)
@@ -49,16 +49,22 @@ def test_updates_too_small_for_bfloat16_add_up_in_the_masters(tmp_path):
     model = tiny_model()
     for parameter in model.parameters():
         parameter.assign(np.ones(parameter.shape, np.float32))
-    args = tiny_args(tmp_path, optim="sgd", bf16=True)
-    masters = float32_values(model)
-    set_storage(model, args)
-    optimizer = make_optimizer(model, args, masters)
+    args = tiny_args(tmp_path, optim="sgd", bf16=True, learning_rate=2.0**-12)
+    optimizer = make_optimizer(model, args)
     give_gradients(model)
-    for step in range(1, 257):
-        optimizer.step(step, 2.0**-12, 1.0)
+    for _ in range(256):
+        optimizer.step()
     for name, parameter in model.named_parameters():
         assert parameter.dtype == ml_dtypes.bfloat16
         assert (parameter.data.astype(np.float32) == 1 - 2.0**-4).all(), name
+
+
+def test_masters_are_the_weights_before_they_were_rounded(tmp_path):
+    model = tiny_model()
+    before = model.state_dict()
+    masters = make_optimizer(model, tiny_args(tmp_path, bf16=True)).state_dict()
+    for name, array in before.items():
+        assert masters[f"master.{name}"].tobytes() == array.tobytes(), name
 
 
 def test_without_bf16_a_bfloat16_model_trains_in_float32(tmp_path):
@@ -69,20 +75,26 @@ def test_without_bf16_a_bfloat16_model_trains_in_float32(tmp_path):
 
 def test_a_parameter_that_the_loss_did_not_reach_only_decays(tmp_path):
     model = tiny_model()
-    optimizer = make_optimizer(model, tiny_args(tmp_path), {})
-    norm, scale = optimizer.clip(1)
-    assert (norm, scale) == (0.0, 1.0)
-    assert all((p.grad == 0).all() for p in model.parameters())
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    args = tiny_args(tmp_path, weight_decay=0.5, learning_rate=0.1)
+    assert updates(model, args).step(1) == (0.0, 0.1)
+    for name, array in model.state_dict().items():
+        factor = 0.95 if array.ndim > 1 else 1.0
+        np.testing.assert_allclose(array, factor * before[name], rtol=1e-6, err_msg=name)
 
 
-def test_the_norm_is_clipped(tmp_path):
+@pytest.mark.parametrize(("max_norm", "length"), [(0.5, 0.5), (0, None)])
+def test_the_norm_is_clipped(tmp_path, max_norm, length):
+    """With SGD at rate 1 the step is as long as the gradients are after it."""
     model = tiny_model()
-    count = sum(p.size for p in model.parameters())
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    args = tiny_args(tmp_path, optim="sgd", learning_rate=1.0, max_grad_norm=max_norm)
     give_gradients(model, 2.0)
-    norm, scale = make_optimizer(model, tiny_args(tmp_path, max_grad_norm=0.5), {}).clip(1)
-    assert norm == pytest.approx(2.0 * np.sqrt(count))
-    assert norm * scale == pytest.approx(0.5)
-    assert make_optimizer(model, tiny_args(tmp_path, max_grad_norm=0), {}).clip(1) == (norm, 1.0)
+    norm, _ = updates(model, args).step(1)
+    assert norm == pytest.approx(2.0 * np.sqrt(model.num_parameters()))
+    moved = sum(((array - before[name]) ** 2).sum() for name, array in model.state_dict().items())
+    assert np.sqrt(moved) == pytest.approx(length or norm, rel=1e-4)
+    assert all(p.grad is None for p in model.parameters())
 
 
 def test_a_gradient_that_is_not_finite_is_named(tmp_path):
@@ -91,7 +103,7 @@ def test_a_gradient_that_is_not_finite_is_named(tmp_path):
     name = "transformer.h.1.mlp.c_fc.bias"
     dict(model.named_parameters())[name].grad[0] = np.inf
     with pytest.raises(NonFiniteError, match=f"gradient of {name}: not finite at step 3") as caught:
-        make_optimizer(model, tiny_args(tmp_path), {}).clip(3)
+        updates(model, tiny_args(tmp_path)).step(3)
     assert (caught.value.tensor, caught.value.step) == (f"gradient of {name}", 3)
 
 
@@ -103,33 +115,34 @@ def test_state_goes_out_and_in(tmp_path, options):
 
     def fresh():
         model = tiny_model()
-        masters = float32_values(model)
-        set_storage(model, args)
+        return model, updates(model, args)
+
+    def step(model, own, number):
+        own.begin(number)
         give_gradients(model)
-        return model, make_optimizer(model, args, masters)
+        return own.step(number)
 
     model, first = fresh()
-    first.step(1, 0.1, 1.0)
+    step(model, first, 1)
     saved = {name: array.copy() for name, array in first.state_dict().items()}
     other_model, second = fresh()
     other_model.load_state_dict(model.state_dict())
-    second.load_state_dict(saved)
-    first.step(2, 0.1, 1.0)
-    second.step(2, 0.1, 1.0)
+    second.load_state_dict(saved, 1)
+    assert step(model, first, 2) == step(other_model, second, 2)
     for (name, a), (_, b) in zip(model.state_dict().items(), other_model.state_dict().items()):
         assert a.tobytes() == b.tobytes(), name
 
 
 def test_sgd_without_momentum_has_no_state(tmp_path):
-    assert make_optimizer(tiny_model(), tiny_args(tmp_path, optim="sgd"), {}).state_dict() == {}
+    assert updates(tiny_model(), tiny_args(tmp_path, optim="sgd")).state_dict() == {}
 
 
 def test_state_of_another_shape_is_named(tmp_path):
-    optimizer = make_optimizer(tiny_model(), tiny_args(tmp_path), {})
+    optimizer = updates(tiny_model(), tiny_args(tmp_path))
     state = optimizer.state_dict()
     name = "exp_avg.transformer.wpe.weight"
     with pytest.raises(CheckpointError, match=rf"{name} has shape \(3,\), expected \(8, 16\)"):
-        optimizer.load_state_dict({**state, name: np.zeros(3, np.float32)})
+        optimizer.load_state_dict({**state, name: np.zeros(3, np.float32)}, 1)
 
 
 def trained_names(model):
@@ -193,8 +206,10 @@ def test_a_group_starts_late_as_if_its_first_update_were_the_first(tmp_path, opt
     """Two updates an epoch: frozen for three, then half the first step of others."""
     model = tiny_model()
     before = {name: array.copy() for name, array in model.state_dict().items()}
-    args = tiny_args(tmp_path, optim=optim, max_grad_norm=0.0)
-    optimizer = make_optimizer(model, args, {}, part_options(model), steps_per_epoch=2)
+    args = tiny_args(
+        tmp_path, optim=optim, max_grad_norm=0.0, learning_rate=0.25, lr_scheduler_type="constant"
+    )
+    optimizer = updates(model, args, part_options(model), steps_per_epoch=2)
     moved = {}
     for step in range(1, 5):
         optimizer.begin(step)
@@ -202,8 +217,7 @@ def test_a_group_starts_late_as_if_its_first_update_were_the_first(tmp_path, opt
         assert any(".h.1." in name for name in trained) == (step > 3)
         for name, parameter in model.named_parameters():
             parameter.grad = np.ones_like(parameter.data) if name in trained else None
-        optimizer.clip(step)
-        optimizer.step(step, 0.25, 1.0)
+        optimizer.step(step)
         for name, array in model.state_dict().items():
             moved.setdefault(name, []).append(np.abs(array - before[name]).max())
     first = moved["transformer.ln_f.bias"][0]
@@ -216,10 +230,10 @@ def test_a_group_starts_late_as_if_its_first_update_were_the_first(tmp_path, opt
 
 def test_the_norm_is_of_gradients_that_are_used(tmp_path):
     model = tiny_model()
-    optimizer = make_optimizer(model, tiny_args(tmp_path), {}, part_options(model), 2)
+    optimizer = updates(model, tiny_args(tmp_path), part_options(model), 2)
     optimizer.begin(1)
     give_gradients(model)
-    norm, _ = optimizer.clip(1)
+    norm, _ = optimizer.step(1)
     used = sum(p.size for name, p in model.named_parameters() if ".h.1." not in name)
     assert norm == pytest.approx(np.sqrt(used), rel=1e-5)
 

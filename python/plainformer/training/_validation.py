@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, shown
-from .schedules import SCHEDULES, check_options
+from ..optim.schedules import SCHEDULES, check_options
 
 if TYPE_CHECKING:
     from .arguments import TrainingArguments

@@ -19,14 +19,12 @@ from .checkpoint import CheckpointDirectory, Loaded
 from .flow import decide
 from .inputs import changed_inputs
 from .log import RunLog, strict
-from .optimizers import make_optimizer, non_finite
+from .optimizers import Updates, non_finite
 from .progress import make_progress
 from .sampling import Batch, UpdatePlan, count_labels, count_tokens
-from .schedules import make_schedule
 from .signals import InterruptGuard, TrainingInterrupted
 from .state import TrainerControl, TrainerState
 from .timing import Stopwatch
-from .trainable import float32_values, set_storage
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -54,17 +52,12 @@ class TrainingLoop:
         )
         self.control = TrainerControl()
         self.callbacks = trainer.callbacks
-        masters = float32_values(self.model) if args.bf16 else {}
-        set_storage(self.model, args)
-        self.optimizer = make_optimizer(
-            self.model, args, masters, trainer.parameter_options, self.plan.steps_per_epoch
-        )
-        self.factor = make_schedule(
-            args.lr_scheduler_type,
-            warmup_steps=args.warmup_updates(self.state.max_steps),
+        self.updates = Updates(
+            self.model,
+            args,
             total_steps=self.state.max_steps,
-            floor=(args.min_lr or 0.0) / args.learning_rate,
-            options=args.lr_scheduler_kwargs,
+            steps_per_epoch=self.plan.steps_per_epoch,
+            options=trainer.parameter_options,
         )
         self.directory = CheckpointDirectory(args.output_dir, args.save_total_limit)
         self.progress = make_progress(args)
@@ -92,7 +85,7 @@ class TrainingLoop:
                         raise TrainingInterrupted(self.state.global_step, path)
         finally:
             self.progress.close()
-            self.optimizer.end()
+            self.updates.end()
         self._end()
 
     # Before the first update
@@ -113,10 +106,10 @@ class TrainingLoop:
     def _restore(self, loaded: Loaded) -> None:
         values = loaded.values
         self.model.load_state_dict(loaded.weights)
-        self.optimizer.load_state_dict(loaded.optimizer)
         state = TrainerState.from_dict(values["state"])
         state.max_steps, state.steps_per_epoch = self.state.max_steps, self.state.steps_per_epoch
         self.state = self.trainer.state = state
+        self.updates.load_state_dict(loaded.optimizer, state.global_step)
         self.callbacks.load_state_dict(values["callbacks"])
         self.directory.continue_from(loaded.path, state.best_step)
         self.saved_step = None if loaded.is_extra else state.global_step
@@ -150,15 +143,12 @@ class TrainingLoop:
         """Forward and backward over the batches of one update, then the optimizer."""
         self.callbacks.call("on_step_begin", self.args, self.state, self.control)
         step = self.state.global_step
-        self.optimizer.begin(step + 1)
+        self.updates.begin(step + 1)
         with self.stopwatch.update():
             batches = self.plan.batches(step)
             items = self._count_items(batches)
             loss = sum(self._backward(step, i, batch, items) for i, batch in enumerate(batches))
-            self.grad_norm, scale = self.optimizer.clip(step + 1)
-            self.learning_rate = self.args.learning_rate * self.factor(step)
-            self.optimizer.step(step + 1, self.learning_rate, scale)
-            self.optimizer.zero_grad()
+            self.grad_norm, self.learning_rate = self.updates.step(step + 1)
         tokens = 0
         for batch in batches:
             batch_tokens = count_tokens(batch)
@@ -263,7 +253,7 @@ class TrainingLoop:
             "callbacks": self.callbacks.state_dict(),
         }
         self.directory.save(
-            step, self.trainer.write_model, self.optimizer.state_dict(), values,
+            step, self.trainer.write_model, self.updates.state_dict(), values,
             self.state.best_step, extra=extra,
         )  # fmt: skip
         self.saved_step = step

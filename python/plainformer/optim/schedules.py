@@ -97,12 +97,14 @@ def warmup_stable_decay(
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule, what `lr_scheduler_kwargs` it knows and whether it has a warmup and a floor."""
+    """A schedule, what `lr_scheduler_kwargs` it knows, and whether it has a warmup and a floor and
+    depends on the length of the run."""
 
     factor: Callable[..., float]
     options: Mapping[str, Callable[[Any], bool]]
     warmup: bool = True
     floor: bool = True
+    total: bool = True
 
 
 def _positive(value: Any) -> bool:
@@ -121,10 +123,10 @@ SCHEDULES: dict[str, Schedule] = {
     "linear": Schedule(linear, {}),
     "cosine": Schedule(cosine, {"num_cycles": _positive}),
     "cosine_with_min_lr": Schedule(cosine, {"num_cycles": _positive}),
-    "constant": Schedule(constant, {}, warmup=False, floor=False),
-    "constant_with_warmup": Schedule(constant, {}, floor=False),
+    "constant": Schedule(constant, {}, warmup=False, floor=False, total=False),
+    "constant_with_warmup": Schedule(constant, {}, floor=False, total=False),
     "polynomial": Schedule(polynomial, {"power": _positive}),
-    "inverse_sqrt": Schedule(inverse_sqrt, {"timescale": _positive}),
+    "inverse_sqrt": Schedule(inverse_sqrt, {"timescale": _positive}, total=False),
     "warmup_stable_decay": Schedule(
         warmup_stable_decay, {"num_decay_steps": _positive_int, "decay_type": _decay_name}
     ),

@@ -1,0 +1,204 @@
+"""What all optimizers share: groups of parameters, the state of each, and its way out and in.
+
+The arithmetic is one fused kernel over all parameters of a group that are at the same step. A
+parameter stored in bfloat16 has a float32 master among its state: the steps are taken on it, and
+the parameter is its rounded copy, so that steps too small for bfloat16 add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError, ConfigError, DTypeError, listed, short, shown
+from ..tensor import Array, Parameter
+
+Params = Iterable[Parameter] | Iterable[tuple[str, Parameter]] | Iterable[dict[str, Any]]
+MASTER, STEP = "master", "step"
+
+
+@dataclass
+class Arrays:
+    """The arrays of some parameters in one order, as the kernels take them."""
+
+    params: list[Array]
+    grads: list[Array]
+    masters: list[Array] | None
+    slots: dict[str, list[Array]]
+
+
+class Optimizer:
+    """Base of optimizers: subclasses name their `slots` and define `_update`.
+
+    Parameters
+    ----------
+    params : Parameters, pairs of a name and one (`model.named_parameters()`), or dicts that hold
+        such under `params` beside options of their own
+    defaults : options of groups that have none of their own. `lr_scale` may be set for a group as
+        well: what its learning rate is multiplied with, whatever the schedule says
+
+    param_groups : list of dict, the parameters and options of each group; options may be written
+    state : dict of Parameter to its number of steps, arrays and master
+
+    Raises
+    ------
+    ConfigError, DTypeError : no parameters, one that is given twice or is none, or an option that
+        is not known or out of range
+    """
+
+    slots: tuple[str, ...] = ()  # the arrays that a parameter has, float32 of its shape
+
+    def __init__(self, params: Params, defaults: Mapping[str, Any]):
+        self.defaults = {**defaults, "lr_scale": 1.0}
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Parameter, dict[str, Any]] = {}
+        self._names: dict[Parameter, str] = {}
+        if isinstance(params, (Parameter, Mapping)) or not isinstance(params, Iterable):
+            raise DTypeError(f"params: got {shown(params)}, expected an iterable of Parameters")
+        found: list[Any] = list(params)
+        is_grouped = bool(found) and all(isinstance(one, Mapping) for one in found)
+        for group in found if is_grouped else [{"params": found}]:
+            self.add_param_group(group)
+
+    def __repr__(self) -> str:
+        groups = [
+            ", ".join(f"{k}={v}" for k, v in group.items() if k != "params")
+            + f": {len(group['params'])} parameters"
+            for group in self.param_groups
+        ]
+        return f"{type(self).__name__}({'; '.join(groups)})"
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Take one more dict of `params` and options."""
+        unknown = [name for name in group if name not in {"params", *self.defaults}]
+        if unknown:
+            raise ConfigError(
+                f"params: got a group with {listed(unknown)}, expected params and "
+                f"{listed(self.defaults)}"
+            )
+        given = group.get("params", ())
+        members = [given] if isinstance(given, Parameter) else list(given)
+        if not members:
+            raise ConfigError("params: got no parameters, expected at least one")
+        new = {**self.defaults, **group, "params": [self._take(one) for one in members]}
+        self._update(Arrays([], [], None, {slot: [] for slot in self.slots}), new, 1, 1.0)
+        self.param_groups.append(new)
+
+    def _take(self, one: Any) -> Parameter:
+        """A parameter, noted under its name or its number."""
+        is_pair = isinstance(one, tuple) and len(one) == 2
+        name, parameter = one if is_pair else (str(len(self._names)), one)
+        if not isinstance(parameter, Parameter):
+            raise DTypeError(f"params: got {type(parameter).__name__}, expected nn.Parameters")
+        if parameter in self._names or name in self._names.values():
+            raise ConfigError(f"params: got {short(name)} twice, expected each parameter once")
+        self._names[parameter] = name
+        return parameter
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters in the order of groups, with their names, or numbers without names."""
+        return ((self._names[p], p) for group in self.param_groups for p in group["params"])
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self._names:
+            parameter.grad = None
+
+    def step(self, *, grad_scale: float = 1.0) -> None:
+        """Update every parameter that has a gradient, in place.
+
+        grad_scale : what every gradient is multiplied with on the way, as
+            `kernels.clip_grad_norm` returns it
+        """
+        for group in self.param_groups:
+            for (step, _), params in self._due(group["params"]).items():
+                self._update(self._arrays(params), group, step, grad_scale)
+                for parameter in params:
+                    self.state[parameter][STEP] = step
+
+    def _due(self, params: Iterable[Parameter]) -> dict[tuple[int, Any], list[Parameter]]:
+        """Parameters with a gradient by the step that is their next, and by dtype."""
+        due: dict[tuple[int, Any], list[Parameter]] = {}
+        for parameter in params:
+            if parameter.grad is not None:
+                step = self._state_of(parameter)[STEP] + 1
+                due.setdefault((step, parameter.dtype), []).append(parameter)
+        return due
+
+    def _state_of(self, parameter: Parameter) -> dict[str, Any]:
+        """What is kept of a parameter, made when first asked for."""
+        state = self.state.setdefault(parameter, {STEP: 0})
+        wide = np.dtype("float64" if parameter.dtype.itemsize == 8 else "float32")
+        for slot in self.slots:
+            if slot not in state:
+                state[slot] = np.zeros(parameter.shape, wide)
+        if parameter.dtype.itemsize == 2 and MASTER not in state:
+            state[MASTER] = parameter.data.astype(wide)
+        return state
+
+    def _arrays(self, params: list[Parameter]) -> Arrays:
+        states = [self.state[parameter] for parameter in params]
+        has_masters = params[0].dtype.itemsize == 2
+        return Arrays(
+            params=[parameter.writable() for parameter in params],
+            grads=[parameter.grad for parameter in params],
+            masters=[state[MASTER] for state in states] if has_masters else None,
+            slots={slot: [state[slot] for state in states] for slot in self.slots},
+        )
+
+    def _update(
+        self, arrays: Arrays, group: Mapping[str, Any], step: int, grad_scale: float
+    ) -> None:
+        raise NotImplementedError(f"{type(self).__name__} defines no _update")
+
+    def state_dict(self) -> dict[str, Array]:
+        """All state as arrays, for `checkpoints.save_file`: `exp_avg.NAME`, `step.NAME`, and of
+        each group its options, `param_groups.0.lr`.
+
+        Arrays are the optimizer's own, not copies.
+        """
+        found = {
+            f"{slot}.{name}": np.asarray(value)
+            for name, parameter in self.named_parameters()
+            for slot, value in self._state_of(parameter).items()
+        }
+        return found | {
+            f"param_groups.{i}.{option}": np.asarray(group[option])
+            for i, group in enumerate(self.param_groups)
+            for option in self.defaults
+        }
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy in what `state_dict` gave, of an optimizer of the same kind and parameters.
+
+        Raises
+        ------
+        CheckpointError : names or shapes differ; nothing is written
+        """
+        own = self.state_dict()
+        if own.keys() != state.keys():
+            odd = sorted(own.keys() ^ state.keys())
+            raise CheckpointError(
+                f"state: {len(odd)} arrays do not fit this {type(self).__name__}, such as "
+                f"{short(odd[0])}"
+            )
+        for name, array in own.items():
+            if array.shape != state[name].shape:
+                raise CheckpointError(
+                    f"state: {name} has shape {shown(state[name].shape)}, expected {array.shape}"
+                )
+        for name, parameter in self.named_parameters():
+            kept = self.state[parameter]
+            for slot in kept:
+                value = state[f"{slot}.{name}"]
+                if slot == STEP:
+                    kept[slot] = int(value)
+                else:
+                    kept[slot][...] = value
+        for i, group in enumerate(self.param_groups):
+            for option in self.defaults:
+                value = np.asarray(state[f"param_groups.{i}.{option}"]).tolist()
+                group[option] = tuple(value) if isinstance(value, list) else value
