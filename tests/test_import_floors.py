@@ -16,7 +16,7 @@ FLOORS = [
     {"packing", "tensor", "functional"},
     {"nn", "optim"},
     {"models", "generation", "training"},
-    {"augmentation", "pipelines", "tasks"},
+    {"augmentation", "pipelines", "pretraining", "tasks"},
     {"cli", "serve", "bench", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}

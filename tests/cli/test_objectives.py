@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import plainformer as pf
-from plainformer.cli._objectives import FLAGS, TASKS
 from plainformer.data.tokenizer import read_tokenizer, save_tokenizer, train_char, vocab_size
 from plainformer.models.registry import MODELS
+from plainformer.pretraining.options import OWN, TASKS
 from tests.models.numbers import GOLDEN
 
 from .test_pretrain import run
@@ -139,7 +139,7 @@ VALUES = {
 def test_every_flag_of_an_objective_changes_the_run(files, objective):
     assert run(*flags_of(files, objective))[0] == 0
     base = files_of(files / "out")
-    for flag in ("packing", *FLAGS[objective]):
+    for flag in ("packing", *OWN[objective]):
         code, _, errors = run(*flags_of(files, objective), *VALUES[flag], "--overwrite-output-dir")
         assert code == 0, errors
         assert files_of(files / "out") != base, flag
@@ -147,7 +147,7 @@ def test_every_flag_of_an_objective_changes_the_run(files, objective):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_flag_of_another_objective_is_refused(files, objective):
-    others = {flag for flags in FLAGS.values() for flag in flags} - FLAGS[objective].keys()
+    others = {flag for flags in OWN.values() for flag in flags} - OWN[objective].keys()
     for flag in others:
         code, result, _ = run(*flags_of(files, objective), *VALUES[flag])
         assert code == 2

@@ -12,14 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from plainformer.cli import main
-from plainformer.cli._objectives import FLAGS
 from plainformer.cli._run_file import with_run_file
-from plainformer.cli._training_flags import make_arguments
 from plainformer.cli.pretrain import pretrain
 from plainformer.data import make_tokenizer, parse_spec, save_tokenizer
 from plainformer.data.text import Document
 from plainformer.data.tokenizer import vocab_size
 from plainformer.models import from_config, load
+from plainformer.pretraining.options import OWN
 from plainformer.training import TrainingArguments
 from tests.data.tokenizer_files import characters_alone
 
@@ -190,8 +189,8 @@ def test_a_run_file_holds_flags_and_the_command_line_wins(files):
     [
         ({"data": None}, 2, "missing --data"),
         ({"config": None}, 2, "missing --config"),
-        ({"model": "nowhere", "config": None}, 2, "tokenizer: the directory of --model has one"),
-        ({"model": "nowhere", "tokenizer": None}, 2, "config: the directory of --model has one"),
+        ({"model": "nowhere", "config": None}, 2, "tokenizer: the directory of `--model` has one"),
+        ({"model": "nowhere", "tokenizer": None}, 2, "config: the directory of `--model` has one"),
         ({"model": "nowhere", "config": None, "tokenizer": None}, 1, "nowhere"),
         ({"tokenizer": "words"}, 2, "got 'words'"),
         ({"tokenizer": "bpe:10"}, 2, "10"),
@@ -327,7 +326,7 @@ def test_flags_that_are_not_training_arguments_change_the_run(files):
     assert all(tried.values()), tried
     # output_dir, run, model, json have tests above, what belongs to objectives in test_objectives
     elsewhere = {"output_dir", "run_file", "json", "help", "objective", "packing", "model"}
-    elsewhere |= {flag for flags in FLAGS.values() for flag in flags}
+    elsewhere |= {flag for flags in OWN.values() for flag in flags}
     options = {o.name for o in pretrain.params if isinstance(o, click.Option)}
     assert options - training - elsewhere == set(tried)
 
@@ -341,7 +340,8 @@ def test_token_files_are_read_as_they_are(files):
 
 
 def test_the_flag_without_a_value_means_the_newest_checkpoint():
-    assert make_arguments({"resume_from_checkpoint": ""}, "out").resume_from_checkpoint is True
+    context = pretrain.make_context("pretrain", ["--resume-from-checkpoint"])
+    assert context.params["resume_from_checkpoint"] is True
 
 
 def resumed(files, *more, **changes):
@@ -393,7 +393,7 @@ def test_a_text_changed_at_equal_length_is_noticed(stopped, name, flag, time):
     if time == "old":
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     code, result, _ = resumed(stopped)
-    assert code == 1
+    assert code == 2
     assert f"{flag}: not the same as" in result["error"]
     assert "--allow-changed-inputs" in result["error"]
     assert resumed(stopped, "--allow-changed-inputs")[0] == 0
@@ -410,7 +410,7 @@ def test_a_text_changed_at_equal_length_is_noticed(stopped, name, flag, time):
 def test_another_configuration_is_noticed(stopped, change, message):
     (stopped / "config.json").write_text(json.dumps({**CONFIG, **change}))
     code, result, _ = resumed(stopped)
-    assert code == 1
+    assert code == 2
     assert re.search(message, result["error"])
     assert resumed(stopped, "--allow-changed-inputs")[0] == 0
 
@@ -421,8 +421,8 @@ def test_other_flags_that_make_the_data_are_noticed(stopped):
         ("tokenizer", "bpe:300", "tokenizer: not the same"),
     ):
         code, result, _ = resumed(stopped, **{flag: value})
-        assert code == 1
+        assert code == 2
         assert message in result["error"]
     code, result, _ = resumed(stopped, "--packing")
-    assert code == 1
+    assert code == 2
     assert "packing: got True, but" in result["error"]

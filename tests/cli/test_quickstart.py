@@ -22,7 +22,6 @@ from plainformer.training import TrainingInterrupted
 def small(monkeypatch):
     """The same command with a model and a run that take seconds."""
     monkeypatch.setattr(quickstart, "VOCABULARY", 300)
-    monkeypatch.setattr(quickstart, "BLOCK_SIZE", 16)
     monkeypatch.setattr(_quickstart_size, "BLOCK_SIZE", 16)
     monkeypatch.setitem(SIZES, "small", Size("small", 32, 30))
     monkeypatch.setattr(quickstart, "SAMPLE_TOKENS", 5)
@@ -222,7 +221,7 @@ def test_ctrl_c_names_no_flag_that_it_has_not(small, tmp_path, monkeypatch):
     def stop(*args, **kwargs):
         raise TrainingInterrupted(7, tmp_path)
 
-    monkeypatch.setattr(quickstart, "train_language_model", stop)
+    monkeypatch.setattr(quickstart.Pretraining, "run", stop)
     words = ["quickstart", "--size", "small", "--output-dir", str(tmp_path / "out")]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 130

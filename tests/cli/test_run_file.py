@@ -114,7 +114,7 @@ ON, OFF = ["yes", "true", "on", "y", "1", "True"], ["no", "false", "off", "n", "
 def test_resuming_may_be_a_word_or_a_path(both, name):
     for text in ON:
         read, told = both(name, "resume_from_checkpoint", ["--resume-from-checkpoint"], text)
-        assert read == told == {"resume_from_checkpoint": ""}
+        assert read == told == {"resume_from_checkpoint": True}
     for text in OFF:
         assert both(name, "resume_from_checkpoint", [], text) == ({}, {})
 

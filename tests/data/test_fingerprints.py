@@ -8,8 +8,8 @@ from plainformer.data import TextExample
 from plainformer.data.batches import EvaluationWindows, TokenBlocks
 from plainformer.data.chunks import Blocks, PackedDocuments, Windows
 from plainformer.data.fingerprints import digest, fingerprint_of
-from plainformer.data.objectives import CausalLM, ObjectiveExamples
-from plainformer.data.objectives.masked import MaskedLM
+from plainformer.data.objectives import CausalLanguageModeling, ObjectiveExamples
+from plainformer.data.objectives.masked import MaskedLanguageModeling
 from tests.processes import run_python
 
 OTHERS = [
@@ -72,7 +72,7 @@ IDS, STARTS = np.arange(40, dtype=np.uint16) % 7, np.array([0, 11, 25, 40])
 
 
 def causal(ids, size):
-    return ObjectiveExamples(Blocks(ids, size, ahead=1), CausalLM())
+    return ObjectiveExamples(Blocks(ids, size, ahead=1), CausalLanguageModeling())
 
 
 MAKE = {
@@ -98,7 +98,7 @@ def test_data_sets_of_tokens_have_one_of_all_tokens(name):
 
 def test_another_objective_is_another_data_set():
     blocks = Blocks(IDS, 4, ahead=1)
-    masked = MaskedLM.__new__(MaskedLM)
+    masked = MaskedLanguageModeling.__new__(MaskedLanguageModeling)
     assert fingerprint_of(ObjectiveExamples(blocks, masked)) != fingerprint_of(
-        ObjectiveExamples(blocks, CausalLM())
+        ObjectiveExamples(blocks, CausalLanguageModeling())
     )

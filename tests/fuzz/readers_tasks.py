@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from plainformer.cli._run_file import with_run_file
-from plainformer.cli._training_flags import make_arguments
 from plainformer.cli.finetune import finetune
 from plainformer.data.text import Document
 from plainformer.data.tokenizer import make_tokenizer, parse_spec
@@ -18,6 +17,7 @@ from plainformer.tasks.arguments import OPTIONS, take
 from plainformer.tasks.directory import TaskFiles
 from plainformer.tasks.loading import from_values
 from plainformer.tasks.options import names_of
+from plainformer.training import TrainingArguments
 from tests.tasks import tiny
 
 from .reader import Reader
@@ -59,9 +59,9 @@ def _read_run(directory: Path) -> None:
     flags = dict.fromkeys(_FLAGS)
     with click.Context(finetune):
         values = with_run_file(flags, directory / "run.yaml")
-    make_arguments(values, directory)
     for kind in OPTIONS:
         take(kind, values)
+    take(TrainingArguments, {**values, "output_dir": directory})
 
 
 _FLAGS = [str(p.name) for p in finetune.params if isinstance(p, click.Option)]

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from plainformer.cli._language_model import SavedTokenizer
 from plainformer.data.tokenizer import train_char, train_wordpiece
 from plainformer.models import MODELS, from_config
+from plainformer.pretraining.building import SavedTokenizer
 from plainformer.tasks.directory import TaskFiles
 from plainformer.tasks.registry import TASKS
 from tests.models.tiny import CONFIGS

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from ..data import Encoded, TextEncoder, TextExample
 from ..data._random import EVALUATION, Draws
-from ..data.objectives import MaskedLM, Vocabulary, pad_examples
+from ..data.objectives import MaskedLanguageModeling, Vocabulary, pad_examples
 from ..errors import ConfigError, DataError
 from ..training import Trainer, TrainingArguments
 
@@ -34,7 +34,10 @@ class LabelledMasking:
     """
 
     def __init__(
-        self, rows: Sequence[tuple[MaskedLM, Array]], seed: int = 0, epoch: int = EVALUATION
+        self,
+        rows: Sequence[tuple[MaskedLanguageModeling, Array]],
+        seed: int = 0,
+        epoch: int = EVALUATION,
     ):
         self.rows, self.seed, self.epoch = rows, seed, epoch
 
@@ -44,7 +47,7 @@ class LabelledMasking:
     ) -> LabelledMasking:
         """Of labelled texts, cut to `limit` tokens. share : of their tokens that are hidden."""
         vocabulary = Vocabulary.of(tokenizer)
-        objectives: dict[bytes, MaskedLM] = {}
+        objectives: dict[bytes, MaskedLanguageModeling] = {}
         rows = []
         for encoded, start in encode_shown(TextEncoder(tokenizer), examples, limit, True):
             text = text_tokens(encoded, start)
@@ -55,7 +58,7 @@ class LabelledMasking:
             key = around[0].tobytes()
             if key not in objectives:
                 own = replace(vocabulary, prefix=around[0], suffix=around[1])
-                objectives[key] = MaskedLM(own, probability=share)
+                objectives[key] = MaskedLanguageModeling(own, probability=share)
             rows.append((objectives[key], ids[text]))
         if not rows:
             raise DataError("examples: hold no words that the tokenizer knows, nothing to learn")

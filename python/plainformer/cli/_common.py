@@ -173,6 +173,13 @@ def echo(message: object = "", *, nl: bool = True) -> None:
     click.echo(message, nl=nl, err=wants_json())
 
 
+def required(values: Mapping[str, Any], *names: str) -> None:
+    """Raise ConfigError unless each of these flags was given."""
+    missing = [name for name in names if not values.get(name)]
+    if missing:
+        raise ConfigError(f"missing --{', --'.join(n.replace('_', '-') for n in missing)}")
+
+
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Inside, a ConfigError is wrong usage (exit code 2): for values that come from flags."""

@@ -86,7 +86,7 @@ def converted(option: click.Option, node: Node, context: click.Context) -> Any:
     if not option.multiple and isinstance(node, yaml.SequenceNode):
         raise click.BadParameter("got a list, expected one value")
     if option.flag_value == "" and not option.is_flag and texts[0].lower() in _FALSE | _TRUE:
-        return "" if texts[0].lower() in _TRUE else None  # the flag without a value, or no flag
+        return True if texts[0].lower() in _TRUE else None  # the flag without a value, or no flag
     value = option.type_cast_value(context, texts if option.multiple else texts[0])
     return option.callback(context, option, value) if option.callback else value
 

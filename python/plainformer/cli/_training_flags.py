@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -44,7 +43,7 @@ def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
     default = "" if field.default in (None, False) else f"  [default: {field.default}]"
     if field.name == "resume_from_checkpoint":
         return click.option(
-            flag, is_flag=False, flag_value="", metavar="[PATH]", help=text, default=None
+            flag, is_flag=False, flag_value="", metavar="[PATH]", callback=_newest, help=text
         )
     if kind == "bool":
         return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text + default)
@@ -55,6 +54,11 @@ def field_option(field: dataclasses.Field) -> Callable[[Any], Any]:
     if kind.startswith("str | Mapping"):
         return click.option(flag, metavar=f"WORD|{_OBJECT}", callback=_parse_word, help=text)
     return click.option(flag, type=_PLAIN_TYPES[kind], default=None, help=text + default)
+
+
+def _newest(_: click.Context, option: click.Parameter, value: str | None) -> str | bool | None:
+    """The flag without a value: True, the newest checkpoint."""
+    return True if value == "" else value
 
 
 def _parse_mapping(_: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -81,12 +85,3 @@ def _parse_word(context: click.Context, option: click.Parameter, value: str | No
     """A word, or a mapping written as JSON."""
     is_object = value and (value.startswith("{") or _PAIRS.fullmatch(value))
     return _parse_mapping(context, option, value) if is_object else value
-
-
-def make_arguments(values: Mapping[str, Any], output_dir: str | Path) -> TrainingArguments:
-    """TrainingArguments of the flags that were given."""
-    names = {field.name for field in dataclasses.fields(TrainingArguments)}
-    chosen = {k: v for k, v in values.items() if k in names}
-    if chosen.get("resume_from_checkpoint") == "":  # the flag without a value
-        chosen["resume_from_checkpoint"] = True
-    return TrainingArguments(**{**chosen, "output_dir": str(output_dir)})

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigError
 from ..tasks import finetune as run_finetune
 from ..tasks import task_class
-from ._common import Command, FilesOption, echo, usage_errors
+from ._common import Command, FilesOption, echo, required, usage_errors
 from ._run_file import run_file_option, with_run_file
 from ._task_flags import finetune_flags, settings_flags
 from ._training_flags import training_flags
@@ -43,12 +42,8 @@ def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:
     """Fine-tune a model for TASK, test it before and after, and write it ready for use."""
     with usage_errors():
         values = with_run_file(flags, run_file)
-        missing = [name for name in REQUIRED if not values.get(name)]
-        if missing:
-            raise ConfigError(f"missing --{', --'.join(n.replace('_', '-') for n in missing)}")
+        required(values, *REQUIRED)
         kind = task_class(task)
-        if values.get("resume_from_checkpoint") == "":  # the flag without a value
-            values["resume_from_checkpoint"] = True
     for name in FILES:
         if name in values:
             values[name] = as_list(values[name])

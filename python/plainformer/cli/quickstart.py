@@ -10,18 +10,14 @@ import click
 from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.locks import lock_directory
 from ..data.corpus import python_documents, split_documents
-from ..data.objectives import CausalLM, Vocabulary
-from ..data.text_shards import encode_to_shard
-from ..data.tokenizer import encode_text, train_bpe, vocab_size
+from ..data.tokenizer import encode_text
 from ..errors import ConfigError, DataError
 from ..generation import TextStreamer
-from ..models.registry import from_config
-from ..training import TrainingArguments, TrainingInterrupted
+from ..pretraining import Pretraining
+from ..training import TrainingInterrupted
 from ._chart import draw_png, has_matplotlib, read_curves, text_chart
 from ._common import Command, Seconds, echo
-from ._language_model import config_for, report, train_language_model
-from ._objectives import objective_data
-from ._quickstart_size import BATCH_SIZE, BLOCK_SIZE, SIZES, VOCABULARY, Choice, Size, choose
+from ._quickstart_size import BATCH_SIZE, SIZES, VOCABULARY, Choice, Size, choose
 from ._quickstart_task import MODULES, Clock, DocstringTask, docstring_task, learn_modules
 
 # One page of settings. The step count of a size is fixed, so two runs of one seed and size are the
@@ -149,28 +145,27 @@ def pretrain(
     characters = sum(len(document.text) for document in training)
     echo(f"   {len(training)} documents, {characters:,} characters; {len(validation)} held back")
 
-    echo("2. Tokenizer: byte-level BPE")
-    tokenizer = train_bpe((document.text for document in training), VOCABULARY)
-    train = encode_to_shard(output_dir / "tokens" / "train.bin", tokenizer, training)
-    held = encode_to_shard(output_dir / "tokens" / "validation.bin", tokenizer, validation)
-    echo(f"   {vocab_size(tokenizer):,} tokens; the text is {len(train.tokens):,} of them")
-
-    model = from_config(config_for(tokenizer, size.config), seed=seed)
-    echo(f"3. Training: GPT-2 with {model.num_parameters():,} parameters, {size.steps} steps")
-    arguments = TrainingArguments(
-        output_dir=str(output_dir),
+    echo(f"2. Tokenizer: byte-level BPE of at most {VOCABULARY:,} tokens")
+    run = Pretraining(
+        training,
+        validation,
+        config=size.config,
+        tokenizer=f"bpe:{VOCABULARY}",
+        output_dir=output_dir,
         overwrite_output_dir=True,
         seed=seed,
         max_steps=size.steps,
         **TRAINING,
     )
-    vocabulary = Vocabulary.of(tokenizer)
-    data = objective_data(CausalLM(), vocabulary, train, held, BLOCK_SIZE, packing=False)
-    limits = clock.limits(PRETRAINING_SHARE)
-    result = train_language_model(model, arguments, tokenizer, data, BLOCK_SIZE, limits)
-    report(result)
+    run.build()
+    run.read()
+
+    parameters = run.model.num_parameters()
+    echo(f"3. Training: GPT-2 with {parameters:,} parameters, {size.steps} steps")
+    result = run.run(clock.limits(PRETRAINING_SHARE))
+    echo(f"\n{result}")
     show_curve(output_dir)
-    return model, tokenizer, result
+    return run.model, run.tokenizer, dict(result.metrics)
 
 
 def show_curve(output_dir: Path) -> None:

@@ -19,8 +19,8 @@ from ..data.tokenizer import (
     vocab_size,
 )
 from ..errors import ConfigError, shown
+from ..pretraining.options import TASKS
 from ._common import Command, FilesOption, echo, usage_errors
-from ._objectives import TASKS
 
 
 @click.group()

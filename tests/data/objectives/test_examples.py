@@ -8,9 +8,9 @@ import pytest
 from plainformer.data.batches import Batches
 from plainformer.data.chunks import Blocks, PackedDocuments, Windows
 from plainformer.data.objectives import (
-    CausalLM,
+    CausalLanguageModeling,
     Denoising,
-    MaskedLM,
+    MaskedLanguageModeling,
     ObjectiveExamples,
     SpanCorruption,
     pack_examples,
@@ -20,9 +20,9 @@ from plainformer.data.objectives import (
 from .tokenizers import ids_of, vocabulary
 
 OBJECTIVES = {
-    "clm": lambda: CausalLM(),
-    "mlm": lambda: MaskedLM(vocabulary("bpe", "mlm")),
-    "whole words": lambda: MaskedLM(vocabulary("bpe", "mlm"), whole_words=True),
+    "clm": lambda: CausalLanguageModeling(),
+    "mlm": lambda: MaskedLanguageModeling(vocabulary("bpe", "mlm")),
+    "whole words": lambda: MaskedLanguageModeling(vocabulary("bpe", "mlm"), whole_words=True),
     "span": lambda: SpanCorruption(vocabulary("bpe", "span"), 16),
     "denoise": lambda: Denoising(vocabulary("bpe", "denoise"), permute_sentences=True),
 }

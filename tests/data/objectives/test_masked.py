@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainformer.data.objectives import MaskedLM
+from plainformer.data.objectives import MaskedLanguageModeling
 from plainformer.errors import ConfigError
 
 from .tokenizers import draws, ids_of, vocabulary
@@ -24,7 +24,7 @@ def chosen(example):
 def test_an_example_hides_the_right_number_of_tokens(kind, whole_words, length, example, part):
     vocab = vocabulary(kind, "mlm")
     text = ids_of(kind, "mlm")[:length]
-    objective = MaskedLM(vocab, whole_words=whole_words)
+    objective = MaskedLanguageModeling(vocab, whole_words=whole_words)
     got = objective(text, draws(example, part))
     whole = np.concatenate([vocab.prefix, text, vocab.suffix])
     places = chosen(got)
@@ -47,7 +47,7 @@ def test_masks_words_and_themselves_in_the_papers_shares():
     vocab = vocabulary("bpe", "mlm")
     text = np.resize(ids_of("bpe", "mlm"), 20_000)
     whole = np.concatenate([vocab.prefix, text, vocab.suffix])
-    got = MaskedLM(vocab, probability=0.5)(text, draws())
+    got = MaskedLanguageModeling(vocab, probability=0.5)(text, draws())
     places = chosen(got)
     now = got["input_ids"][places]
     assert len(places) == 10_000
@@ -63,7 +63,7 @@ def test_masks_words_and_themselves_in_the_papers_shares():
 def test_special_tokens_inside_a_text_are_never_hidden():
     vocab = vocabulary("bpe", "mlm")
     text = np.where(np.arange(90) % 3 == 0, vocab.end, ids_of("bpe", "mlm")[:90]).astype(np.int32)
-    got = MaskedLM(vocab, probability=0.9)(text, draws())
+    got = MaskedLanguageModeling(vocab, probability=0.9)(text, draws())
     assert not vocab.special[got["labels"][chosen(got)]].any()
     assert len(chosen(got)) == round(0.9 * 60)
 
@@ -71,12 +71,14 @@ def test_special_tokens_inside_a_text_are_never_hidden():
 def test_a_text_of_special_tokens_has_no_label():
     vocab = vocabulary("bpe", "mlm")
     for whole_words in (False, True):
-        got = MaskedLM(vocab, whole_words=whole_words)(np.full(4, vocab.end, np.int32), draws())
+        got = MaskedLanguageModeling(vocab, whole_words=whole_words)(
+            np.full(4, vocab.end, np.int32), draws()
+        )
         assert len(chosen(got)) == 0
 
 
 def test_choices_differ_by_epoch_example_part_and_seed_and_repeat():
-    text, objective = ids_of("bpe", "mlm")[:60], MaskedLM(vocabulary("bpe", "mlm"))
+    text, objective = ids_of("bpe", "mlm")[:60], MaskedLanguageModeling(vocabulary("bpe", "mlm"))
     keys = [{"epoch": 1}, {"example": 1}, {"part": 1}, {"seed": 2}, {}]
     found = {tuple(objective(text, draws(**key))["labels"]) for key in keys}
     assert len(found) == len(keys)
@@ -87,15 +89,15 @@ def test_choices_differ_by_epoch_example_part_and_seed_and_repeat():
 def test_choices_are_fixed_for_all_time():
     """A resumed run on another machine must find the examples that it left."""
     text = np.arange(20, 60, dtype=np.int32)
-    got = MaskedLM(vocabulary("wordpiece", "mlm"))(text, draws(7, 2, seed=5, epoch=3))
+    got = MaskedLanguageModeling(vocabulary("wordpiece", "mlm"))(text, draws(7, 2, seed=5, epoch=3))
     assert chosen(got).tolist() == [1, 10, 11, 17, 25, 39]
 
 
 def test_room_for_the_frame():
-    assert MaskedLM(vocabulary("bpe", "mlm")).text_size(10) == 8
+    assert MaskedLanguageModeling(vocabulary("bpe", "mlm")).text_size(10) == 8
 
 
 @pytest.mark.parametrize("probability", [0, 1, -0.1, float("nan")])
 def test_bad_probabilities_are_named(probability):
     with pytest.raises(ConfigError, match="mlm_probability: got"):
-        MaskedLM(vocabulary("bpe", "mlm"), probability=probability)
+        MaskedLanguageModeling(vocabulary("bpe", "mlm"), probability=probability)

@@ -1,16 +1,16 @@
 """What a model learns from unlabelled text, one file an objective."""
 
-from .causal import CausalLM
+from .causal import CausalLanguageModeling
 from .denoising import Denoising
 from .examples import Objective, ObjectiveExamples, baselines_of, pack_examples, pad_examples
-from .masked import MaskedLM
+from .masked import MaskedLanguageModeling
 from .spans import SpanCorruption
 from .vocabulary import Vocabulary
 
 __all__ = [
-    "CausalLM",
+    "CausalLanguageModeling",
     "Denoising",
-    "MaskedLM",
+    "MaskedLanguageModeling",
     "Objective",
     "ObjectiveExamples",
     "SpanCorruption",

@@ -11,7 +11,7 @@ from ..baselines import Labels, causal_labels
 from ..batches import Example
 
 
-class CausalLM:
+class CausalLanguageModeling:
     """`{"input_ids": (T,), "shift_labels": (T,)}` of a text of T + 1 tokens.
 
     Labels are already aligned with the inputs, so that the last one counts too.

@@ -52,7 +52,7 @@ class ObjectiveExamples:
     Parameters
     ----------
     chunks : `Blocks`, `Windows` or `PackedDocuments`
-    objective : `CausalLM`, `MaskedLM`, `SpanCorruption` or `Denoising`
+    objective : `CausalLanguageModeling`, `MaskedLanguageModeling`, `SpanCorruption` or `Denoising`
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from .vocabulary import Vocabulary
 MASKED, REPLACED = 0.8, 0.1  # of the chosen tokens; the others stay as they are
 
 
-class MaskedLM:
+class MaskedLanguageModeling:
     """`{"input_ids": (L,), "labels": (L,)}`, labels -100 where nothing was chosen.
 
     `probability` of the tokens that are not special are chosen, rounded, at least one; of these

@@ -1,0 +1,95 @@
+"""What is said of text and objective, beside data, model and training arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigError, shown
+from ..kinds import check_kinds
+from ..tasks.options import names_of, option
+
+# What a model must be for, in the words of `models.registry.MODELS`.
+TASKS = {"clm": "causal-lm", "mlm": "masked-lm", "span": "seq2seq-lm", "denoise": "seq2seq-lm"}
+
+# Options of one objective or two, and what its class calls them.
+OWN: dict[str, dict[str, str]] = {
+    "clm": {},
+    "mlm": {"mlm_probability": "probability", "whole_word_mask": "whole_words"},
+    "span": {"noise_density": "noise_density", "mean_span_length": "mean_span_length"},
+    "denoise": {
+        "noise_density": "noise_density",
+        "mean_span_length": "mean_span_length",
+        "permute_sentences": "permute_sentences",
+    },
+}
+
+
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """How text is read and what is hidden of it. What is None is as the objective has it."""
+
+    text_column: str = option("text", "JSONL field or table column with the text.")
+    skip_bad_lines: bool = option(False, "Count bad lines and leave them out.")
+    packing: bool = option(
+        False,
+        "Documents that do not see each other, several in an example; without, examples are cut "
+        "from all text in a row  [default: no-packing]",
+    )
+    mlm_probability: float | None = option(None, "mlm: share of hidden tokens  [default: 0.15]")
+    whole_word_mask: bool | None = option(
+        None, "mlm: hide all tokens of a word or none  [default: no-whole-word-mask]"
+    )
+    noise_density: float | None = option(
+        None, "span, denoise: share of tokens cut out  [default: span 0.15, denoise 0.3]"
+    )
+    mean_span_length: float | None = option(
+        None, "span, denoise: tokens of a span on average  [default: 3]"
+    )
+    permute_sentences: bool | None = option(
+        None, "denoise: shuffle sentences too  [default: no-permute-sentences]"
+    )
+
+    def __post_init__(self) -> None:
+        check_kinds(self)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The arguments of `Documents`."""
+        return {"column": self.text_column, "skip_bad_lines": self.skip_bad_lines}
+
+    def check_effects(self, objective: str, training: Mapping[str, Any]) -> None:
+        """Raise ConfigError for an option that would do nothing, or no such objective.
+
+        training : the training arguments that were given
+        """
+        if not isinstance(objective, str) or objective not in OWN:
+            raise ConfigError(
+                f"objective: got {shown(objective)}, expected one of {', '.join(OWN)}"
+            )
+        every = {name for names in OWN.values() for name in names}
+        for name in sorted(every - OWN[objective].keys()):
+            if getattr(self, name) is not None:
+                users = ", ".join(other for other, names in OWN.items() if name in names)
+                raise ConfigError(
+                    f"{name}: has no effect with objective {objective}, only with {users}"
+                )
+        if "max_length" in training and (objective != "clm" or self.packing):
+            raise ConfigError("max_length: has no effect here; set block_size")
+
+    def of_objective(self, objective: str) -> dict[str, Any]:
+        """The options that the objective has, by their own names; None where none was given."""
+        return {name: getattr(self, name) for name in OWN[objective]}
+
+    def arguments_of(self, objective: str) -> dict[str, Any]:
+        """Those that were given, by the names that the objective's class has for them."""
+        given = self.of_objective(objective).items()
+        return {OWN[objective][name]: value for name, value in given if value is not None}
+
+
+def split(options: Mapping[str, Any]) -> tuple[PretrainingOptions, dict[str, Any]]:
+    """The options of pre-training, and what is left for `TrainingArguments`."""
+    names = names_of(PretrainingOptions)
+    own = {name: value for name, value in options.items() if name in names}
+    return PretrainingOptions(**own), {n: v for n, v in options.items() if n not in names}
