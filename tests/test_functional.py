@@ -9,6 +9,7 @@ import pytest
 
 from plainformer import functional
 from plainformer.errors import ConfigError, DTypeError, ShapeError
+from plainformer.functional.random import dropout_state
 from plainformer.tensor import Tensor, no_grad
 from tests.differences import check_gradients
 
@@ -104,6 +105,36 @@ def test_mean_of_sequences(leaf, rng):
 def test_gated_activations(leaf, rng, operation):
     gate, up = leaf(4, 6), leaf(4, 6)
     check_gradients(lambda: operation(gate, up), [gate, up], rng)
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "silu", "tanh"])
+def test_activations_under_torchs_names(leaf, rng, name):
+    x, call = leaf(3, 5), getattr(functional, name)
+    check_gradients(lambda: call(x), [x], rng)
+    assert call(x).data.tobytes() == functional.activation(x, name).data.tobytes()
+    if name == "gelu":
+        check_gradients(lambda: call(x, approximate="tanh"), [x], rng)
+        with pytest.raises(ConfigError, match="approximate: got 'erf'"):
+            call(x, "erf")
+
+
+@pytest.mark.parametrize("dim", [-1, 0, 1])
+def test_softmax_and_its_log(leaf, rng, dim):
+    x = leaf(3, 4, 2)
+    check_gradients(lambda: functional.softmax(x, dim=dim), [x], rng)
+    check_gradients(lambda: functional.log_softmax(x, dim), [x], rng)
+    y = functional.softmax(x, dim)
+    np.testing.assert_allclose(y.data.sum(axis=dim), 1)
+    np.testing.assert_allclose(np.log(y.data), functional.log_softmax(x, dim).data)
+
+
+def test_dropout_without_a_seed_draws_the_next_mask(leaf):
+    x = leaf(4, 64)
+    with dropout_state(3):
+        first, second = functional.dropout(x), functional.dropout(x, 0.5)
+    assert first.data.tobytes() == functional.dropout(x, 0.5, seed=3).data.tobytes()
+    assert second.data.tobytes() == functional.dropout(x, 0.5, seed=3, offset=1).data.tobytes()
+    assert functional.dropout(x, 0.5, training=False) is x
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "gelu_tanh", "silu", "tanh"])

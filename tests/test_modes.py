@@ -10,9 +10,9 @@ import pytest
 
 from plainformer import modes, runtime
 from plainformer.errors import DTypeError
+from plainformer.functional.random import current, dropout_state, take
 from plainformer.modes import Mode
 from plainformer.nn import Linear, evaluating
-from plainformer.nn.random import current, dropout_state, take
 from plainformer.packing import packs_weights, plain_weights
 from plainformer.tensor import enable_grad, is_grad_enabled, no_grad
 

@@ -5,6 +5,7 @@ import pytest
 
 from plainformer import functional
 from plainformer.errors import ConfigError
+from plainformer.functional import random as draws
 from plainformer.nn import (
     Conv1D,
     Dropout,
@@ -13,7 +14,6 @@ from plainformer.nn import (
     dropout_state,
     recompute,
 )
-from plainformer.nn import random as nn_random
 from plainformer.tensor import Tensor, no_grad
 
 
@@ -34,20 +34,20 @@ class TestDropout:
         x, drop = Tensor(np.ones((4, 64), np.float32)), Dropout(0.5)
         with dropout_state(3):
             first, second = drop(x).data, drop(x).data
-            assert nn_random.current() == (3, 2)
+            assert draws.current() == (3, 2)
         with dropout_state(3, 1):
             again = drop(x).data
         assert first.tobytes() != second.tobytes()
         assert again.tobytes() == second.tobytes()
 
     def test_states_nest_and_come_back(self):
-        before = nn_random.current()
+        before = draws.current()
         with dropout_state(1, 10):
-            nn_random.take()
+            draws.take()
             with dropout_state(2):
-                nn_random.take()
-            assert nn_random.current() == (1, 11)
-        assert nn_random.current() == before
+                draws.take()
+            assert draws.current() == (1, 11)
+        assert draws.current() == before
 
     @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
     def test_probabilities_are_checked(self, p):
@@ -73,7 +73,7 @@ class TestRecompute:
         with dropout_state(5):
             a, b = call(function, *leaves)
             functional.add(a, b).backward(np.ones_like(a.data))
-            state = nn_random.current()
+            state = draws.current()
         return [a.data, b.data, linear.weight.grad, *(x.grad for x in leaves)], state
 
     def test_outputs_gradients_and_masks_are_the_same_bytes(self, rng):

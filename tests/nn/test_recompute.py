@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from plainformer import functional
+from plainformer.functional.random import dropout_state
 from plainformer.nn import Dropout, Linear, Module, recompute
-from plainformer.nn.random import dropout_state
 from plainformer.tensor import Tensor, run_backward
 
 DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}

@@ -12,6 +12,7 @@ from ..errors import ShapeError, shown
 from ..kernels._arrays import check_choice, check_number
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import data_of, floats_of
+from .random import take
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -37,9 +38,24 @@ def _scaled(x: Array, factor: float) -> Array:
     return np.asarray(x * factor, x.dtype)  # an array of a 0-d product as well
 
 
-def dropout(x: Tensor, p: float, seed: int, offset: int) -> Tensor:
-    """Zero each element with probability p and scale the others; see `nn.random` for the seed."""
-    y = kernels.dropout(data_of("x", x), p, seed, offset)
+def dropout(
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    seed: int | None = None,
+    offset: int = 0,
+) -> Tensor:
+    """Zero each element with probability p and scale the others; x itself unless `training`.
+
+    The mask is that of (seed, offset); without a seed, the next one of `dropout_state`.
+    """
+    array = data_of("x", x)
+    if not training:
+        return x
+    if seed is None:
+        seed, offset = take()
+    y = kernels.dropout(array, p, seed, offset)
     if not needs_grad(x):
         return Tensor(y)
     return record(y, (x,), lambda grad: (kernels.dropout_backward(grad, p, seed, offset),))
@@ -94,6 +110,44 @@ def activation(x: Tensor, name: str) -> Tensor:
     if not needs_grad(x):
         return Tensor(y)
     return record(y, (x,), lambda grad: (backward(grad, x_data, *options),), is_fresh=True)
+
+
+def relu(x: Tensor) -> Tensor:
+    """y = max(x, 0)."""
+    return activation(x, "relu")
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """y = x Phi(x), with the error function, or approximated with `approximate="tanh"`."""
+    check_choice("approximate", approximate, ("none", "tanh"))
+    return activation(x, "gelu" if approximate == "none" else "gelu_tanh")
+
+
+def silu(x: Tensor) -> Tensor:
+    """y = x sigmoid(x)."""
+    return activation(x, "silu")
+
+
+def tanh(x: Tensor) -> Tensor:
+    """y = tanh(x)."""
+    return activation(x, "tanh")
+
+
+def softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """y = exp(x) / sum of exp(x) along one axis."""
+    return _softmax(x, dim, kernels.softmax, kernels.softmax_backward)
+
+
+def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """y = x - log of the sum of exp(x) along one axis."""
+    return _softmax(x, dim, kernels.log_softmax, kernels.log_softmax_backward)
+
+
+def _softmax(x: Tensor, dim: int, forward: Any, backward: Any) -> Tensor:
+    y = forward(data_of("x", x), dim=dim)
+    if not needs_grad(x):
+        return Tensor(y)
+    return record(y, (x,), lambda grad: (backward(grad, y, dim=dim),), is_fresh=True)
 
 
 _ACTIVATIONS: dict[str, tuple[Any, Any, tuple[str, ...]]] = {

@@ -13,6 +13,7 @@ from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, fit_state
 from ..errors import ConfigError
 from ..nn import Dropout, Module, capture, init_empty_weights
+from ..nn.empty import undrawn_weights, weights_of
 from ..nn.module import float_dtype
 from ..tensor import Array, Buffer
 from .config import PretrainedConfig
@@ -44,6 +45,13 @@ class PreTrainedModel(Module):
     ] = ()  # globs of what a checkpoint may lack or have to spare
 
     config: Any
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A class that takes a seed draws its weights itself, and its layers draw none before."""
+        super().__init_subclass__(**options)
+        init = vars(cls).get("__init__")
+        if init is not None and "seed" in init.__annotations__:
+            cls.__init__ = undrawn_weights()(init)  # type: ignore[method-assign]
 
     def __call__(
         self,
@@ -205,7 +213,7 @@ class PreTrainedModel(Module):
 
     def init_weights(self, seed: int, names: Collection[str] | None = None) -> None:
         """Draw the weights of all parameters, or of those named, from stream 0 of `seed`."""
-        rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
+        rng = weights_of(seed)
         for name, parameter in self.named_parameters():
             if names is None or name in names:
                 value = self.initial_value(name, parameter.shape, rng)

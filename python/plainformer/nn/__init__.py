@@ -1,22 +1,28 @@
 """Modules: parameters and how they compose. A module stores parameters and calls `functional`."""
 
+from ..functional.random import dropout_state
 from ..packing import packed_together
+from ..tensor import Buffer, Parameter
+from .activation import GELU, ReLU, SiLU, Tanh
 from .attention import Attention
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
 from .capture import capture, part, report_state
+from .containers import ModuleList, Sequential
+from .dropout import Dropout
 from .embedding import Embedding
-from .empty import init_empty_weights
+from .empty import init_empty_weights, manual_seed
 from .linear import Conv1D, Linear, linear_together
 from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
 from .module import Module, evaluating
 from .norm import LayerNorm, RMSNorm
 from .positions import LearnedPositions, SinusoidalPositions
-from .random import Dropout, dropout_state
 from .recompute import recompute
 from .sequences import Sequences, join
 
 __all__ = [
+    "GELU",
     "Attention",
+    "Buffer",
     "Conv1D",
     "CrossCache",
     "Dropout",
@@ -28,10 +34,16 @@ __all__ = [
     "LoraConfig",
     "LoraLinear",
     "Module",
+    "ModuleList",
+    "Parameter",
     "RMSNorm",
+    "ReLU",
     "Seq2SeqCache",
     "Sequences",
+    "Sequential",
+    "SiLU",
     "SinusoidalPositions",
+    "Tanh",
     "add_lora",
     "capture",
     "dropout_state",
@@ -40,6 +52,7 @@ __all__ = [
     "join",
     "linear_together",
     "lora_layers",
+    "manual_seed",
     "merge_lora",
     "packed_together",
     "part",

@@ -10,12 +10,13 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError
 from ..functional import Borders
+from ..functional.random import take
 from ..kinds import checked
 from ..tensor import Array, Tensor
 from .cache import CrossCache, KeyValueCache
 from .capture import refuse_cache, report_attention
+from .dropout import Dropout
 from .module import Module
-from .random import Dropout, take
 from .sequences import Sequences
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import functional
 from ..kinds import checked
 from ..tensor import Parameter, Tensor
-from .empty import new_array
+from .empty import new_array, normal, uniform
 from .module import Module
 
 
 class Linear(Module):
-    """y = activation(x weight^T + bias); weight is (out_features, in_features)."""
+    """y = activation(x weight^T + bias); weight is (out_features, in_features).
+
+    Both begin as in `torch.nn.Linear`: uniform within 1/sqrt(in_features), see `nn.manual_seed`.
+    """
 
     @checked
     def __init__(
@@ -20,10 +25,12 @@ class Linear(Module):
         bias: bool = True,
         *,
         activation: str | None = None,
+        generator: np.random.Generator | None = None,
     ):
         self.activation = activation
-        self.weight = Parameter(new_array((out_features, in_features)))
-        self.bias = Parameter(new_array((out_features,))) if bias else None
+        shape = out_features, in_features
+        self.weight = Parameter(uniform(shape, in_features, generator))
+        self.bias = Parameter(uniform(shape[:1], in_features, generator)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) to (..., out_features)."""
@@ -42,7 +49,8 @@ def linear_together(x: Tensor, *layers: Linear) -> list[Tensor]:
 class Conv1D(Module):
     """y = activation(x weight + bias); weight is (in_features, out_features).
 
-    GPT-2's layout: its first code wrote these layers as convolutions of width 1.
+    GPT-2's layout: its first code wrote these layers as convolutions of width 1. As there, weights
+    begin as draws from N(0, 0.02) and biases at 0.
     """
 
     @checked
@@ -53,9 +61,10 @@ class Conv1D(Module):
         bias: bool = True,
         *,
         activation: str | None = None,
+        generator: np.random.Generator | None = None,
     ):
         self.activation = activation
-        self.weight = Parameter(new_array((in_features, out_features)))
+        self.weight = Parameter(normal((in_features, out_features), 0.02, generator))
         self.bias = Parameter(new_array((out_features,))) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:

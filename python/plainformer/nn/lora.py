@@ -19,9 +19,10 @@ from .. import functional, kernels
 from ..errors import ConfigError, listed, short, shown
 from ..kinds import check_kinds
 from ..tensor import Tensor
+from .dropout import Dropout
+from .empty import undrawn_weights, weights_of
 from .linear import Conv1D, Linear
 from .module import Module
-from .random import Dropout
 
 # Projections to queries and values in the families here, which peft adapts by default.
 USUAL_TARGETS = ("query", "value", "q_lin", "v_lin", "q_proj", "v_proj", "q", "v", "c_attn")
@@ -68,16 +69,23 @@ class LoraLinear(Module):
     ----------
     base : the layer, whose parameters become this one's
     config : LoraConfig
+    generator : what A is drawn from; B begins at 0
     """
 
-    def __init__(self, base: Linear | Conv1D, config: LoraConfig):
+    def __init__(
+        self,
+        base: Linear | Conv1D,
+        config: LoraConfig,
+        generator: np.random.Generator | None = None,
+    ):
         self.is_in_out = isinstance(base, Conv1D)
         self.activation = base.activation
         self.weight, self.bias = base.weight, base.bias
         shape = base.weight.shape
         out_features, in_features = shape[::-1] if self.is_in_out else shape
-        self.lora_A = Linear(in_features, config.r, bias=False)
-        self.lora_B = Linear(config.r, out_features, bias=False)
+        self.lora_A = Linear(in_features, config.r, bias=False, generator=generator)
+        with undrawn_weights():
+            self.lora_B = Linear(config.r, out_features, bias=False)
         self.dropout = Dropout(config.lora_dropout)
         self.scale = config.scale
 
@@ -94,7 +102,8 @@ class LoraLinear(Module):
         change = kernels.matmul(B, A).astype(np.float32) * np.float32(self.scale)
         weight = self.weight.data.astype(np.float32) + (change.T if self.is_in_out else change)
         self.weight.assign(np.ascontiguousarray(weight.astype(self.weight.dtype)))
-        layer = (Conv1D if self.is_in_out else Linear)(1, 1, activation=self.activation)
+        with undrawn_weights():
+            layer = (Conv1D if self.is_in_out else Linear)(1, 1, activation=self.activation)
         layer.weight, layer.bias = self.weight, self.bias
         return layer
 
@@ -109,14 +118,11 @@ def add_lora(model: Module, config: LoraConfig, seed: int = 0) -> list[str]:
     ConfigError : a target that is no linear layer, or that there is not
     """
     found = _targets(model, config.target_modules)
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
+    generator = weights_of(seed)
     for path, base in found.items():
-        layer = LoraLinear(base, config)
-        A = layer.lora_A.weight
-        bound = 1 / math.sqrt(A.shape[1])
-        dtype = base.weight.dtype
-        A.assign(rng.uniform(-bound, bound, A.shape).astype(np.float32).astype(dtype))
-        layer.lora_B.weight.assign(np.zeros(layer.lora_B.weight.shape, dtype))
+        layer = LoraLinear(base, config, generator)
+        for adapter in (layer.lora_A, layer.lora_B):
+            adapter.to(base.weight.dtype)
         layer.train(model.training)
         replace(model, path, layer)
     return list(found)

@@ -9,7 +9,7 @@ import numpy as np
 from .. import functional, kernels
 from ..kinds import checked
 from ..tensor import Array, Parameter, Tensor
-from .empty import new_array
+from .empty import normal
 from .module import Module
 
 
@@ -22,7 +22,7 @@ class LearnedPositions(Module):
     @checked
     def __init__(self, num_positions: int, width: int, offset: int = 0):
         self.offset = offset
-        self.weight = Parameter(new_array((num_positions + offset, width)))
+        self.weight = Parameter(normal((num_positions + offset, width)))
 
     def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
         """Positions (N,) to vectors (N, width); dtype is the one that the weights have."""

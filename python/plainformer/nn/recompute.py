@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..functional import random
 from ..packing import plain_weights
 from ..tensor import (
     Array,
@@ -17,7 +18,6 @@ from ..tensor import (
     record_all,
     run_backward,
 )
-from . import random
 from .module import Module
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..checkpoints.locks import DirectoryLock
 from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed
-from ..nn.random import dropout_state
+from ..functional.random import dropout_state
 from .best import best_score, compare, score_of
 from .checkpoint import CheckpointDirectory, Loaded
 from .flow import decide

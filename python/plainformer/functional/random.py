@@ -8,13 +8,8 @@ and a resumed run, or a recomputed block, draws the same ones.
 from __future__ import annotations
 
 import threading
-from numbers import Real
 
-from .. import functional
-from ..errors import ConfigError, shown
 from ..modes import Block, Mode
-from ..tensor import Tensor
-from .module import Module
 
 
 class _Draws:
@@ -55,24 +50,3 @@ def take() -> tuple[int, int]:
 def dropout_state(seed: int, offset: int = 0) -> Block[_Draws | None]:
     """Draw masks from (seed, offset), (seed, offset + 1), ... inside; then go on as before."""
     return _draws.set(_Draws(seed, offset))
-
-
-class Dropout(Module):
-    """Zero elements with probability p in training; in eval mode the identity."""
-
-    p: float
-
-    def __init__(self, p: float):
-        self.set_probability(p)
-
-    def set_probability(self, p: float) -> None:
-        """Zero this share of elements from now on."""
-        if not isinstance(p, Real) or not 0 <= p < 1:
-            raise ConfigError(f"p: got {shown(p)}, expected a number of at least 0 and below 1")
-        self.p = float(p)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x of any shape to the same shape; takes one offset of the dropout state."""
-        if not self.training or self.p == 0:
-            return x
-        return functional.dropout(x, self.p, *take())

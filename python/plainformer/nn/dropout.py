@@ -1,0 +1,31 @@
+"""Dropout as a module; `functional.random` says where its randomness comes from."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+from .. import functional
+from ..errors import ConfigError, shown
+from ..tensor import Tensor
+from .module import Module
+
+
+class Dropout(Module):
+    """Zero elements with probability p in training; in eval mode the identity."""
+
+    p: float
+
+    def __init__(self, p: float):
+        self.set_probability(p)
+
+    def set_probability(self, p: float) -> None:
+        """Zero this share of elements from now on."""
+        if not isinstance(p, Real) or not 0 <= p < 1:
+            raise ConfigError(f"p: got {shown(p)}, expected a number of at least 0 and below 1")
+        self.p = float(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape to the same shape; takes one offset of the dropout state."""
+        if not self.training or self.p == 0:
+            return x
+        return functional.dropout(x, self.p)
