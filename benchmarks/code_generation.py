@@ -23,10 +23,10 @@ import plainformer as pf
 from plainformer.bench import machine
 from plainformer.bench.session import write_json
 from plainformer.data import Document, TextExample, encode_documents, save_tokenizer
-from plainformer.data.corpus import python_documents, python_sources, split_documents
 from plainformer.data.tokenizer import encode_text, train_bpe, vocab_size
 from plainformer.generation.sampling import Sampling
 from plainformer.metrics import function_body, function_heads, parse_rate
+from plainformer.quickstart.corpus import python_documents, python_sources, split_documents
 
 MODEL: dict[str, Any] = {
     "model_type": "gpt2", "n_layer": 3, "n_head": 4, "n_embd": 128, "n_positions": 256,

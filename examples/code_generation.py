@@ -39,8 +39,8 @@ from pathlib import Path
 import click
 
 import plainformer as pf
-from plainformer.data.corpus import python_sources, split_documents
 from plainformer.metrics import function_body, function_heads, parse_rate
+from plainformer.quickstart.corpus import python_sources, split_documents
 
 TASK = "language-modeling"
 CONFIG = {  # a decoder so small that it learns from nothing in a minute

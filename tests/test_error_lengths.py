@@ -27,7 +27,7 @@ from .models.tiny import CONFIGS, config_of
 
 PACKAGE = Path(pf.__file__).parent
 BOUND = 700  # a path of a temporary directory, a quoted value or two, and what to do
-NOT_MESSAGES = {"tensor.py", "__init__.py", "cli/quickstart.py", "cli/_quickstart_task.py"}
+NOT_MESSAGES = {"tensor.py", "__init__.py", "cli/quickstart.py"}
 NOT_MESSAGES |= {"cli/tokenizer.py", "errors.py"}  # they show data, whole
 NOT_MESSAGES |= {"data/fingerprints.py"}  # bytes to digest
 NOT_MESSAGES |= {"data/jinja_sandbox.py"}  # a program of its own: who asks it shortens

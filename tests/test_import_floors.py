@@ -17,7 +17,7 @@ FLOORS = [
     {"nn", "optim"},
     {"models", "generation", "training"},
     {"augmentation", "pipelines", "pretraining", "tasks"},
-    {"cli", "serve", "bench", "__main__"},
+    {"quickstart", "cli", "serve", "bench", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 

@@ -16,12 +16,12 @@ import pytest
 import plainformer as pf
 from plainformer import functional
 from plainformer._syntax import parse
-from plainformer.data.corpus import python_documents
 from plainformer.errors import PlainformerWarning
 from plainformer.functional.random import current, dropout_state
 from plainformer.metrics.code import parse_rate
 from plainformer.nn.rotary import Rotary
 from plainformer.packing import packs_weights
+from plainformer.quickstart.corpus import python_documents
 from plainformer.tensor import Tensor, is_grad_enabled
 from tests.models.tiny import batch_for, make
 from tests.tasks.tiny import tune

@@ -7,12 +7,18 @@ import pytest
 from click.testing import CliRunner
 
 import plainformer as pf
-from plainformer.cli import _chart, _quickstart_size, _quickstart_task, main, quickstart
-from plainformer.cli._quickstart_size import SIZES, Choice, Size, choose, estimate
-from plainformer.cli._quickstart_task import MODULES, Clock, docstring_task, is_fair
-from plainformer.data.corpus import python_documents
+from plainformer.cli import main, quickstart
 from plainformer.errors import DataError
 from plainformer.models.registry import from_config
+from plainformer.pretraining import Pretraining
+from plainformer.quickstart import clock as clocks
+from plainformer.quickstart import docstrings, language_model
+from plainformer.quickstart import size as sizes
+from plainformer.quickstart.chart import text_chart
+from plainformer.quickstart.clock import Clock
+from plainformer.quickstart.corpus import python_documents
+from plainformer.quickstart.docstrings import MODULES, docstring_task, is_fair
+from plainformer.quickstart.size import SIZES, Choice, Size, choose, estimate
 from plainformer.training import TrainingInterrupted
 
 # The head of a fresh classifier; every fine-tuning says so.
@@ -21,18 +27,18 @@ from plainformer.training import TrainingInterrupted
 @pytest.fixture
 def small(monkeypatch):
     """The same command with a model and a run that take seconds."""
-    monkeypatch.setattr(quickstart, "VOCABULARY", 300)
-    monkeypatch.setattr(_quickstart_size, "BLOCK_SIZE", 16)
+    monkeypatch.setattr(language_model, "VOCABULARY", 300)
+    monkeypatch.setattr(sizes, "BLOCK_SIZE", 16)
     monkeypatch.setitem(SIZES, "small", Size("small", 32, 30))
-    monkeypatch.setattr(quickstart, "SAMPLE_TOKENS", 5)
+    monkeypatch.setattr(language_model, "SAMPLE_TOKENS", 5)
     run = {"logging_steps": 5, "warmup_steps": 2}
-    monkeypatch.setattr(quickstart, "TRAINING", quickstart.TRAINING | run)
+    monkeypatch.setattr(language_model, "TRAINING", language_model.TRAINING | run)
     documents = python_documents(max_bytes=60_000)
     monkeypatch.setattr(quickstart, "python_documents", lambda without: documents)
-    monkeypatch.setattr(_quickstart_task, "LABELS", 2)
-    monkeypatch.setattr(_quickstart_task, "HELD_BACK", 3)
+    monkeypatch.setattr(docstrings, "LABELS", 2)
+    monkeypatch.setattr(docstrings, "HELD_BACK", 3)
     run = {"num_train_epochs": 2, "warmup_steps": 1}
-    monkeypatch.setattr(_quickstart_task, "TRAINING", _quickstart_task.TRAINING | run)
+    monkeypatch.setattr(docstrings, "TRAINING", docstrings.TRAINING | run)
 
 
 def run(*arguments):
@@ -51,7 +57,7 @@ def test_it_trains_draws_writes_and_says_what_next(small, tmp_path, monkeypatch,
     assert result["steps"] == 30
     assert result["size"] == "small"
     assert result["eval_loss"] < 5.7  # log(300) knows nothing
-    assert result["sample"].startswith(quickstart.PROMPT)
+    assert result["sample"].startswith(language_model.PROMPT)
     assert (tmp_path / "out" / "model.safetensors").exists()
     assert (tmp_path / "out" / "loss.png").exists() == with_matplotlib
     assert ("o validation" in said) != with_matplotlib
@@ -102,14 +108,14 @@ def test_the_classifier_is_the_saved_one_and_new_weights_are_none_of_it(small, t
     ],
 )
 def test_the_largest_size_that_fits_is_chosen(monkeypatch, update, max_seconds, name):
-    monkeypatch.setattr(_quickstart_size, "update_seconds", update.__getitem__)
+    monkeypatch.setattr(sizes, "update_seconds", update.__getitem__)
     choice = choose(None, max_seconds)
     assert choice.size is SIZES[name]
     assert choice.seconds == estimate(choice.size, update[choice.size.width])
 
 
 def test_a_size_that_is_named_is_taken_and_nothing_is_measured(monkeypatch):
-    monkeypatch.delattr(_quickstart_size, "update_seconds")
+    monkeypatch.delattr(sizes, "update_seconds")
     assert [choose(name, 1.0) for name in SIZES] == [Choice(size) for size in SIZES.values()]
 
 
@@ -120,7 +126,7 @@ def test_the_sizes_fall():
 
 
 def test_measuring_takes_a_moment_and_width_costs():
-    narrow, wide = (_quickstart_size.update_seconds(width) for width in (32, 128))
+    narrow, wide = (sizes.update_seconds(width) for width in (32, 128))
     assert 0 < narrow < wide
 
 
@@ -140,7 +146,7 @@ def test_time_only_stops_it_early_and_it_says_so(small, tmp_path):
 
 
 def test_each_training_gets_its_share_of_the_time_that_is_left(monkeypatch):
-    monkeypatch.setattr(_quickstart_task.time, "monotonic", lambda: now)
+    monkeypatch.setattr(clocks.time, "monotonic", lambda: now)
     now = 100.0
     clock = Clock(60)
     assert [limit.max_seconds for limit in clock.limits(0.75)] == [45]
@@ -207,21 +213,21 @@ def test_two_runs_of_one_seed_are_the_same_run(small, tmp_path):
 
 
 def test_text_chart_places_both_curves():
-    chart = _chart.text_chart([(1, 4.0), (10, 2.0)], [(10, 3.0)], width=10, height=5)
+    chart = text_chart([(1, 4.0), (10, 2.0)], [(10, 3.0)], width=10, height=5)
     lines = chart.splitlines()
     assert lines[0] == "   4.000 |.         "
     assert lines[2].endswith("o")
     assert lines[4] == "   2.000 |         ."
     assert "step 1 to 10" in lines[-1]
-    assert _chart.text_chart([], []) == ""
-    assert "." in _chart.text_chart([(5, 1.0)], [])
+    assert text_chart([], []) == ""
+    assert "." in text_chart([(5, 1.0)], [])
 
 
 def test_ctrl_c_names_no_flag_that_it_has_not(small, tmp_path, monkeypatch):
     def stop(*args, **kwargs):
         raise TrainingInterrupted(7, tmp_path)
 
-    monkeypatch.setattr(quickstart.Pretraining, "run", stop)
+    monkeypatch.setattr(Pretraining, "run", stop)
     words = ["quickstart", "--size", "small", "--output-dir", str(tmp_path / "out")]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 130

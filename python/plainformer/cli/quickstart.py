@@ -1,4 +1,4 @@
-"""`plainformer quickstart`: the main job, whole and small, on text that every Python carries."""
+"""`plainformer quickstart`: tells what `plainformer.quickstart` does, while it does it."""
 
 from __future__ import annotations
 
@@ -7,39 +7,25 @@ from typing import Any
 
 import click
 
-from ..checkpoints.atomic import write_json_atomic
-from ..checkpoints.locks import lock_directory
-from ..data.corpus import python_documents, split_documents
-from ..data.tokenizer import encode_text
-from ..errors import ConfigError, DataError
-from ..generation import TextStreamer
-from ..pretraining import Pretraining
+from ..errors import DataError
+from ..pipelines import pipeline
+from ..quickstart.chart import draw_png, has_matplotlib, read_curves, text_chart
+from ..quickstart.clock import Clock
+from ..quickstart.corpus import python_documents, split_documents
+from ..quickstart.directory import mark, own_directory
+from ..quickstart.docstrings import (
+    LABELS,
+    MODULES,
+    DocstringTask,
+    docstring_task,
+    from_scratch,
+    pretrained,
+)
+from ..quickstart.language_model import PROMPT, language_model, sample
+from ..quickstart.size import SIZES, VOCABULARY, Choice, Size, choose
 from ..training import TrainingInterrupted
-from ._chart import draw_png, has_matplotlib, read_curves, text_chart
 from ._common import Command, Seconds, echo
-from ._quickstart_size import BATCH_SIZE, SIZES, VOCABULARY, Choice, Size, choose
-from ._quickstart_task import MODULES, Clock, DocstringTask, docstring_task, learn_modules
 
-# One page of settings. The step count of a size is fixed, so two runs of one seed and size are the
-# same run. Small batches and a vocabulary near whole words teach most in the time:
-# docs/notes/quickstart.md.
-TRAINING: dict[str, Any] = {
-    "per_device_train_batch_size": BATCH_SIZE,
-    "per_device_eval_batch_size": 16,
-    "learning_rate": 3e-3,
-    "lr_scheduler_type": "cosine_with_min_lr",
-    "min_lr": 1e-4,
-    "warmup_steps": 100,
-    "adam_beta2": 0.99,
-    "weight_decay": 0.1,
-    "logging_steps": 100,
-    "eval_strategy": "steps",
-    "eval_steps": 0.25,
-    "save_steps": 0.5,
-}
-MARK = "quickstart.json"  # what the directory is, and with which size and seed
-PROMPT = "Return a new"
-SAMPLE_TOKENS = 120
 PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
 
 
@@ -72,28 +58,17 @@ def quickstart(
     It measures the machine and trains as much as that does in a minute and a half; where even the
     least takes longer, it says how long before it begins.
     """
-    with lock_directory(output_dir):
-        check_own(output_dir)
+    with own_directory(output_dir):
         clock = Clock(max_seconds)
         choice = choose(size, max_seconds)
         say_size(choice)
-        write_json_atomic(output_dir / MARK, {"size": choice.size.name, "seed": seed})
+        mark(output_dir, choice.size, seed)
         try:
             return run(output_dir, choice.size, clock, seed)
         except TrainingInterrupted as stop:
             raise KeyboardInterrupt(
                 f"stopped by Ctrl-C after step {stop.step}; quickstart begins anew each time"
             ) from None
-
-
-def check_own(output_dir: Path) -> None:
-    """Raise ConfigError where a model stands that was not made here: this begins anew each time."""
-    found = [name for name in ("model.safetensors", "latest") if (output_dir / name).exists()]
-    if found and not (output_dir / MARK).exists():
-        raise ConfigError(
-            f"output_dir: {output_dir} holds a model or checkpoints of another run ({found[0]}), "
-            "which quickstart would replace; choose another output_dir"
-        )
 
 
 def say_size(choice: Choice) -> None:
@@ -112,7 +87,8 @@ def run(output_dir: Path, size: Size, clock: Clock, seed: int) -> dict[str, Any]
     result["size"] = size.name
 
     echo(f"\n4. What it writes after {PROMPT!r}:\n")
-    result["sample"] = sample(model, tokenizer, seed)
+    result["sample"] = sample(model, tokenizer, seed, lambda text: echo(text, nl=False))
+    echo()
 
     echo(f"\n5. Fine-tuning: which of {len(MODULES)} modules does a docstring come from?")
     if task is None:
@@ -146,26 +122,14 @@ def pretrain(
     echo(f"   {len(training)} documents, {characters:,} characters; {len(validation)} held back")
 
     echo(f"2. Tokenizer: byte-level BPE of at most {VOCABULARY:,} tokens")
-    run = Pretraining(
-        training,
-        validation,
-        config=size.config,
-        tokenizer=f"bpe:{VOCABULARY}",
-        output_dir=output_dir,
-        overwrite_output_dir=True,
-        seed=seed,
-        max_steps=size.steps,
-        **TRAINING,
-    )
-    run.build()
-    run.read()
+    run = language_model(training, validation, size, output_dir, seed)
 
     parameters = run.model.num_parameters()
     echo(f"3. Training: GPT-2 with {parameters:,} parameters, {size.steps} steps")
     result = run.run(clock.limits(PRETRAINING_SHARE))
     echo(f"\n{result}")
     show_curve(output_dir)
-    return run.model, run.tokenizer, dict(result.metrics)
+    return run.model, run.tokenizer, result.metrics
 
 
 def show_curve(output_dir: Path) -> None:
@@ -179,20 +143,47 @@ def show_curve(output_dir: Path) -> None:
         echo(text_chart(*curves))
 
 
-def sample(model: Any, tokenizer: Any, seed: int) -> str:
-    """Stream a continuation of PROMPT and return it whole."""
-    streamer = TextStreamer(tokenizer, lambda text: echo(text, nl=False))
-    ids = model.eval().generate(
-        encode_text(tokenizer, PROMPT).tolist(),
-        SAMPLE_TOKENS,
-        do_sample=True,
-        temperature=0.7,
-        top_k=50,
-        seed=seed,
-        streamer=streamer,
-    )
-    echo()
-    return tokenizer.decode(ids.tolist())
+def learn_modules(
+    task: DocstringTask, directory: Path, seed: int, clock: Clock
+) -> dict[str, float]:
+    """Fine-tune the model, and the same without pre-training; compare and show.
+
+    Returns what the command adds to its `--json`.
+    """
+    echo(f"   {LABELS} labelled docstrings a module, {len(task.validation)} others to test on.")
+    echo("   The others were kept out of the text above. None of them names a module.\n")
+    tuned = pretrained(task, directory, seed, clock)
+    echo("\n   Once more, from new weights instead of the pre-trained ones:")
+    scratch = from_scratch(task, directory, seed, clock)
+    result = {
+        "before_eval_accuracy": tuned["before_eval_accuracy"],
+        "eval_accuracy": tuned["eval_accuracy"],
+        "scratch_eval_accuracy": scratch["eval_accuracy"],
+    }
+    show_accuracies(result, task)
+    show_answers(directory / "classifier", task)
+    return result
+
+
+def show_accuracies(result: dict[str, float], task: DocstringTask) -> None:
+    """The three figures, a line each, with what guessing gives."""
+    rows = {
+        "before fine-tuning": "before_eval_accuracy",
+        "after": "eval_accuracy",
+        "after, without pre-training": "scratch_eval_accuracy",
+    }
+    echo(f"\n   accuracy on {len(task.validation)} docstrings (guessing: {1 / len(MODULES):.1%})")
+    for words, name in rows.items():
+        echo(f"   {words:<28}{result[name]:6.1%}")
+
+
+def show_answers(model: Path, task: DocstringTask) -> None:
+    """What the fine-tuned model says of one docstring of each of the first and last module."""
+    classify = pipeline("text-classification", model)
+    for example in (task.validation[0], task.validation[-1]):
+        (best,) = classify(example.text)
+        echo(f"\n   {example.text!r}")
+        echo(f"   {best['label']} ({best['score']:.0%}); it is from {example.label}")
 
 
 NEXT = """

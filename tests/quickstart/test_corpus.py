@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
-from plainformer.data.corpus import (
+from plainformer.data.text import Document
+from plainformer.errors import DataError
+from plainformer.quickstart.corpus import (
     MAX_BYTES,
     by_digest,
     module_summaries,
@@ -13,8 +15,6 @@ from plainformer.data.corpus import (
     split_documents,
     summary,
 )
-from plainformer.data.text import Document
-from plainformer.errors import DataError
 
 MODULE = '''
 """The module."""

@@ -17,8 +17,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .._syntax import parse
+from ..data.text import Document
 from ..errors import DataError
-from .text import Document
 
 MAX_BYTES = 2_000_000
 _TOPICS = "pydoc_data/topics.py"

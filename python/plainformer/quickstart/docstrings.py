@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.atomic import write_bytes_atomic
 from ..data import TextExample
-from ..data.corpus import by_digest, module_summaries
 from ..errors import DataError
-from ..pipelines import pipeline
 from ..tasks import finetune
-from ..training import TimeLimitCallback, TrainerCallback
-from ._common import echo
+from .clock import Clock
+from .corpus import by_digest, module_summaries
 
 # Packages and modules that are in every Python from 3.10 on, with docstrings to spare.
 MODULES = (
@@ -50,26 +47,6 @@ TRAINING: dict[str, Any] = {
     "save_strategy": "no",
     "overwrite_output_dir": True,
 }
-
-
-class Clock:
-    """What is left of `--max-seconds`, if there is such a limit."""
-
-    def __init__(self, max_seconds: float | None):
-        self._end = None if max_seconds is None else time.monotonic() + max_seconds
-
-    def left(self) -> float | None:
-        """Seconds, 0 once they are over; None without a limit."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
-
-    def is_over(self) -> bool:
-        """Whether no time is left."""
-        return self.left() == 0.0
-
-    def limits(self, share: float) -> list[TrainerCallback]:
-        """Callbacks that end a training within this share of what is left."""
-        left = self.left()
-        return [] if left is None else [TimeLimitCallback(share * left)]
 
 
 @dataclass(frozen=True)
@@ -119,17 +96,10 @@ def is_fair(text: str) -> bool:
     return len(text) >= SHORTEST and not re.search("|".join(MODULES), text, re.IGNORECASE)
 
 
-def learn_modules(
-    task: DocstringTask, directory: Path, seed: int, clock: Clock
-) -> dict[str, float]:
-    """Fine-tune the model of `directory`, and the same without pre-training; compare and show.
-
-    Returns what the command adds to its `--json`.
-    """
+def pretrained(task: DocstringTask, directory: Path, seed: int, clock: Clock) -> dict[str, Any]:
+    """Fine-tune the model of `directory` into `directory/classifier`; its figures."""
     train, validation = task.write(directory / "docstrings")
-    echo(f"   {LABELS} labelled docstrings a module, {len(task.validation)} others to test on.")
-    echo("   The others were kept out of the text above. None of them names a module.\n")
-    pretrained = finetune(
+    return finetune(
         "text-classification",
         directory,
         str(train),
@@ -139,8 +109,11 @@ def learn_modules(
         seed=seed,
         **TRAINING,
     ).metrics
-    echo("\n   Once more, from new weights instead of the pre-trained ones:")
-    scratch = finetune(
+
+
+def from_scratch(task: DocstringTask, directory: Path, seed: int, clock: Clock) -> dict[str, Any]:
+    """The same from new weights, into `directory/scratch`; its figures."""
+    return finetune(
         "text-classification",
         directory / "config.json",
         task.train,
@@ -151,32 +124,3 @@ def learn_modules(
         seed=seed,
         **TRAINING,
     ).metrics
-    result = {
-        "before_eval_accuracy": pretrained["before_eval_accuracy"],
-        "eval_accuracy": pretrained["eval_accuracy"],
-        "scratch_eval_accuracy": scratch["eval_accuracy"],
-    }
-    show_accuracies(result, task)
-    show_answers(directory / "classifier", task)
-    return result
-
-
-def show_accuracies(result: dict[str, float], task: DocstringTask) -> None:
-    """The three figures, a line each, with what guessing gives."""
-    rows = {
-        "before fine-tuning": "before_eval_accuracy",
-        "after": "eval_accuracy",
-        "after, without pre-training": "scratch_eval_accuracy",
-    }
-    echo(f"\n   accuracy on {len(task.validation)} docstrings (guessing: {1 / len(MODULES):.1%})")
-    for words, name in rows.items():
-        echo(f"   {words:<28}{result[name]:6.1%}")
-
-
-def show_answers(model: Path, task: DocstringTask) -> None:
-    """What the fine-tuned model says of one docstring of each of the first and last module."""
-    classify = pipeline("text-classification", model)
-    for example in (task.validation[0], task.validation[-1]):
-        (best,) = classify(example.text)
-        echo(f"\n   {example.text!r}")
-        echo(f"   {best['label']} ({best['score']:.0%}); it is from {example.label}")
