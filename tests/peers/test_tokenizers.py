@@ -9,6 +9,7 @@ import pytest
 
 from plainformer.data.decoding import decode_text
 from plainformer.data.encoding import TextEncoder
+from plainformer.data.pretrained_tokenizer import PreTrainedTokenizer
 from plainformer.data.special_tokens import ROLES, special_ids
 from plainformer.data.tokenizer import encode_text, read_tokenizer, save_tokenizer, train_char
 from tests.data.tokenizer_files import (
@@ -217,3 +218,79 @@ def test_characters_of_a_language_model_are_theirs(tmp_path):
         ids = encode_text(ours, text).tolist()
         assert ids == theirs.encode(text, add_special_tokens=False)
         assert theirs.decode(ids) == decode_text(ours, ids) == text
+
+
+@pytest.fixture
+def both_called(both):
+    ours, theirs = both
+    tokenizer = PreTrainedTokenizer(ours.tokenizer)
+    if theirs.pad_token is None:
+        theirs.pad_token = theirs.eos_token
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, theirs
+
+
+CALLS = {
+    "a text": ((TEXTS[0],), {}),
+    "a pair": ((TEXTS[0], PAIRS[0]), {}),
+    "texts": ((TEXTS,), {}),
+    "pairs": ((TEXTS, PAIRS), {"padding": True}),
+    "arrays": ((TEXTS,), {"padding": "longest", "return_tensors": "np"}),
+    "an array": ((TEXTS[0],), {"return_tensors": "np"}),
+    "a length": ((TEXTS,), {"padding": "max_length", "max_length": 9, "truncation": True}),
+    "a multiple": ((TEXTS,), {"padding": True, "pad_to_multiple_of": 8}),
+    "no truncation": ((TEXTS,), {"truncation": False, "add_special_tokens": False}),
+    "masks": (
+        (TEXTS,),
+        {"return_special_tokens_mask": True, "return_attention_mask": False, "padding": True},
+    ),
+    "offsets": ((TEXTS,), {"return_offsets_mapping": True, "return_length": True}),
+    "types": ((TEXTS, PAIRS), {"return_token_type_ids": True}),
+    "windows": (
+        ("fox", TEXTS[2]),
+        {
+            "truncation": "only_second",
+            "max_length": 16,
+            "stride": 3,
+            "return_overflowing_tokens": True,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_calls(both_called, call):
+    ours, theirs = both_called
+    inputs, options = CALLS[call]
+    found, wanted = ours(*inputs, **options), theirs(*inputs, **options)
+    assert found.keys() == wanted.keys()
+    for name, column in wanted.items():
+        if name == "token_type_ids" and name not in theirs.model_input_names:
+            continue  # which the model would not take
+        if options.get("return_tensors"):
+            np.testing.assert_array_equal(found[name], column)
+        else:
+            assert json.loads(json.dumps(found[name])) == json.loads(json.dumps(column)), name
+
+
+def test_words_and_back(both_called):
+    ours, theirs = both_called
+    for text in TEXTS:
+        ids = ours.encode(text)
+        assert ids == theirs.encode(text)
+        assert ours.tokenize(text) == theirs.tokenize(text)
+        assert ours.convert_ids_to_tokens(ids) == theirs.convert_ids_to_tokens(ids)
+        clean = {"clean_up_tokenization_spaces": False}
+        assert ours.decode(ids) == theirs.decode(ids, **clean)
+        assert ours.batch_decode([ids], skip_special_tokens=True) == theirs.batch_decode(
+            [ids], skip_special_tokens=True, **clean
+        )
+    assert ours.convert_tokens_to_ids(["fox", "?"]) == theirs.convert_tokens_to_ids(["fox", "?"])
+    assert (ours.vocab_size, len(ours)) == (theirs.vocab_size, len(theirs))
+    for name in (*ROLES, "padding_side", "truncation_side", "all_special_ids"):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        if name != "unk_token":
+            assert (sorted(mine) if isinstance(mine, list) else mine) == (
+                sorted(other) if isinstance(other, list) else other
+            ), name
+    assert ours.get_vocab() == theirs.get_vocab()

@@ -54,7 +54,10 @@ class BatchEncoding(dict[str, Any]):
             super().__init__((name, _stacked(name, column)) for name, column in columns.items())
         else:
             plain = ((k, [np.asarray(one).tolist() for one in v]) for k, v in columns.items())
-            super().__init__((name, rows[0] if single else rows) for name, rows in plain)
+            super().__init__(
+                (name, rows[0] if single and isinstance(rows[0], list) else rows)
+                for name, rows in plain
+            )
         self._encoded, self._name_of = encoded, name_of
 
     def __getattr__(self, name: str) -> Any:

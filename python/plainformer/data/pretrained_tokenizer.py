@@ -21,7 +21,6 @@ from ..checkpoints.habits import without_habits
 from ..errors import ConfigError, DTypeError, shown
 from ._library import library_errors
 from .batch_encoding import BatchEncoding, Fields, fields_of
-from .decoding import Decoder
 from .encoding import Encoded, TextEncoder
 from .special_tokens import ROLES, SpecialIds, options_of, remember_options, role_tokens
 from .tokenizer import read_tokenizer, save_tokenizer
@@ -167,10 +166,8 @@ class PreTrainedTokenizer:
         ids = np.atleast_1d(np.asarray(token_ids)).tolist()
         if any(not isinstance(i, int) for i in ids):
             raise DTypeError(f"token_ids: got {shown(token_ids)}, expected ids; see batch_decode")
-        if skip_special_tokens:
-            return Decoder(self.backend_tokenizer).decode(ids)
         with library_errors(lambda reason: ConfigError(f"token_ids: cannot be decoded: {reason}")):
-            text: str = self.backend_tokenizer.decode(ids, skip_special_tokens=False)
+            text: str = self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
         return text
 
     def batch_decode(
