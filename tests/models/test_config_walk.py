@@ -104,7 +104,7 @@ def numbers(family, task, options):
     gradients = [None if p.grad is None else p.grad.tobytes() for p in model.parameters()]
     outputs = [x.data.tobytes() for x in outputs_of(model.eval()(**batch), task)]
     longest = longest_input(model, task)
-    states = [x is None for x in (output.hidden_states, output.attentions)]
+    states = [any(n.endswith(kind) for n in output) for kind in ("hidden_states", "attentions")]
     return drawn, gradients, outputs, longest, states, model.generation_values()
 
 

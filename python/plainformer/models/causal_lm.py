@@ -6,7 +6,7 @@ A family adds `decoder_rows` and `head_weight`, see `gpt2.py`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
     """Base of models that predict each token from those before it."""
 
     model_task = "causal-lm"
+    __call__: Callable[..., CausalLMOutput]
 
     def decoder_rows(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None

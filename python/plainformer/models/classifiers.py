@@ -5,7 +5,7 @@ A family adds `hidden_rows` and the logits of its head, see `bert.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class SequenceClassifier(Encoder):
     """Base of models that give each sequence a class, several, or a number."""
 
     model_task = "sequence-classification"
+    __call__: Callable[..., SequenceClassifierOutput]
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, num_labels) of states (N, C)."""
@@ -98,6 +99,7 @@ class TokenClassifier(Encoder):
     """Base of models that give each token a class."""
 
     model_task = "token-classification"
+    __call__: Callable[..., TokenClassifierOutput]
     dropout: Dropout
     classifier: Linear
 
@@ -154,6 +156,7 @@ class QuestionAnswerer(Encoder):
     """Base of models that find where in a text an answer starts and ends."""
 
     model_task = "question-answering"
+    __call__: Callable[..., QuestionAnsweringModelOutput]
     qa_outputs: Linear
 
     def span_rows(self, x: Tensor) -> Tensor:
@@ -211,6 +214,7 @@ class MultipleChoice(Encoder):
     """Base of models that choose between several texts."""
 
     model_task = "multiple-choice"
+    __call__: Callable[..., MultipleChoiceModelOutput]
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1) of states (N, C)."""

@@ -7,6 +7,7 @@ A family adds `hidden_rows`, see `bert.py`. What is done with states is in `mask
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -97,6 +98,7 @@ class BareEncoder(Encoder):
     """Base of encoders without a head: feature extraction."""
 
     model_task = "feature-extraction"
+    __call__: Callable[..., BaseModelOutput]
 
     def pooled(self, x: Tensor, sequences: Sequences) -> Tensor | None:
         """What a sequence classifier would read (S, C), if the model has a pooler."""

@@ -7,7 +7,7 @@ Devlin, Chang, Lee, Toutanova, "BERT", 2018, arXiv:1810.04805.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class MaskedLM(Encoder):
     """Base of masked language models: a family adds the two parts of the head."""
 
     model_task = "masked-lm"
+    __call__: Callable[..., MaskedLMOutput]
 
     def transformed(self, x: Tensor) -> Tensor:
         """States (M, C) as the projection to the vocabulary takes them."""

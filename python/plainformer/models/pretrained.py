@@ -23,14 +23,6 @@ __all__ = ["PreTrainedModel"]
 
 Model = TypeVar("Model", bound="PreTrainedModel")
 
-# Parts of a model (`nn.capture`), and the field of an output that its reports fill.
-STATES = {"self": "hidden_states", "encoder": "encoder_hidden_states"}
-WEIGHTS = {
-    "self": "attentions",
-    "encoder": "encoder_attentions",
-    "cross": "cross_attentions",
-}
-
 
 class PreTrainedModel(Module):
     """Base of all models: built from a configuration, kept in a Hugging Face directory."""
@@ -77,14 +69,14 @@ class PreTrainedModel(Module):
             return self.forward(*args, **kwargs)
         with capture(states, weights) as seen:
             output = self.forward(*args, **kwargs)
-        for wanted, name, found, fields in (
-            (states, "output_hidden_states", seen.hidden_states, STATES),
-            (weights, "output_attentions", seen.attentions, WEIGHTS),
+        for wanted, name, found in (
+            (states, "hidden_states", seen.hidden_states),
+            (weights, "attentions", seen.attentions),
         ):
             if wanted and not found:
-                raise ConfigError(f"{name}: {type(self).__name__} has none to show")
+                raise ConfigError(f"output_{name}: {type(self).__name__} has none to show")
             for part, tensors in found.items():
-                setattr(output, fields[part], tuple(tensors))
+                setattr(output, output.prefixes[part] + name, tuple(tensors))
         return output
 
     def generate(self, *args: Any, **options: Any) -> Any:

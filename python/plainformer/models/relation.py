@@ -7,7 +7,7 @@ Learning", ACL 2019, arXiv:1906.03158 (there "entity start"). transformers has n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class RelationClassifier(Encoder):
     """Base of models that classify the relation between two marked entities of a sequence."""
 
     model_task = "relation-extraction"
+    __call__: Callable[..., SequenceClassifierOutput]
 
     dropout: Dropout
     classifier: Linear

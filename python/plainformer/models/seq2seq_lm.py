@@ -6,7 +6,7 @@ A family adds `encoder_rows`, `decoder_rows` and `head_weight`, see `bart.py`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,7 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
     """Base of models that write a target text while reading a source text."""
 
     model_task = "seq2seq-lm"
+    __call__: Callable[..., Seq2SeqLMOutput]
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
