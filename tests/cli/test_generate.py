@@ -217,7 +217,7 @@ def test_the_models_own_file_decides_what_no_flag_says(directory, tmp_path):
 
 def test_an_encoder_decoder_reads_its_source(directory, tmp_path, monkeypatch):
     model = encoder_decoder(vocab_size=32, max_position_embeddings=120)
-    monkeypatch.setattr("plainformer.cli.generate.load", lambda path, dtype: model)
+    monkeypatch.setattr("plainformer.cli.generate.load", lambda path, **options: model)
     tokenizer = read_tokenizer(directory)
     wanted = model.generate(encode_text(tokenizer, "the fox").tolist(), 8)
     wanted = tokenizer.decode(wanted[1:].tolist())

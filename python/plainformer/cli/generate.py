@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..checkpoints.huggingface import read_config
 from ..data.tokenizer import read_tokenizer
 from ..generation import GenerationMixin, TextPieces, TextStreamer
 from ..models import load
@@ -49,8 +50,9 @@ def generate(
     """
     alone = label is not None and not prompt and input_file is None
     prompts = [""] if alone else read_prompts(prompt, input_file)
-    tokenizer = read_tokenizer(model)
-    network = load(model, dtype=dtype)
+    config = read_config(model)
+    tokenizer = read_tokenizer(model, config)
+    network = load(model, dtype=dtype, config=config)
     if not isinstance(network, GenerationMixin):
         network.generate()  # says what it is for
     rows = [prompt_ids(network, tokenizer, text, label) for text in prompts]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,11 +115,16 @@ class _Texts:
         return (document.text for document in self.documents)
 
 
-def read_tokenizer(directory: PathLike) -> Tokenizer:
+def read_tokenizer(directory: PathLike, config: Mapping[str, Any] | None = None) -> Tokenizer:
     """Read a tokenizer: `tokenizer.json` as it is, or the vocabulary files that came before it.
 
     Truncation and padding stored in it are switched off. What the files beside it say about
     special tokens is remembered, for `special_ids` and `save_tokenizer`.
+
+    Parameters
+    ----------
+    config : the contents of `config.json`, where they have been read: old files do not say how
+        text is split, the type of their model does
 
     Raises
     ------
@@ -131,7 +136,7 @@ def read_tokenizer(directory: PathLike) -> Tokenizer:
     if os.path.lexists(directory / TOKENIZER):
         tokenizer = _read_tokenizer_json(directory / TOKENIZER)
     else:
-        tokenizer = from_vocab_files(directory, options)
+        tokenizer = from_vocab_files(directory, options, config)
     remember_options(tokenizer, options)
     return tokenizer
 

@@ -70,14 +70,18 @@ _QWEN2 = (
 )
 
 
-def from_vocab_files(directory: Path, options: Mapping[str, Any]) -> Tokenizer:
+def from_vocab_files(
+    directory: Path, options: Mapping[str, Any], config: Mapping[str, Any] | None = None
+) -> Tokenizer:
     """Build the tokenizer of a directory without `tokenizer.json`; `options`: `read_options`.
+
+    config : the contents of `config.json`, where they have been read
 
     Raises
     ------
     CheckpointError : no such files, a damaged one, a SentencePiece model, or an unknown class
     """
-    kind = _kind(directory, options)
+    kind = _kind(directory, options, config)
     _check_flags(directory, options)
     with library_errors(lambda text: CheckpointError(f"{directory}: not a tokenizer: {text}")):
         if kind == "wordpiece":
@@ -117,12 +121,12 @@ def enclose(tokenizer: Tokenizer, cls_token: str, sep_token: str) -> None:
     )
 
 
-def _kind(directory: Path, options: Mapping[str, Any]) -> str:
+def _kind(directory: Path, options: Mapping[str, Any], config: Mapping[str, Any] | None) -> str:
     """wordpiece, gpt2, roberta or qwen2."""
     present = {
         name for name in (VOCAB_TXT, VOCAB_JSON, MERGES) if os.path.lexists(directory / name)
     }
-    named = _named_kind(directory, options)
+    named = _named_kind(directory, options, config)
     if named is not None and named not in _KINDS and present:
         raise CheckpointError(
             f"{directory}: tokenizer: got {shown(named)} without tokenizer.json, expected one of "
@@ -136,10 +140,13 @@ def _kind(directory: Path, options: Mapping[str, Any]) -> str:
     raise CheckpointError(f"{directory}: {_why_none(directory)}")
 
 
-def _named_kind(directory: Path, options: Mapping[str, Any]) -> str | None:
+def _named_kind(
+    directory: Path, options: Mapping[str, Any], config: Mapping[str, Any] | None
+) -> str | None:
     """The class or the model's type that the files name, if they do."""
     path = directory / "config.json"
-    config = read_json(path) if os.path.lexists(path) else {}
+    if config is None:
+        config = read_json(path) if os.path.lexists(path) else {}
     for name in (options.get("tokenizer_class"), config.get("tokenizer_class")):
         if name is not None and str(name) not in _ANY_CLASS:
             return str(name).removesuffix("Fast")

@@ -94,6 +94,7 @@ class PreTrainedModel(Module):
         dtype: Any = None,
         *,
         torch_dtype: Any = None,
+        config: PretrainedConfig | Mapping[str, Any] | None = None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         seed: int = 0,
@@ -112,6 +113,8 @@ class PreTrainedModel(Module):
         path : directory; nothing is downloaded
         dtype : float32, bfloat16 or float64; None or "auto" means that of the configuration.
             `torch_dtype` is its older name
+        config : a configuration, or the contents of a `config.json`; None means that of the
+            directory
         ignore_mismatched_sizes : also start parameters anew that have another shape
         output_loading_info : return (model, `checkpoints.matching.LoadReport`)
         seed : of new weights
@@ -123,7 +126,10 @@ class PreTrainedModel(Module):
         CheckpointError : a file is missing or damaged, or does not fit; naming every array
         ConfigError : the configuration has an unknown field or an unsupported value
         """
-        config = cls.config_class.from_dict(read_config(path), **without_habits(overrides))
+        values = read_config(path) if config is None else config
+        if isinstance(values, PretrainedConfig):
+            values = values.to_dict()
+        config = cls.config_class.from_dict(values, **without_habits(overrides))
         dtype = given_dtype(dtype, torch_dtype)
         wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
         config.dtype = str(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,14 @@ def _registered() -> dict[str, Family]:
 MODELS: dict[str, Family] = _registered()
 
 
-def load(path: str | Path, task: str | None = None, dtype: Any = None, **options: Any) -> Any:
+def load(
+    path: str | Path,
+    task: str | None = None,
+    dtype: Any = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
     """Open a Hugging Face directory of any family in `MODELS`, in eval mode.
 
     Nothing is downloaded.
@@ -81,10 +89,12 @@ def load(path: str | Path, task: str | None = None, dtype: Any = None, **options
         ("sentiment-analysis", "fill-mask"). None means the class that `architectures` in
         `config.json` names, or the family's usual one
     dtype : float32, bfloat16 or float64; None means the configuration's
+    config : the contents of `config.json`, where they have been read
     options : of `from_pretrained`
     """
-    found = model_class(read_config(path), task, str(path))
-    return found.from_pretrained(path, dtype=dtype, **options)
+    values = read_config(path) if config is None else config
+    found = model_class(values, task, str(path))
+    return found.from_pretrained(path, dtype=dtype, config=values, **options)
 
 
 def from_config(
@@ -104,7 +114,7 @@ def from_config(
 
 
 def model_class(
-    values: dict[str, Any], task: str | None = None, source: str = "config"
+    values: Mapping[str, Any], task: str | None = None, source: str = "config"
 ) -> type[PreTrainedModel]:
     """The class behind `model_type` and a task, or behind `architectures`.
 

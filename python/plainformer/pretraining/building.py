@@ -71,9 +71,10 @@ def checkpoint_model(directory: Any, objective: str, seed: int) -> tuple[Tokeniz
 
     A head that it lacks is drawn.
     """
-    check_family(objective, read_config(directory))
-    tokenizer = read_tokenizer(directory)
-    model = load(directory, TASKS[objective], seed=seed)
+    config = read_config(directory)
+    check_family(objective, config)
+    tokenizer = read_tokenizer(directory, config)
+    model = load(directory, TASKS[objective], config=config, seed=seed)
     size, rows = vocab_size(tokenizer), model.config.vocab_size
     if size > rows:
         raise ConfigError(

@@ -33,6 +33,9 @@ from .task import Settings, Task
 
 TASK_FILE = "task.json"
 ADAPTER = "adapter"
+_TOKENIZERS = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,69 @@ def open_task(
     CheckpointError : no such directory, or what it holds is damaged
     ConfigError : no task known, another task than the directory's, a setting that it has not
     """
-    config = read_config(path)
-    saved = read_task(path)
-    kind = _kind(saved.get("task"), name, path)
-    values = {**saved.get("settings", {}), **settings}
-    made = make(kind.settings_class, values, owner=kind.name)
-    model = models.load(path, head_of(kind, config, str(path)), dtype=dtype)
-    if adapter is not None:
-        models.load_adapter(model, adapter)
-    return kind(as_backend(path if tokenizer is None else tokenizer), model, made)
+    return TaskDirectory.read(path).open(
+        name, tokenizer=tokenizer, dtype=dtype, adapter=adapter, **settings
+    )
+
+
+@dataclass(frozen=True)
+class TaskDirectory:
+    """The directory of a model, fine-tuned or not, whose small files have been read.
+
+    config : the contents of `config.json`
+    task, settings : those of `task.json`; None and {} without one
+    """
+
+    path: str
+    config: dict[str, Any]
+    task: str | None
+    settings: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> TaskDirectory:
+        """Read both files, of which nothing that follows opens one again."""
+        config, saved = read_config(path), read_task(path)
+        return cls(str(path), config, saved.get("task"), saved.get("settings", {}))
+
+    def open(
+        self,
+        name: str | None = None,
+        *,
+        tokenizer: Any = None,
+        dtype: Any = None,
+        adapter: str | Path | None = None,
+        **settings: Any,
+    ) -> Task:
+        """See `open_task`."""
+        kind = self._kind(name)
+        values = {**self.settings, **settings}
+        made = make(kind.settings_class, values, owner=kind.name)
+        word = model_task_for(kind, self.config, self.path)
+        model = models.load(self.path, word, dtype=dtype, config=self.config)
+        if adapter is not None:
+            models.load_adapter(model, adapter)
+        if tokenizer is None:
+            return kind(read_tokenizer(self.path, self.config), model, made)
+        return kind(as_backend(tokenizer), model, made)
+
+    def saved_tokenizer(self) -> Tokenizer | None:
+        """The tokenizer in the directory; None if there is none."""
+        found = any(os.path.lexists(Path(self.path, name)) for name in _TOKENIZERS)
+        return read_tokenizer(self.path, self.config) if found else None
+
+    def _kind(self, name: str | None) -> type[Task]:
+        if name is None:
+            if self.task is None:
+                raise ConfigError(
+                    f"task: {self.path} has no {TASK_FILE}; say what the model is for"
+                )
+            return task_class(self.task)
+        kind = task_class(name)
+        if self.task is not None and self.task != kind.name:
+            raise ConfigError(
+                f"task: got {shown(kind.name)}, but {self.path} was fine-tuned for {self.task}"
+            )
+        return kind
 
 
 def make_task(name: str | None, model: Any, tokenizer: Any, **settings: Any) -> Task:
@@ -150,7 +207,7 @@ def _check_no_file(kind: type[Settings], settings: Mapping[str, Any], file: Path
             )
 
 
-def head_of(kind: type[Task], config: dict[str, Any], source: str) -> str:
+def model_task_for(kind: type[Task], config: Mapping[str, Any], source: str) -> str:
     """The word of `models.MODELS` for the first kind of model of a family that fits the task.
 
     Raises
@@ -168,22 +225,3 @@ def head_of(kind: type[Task], config: dict[str, Any], source: str) -> str:
             f"expected one of {', '.join(able)}"
         )
     return found
-
-
-def load_saved_tokenizer(path: str | Path) -> Tokenizer | None:
-    """The tokenizer in a directory; None if there is none."""
-    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
-    if not any(os.path.lexists(Path(path, name)) for name in names):
-        return None
-    return read_tokenizer(path)
-
-
-def _kind(saved: str | None, name: str | None, path: str | Path) -> type[Task]:
-    if name is None:
-        if saved is None:
-            raise ConfigError(f"task: {path} has no {TASK_FILE}; say what the model is for")
-        return task_class(saved)
-    kind = task_class(name)
-    if saved is not None and saved != kind.name:
-        raise ConfigError(f"task: got {shown(kind.name)}, but {path} was fine-tuned for {saved}")
-    return kind

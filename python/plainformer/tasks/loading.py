@@ -9,19 +9,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from .. import models
-from ..checkpoints.huggingface import read_config
 from ..checkpoints.matching import to_be_trained
 from ..data import LabelMap, SpecialIds, special_ids
 from ..data.tokenizer import vocab_size
 from ..errors import ConfigError
-from .directory import head_of
+from .directory import TaskDirectory, model_task_for
 from .problems import REGRESSION, SINGLE
 from .task import Task
 
@@ -38,7 +36,7 @@ class Loaded(NamedTuple):
 
 def from_checkpoint(
     kind: type[Task],
-    path: str | Path,
+    directory: TaskDirectory,
     tokenizer: Tokenizer,
     labels: Sequence[str] | None,
     *,
@@ -61,8 +59,7 @@ def from_checkpoint(
     seed : of new weights
     adapter : a directory with a LoRA adapter, added to the weights
     """
-    config = read_config(path)
-    model, new = _load(path, head_of(kind, config, str(path)), config, seed)
+    model, new = _load(directory, kind, seed)
     if adapter is not None:
         models.load_adapter(model, adapter)
     overrides: dict[str, Any] = {}
@@ -86,23 +83,28 @@ def from_checkpoint(
     return Loaded(model, new)
 
 
-def _load(
-    path: str | Path, word: str, config: dict[str, Any], seed: int
-) -> tuple[Any, tuple[str, ...]]:
+def _load(directory: TaskDirectory, kind: type[Task], seed: int) -> tuple[Any, tuple[str, ...]]:
     """The model, and its parameters with new weights.
 
     A head of another task is never taken for ours, though it may have the same names and shapes.
     """
-    wanted = models.model_class(config, word, str(path)).__name__
+    path, config = directory.path, directory.config
+    word = model_task_for(kind, config, path)
+    wanted = models.model_class(config, word, path).__name__
     made_for = config.get("architectures") or [wanted]
     other = word not in _WRITERS and wanted not in made_for
     with to_be_trained():
         model, report = models.load(
-            path, word, output_loading_info=True, seed=seed, ignore_mismatched_sizes=other
+            path,
+            word,
+            config=config,
+            output_loading_info=True,
+            seed=seed,
+            ignore_mismatched_sizes=other,
         )
     new, head = list(report.new_keys), head_parameters(model)
     if any(name not in head for name, _, _ in report.mismatched_keys):
-        models.load(path, word)  # raises: the body does not fit
+        models.load(path, word, config=config)  # raises: the body does not fit
     if other:
         new = list(dict.fromkeys([*new, *head]))
         model.init_weights(seed, new)
@@ -133,7 +135,7 @@ def from_values(
     if labels is not None:
         overrides["id2label"] = LabelMap(labels).id2label
         overrides |= _problem_type(problem, values.get("problem_type"))
-    word = head_of(kind, values, source)
+    word = model_task_for(kind, values, source)
     if word == "seq2seq-lm":
         overrides |= _decoder_ids(
             models.MODELS[values["model_type"]].config_class, values, overrides

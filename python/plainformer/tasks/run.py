@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.files import read_json
-from ..checkpoints.huggingface import check_directory, read_config
+from ..checkpoints.huggingface import check_directory
 from ..checkpoints.sentence_transformers import sentence_pooling
 from ..data import Document, make_tokenizer, parse_spec
 from ..data.fingerprints import digest
@@ -30,7 +30,7 @@ from .data import (
     tell_lengths,
     training_labels,
 )
-from .directory import ADAPTER, head_of, load_saved_tokenizer, open_task, read_task
+from .directory import ADAPTER, TaskDirectory, model_task_for
 from .doubts import doubts
 from .loading import Loaded, from_checkpoint, from_values
 from .options import make, names_of
@@ -60,21 +60,19 @@ class FineTuning:
         has_validation: bool,
         options: Mapping[str, Any],
     ):
-        if not isinstance(model, (str, os.PathLike, Mapping)):
-            got = None if model is None else type(model).__name__
-            raise ConfigError(
-                f"model: got {got}, expected a directory, a config.json or its contents"
-            )
-        self.kind, self.source = kind, model
+        self.kind = kind
+        self.data, self.model_options, self.strategy = (take(c, options) for c in OPTIONS)
+        self._training = training_options(kind, options)
+        self.directory, self.config, self.source = _read_source(model)
+        # Whether the model was fine-tuned for this task before.
+        self.continues = self.directory is not None and self.directory.task == kind.name
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
         self.settings = {**self._saved_settings(), **own}
         make(kind.settings_class, self.settings, owner=kind.name)
-        self.data, self.model_options, self.strategy = (take(c, options) for c in OPTIONS)
-        self._training = training_options(kind, options)
         self._output_dir, self._has_validation = output_dir, has_validation
         self.args = self._arguments(kind.metric)
         self._check_effects()
-        _check_places(model, options)
+        _check_places(options)
 
     def read(self, train: Any, validation: Any, test: Any) -> None:
         """Read all data, and tell what it is."""
@@ -98,7 +96,7 @@ class FineTuning:
         settings = make(self.kind.settings_class, self.settings, owner=self.kind.name)
         problem = self._label_examples(settings)
         learned = self._learned()
-        adds = self._continues and not self.model_options.new_head
+        adds = self.continues and not self.model_options.new_head
         labels = training_labels(self.kind, learned, adds=adds, problem=problem)
         tokenizer = self._tokenizer(learned)
         settings = self.kind.settings_for(settings, learned)
@@ -158,14 +156,7 @@ class FineTuning:
 
     def _saved_settings(self) -> dict[str, Any]:
         """The settings that the directory was fine-tuned with, if for the same task."""
-        return read_task(str(self.source))["settings"] if self._continues else {}
-
-    @property
-    def _continues(self) -> bool:
-        """Whether the model was fine-tuned for this task before."""
-        if not _is_directory(self.source):
-            return False
-        return read_task(str(self.source)).get("task") == self.kind.name
+        return self.directory.settings if self.directory is not None and self.continues else {}
 
     def _check_effects(self) -> None:
         """An option that would do nothing is an error, before anything is read."""
@@ -182,7 +173,7 @@ class FineTuning:
     def _label_examples(self, settings: Any) -> Any:
         """What kind of labels is learned, if there are several; all examples have them so then."""
         problem = self.kind.problem_for(
-            settings, self._config()[0], self._learned(), new_head=self.model_options.new_head
+            settings, self.config, self._learned(), new_head=self.model_options.new_head
         )
         if self.args.label_smoothing_factor and problem not in (None, SingleLabel):
             raise ConfigError(
@@ -201,7 +192,7 @@ class FineTuning:
 
     def _tokenizer(self, examples: list[Any]) -> Any:
         spec = self.model_options.tokenizer
-        own = load_saved_tokenizer(str(self.source)) if _is_directory(self.source) else None
+        own = None if self.directory is None else self.directory.saved_tokenizer()
         if own is not None:
             if spec is not None:
                 raise ConfigError(f"tokenizer: {self.source} has its own; leave it out")
@@ -215,16 +206,8 @@ class FineTuning:
         parsed = parse_spec(spec)
         return make_tokenizer(parsed, texts, _OBJECTIVES.get(self._word(), "mlm"))
 
-    def _config(self) -> tuple[dict[str, Any], str]:
-        """The configuration that the model has or is built from, and what to call it."""
-        if isinstance(self.source, Mapping):
-            return dict(self.source), "config"
-        if _is_directory(self.source):
-            return read_config(str(self.source)), str(self.source)
-        return read_json(str(self.source)), str(self.source)
-
     def _word(self) -> str:
-        return head_of(self.kind, *self._config())
+        return model_task_for(self.kind, self.config, self.source)
 
     def _pooling(self) -> str | None:
         """What a new head reads, if that is not the family's own choice."""
@@ -233,18 +216,16 @@ class FineTuning:
             if wanted is not None:
                 raise ConfigError(f"pooling: has no effect on {self.kind.name}; leave it out")
             return None
-        if wanted is None and self.strategy.head_only and _is_directory(self.source):
-            return sentence_pooling(str(self.source))
+        if wanted is None and self.strategy.head_only and self.directory is not None:
+            return sentence_pooling(self.directory.path)
         return wanted
 
     def _model(self, tokenizer: Any, labels: list[str] | None, problem: str | None) -> Loaded:
         pooling = self._pooling()
-        if self.model_options.adapter is not None and not _is_directory(self.source):
-            raise ConfigError("adapter: needs the model that it was made for, a directory")
-        if _is_directory(self.source):
+        if self.directory is not None:
             return from_checkpoint(
                 self.kind,
-                str(self.source),
+                self.directory,
                 tokenizer,
                 labels,
                 problem=problem,
@@ -253,13 +234,20 @@ class FineTuning:
                 seed=self.args.seed,
                 adapter=self.model_options.adapter,
             )
+        if self.model_options.adapter is not None:
+            raise ConfigError("adapter: needs the model that it was made for, a directory")
         if self.model_options.new_head:
             raise ConfigError("new_head: has no effect on a model from a configuration")
         if pooling is not None:
             raise ConfigError("pooling: say classifier_pooling in the configuration; leave it out")
-        values, name = self._config()
         return from_values(
-            self.kind, values, tokenizer, labels, problem=problem, seed=self.args.seed, source=name
+            self.kind,
+            self.config,
+            tokenizer,
+            labels,
+            problem=problem,
+            seed=self.args.seed,
+            source=self.source,
         )
 
     def _check_data(self) -> None:
@@ -313,7 +301,7 @@ class FineTuning:
         beside = [
             name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name
         ]
-        base = str(self.source) if _is_directory(self.source) else None
+        base = None if self.directory is None else self.directory.path
         save_adapter(model, Path(self.args.output_dir, ADAPTER), config, base=base, beside=beside)
         merge_lora(model)
 
@@ -329,9 +317,9 @@ class FineTuning:
 
     def _forget_nothing(self, before: dict[str, float]) -> None:
         """Old skills are those of the model as it came, without the rows added to its head."""
-        if "replay" not in self.tests or not self._continues:
+        if "replay" not in self.tests or self.directory is None or not self.continues:
             return
-        old = open_task(str(self.source))
+        old = self.directory.open()
         if old.labels.labels == self.task.labels.labels:
             return
         metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)
@@ -355,14 +343,23 @@ class FineTuning:
         logger.info("the old skill %s: %s %.4g before, %.4g after", word, name, then, now)
 
 
-def _is_directory(source: Any) -> bool:
-    return not isinstance(source, Mapping) and Path(source).is_dir()
+def _read_source(model: Any) -> tuple[TaskDirectory | None, dict[str, Any], str]:
+    """The directory of a model, if it is one; the configuration that the model has or is built
+    from; and what to call it."""
+    if isinstance(model, Mapping):
+        return None, dict(model), "config"
+    if not isinstance(model, (str, os.PathLike)):
+        got = None if model is None else type(model).__name__
+        raise ConfigError(f"model: got {got}, expected a directory, a config.json or its contents")
+    path = os.fspath(model)
+    if os.path.isfile(path):
+        return None, read_json(path), path
+    directory = TaskDirectory.read(path)
+    return directory, directory.config, path
 
 
-def _check_places(model: Any, options: Mapping[str, Any]) -> None:
-    """Whether what a fine-tuning begins with is there, before any data is read."""
-    if not isinstance(model, Mapping) and not os.path.isfile(model):
-        check_directory(model)
+def _check_places(options: Mapping[str, Any]) -> None:
+    """Whether what a fine-tuning needs beside the model is there, before any data is read."""
     if options.get("adapter") is not None:
         check_directory(options["adapter"], "adapter_config.json")
     if options.get("tokenizer") is not None:
