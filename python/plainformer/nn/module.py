@@ -19,6 +19,7 @@ from ..checkpoints.huggingface import match_keys
 from ..errors import ConfigError, DTypeError, shown
 from ..modes import Mode
 from ..tensor import Array, Buffer, Parameter, no_grad
+from ._repr import tree
 from .freezing import matching
 
 DTYPES = {
@@ -52,6 +53,9 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return tree(self)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Direct submodules with their names; those of a list are `name.index`.
