@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..reprs import brief
 from ..tensor import Array
 
 
@@ -31,3 +32,6 @@ class GenerateOutput:
     logits: tuple[Array, ...] | None = None
     sequences_scores: Array | None = None
     beam_indices: Array | None = None
+
+    def __repr__(self) -> str:
+        return brief(self)

@@ -35,7 +35,7 @@ __all__ = [
 POSITION_OFFSET = 2
 
 
-@dataclass
+@dataclass(repr=False)
 class BartConfig(EncoderDecoderConfig):
     """Sizes and options of a BART, with those of BART large as defaults."""
 

@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False)
 class BertConfig(PretrainedConfig):
     """Sizes and options of a BERT, with BERT base's as defaults."""
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError, short, shown
 from ..kinds import check_kind, check_kinds
+from ..reprs import brief
 
 __all__ = ["PretrainedConfig"]
 
@@ -163,6 +164,9 @@ class PretrainedConfig:
                 raise ConfigError(f"{name}: got {shown(value)}, but {own} is {shown(result[own])}")
             result[own] = value
         return result
+
+    def __repr__(self) -> str:
+        return brief(self, type(self)())
 
     @property
     def context_length(self) -> int | None:

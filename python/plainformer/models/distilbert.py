@@ -55,7 +55,7 @@ __all__ = [
 EPS = 1e-12  # of every norm; the configuration has no field for it
 
 
-@dataclass
+@dataclass(repr=False)
 class DistilBertConfig(PretrainedConfig):
     """Sizes and options of a DistilBERT, with those of the published one as defaults."""
 

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
 
 
-@dataclass
+@dataclass(repr=False)
 class EncoderDecoderConfig(PretrainedConfig):
     """Sizes and options under BART's names."""
 
@@ -88,7 +88,7 @@ class EncoderDecoderConfig(PretrainedConfig):
         return {**super().to_dict(), "is_encoder_decoder": True}
 
 
-@dataclass
+@dataclass(repr=False)
 class TranslationConfig(EncoderDecoderConfig):
     """Two vocabularies, which may be one.
 

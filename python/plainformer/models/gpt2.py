@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False)
 class GPT2Config(PretrainedConfig):
     """Sizes and options of a GPT-2, with GPT-2 small's as defaults."""
 

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False)
 class LlamaConfig(PretrainedConfig):
     """Sizes and options of a Llama, with Llama 7B's as defaults."""
 

@@ -18,7 +18,7 @@ from .encoder_decoder_config import TranslationConfig
 __all__ = ["MarianConfig", "MarianMTModel"]
 
 
-@dataclass
+@dataclass(repr=False)
 class MarianConfig(TranslationConfig):
     """Sizes and options of a Marian model, with transformers' defaults."""
 

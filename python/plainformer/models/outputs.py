@@ -14,6 +14,7 @@ from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, overload
 
+from ..reprs import outline
 from ..tensor import Tensor
 
 __all__ = [
@@ -88,7 +89,7 @@ class ModelOutput:
         return tuple(self._there().values())
 
     def __repr__(self) -> str:
-        lines = [f"    {name}={_outline(value)},\n" for name, value in self._there().items()]
+        lines = [f"    {name}={outline(value)},\n" for name, value in self._there().items()]
         return f"{type(self).__name__}(\n{''.join(lines)})" if lines else f"{type(self).__name__}()"
 
 
@@ -164,14 +165,3 @@ class Seq2SeqLMOutput(ModelOutput):
     encoder_last_hidden_state: Tensor | MaybeNone = None
     encoder_hidden_states: States | MaybeNone = None
     encoder_attentions: States | MaybeNone = None
-
-
-def _outline(value: Any) -> str:
-    """A Tensor's shape and dtype; a number's value; the length of a tuple of Tensors."""
-    if isinstance(value, tuple) and value:
-        return f"({len(value)} x {_outline(value[0])})"
-    if not isinstance(value, Tensor):
-        return repr(value)
-    if value.ndim == 0:
-        return f"{float(value.item()):.6g}"
-    return f"Tensor {tuple(value.shape)} {value.dtype}"

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False)
 class Qwen2Config(LlamaConfig):
     """Sizes and options of a Qwen2, with Qwen2 7B's as defaults."""
 

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False)
 class RobertaConfig(BertConfig):
     """Sizes and options of a RoBERTa.
 

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(repr=False)
 class T5Config(PretrainedConfig):
     """Sizes and options of a T5, with those of T5 small as defaults."""
 

@@ -30,7 +30,7 @@ __all__ = ["TransformerConfig", "TransformerForConditionalGeneration"]
 POSITIONS = ("sinusoidal", "learned")
 
 
-@dataclass
+@dataclass(repr=False)
 class TransformerConfig(TranslationConfig):
     """Sizes and options of an encoder-decoder, with those of the paper's base model as defaults.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..data import PreTrainedTokenizer
+from ..reprs import figures, table_of
 
 _SHOWN = ("steps", "train_loss", "eval_loss", "eval_perplexity", "output_dir")
 
@@ -26,8 +27,11 @@ class PretrainResult:
 
     def __repr__(self) -> str:
         told = {name: self.metrics[name] for name in _SHOWN if name in self.metrics}
-        figures = ", ".join(f"{name}={_short(value)}" for name, value in told.items())
-        return f"{type(self).__name__}({figures})"
+        return figures(self, told)
+
+    def _repr_html_(self) -> str:
+        """The figures as a notebook shows them."""
+        return table_of(self.metrics, str(self).partition("\n")[0])
 
     def __str__(self) -> str:
         """Time, losses and the directory, a line each."""
@@ -44,7 +48,3 @@ class PretrainResult:
                 f"perplexity {metrics['eval_perplexity']:.2f}"
             )
         return "\n".join([*lines, f"model in {metrics['output_dir']}"])
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..reprs import figures, table
 from .task import Task
 
 
-@dataclass
+@dataclass(repr=False)
 class FineTuneResult:
     """What came out of a fine-tuning. `print(result)` shows figures before and after side by side.
 
@@ -21,6 +22,20 @@ class FineTuneResult:
     task: Task
     metrics: dict[str, Any] = field(default_factory=dict)
     decided: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        return figures(self, {"task": self.task.name, **self.metrics})
+
+    def _repr_html_(self) -> str:
+        """The figures before and after, as a notebook shows them."""
+        metrics = self.metrics
+        told = f"{self.task.name}: {metrics['steps']} steps in {metrics['seconds']:.1f} s"
+        rows = [
+            (name + " *" * (name in self.decided), metrics.get(f"before_{name}", ""), value)
+            for name, value in metrics.items()
+            if name.startswith(("eval_", "test_"))
+        ]
+        return table(("", "before", "after"), rows, f"{told}, model in {metrics['output_dir']}")
 
     def __str__(self) -> str:
         """Time, figures before and after (`<` marks those that decided), the directory."""

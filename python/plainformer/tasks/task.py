@@ -26,10 +26,11 @@ from tokenizers import Tokenizer
 from .. import kernels
 from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
 from ..data.examples import required_fields
-from ..errors import ConfigError, NonFiniteError
+from ..errors import ConfigError, NonFiniteError, listed
 from ..kinds import check_kinds
 from ..metrics import bits_per_character, perplexity
 from ..nn import evaluating
+from ..reprs import brief
 from .features import Feature, FeatureDataset
 from .options import check_at_least, option
 
@@ -206,6 +207,12 @@ class Task:
         return {}
 
     # What all tasks do
+
+    def __repr__(self) -> str:
+        """What it is put to, the model, the labels, and settings other than the usual ones."""
+        model = f"{type(self.model).__name__} of {self.model.num_parameters():,} parameters"
+        told = [model, *([f"labels {listed(self.labels.labels)}"] if len(self.labels) else [])]
+        return f"{type(self).__name__}({'; '.join([*told, brief(self.settings)])})"
 
     def with_settings(self, **changes: Any) -> Task:
         """The same tokenizer and model with other settings."""

@@ -13,6 +13,7 @@ from ..errors import ConfigError, shown
 from ..models.heads import PADDING_LOGIT
 from ..models.seq2seq_lm import until_last_label
 from ..nn import evaluating
+from ..reprs import outline, table_of
 from .sampling import (
     IGNORED,
     Batch,
@@ -41,6 +42,14 @@ class PredictionOutput(NamedTuple):
     predictions: Any
     label_ids: Any
     metrics: dict[str, float]
+
+    def __repr__(self) -> str:
+        arrays = f"predictions={outline(self.predictions)}, label_ids={outline(self.label_ids)}"
+        return f"{type(self).__name__}({arrays}, metrics={self.metrics})"
+
+    def _repr_html_(self) -> str:
+        """The metrics as a notebook shows them."""
+        return table_of(self.metrics, f"predictions: {outline(self.predictions)}")
 
 
 Arrays = tuple[np.ndarray, ...]

@@ -25,6 +25,7 @@ from ..checkpoints.locks import lock_directory
 from ..checkpoints.safetensors import save_file
 from ..data.batches import collate_padded
 from ..errors import ConfigError, shown
+from ..reprs import table_of
 from ._validation import check_arguments
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
@@ -49,6 +50,10 @@ class TrainOutput(NamedTuple):
     global_step: int
     training_loss: float
     metrics: dict[str, float]
+
+    def _repr_html_(self) -> str:
+        """The figures as a notebook shows them."""
+        return table_of(self.metrics, f"{self.global_step} steps")
 
 
 class Trainer:
