@@ -37,6 +37,9 @@ ACTIVATION = one_of(None, "relu", "gelu", "gelu_tanh", "silu")
 
 _K = kernels
 KERNELS: dict[str, Call] = {
+    "asarray": Call(kernels.asarray, x=X, like=X),
+    "asnumpy": Call(kernels.asnumpy, x=X),
+    "xp": Call(kernels.xp, x=X),
     "accumulate": Call(_K.accumulate, out=X, x=X),
     "adamw_step": Call(_K.adamw_step, params=PARAMS, grads=PARAMS, exp_avgs=PARAMS,
                        exp_avg_sqs=PARAMS, **ADAMW),
