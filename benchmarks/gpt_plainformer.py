@@ -10,7 +10,7 @@ import numpy as np
 from plainformer import _cpu, kernels, runtime
 from plainformer.models import GPT2Config, GPT2LMHeadModel
 from plainformer.optim import AdamW
-from plainformer.tensor import no_grad
+from plainformer.tape import no_grad
 from plainformer.training.optimizers import parameter_groups
 
 

@@ -10,7 +10,8 @@ import pytest
 from plainformer import functional
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.functional.random import dropout_state
-from plainformer.tensor import Tensor, no_grad
+from plainformer.tape import no_grad
+from plainformer.tensor import Tensor
 from tests.differences import check_gradients
 
 

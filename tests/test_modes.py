@@ -14,7 +14,7 @@ from plainformer.functional.random import current, dropout_state, take
 from plainformer.modes import Mode
 from plainformer.nn import Linear, evaluating
 from plainformer.packing import packs_weights, plain_weights
-from plainformer.tensor import enable_grad, is_grad_enabled, no_grad
+from plainformer.tape import enable_grad, is_grad_enabled, no_grad
 
 
 def in_a_thread(function):

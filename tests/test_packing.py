@@ -14,7 +14,9 @@ import pytest
 from plainformer import _cpu, functional, kernels, nn, optim, packing, runtime
 from plainformer.errors import DTypeError, ShapeError
 from plainformer.nn import packed_together
-from plainformer.tensor import Parameter, Tensor, no_grad
+from plainformer.parameter import Parameter
+from plainformer.tape import no_grad
+from plainformer.tensor import Tensor
 from tests.differences import check_gradients
 from tests.processes import run_python
 
@@ -218,7 +220,7 @@ def test_a_child_of_a_fork_can_pack_while_its_parent_was_packing():
 import os, signal, warnings
 import numpy as np
 from plainformer import packing
-from plainformer.tensor import Parameter
+from plainformer.parameter import Parameter
 weight = Parameter(np.ones((3, 5), np.float32))
 packing._lock.acquire()
 child = os.fork()

@@ -22,7 +22,8 @@ from plainformer.metrics.code import parse_rate
 from plainformer.nn.rotary import Rotary
 from plainformer.packing import packs_weights
 from plainformer.quickstart.corpus import python_documents
-from plainformer.tensor import Tensor, is_grad_enabled
+from plainformer.tape import is_grad_enabled
+from plainformer.tensor import Tensor
 from tests.models.tiny import batch_for, make
 from tests.tasks.tiny import tune
 from tests.training.tiny import rows, tiny_trainer, weights

@@ -11,15 +11,26 @@ import mmap
 import os
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
 from . import kernels
 from .modes import Block, Mode
 
-if TYPE_CHECKING:
-    from .tensor import Parameter
+
+class Weight(Protocol):
+    """What is packed: a Parameter, by what is asked of it here."""
+
+    version: int
+    pack: Pack | None
+
+    @property
+    def data(self) -> Any:
+        """The array."""
+
+    def drop_pack(self) -> None:
+        """Forget the packed copy."""
 
 
 _packs = Mode("packs", True)  # operations that are not recorded pack their weights
@@ -43,7 +54,7 @@ class Pack:
 
     __slots__ = ("ids", "only_version", "transposed", "versions", "weight")
 
-    def __init__(self, parameters: Sequence[Parameter], transposed: bool):
+    def __init__(self, parameters: Sequence[Weight], transposed: bool):
         self.ids = tuple(map(id, parameters))
         self.transposed = transposed
         self.versions = tuple([p.version for p in parameters])  # read before the values are
@@ -52,7 +63,7 @@ class Pack:
         self.weight: kernels.PackedWeight | None = kernels.pack_weight(arrays)
 
     def weight_of(
-        self, parameters: Sequence[Parameter], transposed: bool
+        self, parameters: Sequence[Weight], transposed: bool
     ) -> kernels.PackedWeight | None:
         """The packed weight if it is that of these parameters as they are now, else None."""
         weight = self.weight  # once: another thread may drop it
@@ -67,7 +78,7 @@ class Pack:
 
 
 def packed_together(
-    parameters: Sequence[Parameter], *, transposed: bool = False
+    parameters: Sequence[Weight], *, transposed: bool = False
 ) -> kernels.PackedWeight:
     """The weights of several parameters packed side by side, made when first asked for.
 
@@ -97,12 +108,12 @@ def packed_together(
     return weight
 
 
-def _weight_of(parameters: Sequence[Parameter], transposed: bool) -> kernels.PackedWeight | None:
+def _weight_of(parameters: Sequence[Weight], transposed: bool) -> kernels.PackedWeight | None:
     pack = parameters[0].pack if parameters else None
     return None if pack is None else pack.weight_of(parameters, transposed)
 
 
-def _pack(parameters: Sequence[Parameter], transposed: bool) -> kernels.PackedWeight:
+def _pack(parameters: Sequence[Weight], transposed: bool) -> kernels.PackedWeight:
     for parameter in parameters:
         parameter.drop_pack()  # before there is a second one
     pack = Pack(parameters, transposed)

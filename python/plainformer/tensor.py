@@ -1,93 +1,21 @@
-"""The tape: arrays that remember how they were made, so that a loss can be differentiated.
+"""Tensors: arrays that remember how they were made, so that a loss can be differentiated.
 
-`Tensor` wraps an array. An operation of `plainformer.functional` that sees an input requiring a
-gradient records a `Node`: where each gradient goes, and a function from output to input
-gradients. `Tensor.backward` visits the nodes from the newest to the oldest (the order of creation
-is a topological order) and frees what each one saved as soon as it has run.
-
-This is no general automatic differentiation: fused operations are the vocabulary, and gradients
-of gradients are not recorded.
+`Tensor` wraps an array and stands on the tape (`plainformer.tape`). The operations that models are
+made of are fused and live in `plainformer.functional`; a Tensor itself has the dozen that put a
+loss or a head together. This is no general automatic differentiation: those are the vocabulary, and
+gradients of gradients are not recorded.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
+from . import arithmetic, kernels
+from .errors import ConfigError, DTypeError, PlainformerError, ShapeError
+from .tape import Array, Backward, Gradients, Node, edge_of, is_grad_enabled, run_backward
 
-from . import kernels
-from .errors import DTypeError, PlainformerError, ShapeError
-from .modes import Block, Mode
-from .packing import Pack, packed_together
-
-Array = Any  # NumPy here; any array that `plainformer.kernels` takes
-Backward = Callable[..., Sequence[Any]]
-
-_creation = itertools.count()
-
-
-_recording = Mode("recording", True)
-
-
-def no_grad() -> Block[bool]:
-    """Context manager or decorator inside which nothing is recorded in this thread.
-
-    Of a decorated generator the steps are inside, and what happens between them is not.
-    """
-    return _recording.set(False)
-
-
-def enable_grad() -> Block[bool]:
-    """Context manager or decorator that undoes an enclosing `no_grad`."""
-    return _recording.set(True)
-
-
-def is_grad_enabled() -> bool:
-    """True where operations of this thread are recorded."""
-    return _recording.get()
-
-
-class Node:
-    """One recorded operation.
-
-    `backward(*grads)` takes a gradient (or None) for each output and returns one (or None, or
-    several `Gradients`) for each input. An edge is where an input's gradient goes: a leaf Tensor,
-    `(node, output index)`, or None. Edges instead of Tensors, so that an output nobody saved is
-    freed at once. `is_fresh` promises that nobody else holds the arrays that `backward` returns.
-    `versions` are those of the parameters read: backward reads them again, and must find what the
-    forward pass found.
-    """
-
-    __slots__ = ("backward", "edges", "grads", "is_fresh", "order", "versions")
-
-    def __init__(self, edges: tuple, backward: Backward, num_outputs: int, is_fresh: bool):
-        self.order = next(_creation)
-        self.is_fresh = is_fresh
-        self.edges = edges
-        self.backward: Backward | None = backward
-        self.grads: list[Array | None] = [None] * num_outputs
-        self.versions: list[tuple[Parameter, int]] = []
-
-    def run(self) -> tuple[tuple, Sequence[Array | None]]:
-        """Differentiate this operation once, then forget everything that it saved."""
-        if self.backward is None:
-            raise PlainformerError(
-                "backward: this part of the tape was used before and its arrays are freed; "
-                "run the forward pass again, or sum the losses and call backward once"
-            )
-        edges, backward, grads = self.edges, self.backward, self.grads
-        versions, self.versions = self.versions, []
-        self.edges, self.backward, self.grads = (), None, [None] * len(grads)
-        if any(parameter.version != version for parameter, version in versions):
-            raise PlainformerError(
-                "backward: a parameter was written after the forward pass that read it; "
-                "write parameters after backward"
-            )
-        if all(grad is None for grad in grads):
-            return edges, [None] * len(edges)
-        return edges, backward(*grads)
+Operand = Any  # a Tensor, a number, or an array, which gets no gradient
 
 
 class Tensor:
@@ -98,6 +26,8 @@ class Tensor:
     data : array; lists are refused, as in `plainformer.kernels`
     requires_grad : bool, collect the gradient of this leaf in `.grad`
     """
+
+    version: int | None = None  # a Parameter counts how often it was written
 
     __slots__ = ("__weakref__", "_hooks", "_index", "_node", "_owns_grad", "data", "grad",
                  "requires_grad")  # fmt: skip
@@ -145,25 +75,136 @@ class Tensor:
     def __len__(self) -> int:
         return len(self.data)
 
+    def __repr__(self) -> str:
+        suffix = ", requires_grad=True" if self.requires_grad else ""
+        return f"{type(self).__name__}({self.data!r}{suffix})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec else str(self), spec)
+
+    def item(self) -> float:
+        """The value of a Tensor of one element."""
+        if self.size != 1:
+            raise ShapeError(f"item: got shape {self.shape}, expected one element; see tolist")
+        return self.data.item()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def numpy(self) -> Array:
+        """The array itself, on the host; what is done with it is not recorded."""
+        return kernels.asnumpy(self.data)
+
+    def tolist(self) -> Any:
+        """The numbers as lists of lists."""
+        return self.data.tolist()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        array = self.data if dtype is None else self.data.astype(dtype, copy=False)
+        array = self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
         return array.copy() if copy else array
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """NumPy's functions take a Tensor without a gradient as its array, and no other."""
+        """NumPy's functions take a Tensor without a gradient as its array, and no other; but an
+        array + - * / @ a Tensor is what a Tensor makes of it."""
+        rule = _OF_NUMPY.get(ufunc.__name__)
+        if rule is not None and method == "__call__" and not options:
+            return _apply(rule, *inputs)
         call = getattr(ufunc, method)
         return call(*_arrays(ufunc, inputs), **_arrays(ufunc, options))
 
     def __array_function__(self, func: Any, types: Any, inputs: Any, options: Any) -> Any:
         return func(*_arrays(func, inputs), **_arrays(func, options))
 
-    def __repr__(self) -> str:
-        suffix = ", requires_grad=True" if self.requires_grad else ""
-        return f"{type(self).__name__}({self.data!r}{suffix})"
+    def __add__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.add, self, other)
 
-    def item(self) -> float:
-        """The value of a Tensor of one element."""
-        return self.data.item()
+    def __radd__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.add, other, self)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.subtract, self, other)
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.subtract, other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.multiply, self, other)
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.multiply, other, self)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.divide, self, other)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.divide, other, self)
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.matmul, self, other)
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return _apply(arithmetic.matmul, other, self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return _apply(arithmetic.power, self, exponent)
+
+    def __neg__(self) -> Tensor:
+        return _apply(arithmetic.negative, self)
+
+    def __getitem__(self, where: Any) -> Tensor:
+        return _apply(arithmetic.index, self, where)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def sum(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None) -> Tensor:
+        """The sum over an axis, several, or all; bfloat16 is added up in float32.
+
+        `dim` is PyTorch's word for `axis`, and both are an error.
+        """
+        return _apply(arithmetic.reduce, self, _one_of(axis, dim), keepdims, False)
+
+    def mean(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None) -> Tensor:
+        """The mean over an axis, several, or all; bfloat16 is added up in float32.
+
+        `dim` is PyTorch's word for `axis`, and both are an error.
+        """
+        return _apply(arithmetic.reduce, self, _one_of(axis, dim), keepdims, True)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape, `reshape(2, -1)` or `reshape((2, -1))`."""
+        return _apply(arithmetic.reshape, self, _unpacked(shape))
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """A view in which two axes have changed places, as in torch; `permute` orders all."""
+        return _apply(arithmetic.transpose, self, dim0, dim1)
+
+    def permute(self, *axes: Any) -> Tensor:
+        """A view with its axes in another order, `permute(2, 0, 1)` or `permute((2, 0, 1))`."""
+        return _apply(arithmetic.permute, self, _unpacked(axes))
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802, the name in NumPy and torch
+        """A view with its axes in reverse."""
+        return self.permute(*range(self.ndim)[::-1])
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or other is None:
+            return self is other
+        raise _no_comparison("==")
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: Operand) -> bool:
+        raise _no_comparison("<")
+
+    def __gt__(self, other: Operand) -> bool:
+        raise _no_comparison(">")
+
+    __le__, __ge__ = __lt__, __gt__
 
     def detach(self) -> Tensor:
         """The same array, off the tape."""
@@ -193,7 +234,7 @@ class Tensor:
         if grad is None:
             if self.size != 1:
                 raise ShapeError(f"grad: missing; only one element gets 1, got shape {self.shape}")
-            grad = np.ones_like(self.data)
+            grad = kernels.xp(self.data).ones_like(self.data)
         elif grad.shape != self.shape:
             raise ShapeError(f"grad: got shape {grad.shape}, expected {self.shape}")
         run_backward((self,), (grad,))
@@ -240,10 +281,6 @@ def _arrays(function: Any, values: Any) -> Any:
     return values
 
 
-class Gradients(list[Array]):
-    """Gradients of one input from several uses: added where they go, in this order."""
-
-
 class Collector(Tensor):
     """A leaf that keeps the gradients of its uses apart, for sums have an order and a dtype, and
     both belong to the tape on which they are added."""
@@ -259,82 +296,9 @@ class Collector(Tensor):
         self.grads.append(grad)
 
 
-class Parameter(Tensor):
-    """A leaf that a module owns: trained, named, saved.
-
-    `data` lends a read-only view; writers go through `writable` or `assign`, which count
-    `version`, so that whatever is derived from a weight knows when it is stale, and drop the
-    packed copy.
-    """
-
-    __slots__ = ("_array", "_view", "pack", "version")
-
-    def __init__(self, data: Array, requires_grad: bool = True):
-        self._set_up(requires_grad)
-        self.version = -1
-        self.pack: Pack | None = None
-        self.assign(data)
-
-    @property
-    def data(self) -> Array:
-        """A read-only view of the weights."""
-        return self._view
-
-    def assign(self, array: Array) -> None:
-        """Hold this array from now on; it is not copied and may change shape and dtype."""
-        self._array = array
-        self._view = array.view()
-        self._view.flags.writeable = False
-        self._count_write()
-
-    def __reduce__(self) -> tuple:
-        """Copies get an array and a view of it, not two arrays."""
-        return Parameter, (self._array, self.requires_grad)
-
-    def writable(self) -> Array:
-        """The array itself, to write now; ask again before every later write."""
-        if self._array.flags.writeable:
-            self._count_write()
-        else:  # a mapped file, or an array that its owner protected
-            self.assign(self._array.copy())
-        return self._array
-
-    def _count_write(self) -> None:
-        self.version += 1
-        self.drop_pack()
-
-    def packed(self, transposed: bool = False) -> kernels.PackedWeight:
-        """This weight (out, in), or stored (in, out) and `transposed`, as `kernels.linear` reads
-        it fastest; made when first asked for, see `packing.packed_together`."""
-        pack = self.pack
-        if pack is not None and pack.only_version == self.version:  # the short way
-            weight = pack.weight
-            if weight is not None and weight.is_current and pack.transposed == transposed:
-                return weight
-        return packed_together((self,), transposed=transposed)
-
-    def drop_pack(self) -> None:
-        """Free the packed copy, also that of others with which it is packed side by side."""
-        pack, self.pack = self.pack, None
-        if pack is not None:
-            pack.weight = None
-
-
-class Buffer(Parameter):
-    """An array that a module owns and saves, but never trains: it gets no gradient."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Array):
-        super().__init__(data, requires_grad=False)
-
-    def __reduce__(self) -> tuple:
-        return Buffer, (self._array,)
-
-
 def needs_grad(*inputs: Tensor | None) -> bool:
     """True if an operation on these inputs has to be recorded."""
-    if not _recording.get():
+    if not is_grad_enabled():
         return False
     return any(x is not None and x.requires_grad for x in inputs)
 
@@ -354,60 +318,44 @@ def record_all(
     is_fresh: bool = False,
 ) -> list[Tensor]:
     """The outputs of one operation that has several."""
-    node = Node(tuple([_edge(x) for x in inputs]), backward, len(datas), is_fresh)
-    node.versions = [(x, x.version) for x in inputs if isinstance(x, Parameter)]
+    node = Node(tuple([edge_of(x) for x in inputs]), backward, len(datas), is_fresh)
+    node.versions = [(x, x.version) for x in inputs if x is not None and x.version is not None]
     outputs = [Tensor(data, requires_grad=True) for data in datas]
     for index, output in enumerate(outputs):
         output._node, output._index = node, index
     return outputs
 
 
-def run_backward(outputs: Sequence[Tensor], grads: Sequence[Array | None]) -> None:
-    """Differentiate several Tensors at once. An output whose gradient is None takes no part."""
-    started = [(x, grad) for x, grad in zip(outputs, grads) if grad is not None]
-    nodes, uses = _reach([_edge(x) for x, _ in started])
-    for x, grad in started:
-        _deliver(_edge(x), grad, uses, is_fresh=False)
-    for node in nodes:
-        for edge, grad in zip(*node.run()):
-            if edge is not None:
-                _deliver(edge, grad, uses, node.is_fresh)
+def _apply(rule: Callable[..., Any], *operands: Any) -> Tensor:
+    """The Tensor that a rule of `arithmetic` makes of Tensors, arrays and options."""
+    tensors = [x if isinstance(x, Tensor) else None for x in operands]
+    y, backward = rule(
+        *[x if tensor is None else tensor.data for x, tensor in zip(operands, tensors)]
+    )
+    return record(y, tensors, backward) if needs_grad(*tensors) else Tensor(y)
 
 
-def _edge(x: Tensor | None) -> Tensor | tuple[Node, int] | None:
-    if x is None or not x.requires_grad:
-        return None
-    return x if x._node is None else (x._node, x._index)
+def _unpacked(sizes: tuple[Any, ...]) -> Any:
+    return sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
 
 
-def _reach(edges: Iterable[Any]) -> tuple[list[Node], dict[Tensor, int]]:
-    """All nodes behind these edges, newest first, and how many gradients each leaf will get."""
-    found: set[Node] = set()
-    uses: dict[Tensor, int] = {}
-    waiting = list(edges)
-    while waiting:
-        edge = waiting.pop()
-        if isinstance(edge, tuple):
-            if edge[0] not in found:
-                found.add(edge[0])
-                waiting.extend(edge[0].edges)
-        elif edge is not None:
-            uses[edge] = uses.get(edge, 0) + 1
-    return sorted(found, key=lambda node: node.order, reverse=True), uses
+def _one_of(axis: Any, dim: Any) -> Any:
+    if axis is not None and dim is not None:
+        raise ConfigError(f"axis, dim: got {axis} and {dim}, expected only one of the two")
+    return dim if axis is None else axis
 
 
-def _deliver(edge: Any, grad: Array | None, uses: dict[Tensor, int], is_fresh: bool) -> None:
-    """Take a gradient to its node, or to its leaf, whose hooks run after the last one."""
-    several = grad if isinstance(grad, Gradients) else () if grad is None else (grad,)
-    if isinstance(edge, tuple):
-        node, index = edge
-        for grad in several:
-            held = node.grads[index]
-            node.grads[index] = grad if held is None else kernels.add(held, grad)
-        return
-    uses[edge] -= 1
-    for grad in several:
-        edge.accumulate_grad(grad, is_fresh)
-    if edge._hooks and not uses[edge]:
-        for hook in tuple(edge._hooks):
-            hook(edge)
+def _no_comparison(symbol: str) -> DTypeError:
+    return DTypeError(
+        f"{symbol}: Tensors are not compared, for that has no gradient; compare tensor.numpy()"
+    )
+
+
+# What `array OP tensor` calls.
+_OF_NUMPY = {
+    "add": arithmetic.add,
+    "divide": arithmetic.divide,
+    "matmul": arithmetic.matmul,
+    "multiply": arithmetic.multiply,
+    "subtract": arithmetic.subtract,
+}

@@ -169,6 +169,7 @@ OPERATIONS: dict[str, Call] = {
     "linear_together": Call(_F.linear_together, x=TX, is_in_out=one_of(False),
                             weights=lists(tensors(floats(5, 4)), tensors(floats(2, 4)))),
     "log_softmax": Call(_F.log_softmax, x=TX, dim=one_of(0, -1)),
+    "matmul": Call(_F.matmul, a=TX, b=tensors(floats(4, 2))),
     "mean_of_sequences": Call(_F.mean_of_sequences, x=TX, cu_seqlens=whole(0, 2, 3)),
     "mse_loss": Call(_F.mse_loss, input=TX, target=X, reduction=REDUCTION),
     "normalize": Call(_F.normalize, x=TX, eps=one_of(1e-12)),

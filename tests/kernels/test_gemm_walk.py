@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from plainformer import _cpu, functional, kernels
-from plainformer.tensor import Parameter, Tensor
+from plainformer.parameter import Parameter
+from plainformer.tensor import Tensor
 
 BATCHES = [(), (1,), (2,), (0,), (1, 1), (1, 2), (3, 1), (3, 2), (0, 2), (3, 1, 2)]
 SIZES = [(3, 3, 3), (2, 3, 4), (1, 4, 2), (4, 1, 1), (0, 2, 3), (2, 0, 3), (2, 3, 0)]  # M, N, K

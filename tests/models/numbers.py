@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from plainformer import models
-from plainformer.tensor import run_backward
+from plainformer.tape import run_backward
 
 GOLDEN = Path(__file__).parent / "golden"
 RTOL = 1e-4  # of a tensor's largest element, in float32

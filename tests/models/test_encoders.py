@@ -8,7 +8,7 @@ import plainformer as pf
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.models import MODELS
 from plainformer.nn import dropout_state
-from plainformer.tensor import run_backward
+from plainformer.tape import run_backward
 from tests.differences import numeric_gradient
 
 from .tiny import ENCODERS, batch_for, config_of, make, outputs_of, tasks_of

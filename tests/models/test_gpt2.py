@@ -12,7 +12,8 @@ from plainformer.errors import CheckpointError, ConfigError, DTypeError, ShapeEr
 from plainformer.models import GPT2Config, GPT2LMHeadModel, from_config
 from plainformer.models.gpt2 import GPT2Attention
 from plainformer.nn import Sequences, dropout_state
-from plainformer.tensor import Node, Tensor
+from plainformer.tape import Node
+from plainformer.tensor import Tensor
 from tests.differences import numeric_gradient
 
 SIZES = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}

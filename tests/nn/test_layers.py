@@ -14,7 +14,8 @@ from plainformer.nn import (
     dropout_state,
     recompute,
 )
-from plainformer.tensor import Tensor, no_grad
+from plainformer.tape import no_grad
+from plainformer.tensor import Tensor
 
 
 def fill(module, rng):

@@ -10,7 +10,7 @@ from plainformer import nn
 from plainformer.errors import CheckpointError, ConfigError, DTypeError
 from plainformer.nn import LayerNorm, Linear, Module
 from plainformer.nn.freezing import matches
-from plainformer.tensor import Buffer, Parameter
+from plainformer.parameter import Buffer, Parameter
 
 
 class Layer(Module):

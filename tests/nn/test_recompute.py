@@ -7,7 +7,8 @@ import pytest
 from plainformer import functional
 from plainformer.functional.random import dropout_state
 from plainformer.nn import Dropout, Linear, Module, recompute
-from plainformer.tensor import Tensor, run_backward
+from plainformer.tape import run_backward
+from plainformer.tensor import Tensor
 
 DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}
 

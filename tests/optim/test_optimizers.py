@@ -9,7 +9,8 @@ import pytest
 from plainformer import functional, nn, optim
 from plainformer.checkpoints import load_file, save_file
 from plainformer.errors import CheckpointError, ConfigError, DTypeError, NonFiniteError, ShapeError
-from plainformer.tensor import Parameter, Tensor
+from plainformer.parameter import Parameter
+from plainformer.tensor import Tensor
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 KINDS = {

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..errors import ShapeError, shown
 from ..kernels._arrays import check_choice, check_number
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import data_of, floats_of
@@ -63,17 +62,8 @@ def dropout(
 
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
     """The same elements in another shape; a view where the strides allow it."""
-    array = data_of("x", x)
-    try:
-        y = array.reshape(shape)
-    except (TypeError, ValueError, OverflowError):
-        raise ShapeError(
-            f"shape: got {shown(shape)}, expected sizes whose product is {x.size}, as of {x.shape}"
-        ) from None
-    if not needs_grad(x):
-        return Tensor(y)
-    before = x.shape
-    return record(y, (x,), lambda grad: (grad.reshape(before),))
+    data_of("x", x)
+    return x.reshape(shape)
 
 
 def alias(x: Tensor) -> Tensor:
@@ -89,16 +79,17 @@ def alias(x: Tensor) -> Tensor:
 
 def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
     """A view with its axes in another order."""
-    array = data_of("x", x)
-    try:
-        y = array.transpose(axes)
-    except (TypeError, ValueError, OverflowError):  # NumPy's AxisError is a ValueError
-        wanted = f"each of 0 to {x.ndim - 1} once"
-        raise ShapeError(f"axes: got {shown(axes)}, expected {wanted}") from None
-    if not needs_grad(x):
-        return Tensor(y)
-    back = np.argsort(axes)
-    return record(y, (x,), lambda grad: (np.ascontiguousarray(grad.transpose(back)),))
+    data_of("x", x)
+    return x.permute(axes)
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """y = a b over the last two axes, as in NumPy: leading axes are broadcast, 1 axis is a vector.
+
+    The product is that of `kernels.matmul`, whose errors name what does not fit.
+    """
+    data_of("a", a), data_of("b", b)
+    return a @ b
 
 
 def activation(x: Tensor, name: str) -> Tensor:

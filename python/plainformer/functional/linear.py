@@ -11,7 +11,8 @@ import numpy as np
 from .. import kernels
 from ..errors import ShapeError
 from ..packing import packed_together, packs_weights
-from ..tensor import Array, Parameter, Tensor, needs_grad, record
+from ..parameter import Parameter
+from ..tensor import Array, Tensor, needs_grad, record
 from ._data import all_data, data_of, data_or_none
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from .. import functional
 from ..generation import GenerationMixin
 from ..nn import KeyValueCache, Sequences, join
-from ..tensor import Array, Tensor, no_grad
+from ..tape import no_grad
+from ..tensor import Array, Tensor
 from .inputs import IGNORED, as_ids, check_items, positions_of, sequences_of, shifted_rows
 from .outputs import CausalLMOutput
 from .pretrained import PreTrainedModel

@@ -16,7 +16,8 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError
 from ..nn import Sequences
-from ..tensor import Array, Tensor, no_grad
+from ..tape import no_grad
+from ..tensor import Array, Tensor
 from .heads import pool
 from .inputs import as_ids, like_ids, positions_of, sequences_of
 from .outputs import BaseModelOutput

@@ -26,7 +26,8 @@ from ..nn import (
     report_state,
 )
 from ..nn.empty import new_array
-from ..tensor import Array, Buffer, Tensor
+from ..parameter import Buffer
+from ..tensor import Array, Tensor
 from .encoder_decoder_layers import DecoderLayer, EncoderLayer
 from .inputs import check_positions, positions_of
 from .pretrained import normal

@@ -15,7 +15,8 @@ from ..errors import ConfigError
 from ..nn import Dropout, Module, capture, init_empty_weights
 from ..nn.empty import undrawn_weights, weights_of
 from ..nn.module import float_dtype
-from ..tensor import Array, Buffer
+from ..parameter import Buffer
+from ..tensor import Array
 from .config import PretrainedConfig
 from .sizes import check_layers, check_memory, fields_of
 

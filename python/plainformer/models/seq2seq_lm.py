@@ -16,7 +16,8 @@ from .. import functional
 from ..errors import ConfigError
 from ..generation import GenerationMixin
 from ..nn import Seq2SeqCache, Sequences, join, part
-from ..tensor import Array, Tensor, no_grad
+from ..tape import no_grad
+from ..tensor import Array, Tensor
 from .inputs import IGNORED, as_ids, check_items, like_ids, positions_of, sequences_of
 from .outputs import Seq2SeqLMOutput
 from .pretrained import PreTrainedModel

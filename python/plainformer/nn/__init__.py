@@ -2,7 +2,7 @@
 
 from ..functional.random import dropout_state
 from ..packing import packed_together
-from ..tensor import Buffer, Parameter
+from ..parameter import Buffer, Parameter
 from .activation import GELU, ReLU, SiLU, Tanh
 from .attention import Attention
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ..tensor import Parameter
+from ..parameter import Parameter
 
 _INDENT = "  "
 

@@ -7,7 +7,8 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError
 from ..kinds import checked
-from ..tensor import Array, Parameter, Tensor
+from ..parameter import Parameter
+from ..tensor import Array, Tensor
 from .empty import normal
 from .module import Module
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import functional
 from ..kinds import checked
-from ..tensor import Parameter, Tensor
+from ..parameter import Parameter
+from ..tensor import Tensor
 from .empty import new_array, normal, uniform
 from .module import Module
 

@@ -18,7 +18,9 @@ import numpy as np
 from ..checkpoints.huggingface import match_keys
 from ..errors import ConfigError, DTypeError, shown
 from ..modes import Mode
-from ..tensor import Array, Buffer, Parameter, no_grad
+from ..parameter import Buffer, Parameter
+from ..tape import no_grad
+from ..tensor import Array
 from ._repr import tree
 from .freezing import matching
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import functional
 from ..kinds import checked
-from ..tensor import Parameter, Tensor
+from ..parameter import Parameter
+from ..tensor import Tensor
 from .empty import new_array
 from .module import Module
 

@@ -7,17 +7,8 @@ from typing import Any
 
 from ..functional import random
 from ..packing import plain_weights
-from ..tensor import (
-    Array,
-    Collector,
-    Gradients,
-    Tensor,
-    enable_grad,
-    is_grad_enabled,
-    no_grad,
-    record_all,
-    run_backward,
-)
+from ..tape import Gradients, enable_grad, is_grad_enabled, no_grad, run_backward
+from ..tensor import Array, Collector, Tensor, record_all
 from .module import Module
 
 

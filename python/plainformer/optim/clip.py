@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from .. import kernels
 from ..errors import NonFiniteError
 from ..functional import scale
-from ..tensor import Parameter, Tensor
+from ..parameter import Parameter
+from ..tensor import Tensor
 
 
 def clip_grad_norm_(

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError, ConfigError, DTypeError, listed, short, shown
-from ..tensor import Array, Parameter
+from ..parameter import Parameter
+from ..tensor import Array
 
 Params = Iterable[Parameter] | Iterable[tuple[str, Parameter]] | Iterable[dict[str, Any]]
 MASTER, STEP = "master", "step"

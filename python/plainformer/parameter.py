@@ -1,0 +1,83 @@
+"""Parameters: leaves of the tape that modules own."""
+
+from __future__ import annotations
+
+from . import kernels
+from .packing import Pack, packed_together
+from .tensor import Array, Tensor
+
+
+class Parameter(Tensor):
+    """A leaf that a module owns: trained, named, saved.
+
+    `data` lends a read-only view; writers go through `writable` or `assign`, which count
+    `version`, so that whatever is derived from a weight knows when it is stale, and drop the
+    packed copy.
+    """
+
+    version: int
+
+    __slots__ = ("_array", "_view", "pack", "version")
+
+    def __init__(self, data: Array, requires_grad: bool = True):
+        self._set_up(requires_grad)
+        self.version = -1
+        self.pack: Pack | None = None
+        self.assign(data)
+
+    @property
+    def data(self) -> Array:
+        """A read-only view of the weights."""
+        return self._view
+
+    def assign(self, array: Array) -> None:
+        """Hold this array from now on; it is not copied and may change shape and dtype."""
+        self._array = array
+        self._view = array.view()
+        if getattr(self._view.flags, "writeable", False):  # on a device nothing can be protected
+            self._view.flags.writeable = False
+        self._count_write()
+
+    def __reduce__(self) -> tuple:
+        """Copies get an array and a view of it, not two arrays."""
+        return Parameter, (self._array, self.requires_grad)
+
+    def writable(self) -> Array:
+        """The array itself, to write now; ask again before every later write."""
+        if getattr(self._array.flags, "writeable", True):
+            self._count_write()
+        else:  # a mapped file, or an array that its owner protected
+            self.assign(self._array.copy())
+        return self._array
+
+    def _count_write(self) -> None:
+        self.version += 1
+        self.drop_pack()
+
+    def packed(self, transposed: bool = False) -> kernels.PackedWeight:
+        """This weight (out, in), or stored (in, out) and `transposed`, as `kernels.linear` reads
+        it fastest; made when first asked for, see `packing.packed_together`."""
+        pack = self.pack
+        if pack is not None and pack.only_version == self.version:  # the short way
+            weight = pack.weight
+            if weight is not None and weight.is_current and pack.transposed == transposed:
+                return weight
+        return packed_together((self,), transposed=transposed)
+
+    def drop_pack(self) -> None:
+        """Free the packed copy, also that of others with which it is packed side by side."""
+        pack, self.pack = self.pack, None
+        if pack is not None:
+            pack.weight = None
+
+
+class Buffer(Parameter):
+    """An array that a module owns and saves, but never trains: it gets no gradient."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Array):
+        super().__init__(data, requires_grad=False)
+
+    def __reduce__(self) -> tuple:
+        return Buffer, (self._array,)
