@@ -101,3 +101,46 @@ def test_public_kernels_are_listed_and_documented():
         is_class = isinstance(getattr(kernels, name), type)
         for part in ("made by",) if is_class else ("Parameters\n", "Raises\n"):
             assert part in text, f"{name}: its docstring has no section {part.strip()}"
+
+
+READERS = {
+    "Path", "exists", "getsize", "glob", "is_dir", "is_file", "isdir", "isfile", "iterdir",
+    "lexists", "listdir", "open", "open_regular", "read", "read_bytes", "read_config", "read_json",
+    "read_task", "read_text", "read_tokenizer", "stat",
+}  # fmt: skip
+
+
+PROPERTIES = {"property", "cached_property"}
+
+
+def test_properties_open_no_files():
+    """What looks like a field costs nothing; a method of the same class counts as its own lines."""
+    reading = [
+        f"{path.relative_to(PACKAGE)}: {kind.name}.{method.name}"
+        for path in SOURCES
+        for kind in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(kind, ast.ClassDef)
+        for method in kind.body
+        if isinstance(method, ast.FunctionDef) and decorators_of(method) & PROPERTIES
+        if calls_of(method, kind) & READERS
+    ]
+    assert not reading
+
+
+def decorators_of(method):
+    return {getattr(d, "attr", getattr(d, "id", "")) for d in method.decorator_list}
+
+
+def calls_of(method, kind, seen=frozenset()):
+    """Names of the functions that a method calls, by way of its class's others too."""
+    own = {m.name: m for m in kind.body if isinstance(m, ast.FunctionDef)}
+    calls = [node.func for node in ast.walk(method) if isinstance(node, ast.Call)]
+    uses = {
+        node.attr
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "self"
+    }
+    further = uses & (own.keys() - seen)
+    return {getattr(call, "attr", getattr(call, "id", "")) for call in calls}.union(
+        *(calls_of(own[name], kind, seen | further) for name in further)
+    )

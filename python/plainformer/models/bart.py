@@ -22,7 +22,7 @@ from .encoder import Encoder, Rows
 from .encoder_decoder import EncoderDecoder, EncoderDecoderLM, EncoderDecoderModel, Layout
 from .encoder_decoder_config import EncoderDecoderConfig
 from .inputs import positions_of
-from .seq2seq_lm import Encoded
+from .seq2seq_lm import EncoderOutput
 
 __all__ = [
     "BartConfig",
@@ -110,7 +110,7 @@ class BartReader(BartPreTrainedModel, Encoder):
         sequences = rows.sequences
         with part("encoder"):
             states = self.model.encoder(rows.ids, sequences, rows.positions)
-        encoded = Encoded(states, sequences)
+        encoded = EncoderOutput(states, sequences)
         read = sequences.without_holes() if sequences.has_holes else sequences
         ids = read.rows_of(rows.batch)
         shifted = np.empty_like(ids)

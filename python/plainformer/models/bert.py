@@ -28,7 +28,7 @@ from ..nn import (
     report_state,
 )
 from ..tensor import Tensor
-from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
 from .config import (
     PretrainedConfig,
     check_activation,
@@ -392,7 +392,7 @@ class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
             self.init_weights(seed)
 
 
-class BertForMultipleChoice(BertPreTrainedModel, MultipleChoice):
+class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
     """BERT that chooses between texts. Parameters: see `BertModel`."""
 
     def __init__(self, config: BertConfig, seed: int | None = 0):

@@ -210,7 +210,7 @@ class QuestionAnswerer(Encoder):
         return count_span_labels(batch["start_positions"], length, mask)
 
 
-class MultipleChoice(Encoder):
+class ChoiceClassifier(Encoder):
     """Base of models that choose between several texts."""
 
     model_task = "multiple-choice"

@@ -26,8 +26,9 @@ from ..nn import (
     recompute,
     report_state,
 )
+from ..nn.positions import sinusoids
 from ..tensor import Array, Tensor
-from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
 from .config import (
     PretrainedConfig,
     check_activation,
@@ -218,7 +219,7 @@ class DistilBertPreTrainedModel(Encoder):
         """Draws from N(0, initializer_range), and sinusoids where the configuration wants them."""
         drawn = super().initial_value(name, shape, rng)
         wanted = self.config.sinusoidal_pos_embds and "position_embeddings" in name
-        return sinusoids(*shape) if wanted else drawn
+        return sinusoids(*shape, True, np.dtype(np.float32)).copy() if wanted else drawn
 
 
 class DistilBertModel(DistilBertPreTrainedModel, BareEncoder):
@@ -321,7 +322,7 @@ class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, QuestionAnswerer
         return self.qa_outputs(self.dropout(x))
 
 
-class DistilBertForMultipleChoice(DistilBertPreTrainedModel, MultipleChoice):
+class DistilBertForMultipleChoice(DistilBertPreTrainedModel, ChoiceClassifier):
     """DistilBERT that chooses between texts. Parameters: see `DistilBertModel`."""
 
     def __init__(self, config: DistilBertConfig, seed: int | None = 0):
@@ -349,10 +350,3 @@ class DistilBertForRelationExtraction(DistilBertPreTrainedModel, RelationClassif
         self.classifier = Linear(2 * config.dim, len(config.id2label))
         if seed is not None:
             self.init_weights(seed)
-
-
-def sinusoids(positions: int, width: int) -> Array:
-    """Float32 (positions, width): sin in even columns and cos in odd ones."""
-    columns = np.arange(width)
-    angles = np.arange(positions)[:, None] / 10000.0 ** (2 * (columns // 2) / width)
-    return np.where(columns % 2, np.cos(angles), np.sin(angles)).astype(np.float32)

@@ -31,7 +31,7 @@ from ..tensor import Array, Tensor
 from .encoder_decoder_layers import DecoderLayer, EncoderLayer
 from .inputs import check_positions, positions_of
 from .pretrained import normal
-from .seq2seq_lm import Encoded, Seq2SeqLM, Seq2SeqModel
+from .seq2seq_lm import EncoderOutput, Seq2SeqLM, Seq2SeqModel
 
 SHARED = "model.shared.weight"
 ENCODER_TABLE = "model.encoder.embed_tokens.weight"
@@ -120,7 +120,7 @@ class DecoderStack(Stack):
         ids: Array,
         rows: Sequences,
         positions: Array,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         cache: Seq2SeqCache | None = None,
     ) -> Tensor:
         """States of all rows."""
@@ -182,7 +182,7 @@ class EncoderDecoderModel(Seq2SeqModel):
         ids: Array,
         rows: Sequences,
         positions: Array,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         cache: Seq2SeqCache | None,
     ) -> Tensor:
         """Decoder states (N, C) of target ids (N,)."""

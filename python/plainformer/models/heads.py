@@ -69,7 +69,7 @@ def classification_loss(
     loss = functional.cross_entropy(
         logits,
         labels,
-        class_weights(class_weight, logits),
+        as_class_weights(class_weight, logits),
         ignore_index=IGNORED,
         label_smoothing=label_smoothing,
         reduction="mean" if num_items is None else "sum",
@@ -77,7 +77,7 @@ def classification_loss(
     return loss if num_items is None else functional.scale(loss, 1 / num_items)
 
 
-def class_weights(given: Any, logits: Tensor) -> Array | None:
+def as_class_weights(given: Any, logits: Tensor) -> Array | None:
     """Weights (classes,) of the losses of logits (M, classes), in the type that losses have."""
     if given is None:
         return None
@@ -125,7 +125,7 @@ def sequence_loss(
     if problem_type == "regression":
         loss = functional.mse_loss(logits, target, reduction)
     else:
-        weights = class_weights(class_weight, logits)
+        weights = as_class_weights(class_weight, logits)
         loss = functional.binary_cross_entropy_with_logits(logits, target, weights, reduction)
     return loss if num_items is None else functional.scale(loss, 1 / num_items)
 

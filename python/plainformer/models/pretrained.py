@@ -18,7 +18,7 @@ from ..nn.module import float_dtype
 from ..parameter import Buffer
 from ..tensor import Array
 from .config import PretrainedConfig
-from .sizes import check_layers, check_memory, fields_of
+from .sizes import check_layers, check_memory, sized_fields
 
 __all__ = ["PreTrainedModel"]
 
@@ -153,7 +153,7 @@ class PreTrainedModel(Module):
             may_miss=cls.head_keys,
             may_drop=cls.head_keys,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
-            fields=lambda sizes: fields_of(config, sizes),
+            fields=lambda sizes: sized_fields(config, sizes),
             source=str(path),
         )
         new = {name: parameters[name].shape for name in report.new_keys}

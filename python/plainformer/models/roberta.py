@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..nn import Dropout, LayerNorm, Linear, Module, Sequences
 from ..tensor import Array, Tensor
 from .bert import BertConfig, BertEmbeddings, BertModel, BertPreTrainedModel
-from .classifiers import MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier
+from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
 from .heads import read_pooled, span_labels
 from .inputs import positions_of
 from .masked_lm import MaskedLM
@@ -200,7 +200,7 @@ class RobertaForQuestionAnswering(RobertaPreTrainedModel, QuestionAnswerer):
             self.init_weights(seed)
 
 
-class RobertaForMultipleChoice(RobertaPreTrainedModel, MultipleChoice):
+class RobertaForMultipleChoice(RobertaPreTrainedModel, ChoiceClassifier):
     """RoBERTa that chooses between texts. Parameters: see `BertModel`."""
 
     def __init__(self, config: RobertaConfig, seed: int | None = 0):

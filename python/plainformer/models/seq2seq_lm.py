@@ -24,7 +24,7 @@ from .pretrained import PreTrainedModel
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncoderOutput:
     """What an encoder made of a batch: states (N, C) of its rows, and how they divide."""
 
     states: Tensor
@@ -43,7 +43,7 @@ class Seq2SeqModel(PreTrainedModel):
         ids: Array,
         rows: Sequences,
         positions: Array,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         cache: Seq2SeqCache | None,
     ) -> Tensor:
         """Decoder states (N, C) of target ids (N,), ready for the head.
@@ -52,7 +52,7 @@ class Seq2SeqModel(PreTrainedModel):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no decoder_rows")
 
-    def encode(self, input_ids: Any, attention_mask: Any = None) -> Encoded:
+    def encode(self, input_ids: Any, attention_mask: Any = None) -> EncoderOutput:
         """Run the encoder over source ids (B, L); its output serves any number of targets.
 
         In eval mode no tape is kept.
@@ -64,13 +64,13 @@ class Seq2SeqModel(PreTrainedModel):
         with contextlib.nullcontext() if self.training else no_grad():
             return self._encode(input_ids, attention_mask)
 
-    def _encode(self, input_ids: Any, attention_mask: Any) -> Encoded:
+    def _encode(self, input_ids: Any, attention_mask: Any) -> EncoderOutput:
         ids = as_ids("input_ids", input_ids)
         rows = sequences_of(ids.shape, attention_mask)
         with part("encoder"):
-            return Encoded(self.encoder_rows(rows.rows_of(ids), rows), rows)
+            return EncoderOutput(self.encoder_rows(rows.rows_of(ids), rows), rows)
 
-    def _encoded(self, input_ids: Any, mask: Any, given: Encoded | None) -> Encoded:
+    def _encoded(self, input_ids: Any, mask: Any, given: EncoderOutput | None) -> EncoderOutput:
         if (input_ids is None) == (given is None):
             raise ConfigError("input_ids: expected either input_ids or encoder_outputs")
         if given is not None and mask is not None:
@@ -114,7 +114,7 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
         decoder_attention_mask: Any = None,
         labels: Any = None,
         *,
-        encoder_outputs: Encoded | None = None,
+        encoder_outputs: EncoderOutput | None = None,
         num_items_in_batch: int | None = None,
         label_smoothing: float = 0.0,
         return_logits: bool | None = None,
@@ -188,7 +188,7 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
     def _head(self, x: Tensor) -> Tensor:
         return functional.linear(x, self.head_weight(), self.head_bias())
 
-    def new_cache(self, batch: int, capacity: int, *, encoder: Encoded) -> Seq2SeqCache:
+    def new_cache(self, batch: int, capacity: int, *, encoder: EncoderOutput) -> Seq2SeqCache:
         """An empty cache for targets of at most `capacity` tokens.
 
         `batch` is a multiple of the sources of `encoder`: the beams of a source are neighbors.
@@ -208,7 +208,7 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
         flat, rows = join(list(ids))
         cache.check_room(rows)
         positions = positions_of(rows, past=cache.lengths)
-        encoded = Encoded(cache.encoder_states, cache.cross.sources)
+        encoded = EncoderOutput(cache.encoder_states, cache.cross.sources)
         x = self.decoder_rows(flat, rows, positions, encoded, cache)
         cache.advance(rows)
         if rows.num_rows > rows.count:

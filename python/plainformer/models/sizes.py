@@ -38,7 +38,7 @@ def check_memory(shapes: Mapping[str, Shape], config: Any, itemsize: int = 4) ->
     if have is None or need <= have:
         return
     largest = max(sizes, key=lambda name: sizes[name])
-    said = listed(fields_of(config, shapes[largest]))
+    said = listed(sized_fields(config, shapes[largest]))
     raise ConfigError(
         f"{said or 'config'}: {sum(sizes.values()):,} parameters need {need / _GB:,.1f} GB, and "
         f"{have / _GB:,.1f} GB are available; {largest} alone has the shape {shapes[largest]}"
@@ -61,7 +61,7 @@ def check_layers(config: Any, stored: Mapping[str, Any], source: str) -> None:
             )
 
 
-def fields_of(config: Any, sizes: Shape) -> list[str]:
+def sized_fields(config: Any, sizes: Shape) -> list[str]:
     """The fields of a configuration whose numbers are among these sizes, the largest first."""
     names = (f.name for f in dataclasses.fields(config) if not f.name.endswith("_token_id"))
     values = {name: getattr(config, name) for name in names}

@@ -25,7 +25,7 @@ from ..tensor import Array, Tensor
 from .config import ACTIVATIONS, PretrainedConfig, check_positive, check_probabilities
 from .encoder import BareEncoder, Rows
 from .pretrained import PreTrainedModel, normal
-from .seq2seq_lm import Encoded, Seq2SeqLM
+from .seq2seq_lm import EncoderOutput, Seq2SeqLM
 from .t5_stack import GATES, T5Stack
 
 __all__ = [
@@ -190,7 +190,7 @@ class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
         ids: Array,
         rows: Sequences,
         positions: Array,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         cache: Seq2SeqCache | None,
     ) -> Tensor:
         """Decoder states (N, C) of target ids (N,), scaled for a tied head."""

@@ -25,7 +25,7 @@ from ..nn import (
 )
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS
-from .seq2seq_lm import Encoded
+from .seq2seq_lm import EncoderOutput
 
 Stream = tuple[Tensor, Tensor | None]
 
@@ -95,7 +95,7 @@ class T5Attention(Module):
         self,
         x: Tensor,
         rows: Sequences,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         cache: Seq2SeqCache | None = None,
         layer: int = 0,
     ) -> Tensor:
@@ -210,7 +210,7 @@ class T5Block(Module):
         """x, residual (N, C); bias adds to the scores of self-attention; memory (M, C)."""
         stream = self.layer[0]((x, residual), rows, bias, cache, index)
         if memory is not None and sources is not None:
-            stream = self.layer[1](stream, rows, Encoded(memory, sources), cache, index)
+            stream = self.layer[1](stream, rows, EncoderOutput(memory, sources), cache, index)
         return self.layer[-1](stream)
 
 
@@ -233,7 +233,7 @@ class T5Stack(Module):
         self,
         ids: Array,
         rows: Sequences,
-        encoded: Encoded | None = None,
+        encoded: EncoderOutput | None = None,
         cache: Seq2SeqCache | None = None,
     ) -> Tensor:
         """States of all rows; a decoder reads those of its encoder."""

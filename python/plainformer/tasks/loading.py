@@ -27,7 +27,7 @@ logger = logging.getLogger("plainformer")
 _WRITERS = ("causal-lm", "seq2seq-lm")  # models whose heads are for no task in particular
 
 
-class Loaded(NamedTuple):
+class LoadedModel(NamedTuple):
     """A model, and the names of its parameters that start from new weights."""
 
     model: Any
@@ -45,7 +45,7 @@ def from_checkpoint(
     new_head: bool,
     seed: int,
     adapter: str | None = None,
-) -> Loaded:
+) -> LoadedModel:
     """The model of a directory with the head of a task.
 
     Labels that the checkpoint has not are added behind its own, whose rows of the head stay.
@@ -80,7 +80,7 @@ def from_checkpoint(
         model = grown(model, seed, new, **overrides)
     elif new:
         model.init_weights(seed, new)
-    return Loaded(model, new)
+    return LoadedModel(model, new)
 
 
 def _load(directory: TaskDirectory, kind: type[Task], seed: int) -> tuple[Any, tuple[str, ...]]:
@@ -122,7 +122,7 @@ def from_values(
     problem: str | None = None,
     seed: int,
     source: str,
-) -> Loaded:
+) -> LoadedModel:
     """A new model from the contents of a `config.json`; vocabulary and special ids come from the
     tokenizer, labels from the data."""
     size = vocab_size(tokenizer)
@@ -141,7 +141,7 @@ def from_values(
             models.MODELS[values["model_type"]].config_class, values, overrides
         )
     model = models.from_config({**values, **overrides}, word, seed=seed)
-    return Loaded(model.eval(), tuple(name for name, _ in model.named_parameters()))
+    return LoadedModel(model.eval(), tuple(name for name, _ in model.named_parameters()))
 
 
 def grown(model: Any, seed: int, fresh: Sequence[str], **overrides: Any) -> Any:

@@ -32,7 +32,7 @@ from .data import (
 )
 from .directory import ADAPTER, TaskDirectory, model_task_for
 from .doubts import doubts
-from .loading import Loaded, from_checkpoint, from_values
+from .loading import LoadedModel, from_checkpoint, from_values
 from .options import make, names_of
 from .problems import SingleLabel
 from .replay import ReplayDataset
@@ -220,7 +220,7 @@ class FineTuning:
             return sentence_pooling(self.directory.path)
         return wanted
 
-    def _model(self, tokenizer: Any, labels: list[str] | None, problem: str | None) -> Loaded:
+    def _model(self, tokenizer: Any, labels: list[str] | None, problem: str | None) -> LoadedModel:
         pooling = self._pooling()
         if self.directory is not None:
             return from_checkpoint(

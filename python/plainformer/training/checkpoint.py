@@ -52,18 +52,14 @@ _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")  # as `path` writes them
 
 
 @dataclass
-class Loaded:
+class Checkpoint:
     """A checkpoint read back: weights, optimizer arrays and the trainer's own values."""
 
     path: Path
     weights: Mapping[str, Any]
     optimizer: dict[str, Any]
     values: dict[str, Any]
-
-    @property
-    def is_extra(self) -> bool:
-        """Whether Ctrl-C wrote it, and no strategy."""
-        return (self.path / EXTRA).exists()
+    is_extra: bool  # Ctrl-C wrote it, and no strategy
 
 
 class CheckpointDirectory:
@@ -144,7 +140,7 @@ class CheckpointDirectory:
         self._drop_extra_but(step)
         return target
 
-    def load(self, where: str | Path | bool) -> Loaded:
+    def load(self, where: str | Path | bool) -> Checkpoint:
         """Read the checkpoint at a path, or with True the newest good one.
 
         A damaged newest one is passed over, with a warning, for the one before it.
@@ -206,7 +202,7 @@ class CheckpointDirectory:
         for name in removed:
             logger.info("removed %s, left half written by a former run", folder / name)
 
-    def _load_newest(self) -> Loaded:
+    def _load_newest(self) -> Checkpoint:
         names = [f"checkpoint-{step}" for step in reversed(self.steps())]
         try:
             pointed = read_pointer(self.root / POINTER)
@@ -288,7 +284,7 @@ def _check_is_checkpoint(path: Path) -> None:
             )
 
 
-def read_checkpoint(path: Path) -> Loaded:
+def read_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint and compare every file with its checksum.
 
     Raises CheckpointError naming what is missing or damaged.
@@ -299,4 +295,5 @@ def read_checkpoint(path: Path) -> Loaded:
     for name, kind in _PARTS.items():
         if name in values:
             check_kind(f"{path / STATE}: {name}", values[name], kind, error=CheckpointError)
-    return Loaded(path, load_state(path), load_file(path / OPTIMIZER), values)
+    is_extra = (path / EXTRA).exists()
+    return Checkpoint(path, load_state(path), load_file(path / OPTIMIZER), values, is_extra)

@@ -15,7 +15,7 @@ from ..checkpoints.locks import DirectoryLock
 from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed
 from ..functional.random import dropout_state
 from .best import best_score, compare, score_of
-from .checkpoint import CheckpointDirectory, Loaded
+from .checkpoint import Checkpoint, CheckpointDirectory
 from .flow import decide
 from .inputs import changed_inputs
 from .log import RunLog, strict
@@ -103,7 +103,7 @@ class TrainingLoop:
             self.directory.check_unused()
         self.trainer.log = RunLog(self.args.output_dir, self.state.log_history, fresh=not resume)
 
-    def _restore(self, loaded: Loaded) -> None:
+    def _restore(self, loaded: Checkpoint) -> None:
         values = loaded.values
         self.model.load_state_dict(loaded.weights)
         state = TrainerState.from_dict(values["state"])
@@ -115,7 +115,7 @@ class TrainingLoop:
         self.saved_step = None if loaded.is_extra else state.global_step
         logger.info("resuming from %s", loaded.path)
 
-    def _check_same_run(self, loaded: Loaded) -> None:
+    def _check_same_run(self, loaded: Checkpoint) -> None:
         """Data, their order and the model must be the checkpoint's, or the run would be another."""
         missing = {"state", "callbacks", "data"} - loaded.values.keys()
         if missing:
