@@ -16,7 +16,7 @@ FLOORS = [
     {"arithmetic", "functional", "packing", "parameter", "tape", "tensor"},
     {"nn", "optim"},
     {"models", "generation", "training"},
-    {"augmentation", "pipelines", "pretraining", "tasks"},
+    {"pipelines", "pretraining", "tasks"},
     {"quickstart", "cli", "serve", "bench", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}

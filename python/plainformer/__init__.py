@@ -13,7 +13,6 @@ import importlib
 from typing import Any
 
 _MODULES = (
-    "augmentation",
     "bench",
     "checkpoints",
     "data",
@@ -40,7 +39,6 @@ _NAMES = {
     "Tensor": "tensor",
     "Trainer": "training",
     "TrainingArguments": "training",
-    "augment": "augmentation",
     "finetune": "tasks",
     "get_num_threads": "runtime",
     "load": "models",

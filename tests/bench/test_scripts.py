@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.augmentation.tiny import save_masked_lm
-from tests.tasks.tiny import TEXTS, write_jsonl
-
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -21,7 +18,6 @@ def script(name):
 
 
 readme_table, check_floors = script("readme_table"), script("check_floors")
-augmentation = script("augmentation")
 
 
 def cell(operation, variant, dtype, label, milliseconds, **times_ours):
@@ -126,29 +122,3 @@ def test_every_floor_names_cells_that_exist():
 
     for floor in check_floors.FLOORS:
         assert select([floor.pattern], ["float32"])
-
-
-def test_few_are_as_many_of_each_label_and_others_for_another_seed():
-    few = augmentation.few(TEXTS, 3, 0)
-    assert [example.label for example in few] == ["neg"] * 3 + ["pos"] * 3
-    assert augmentation.few(TEXTS, 3, 0) == few
-    assert augmentation.few(TEXTS, 3, 1) != few
-
-
-@pytest.mark.filterwarnings("ignore:.*new weights")
-def test_augmentation_is_measured_on_three_arms(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    monkeypatch.setitem(augmentation.FINETUNING, "max_length", 32)  # the tiny model takes 48
-    model = save_masked_lm(tmp_path / "mlm")
-    data = write_jsonl(tmp_path / "f.jsonl", [{"text": e.text, "label": e.label} for e in TEXTS])
-    command = ["--data", data, "--validation", data, "--model", model, "--masked-lm", model]
-    command += ["--shots", 2, "--steps", 1, "--seeds", 2, "--label-epochs", 1, "--copies", 1]
-    command += ["--output", tmp_path / "out.json"]
-    done = CliRunner().invoke(augmentation.main, list(map(str, command)))
-    assert done.exit_code == 0, done.output
-    assert "gain" in done.output
-    result = json.loads((tmp_path / "out.json").read_text())
-    assert [r["seed"] for r in result["rounds"]] == [0, 1]
-    gains = [r["augmented"] - r["few"] for r in result["rounds"]]
-    assert result["augmented"]["gain"] == pytest.approx(sum(gains) / 2)
-    assert all(r["augmented_counts"]["examples"] == 4 for r in result["rounds"])

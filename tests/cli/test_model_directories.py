@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 import plainformer as pf
-from plainformer.augmentation import Augmenter
 from plainformer.cli import main
 from plainformer.data.text import Document
 from plainformer.data.tokenizer import (
@@ -118,7 +117,6 @@ def commands(root, place):
     yield ["generate", place, "so", "--num-beams", 2, "--max-new-tokens", 2], None
     yield ["chat", place, "--max-new-tokens", 2], "so good\n"
     yield ["tokenizer", "encode", place, "so good"], None
-    yield ["augment", place, "--data", data, "--label-epochs", 1], None
     yield ["finetune", "text-classification", "--model", place, "--train", data, *tune_it], None
     yield ["finetune", "ner", "--model", place, "--train", data, *tune_it], None
     yield ["finetune", "language-modeling", "--model", place, "--train", texts, *tune_it], None
@@ -172,7 +170,6 @@ NAMED = {
     "generate": ["generate", SENTENCE, "so"],
     "chat": ["chat", SENTENCE],
     "tokenizer": ["tokenizer", "encode", SENTENCE, "so good"],
-    "augment": ["augment", SENTENCE, "--data", "nothing.jsonl"],
     "finetune": ["finetune", "ner", "--model", SENTENCE, "--train", "nothing.jsonl"],
     "pretrain": ["pretrain", "--model", SENTENCE, "--data", "nothing.txt"],
 }
@@ -210,7 +207,6 @@ def test_an_adapter_and_a_tokenizer_are_looked_for_before_data_is_read(root, tmp
         lambda name: pf.finetune("ner", name, "nothing.jsonl", output_dir="nothing"),
         pf.BertModel.from_pretrained,
         read_tokenizer,
-        Augmenter,
         lambda name: load_adapter(from_config(config_of("gpt2")), name),
     ],
 )

@@ -134,6 +134,17 @@ def test_validation_alone_is_not_passed_over(tmp_path):
     assert "train: got None, expected files" in done.stderr.splitlines()[-1]
 
 
+def test_new_texts_may_be_of_a_label_and_asked_of_a_classifier(tmp_path):
+    few = ("--draws", "1", "--few", "2", "--mlm-epochs", "1", "--max-steps", "2", "--copies", "4")
+    counts = []
+    for more in ([], ["--label-epochs", "1"], ["--filter"]):
+        done = run("data_augmentation.py", *few, *more, "--output-dir", "out", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        counts.append(int(re.search(r"with (\d+) new:", done.stdout)[1]))
+        assert re.search(r"^  (kitchen|football|space) +\w+", done.stdout, re.MULTILINE)
+    assert counts[2] < counts[0]
+
+
 @pytest.mark.parametrize(
     ("page", "words"), [("multiple_choice.py", ["q", "a"]), ("question_answering.py", ["q"])]
 )

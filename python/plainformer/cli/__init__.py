@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "augment": "Write new labelled examples from labelled ones.",
     "bench": "Measure kernels against NumPy and PyTorch.",
     "chat": "Talk to a model fine-tuned for dialogue.",
     "evaluate": "Test a fine-tuned model on labelled data.",
