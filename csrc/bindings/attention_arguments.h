@@ -8,8 +8,6 @@
 
 namespace plainformer {
 
-constexpr int64_t widest_head = 256;
-
 // Appends the numbers of an int32 array (N,) to *to, where they are checked and stay as checked
 // whatever other threads write to the array; false where it is none.
 bool copy_integers(const Operand& x, std::vector<int32_t>* to);

@@ -13,8 +13,9 @@
 
 namespace plainformer::PF_ISA {
 
-// Queries of a task where heads are shared out: enough work beside the claim of a task.
-constexpr int64_t query_block = 16 * tile_rows;
+namespace {
+
+constexpr int64_t query_block = query_block_tiles * tile_rows;
 
 // One key/value head of one sequence, packed for all queries that read it.
 template <typename T>
@@ -97,7 +98,7 @@ class QueryTile {
     void multiply_strip(int64_t key, KeyRange strip) {
         const Panels<T>& keys = head_->keys();
         for (int64_t j = strip.begin; j < strip.end; j += panel_columns<T>) {
-            const int columns = static_cast<int>(lesser(panel_columns<T>, strip.end - j));
+            const int columns = static_cast<int>(least(panel_columns<T>, strip.end - j));
             const int64_t panel = (key - head_->first() + j) / panel_columns<T>;
             multiply_tile(Tile<T>{q_.data, q_.row, q_.step, keys.panel(panel), panel_columns<T>,
                                   keys.steps, scores_ + j, strip_keys, q_.rows, columns, false});
@@ -112,7 +113,7 @@ class QueryTile {
         clear_around<T>(p, strip.begin, strip.end, seen);
         if (seen.empty()) return;
         // The row of a mask that all queries share is converted once: for the whole strip.
-        const acc_t<T>* additions = additions_.row(i, key, lesser(strip_keys, sequence_.Lk - key));
+        const acc_t<T>* additions = additions_.row(i, key, least(strip_keys, sequence_.Lk - key));
         dropout_.start(i, key, seen);
         const acc_t<T> factor =
             softmax_[r].take(p, scores_ + r * strip_keys, seen, scale_, additions, dropout_);
@@ -191,7 +192,7 @@ class QueryBlocks {
         const ABlock a = left_rows(packed_.data, q);
         tile_.start(head, sequence, h);
         for (int64_t m = 0; m < count; m += tile_rows) {
-            const int rows = static_cast<int>(lesser(tile_rows, count - m));
+            const int rows = static_cast<int>(least(tile_rows, count - m));
             tile_.attend(i + m, LeftTile{a.data + m / tile_rows * a.tile, a.row, a.step, rows});
         }
     }
@@ -203,7 +204,7 @@ class QueryBlocks {
 };
 
 int64_t query_blocks(const AttentionOptions& o, const Sequence& s) {
-    return o.H / o.KV * round_up_div(s.Lq, query_block);
+    return o.H / o.KV * ceil_div(s.Lq, query_block);
 }
 
 // f(query head, first query, queries) for block `n` of a key/value head's; long rows come first
@@ -211,9 +212,9 @@ int64_t query_blocks(const AttentionOptions& o, const Sequence& s) {
 template <typename F>
 PF_INLINE void with_block(const AttentionOptions& o, const Sequence& s, int64_t kv, int64_t n,
                           const F& f) {
-    const int64_t group = o.H / o.KV, blocks = round_up_div(s.Lq, query_block);
+    const int64_t group = o.H / o.KV, blocks = ceil_div(s.Lq, query_block);
     const int64_t i = (blocks - 1 - n / group) * query_block;
-    f(kv * group + n % group, i, lesser(query_block, s.Lq - i));
+    f(kv * group + n % group, i, least(query_block, s.Lq - i));
 }
 
 // One head, its blocks of queries shared out.
@@ -232,7 +233,7 @@ void attend_shared(const AttentionArgs<T>& s, const Sequence& sequence, int64_t 
 template <typename T>
 void attend_run(const AttentionArgs<T>& s, const AttentionPlan& plan, int64_t first, int64_t end) {
     int64_t most_keys = 0;
-    for (int64_t n = first; n < end; ++n) most_keys = greater(most_keys, plan.sequence(n).Lk);
+    for (int64_t n = first; n < end; ++n) most_keys = greatest(most_keys, plan.sequence(n).Lk);
     PackedHead<T> head(s, most_keys);
     QueryBlocks<T> queries(s);
     for (int64_t n = first; n < end; ++n) {
@@ -246,10 +247,12 @@ void attend_run(const AttentionArgs<T>& s, const AttentionPlan& plan, int64_t fi
     }
 }
 
+}  // namespace
+
 template <typename T>
 void attention(const AttentionArgs<T>& s) {
     const AttentionOptions& o = s.options;
-    const int64_t group = o.H / greater(1, o.KV);
+    const int64_t group = o.H / greatest(1, o.KV);
     const AttentionPlan plan(o, 2 * group * (o.D + o.Dv), query_blocks);
     for (int64_t n = 0; n < plan.shared_heads(); ++n) attend_shared(s, plan.sequence(n), n % o.KV);
     parallel_for(plan.tasks(), 1, [&](int64_t task) {

@@ -15,9 +15,7 @@
 
 namespace plainformer::PF_ISA {
 
-// Heads that are few and long are split in parts; each part has a dQ of its own in the accumulator
-// type, which bounds their number.
-constexpr int64_t most_parts = 8;
+namespace {
 
 // P^T and dS^T as left operands: (steps of queries, block_keys) units.
 template <typename T>
@@ -62,7 +60,7 @@ class HeadGradient {
              int64_t parts) {
         sequence_ = sequence, kv_ = kv, dq_ = dq;
         for (int64_t j = part * block_keys; j < sequence.Lk; j += parts * block_keys)
-            run_keys(j, lesser(block_keys, sequence.Lk - j));
+            run_keys(j, least(block_keys, sequence.Lk - j));
     }
 
   private:
@@ -85,7 +83,7 @@ class HeadGradient {
         const int64_t first = rows.begin / block_queries * block_queries;
         for (int64_t g = 0; g < group_; ++g)
             for (int64_t i = first; i < rows.end; i += block_queries)
-                run_queries(g, i, lesser(block_queries, sequence_.Lq - i));
+                run_queries(g, i, least(block_queries, sequence_.Lq - i));
     }
 
     void run_queries(int64_t g, int64_t i, int64_t count) {
@@ -99,7 +97,7 @@ class HeadGradient {
         const unit_t<T>* ds = by_keys<T>(second, block_.ds(0), count, keys_);
         for (int64_t j = 0; j < keys_; j += tile_rows) {
             const KeyRange rows =
-                within(sequence_.rows_of(key_ + j, lesser(tile_rows, keys_ - j)), i, count);
+                within(sequence_.rows_of(key_ + j, least(tile_rows, keys_ - j)), i, count);
             if (rows.empty()) continue;
             add_transposed(dv_.data + j * o_.Dv, o_.Dv, p + j, grad, rows, j);
             add_transposed(dk_.data + j * o_.D, o_.D, ds + j, q, rows, j);
@@ -121,7 +119,7 @@ class HeadGradient {
                         KeyRange queries, int64_t j) {
         constexpr int64_t size = sizeof(unit_t<T>);
         const int64_t first = queries.begin / unit_elements<T>;
-        const int rows = static_cast<int>(lesser(tile_rows, keys_ - j));
+        const int rows = static_cast<int>(least(tile_rows, keys_ - j));
         const LeftTile tile{reinterpret_cast<const char*>(a + first * block_keys), size,
                             block_keys * size, rows};
         multiply_panels(tile, B, first, units_of<T>(queries.end) - first, d, width, true);
@@ -151,10 +149,10 @@ class HeadGradient {
 
 // Into how many parts a head of a sequence is split: a question of that sequence alone.
 int64_t parts_of(const AttentionOptions& o, const Sequence& s) {
-    const int64_t blocks = round_up_div(s.Lk, block_keys);
+    const int64_t blocks = ceil_div(s.Lk, block_keys);
     const int64_t flops = 4 * (o.H / o.KV) * (o.D + o.Dv) * pairs_of(s);
-    const bool whole = o.KV >= lesser(many_heads, blocks) || flops < attention_task_flops;
-    return whole ? 1 : lesser(blocks, most_parts);
+    const bool whole = o.KV >= least(many_heads, blocks) || flops < attention_task_flops;
+    return whole ? 1 : least(blocks, most_head_parts);
 }
 
 // dQ of one head's queries, each part's in memory of its own.
@@ -252,11 +250,13 @@ void differentiate_run(const AttentionBackwardArgs<T>& s, const RowTerms<T>& ter
     }
 }
 
+}  // namespace
+
 template <typename T>
 void attention_backward(const AttentionBackwardArgs<T>& s) {
     const AttentionOptions& o = s.options;
     const RowTerms<T> terms(s);
-    const int64_t group = o.H / greater(1, o.KV);
+    const int64_t group = o.H / greatest(1, o.KV);
     const AttentionPlan plan(o, 4 * group * (o.D + o.Dv), parts_of);
     for (int64_t n = 0; n < plan.shared_heads(); ++n)
         differentiate_shared(s, terms, plan.sequence(n), n % o.KV);

@@ -6,9 +6,9 @@
 namespace plainformer::PF_ISA {
 
 // Both are whole tiles in both directions, so that none is ragged inside; 192 keys are whole panels
-// at every level. P and dS of a block are 144 KB in float32 and stay in L2.
-constexpr int64_t block_queries = 16 * tile_rows;
-constexpr int64_t block_keys = 32 * tile_rows;
+// at every level.
+constexpr int64_t block_queries = block_query_tiles * tile_rows;
+constexpr int64_t block_keys = block_key_tiles * tile_rows;
 static_assert(block_keys <= strip_keys && block_keys % 8 == 0, "masks and dropout work in strips");
 
 // What the backward needs of each row, beside its scores: laid out like the log-sum-exp.
@@ -18,8 +18,8 @@ class RowTerms {
     explicit RowTerms(const AttentionBackwardArgs<T>& s)
         : s_(s), shift_(rows_of_all(s.options)), delta_(rows_of_all(s.options)) {
         const AttentionOptions& o = s.options;
-        const int64_t average = rows_of_all(o) * o.Dv / greater(1, o.B * o.H);
-        const int64_t grain = greater(1, (int64_t{1} << 16) / greater(1, average));
+        const int64_t average = rows_of_all(o) * o.Dv / greatest(1, o.B * o.H);
+        const int64_t grain = rows_per_task(light_task_elements, average);
         parallel_for(o.B * o.H, grain, [&](int64_t head) {
             const Sequence sequence = sequence_of(o, head / o.H);
             for (int64_t i = 0; i < sequence.Lq; ++i) set_row(sequence.q, head % o.H, i);
@@ -56,7 +56,7 @@ class RowTerms {
         // A dO that is not finite must show in dV although the packed dO holds 0 there: make P NaN.
         const acc_t<T> poison = zero_or_nan(HeadRows<T>{grad, 0, 1, s_.options.Dv});
         shift_.data[at(start, h, i)] =
-            poison + (lse == minus_inf<T> ? -minus_inf<T> : lse * static_cast<acc_t<T>>(log2_e));
+            poison + (lse == lowest<T> ? -lowest<T> : lse * static_cast<acc_t<T>>(log2_e));
     }
 
     const AttentionBackwardArgs<T>& s_;
@@ -107,7 +107,7 @@ class ScoreBlock {
         additions_.start(sequence_, h);
         dropout_.start_head(sequence_.b * o_.H + h);
         for (int64_t m = 0; m < count; m += tile_rows) {
-            const int rows = static_cast<int>(lesser(tile_rows, count - m));
+            const int rows = static_cast<int>(least(tile_rows, count - m));
             const KeyRange seen = within(sequence_.keys_of(i + m, rows), key_, keys_);
             multiply(q, k_transposed_, m, rows, seen, scores_);
             multiply(grad, v_transposed_, m, rows, seen, grad_p_);
@@ -137,7 +137,7 @@ class ScoreBlock {
     }
 
     void take_row(int64_t m, int r) {
-        const int64_t i = query_ + m + r, whole = round_up_div(keys_, lanes<T>) * lanes<T>;
+        const int64_t i = query_ + m + r, whole = round_up(keys_, lanes<T>);
         const KeyRange seen = within(sequence_.keys_of(i), key_, keys_);
         clear_around<T>(p(m + r), 0, whole, seen);
         clear_around<T>(ds(m + r), 0, whole, seen);
@@ -157,7 +157,7 @@ class ScoreBlock {
         const int64_t i = query_ + m + r;
         const VecOf<T> shift(terms_.shift(sequence_.q, h_, i));
         const VecOf<T> delta(terms_.delta(sequence_.q, h_, i));
-        const VecOf<T> hidden(minus_inf<T>), zero(acc_t<T>(0)), kept(kept_scale_), out(ds_scale_);
+        const VecOf<T> hidden(lowest<T>), zero(acc_t<T>(0)), kept(kept_scale_), out(ds_scale_);
         const acc_t<T>* s = scores_ + r * block_keys;
         const acc_t<T>* grad = grad_p_ + r * block_keys;
         prob_t<T>*p_row = p(m + r), *ds_row = ds(m + r);

@@ -13,13 +13,9 @@
 
 namespace plainformer::PF_ISA {
 
+namespace {
+
 constexpr int64_t chunk_keys = strip_keys;
-// Queries of a head that share one walk along a chunk; beyond, it is walked again, from L2.
-constexpr int64_t most_rows = 8;
-// Heads of a task: so many that their rows are read in runs of this length.
-constexpr int64_t run_bytes = 1024, most_heads = 16;
-// Bytes of K and V that are worth a task.
-constexpr int64_t task_bytes = int64_t{128} << 10;
 
 // What is known of one query after one chunk: O is the sum of exp2(score - largest) V.
 template <typename A>
@@ -70,8 +66,7 @@ class Chunks {
         for (int64_t b = 0; b < o_.B; ++b) {
             const Sequence s = sequence(b);
             const KeyRange seen = s.keys_of(0, s.Lq);
-            const int64_t chunks =
-                seen.empty() ? 0 : round_up_div(seen.end - first_key(s), chunk_keys);
+            const int64_t chunks = seen.empty() ? 0 : ceil_div(seen.end - first_key(s), chunk_keys);
             first_.data[b + 1] = first_.data[b] + chunks;
         }
         return first_.data[o_.B];
@@ -92,20 +87,20 @@ class ChunkHeads {
         : s_(s),
           o_(s.options),
           group_(o_.H / o_.KV),
-          width_(round_up_div(o_.Dv, lanes<T>) * lanes<T>),
+          width_(round_up(o_.Dv, lanes<T>)),
           additions_(o_),
           dropout_(o_.dropout),
           scale_(o_),
-          scores_(heads * most_rows * chunk_keys),
-          sums_(heads * most_rows * width_) {}
+          scores_(heads * cached_rows * chunk_keys),
+          sums_(heads * cached_rows * width_) {}
 
     // Keys [key, key + chunk_keys) of heads [kv, kv + heads).
     void run(const Chunks<T>& chunks, int64_t chunk, const Sequence& sequence, int64_t key,
              int64_t kv, int64_t heads) {
         sequence_ = sequence, key_ = key, kv_ = kv, heads_ = heads;
         const int64_t rows = group_ * sequence.Lq;
-        for (first_row_ = 0; first_row_ < rows; first_row_ += most_rows) {
-            rows_ = lesser(most_rows, rows - first_row_);
+        for (first_row_ = 0; first_row_ < rows; first_row_ += cached_rows) {
+            rows_ = least(cached_rows, rows - first_row_);
             run_rows();
             for_rows([&](int64_t head, int64_t r, int64_t i) {
                 keep(chunks.partial(chunk, query_head(head, r) * sequence.Lq + i), head, r);
@@ -121,11 +116,11 @@ class ChunkHeads {
             unequal_ |=
                 seen.empty() || (r > 0 && (seen.begin != seen_.begin || seen.end != seen_.end));
             if (!seen.empty())
-                seen_ = {lesser(seen_.begin, seen.begin), greater(seen_.end, seen.end)};
+                seen_ = {least(seen_.begin, seen.begin), greatest(seen_.end, seen.end)};
         }
         if (!seen_.empty()) multiply_keys();
         for_rows([&](int64_t head, int64_t r, int64_t i) { take_row(head, r, i); });
-        __builtin_memset(sums_.data, 0, sizeof(acc_t<T>) * heads_ * most_rows * width_);
+        __builtin_memset(sums_.data, 0, sizeof(acc_t<T>) * heads_ * cached_rows * width_);
         if (!seen_.empty()) multiply_values();
     }
 
@@ -134,10 +129,10 @@ class ChunkHeads {
         return (kv_ + head) * group_ + (first_row_ + r) / sequence_.Lq;
     }
     acc_t<T>* scores(int64_t head, int64_t r) const {
-        return scores_.data + (head * most_rows + r) * chunk_keys;
+        return scores_.data + (head * cached_rows + r) * chunk_keys;
     }
     acc_t<T>* sums(int64_t head, int64_t r) const {
-        return sums_.data + (head * most_rows + r) * width_;
+        return sums_.data + (head * cached_rows + r) * width_;
     }
     const T* rows_at(const HeadsView<T>& x, int64_t head, int64_t j) const {
         return row_at(x, sequence_.k, kv_ + head, key_ + j);
@@ -151,20 +146,20 @@ class ChunkHeads {
     // Asks for the next register's number of rows, so that memory works while several queries
     // compute. Inline by force: GCC drops calls of a function that does nothing but prefetch.
     PF_INLINE void fetch(const HeadsView<T>& x, int64_t head, int64_t j, int64_t width) const {
-        constexpr int64_t line = 64 / sizeof(T);
-        const int64_t end = lesser(seen_.end, j + lanes<T>);
+        constexpr int64_t line = cache_line / static_cast<int64_t>(sizeof(T));
+        const int64_t end = least(seen_.end, j + lanes<T>);
         for (; j < end; ++j)
             for (int64_t c = 0; c < width; c += line) __builtin_prefetch(rows_at(x, head, j) + c);
     }
 
     // Raw scores, a register of keys of all heads at a time: along the cache.
     void multiply_keys() {
-        const T* q[most_heads * most_rows];
+        const T* q[cached_heads * cached_rows];
         for_rows([&](int64_t head, int64_t r, int64_t i) {
             q[head * rows_ + r] = row_at(s_.q, sequence_.q, query_head(head, r), i);
         });
         for (int64_t j = seen_.begin / lanes<T> * lanes<T>; j < seen_.end; j += lanes<T>) {
-            const int64_t count = lesser(lanes<T>, sequence_.Lk - key_ - j);
+            const int64_t count = least(lanes<T>, sequence_.Lk - key_ - j);
             for (int64_t head = 0; head < heads_; ++head) {
                 fetch(s_.k, head, j + lanes<T>, o_.D);
                 multiply_queries(scores(head, 0) + j, chunk_keys, q + head * rows_, rows_,
@@ -177,19 +172,18 @@ class ChunkHeads {
     void take_row(int64_t head, int64_t r, int64_t i) {
         const KeyRange seen = seen_by(i);
         clear_around<T>(scores(head, r), seen_.begin / lanes<T> * lanes<T>, seen_.end, seen);
-        softmax_[head * most_rows + r] = RowSoftmax<T>();
+        softmax_[head * cached_rows + r] = RowSoftmax<T>();
         if (seen.empty()) return;
         additions_.start(sequence_, query_head(head, r));
-        const acc_t<T>* additions =
-            additions_.row(i, key_, lesser(chunk_keys, sequence_.Lk - key_));
-        softmax_[head * most_rows + r].take(scores(head, r), scores(head, r), seen, scale_,
-                                            additions, dropout_);
+        const acc_t<T>* additions = additions_.row(i, key_, least(chunk_keys, sequence_.Lk - key_));
+        softmax_[head * cached_rows + r].take(scores(head, r), scores(head, r), seen, scale_,
+                                              additions, dropout_);
     }
 
     // O += P V, a register's number of keys of all heads at a time.
     void multiply_values() {
         for (int64_t j = seen_.begin; j < seen_.end;) {
-            const int64_t end = lesser(seen_.end, (j / lanes<T> + 1) * lanes<T>);
+            const int64_t end = least(seen_.end, (j / lanes<T> + 1) * lanes<T>);
             for (int64_t head = 0; head < heads_; ++head) {
                 fetch(s_.v, head, end, o_.Dv);
                 const HeadRows<T> v{rows_at(s_.v, head, j), s_.v.row, end - j, o_.Dv};
@@ -204,7 +198,7 @@ class ChunkHeads {
     }
 
     void keep(const Partial<acc_t<T>>& to, int64_t head, int64_t r) {
-        const RowSoftmax<T>& softmax = softmax_[head * most_rows + r];
+        const RowSoftmax<T>& softmax = softmax_[head * cached_rows + r];
         to.largest() = softmax.largest, to.sum() = softmax.sum;
         __builtin_memcpy(to.values(), sums(head, r), sizeof(acc_t<T>) * o_.Dv);
     }
@@ -219,7 +213,7 @@ class ChunkHeads {
     Additions<T> additions_;
     DropoutRow dropout_;
     const ScoreScale<T> scale_;
-    RowSoftmax<T> softmax_[most_heads * most_rows];
+    RowSoftmax<T> softmax_[cached_heads * cached_rows];
     Scratch<acc_t<T>> scores_, sums_;
 };
 
@@ -229,10 +223,10 @@ void merge_query(const CachedAttentionArgs<T>& s, const Chunks<T>& chunks, int64
                  int64_t query) {
     const AttentionOptions& o = s.options;
     const int64_t first = chunks.begin(b), end = chunks.begin(b + 1);
-    acc_t<T> largest = minus_inf<T>, sum = 0;
+    acc_t<T> largest = lowest<T>, sum = 0;
     for (int64_t n = first; n < end; ++n)
         largest = larger(largest, chunks.partial(n, query).largest());
-    const acc_t<T> shift = largest == minus_inf<T> ? 0 : largest;  // -inf - -inf is NaN
+    const acc_t<T> shift = largest == lowest<T> ? 0 : largest;  // -inf - -inf is NaN
     alignas(64) acc_t<T> O[widest_head];
     __builtin_memset(O, 0, sizeof(acc_t<T>) * o.Dv);
     for (int64_t n = first; n < end; ++n) {
@@ -263,28 +257,30 @@ void append(const CachedAttentionArgs<T>& s, int64_t b) {
         }
 }
 
+}  // namespace
+
 template <typename T>
 void cached_attention(const CachedAttentionArgs<T>& s) {
     const AttentionOptions& o = s.options;
     const int64_t row_bytes = (o.D + o.Dv) * static_cast<int64_t>(sizeof(T));
     if (s.new_k.data)
-        parallel_for(o.B, task_bytes / greater(1, o.KV * o.q_rows.length * row_bytes),
+        parallel_for(o.B, cached_task_bytes / greatest(1, o.KV * o.q_rows.length * row_bytes),
                      [&](int64_t b) { append(s, b); });
     const Chunks<T> chunks(s);
-    const int64_t most = lesser(most_heads, round_up_div(2 * run_bytes, row_bytes));
-    const int64_t runs = round_up_div(o.KV, most), heads = round_up_div(o.KV, greater(1, runs));
+    const int64_t most = least(cached_heads, ceil_div(2 * cached_run_bytes, row_bytes));
+    const int64_t runs = ceil_div(o.KV, most), heads = ceil_div(o.KV, greatest(1, runs));
     parallel_for(
-        chunks.count() * runs, task_bytes / (chunk_keys * greater(1, heads) * row_bytes),
+        chunks.count() * runs, cached_task_bytes / (chunk_keys * greatest(1, heads) * row_bytes),
         [&](int64_t task) {
             const int64_t chunk = task / runs, kv = task % runs * heads;
             const int64_t b = chunks.sequence_of_chunk(chunk);
             const Sequence sequence = chunks.sequence(b);
             const int64_t key = chunks.first_key(sequence) + (chunk - chunks.begin(b)) * chunk_keys;
-            ChunkHeads<T>(s, heads).run(chunks, chunk, sequence, key, kv, lesser(heads, o.KV - kv));
+            ChunkHeads<T>(s, heads).run(chunks, chunk, sequence, key, kv, least(heads, o.KV - kv));
         });
     const int64_t queries = chunks.queries();
-    const int64_t merged = o.Dv * greater(1, chunks.count() / greater(1, o.B));
-    parallel_for(o.B * queries, (int64_t{1} << 16) / merged,
+    const int64_t merged = o.Dv * greatest(1, chunks.count() / greatest(1, o.B));
+    parallel_for(o.B * queries, light_task_elements / merged,
                  [&](int64_t n) { merge_query(s, chunks, n / queries, n % queries); });
 }
 PF_INSTANTIATE(cached_attention, CachedAttentionArgs)

@@ -3,18 +3,12 @@
 #pragma once
 #include "attention_sequence.h"
 #include "gemm_tile.h"
+#include "isa/extremes.h"
 #include "isa/math.h"
 
 namespace plainformer::PF_ISA {
 
 constexpr double log2_e = 1.4426950408889634, ln_2 = 0.6931471805599453;
-
-// Keys that a tile of rows takes at a time, counted from the sequence's first: scores of 6 rows are
-// 6 KB and stay in L1.
-constexpr int64_t strip_keys = 256;
-
-template <typename T>
-inline constexpr acc_t<T> minus_inf = -static_cast<acc_t<T>>(__builtin_inff());
 
 // ---- a range of a buffer of scores --------------------------------------------------------------
 
@@ -42,8 +36,8 @@ PF_INLINE void for_range(KeyRange range, F&& f) {
     if (j == range.begin)
         for (; j + lanes<T> <= range.end; j += lanes<T>) f(j, Full{});
     for (; j < range.end; j += lanes<T>) {
-        const Between part{static_cast<int>(greater(0, range.begin - j)),
-                           static_cast<int>(lesser(lanes<T>, range.end - j))};
+        const Between part{static_cast<int>(greatest(0, range.begin - j)),
+                           static_cast<int>(least(lanes<T>, range.end - j))};
         f(j, part);
     }
 }
@@ -52,7 +46,7 @@ PF_INLINE void for_range(KeyRange range, F&& f) {
 template <typename T, typename P>
 PF_INLINE void clear_around(P* p, int64_t begin, int64_t end, KeyRange range) {
     const int64_t first = range.empty() ? end : range.begin / lanes<T> * lanes<T>;
-    const int64_t last = range.empty() ? end : round_up_div(range.end, lanes<T>) * lanes<T>;
+    const int64_t last = range.empty() ? end : round_up(range.end, lanes<T>);
     const VecOf<T> zero(acc_t<T>(0));
     for (int64_t j = begin; j < first; j += lanes<T>) store(p + j, Full{}, zero);
     for (int64_t j = last; j < end; j += lanes<T>) store(p + j, Full{}, zero);
@@ -60,7 +54,7 @@ PF_INLINE void clear_around(P* p, int64_t begin, int64_t end, KeyRange range) {
 
 // The part of a range of keys that lies within [key, key + count), counted from key.
 PF_INLINE KeyRange within(KeyRange keys, int64_t key, int64_t count) {
-    return {greater(0, keys.begin - key), lesser(count, keys.end - key)};
+    return {greatest(0, keys.begin - key), least(count, keys.end - key)};
 }
 
 // ---- masks --------------------------------------------------------------------------------------
@@ -68,7 +62,7 @@ PF_INLINE KeyRange within(KeyRange keys, int64_t key, int64_t count) {
 // Additions in units of log2: what exp2 takes.
 template <typename A>
 void additions_of_bytes(A* to, const uint8_t* mask, int64_t stride, int64_t count) {
-    const A hidden = minus_inf<A>;
+    const A hidden = lowest<A>;
     if (stride == 1) {  // a loop of its own, which the compiler turns into vectors
         for (int64_t j = 0; j < count; ++j) to[j] = mask[j] ? A(0) : hidden;
     } else {
@@ -80,7 +74,7 @@ template <typename T>
 PF_INLINE VecOf<T> addition(VecOf<T> x) {
     const acc_t<T> half_lowest = to_float(from_float<T>(-65504));  // in the mask's own precision
     const auto hidden = (x <= VecOf<T>(acc_t<T>(-1e30))) | (x == VecOf<T>(half_lowest));
-    return select(hidden, VecOf<T>(minus_inf<T>), x * VecOf<T>(acc_t<T>(log2_e)));
+    return select(hidden, VecOf<T>(lowest<T>), x * VecOf<T>(acc_t<T>(log2_e)));
 }
 
 template <typename T>
@@ -166,7 +160,7 @@ struct ScoreScale {
 template <typename T>
 PF_INLINE VecOf<T> masked_score(VecOf<T> x, acc_t<T> factor, const acc_t<T>* additions) {
     if (!additions) return x * VecOf<T>(factor);
-    const VecOf<T> hidden(minus_inf<T>), a = load(additions, Full{});
+    const VecOf<T> hidden(lowest<T>), a = load(additions, Full{});
     return select(a == hidden, hidden, fma(x, VecOf<T>(factor), a));
 }
 

@@ -38,14 +38,14 @@ class MaskGradient {
     void add_head(int64_t b, int64_t h, int64_t key, int64_t keys, acc_t<T>* sums,
                   int64_t columns) {
         const Sequence sequence = sequence_of(o_, b);
-        const int64_t end = s_.mask_shape[3] == 1 ? sequence.Lk : lesser(sequence.Lk, key + keys);
+        const int64_t end = s_.mask_shape[3] == 1 ? sequence.Lk : least(sequence.Lk, key + keys);
         for (int64_t j = key; j < end; j += block_keys) {
-            const int64_t count = lesser(block_keys, end - j);
+            const int64_t count = least(block_keys, end - j);
             const KeyRange rows = sequence.rows_of(j, count);
             block_.set_keys(sequence, h / (o_.H / o_.KV), j, count);
             for (int64_t i = rows.begin / block_queries * block_queries; i < rows.end;
                  i += block_queries)
-                add_block(h, i, lesser(block_queries, sequence.Lq - i), sums, columns);
+                add_block(h, i, least(block_queries, sequence.Lq - i), sums, columns);
         }
     }
 
@@ -77,11 +77,11 @@ class MaskGradient {
 template <typename T>
 void mask_gradient(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms) {
     const int64_t heads = s.mask_shape[0] * s.mask_shape[1], columns = s.mask_shape[3];
-    const int64_t blocks = round_up_div(columns, block_keys);
+    const int64_t blocks = ceil_div(columns, block_keys);
     parallel_for(heads * blocks, 1, [&](int64_t task) {
         const int64_t head = task / blocks, key = task % blocks * block_keys;
         MaskGradient<T>(s, terms, head / s.mask_shape[1], head % s.mask_shape[1])
-            .run(key, lesser(block_keys, columns - key));
+            .run(key, least(block_keys, columns - key));
     });
 }
 

@@ -8,8 +8,6 @@
 
 namespace plainformer::PF_ISA {
 
-constexpr int64_t widest_head = 256;  // checked by the binding
-
 // Row l of head h of the sequence that begins at `start`.
 template <typename T>
 PF_INLINE T* row_at(const HeadsView<T>& x, int64_t start, int64_t h, int64_t l) {
@@ -78,11 +76,11 @@ struct Panels {
     int64_t steps, columns;
 
     static int64_t units(int64_t summed, int64_t columns) {
-        return units_of<T>(summed) * round_up_div(columns, panel_columns<T>) * panel_columns<T>;
+        return units_of<T>(summed) * round_up(columns, panel_columns<T>);
     }
-    int64_t count() const { return round_up_div(columns, panel_columns<T>); }
+    int64_t count() const { return ceil_div(columns, panel_columns<T>); }
     PF_INLINE int width(int64_t p) const {
-        return static_cast<int>(lesser(panel_columns<T>, columns - p * panel_columns<T>));
+        return static_cast<int>(least(panel_columns<T>, columns - p * panel_columns<T>));
     }
     PF_INLINE unit_t<T>* panel(int64_t p) const { return data + p * steps * panel_columns<T>; }
 };

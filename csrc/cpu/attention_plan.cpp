@@ -41,7 +41,7 @@ AttentionPlan::~AttentionPlan() {
 // Whether tasks of whole heads, of which `rest` has so many of this size, would be too few.
 bool AttentionPlan::is_shared(const Sequence& s, int64_t rest) const {
     const int64_t work = flops_ * pairs_of(s);
-    return work >= attention_task_flops && rest / work < std::min(many_heads, pieces_(options_, s));
+    return work >= attention_task_flops && rest / work < least(many_heads, pieces_(options_, s));
 }
 
 void AttentionPlan::plan_equal(const Sequence& s) {
@@ -50,8 +50,8 @@ void AttentionPlan::plan_equal(const Sequence& s) {
         shared_ = heads_;
         return;
     }
-    run_ = std::max<int64_t>(1, attention_task_flops / std::max<int64_t>(1, work));
-    tasks_ = round_up_div(heads_, run_);
+    run_ = greatest(1, attention_task_flops / greatest(1, work));
+    tasks_ = ceil_div(heads_, run_);
 }
 
 void AttentionPlan::plan_ragged() {
@@ -65,7 +65,7 @@ void AttentionPlan::plan_ragged() {
     std::stable_sort(order_, order_ + options_.B,
                      [&](int64_t a, int64_t b) { return work(a) > work(b); });
     share_longest(total);
-    ends_ = new_numbers(std::max<int64_t>(1, heads_ - shared_));
+    ends_ = new_numbers(greatest(1, heads_ - shared_));
     int64_t pending = 0;
     for (int64_t n = shared_; n < heads_; ++n) {
         pending += work(order_[n / options_.KV]);

@@ -4,13 +4,9 @@
 // Compiled once, not once an ISA level: kernel units see no standard container.
 #pragma once
 #include "attention_sequence.h"
+#include "tuning.h"
 
 namespace plainformer {
-
-// Less work than this is not worth a task.
-constexpr int64_t attention_task_flops = int64_t{2} << 20;
-// With this many heads of equal work, or more than pieces in one, none is shared out.
-constexpr int64_t many_heads = 16;
 
 class AttentionPlan {
   public:
@@ -31,7 +27,7 @@ class AttentionPlan {
         return ends_ ? (task == 0 ? shared_ : ends_[task - 1]) : shared_ + task * run_;
     }
     PF_INLINE int64_t end_head(int64_t task) const {
-        return ends_ ? ends_[task] : lesser(heads_, first_head(task) + run_);
+        return ends_ ? ends_[task] : least(heads_, first_head(task) + run_);
     }
     PF_INLINE Sequence sequence(int64_t n) const {
         const int64_t place = n / options_.KV;

@@ -5,11 +5,6 @@
 
 namespace plainformer::PF_ISA {
 
-template <typename A>
-PF_INLINE A larger(A a, A b) {
-    return a > b ? a : b;
-}
-
 template <int n>
 struct TileOf {
     static constexpr int rows = n;
@@ -46,7 +41,7 @@ PF_INLINE void dot_tile(acc_t<T>* scores, int64_t score_row, const T* const* q, 
         }
     }
     for (; c < D; c += lanes<T>) {
-        const Tail tail{static_cast<int>(lesser(lanes<T>, D - c))};
+        const Tail tail{static_cast<int>(least(lanes<T>, D - c))};
         for (int i = 0; i < keys; ++i) {
             const VecOf<T> y = load(key(i) + c, tail);
             for (int r = 0; r < rows; ++r)
@@ -73,7 +68,7 @@ void dot_products(acc_t<T>* scores, int64_t score_row, const T* const* q, const 
                               [&](int64_t i) { return first + i * stride; });
         else
             dot_tile<T, rows>(scores + j, score_row, q, D,
-                              [&](int64_t i) { return first + lesser(i, count - 1 - j) * stride; });
+                              [&](int64_t i) { return first + least(i, count - 1 - j) * stride; });
     }
 }
 
@@ -142,8 +137,8 @@ void add_weighted_panels(acc_t<T>* sums, int64_t sums_row, const Weights<acc_t<T
         if (p.rows < rows) return add_weighted_panels<T, rows - 1>(sums, sums_row, p, v);
     }
     for (int64_t c = 0; c < v.width; c += panel_columns<T>) {
-        const int64_t width = lesser(panel_columns<T>, v.width - c);
-        const int64_t vectors = round_up_div(width, lanes<T>);
+        const int64_t width = least(panel_columns<T>, v.width - c);
+        const int64_t vectors = ceil_div(width, lanes<T>);
         const HeadRows<T> columns{v.data + c, v.stride, v.count, width};
         const Tail last{static_cast<int>(width - (vectors - 1) * lanes<T>)};
         if (last.n == lanes<T>)
@@ -157,12 +152,12 @@ void add_weighted_panels(acc_t<T>* sums, int64_t sums_row, const Weights<acc_t<T
 template <typename T>
 void add_weighted_rows(acc_t<T>* sums, int64_t sums_row, const Weights<acc_t<T>>& p,
                        const HeadRows<T>& v) {
-    const int64_t blocks = round_up_div(p.rows, most_weighted);
-    const int64_t block = round_up_div(p.rows, blocks);
+    const int64_t blocks = ceil_div(p.rows, most_weighted);
+    const int64_t block = ceil_div(p.rows, blocks);
     for (int64_t r = 0; r < p.rows; r += block)
         add_weighted_panels<T, most_weighted>(
             sums + r * sums_row, sums_row,
-            Weights<acc_t<T>>{p.data + r * p.stride, p.stride, lesser(block, p.rows - r)}, v);
+            Weights<acc_t<T>>{p.data + r * p.stride, p.stride, least(block, p.rows - r)}, v);
 }
 
 // The same without the products whose weight is 0, so that 0 NaN adds nothing.

@@ -1,12 +1,9 @@
 // One sequence of a batch: where its rows are, and which keys each of them sees.
 #pragma once
+#include "plainformer/arith.h"
 #include "plainformer/attention.h"
 
 namespace plainformer {
-
-static constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-static constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
-static constexpr int64_t round_up_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Keys [begin, end), empty where end <= begin.
 struct KeyRange {
@@ -22,23 +19,23 @@ struct Sequence {
 
     // What any of rows [i, i + count) sees.
     PF_INLINE KeyRange keys_of(int64_t i, int64_t count = 1) const {
-        return {greater(0, i + low), lesser(Lk, i + count + high)};
+        return {greatest(0, i + low), least(Lk, i + count + high)};
     }
     // Rows that see any of keys [j, j + count), as a range.
     PF_INLINE KeyRange rows_of(int64_t j, int64_t count = 1) const {
-        return {greater(0, j - high), lesser(Lq, j + count - low)};
+        return {greatest(0, j - high), least(Lq, j + count - low)};
     }
 };
 
-static inline Sequence with_window(Sequence s, const AttentionWindow& window) {
+PF_INLINE Sequence with_window(Sequence s, const AttentionWindow& window) {
     const int64_t shift = window.bottom_right ? s.Lk - s.Lq : 0;
     const int64_t far = s.Lq + s.Lk;  // no key is farther from any row, shifted or not
-    s.low = shift - (window.left < 0 ? far : lesser(window.left, far));
-    s.high = shift + (window.right < 0 ? far : lesser(window.right, far));
+    s.low = shift - (window.left < 0 ? far : least(window.left, far));
+    s.high = shift + (window.right < 0 ? far : least(window.right, far));
     return s;
 }
 
-static inline Sequence sequence_of(const AttentionOptions& o, int64_t b) {
+PF_INLINE Sequence sequence_of(const AttentionOptions& o, int64_t b) {
     Sequence s{b, b, b, o.q_rows.length, o.k_rows.length, 0, 0};
     if (o.q_rows.starts) {
         s.q = o.q_rows.starts[b], s.k = o.k_rows.starts[b];
@@ -49,9 +46,9 @@ static inline Sequence sequence_of(const AttentionOptions& o, int64_t b) {
 
 // Products of a query and a key of one head that have to be formed; the triangle counts as a
 // square.
-static inline int64_t pairs_of(const Sequence& s) {
+PF_INLINE int64_t pairs_of(const Sequence& s) {
     const KeyRange keys = s.keys_of(0, s.Lq);
-    return s.Lq * greater(0, lesser(keys.end - keys.begin, s.high - s.low + 1));
+    return s.Lq * greatest(0, least(keys.end - keys.begin, s.high - s.low + 1));
 }
 
 }  // namespace plainformer

@@ -57,7 +57,7 @@ acc_t<T> exponentials(P* p, const acc_t<T>* t, KeyRange range, acc_t<T> largest,
 // The state of one row between strips.
 template <typename T>
 struct RowSoftmax {
-    acc_t<T> largest = minus_inf<T>;
+    acc_t<T> largest = lowest<T>;
     acc_t<T> sum = 0;
 
     // Takes a range of raw scores, makes their probabilities relative to the new maximum, and
@@ -67,7 +67,7 @@ struct RowSoftmax {
                   const acc_t<T>* additions, const DropoutRow& dropout) {
         const acc_t<T> before = largest;
         largest = scale_scores<T>(s, range, scale, additions, before);
-        const acc_t<T> shift = largest == minus_inf<T> ? 0 : largest;  // -inf - -inf is NaN
+        const acc_t<T> shift = largest == lowest<T> ? 0 : largest;  // -inf - -inf is NaN
         const acc_t<T> added = exponentials<T>(p, s, range, shift, dropout);
         const acc_t<T> factor = largest == before ? 1 : first_lane(exp2(VecOf<T>(before - shift)));
         sum = sum * factor + added;
@@ -75,7 +75,7 @@ struct RowSoftmax {
     }
 
     acc_t<T> log_sum_exp() const {
-        if (sum == 0) return minus_inf<T>;
+        if (sum == 0) return lowest<T>;
         return largest * static_cast<acc_t<T>>(ln_2) + first_lane(log(VecOf<T>(sum)));
     }
 };

@@ -7,14 +7,13 @@
 
 #include "cross_entropy_rows.h"   // row_lse, row_loss, row_gradient
 #include "runtime/thread_pool.h"  // parallel_for
+#include "tuning.h"
 
 namespace plainformer::PF_ISA {
 
-static int64_t rows_per_task(int64_t V) { return V < 8192 ? 8192 / (V > 0 ? V : 1) + 1 : 1; }
-
 template <typename T>
 void cross_entropy(const CrossEntropyArgs<T>& s) {
-    parallel_for(s.N, rows_per_task(s.V), [&](int64_t n) {
+    parallel_for(s.N, rows_per_task(exponential_task_elements, s.V), [&](int64_t n) {
         const int64_t target = s.target[n];
         if (target == s.ignore_index) {
             s.loss[n] = s.label_weight[n] = s.lse[n] = 0;
@@ -31,7 +30,7 @@ PF_INSTANTIATE(cross_entropy, CrossEntropyArgs)
 template <typename T>
 void cross_entropy_backward(const CrossEntropyBackwardArgs<T>& s) {
     const acc_t<T> weight_sum = sum_of_weights<T>(s.weight, s.V);
-    parallel_for(s.N, rows_per_task(s.V), [&](int64_t n) {
+    parallel_for(s.N, rows_per_task(exponential_task_elements, s.V), [&](int64_t n) {
         T* dx_n = s.dx + n * s.V;
         const int64_t target = s.target[n];
         if (target == s.ignore_index)

@@ -1,35 +1,22 @@
 // One row of cross entropy: shared by the plain kernel and the one fused with its linear layer.
 // Formulas: plainformer/cross_entropy.h
 #pragma once
-#include "isa/math.h"  // exp
-#include "isa/vec.h"   // Vec, load, store, for_lanes
+#include "isa/extremes.h"  // lowest, largest_of, log_of_sum
+#include "isa/math.h"      // exp
+#include "isa/vec.h"       // Vec, load, store, for_lanes
 
 namespace plainformer::PF_ISA {
-
-PF_INLINE float log_of(float x) { return __builtin_logf(x); }
-PF_INLINE double log_of(double x) { return __builtin_log(x); }
-
-// The largest of x (V). A NaN passes over it and shows up in the sum of exponentials.
-template <typename T>
-acc_t<T> row_max(const T* x, int64_t V) {
-    const auto lowest = -static_cast<acc_t<T>>(__builtin_inf());
-    VecOf<T> largest(lowest);
-    for_lanes<T>(
-        V, [&](int64_t v, auto tail) { largest = max(load_or(x + v, tail, lowest), largest); });
-    return reduce_max(largest);
-}
 
 // log sum exp of x (V); -inf where every logit is.
 template <typename T>
 acc_t<T> row_lse(const T* x, int64_t V) {
-    const auto lowest = -static_cast<acc_t<T>>(__builtin_inf());
-    const acc_t<T> largest = row_max(x, V);
-    if (largest == lowest || largest == -lowest) return largest;
+    const acc_t<T> largest = largest_of(x, V);
+    if (largest == lowest<T> || largest == -lowest<T>) return largest;
     VecOf<T> sum(acc_t<T>(0));
     for_lanes<T>(V, [&](int64_t v, auto tail) {
-        sum = sum + exp(load_or(x + v, tail, lowest) - VecOf<T>(largest));
+        sum = sum + exp(load_or(x + v, tail, lowest<T>) - VecOf<T>(largest));
     });
-    return largest + log_of(reduce_add(sum));
+    return largest + log_of_sum(reduce_add(sum));
 }
 
 // sum_v w[v] (lse - x[v]), the part of the loss that smoothing spreads over all classes.

@@ -7,6 +7,8 @@
 
 namespace plainformer::PF_ISA {
 
+namespace {
+
 // Row n of the counter is its low 32 bits; its high bits stand where attention counts heads.
 template <typename T>
 PF_INLINE void drop_row(const DropoutArgs<T>& s, int64_t n, bool past_caches) {
@@ -17,7 +19,7 @@ PF_INLINE void drop_row(const DropoutArgs<T>& s, int64_t n, bool past_caches) {
     alignas(64) uint16_t values[dropout_block];
     for (int64_t begin = 0; begin < s.C; begin += dropout_block) {
         dropout_values(s.rule, head, row, begin, values);
-        const int64_t size = s.C - begin < dropout_block ? s.C - begin : dropout_block;
+        const int64_t size = least(s.C - begin, dropout_block);
         for_lanes_to(y_n + begin, x_n + begin, size, past_caches, [&](int64_t i, auto tail) {
             const auto kept = dropout_kept<acc_t<T>>(s.rule, values + i, tail);
             put(y_n + begin + i, tail, select(kept, load(x_n + begin + i, tail) * scale, zero),
@@ -25,6 +27,8 @@ PF_INLINE void drop_row(const DropoutArgs<T>& s, int64_t n, bool past_caches) {
         });
     }
 }
+
+}  // namespace
 
 template <typename T>
 void dropout(const DropoutArgs<T>& s) {

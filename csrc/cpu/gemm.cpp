@@ -12,27 +12,17 @@
 
 namespace plainformer::PF_ISA {
 
-// A panel of 1024 steps is 256 KB at most: it and a block of A fit in 1 MB of L2.
-constexpr int64_t steps_block = 1024;
-// Steps of contiguous rows packed at a time where few rows use them: they stay in L1 and L2.
-// Contiguous columns are packed steps_block at a time: the longer the run, the faster it is read.
-constexpr int64_t few_rows_steps = 256;
-// Steps at a time where at most one tile of rows meets a B whose rows are contiguous: that many
-// rows are then read side by side in long runs, as memory likes it.
-constexpr int64_t stream_steps = 16;
-constexpr int64_t stream_panels = 64;  // a task at most: 16 KB of a row
-// Most bytes of packed B at once; more columns are done in turn.
-constexpr int64_t shared_bytes = int64_t{8} << 20;
-// A task should last long beside the claim of the next one; a product below it is not shared.
-constexpr int64_t task_flops = int64_t{4} << 20;
-// Panels more for a task that packs its block of A, and what packing a panel costs, in rows.
-constexpr int64_t packed_a_panels = 4;
-constexpr int64_t packing_rows = 30;
+namespace {
+
+// Steps of which a panel of B stays in L2.
+template <typename T>
+inline constexpr int64_t panel_steps =
+    panel_bytes / (panel_columns<T> * static_cast<int64_t>(sizeof(unit_t<T>)));
 
 // How many tasks a thread claims at once: all of a small product.
 template <typename T>
 int64_t claim(const GemmArgs<T>& s, int64_t tasks) {
-    return 2 * s.M * s.N * s.K < task_flops / 2 ? tasks : 1;
+    return 2 * s.M * s.N * s.K < gemm_task_flops / 2 ? tasks : 1;
 }
 
 template <typename T>
@@ -51,23 +41,23 @@ bool streams_b(const GemmArgs<T>& s) {
 template <typename T>
 int64_t panels_per_task(const GemmArgs<T>& s, int64_t panels) {
     const int64_t rows = s.M > row_block ? row_block : s.M + packing_rows;
-    const int64_t flops = 2 * rows * panel_columns<T> * (s.K > 0 ? s.K : 1);
+    const int64_t flops = 2 * rows * panel_columns<T> * greatest(1, s.K);
     const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
-    int64_t wanted = ceil_div(task_flops, flops) + (in_place ? 0 : packed_a_panels);
+    int64_t wanted = ceil_div(gemm_task_flops, flops) + (in_place ? 0 : packed_a_panels);
     if (streams_b(s)) wanted = least(panels / 4 + 2, stream_panels);
     return ceil_div(panels, ceil_div(panels, wanted));  // tasks of equal size
 }
 
 template <typename T>
 PF_INLINE void prefetch_rows(Matrix<T> B, int64_t rows, int64_t columns) {
-    constexpr int64_t line = 64 / sizeof(T);
+    constexpr int64_t line = cache_line / static_cast<int64_t>(sizeof(T));
     for (int64_t i = 0; i < rows; ++i)
         for (int64_t n = 0; n < columns; n += line) __builtin_prefetch(B.at(i, n), 0, 2);
 }
 
 template <typename T>
 int64_t steps_at_a_time(const GemmArgs<T>& s) {
-    const int64_t steps = s.B_column != 1 ? steps_block : few_rows_steps;
+    const int64_t steps = s.B_column != 1 ? panel_steps<T> : few_rows_steps;
     return least(streams_b(s) ? stream_steps : steps, units_of<T>(s.K));
 }
 
@@ -137,7 +127,7 @@ void multiply_panels(const PackedGemmArgs<T>& s, unit_t<T>* scratch, int64_t fir
     parallel_for(across * down, claim(s, across * down), [&](int64_t task) {
         const int64_t p = task % across * task_panels;
         Block<T> block(s, task / across * row_block, first + p, least(task_panels, panels - p),
-                       Steps{steps_block, steps_block});
+                       Steps{panel_steps<T>, panel_steps<T>});
         block.compute([&](int64_t panel, int64_t k, int64_t) {
             const int64_t unit = k / unit_elements<T> * panel_columns<T>;
             return PanelView<unit_t<T>>{shared + (panel - first) * panel_units + unit,
@@ -149,10 +139,10 @@ void multiply_panels(const PackedGemmArgs<T>& s, unit_t<T>* scratch, int64_t fir
 template <typename T>
 void multiply_many_rows(const PackedGemmArgs<T>& s) {
     const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
-    const int64_t panel_bytes = panel_units * static_cast<int64_t>(sizeof(unit_t<T>));
+    const int64_t bytes = panel_units * static_cast<int64_t>(sizeof(unit_t<T>));
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
-    const int64_t fit = shared_bytes / (panel_bytes > 0 ? panel_bytes : 1);
-    const int64_t turns = ceil_div(panels, fit < 1 ? 1 : fit), at_once = ceil_div(panels, turns);
+    const int64_t fit = greatest(1, shared_panels_bytes / greatest(1, bytes));
+    const int64_t turns = ceil_div(panels, fit), at_once = ceil_div(panels, turns);
     const bool in_place = s.panels && kept_as_units<T>;
     Scratch<unit_t<T>> scratch(in_place ? 0 : at_once * panel_units);
     for (int64_t first = 0; first < panels; first += at_once)
@@ -161,31 +151,17 @@ void multiply_many_rows(const PackedGemmArgs<T>& s) {
 
 // ---- B packed beforehand ------------------------------------------------------------------------
 
-// Work of which a task is worth its claim, and of how much of it there are enough tasks.
-constexpr int64_t least_task_flops = int64_t{1} << 17, enough_tasks = 16;
-// Less work than this is not shared.
-constexpr int64_t shared_flops = int64_t{1} << 21;
-// What reading a panel costs, in rows: few rows take as long as the memory behind the panel.
-constexpr int64_t reading_rows = 4;
-// Steps of a run for each tile of rows: while one is multiplied the next is prefetched, so that
-// what they share of it takes as long as the memory; longer runs do not stay in L1.
-constexpr int64_t run_steps_per_tile = 32, longest_run = 256;
-// Units of A that stay in L2 beside a panel; with more of them K is walked in blocks.
-constexpr int64_t kept_block_units = int64_t{1} << 15;
-
 // Work in a panel.
 template <typename T>
 int64_t kept_flops(const GemmArgs<T>& s) {
-    const int64_t rows = s.M > reading_rows ? s.M : reading_rows;
-    return 2 * rows * panel_columns<T> * (s.K > 0 ? s.K : 1);
+    return 2 * greatest(s.M, reading_rows) * panel_columns<T> * greatest(1, s.K);
 }
 
 template <typename T>
 int64_t kept_panels_per_task(const GemmArgs<T>& s, int64_t panels) {
     const int64_t flops = kept_flops(s);
-    int64_t wanted_flops = flops * panels / enough_tasks;
-    if (wanted_flops < least_task_flops) wanted_flops = least_task_flops;
-    if (wanted_flops > task_flops) wanted_flops = task_flops;
+    const int64_t wanted_flops =
+        least(gemm_task_flops, greatest(kept_task_flops, flops * panels / enough_tasks));
     const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
     const int64_t wanted = ceil_div(wanted_flops, flops) + (in_place ? 0 : packed_a_panels);
     return ceil_div(panels, ceil_div(panels, wanted));
@@ -194,7 +170,7 @@ int64_t kept_panels_per_task(const GemmArgs<T>& s, int64_t panels) {
 template <typename T>
 Steps kept_steps(const GemmArgs<T>& s) {
     const int64_t steps = units_of<T>(s.K), tiles = ceil_div(s.M, tile_rows);
-    const int64_t block = s.M * steps <= kept_block_units ? steps : least(steps, steps_block);
+    const int64_t block = s.M * steps <= kept_block_units ? steps : least(steps, panel_steps<T>);
     return {block, tiles == 1 ? block : least(tiles * run_steps_per_tile, longest_run)};
 }
 
@@ -204,7 +180,7 @@ void multiply_kept(const PackedGemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t task_panels = kept_panels_per_task(s, panels);
     const int64_t tasks = ceil_div(panels, task_panels);
-    const bool small = kept_flops(s) * panels < shared_flops;
+    const bool small = kept_flops(s) * panels < kept_shared_flops;
     parallel_for(tasks, small ? tasks : 1, [&](int64_t task) {
         const int64_t first = task * task_panels;
         Block<T> block(s, 0, first, least(task_panels, panels - first), kept_steps(s));
@@ -246,11 +222,13 @@ void multiply_batch(const GemmArgs<T>& s, const void* panels) {
     for (int i = 0; i < s.batch_ndim; ++i) count *= s.batch[i];
     if (count == 1) return one(0);
     // Loops inside a chunk run inline: small matrices go to the threads whole.
-    const int64_t flops = 2 * s.M * s.N * (s.K > 0 ? s.K : 1);
-    if (count >= 64 || flops < 4 * task_flops)
-        return parallel_for(count, task_flops / (flops > 0 ? flops : 1), one);
+    const int64_t flops = 2 * s.M * s.N * greatest(1, s.K);
+    if (count >= 64 || flops < 4 * gemm_task_flops)
+        return parallel_for(count, gemm_task_flops / greatest(1, flops), one);
     for (int64_t i = 0; i < count; ++i) one(i);
 }
+
+}  // namespace
 
 template <typename T>
 void gemm(const GemmArgs<T>& s) {

@@ -7,14 +7,7 @@
 
 namespace plainformer::PF_ISA {
 
-// How far ahead of a single tile of rows its panel is fetched: 8 KB of memory latency.
-constexpr int64_t steps_ahead = 32;
-
-// 16 tiles of rows reuse a panel from L2, while a packed block of A stays small beside it.
-constexpr int64_t row_block = 16 * tile_rows;
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t row_block = row_block_tiles * tile_rows;
 
 // Rows of a panel of B, `step` units apart, stored as U.
 template <typename U>
@@ -126,12 +119,12 @@ class Block {
     template <typename U>
     static void prefetch_next(Tile<T, U>* t, PanelView<U> b, int64_t tile, int64_t tiles) {
         constexpr int64_t row = panel_columns<T> * static_cast<int64_t>(sizeof(U));
-        constexpr int64_t lines = ceil_div(row, 64);
+        constexpr int64_t lines = ceil_div(row, cache_line);
         const int64_t shares = least(tiles, lines);
         if (tile >= shares) return;
         const int64_t first = tile * lines / shares, last = (tile + 1) * lines / shares;
-        const int64_t steps = tiles == 1 ? steps_ahead : t->steps;
-        t->ahead = reinterpret_cast<const char*>(b.data + steps * b.step) + 64 * first;
+        const int64_t steps = tiles == 1 ? panel_steps_ahead : t->steps;
+        t->ahead = reinterpret_cast<const char*>(b.data + steps * b.step) + cache_line * first;
         t->ahead_step = b.step * static_cast<int64_t>(sizeof(U));
         t->ahead_lines = static_cast<int>(last - first);
     }

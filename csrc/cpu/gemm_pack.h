@@ -69,7 +69,7 @@ void pack_panel_rows(U* to, Matrix<T> B, int64_t K, int64_t columns) {
 // Any strides: a unit at a time.
 template <typename T, typename U>
 void pack_panel_units(U* to, Matrix<T> B, int64_t K, int64_t columns) {
-    const int64_t width = (columns + lanes<T> - 1) / lanes<T> * lanes<T>;
+    const int64_t width = round_up(columns, lanes<T>);
     for (int64_t k = 0; k < K; k += unit_elements<T>, to += panel_columns<T>)
         for (int64_t n = 0; n < width; ++n)
             if (n < columns)
@@ -153,7 +153,7 @@ bool reads_a_in_place(Matrix<T> A, int64_t K) {
 
 template <typename T>
 int64_t a_block_units(int64_t rows, int64_t K) {
-    return (rows + tile_rows - 1) / tile_rows * a_tile_units<T>(K);
+    return ceil_div(rows, tile_rows) * a_tile_units<T>(K);
 }
 
 template <typename T>
@@ -185,7 +185,7 @@ ABlock pack_a_tiles(unit_t<T>* to, Matrix<T> A, int64_t rows, int64_t readable, 
     constexpr int64_t run = 16;
     const int64_t tile = a_tile_units<T>(K);
     for (int64_t first = 0; first < K; first += run) {
-        const int64_t last = K - first < run ? K : first + run;
+        const int64_t last = least(K, first + run);
         for (int64_t m = 0; m < rows; m += tile_rows)
             for (int64_t k = first; k < last; k += unit_elements<T>)
                 pack_a_step(to + m / tile_rows * tile + k / unit_elements<T> * a_group, A.at(m, k),

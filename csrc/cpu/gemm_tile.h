@@ -5,6 +5,7 @@
 // sum that is stored and taken up again goes on unchanged: so blocks never show in the result.
 #pragma once
 #include "gemm_unit.h"
+#include "tuning.h"
 
 namespace plainformer::PF_ISA {
 
@@ -16,9 +17,6 @@ constexpr int tile_vectors = 4;
 #else
 constexpr int tile_vectors = 2;
 #endif
-
-// A transposed A needs a new cache line at every step, which no hardware prefetcher foresees.
-constexpr int64_t prefetch_steps = 16;
 
 template <typename T>
 inline constexpr int64_t panel_columns = tile_vectors * lanes<T>;
@@ -35,7 +33,8 @@ struct Tile {
     int64_t d_row;
     int rows, columns;
     bool add;
-    // Cache lines that each step prefetches; null: A itself, prefetch_steps ahead.
+    // Cache lines that each step prefetches; null: A itself, since a transposed one needs a new
+    // line at every step, which no hardware prefetcher foresees.
     const char* ahead = nullptr;
     int64_t ahead_step = 0;  // bytes
     int ahead_lines = 1;
@@ -89,10 +88,10 @@ void multiply_tile_of(const Tile<T, U>& t) {
     sums.start(t);
     const char* a = t.a;
     const U* b = t.b;
-    const char* ahead = t.ahead ? t.ahead : a + prefetch_steps * t.a_step;
+    const char* ahead = t.ahead ? t.ahead : a + a_steps_ahead * t.a_step;
     const int64_t ahead_step = t.ahead ? t.ahead_step : t.a_step;
     for (int64_t k = 0; k < t.steps; ++k, a += t.a_step, b += t.b_step, ahead += ahead_step) {
-        for (int i = 0; i < t.ahead_lines; ++i) __builtin_prefetch(ahead + 64 * i);
+        for (int i = 0; i < t.ahead_lines; ++i) __builtin_prefetch(ahead + cache_line * i);
         sums.step(a, t.a_row, b);
     }
     sums.finish(t);
@@ -100,7 +99,7 @@ void multiply_tile_of(const Tile<T, U>& t) {
 
 template <int rows, typename T, typename U>
 void multiply_rows(const Tile<T, U>& t) {
-    const int vectors = static_cast<int>((t.columns + lanes<T> - 1) / lanes<T>);
+    const int vectors = static_cast<int>(ceil_div(t.columns, lanes<T>));
     if constexpr (tile_vectors == 4) {
         if (vectors == 4) return multiply_tile_of<T, U, rows, 4>(t);
         if (vectors == 3) return multiply_tile_of<T, U, rows, 3>(t);

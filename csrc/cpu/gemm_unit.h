@@ -5,6 +5,7 @@
 // layouts and loops below are written in units, so there is one of each.
 #pragma once
 #include "isa/vec.h"
+#include "plainformer/arith.h"
 
 namespace plainformer::PF_ISA {
 
@@ -56,7 +57,7 @@ inline constexpr bool stored_as_units = sizeof(T) * unit_elements<T> == sizeof(u
 
 template <typename T>
 constexpr int64_t units_of(int64_t K) {
-    return (K + unit_elements<T> - 1) / unit_elements<T>;
+    return ceil_div(K, unit_elements<T>);
 }
 
 // Registers of units and the step of the sum: acc + a b.

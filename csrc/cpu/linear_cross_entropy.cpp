@@ -9,18 +9,19 @@
 #include "plainformer/gemm.h"     // GemmArgs
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
+#include "tuning.h"
 
 namespace plainformer::PF_ISA {
 
 template <typename T>
 void gemm(const GemmArgs<T>& s);
 
+namespace {
+
 // Enough rows to keep the GEMMs compute bound, few enough for about 32 MB of logits.
-static int64_t rows_per_chunk(int64_t N, int64_t V) {
-    constexpr int64_t elements = 1 << 23, tile = 64;
-    const int64_t rows = V > 0 ? elements / V / tile * tile : N;
-    const int64_t at_least_a_tile = rows < tile ? tile : rows;
-    return at_least_a_tile < N ? at_least_a_tile : N;
+int64_t rows_per_chunk(int64_t N, int64_t V) {
+    const int64_t rows = V > 0 ? chunk_logits / V / chunk_rows_step * chunk_rows_step : N;
+    return least(greatest(chunk_rows_step, rows), N);
 }
 
 // One chunk of rows, from its first row on.
@@ -84,10 +85,9 @@ struct Chunk {
     }
 
     void add_column_sums() const {
-        constexpr int64_t columns = 1024;  // one task reads 4 KB of each row
-        parallel_for((s.V + columns - 1) / columns, 1, [&](int64_t task) {
-            const int64_t v0 = task * columns;
-            for_lanes<T>(s.V - v0 < columns ? s.V - v0 : columns, [&](int64_t v, auto tail) {
+        parallel_for(ceil_div(s.V, logit_columns), 1, [&](int64_t task) {
+            const int64_t v0 = task * logit_columns;
+            for_lanes<T>(least(s.V - v0, logit_columns), [&](int64_t v, auto tail) {
                 using A = acc_t<T>;
                 auto sum = first > 0 ? load(s.dbias + v0 + v, tail) : VecOf<T>(A(0));
                 for (int64_t r = 0; r < rows; ++r)
@@ -100,12 +100,14 @@ struct Chunk {
 
 // Where the logits' gradients go: their own place if the types agree, else (bfloat16) the scratch.
 template <typename T>
-static T* gradients_of(acc_t<T>* logits, T* scratch) {
+T* gradients_of(acc_t<T>* logits, T* scratch) {
     if constexpr (sizeof(T) == sizeof(acc_t<T>))
         return logits;
     else
         return scratch;
 }
+
+}  // namespace
 
 template <typename T>
 void linear_cross_entropy(const LinearCrossEntropyArgs<T>& s) {
@@ -116,9 +118,9 @@ void linear_cross_entropy(const LinearCrossEntropyArgs<T>& s) {
     T* dlogits = gradients_of<T>(logits.data, gradients.data);
     for (int64_t first = 0; first < s.N; first += rows) {
         const int64_t rest = s.N - first;
-        const Chunk<T> chunk{s, first, rest < rows ? rest : rows, logits.data, dlogits};
+        const Chunk<T> chunk{s, first, least(rest, rows), logits.data, dlogits};
         chunk.make_logits();
-        parallel_for(chunk.rows, s.V < 8192 ? 8192 / s.V + 1 : 1,
+        parallel_for(chunk.rows, rows_per_task(exponential_task_elements, s.V),
                      [&](int64_t r) { chunk.finish_row(r); });
         if (s.dx) chunk.add_gradients();
     }

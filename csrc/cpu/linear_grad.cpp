@@ -6,10 +6,11 @@
 #include "gemm_epilogue.h"        // with_activation_or_none
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
+#include "tuning.h"
 
 namespace plainformer::PF_ISA {
 
-constexpr int64_t bias_rows = 64;  // rows a partial sum
+namespace {
 
 // Columns n of rows [begin, end): grad_z and their sum.
 template <typename T, typename F, typename Count>
@@ -36,15 +37,17 @@ void add_partial_sums(const LinearGradArgs<T>& s, const acc_t<T>* partial, int64
     });
 }
 
+}  // namespace
+
 template <typename T>
 void linear_grad(const LinearGradArgs<T>& s) {
     if (s.N == 0) return;
-    const int64_t blocks = (s.M + bias_rows - 1) / bias_rows;
+    const int64_t blocks = ceil_div(s.M, bias_part_rows);
     Scratch<acc_t<T>> partial(s.grad_bias ? blocks * s.N : 0);
     with_activation_or_none(s.activation, [&](auto f) {
         parallel_for(blocks, 1, [&](int64_t i) {
-            const int64_t begin = i * bias_rows;
-            const int64_t end = s.M - begin < bias_rows ? s.M : begin + bias_rows;
+            const int64_t begin = i * bias_part_rows;
+            const int64_t end = least(s.M, begin + bias_part_rows);
             for_lanes<acc_t<T>>(s.N, [&](int64_t n, auto count) {
                 const auto sum = column_sums(f, s, begin, end, n, count);
                 if (s.grad_bias) store(partial.data + i * s.N + n, count, sum);

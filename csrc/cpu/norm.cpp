@@ -9,6 +9,8 @@
 
 namespace plainformer::PF_ISA {
 
+namespace {
+
 template <typename A>
 struct RowStats {
     A mean, delta, rstd;  // true mean = mean + delta
@@ -95,6 +97,8 @@ void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
         if (s.rstd) s.rstd[n] = stats.rstd;
     });
 }
+
+}  // namespace
 
 template <typename T>
 void norm(const NormArgs<T>& s) {

@@ -11,12 +11,12 @@
 
 namespace plainformer::PF_ISA {
 
-constexpr int64_t most_blocks = 64;  // so that 64 partial rows, 32 rows a block at N = 2048
+namespace {
 
-static int64_t rows_per_block(int64_t N, int64_t C) {
-    const int64_t by_work = task_elements / (C > 0 ? C : 1) + 1;
-    const int64_t by_count = (N + most_blocks - 1) / most_blocks;
-    return by_work > by_count ? by_work : by_count;
+int64_t rows_per_block(int64_t N, int64_t C) {
+    const int64_t by_work = task_elements / greatest(1, C) + 1;
+    const int64_t by_count = ceil_div(N, most_norm_parts);
+    return greatest(by_work, by_count);
 }
 
 // One row's arrays, each (C), and its saved statistics.
@@ -77,10 +77,9 @@ PF_INLINE void backward_row(const BackwardRow<T, W>& row, acc_t<T>* dweight, acc
 // total (C) = the partial rows (blocks, C) added in order
 template <typename A, typename W>
 void add_partials(W* total, const A* partial, int64_t blocks, int64_t C) {
-    constexpr int64_t columns = 256;
-    parallel_for((C + columns - 1) / columns, 1, [&](int64_t task) {
-        const int64_t begin = task * columns;
-        const int64_t size = C - begin < columns ? C - begin : columns;
+    parallel_for(ceil_div(C, norm_part_columns), 1, [&](int64_t task) {
+        const int64_t begin = task * norm_part_columns;
+        const int64_t size = least(C - begin, norm_part_columns);
         for_lanes<A>(size, [&](int64_t c, auto tail) {
             Vec<A> sum(A(0));
             for (int64_t b = 0; b < blocks; ++b)
@@ -99,14 +98,14 @@ template <typename T, typename W>
 void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweight, W* dbias) {
     using A = acc_t<T>;
     const bool past_caches = goes_past_caches<T>(s.N * s.C);
-    const int64_t rows = rows_per_block(s.N, s.C), blocks = (s.N + rows - 1) / rows;
+    const int64_t rows = rows_per_block(s.N, s.C), blocks = ceil_div(s.N, rows);
     const Scratch<A> weight_parts(dweight ? blocks * s.C : 0), bias_parts(dbias ? blocks * s.C : 0);
     parallel_for(blocks, 1, [&](int64_t block) {
         A* const dweight_b = dweight ? weight_parts.data + block * s.C : nullptr;
         A* const dbias_b = dbias ? bias_parts.data + block * s.C : nullptr;
         if (dweight) clear(dweight_b, s.C);
         if (dbias) clear(dbias_b, s.C);
-        const int64_t end = s.N - block * rows < rows ? s.N : (block + 1) * rows;
+        const int64_t end = least(s.N, (block + 1) * rows);
         for (int64_t n = block * rows; n < end; ++n) {
             const BackwardRow<T, W> row{
                 s.dx + n * s.C,
@@ -124,6 +123,8 @@ void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweigh
     if (dweight) add_partials(dweight, weight_parts.data, blocks, s.C);
     if (dbias) add_partials(dbias, bias_parts.data, blocks, s.C);
 }
+
+}  // namespace
 
 template <typename T>
 void norm_backward(const NormBackwardArgs<T>& s) {

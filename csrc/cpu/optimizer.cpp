@@ -7,16 +7,17 @@
 #include "parameter_lists.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
+#include "tuning.h"
 
 namespace plainformer::PF_ISA {
 
-constexpr int64_t block = 1 << 14;
+namespace {
 
-static int64_t blocks_of(int64_t size) { return (size + block - 1) / block; }
+int64_t blocks_of(int64_t size) { return ceil_div(size, task_elements); }
 
 // f(slot, begin, size, number) for every block of every tensor; `number` counts all blocks.
 template <typename T, typename F>
-static void for_slot_blocks(const ParameterSlot<T>* slots, int64_t count, const F& f) {
+void for_slot_blocks(const ParameterSlot<T>* slots, int64_t count, const F& f) {
     Scratch<int64_t> first(count + 1);
     first.data[0] = 0;
     for (int64_t i = 0; i < count; ++i)
@@ -27,9 +28,9 @@ static void for_slot_blocks(const ParameterSlot<T>* slots, int64_t count, const 
             const int64_t middle = (low + high) / 2;
             (first.data[middle] <= number ? low : high) = middle;
         }
-        const int64_t begin = (number - first.data[low]) * block;
+        const int64_t begin = (number - first.data[low]) * task_elements;
         const int64_t rest = slots[low].size - begin;
-        f(slots[low], begin, rest < block ? rest : block, number);
+        f(slots[low], begin, least(rest, task_elements), number);
     });
 }
 
@@ -56,6 +57,8 @@ PF_INLINE void store_parameter(const ParameterSlot<T>& slot, int64_t i, Lanes ta
     if (slot.master) store(slot.master + i, tail, p);
     store(slot.p + i, tail, p);
 }
+
+}  // namespace
 
 template <typename T>
 void adamw_step(const AdamWStepArgs<T>& s) {
@@ -105,9 +108,11 @@ void sgd_step(const SgdStepArgs<T>& s) {
 }
 PF_INSTANTIATE(sgd_step, SgdStepArgs)
 
+namespace {
+
 // In double, for the rare block whose squares leave float32's range.
 template <typename T>
-static double squared_norm_in_double(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
+double squared_norm_in_double(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
     double sum = 0;
     for (int64_t i = begin; i < begin + size; ++i) {
         const double g = slot.grad_acc ? slot.grad_acc[i] : to_float(slot.grad[i]);
@@ -118,12 +123,11 @@ static double squared_norm_in_double(const ParameterSlot<T>& slot, int64_t begin
 
 // Lanes are emptied into a double every few hundred additions, so that float32 keeps seven digits.
 template <typename T>
-static double squared_norm_of_block(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
-    constexpr int64_t run = 1 << 10;
+double squared_norm_of_block(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
     double total = 0;
-    for (int64_t i = 0; i < size; i += run) {
+    for (int64_t i = 0; i < size; i += squares_in_float) {
         VecOf<T> sum(acc_t<T>(0));
-        for_gradient(slot, begin + i, size - i < run ? size - i : run,
+        for_gradient(slot, begin + i, least(size - i, squares_in_float),
                      [&](int64_t, auto, auto g) { sum = fma(g, g, sum); });
         total += reduce_add(sum);
     }
@@ -131,6 +135,8 @@ static double squared_norm_of_block(const ParameterSlot<T>& slot, int64_t begin,
     const bool in_range = total > smallest && total < largest;
     return in_range ? total : squared_norm_in_double(slot, begin, size);
 }
+
+}  // namespace
 
 template <typename T>
 void squared_norm(const SquaredNormArgs<T>& s) {

@@ -7,9 +7,7 @@
 
 namespace plainformer::PF_ISA {
 
-// Rows of B that a task reads from end to end where rows are contiguous: memory, and a file behind
-// it, is then read in order. A run in a panel is that many lines.
-constexpr int64_t rows_at_a_time = 32;
+namespace {
 
 // The pieces that reach into columns [n, n + columns), one panel, and how far.
 template <typename T, typename F>
@@ -17,9 +15,9 @@ void for_pieces(const PackArgs<T>& s, int64_t n, int64_t columns, F f) {
     int64_t first = 0;
     for (int64_t i = 0; i < s.pieces_count && first < n + columns; ++i) {
         const PackPiece<T>& piece = s.pieces[i];
-        const int64_t begin = first > n ? first : n;
+        const int64_t begin = greatest(first, n);
         const int64_t last = first + piece.columns;
-        const int64_t end = last < n + columns ? last : n + columns;
+        const int64_t end = least(last, n + columns);
         if (begin < end)
             f(Matrix<T>{piece.data + (begin - first) * piece.column, piece.row, piece.column},
               begin - n, end - begin);
@@ -44,7 +42,7 @@ void pack_shared_panel(kept_t<T>* to, const PackArgs<T>& s, int64_t n, int64_t c
 template <typename T>
 void pack_part(kept_t<T>* panels, const PackArgs<T>& s, int64_t p, int64_t k, int64_t K) {
     const int64_t n = p * panel_columns<T>;
-    const int64_t columns = s.N - n < panel_columns<T> ? s.N - n : panel_columns<T>;
+    const int64_t columns = least(s.N - n, panel_columns<T>);
     kept_t<T>* const to = panels + (p * units_of<T>(s.K) + k / unit_elements<T>)*panel_columns<T>;
     int pieces = 0;
     Matrix<T> only{};
@@ -53,9 +51,11 @@ void pack_part(kept_t<T>* panels, const PackArgs<T>& s, int64_t p, int64_t k, in
     pack_panel(to, Matrix<T>{only.at(k, 0), only.row, only.column}, K, columns);
 }
 
+}  // namespace
+
 template <typename T>
 void pack_weight(const PackArgs<T>& s) {
-    const int64_t panels = (s.N + panel_columns<T> - 1) / panel_columns<T>;
+    const int64_t panels = ceil_div(s.N, panel_columns<T>);
     constexpr int64_t unit_bytes = panel_columns<T> * static_cast<int64_t>(sizeof(kept_t<T>));
     int64_t bytes = 0;  // of a weight that is broadcast: perhaps too many to count
     const bool is_countable = !__builtin_mul_overflow(units_of<T>(s.K), unit_bytes, &bytes) &&
@@ -66,10 +66,10 @@ void pack_weight(const PackArgs<T>& s) {
     kept_t<T>* const to = static_cast<kept_t<T>*>(*s.panels);
     if (s.pieces[0].column != 1)
         return parallel_for(panels, 1, [&](int64_t p) { pack_part(to, s, p, 0, s.K); });
-    const int64_t tasks = (s.K + rows_at_a_time - 1) / rows_at_a_time;
+    const int64_t tasks = ceil_div(s.K, packed_rows_at_a_time);
     parallel_for(tasks, 1, [&](int64_t task) {
-        const int64_t k = task * rows_at_a_time;
-        const int64_t K = s.K - k < rows_at_a_time ? s.K - k : rows_at_a_time;
+        const int64_t k = task * packed_rows_at_a_time;
+        const int64_t K = least(s.K - k, packed_rows_at_a_time);
         for (int64_t p = 0; p < panels; ++p) pack_part(to, s, p, k, K);
     });
 }

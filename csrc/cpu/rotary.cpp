@@ -11,6 +11,8 @@
 
 namespace plainformer::PF_ISA {
 
+namespace {
+
 // What element a of each pair is multiplied by (cos) and adds of its partner (-sin); element b
 // adds +sin. Interleaved, the two elements of a pair lie side by side, sines with their signs.
 template <typename T>
@@ -57,6 +59,8 @@ const T* row_of(const RotaryArgs<T>& s, int64_t n) {
     for (int i = s.row_ndim - 1; i >= 0; n /= s.rows[i--]) x += n % s.rows[i] * s.x_row[i];
     return x;
 }
+
+}  // namespace
 
 template <typename T>
 void rotary(const RotaryArgs<T>& s) {

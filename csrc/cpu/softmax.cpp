@@ -5,6 +5,7 @@
 // no array is transposed. A row, or a block of columns, stays in L1 or L2 between the passes.
 #include "plainformer/softmax.h"
 
+#include "isa/extremes.h"       // lowest, largest_of, log_of_sum
 #include "isa/math.h"           // exp, log
 #include "isa/rows.h"           // for_rows, for_column_blocks, RunningSum, put
 #include "isa/vec.h"            // Vec, load, load_or, store, for_lanes
@@ -12,23 +13,7 @@
 
 namespace plainformer::PF_ISA {
 
-template <typename T>
-constexpr acc_t<T> lowest = -static_cast<acc_t<T>>(__builtin_inf());
-
-PF_INLINE float log_of_sum(float x) { return __builtin_logf(x); }
-PF_INLINE double log_of_sum(double x) { return __builtin_log(x); }
-
-// The exponentials of a row are kept for the last pass where they fit into L2 beside it.
-constexpr int64_t kept_exponentials = 1 << 16;
-
-// NaN passes over the maximum and shows up in the sum of exponentials.
-template <typename T>
-static acc_t<T> largest_of(const T* x, int64_t L) {
-    VecOf<T> largest(lowest<T>);
-    for_lanes<T>(
-        L, [&](int64_t i, auto tail) { largest = max(load_or(x + i, tail, lowest<T>), largest); });
-    return reduce_max(largest);
-}
+namespace {
 
 // The place in a 4096 bytes larger room where stores keep 2048 bytes, modulo 4096, from the loads
 // from x: see loads_meet_stores.
@@ -41,7 +26,7 @@ PF_INLINE A* apart_from(A* room, const void* x) {
 
 // y, x (L). e (L) is room for the exponentials, null where they are computed twice.
 template <typename T>
-static void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_caches) {
+void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_caches) {
     const VecOf<T> shift(largest_of(x, L));
     RunningSum<T, 2> sum;
     for_lanes_in_parts<T, 2>(L, [&](int64_t i, int part, auto tail) {
@@ -57,7 +42,7 @@ static void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_cach
 }
 
 template <typename T>
-static void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
+void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
     const VecOf<T> shift(largest_of(x, L));
     RunningSum<T, 2> sum;
     for_lanes_in_parts<T, 2>(L, [&](int64_t i, int part, auto tail) {
@@ -71,7 +56,7 @@ static void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
 
 // y, x (L, M); the columns 0 .. count - 1, at most column_parts registers of them.
 template <typename T>
-static void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool log_form) {
+void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool log_form) {
     constexpr int parts = column_parts;
     VecOf<T> largest[parts];
     for (auto& v : largest) v = VecOf<T>(lowest<T>);
@@ -95,7 +80,7 @@ static void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t coun
 }
 
 template <typename T>
-static void softmax_last_axis(const SoftmaxArgs<T>& s) {
+void softmax_last_axis(const SoftmaxArgs<T>& s) {
     const bool past_caches = goes_past_caches<T>(s.N * s.L);
     for_row_blocks(s.N, s.L, [&](int64_t begin, int64_t end) {
         const bool keep = !s.log && s.L <= kept_exponentials;
@@ -112,6 +97,8 @@ static void softmax_last_axis(const SoftmaxArgs<T>& s) {
     });
 }
 
+}  // namespace
+
 template <typename T>
 void softmax(const SoftmaxArgs<T>& s) {
     if (s.M == 1) return softmax_last_axis(s);
@@ -121,10 +108,12 @@ void softmax(const SoftmaxArgs<T>& s) {
 }
 PF_INSTANTIATE(softmax, SoftmaxArgs)
 
+namespace {
+
 // dx, dy, y (L)
 template <typename T>
-static void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool log_form,
-                                 bool past_caches) {
+void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool log_form,
+                          bool past_caches) {
     RunningSum<T, 4> sum;
     for_lanes_in_parts<T, 4>(L, [&](int64_t i, int part, auto tail) {
         const auto d = load(dy + i, tail);
@@ -139,8 +128,8 @@ static void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool
 
 // dx, dy, y (L, M); the columns 0 .. count - 1
 template <typename T>
-static void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t M,
-                                     int64_t count, bool log_form) {
+void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t M, int64_t count,
+                              bool log_form) {
     RunningSum<T, column_parts> sum;
     for (int64_t l = 0; l < L; ++l)
         for_lanes_in_parts<T, column_parts>(count, [&](int64_t c, int part, auto tail) {
@@ -154,6 +143,8 @@ static void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, 
                   log_form ? fnma(exp(v), sum[part], d) : v * (d - sum[part]));
         });
 }
+
+}  // namespace
 
 template <typename T>
 void softmax_backward(const SoftmaxBackwardArgs<T>& s) {

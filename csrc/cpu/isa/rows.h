@@ -3,19 +3,17 @@
 #include "isa/vec.h"
 #include "runtime/caches.h"       // outgrows_caches
 #include "runtime/thread_pool.h"  // parallel_for
+#include "tuning.h"
 
 namespace plainformer::PF_ISA {
-
-// Elements a task: some microseconds of work, far above the cost of handing a task out.
-constexpr int64_t task_elements = 1 << 14;
 
 // f(begin, end) for blocks of N rows of C elements. Blocks depend on C alone, so that results do
 // not depend on the number of threads.
 template <typename F>
 PF_INLINE void for_row_blocks(int64_t N, int64_t C, const F& f) {
-    const int64_t rows = C < task_elements ? task_elements / (C > 0 ? C : 1) : 1;
-    parallel_for((N + rows - 1) / rows, 1, [&](int64_t task) {
-        f(task * rows, N - task * rows < rows ? N : (task + 1) * rows);
+    const int64_t rows = rows_per_task(task_elements, C);
+    parallel_for(ceil_div(N, rows), 1, [&](int64_t task) {
+        f(task * rows, least(N, (task + 1) * rows));
         stream_fence();
     });
 }
@@ -37,12 +35,12 @@ template <typename T, typename F>
 PF_INLINE void for_column_blocks(int64_t N, int64_t L, int64_t M, const F& f) {
     constexpr int64_t wide = column_parts * lanes<T>;
     const int64_t whole = M / wide, blocks = whole + (M % wide + lanes<T> - 1) / lanes<T>;
-    const int64_t grain = task_elements / (wide * (L > 0 ? L : 1));
+    const int64_t grain = rows_per_task(task_elements, wide * L);
     parallel_for(N * blocks, grain, [&](int64_t i) {
         const int64_t n = i / blocks, block = i % blocks;
         if (block < whole) return f(n, block * wide, wide);
         const int64_t c = whole * wide + (block - whole) * lanes<T>;
-        f(n, c, M - c < lanes<T> ? M - c : lanes<T>);
+        f(n, c, least(M - c, lanes<T>));
     });
 }
 
@@ -99,7 +97,7 @@ PF_INLINE void for_lanes_to(const T* y, const void* x, int64_t n, bool past_cach
     if (past_caches) {
         const int64_t beyond = static_cast<int64_t>(reinterpret_cast<uintptr_t>(y) % bytes);
         head = (bytes - beyond) % bytes / static_cast<int64_t>(sizeof(T));
-        head = head < n ? head : n;
+        head = least(head, n);
     }
     const int64_t whole = (n - head) / lanes<T>, rest = head + whole * lanes<T>;
     const bool downward = loads_meet_stores(y, x);
@@ -113,9 +111,9 @@ PF_INLINE void for_lanes_to(const T* y, const void* x, int64_t n, bool past_cach
 // The same in tasks of task_elements.
 template <typename T, typename F>
 PF_INLINE void for_blocks(const T* y, const T* x, int64_t n, bool past_caches, const F& f) {
-    parallel_for((n + task_elements - 1) / task_elements, 1, [&](int64_t task) {
+    parallel_for(ceil_div(n, task_elements), 1, [&](int64_t task) {
         const int64_t begin = task * task_elements;
-        const int64_t size = n - begin < task_elements ? n - begin : task_elements;
+        const int64_t size = least(n - begin, task_elements);
         for_lanes_to(y + begin, x + begin, size, past_caches,
                      [&](int64_t i, auto tail) { f(begin + i, tail); });
         stream_fence();

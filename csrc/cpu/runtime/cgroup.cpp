@@ -11,6 +11,8 @@
 #include <sstream>
 #include <vector>
 
+#include "plainformer/arith.h"
+
 namespace plainformer {
 namespace {
 
@@ -43,8 +45,6 @@ int64_t read_positive(const std::string& file_name) {
     int64_t value = 0;
     return file >> value && value > 0 ? value : 0;
 }
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a - 1) / b + 1; }
 
 int64_t cpu_limit_v2(const std::string& group) {
     std::ifstream file(group + "/cpu.max");

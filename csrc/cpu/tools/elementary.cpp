@@ -7,11 +7,15 @@
 
 namespace plainformer::PF_ISA {
 
+namespace {
+
 template <typename T, typename F>
-static void map(const ElementaryArgs<T>& s, F f) {
+void map(const ElementaryArgs<T>& s, F f) {
     for_blocks(s.y, s.x, s.N, false,
                [&](int64_t i, auto tail) { store(s.y + i, tail, f(load(s.x + i, tail))); });
 }
+
+}  // namespace
 
 template <typename T>
 void elementary(const ElementaryArgs<T>& s) {

@@ -6,6 +6,9 @@
 #include "runtime/thread_pool.h"  // parallel_for
 
 namespace plainformer::PF_ISA {
+
+namespace {
+
 namespace {
 
 // A multiply-add takes about 4 cycles and up to 2 start in each: 8 independent sums are the least
@@ -83,6 +86,8 @@ PF_INLINE float sum_block(const float* x) {
     for (int j = 1; j < 8; ++j) total = total + sums[j];
     return reduce_add(total);
 }
+
+}  // namespace
 
 }  // namespace
 

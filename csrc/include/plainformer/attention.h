@@ -21,6 +21,8 @@
 
 namespace plainformer {
 
+constexpr int64_t widest_head = 256;  // D and Dv at most
+
 // Rows of sequences and heads in any order of the axes; the elements of a row are contiguous.
 // Dense: sequence b begins b batch strides from the data. Packed: it begins as many rows from it as
 // the sequences before it have, and the batch stride is that of a row.
