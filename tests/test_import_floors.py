@@ -10,7 +10,7 @@ PACKAGE = Path(plainformer.__file__).parent
 
 # From the ground up. A floor may import itself and everything below.
 FLOORS = [
-    {"_cpu", "_syntax", "characters", "errors", "kinds", "modes", "reprs", "runtime"},
+    {"_cpu", "_syntax", "characters", "errors", "kinds", "modes", "options", "reprs", "runtime"},
     {"kernels"},
     {"checkpoints", "data", "metrics"},
     {"arithmetic", "functional", "packing", "parameter", "tape", "tensor"},

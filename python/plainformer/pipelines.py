@@ -22,8 +22,8 @@ from .data.examples import Example
 from .errors import ConfigError, DataError, short, shown
 from .kinds import check_kind
 from .models import PreTrainedModel
+from .options import did_you_mean, names_of
 from .tasks import Task, make_task, open_task
-from .tasks.options import hint, names_of
 from .tasks.requests import as_example, is_dialogue, keywords
 
 Alone = TypeVar("Alone", covariant=True)  # the answer to a text
@@ -125,7 +125,7 @@ class Pipeline(Generic[Alone, Each]):
 
     def _unknown(self, name: str, options: list[str]) -> str:
         fields = keywords(self.task.name)
-        near = hint(name, [*fields, *options])
+        near = did_you_mean(name, [*fields, *options])
         return (
             f"{short(name)}: is no input and no option of {self.task.name}{near}; it takes "
             f"{', '.join(fields)}, and the options {', '.join(options)}"

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from plainformer.cli import finetune as finetune_module
 from plainformer.cli import main
 from plainformer.cli.finetune import finetune
+from plainformer.options import names_of
 from plainformer.tasks import TASKS, FineTuneResult
 from plainformer.tasks.arguments import OPTIONS
-from plainformer.tasks.options import names_of
 from plainformer.tasks.trainer import TaskTrainer
 from plainformer.training import TrainingArguments
 from tests.tasks.tiny import ENCODER, TEXTS, write_jsonl

@@ -11,8 +11,9 @@ from plainformer.cli import COMMANDS, LazyGroup, main
 from plainformer.cli._flags import _WORDS, in_flags
 from plainformer.cli.finetune import finetune
 from plainformer.cli.pretrain import pretrain
+from plainformer.options import options_of
 from plainformer.training import TrainingArguments
-from plainformer.training._aliases import ALIASES, INSTEAD
+from plainformer.training.words import LACKING
 
 
 def error_of(*words):
@@ -77,7 +78,10 @@ def test_words_of_other_tools_and_slips_are_answered_with_the_flag(tmp_path, com
     assert json.loads(result.stdout)["error"] == error.removeprefix("Error: ")
 
 
-@pytest.mark.parametrize("word", [*ALIASES, *INSTEAD])
+ALIASES = {w: o.name for o in options_of(TrainingArguments).values() for w in o.words}
+
+
+@pytest.mark.parametrize("word", [*ALIASES, *LACKING])
 @pytest.mark.parametrize("command", ["finetune ner", "pretrain"])
 def test_every_known_word_has_an_answer(command, word):
     error = error_of(*command.split(), f"--{word}", "3")

@@ -17,9 +17,9 @@ from plainformer.cli._answers import Answers, writer_for
 from plainformer.cli.evaluate import evaluate
 from plainformer.cli.predict import predict
 from plainformer.data import TextExample, read_examples
+from plainformer.options import names_of
 from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks import open_task
-from plainformer.tasks.options import names_of
 from plainformer.tasks.requests import Request
 from tests.tasks.tiny import TASKS, tune
 

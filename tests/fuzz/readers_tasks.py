@@ -12,11 +12,11 @@ from plainformer.cli._run_file import with_run_file
 from plainformer.cli.finetune import finetune
 from plainformer.data.text import Document
 from plainformer.data.tokenizer import make_tokenizer, parse_spec
+from plainformer.options import names_of
 from plainformer.tasks import TASKS, open_task
 from plainformer.tasks.arguments import OPTIONS, take
 from plainformer.tasks.directory import TaskFiles
 from plainformer.tasks.loading import from_values
-from plainformer.tasks.options import names_of
 from plainformer.training import TrainingArguments
 from tests.tasks import tiny
 

@@ -108,7 +108,7 @@ def test_what_is_unsupported_is_refused_by_name_when_text_is_generated(name):
         model.generate([1])
     with pytest.raises(ConfigError, match=f"{name}: got 7, which is not supported"):
         decoder().generate([1], **{name: 7})
-    for neutral in UNSUPPORTED[name]:
+    for neutral in UNSUPPORTED[name].nothing:
         wanted = decoder().generate([1])
         np.testing.assert_array_equal(model.generate([1], **{name: neutral}), wanted)
         np.testing.assert_array_equal(decoder().generate([1], **{name: neutral}), wanted)

@@ -21,7 +21,8 @@ import pytest
 from plainformer.errors import NonFiniteError, PlainformerError
 from plainformer.generation import GenerationConfig
 from plainformer.generation.config import FIELDS, UNSUPPORTED
-from plainformer.generation.rules import RULES
+from plainformer.generation.generate import Call
+from plainformer.options import names_of
 from tests.models.tiny import VOCAB, make
 
 from .toy import Words
@@ -262,7 +263,16 @@ def attempt(number):
         run(Random(f"generate:{number}"))
     except PlainformerError as error:
         message = str(error)
-        names = (*NAMES, *RULES, *UNSUPPORTED, "logits", "tmperature", "x" * 20, "position")
+        names = (
+            *NAMES,
+            *FIELDS,
+            *names_of(Call),
+            *UNSUPPORTED,
+            "logits",
+            "tmperature",
+            "x" * 20,
+            "position",
+        )
         is_clear = any(name in message for name in names) and len(message) < 500
         return None if is_clear or isinstance(error, NonFiniteError) else f"unclear: {message}"
     except BaseException as error:
@@ -306,8 +316,7 @@ def test_text_or_one_clear_error_at_length():
 
 
 def test_every_option_has_a_rule_and_every_rule_a_case():
-    assert set(FIELDS) <= RULES.keys()
-    assert RULES.keys() <= set(NAMES)
+    assert {*FIELDS, *names_of(Call)} <= set(NAMES)
     seen = set().union(*(describe(number) for number in range(CASES)))
     assert set(NAMES) <= seen
     assert VOCAB == 31  # the odd ids above are beside its border

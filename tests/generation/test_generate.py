@@ -173,10 +173,19 @@ class TestGenerate:
             ({"sequence_bias": [[3]]}, "sequence_bias: got"),
             ({"eos_token_id": "x"}, "eos_token_id: got 'x'"),
             ({"force_words_ids": [[1] * 30]}, "force_words_ids: 30 tokens"),
-            ({"penalty_alpha": 0.6}, "penalty_alpha: got 0.6, which is not supported .contrast"),
-            ({"num_beam_groups": 2}, "num_beam_groups: got 2, which is not supported .group"),
+            (
+                {"penalty_alpha": 0.6},
+                "penalty_alpha: got 0.6, which is not supported; that is contrast",
+            ),
+            (
+                {"num_beam_groups": 2},
+                "num_beam_groups: got 2, which is not supported; that is group",
+            ),
             ({"typical_p": 0.5}, "typical_p: got 0.5, which is not supported"),
-            ({"temprature": 0.5}, "temprature: unknown argument.*did you mean temperature"),
+            (
+                {"temprature": 0.5},
+                "temprature: not an argument of generate; did you mean temperature",
+            ),
             ({"num_beams": 2, "streamer": TextStreamer(Words(), print)}, "streamer: beam search"),
         ],
         ids=str,

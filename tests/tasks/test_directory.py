@@ -8,8 +8,8 @@ import plainformer as pf
 from plainformer.errors import CheckpointError, ConfigError
 from plainformer.models import load_adapter, save_adapter
 from plainformer.nn import LoraConfig, add_lora
+from plainformer.options import names_of
 from plainformer.tasks import TASKS, open_task
-from plainformer.tasks.options import names_of
 from plainformer.training.state import TrainerState
 from tests.fuzz.readers import READERS
 from tests.models import tiny as models

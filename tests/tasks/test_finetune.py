@@ -223,7 +223,10 @@ def test_without_validation_nothing_is_evaluated(tmp_path):
     ("options", "message"),
     [
         ({"overlap": 3}, "overlap: has no effect on text-classification; it is for question-"),
-        ({"learning_rte": 1}, "learning_rte: not a training argument; did you mean learning_rate"),
+        (
+            {"learning_rte": 1},
+            "learning_rte: not an option of fine-tuning; did you mean learning_rate",
+        ),
         ({"max_length": 100}, "max_length: got 100, the model takes at most 48"),
         ({"tokenizer": None}, "tokenizer: got None, the model has none"),
         ({"new_head": True}, "new_head: has no effect on a model from a configuration"),

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from plainformer.data import TextExample
+from plainformer.options import names_of
 from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks import open_task
 from plainformer.tasks.arguments import ModelOptions
 from plainformer.tasks.data import DataOptions, class_weights
-from plainformer.tasks.options import names_of
 from plainformer.tasks.strategy import StrategyOptions
 from tests.data.templates import TEMPLATES
 

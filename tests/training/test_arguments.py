@@ -6,10 +6,10 @@ import json
 import pytest
 
 from plainformer.errors import ConfigError
+from plainformer.options import options_of
 from plainformer.training import TrainingArguments
-from plainformer.training._aliases import ALIASES, INSTEAD
-from plainformer.training._validation import RULES
 from plainformer.training.arguments import steps_of
+from plainformer.training.words import LACKING
 
 FIELDS = {f.name for f in dataclasses.fields(TrainingArguments)}
 
@@ -24,14 +24,23 @@ def test_defaults_are_those_of_transformers_5_but_for_two():
     assert (args.seed, args.logging_steps, args.save_total_limit) == (42, 10, 2)
 
 
-def test_every_field_has_a_rule_and_a_help_text():
-    assert set(RULES) == FIELDS
-    assert all(f.metadata["help"] for f in dataclasses.fields(TrainingArguments))
+WORDS = {word for option in options_of(TrainingArguments).values() for word in option.words}
 
 
-def test_every_alias_leads_to_a_field_and_no_field_is_an_alias():
-    assert set(ALIASES.values()) <= FIELDS
-    assert not (set(ALIASES) | set(INSTEAD)) & FIELDS
+def test_every_field_is_an_option():
+    assert options_of(TrainingArguments).keys() == FIELDS
+    assert all(option.help for option in options_of(TrainingArguments).values())
+
+
+def test_no_word_has_two_meanings():
+    count = sum(len(option.words) for option in options_of(TrainingArguments).values())
+    assert len(WORDS | LACKING.keys() | FIELDS) == count + len(LACKING) + len(FIELDS)
+
+
+def test_the_docstring_has_a_line_for_each_option():
+    for name, option in options_of(TrainingArguments).items():
+        assert f"\n{name} : " in TrainingArguments.__doc__
+        assert option.help.split(". ")[0][:60] in TrainingArguments.__doc__.replace("\n    ", " ")
 
 
 @pytest.mark.parametrize(
@@ -50,10 +59,21 @@ def test_a_word_of_another_library_means_the_same(word, value, field):
     assert getattr(TrainingArguments(**{word: value}), field) == value
 
 
-@pytest.mark.parametrize("word", INSTEAD)
-def test_a_word_for_what_we_lack_is_answered(word):
-    with pytest.raises(ConfigError, match=f"^{word}: not a training argument; .+"):
-        TrainingArguments(**{word: 1})
+@pytest.mark.parametrize("word", LACKING)
+def test_a_word_for_what_we_lack_is_answered_unless_it_asks_for_nothing(word):
+    with pytest.raises(ConfigError, match=f"^{word}: got .*, which is not supported; .+"):
+        TrainingArguments(**{word: "something"})
+    for nothing in (None, *LACKING[word].nothing):
+        assert TrainingArguments(**{word: nothing}) == TrainingArguments()
+
+
+def test_what_is_done_anyway_is_taken_and_what_is_asked_for_is_not():
+    taken = {"fp16": False, "report_to": ["none"], "dataloader_num_workers": 0, "use_cpu": True}
+    assert TrainingArguments(**taken) == TrainingArguments()
+    for name, value in {"fp16": True, "report_to": ["wandb"], "dataloader_num_workers": 4,
+                        "push_to_hub": True, "tf32": True}.items():  # fmt: skip
+        with pytest.raises(ConfigError, match=f"{name}: got .*, which is not supported"):
+            TrainingArguments(**{name: value})
 
 
 def test_a_typing_error_is_answered_with_the_nearest_name():

@@ -10,13 +10,10 @@ import click
 
 from ..errors import short
 
-# What other tools call our flags; the first that a command has is meant.
+# What other tools call our flags that are no options, which know their words themselves; the
+# first that a command has is meant.
 _WORDS: dict[str, tuple[str, ...]] = {
-    "batch-size": ("per-device-train-batch-size", "batch-size"),
-    "train-batch-size": ("per-device-train-batch-size",),
-    "eval-batch-size": ("per-device-eval-batch-size", "batch-size"),
-    "beams": ("num-beams",),
-    "beam-size": ("num-beams",),
+    "eval-batch-size": ("batch-size",),
     "checkpoint": ("model", "resume-from-checkpoint"),
     "context-length": ("block-size", "max-length"),
     "data": ("train", "input"),
@@ -30,34 +27,23 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "file": ("input", "data", "train"),
     "input": ("data", "train"),
     "length": ("max-new-tokens",),
-    "max-seq-length": ("max-length", "block-size"),
-    "max-seq-len": ("max-length", "block-size"),
-    "max-tokens": ("max-new-tokens",),
     "model-name": ("model",),
     "model-name-or-path": ("model",),
     "model-path": ("model",),
-    "n-predict": ("max-new-tokens",),
-    "num-predict": ("max-new-tokens",),
-    "num-samples": ("num-return-sequences",),
     "out": ("output-dir", "output"),
+    "out-dir": ("output-dir",),
     "output": ("output-dir",),
     "output-dir": ("output",),
     "output-file": ("output",),
     "peft-model": ("adapter",),
-    "lora": ("lora-r", "adapter"),
+    "lora": ("adapter",),
     "precision": ("bf16", "dtype"),
     "prompt": ("system",),
-    "rank": ("lora-r",),
-    "resume": ("resume-from-checkpoint",),
     "save-dir": ("output-dir",),
-    "scheduler": ("lr-scheduler-type",),
-    "temp": ("temperature",),
     "test-file": ("test", "data"),
     "text": ("input",),
     "text-col": ("text-column", "columns"),
     "tokenizer-name": ("tokenizer",),
-    "topk": ("top-k",),
-    "topp": ("top-p",),
     "train-data": ("train", "data"),
     "train-file": ("train", "data"),
     "val": ("validation",),
@@ -66,8 +52,6 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "valid": ("validation",),
     "validation-data": ("validation",),
     "validation-file": ("validation",),
-    "wd": ("weight-decay",),
-    "warmup": ("warmup-steps",),
 }
 _INSTEAD = {
     "cuda": "there is no GPU to choose; leave it out",
@@ -122,8 +106,17 @@ def _flag(flag: str, value: str | None) -> str:
 def meant_by(word: str, command: click.Command) -> str:
     """ "; did you mean --x?" for a word that is no flag of a command."""
     known = [opt for p in command.params for opt in (*p.opts, *p.secondary_opts)]
+    known = [opt for opt in known if opt.startswith("--")]
+    options = {w: p.opts[0][2:] for p in command.params for w in getattr(p, "words", ())}
     word = word.lstrip("-").replace("_", "-").lower()
-    return _meant(word, [opt for opt in known if opt.startswith("--")])
+    told = {**_training_words(), **_INSTEAD}.get(word)
+    wanted = [word, *([options[word]] if word in options else _WORDS.get(word, ()))]
+    meant = next((f"--{name}" for name in wanted if f"--{name}" in known), None)
+    if meant is None and told is None:
+        meant = " or ".join(difflib.get_close_matches(f"--{word}", known, 3)) or None
+    if meant is None:
+        return f"; {_told_in_flags(told, known)}" if told else "; --help lists the flags"
+    return f"; did you mean {meant}?"
 
 
 def unknown_flag(error: click.NoSuchOption, command: click.Command) -> str:
@@ -131,28 +124,12 @@ def unknown_flag(error: click.NoSuchOption, command: click.Command) -> str:
     return f"No such flag {short(error.option_name)}{meant_by(error.option_name, command)}"
 
 
-def _meant(word: str, known: list[str]) -> str:
-    aliases, instead = _training_words()
-    told = {**instead, **_INSTEAD}.get(word)
-    wanted = [word, *_WORDS.get(word, ()), *([aliases[word]] if word in aliases else [])]
-    meant = next((f"--{name}" for name in wanted if f"--{name}" in known), None)
-    if meant is None and told is None:
-        close = difflib.get_close_matches(f"--{word}", known, 3)
-        meant = " or ".join(close) or None
-    if meant is None:
-        return f"; {_told_in_flags(told, known)}" if told else "; --help lists the flags"
-    return f"; did you mean {meant}?"
-
-
 def _told_in_flags(told: str, known: list[str]) -> str:
     return _renamed(told, {flag[2:].replace("-", "_"): flag for flag in known})
 
 
-def _training_words() -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Other words for training arguments, and what to do instead of some."""
-    from ..training._aliases import ALIASES, INSTEAD  # --help needs no NumPy
+def _training_words() -> dict[str, str]:
+    """What to do instead of others' options of training."""
+    from ..training.words import LACKING  # --help needs no NumPy
 
-    return (
-        {k.replace("_", "-"): v.replace("_", "-") for k, v in ALIASES.items()},
-        {k.replace("_", "-"): v for k, v in INSTEAD.items()},
-    )
+    return {word.replace("_", "-"): lacking.instead for word, lacking in LACKING.items()}

@@ -13,10 +13,14 @@ import click
 from ..data import Message
 from ..data._lines import utf8
 from ..errors import DataError
+from ..generation import GenerationConfig
 from ..tasks import Dialogue, open_task
 from ..tasks.conversation import ReadSoFar
+from ..tasks.dialogue import DialogueSettings
 from ._common import Command, ModelDirectory, echo, usage_errors, wants_json
+from ._option_flags import option_flags
 
+SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
 RESET, EXIT = "/reset", "/exit"
 
 
@@ -24,12 +28,8 @@ RESET, EXIT = "/reset", "/exit"
 @click.argument("directory", type=ModelDirectory())
 @click.option("--system", help="A message that the dialogue begins with.")
 @click.option("--chat-template", help="A file with a Jinja template, instead of the model's own.")
-@click.option("--max-new-tokens", type=click.IntRange(1), help="Most tokens of an answer.")
-@click.option("--do-sample/--no-do-sample", default=None, help="Draw tokens instead of the best.")
-@click.option("--temperature", type=float, help="Below 1 draws probable tokens more often.")
-@click.option("--top-k", type=int, help="Draw from the K most probable tokens.")
-@click.option("--top-p", type=float, help="Draw from the fewest tokens that reach probability P.")
-@click.option("--repetition-penalty", type=float, help="Above 1 disfavors what is there already.")
+@option_flags(DialogueSettings, only=("max_new_tokens",))
+@option_flags(GenerationConfig, only=SAMPLING)
 @click.option("--seed", type=int, help="Seed of the draws.")
 @click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
 @click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")

@@ -10,9 +10,9 @@ import click
 
 from ..tasks import open_task
 from ..tasks.data import DataOptions, check_known, read, tell_cut
-from ..tasks.options import names_of
 from ._common import Command, FilesOption, ModelDirectory, echo, usage_errors
-from ._task_flags import option_flags, settings_flags, settings_of
+from ._option_flags import given, option_flags
+from ._task_flags import settings_flags, settings_of
 
 
 @click.command(cls=Command)
@@ -34,10 +34,9 @@ def evaluate(
     **flags: Any,
 ) -> dict[str, Any]:
     """Test the model in DIRECTORY on labelled data."""
-    given = {name: value for name, value in flags.items() if value is not None}
     with usage_errors():
-        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(given))
-        options = DataOptions(**{k: v for k, v in given.items() if k in names_of(DataOptions)})
+        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(flags))
+        options = DataOptions(**given(DataOptions, flags))
     examples = read(list(data), type(opened), options, told="data")
     check_known(opened, "data", examples)
     start = time.perf_counter()

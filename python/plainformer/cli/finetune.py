@@ -9,10 +9,11 @@ import click
 
 from ..tasks import finetune as run_finetune
 from ..tasks import task_class
+from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
+from ._option_flags import option_flags
 from ._run_file import run_file_option, with_run_file
 from ._task_flags import finetune_flags, settings_flags
-from ._training_flags import training_flags
 
 REQUIRED = ("model", "train", "output_dir")
 FILES = ("train", "validation", "test", "replay", "replay_validation")
@@ -37,7 +38,7 @@ EPILOG = (
 @finetune_flags
 @settings_flags
 @run_file_option
-@training_flags(exclude=("output_dir", "max_length"))
+@option_flags(TrainingArguments, exclude=("output_dir", "max_length"))
 def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:
     """Fine-tune a model for TASK, test it before and after, and write it ready for use."""
     with usage_errors():

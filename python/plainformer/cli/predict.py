@@ -12,12 +12,12 @@ import click
 from ..errors import DataError
 from ..tasks import open_task
 from ..tasks.data import DataOptions, tell_cut
-from ..tasks.options import names_of
 from ..tasks.requests import Request, Requests, as_request, parse_item
 from ._answers import Answers, writer_for
 from ._common import Command, ModelDirectory, usage_errors
+from ._option_flags import given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
-from ._task_flags import option_flags, settings_flags, settings_of
+from ._task_flags import settings_flags, settings_of
 
 LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
 _STANDARD_INPUT = "-"
@@ -60,13 +60,12 @@ def predict(
     tables (CSV, TSV) or texts, one a line; whatever else an object or a row has comes back with
     its answer. --output x.csv writes a table, x.txt the answers alone.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
-    reading = {name: given.pop(name) for name in names_of(DataOptions) if name in given}
+    reading = given(DataOptions, flags)
     skip = bool(reading.pop("skip_bad_lines", False))
     if texts and (input_file is not None or reading):
         raise click.UsageError("TEXT: give texts, or --input and how to read it, not both")
     with usage_errors():
-        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(given))
+        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(flags))
     start = time.perf_counter()
     path = input_file or _STANDARD_INPUT
     if not texts:

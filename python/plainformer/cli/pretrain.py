@@ -10,10 +10,10 @@ import click
 from ..pretraining import PretrainingOptions
 from ..pretraining import pretrain as run_pretraining
 from ..pretraining.options import TASKS
+from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
+from ._option_flags import option_flags
 from ._run_file import run_file_option, with_run_file
-from ._task_flags import option_flags
-from ._training_flags import training_flags
 
 REQUIRED = ("data", "output_dir")
 FROM_NOTHING = ("config", "tokenizer")  # what a model is built from; or there is `model`
@@ -38,7 +38,7 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 @click.option("--output-dir", help="Where model, checkpoints and logs go.")
 @option_flags(PretrainingOptions)
 @run_file_option
-@training_flags(exclude=("output_dir",))
+@option_flags(TrainingArguments, exclude=("output_dir",))
 def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:
     """Train a model on unlabelled text, from scratch or from where a checkpoint stands."""
     with usage_errors():

@@ -6,47 +6,52 @@ value that would change the output is an error when text is generated, which nam
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import GENERATION_CONFIG
-from ..errors import CheckpointError, ConfigError, PlainformerWarning, short, shown
+from ..errors import CheckpointError, PlainformerWarning, short
 from ..kinds import check_kinds
+from ..options import Lacking, above, at_least, documented, named, option, options_of, that
+from .rules import (
+    BIASES,
+    COUNT,
+    DECAY,
+    FINITE,
+    IDS,
+    PENALTY,
+    ROWS,
+    SIZE,
+    STRINGS,
+    WORDS,
+)
 
-# transformers' options that we lack, with the values that ask for nothing (None always does).
-UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "assistant_early_exit": (),
-    "constraints": (),
-    "diversity_penalty": (0.0,),
-    "dola_layers": (),
-    "epsilon_cutoff": (0.0,),
-    "eta_cutoff": (0.0,),
-    "guidance_scale": (1.0,),
-    "low_memory": (False,),
-    "num_beam_groups": (1,),
-    "output_attentions": (False,),
-    "output_hidden_states": (False,),
-    "penalty_alpha": (0.0,),
-    "prompt_lookup_num_tokens": (),
-    "remove_invalid_values": (False,),
-    "speculation_type": (),
-    "token_healing": (False,),
-    "top_h": (),
-    "typical_p": (1.0,),
-    "use_mtp": (False,),
-    "watermarking_config": (),
-}
-_METHODS = {  # what people call these
-    "diversity_penalty": "group beam search",
-    "num_beam_groups": "group beam search",
-    "penalty_alpha": "contrastive search",
-    "constraints": "constraint objects; use force_words_ids",
+# transformers' options that we lack.
+UNSUPPORTED: dict[str, Lacking] = {
+    "assistant_early_exit": Lacking(),
+    "constraints": Lacking(instead="did you mean force_words_ids?"),
+    "diversity_penalty": Lacking((0.0,), "that is group beam search; leave it out"),
+    "dola_layers": Lacking(),
+    "epsilon_cutoff": Lacking((0.0,)),
+    "eta_cutoff": Lacking((0.0,)),
+    "guidance_scale": Lacking((1.0,)),
+    "low_memory": Lacking((False,)),
+    "num_beam_groups": Lacking((1,), "that is group beam search; leave it out"),
+    "output_attentions": Lacking((False,)),
+    "output_hidden_states": Lacking((False,)),
+    "penalty_alpha": Lacking((0.0,), "that is contrastive search; leave it out"),
+    "prompt_lookup_num_tokens": Lacking(),
+    "remove_invalid_values": Lacking((False,)),
+    "speculation_type": Lacking(),
+    "token_healing": Lacking((False,)),
+    "top_h": Lacking(),
+    "typical_p": Lacking((1.0,)),
+    "use_mtp": Lacking((False,)),
+    "watermarking_config": Lacking(),
 }
 
 # Fields of files that say nothing about which tokens come out.
@@ -60,84 +65,137 @@ INERT = frozenset(
 SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
+@documented()
 @dataclass
 class GenerationConfig:
     """How a model writes. None means not said; what then holds stands in brackets.
 
-    Length
-        max_new_tokens : int, most tokens after the prompt [20]
-        max_length : int, the same with the prompt (or the target's first tokens) counted
-        min_new_tokens, min_length : int, no end before so many tokens
-        max_time : float, seconds after which no further token is begun
-        stop_strings : str or list, a row ends with the token that completes one of them in what
-            is written; needs `tokenizer`
-    Strategy
-        do_sample : bool, draw tokens instead of taking the most probable one [False]
-        num_beams : int, continuations kept a prompt; above 1 is beam search [1]
-        num_return_sequences : int, texts a prompt: drawn ones, or the best beams [1]
-        length_penalty : float, beam scores are divided by (new tokens) ** length_penalty [1.0]
-        early_stopping : True ends a prompt with num_beams finished texts, False when a better one
-            is unlikely, "never" when there can be none [False]
-        use_cache : bool, keep keys and values instead of reading the text again [True]
-    Sampling (with do_sample; see `Sampling`)
-        temperature [1.0], top_k [all], top_p [1.0], min_p [0.0]
-    Scores (see `plainformer.generation.processors`)
-        repetition_penalty : float, above 1 disfavors tokens that the row has
-        encoder_repetition_penalty : float, above 1 favors tokens of the source or prompt
-        no_repeat_ngram_size, encoder_no_repeat_ngram_size : int, n-grams (of the source or
-            prompt) that do not occur (again)
-        bad_words_ids : list of lists of ids that never occur
-        force_words_ids : list of lists of ids that occur before the end
-        sequence_bias : list of [ids, float], added where the last id would complete the ids
-        forced_bos_token_id, forced_eos_token_id : id at position 1, and at max_length
-        suppress_tokens, begin_suppress_tokens : ids that never occur, or not as the first one
-        exponential_decay_length_penalty : (new tokens, factor), favors the end from there on
-        renormalize_logits : bool, log-softmax after all of these
-    Output
-        return_dict_in_generate : bool, return a `GenerateOutput`
-        output_scores, output_logits : bool, with it, keep each step's scores, and raw logits
-    Ids [those of the model's configuration]
-        bos_token_id, eos_token_id (one or several), pad_token_id, decoder_start_token_id
-
     `extra` keeps the other fields of a file, to write them back.
     """
 
-    max_new_tokens: int | None = None
-    max_length: int | None = None
-    min_new_tokens: int | None = None
-    min_length: int | None = None
-    max_time: float | None = None
-    stop_strings: str | list[str] | None = None
-    do_sample: bool | None = None
-    num_beams: int | None = None
-    num_return_sequences: int | None = None
-    length_penalty: float | None = None
-    early_stopping: bool | str | None = None
-    use_cache: bool | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    encoder_repetition_penalty: float | None = None
-    no_repeat_ngram_size: int | None = None
-    encoder_no_repeat_ngram_size: int | None = None
-    bad_words_ids: list[list[int]] | None = None
-    force_words_ids: list[list[int]] | None = None
-    sequence_bias: Any = None
-    forced_bos_token_id: int | None = None
-    forced_eos_token_id: int | list[int] | None = None
-    suppress_tokens: list[int] | None = None
-    begin_suppress_tokens: list[int] | None = None
-    exponential_decay_length_penalty: Any = None
-    renormalize_logits: bool | None = None
-    return_dict_in_generate: bool | None = None
-    output_scores: bool | None = None
-    output_logits: bool | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
-    pad_token_id: int | None = None
-    decoder_start_token_id: int | None = None
+    # Length
+    max_new_tokens: int | None = option(
+        None,
+        "At most so many tokens after the prompt [20].",
+        COUNT,
+        words=("max_tokens", "n_predict", "num_predict"),
+    )
+    max_length: int | None = option(
+        None, "At most so many tokens, the prompt's or the target's first ones counted.", COUNT
+    )
+    min_new_tokens: int | None = option(None, "No end before so many new tokens.", SIZE)
+    min_length: int | None = option(
+        None, "No end before so many tokens, the prompt's counted.", SIZE
+    )
+    max_time: float | None = option(None, "Begin no token after so many seconds.", above(0))
+    stop_strings: str | list[str] | None = option(
+        None,
+        "A row ends with the token that completes one of these in what is written; needs "
+        "`tokenizer`.",
+        STRINGS,
+    )
+
+    # Strategy
+    do_sample: bool | None = option(None, "Draw tokens instead of taking the most probable ones.")
+    num_beams: int | None = option(
+        None,
+        "Continuations kept side by side; 1 takes the best token [1].",
+        ROWS,
+        words=("beams", "beam_size"),
+    )
+    num_return_sequences: int | None = option(
+        None, "Texts a prompt: drawn ones, or the best beams [1].", ROWS, words=("num_samples",)
+    )
+    length_penalty: float | None = option(
+        None,
+        "Beam scores are divided by length to this power; above 0 favors longer texts [1.0].",
+        FINITE,
+    )
+    early_stopping: bool | Literal["never"] | None = option(
+        None,
+        "Beam search ends: true with num_beams finished texts, false when a better one is "
+        "unlikely, never when there can be none [false].",
+    )
+    use_cache: bool | None = option(
+        None, "Keep keys and values instead of reading the text again [true]."
+    )
+
+    # Sampling
+    temperature: float | None = option(
+        None,
+        "Below 1 draws probable tokens more often [1.0].",
+        that(lambda v: v > 0, "above 0 (do_sample=False always takes the most probable token)"),
+        words=("temp",),
+    )
+    top_k: int | None = option(
+        None,
+        "Draw from so many of the most probable tokens [all].",
+        at_least(1),
+        words=("topk",),
+    )
+    top_p: float | None = option(
+        None,
+        "Draw from the fewest tokens that reach this probability [1.0].",
+        above(0, 1),
+        words=("topp",),
+    )
+    min_p: float | None = option(
+        None,
+        "Draw from tokens with at least this part of the best one's probability [0.0].",
+        at_least(0, 1),
+    )
+
+    # Scores
+    repetition_penalty: float | None = option(
+        None, "Above 1 disfavors tokens that the text has already.", PENALTY
+    )
+    encoder_repetition_penalty: float | None = option(
+        None, "Above 1 favors tokens of the source or prompt.", PENALTY
+    )
+    no_repeat_ngram_size: int | None = option(
+        None, "No so many tokens occur twice in a text.", SIZE
+    )
+    encoder_no_repeat_ngram_size: int | None = option(
+        None, "No so many tokens of the source or prompt occur again.", SIZE
+    )
+    bad_words_ids: list[list[int]] | None = option(None, "Ids that never occur in a row.", WORDS)
+    force_words_ids: list[list[int]] | None = option(
+        None, "Ids that occur in a row before the end.", WORDS
+    )
+    sequence_bias: Any = option(
+        None, "[[ids, number], ...], added where the last id would complete the ids.", BIASES
+    )
+    forced_bos_token_id: int | None = option(
+        None, "The first token that an encoder-decoder writes.", SIZE
+    )
+    forced_eos_token_id: int | list[int] | None = option(
+        None, "The last token where a text reaches its full length.", IDS
+    )
+    suppress_tokens: list[int] | None = option(None, "Ids that never occur.", IDS)
+    begin_suppress_tokens: list[int] | None = option(None, "Ids that do not come first.", IDS)
+    exponential_decay_length_penalty: Any = option(
+        None, "[N, factor]: favor the end more and more after N new tokens.", DECAY
+    )
+    renormalize_logits: bool | None = option(
+        None, "Make probabilities of what the other options leave."
+    )
+
+    # Output
+    return_dict_in_generate: bool | None = option(None, "Return a `GenerateOutput`.")
+    output_scores: bool | None = option(None, "Keep each step's scores in it.")
+    output_logits: bool | None = option(None, "Keep each step's raw logits in it.")
+
+    # Ids [those of the model's configuration]
+    bos_token_id: int | None = option(
+        None, "Where texts begin without a prompt, and targets without a start id.", SIZE
+    )
+    eos_token_id: int | list[int] | None = option(
+        None, "Stop at these ids instead of the model's own.", IDS
+    )
+    pad_token_id: int | None = option(None, "Fills texts that end early.", SIZE)
+    decoder_start_token_id: int | None = option(
+        None, "What targets of an encoder-decoder begin with.", SIZE
+    )
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -197,38 +255,20 @@ class GenerationConfig:
     def check_supported(self) -> None:
         """Raise for an option in `extra` that would change the output and that we lack."""
         for name, value in self.extra.items():
-            check_supported(name, value)
+            if name in UNSUPPORTED:
+                UNSUPPORTED[name].check(name, value)
 
 
-FIELDS = tuple(f.name for f in dataclasses.fields(GenerationConfig) if f.name != "extra")
+OPTIONS = options_of(GenerationConfig)
+FIELDS = tuple(OPTIONS)
 
 
-def check_supported(name: str, value: Any) -> None:
-    """Raise if this option of transformers is one that we lack, and asks for something."""
-    if name in UNSUPPORTED and not _asks_nothing(value, UNSUPPORTED[name]):
-        method = f" ({_METHODS[name]})" if name in _METHODS else ""
-        raise ConfigError(
-            f"{name}: got {shown(value)}, which is not supported{method}; leave it out"
-        )
-
-
-def _asks_nothing(value: Any, neutral: tuple[Any, ...]) -> bool:
-    """Whether this is None or one of the values that change nothing; arrays never are."""
-    is_plain = isinstance(value, (bool, int, float, str))
-    return value is None or (is_plain and value in neutral)
-
-
-def check_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options without those that are None or ask for nothing.
+def check_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are given, without those that are None or ask for nothing.
 
     Raises
     ------
     ConfigError : an unknown name, with the likely one meant, or an unsupported option
     """
-    for name, value in options.items():
-        if name not in FIELDS and name not in UNSUPPORTED:
-            close = difflib.get_close_matches(name, FIELDS, n=1)
-            hint = f"did you mean {close[0]}?" if close else "see GenerationConfig for all"
-            raise ConfigError(f"{short(name)}: unknown argument of generate; {hint}")
-        check_supported(name, value)
-    return {n: v for n, v in options.items() if n in FIELDS and v is not None}
+    own = named(given, GenerationConfig, owner="an argument of generate", lacking=UNSUPPORTED)
+    return {name: value for name, value in own.items() if value is not None}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
 from ..nn import evaluating
+from ..options import at_least, check, documented, names_of, option, that
 from ..tensor import Array
 from .beam_search import BeamSearch
 from .build import build_criteria, build_processors, stop_strings
@@ -19,7 +20,7 @@ from .decode import Job, TokenSearch
 from .output import GenerateOutput
 from .processors import LogitsProcessor
 from .prompts import Prompts, as_prompts
-from .rules import checked
+from .rules import CALLABLES, having
 from .settings import (
     Settings,
     first_token,
@@ -33,6 +34,69 @@ from .stopping import StoppingCriterion
 from .streamers import Streamer, TextPieces
 
 
+@dataclass(frozen=True)
+class Call:
+    """What a call of `generate` takes beside ids and the options of `GenerationConfig`."""
+
+    attention_mask: Any = option(
+        None,
+        "Like the ids, 0 where there is padding, which costs nothing and changes nothing. Without "
+        "one, pad_token_id at both ends of a decoder's prompts is padding, unless it also is an "
+        "end.",
+    )
+    decoder_input_ids: Any = option(
+        None,
+        "(B, M) or (M,), what targets of an encoder-decoder begin with, behind its start token, "
+        "which may be left out.",
+    )
+    seed: int | None = option(
+        None, "Of the draws, 0 if None; only with do_sample.", at_least(0, 2**64 - 1)
+    )
+    generation_config: GenerationConfig | None = option(
+        None,
+        "Its options come before the model's own.",
+        that(
+            lambda value: isinstance(value, GenerationConfig),
+            "a GenerationConfig; options of a dict go by name",
+            alone=True,
+        ),
+    )
+    logits_processor: Iterable[LogitsProcessor] | None = option(
+        None, "Callables (input_ids, logits) -> logits, see `processors.py`.", CALLABLES
+    )
+    stopping_criteria: Iterable[StoppingCriterion] | None = option(
+        None,
+        "Callables (input_ids, scores) -> bool or bools (rows,), see `stopping.py`.",
+        CALLABLES,
+    )
+    prefix_allowed_tokens_fn: Callable[[int, Array], Sequence[int]] | None = option(
+        None,
+        "(prompt, ids) -> list of the ids that may follow, see `PrefixConstrained`.",
+        that(callable, "a callable (prompt, ids) -> ids", alone=True),
+    )
+    tokenizer: Any = option(
+        None,
+        "Object with decode(ids), for stop_strings.",
+        having("decode", wanted="an object with decode(ids)"),
+    )
+    past_key_values: Any = option(
+        None,
+        "`model.new_cache(B, capacity)` of a decoder, with the first tokens of each prompt in it "
+        "or none. Only what stands behind them is read; that and what is written are added. All "
+        "of it has to fit the capacity and the model.",
+        having("batch", "capacity", "lengths", "reorder", wanted="what new_cache returns"),
+    )
+    streamer: Streamer | None = option(
+        None,
+        "Object with put and end, see `Streamer`.",
+        having("put", "end", wanted="an object with put(ids) and end()"),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@documented(Call, GenerationConfig)
 def generate(
     model: Any, input_ids: Any = None, max_new_tokens: int | None = None, **options: Any
 ) -> Array | GenerateOutput:
@@ -45,24 +109,8 @@ def generate(
     input_ids : ids (B, L) or (L,), or a list of rows of several lengths; None starts a decoder
         from bos_token_id
     max_new_tokens : int, most tokens that are written
-    attention_mask : like the ids, 0 where there is padding, which costs nothing and changes
-        nothing. Without one, pad_token_id at both ends of a decoder's prompts is padding, unless
-        it also is an end
-    decoder_input_ids : (B, M) or (M,), what targets of an encoder-decoder begin with, behind its
-        start token, which may be left out
-    seed : int, of the draws, 0 if None; only with do_sample
-    generation_config : `GenerationConfig` whose options come before the model's own
-    logits_processor : callables (input_ids, logits) -> logits, see `processors.py`
-    stopping_criteria : callables (input_ids, scores) -> bool or bools (rows,), see `stopping.py`
-    prefix_allowed_tokens_fn : (prompt, ids) -> list of the ids that may follow, see
-        `PrefixConstrained`
-    tokenizer : object with `decode(ids)`, for stop_strings
-    past_key_values : `model.new_cache(B, capacity)` of a decoder, with the first tokens of each
-        prompt in it or none. Only what stands behind them is read; that and what is written are
-        added. All of it has to fit the capacity and the model
-    streamer : object with `put` and `end`, see `Streamer`
-    options : fields of `GenerationConfig` by name. None means the model's `generation_config`,
-        then the default; an empty list switches off what the model's file asks for
+    options : those listed below, by name. None means the model's `generation_config`, then the
+        default; an empty list switches off what the model's file asks for
 
     Returns
     -------
@@ -155,81 +203,54 @@ def _job(
     input_ids: Any,
     max_new_tokens: int | None,
     *,
-    attention_mask: Any = None,
-    decoder_input_ids: Any = None,
-    seed: int | None = None,
-    generation_config: GenerationConfig | None = None,
-    logits_processor: Iterable[LogitsProcessor] | None = None,
-    stopping_criteria: Iterable[StoppingCriterion] | None = None,
-    prefix_allowed_tokens_fn: Callable[[int, Array], Sequence[int]] | None = None,
-    tokenizer: Any = None,
-    past_key_values: Any = None,
     shows_text: bool = False,
-    streamer: Streamer | None = None,
     **options: Any,
 ) -> Job:
     """Check the arguments of a call and prepare what a search needs."""
-    call = {
-        name: None if value is None else checked(name, value)
-        for name, value in {
-            "seed": seed,
-            "generation_config": generation_config,
-            "logits_processor": logits_processor,
-            "stopping_criteria": stopping_criteria,
-            "prefix_allowed_tokens_fn": prefix_allowed_tokens_fn,
-            "tokenizer": tokenizer,
-            "past_key_values": past_key_values,
-            "streamer": streamer,
-        }.items()
-    }
-    settings = resolve(
-        model, call["generation_config"], {"max_new_tokens": max_new_tokens, **options}
-    )
-    _check_call(settings, seed, tokenizer, shows_text, streamer)
+    call = Call(**{name: options.pop(name) for name in names_of(Call) if name in options})
+    settings = resolve(model, call.generation_config, {"max_new_tokens": max_new_tokens, **options})
+    _check_call(settings, call, shows_text)
     reads_sources = hasattr(model, "encode")
     if reads_sources:
-        sources = _sources(settings, input_ids, attention_mask)
-        prompts = _targets(model, settings, sources, decoder_input_ids)
+        sources = _sources(settings, input_ids, call.attention_mask)
+        prompts = _targets(model, settings, sources, call.decoder_input_ids)
     else:
-        if decoder_input_ids is not None:
+        if call.decoder_input_ids is not None:
             raise ConfigError("decoder_input_ids: has no effect on a model without an encoder")
-        prompts = sources = _prompts(model, settings, input_ids, attention_mask)
+        prompts = sources = _prompts(model, settings, input_ids, call.attention_mask)
     total = _total(model, settings, prompts, reads_sources)
     count = settings.rows_per_prompt
-    if past_key_values is not None:
-        check_past(past_key_values, model, settings, prompts, total)
+    past = call.past_key_values
+    if past is not None:
+        check_past(past, model, settings, prompts, total)
     return Job(
         settings=settings,
         prompts=prompts,
-        context=_context(
-            model, settings, prompts, sources if reads_sources else None, total, past_key_values
-        ),
+        context=_context(model, settings, prompts, sources if reads_sources else None, total, past),
         processors=build_processors(
             settings,
             prompts.repeat(count),
             [source for source in sources.rows for _ in range(count)],
             total,
             vocab_size(model),
-            call["prefix_allowed_tokens_fn"],
-            call["logits_processor"],
+            call.prefix_allowed_tokens_fn,
+            call.logits_processor,
         ),
         criteria=build_criteria(
-            settings, prompts.ids.shape[1], tokenizer, call["stopping_criteria"]
+            settings, prompts.ids.shape[1], call.tokenizer, call.stopping_criteria
         ),
         total=total,
-        seed=call["seed"] or 0,
-        streamer=streamer,
+        seed=call.seed or 0,
+        streamer=call.streamer,
     )
 
 
-def _check_call(
-    settings: Settings, seed: int | None, tokenizer: Any, shows_text: bool, streamer: Any
-) -> None:
-    if seed is not None and not settings.do_sample:
+def _check_call(settings: Settings, call: Call, shows_text: bool) -> None:
+    if call.seed is not None and not settings.do_sample:
         raise ConfigError("seed: has no effect without do_sample=True; set that or leave it out")
-    if tokenizer is not None and not shows_text and not stop_strings(settings):
+    if call.tokenizer is not None and not shows_text and not stop_strings(settings):
         raise ConfigError("tokenizer: has no effect without stop_strings")
-    if streamer is not None and settings.num_beams > 1:
+    if call.streamer is not None and settings.num_beams > 1:
         raise ConfigError("streamer: beam search cannot be streamed; leave it out")
 
 

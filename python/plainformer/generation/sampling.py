@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ConfigError, NonFiniteError
+from ..options import borrowed, check
 from ..tensor import Array
+from .config import GenerationConfig
 
 _FIRST_GUESS = 64  # tokens that usually hold the mass that top_p asks for
 _COLDEST, _HOTTEST = 1e-20, 1e20  # beyond them only the best is drawn, or any; nothing overflows
@@ -30,23 +32,13 @@ class Sampling:
     rank by id, so a draw depends on values alone.
     """
 
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float = 1.0
-    min_p: float = 0.0
+    temperature: float = borrowed(GenerationConfig, "temperature", 1.0)
+    top_k: int | None = borrowed(GenerationConfig, "top_k")
+    top_p: float = borrowed(GenerationConfig, "top_p", 1.0)
+    min_p: float = borrowed(GenerationConfig, "min_p", 0.0)
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ConfigError(
-                f"temperature: got {self.temperature}, expected more than 0; "
-                "do_sample=False always takes the most probable token"
-            )
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"top_k: got {self.top_k}, expected at least 1, or None for all")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p: got {self.top_p}, expected more than 0 and at most 1")
-        if not 0 <= self.min_p <= 1:
-            raise ConfigError(f"min_p: got {self.min_p}, expected at least 0 and at most 1")
+        check(self)
 
     @property
     def _divisor(self) -> np.float32:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConfigError, shown
-from .config import SPECIAL_IDS, GenerationConfig, check_names
-from .rules import MOST_TOKENS, checked, read_ids
+from .config import OPTIONS, SPECIAL_IDS, GenerationConfig, check_names
+from .rules import MOST_TOKENS, read_ids
 from .sampling import Sampling
 
 DEFAULT_NEW_TOKENS = 20
@@ -50,8 +50,6 @@ class Settings:
         if not self.do_sample:
             return None
         given = {name: getattr(self.options, name) for name in _SAMPLING}
-        if given["top_k"] == 0:
-            given["top_k"] = None  # transformers' word for all
         return Sampling(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -64,15 +62,13 @@ def resolve(
     ------
     ConfigError : naming an unknown or unsupported option, a wrong value, or one without effect
     """
-    asked = {name: checked(name, value) for name, value in check_names(options).items()}
-    base = _model_options(model, generation_config, options)
+    asked = {name: OPTIONS[name].read(value) for name, value in check_names(options).items()}
+    base = _model_options(model, generation_config, {**options, **asked})
     for first, second in _EXCLUSIVE:
         if first in asked and second in asked:
             raise ConfigError(f"{second}: has no effect beside {first}; leave one of them out")
         if second in asked:
             base.pop(first, None)
-    if asked.get("top_k") == 0:
-        raise ConfigError("top_k: got 0, expected at least 1, or None for all")
     merged = replace(GenerationConfig(), **base, **asked)
     given = {} if generation_config is None else generation_config.said()
     settings = _settings(model, frozenset(asked), merged, asked.keys() | given.keys())
@@ -91,8 +87,10 @@ def _model_options(
             unanswered = {n: v for n, v in config.extra.items() if options.get(n) is None}
             GenerationConfig(extra=unanswered).check_supported()
             base |= config.said()
+    if base.get("top_k") == 0:
+        del base["top_k"]  # transformers' word for all
     return {
-        name: value if name in SPECIAL_IDS else checked(name, value)
+        name: value if name in SPECIAL_IDS else OPTIONS[name].read(value)
         for name, value in base.items()
         if options.get(name) is None
     }

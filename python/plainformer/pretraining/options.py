@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, shown
-from ..kinds import check_kinds
-from ..tasks.options import names_of, option
+from ..options import check, names_of, option
 
 # What a model must be for, in the words of `models.registry.MODELS`.
 TASKS = {"clm": "causal-lm", "mlm": "masked-lm", "span": "seq2seq-lm", "denoise": "seq2seq-lm"}
@@ -52,7 +51,7 @@ class PretrainingOptions:
     )
 
     def __post_init__(self) -> None:
-        check_kinds(self)
+        check(self)
 
     @property
     def reading(self) -> dict[str, Any]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, shown
-from ..kinds import check_kinds
+from ..errors import ConfigError
 from ..models.config import POOLINGS
+from ..options import at_least, check, named, names_of, one_of, option
 from ..training import TrainingArguments
+from ..training.words import LACKING
 from .data import DataOptions
-from .options import check_at_least, names_of, option
 from .registry import TASKS
 from .strategy import StrategyOptions
 from .task import Task
@@ -38,6 +37,7 @@ class ModelOptions:
         None,
         "What a new head for texts reads of an encoder: mean, cls or last; default what the model "
         "family reads, and with head_only what a sentence encoder was trained with.",
+        one_of(*POOLINGS),
     )
     class_weights: str | Mapping[str, Any] | None = option(
         None,
@@ -48,7 +48,9 @@ class ModelOptions:
         None, "Old examples to mix in, so that old skills stay."
     )
     replay_fraction: float | None = option(
-        None, "Old examples in an epoch, of the new ones; others in each epoch  [default: 0.25]"
+        None,
+        "Old examples in an epoch, of the new ones; others in each epoch  [default: 0.25]",
+        at_least(0),
     )
     replay_validation: str | Sequence[Any] | None = option(
         None,
@@ -57,12 +59,7 @@ class ModelOptions:
     )
 
     def __post_init__(self) -> None:
-        check_kinds(self)
-        check_at_least(self, 0, "replay_fraction")
-        if self.pooling not in (None, *POOLINGS):
-            raise ConfigError(
-                f"pooling: got {shown(self.pooling)}, expected one of {', '.join(POOLINGS)}"
-            )
+        check(self)
         if self.replay_fraction is not None and self.replay is None:
             raise ConfigError("replay_fraction: has no effect without replay")
 
@@ -71,27 +68,32 @@ OPTIONS: tuple[type, ...] = (DataOptions, ModelOptions, StrategyOptions)
 
 
 def take(kind: Any, options: Mapping[str, Any]) -> Any:
-    """An object of a dataclass of options, of those given that are its own; a path is its text."""
-    own = {name: options[name] for name in options if name in names_of(kind)}
-    return kind(**{n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in own.items()})
+    """An object of a dataclass of options, of those given that are its own."""
+    return kind(**{name: options[name] for name in options if name in names_of(kind)})
 
 
-def training_options(kind: type[Task], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left for `TrainingArguments`.
+def own_names(kind: type[Task], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a fine-tuning under their own names.
 
     Raises
     ------
-    ConfigError : a setting of another task, which TrainingArguments would not know
+    ConfigError : an unknown word, or a setting of another task
     """
-    taken = {n for c in (*OPTIONS, kind.settings_class) for n in names_of(c)}
-    rest = {name: value for name, value in options.items() if name not in taken}
-    for name in rest:
+    known = (kind.settings_class, *OPTIONS, TrainingArguments)
+    own = {name for owner in known for name in names_of(owner)}
+    for name in options.keys() - own:
         others = [t.name for t in TASKS.values() if name in names_of(t.settings_class)]
-        if others and name not in names_of(TrainingArguments):
+        if others:
             raise ConfigError(
                 f"{name}: has no effect on {kind.name}; it is for {', '.join(others)}"
             )
-    return rest
+    return named(options, *known, owner="an option of fine-tuning", lacking=LACKING)
+
+
+def training_options(kind: type[Task], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left for `TrainingArguments`."""
+    taken = {n for c in (*OPTIONS, kind.settings_class) for n in names_of(c)}
+    return {name: value for name, value in options.items() if name not in taken}
 
 
 def training_arguments(
@@ -106,18 +108,18 @@ def training_arguments(
     metric : of the task, which decides
     has_old : whether there is validation data of old skills too, which then decides with the new
     """
+    chosen = {**given, "output_dir": output_dir}
     if not has_validation:
-        return TrainingArguments(**{**given, "output_dir": os.fspath(output_dir)})
-    defaults: dict[str, Any] = {"eval_strategy": "epoch"}
-    strategy = given.get("eval_strategy", given.get("evaluation_strategy", "epoch"))
-    if "save_strategy" not in given and strategy == "epoch" and "save_steps" not in given:
-        defaults["save_strategy"] = "epoch"
+        return TrainingArguments(**chosen)
+    strategy = chosen.setdefault("eval_strategy", "epoch")
+    if strategy == "epoch" and "save_steps" not in given:
+        chosen.setdefault("save_strategy", "epoch")
     keeps = given.get("save_strategy", "epoch") != "no" and strategy != "no"
-    defaults["load_best_model_at_end"] = keeps
-    merged = {**defaults, **given}
-    watches = merged["load_best_model_at_end"] or merged.get("save_strategy") == "best"
-    if watches or merged.get("early_stopping_patience") is not None:
-        merged.setdefault("metric_for_best_model", f"both_{metric}" if has_old else metric)
-    if "evaluation_strategy" in given:  # version 4's word
-        merged.pop("eval_strategy")
-    return TrainingArguments(**{**merged, "output_dir": os.fspath(output_dir)})
+    watches = chosen.setdefault("load_best_model_at_end", keeps)
+    if (
+        watches
+        or chosen.get("save_strategy") == "best"
+        or chosen.get("early_stopping_patience") is not None
+    ):
+        chosen.setdefault("metric_for_best_model", f"both_{metric}" if has_old else metric)
+    return TrainingArguments(**chosen)

@@ -22,9 +22,8 @@ from ..data import (
 )
 from ..data.examples import Example
 from ..errors import ConfigError, DataError, shown
-from ..kinds import check_kinds
+from ..options import at_least, check, option
 from .features import FeatureDataset
-from .options import check_at_least, option
 from .problems import MultiLabel, Problem, Regression
 from .task import Task
 
@@ -40,15 +39,14 @@ class DataOptions:
     )
     skip_bad_lines: bool = option(False, "Count bad lines and leave them out.")
     max_train_samples: int | None = option(
-        None, "Learn from the first so many examples of the training data only."
+        None, "Learn from the first so many examples of the training data only.", at_least(1)
     )
     tag_scheme: str | None = option(
         None, "The scheme of tags: IOB2, IOBES, BILOU or IOB1; default by their letters."
     )
 
     def __post_init__(self) -> None:
-        check_kinds(self)
-        check_at_least(self, 1, "max_train_samples")
+        check(self)
 
 
 def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None = None) -> Any:

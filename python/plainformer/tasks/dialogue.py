@@ -33,8 +33,8 @@ from ..data.special_tokens import options_of, remember_options, role_tokens
 from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
 from ..generation.settings import ids_of_file, vocab_size
+from ..options import at_least, option
 from .conversation import ReadSoFar
-from .options import check_at_least, option
 from .registry import register
 from .task import (
     Array,
@@ -57,7 +57,7 @@ class DialogueSettings(Settings):
     """Options of dialogue."""
 
     max_new_tokens: int | None = option(
-        None, "Most tokens of an answer; default 64, or half of what the model takes."
+        None, "Most tokens of an answer; default 64, or half of what the model takes.", at_least(1)
     )
     chat_template: str | None = option(
         None,
@@ -65,14 +65,9 @@ class DialogueSettings(Settings):
         "else ChatML.",
         is_file=True,
     )
-
     all_turns: bool = option(
         False, "Learn what users say too; for models from nothing. Metrics are the assistant's."
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, 1, "max_new_tokens")
 
 
 @register

@@ -27,7 +27,7 @@ from ..checkpoints.huggingface import read_config
 from ..data.pretrained_tokenizer import as_backend
 from ..data.tokenizer import read_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError, short, shown
-from .options import make
+from ..options import make, options_of
 from .registry import TASKS, task_class
 from .task import Settings, Task
 
@@ -119,8 +119,7 @@ class TaskDirectory:
     ) -> Task:
         """See `open_task`."""
         kind = self._kind(name)
-        values = {**self.settings, **settings}
-        made = make(kind.settings_class, values, owner=kind.name)
+        made = make(kind.settings_class, settings, owner=kind.name, over=self.settings)
         word = model_task_for(kind, self.config, self.path)
         model = models.load(self.path, word, dtype=dtype, config=self.config)
         if adapter is not None:
@@ -190,20 +189,20 @@ def read_task(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: expected a task and its settings, got {short(values)}")
     kind = TASKS[name].settings_class
     try:
-        make(kind, settings, owner=name)
+        made = make(kind, settings, owner=name)
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}") from error
-    _check_no_file(kind, settings, file)
+    _check_no_file(made, file)
     return values
 
 
-def _check_no_file(kind: type[Settings], settings: Mapping[str, Any], file: Path) -> None:
+def _check_no_file(settings: Settings, file: Path) -> None:
     """No setting of a directory names a file: another's would have us read any file of ours."""
-    for field in dataclasses.fields(kind):
-        if field.metadata["is_file"] and settings.get(field.name) is not None:
+    for name, known in options_of(type(settings)).items():
+        if known.is_file and getattr(settings, name) is not None:
             raise CheckpointError(
-                f"{file}: {field.name}: got {shown(settings[field.name])}; a directory holds what "
-                "it needs and names no file elsewhere"
+                f"{file}: {name}: got {shown(getattr(settings, name))}; a directory holds what it "
+                "needs and names no file elsewhere"
             )
 
 

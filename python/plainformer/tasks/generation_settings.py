@@ -11,11 +11,13 @@ from tokenizers import Tokenizer
 from ..characters import is_chinese
 from ..data.encoding import share_vocabulary
 from ..errors import ConfigError, shown
-from ..generation.sampling import Sampling
-from .options import check_at_least, option
+from ..generation import GenerationConfig
+from ..options import at_least, borrowed, option, that
 from .task import Settings
 
 _SAMPLING = ("temperature", "top_k", "top_p")
+_NOT_BLANK = that(lambda texts: all(text.strip() for text in texts), "none blank")
+_DRAWN = (*_SAMPLING, "sampling_seed")
 _OPTIONS = ("min_new_tokens", "no_repeat_ngram_size", "repetition_penalty", *_SAMPLING)
 
 
@@ -23,41 +25,30 @@ _OPTIONS = ("min_new_tokens", "no_repeat_ngram_size", "repetition_penalty", *_SA
 class GenerationSettings(Settings):
     """Options of writing; those of `GenerationConfig` under its names."""
 
-    do_sample: bool = option(False, "Draw tokens instead of taking the most probable ones.")
-    temperature: float | None = option(None, "Below 1 draws probable tokens more often.")
-    top_k: int | None = option(None, "Draw from so many of the most probable tokens.")
-    top_p: float | None = option(None, "Draw from the fewest tokens that reach this probability.")
+    do_sample: bool = borrowed(GenerationConfig, "do_sample", False)
+    temperature: float | None = borrowed(GenerationConfig, "temperature")
+    top_k: int | None = borrowed(GenerationConfig, "top_k")
+    top_p: float | None = borrowed(GenerationConfig, "top_p")
     sampling_seed: int | None = option(
-        None, "Seed of the draws, which are the same for every prompt; default 0."
+        None,
+        "Seed of the draws, which are the same for every prompt; default 0.",
+        at_least(0, 2**64 - 1),
     )
-    num_return_sequences: int = option(1, "Texts that are drawn for a prompt.")
-    min_new_tokens: int | None = option(None, "No end before so many tokens are written.")
-    no_repeat_ngram_size: int | None = option(None, "No so many tokens occur twice in a text.")
-    repetition_penalty: float | None = option(
-        None, "Above 1 disfavors tokens that the text has already."
-    )
+    num_return_sequences: int = borrowed(GenerationConfig, "num_return_sequences", 1)
+    min_new_tokens: int | None = borrowed(GenerationConfig, "min_new_tokens")
+    no_repeat_ngram_size: int | None = borrowed(GenerationConfig, "no_repeat_ngram_size")
+    repetition_penalty: float | None = borrowed(GenerationConfig, "repetition_penalty")
     bad_words: Sequence[str] | None = option(
-        None, "A text that must not occur, as it is cut into tokens."
+        None, "A text that must not occur, as it is cut into tokens.", _NOT_BLANK
     )
-    force_words: Sequence[str] | None = option(None, "A text that must occur.")
+    force_words: Sequence[str] | None = option(None, "A text that must occur.", _NOT_BLANK)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "num_return_sequences", "min_new_tokens", "no_repeat_ngram_size")
-        check_at_least(self, 0, "sampling_seed")
-        given = {name: getattr(self, name) for name in _SAMPLING}
-        given = {name: value for name, value in given.items() if value is not None}
-        Sampling(**given)  # checks the values
-        if self.repetition_penalty is not None and not self.repetition_penalty > 0:
-            raise ConfigError(
-                f"repetition_penalty: got {self.repetition_penalty}, expected more than 0"
-            )
-        drawn = [*given, *(["sampling_seed"] if self.sampling_seed is not None else [])]
+        drawn = [name for name in _DRAWN if getattr(self, name) is not None]
         drawn += ["num_return_sequences"] if self.num_return_sequences > 1 else []
         if drawn and not self.do_sample:
             raise ConfigError(f"{drawn[0]}: has no effect without do_sample; set that too")
-        for name in ("bad_words", "force_words"):
-            _check_words(name, getattr(self, name))
 
 
 def generation_options(settings: GenerationSettings, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -92,15 +83,3 @@ def _ids(name: str, tokenizer: Tokenizer, words: Iterable[str]) -> list[list[int
     if none is not None:
         raise ConfigError(f"{name}: the tokenizer has no tokens for {shown(none)}")
     return [list(ids) for ids in dict.fromkeys(map(tuple, found.values()))]
-
-
-def _check_words(name: str, words: Any) -> None:
-    if words is None:
-        return
-    texts = isinstance(words, (list, tuple)) and all(
-        isinstance(w, str) and w.strip() for w in words
-    )
-    if not texts:
-        raise ConfigError(
-            f"{name}: got {shown(words)}, expected a list of texts that are not blank"
-        )

@@ -19,9 +19,9 @@ from ..data.decoding import decode_continuation, decode_text
 from ..data.tokenizer import encode_text, tell_unknown
 from ..errors import DataError
 from ..generation import generate
+from ..options import at_least, option
 from .control import ControlledTexts
 from .generation_settings import GenerationSettings, generation_options
-from .options import check_at_least, option
 from .registry import register
 from .task import Array, Batch, Feature, Inputs, LossSum, Task, chunks, evaluating
 from .writing import end_of, until
@@ -41,11 +41,8 @@ class LanguageModelingSettings(GenerationSettings):
     max_new_tokens: int | None = option(
         None,
         "Most tokens that are written; default 64, or with control codes half of what fits.",
+        at_least(1),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, 1, "max_new_tokens")
 
 
 class BlockDataset(TokenBlocks):

@@ -30,7 +30,7 @@ from ..data import (
 )
 from ..errors import ConfigError
 from ..metrics import rouge_characters, squad_metrics
-from .options import check_at_least, option
+from ..options import at_least, option
 from .registry import register
 from .task import Array, Feature, Settings, Task, float_array, probabilities
 
@@ -42,20 +42,17 @@ class QuestionAnsweringSettings(Settings):
     """Options of question answering."""
 
     overlap: int | None = option(
-        None, "Tokens of the context that windows share; default a quarter of a window."
+        None,
+        "Tokens of the context that windows share; default a quarter of a window.",
+        at_least(0),
     )
-    max_question_length: int = option(64, "Tokens of a question that are kept.")
-    max_answer_length: int = option(30, "Most tokens of an answer.")
+    max_question_length: int = option(64, "Tokens of a question that are kept.", at_least(1))
+    max_answer_length: int = option(30, "Most tokens of an answer.", at_least(1))
     null_threshold: float | None = option(
         None,
         "Answer nothing where the score of no answer exceeds the best one by more than this; "
         "default never, or 0 if training data has questions without an answer.",
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, 0, "overlap")
-        check_at_least(self, 1, "max_question_length", "max_answer_length")
 
 
 class Prediction(NamedTuple):

@@ -24,7 +24,7 @@ from ..data import Encoded, RelationExample, TextEncoder
 from ..data.encoding import share_vocabulary
 from ..errors import ConfigError
 from ..metrics import accuracy, f1_score, relation_metrics
-from .options import option
+from ..options import option
 from .registry import register
 from .task import Array, Feature, Settings, Task, ends_of, probabilities
 

@@ -17,10 +17,11 @@ from ..data.fingerprints import digest
 from ..errors import ConfigError
 from ..models import save_adapter
 from ..nn import merge_lora
+from ..options import make, names_of
 from ..training import ParameterOptions, TrainerState, TrainingArguments
 from ..training.best import decided_by
 from ..training.trainable import count_parameters
-from .arguments import OPTIONS, take, training_arguments, training_options
+from .arguments import OPTIONS, own_names, take, training_arguments, training_options
 from .data import (
     check_known,
     class_weights,
@@ -33,7 +34,6 @@ from .data import (
 from .directory import ADAPTER, TaskDirectory, model_task_for
 from .doubts import doubts
 from .loading import LoadedModel, from_checkpoint, from_values
-from .options import make, names_of
 from .problems import SingleLabel
 from .replay import ReplayDataset
 from .result import FineTuneResult
@@ -61,6 +61,7 @@ class FineTuning:
         options: Mapping[str, Any],
     ):
         self.kind = kind
+        options = own_names(kind, options)
         self.data, self.model_options, self.strategy = (take(c, options) for c in OPTIONS)
         self._training = training_options(kind, options)
         self.directory, self.config, self.source = _read_source(model)
@@ -150,8 +151,8 @@ class FineTuning:
         """How to train, with the figure that decides by default."""
         has_old = self.model_options.replay_validation is not None
         given = dict(self._training)
-        if self.strategy.head_only and not {"learning_rate", "lr"} & given.keys():
-            given["learning_rate"] = HEAD_LEARNING_RATE
+        if self.strategy.head_only:
+            given.setdefault("learning_rate", HEAD_LEARNING_RATE)
         return training_arguments(given, self._output_dir, metric, self._has_validation, has_old)
 
     def _saved_settings(self) -> dict[str, Any]:

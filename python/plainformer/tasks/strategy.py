@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
-from ..kinds import check_kinds
 from ..nn import LoraConfig, add_lora
+from ..options import above, at_least, check, option
 from ..training import ParameterOptions
-from .options import check_at_least, option
 
 _LAYER = re.compile(r"(?:^|\.)(?:h|layer|layers|block)\.(\d+)\.")
 _EMBEDDING = re.compile(r"embed|(?:^|\.)(?:wte|wpe|shared)\.")
@@ -34,18 +33,26 @@ class StrategyOptions:
         "Train the head alone, by default at a learning rate of 1e-3; the rest stays as it is.",
     )
     freeze_layers: int | None = option(
-        None, "Freeze the embeddings and so many layers; 0 freezes the embeddings alone."
+        None,
+        "Freeze the embeddings and so many layers; 0 freezes the embeddings alone.",
+        at_least(0),
     )
     gradual_unfreezing: float | None = option(
         None,
         "Begin with the head alone and unfreeze a layer, from the last to the first, every so many "
         "epochs.",
+        above(0),
     )
     layerwise_lr_decay: float | None = option(
-        None, "Multiply the learning rate with this for every layer further from the head."
+        None,
+        "Multiply the learning rate with this for every layer further from the head.",
+        above(0, 1),
     )
     lora_r: int | None = option(
-        None, "Train adapters of this rank (LoRA) and the head; weights stay, adapters are added."
+        None,
+        "Train adapters of this rank (LoRA) and the head; weights stay, adapters are added.",
+        at_least(1),
+        words=("rank", "lora", "lora_rank"),
     )
     lora_alpha: float | None = option(
         None, "Adapters are scaled by this over their rank; default twice the rank."
@@ -56,14 +63,7 @@ class StrategyOptions:
     )
 
     def __post_init__(self) -> None:
-        check_kinds(self)
-        check_at_least(self, 0, "freeze_layers")
-        check_at_least(self, 1, "lora_r")
-        decay, pace = self.layerwise_lr_decay, self.gradual_unfreezing
-        if decay is not None and not 0 < decay <= 1:
-            raise ConfigError(f"layerwise_lr_decay: got {decay}, expected above 0 and at most 1")
-        if pace is not None and pace <= 0:
-            raise ConfigError(f"gradual_unfreezing: got {pace}, expected epochs above 0")
+        check(self)
         chosen = [
             name
             for name in ("head_only", "freeze_layers", "gradual_unfreezing", "lora_r")
@@ -74,7 +74,7 @@ class StrategyOptions:
         for name in ("lora_alpha", "lora_dropout", "target_modules"):
             if getattr(self, name) is not None and self.lora_r is None:
                 raise ConfigError(f"{name}: has no effect without lora_r")
-        if self.head_only and decay is not None:
+        if self.head_only and self.layerwise_lr_decay is not None:
             raise ConfigError("layerwise_lr_decay: has no effect beside head_only; leave one out")
 
     @property

@@ -27,12 +27,11 @@ from .. import kernels
 from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
 from ..data.examples import required_fields
 from ..errors import ConfigError, NonFiniteError, listed
-from ..kinds import check_kinds
 from ..metrics import bits_per_character, perplexity
 from ..nn import evaluating
+from ..options import at_least, check, option
 from ..reprs import brief
 from .features import Feature, FeatureDataset
-from .options import check_at_least, option
 
 Array = np.ndarray
 Inputs = Mapping[str, Any]
@@ -45,12 +44,14 @@ class Settings:
     """Options of a task that its model's directory remembers (`task.json`)."""
 
     max_length: int | None = option(
-        None, "Most tokens of an input, special tokens counted; default what the model takes."
+        None,
+        "Most tokens of an input, special tokens counted; default what the model takes.",
+        at_least(1),
+        words=("sequence_len", "max_seq_length", "max_seq_len"),
     )
 
     def __post_init__(self) -> None:
-        check_kinds(self)
-        check_at_least(self, 1, "max_length")
+        check(self)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from ..data import TextExample
 from ..errors import ConfigError, DataError, shown
 from ..kinds import check_kind
 from ..metrics import intent_metrics
-from .options import check_at_least, option
+from ..options import NOT_EMPTY, at_least, one_of, option, that
 from .problems import (
     MULTI,
     PROBLEM_TYPES,
@@ -40,31 +40,23 @@ class TextClassificationSettings(Settings):
         "The label of queries outside of all intents, for metrics of its own; default oos, where "
         "there is such a label.",
     )
-    top_k: int | None = option(None, "So many labels are answered, best first.")
+    top_k: int | None = option(None, "So many labels are answered, best first.", at_least(1))
     problem_type: str | None = option(
         None,
         "What a text has: single_label_classification, multi_label_classification or regression; "
         "default what the model's configuration says, else what the labels look like.",
+        one_of(*PROBLEM_TYPES),
     )
     label_separator: str | None = option(
-        None, "What stands between the labels of a text in a table, such as ; where it has several."
+        None,
+        "What stands between the labels of a text in a table, such as ; where it has several.",
+        NOT_EMPTY,
     )
     threshold: float | None = option(
-        None, "The score from which on a text has a label, where it has several  [default: 0.5]"
+        None,
+        "The score from which on a text has a label, where it has several  [default: 0.5]",
+        that(lambda score: 0 < score < 1, "between 0 and 1"),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, 1, "top_k")
-        if self.problem_type not in (None, *PROBLEM_TYPES):
-            raise ConfigError(
-                f"problem_type: got {shown(self.problem_type)}, expected one of "
-                f"{', '.join(PROBLEM_TYPES)}"
-            )
-        if self.label_separator is not None and not self.label_separator.strip():
-            raise ConfigError(f"label_separator: got {shown(self.label_separator)}, expected text")
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise ConfigError(f"threshold: got {self.threshold}, expected between 0 and 1")
 
 
 @register

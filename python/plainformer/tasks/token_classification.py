@@ -29,10 +29,10 @@ from ..data import (
 )
 from ..data.batches import IGNORE_INDEX
 from ..data.words import JOINERS, joiners_of, word_spans
-from ..errors import ConfigError, shown
+from ..errors import ConfigError
 from ..metrics import accuracy, entity_metrics, f1_score, spans_of
 from ..metrics.tags import is_tag
-from .options import check_at_least, option
+from ..options import at_least, option
 from .registry import register
 from .task import Array, Feature, Settings, Task, ends_of, float_array, probabilities
 
@@ -42,19 +42,15 @@ class TokenClassificationSettings(Settings):
     """Options of token classification."""
 
     overlap: int | None = option(
-        None, "Sub-tokens that windows of a long sentence share; default a quarter of a window."
+        None,
+        "Sub-tokens that windows of a long sentence share; default a quarter of a window.",
+        at_least(0),
     )
     word_joiners: str | None = option(
         None,
         "Signs that are inside words of plain text; default those of & - / ' that are in the "
         "training data's.",
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, 0, "overlap")
-        if self.word_joiners is not None and not isinstance(self.word_joiners, str):
-            raise ConfigError(f"word_joiners: got {shown(self.word_joiners)}, expected signs")
 
 
 class Place(NamedTuple):

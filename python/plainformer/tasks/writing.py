@@ -19,8 +19,8 @@ from ..data.decoding import decode_text
 from ..data.examples import FIELDS
 from ..data.special_tokens import options_of, remember_options
 from ..errors import ConfigError, shown
-from ..generation import generate
-from .options import check_at_least, option
+from ..generation import GenerationConfig, generate
+from ..options import at_least, borrowed, option, that
 from .task import Array, Feature, LossSum, Settings, Task
 
 _USUAL_TARGET = 128
@@ -32,22 +32,20 @@ class WritingSettings(Settings):
     """Options of tasks that write."""
 
     max_target_length: int | None = option(
-        None, "Most tokens of a target; default 128, or half of what the model takes."
+        None, "Most tokens of a target; default 128, or half of what the model takes.", at_least(1)
     )
-    num_beams: int = option(4, "Continuations kept while writing; 1 takes the best token.")
-    length_penalty: float = option(1.0, "Above 0 beams favor longer texts.")
-    no_repeat_ngram_size: int | None = option(None, "No so many tokens occur twice in a text.")
+    num_beams: int = borrowed(GenerationConfig, "num_beams", 4)
+    length_penalty: float = borrowed(GenerationConfig, "length_penalty", 1.0)
+    no_repeat_ngram_size: int | None = borrowed(GenerationConfig, "no_repeat_ngram_size")
     prompt: str | None = option(
         None,
         "What the model reads, {source} in its place; default the source, and for a decoder alone "
         "the source, a line break and =>.",
+        that(lambda text: text.count("{source}") == 1, "{source} in it once"),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "max_target_length", "num_beams", "no_repeat_ngram_size")
-        if self.prompt is not None and self.prompt.count("{source}") != 1:
-            raise ConfigError(f"prompt: got {shown(self.prompt)}, expected {{source}} in it once")
         if self.length_penalty != 1.0 and self.num_beams == 1:
             raise ConfigError("length_penalty: has no effect with num_beams 1; leave it out")
 

@@ -3,153 +3,255 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from ._aliases import accept_aliases
-from ._validation import check_arguments
+from ..errors import ConfigError, shown
+from ..optim.schedules import SCHEDULES, check_options
+from ..options import (
+    NOT_EMPTY,
+    SHARE,
+    SOME_TEXTS,
+    above,
+    at_least,
+    check,
+    documented,
+    one_of,
+    option,
+    options_of,
+    takes_words,
+    that,
+)
+from .words import LACKING
+
+_SOME_UPDATES = that(
+    lambda v: v > 0 and (v < 1 or v == int(v)),
+    "a whole number of at least 1, or a ratio between 0 and 1",
+)
+_UPDATES = that(
+    lambda v: v >= 0 and (v < 1 or v == int(v)), "a whole number, or a ratio from 0 to below 1"
+)
 
 
-def _option(default: Any, text: str) -> Any:
-    """A dataclass field whose help text also serves the command line."""
-    return field(default=default, metadata={"help": text})
-
-
-@accept_aliases
+@takes_words("a training argument", LACKING)
+@documented()
 @dataclass
 class TrainingArguments:
     """The options of `Trainer`, with the names and defaults of transformers 5.
 
     `logging_steps` is 10 and `save_total_limit` 2 here. Words of transformers 4, nanoGPT and
     axolotl that mean the same are accepted (`evaluation_strategy`, `warmup_ratio`, `max_iters`,
-    `micro_batch_size`, ...); any other unknown word raises ConfigError with the nearest name.
-    So does a value out of range, and an option that could have no effect beside the others.
+    `micro_batch_size`, ...), and so are options of transformers that we lack where they ask for
+    nothing (`fp16=False`, `report_to="none"`). Any other unknown word raises ConfigError with the
+    nearest name; so does a value out of range, and an option that could have no effect beside the
+    others.
     """
 
-    output_dir: str = _option(
-        "trainer_output", "Where checkpoints, log.jsonl and timing.jsonl are written."
+    output_dir: str = option(
+        "trainer_output",
+        "Where checkpoints, log.jsonl and timing.jsonl are written.",
+        that(lambda v: isinstance(v, str) and v not in ("", "."), "a directory", alone=True),
+        words=("out_dir",),
     )
-    overwrite_output_dir: bool = _option(
+    overwrite_output_dir: bool = option(
         False, "Delete the checkpoints and logs that a former run left in output_dir."
     )
 
     # How long, how many at once
-    per_device_train_batch_size: int = _option(8, "Examples in one forward and backward pass.")
-    per_device_eval_batch_size: int = _option(8, "Examples in one forward pass of an evaluation.")
-    gradient_accumulation_steps: int = _option(
-        1, "Passes whose gradients are summed before one update."
+    per_device_train_batch_size: int = option(
+        8,
+        "Examples in one forward and backward pass.",
+        at_least(1),
+        words=("batch_size", "micro_batch_size", "per_gpu_train_batch_size", "train_batch_size"),
     )
-    num_train_epochs: float = _option(3.0, "Passes over the training data; may be a fraction.")
-    max_steps: int = _option(-1, "Number of updates; positive, it replaces num_train_epochs.")
-    max_length: int | None = _option(
-        None, "Cut examples to this many tokens when they are padded into a batch."
+    per_device_eval_batch_size: int = option(
+        8,
+        "Examples in one forward pass of an evaluation.",
+        at_least(1),
+        words=("eval_batch_size", "per_gpu_eval_batch_size"),
+    )
+    gradient_accumulation_steps: int = option(
+        1, "Passes whose gradients are summed before one update.", at_least(1)
+    )
+    num_train_epochs: float = option(
+        3.0,
+        "Passes over the training data; may be a fraction.",
+        above(0),
+        words=("epochs", "num_epochs"),
+    )
+    max_steps: int = option(
+        -1,
+        "Number of updates; positive, it replaces num_train_epochs.",
+        that(lambda v: v == -1 or v >= 1, "at least 1, or -1"),
+        words=("max_iters", "steps"),
+    )
+    max_length: int | None = option(
+        None,
+        "Cut examples to this many tokens when they are padded into a batch.",
+        at_least(1),
+        words=("sequence_len", "max_seq_length", "max_seq_len"),
     )
 
     # Optimizer and schedule
-    optim: str = _option("adamw", "The optimizer: adamw or sgd.")
-    learning_rate: float = _option(5e-5, "The peak learning rate.")
-    lr_scheduler_type: str = _option(
+    optim: str = option(
+        "adamw",
+        "The optimizer: adamw or sgd.",
+        one_of("adamw", "sgd", adamw_torch="adamw", adamw_torch_fused="adamw", adamw_hf="adamw"),
+        words=("optimizer",),
+    )
+    learning_rate: float = option(5e-5, "The peak learning rate.", above(0), words=("lr",))
+    lr_scheduler_type: str = option(
         "linear",
         "linear, cosine, cosine_with_min_lr, constant, constant_with_warmup, polynomial, "
         "inverse_sqrt or warmup_stable_decay.",
+        one_of(*SCHEDULES, wsd="warmup_stable_decay"),
+        words=("lr_scheduler", "scheduler"),
     )
-    lr_scheduler_kwargs: dict[str, Any] | None = field(
-        default=None,
-        metadata={
-            "help": "Options of the schedule itself: num_cycles (cosine), power (polynomial), "
-            "timescale (inverse_sqrt), num_decay_steps and decay_type (warmup_stable_decay)."
-        },
+    lr_scheduler_kwargs: Mapping[str, Any] | None = option(
+        None,
+        "Options of the schedule itself: num_cycles (cosine), power (polynomial), "
+        "timescale (inverse_sqrt), num_decay_steps and decay_type (warmup_stable_decay).",
     )
-    warmup_steps: float = _option(
-        0, "Updates of linear rise to the peak; below 1, that part of all updates."
+    warmup_steps: float = option(
+        0,
+        "Updates of linear rise to the peak; below 1, that part of all updates.",
+        _UPDATES,
+        words={"warmup": None, "warmup_iters": None, "warmup_ratio": SHARE},
     )
-    min_lr: float | None = _option(None, "The learning rate that the schedule falls to.")
-    weight_decay: float = _option(0.0, "Decoupled decay of matrices; never of bias and norms.")
-    adam_beta1: float = _option(0.9, "AdamW: decay of the mean of the gradient.")
-    adam_beta2: float = _option(0.999, "AdamW: decay of the mean of its square.")
-    adam_epsilon: float = _option(1e-8, "AdamW: added to the denominator.")
-    momentum: float = _option(0.0, "SGD: decay of the running sum of gradients.")
-    max_grad_norm: float = _option(
-        1.0, "Scale gradients so that their global norm is at most this; 0 leaves them alone."
+    min_lr: float | None = option(
+        None, "The learning rate that the schedule falls to.", at_least(0)
     )
-    label_smoothing_factor: float = _option(
-        0.0, "Share of the target spread evenly over the classes, in training only."
+    weight_decay: float = option(
+        0.0, "Decoupled decay of matrices; never of bias and norms.", at_least(0), words=("wd",)
+    )
+    adam_beta1: float = option(
+        0.9, "AdamW: decay of the mean of the gradient.", SHARE, words=("beta1",)
+    )
+    adam_beta2: float = option(
+        0.999, "AdamW: decay of the mean of its square.", SHARE, words=("beta2",)
+    )
+    adam_epsilon: float = option(1e-8, "AdamW: added to the denominator.", above(0))
+    momentum: float = option(0.0, "SGD: decay of the running sum of gradients.", SHARE)
+    max_grad_norm: float = option(
+        1.0,
+        "Scale gradients so that their global norm is at most this; 0 leaves them alone.",
+        at_least(0),
+        words=("grad_clip", "gradient_clipping"),
+    )
+    label_smoothing_factor: float = option(
+        0.0,
+        "Share of the target spread evenly over the classes, in training only.",
+        SHARE,
+        words=("label_smoothing",),
     )
 
     # Memory and precision
-    bf16: bool = _option(
+    bf16: bool = option(
         False, "Store weights and activations in bfloat16, with float32 master weights."
     )
-    activation_checkpointing: bool = _option(
-        False, "Keep only block inputs and recompute the rest in backward: less memory."
+    activation_checkpointing: bool = option(
+        False,
+        "Keep only block inputs and recompute the rest in backward: less memory.",
+        words=("gradient_checkpointing",),
     )
 
     # The model
-    dropout: float | None = _option(None, "Replace every dropout probability of the model.")
-    freeze: Sequence[str] | None = _option(
-        None, "Globs of parameters or modules that are not trained."
+    dropout: float | None = option(None, "Replace every dropout probability of the model.", SHARE)
+    freeze: Sequence[str] | None = option(
+        None, "Globs of parameters or modules that are not trained.", SOME_TEXTS
     )
-    train_only: Sequence[str] | None = _option(
-        None, "Globs of the only parameters or modules that are trained."
+    train_only: Sequence[str] | None = option(
+        None, "Globs of the only parameters or modules that are trained.", SOME_TEXTS
     )
 
     # Watching
-    logging_steps: float = _option(
-        10, "A log record every so many updates; below 1, that part of all updates."
+    logging_steps: float = option(
+        10,
+        "A log record every so many updates; below 1, that part of all updates.",
+        _SOME_UPDATES,
+        words=("log_interval",),
     )
-    eval_strategy: str = _option("no", "When to evaluate: no, steps or epoch.")
-    eval_steps: float | None = _option(
-        None, "An evaluation every so many updates; default logging_steps."
+    eval_strategy: str = option(
+        "no",
+        "When to evaluate: no, steps or epoch.",
+        one_of("no", "steps", "epoch"),
+        words=("evaluation_strategy",),
     )
-    disable_tqdm: bool | None = _option(
+    eval_steps: float | None = option(
+        None,
+        "An evaluation every so many updates; default logging_steps.",
+        _SOME_UPDATES,
+        words=("eval_interval",),
+    )
+    disable_tqdm: bool | None = option(
         None, "False: a progress bar; True: plain lines; default: a bar on a terminal."
     )
 
     # Saving and the best model
-    save_strategy: str = _option("steps", "When to save: no, steps, epoch or best.")
-    save_steps: float = _option(
-        500, "A checkpoint every so many updates; below 1, that part of all updates."
+    save_strategy: str = option(
+        "steps", "When to save: no, steps, epoch or best.", one_of("no", "steps", "epoch", "best")
     )
-    save_total_limit: int | None = _option(
-        2, "Checkpoints to keep, the newest; the best one is kept besides. None keeps all."
+    save_steps: float = option(
+        500, "A checkpoint every so many updates; below 1, that part of all updates.", _SOME_UPDATES
     )
-    load_best_model_at_end: bool = _option(
+    save_total_limit: int | None = option(
+        2,
+        "Checkpoints to keep, the newest; the best one is kept besides. None keeps all.",
+        at_least(1),
+    )
+    load_best_model_at_end: bool = option(
         False, "Save each new best model and load the best one when training ends."
     )
-    metric_for_best_model: str | None = _option(
+    metric_for_best_model: str | None = option(
         None,
         "The evaluation metric that decides, with or without eval_; default loss. Of equal ones "
         "that with the lower loss, then the later.",
+        NOT_EMPTY,
     )
-    greater_is_better: bool | None = _option(
+    greater_is_better: bool | None = option(
         None, "Default: True, except for a metric whose name ends in loss or perplexity."
     )
-    early_stopping_patience: int | None = _option(
+    early_stopping_patience: int | None = option(
         None,
         "Stop after so many evaluations in a row without improvement; a lower loss at the same "
         "metric is one.",
+        at_least(1),
     )
-    early_stopping_threshold: float = _option(
-        0.0, "An improvement must be larger than this to count for early stopping."
+    early_stopping_threshold: float = option(
+        0.0, "An improvement must be larger than this to count for early stopping.", at_least(0)
     )
 
     # Repeating and resuming
-    seed: int = _option(42, "Decides data order and dropout; the same seed gives the same bytes.")
-    resume_from_checkpoint: str | bool | None = _option(
-        None, "A checkpoint directory, or True for the newest good one in output_dir."
+    seed: int = option(
+        42,
+        "Decides data order and dropout; the same seed gives the same bytes.",
+        at_least(0, 2**64 - 1),
     )
-    allow_changed_inputs: bool = _option(
+    resume_from_checkpoint: str | bool | None = option(
+        None,
+        "A checkpoint directory, or True for the newest good one in output_dir.",
+        NOT_EMPTY,
+        words=("resume",),
+    )
+    allow_changed_inputs: bool = option(
         False,
         "Resume though seed, batch size, data, tokenizer or configuration are not those that the "
         "checkpoint was written with.",
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.output_dir, os.PathLike):
-            self.output_dir = os.fspath(self.output_dir)
-        check_arguments(self)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ConfigError at the first value that is out of range or could have no effect.
+
+        Fields may be set after the object is made; `Trainer` looks again.
+        """
+        check(self)
+        _check_schedule(self)
+        _check_effects(self)
+        _check_best_model(self)
 
     @property
     def best_metric_name(self) -> str:
@@ -190,3 +292,56 @@ def steps_of(value: float, total_steps: int) -> int:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, Mapping))
+
+
+def _check_schedule(args: TrainingArguments) -> None:
+    check_options(args.lr_scheduler_type, args.lr_scheduler_kwargs or {})
+    if args.min_lr is not None and args.min_lr > args.learning_rate:
+        raise ConfigError(
+            f"min_lr: got {args.min_lr}, expected at most learning_rate={args.learning_rate}"
+        )
+    if args.lr_scheduler_type == "cosine_with_min_lr" and args.min_lr is None:
+        raise ConfigError("min_lr: got None, lr_scheduler_type='cosine_with_min_lr' needs a number")
+
+
+def _check_effects(args: TrainingArguments) -> None:
+    """An option that would do nothing beside the others is an error, not a silent loss."""
+    schedule = SCHEDULES[args.lr_scheduler_type]
+    by_schedule = f"lr_scheduler_type={shown(args.lr_scheduler_type)}"
+    by_optim = f"optim={shown(args.optim)}"
+    idle = [
+        ("num_train_epochs", args.max_steps > 0, f"max_steps={args.max_steps}"),
+        ("warmup_steps", not schedule.warmup, by_schedule),
+        ("min_lr", not schedule.floor, by_schedule),
+        ("momentum", args.optim != "sgd", by_optim),
+        ("adam_beta1", args.optim != "adamw", by_optim),
+        ("adam_beta2", args.optim != "adamw", by_optim),
+        ("adam_epsilon", args.optim != "adamw", by_optim),
+        ("eval_steps", args.eval_strategy != "steps", f"eval_strategy={shown(args.eval_strategy)}"),
+        ("save_steps", args.save_strategy != "steps", f"save_strategy={shown(args.save_strategy)}"),
+        ("early_stopping_threshold", args.early_stopping_patience is None,
+         "early_stopping_patience=None"),
+        ("metric_for_best_model", not args.watches_best, "no best model asked for"),
+        ("greater_is_better", not args.watches_best, "no best model asked for"),
+        ("train_only", args.freeze is not None, "freeze (give one of the two)"),
+    ]  # fmt: skip
+    known = options_of(TrainingArguments)
+    for name, is_idle, because in idle:
+        if is_idle and getattr(args, name) != known[name].default:
+            raise ConfigError(
+                f"{name}: got {shown(getattr(args, name))}, has no effect with {because}; "
+                "leave it out or change the other"
+            )
+
+
+def _check_best_model(args: TrainingArguments) -> None:
+    asks = {
+        "early_stopping_patience": args.early_stopping_patience is not None,
+        "load_best_model_at_end": args.load_best_model_at_end,
+        "save_strategy='best'": args.save_strategy == "best",
+    }
+    for name, asked in asks.items():
+        if asked and args.eval_strategy == "no":
+            raise ConfigError(f"{name}: needs evaluations; set eval_strategy='steps' or 'epoch'")
+    if args.load_best_model_at_end and args.save_strategy == "no":
+        raise ConfigError("load_best_model_at_end: needs checkpoints; save_strategy is 'no'")

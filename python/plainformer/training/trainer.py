@@ -26,7 +26,6 @@ from ..checkpoints.safetensors import save_file
 from ..data.batches import collate_padded
 from ..errors import ConfigError, shown
 from ..reprs import table_of
-from ._validation import check_arguments
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
 from .evaluation import ComputeMetrics, PredictionOutput, metrics_of, run_pass
@@ -101,7 +100,7 @@ class Trainer:
         check_model(model)
         self.model = model
         self.args = args if args is not None else TrainingArguments()
-        check_arguments(self.args)  # fields may have been set since it was made
+        self.args.check()  # fields may have been set since it was made
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
         self.compute_metrics = compute_metrics
