@@ -146,10 +146,10 @@ class Option:
     @property
     def wanted(self) -> str:
         """What values it takes, in words."""
-        words = [] if self.rule and self.rule.alone else [" or ".join(map(described, self.kinds))]
-        words += [self.rule.wanted] if self.rule else []
-        words += ["or None"] if self.optional else []
-        return ", ".join(words)
+        if self.rule is None:
+            return described(self.kind)
+        words = [] if self.rule.alone else [" or ".join(map(described, self.kinds))]
+        return ", ".join([*words, self.rule.wanted, *["or None"] * self.optional])
 
     def read(self, value: Any) -> Any:
         """The value that is used: Python's for NumPy's numbers, a path's text, and as the rule has
@@ -237,8 +237,8 @@ def named(
     ------
     ConfigError : an unknown word, with what was probably meant; an option given by two words
     """
-    own = dict.fromkeys(name for kind in kinds for name in names_of(kind))
     listed = [known for kind in kinds for known in options_of(kind).values()]
+    own = {known.name for known in listed}
     words = {word: known for known in reversed(listed) for word in known.words}
     found: dict[str, Any] = {}
     for word, value in given.items():

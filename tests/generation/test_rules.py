@@ -58,7 +58,7 @@ def test_values_are_read_as_plain_ones(name, value, read):
             {"seed": 2**64, "do_sample": True},
             "expected int, at least 0 and at most 18446744073709551615",
         ),
-        ({"early_stopping": np.ones(2)}, "expected bool or 'never', or None"),
+        ({"early_stopping": np.ones(2)}, "expected bool or 'never' or None"),
         ({"logits_processor": len}, "expected a list of callables"),
         ({"stopping_criteria": 5}, "expected a list of callables"),
         ({"prefix_allowed_tokens_fn": [1]}, "expected a callable"),

@@ -15,12 +15,12 @@ from tests.fuzz.readers import READERS
 from tests.models import tiny as models
 
 BAD = [
-    ("text-classification", "max_length", "a", "int or None"),
+    ("text-classification", "max_length", "a", "int, at least 1, or None"),
     ("text-classification", "out_of_scope", {}, "str or None"),
-    ("translation", "prompt", 5, "str or None"),
-    ("token-classification", "overlap", [1], "int or None"),
+    ("translation", "prompt", 5, "str, {source} in it once, or None"),
+    ("token-classification", "overlap", [1], "int, at least 0, or None"),
     ("question-answering", "null_threshold", "0", "float or None"),
-    ("language-modeling", "bad_words", ["a", 1], "a list of texts or None"),
+    ("language-modeling", "bad_words", ["a", 1], "a list of texts, none blank, or None"),
     ("language-modeling", "do_sample", 1, "bool"),
 ]
 

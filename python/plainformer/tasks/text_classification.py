@@ -12,9 +12,8 @@ import numpy as np
 
 from ..data import TextExample
 from ..errors import ConfigError, DataError, shown
-from ..kinds import check_kind
 from ..metrics import intent_metrics
-from ..options import NOT_EMPTY, at_least, one_of, option, that
+from ..options import NOT_EMPTY, at_least, one_of, option, options_of, that
 from .problems import (
     MULTI,
     PROBLEM_TYPES,
@@ -158,10 +157,8 @@ class TextClassification(Task):
             if self.settings.top_k is None:
                 return self._ranked(prediction, 1)[0]
             top_k = self.settings.top_k
-        count: int | None = check_kind("top_k", top_k, int | None)
-        if count is not None and count < 1:
-            raise ConfigError(f"top_k: got {count}, expected at least 1, or None for all")
-        return self._ranked(prediction, count)
+        known = options_of(TextClassificationSettings)["top_k"]
+        return self._ranked(prediction, known.read(top_k))
 
     def alone(self, answer: Any) -> Any:
         """As transformers: a list, also of one label."""
