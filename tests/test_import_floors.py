@@ -28,7 +28,7 @@ CIRCLES = [
 ]
 
 # What the base install brings; the rest is imported where it is used.
-BASE = {"click", "ml_dtypes", "numpy", "plainformer", "safetensors", "tokenizers", "tqdm", "yaml"}
+BASE = {"click", "ml_dtypes", "numpy", "plainformer", "tokenizers", "tqdm", "yaml"}
 
 
 def room_of(path: Path) -> str:

@@ -18,13 +18,13 @@ from typing import Any, Generic, Literal, TypeVar, overload
 import numpy as np
 
 from .checkpoints.habits import given_dtype, without_habits
-from .data.examples import Example
+from .data.examples import FIELDS, Example
 from .errors import ConfigError, DataError, short, shown
 from .kinds import check_kind
 from .models import PreTrainedModel
 from .options import did_you_mean, names_of
 from .tasks import Task, make_task, open_task
-from .tasks.requests import as_example, is_dialogue, keywords
+from .tasks.requests import as_example, is_dialogue
 
 Alone = TypeVar("Alone", covariant=True)  # the answer to a text
 Each = TypeVar("Each", covariant=True)  # and to an object
@@ -124,7 +124,7 @@ class Pipeline(Generic[Alone, Each]):
         return self.task.with_settings(**settings), left
 
     def _unknown(self, name: str, options: list[str]) -> str:
-        fields = keywords(self.task.name)
+        fields = FIELDS[self.task.name].asked
         near = did_you_mean(name, [*fields, *options])
         return (
             f"{short(name)}: is no input and no option of {self.task.name}{near}; it takes "
@@ -133,7 +133,7 @@ class Pipeline(Generic[Alone, Each]):
 
     def _asked(self, inputs: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Inputs, where fields among the options make or complete them; and the others."""
-        names = keywords(self.task.name)
+        names = FIELDS[self.task.name].asked
         fields = {name: value for name, value in options.items() if name in names}
         rest = {name: value for name, value in options.items() if name not in names}
         if not fields and inputs is None:

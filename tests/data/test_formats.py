@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plainformer.data import ExampleReader, _reading, read_examples
+from plainformer.data import ExampleReader, read_examples
 from plainformer.data.examples import (
     FIELDS,
     Answer,
@@ -592,7 +592,7 @@ def examples_or_error(*args, **kw):
 
 
 def test_a_long_text_is_one_example(tmp_path, monkeypatch):
-    monkeypatch.setattr(_reading, "BLOCK", 16)
+    monkeypatch.setattr("plainformer.data.records.source.BLOCK", 16)
     text = "one two three\n" * 20
     path = write(tmp_path / "a.py", text)
     assert list(read_examples(path, "language-modeling")) == [TextExample(text)]

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from plainformer.data import read_examples
-from plainformer.data._lines import CSV, TSV, RowError, table_rows
+from plainformer.data.records.rows import CSV, TSV, RowError, table_rows
 from plainformer.data.text import Documents
 from plainformer.errors import DataError
 

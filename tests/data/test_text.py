@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plainformer.data import _reading
-from plainformer.data.text import Documents, find_files
+from plainformer.data.records import source
+from plainformer.data.records.files import find_files
+from plainformer.data.text import SEARCHED, Documents
 from plainformer.errors import DataError
 
 
@@ -70,7 +71,7 @@ def test_directories_and_globs_are_sorted_and_files_come_once(tmp_path):
 def test_nothing_found(tmp_path, path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no such file|no text files") as error:
-        find_files([tmp_path / path])
+        find_files([tmp_path / path], SEARCHED)
     assert error.value.file == str(tmp_path / path)
 
 
@@ -82,14 +83,19 @@ BAD = {
     "not json": ("a.jsonl", b'{"text": "a"}\n{"text": \n', 2, "not JSON"),
     "no field": ("a.jsonl", b'{"body": "a"}', 1, "a string 'text'"),
     "not a string": ("a.jsonl", b'{"text": 3}', 1, "a string 'text'"),
-    "not an object": ("a.jsonl", b"[1]", 1, "a string 'text'"),
+    "not an object": ("a.jsonl", b"[1]", 1, "got a JSON list, expected an object"),
     "deep": ("a.jsonl", b"[" * 100_000, 1, "not JSON"),
     "surrogate": ("a.jsonl", b'{"text": "\\ud800"}', 1, "not UTF-8"),
     "jsonl not utf-8": ("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}', 2, "not UTF-8"),
     "no column": ("a.csv", b"a,b\n1,2\n", 1, "no column 'text'"),
-    "empty table": ("a.csv", b"", 1, "no column 'text'"),
+    "empty table": ("a.csv", b"", None, "holds no text"),
     "header only": ("a.csv", b"text\n", None, "holds no text"),
-    "too few fields": ("a.csv", b"text,b\n1,2\n1\n", 3, "got 1 fields, expected the header's 2"),
+    "too few fields": (
+        "a.csv",
+        b"text,b\n1,2\n1\n",
+        3,
+        "got 1 fields, expected 2 as in the first row",
+    ),
     "open quote": ("a.csv", b'text\na\n"b\nc\n', 3, "not a row"),
     "table not utf-8": ("a.tsv", b"text\n\xff\n", 2, "not UTF-8"),
 }
@@ -123,7 +129,7 @@ def test_bad_lines_are_skipped_and_counted(tmp_path, caplog, file, data, left, s
 
 
 def test_long_text_is_cut_between_a_letter_and_a_space(tmp_path, monkeypatch):
-    monkeypatch.setattr(_reading, "BLOCK", 8)
+    monkeypatch.setattr(source, "BLOCK", 8)
     path = write(tmp_path / "a.txt", "one two. three\nfour! five six\nseven\n")
     parts = list(Documents(path))
     assert "".join(p.text for p in parts) == path.read_text()
@@ -135,7 +141,7 @@ def test_long_text_is_cut_between_a_letter_and_a_space(tmp_path, monkeypatch):
 
 
 def test_characters_are_never_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(_reading, "BLOCK", 5)
+    monkeypatch.setattr(source, "BLOCK", 5)
     text = "\u4e2d\u6587\u3002\U0001f600" * 9  # 3 and 4 bytes each, no place to cut at
     parts = texts(write(tmp_path / "a.txt", text))
     assert "".join(parts) == text
@@ -143,7 +149,7 @@ def test_characters_are_never_cut(tmp_path, monkeypatch):
 
 
 def test_a_bad_line_far_into_a_long_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(_reading, "BLOCK", 16)
+    monkeypatch.setattr(source, "BLOCK", 16)
     path = write(tmp_path / "a.txt", b"good line\n" * 40 + b"ba\xff d\n" + b"good line\n" * 3)
     with pytest.raises(DataError, match="byte 0xff at column 3") as error:
         texts(path)

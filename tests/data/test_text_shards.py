@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from plainformer.data import _reading, text_shards
+from plainformer.data import text_shards
 from plainformer.data import tokenizer as tok
+from plainformer.data.records import source
 from plainformer.data.shards import open_shard
 from plainformer.data.text import Document, Documents
 from plainformer.data.text_shards import encode_to_shard
@@ -34,7 +35,7 @@ def test_parts_give_the_ids_of_the_whole(tmp_path, monkeypatch, kind):
     (tmp_path / "a.txt").write_text(TEXT, encoding="utf-8")
     whole = encode_to_shard(tmp_path / "whole.bin", tokenizer, [Document(TEXT, "")])
     for block in (64, 100, 1000):
-        monkeypatch.setattr(_reading, "BLOCK", block)
+        monkeypatch.setattr(source, "BLOCK", block)
         parts = list(Documents(tmp_path / "a.txt"))
         assert len(parts) > 3
         assert "".join(p.text for p in parts) == TEXT

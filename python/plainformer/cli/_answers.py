@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..data.records.files import TABLES
 from ..errors import DataError, PlainformerError, warn_once
 from ..tasks import Task
 from ..tasks.requests import BLANK, Request
 
 _TOLD = 20  # bad lines that one message names
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 ERROR = "error"
 _log = logging.getLogger("plainformer")
 Writer = Callable[[Mapping[str, Any]], None]
@@ -146,8 +146,8 @@ def writer_for(file: TextIO, path: str | None, task: Task, header: Callable[[], 
     header : gives the columns of the input once they are known, None where it is no table
     """
     suffix = Path(path).suffix.lower() if path is not None else ""
-    if suffix in _DELIMITERS:
-        return _Table(file, _DELIMITERS[suffix], task, header)
+    if suffix in TABLES:
+        return _Table(file, TABLES[suffix], task, header)
     if suffix == ".txt":
         return lambda record: _line(file, " ".join(task.plain(record).split()))
     return lambda record: _line(file, _json(record, file.encoding or "utf-8"))

@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 
-from ..data._lines import utf8
 from ..data.control_codes import ControlCodes
-from ..data.formats.source import Source
+from ..data.records.source import Source, utf8
 from ..data.tokenizer import encode_text
 from ..errors import DataError
 from ..generation import GenerationConfig

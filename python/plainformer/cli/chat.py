@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..data import Message
-from ..data._lines import utf8
+from ..data.records.source import utf8
 from ..errors import DataError
 from ..generation import GenerationConfig
 from ..tasks import Dialogue, open_task

@@ -26,7 +26,7 @@ from .examples import (
     TokenExample,
     task_name,
 )
-from .formats import ExampleReader, Examples, examples_of, read_examples
+from .labelled import ExampleReader, Examples, examples_of, read_examples
 from .labels import LabelMap, check_labels, label_counts, label_set, sort_labels, unseen_labels
 from .pretrained_tokenizer import PreTrainedTokenizer, as_backend, load_tokenizer
 from .shards import Shard, open_shard, shard_writer, write_shard

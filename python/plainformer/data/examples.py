@@ -1,16 +1,7 @@
 """What an example of each task is, once read from whatever file it was in.
 
-| task | example | fields in a file (JSONL keys, table columns) |
-|---|---|---|
-| text-classification | TextExample | text, label |
-| token-classification | TokenExample | tokens, tags |
-| relation-extraction | RelationExample | text, label, head, tail, head_type, tail_type |
-| question-answering | QuestionExample | id, question, context, answers, is_impossible |
-| multiple-choice | ChoiceExample | question, choices, label |
-| translation | PairExample | source, target |
-| summarization | PairExample | document, summary |
-| dialogue | DialogueExample | messages |
-| language-modeling | TextExample | text, label (not needed) |
+`FIELDS` says of each task what its example is and what its fields are called: as keys of JSONL, as
+columns of tables, as keywords of a pipeline and in every message.
 
 A text's label may be a list of labels or a number with a fraction (JSONL), which classifiers of
 several labels and regressions learn (`tasks/problems.py`). Other labels are strings, whatever they
@@ -27,20 +18,6 @@ from typing import NamedTuple
 
 from ..errors import ConfigError, shown
 
-FIELDS: dict[str, tuple[str, ...]] = {
-    "text-classification": ("text", "label"),
-    "token-classification": ("tokens", "tags"),
-    "relation-extraction": ("text", "label", "head", "tail", "head_type", "tail_type"),
-    "question-answering": ("question", "context", "answers", "id", "is_impossible"),
-    "multiple-choice": ("question", "choices", "label"),
-    "translation": ("source", "target"),
-    "summarization": ("document", "summary"),
-    "dialogue": ("messages",),
-    "language-modeling": ("text", "label"),
-}
-GOLD = {"label", "tags", "answers", "target", "summary"}  # what an unlabelled file lacks
-_OPTIONAL = {"head", "tail", "head_type", "tail_type", "id", "is_impossible"}
-_UNLABELLED = {"language-modeling"}  # whose labels, if any, say what the text is like
 _ALIASES = {
     "ner": "token-classification",
     "sentiment-analysis": "text-classification",
@@ -166,6 +143,83 @@ Example = (
 )
 
 
+@dataclass(frozen=True)
+class Fields:
+    """The fields of a task's examples.
+
+    example : the type
+    given : what every example has, and a request needs
+    gold : what a model learns to give; an unlabelled file lacks it
+    more : what an example may have
+    hint : what says more of `gold`; like it, no request has it
+    alone : the field that a text alone stands for, "" for tasks that need more
+    formats : what is read beside JSONL: `table`, `conll`, `squad`, `pairs` (two files, line by
+        line) and, without labels, `lines`
+    """
+
+    example: type
+    given: tuple[str, ...]
+    gold: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    hint: tuple[str, ...] = ()
+    alone: str = ""
+    formats: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.given, *self.gold, *self.more, *self.hint)
+
+    @property
+    def other(self) -> str:
+        """What stands in the place of words or turns, where a text may; "" elsewhere."""
+        return "" if self.alone in self.given else self.alone
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Those of a request, what a text alone stands for first."""
+        return (*filter(None, [self.other]), *self.given, *self.more)
+
+
+_TABLE_OR_LINES = ("table", "lines")
+_PAIRS = ("table", "pairs", "lines")
+FIELDS = {
+    "text-classification": Fields(
+        TextExample, ("text",), ("label",), alone="text", formats=_TABLE_OR_LINES
+    ),
+    "token-classification": Fields(
+        TokenExample, ("tokens",), ("tags",), alone="text", formats=("conll",)
+    ),
+    "relation-extraction": Fields(
+        RelationExample,
+        ("text",),
+        ("label",),
+        ("head", "tail", "head_type", "tail_type"),
+        alone="text",
+        formats=_TABLE_OR_LINES,
+    ),
+    "question-answering": Fields(
+        QuestionExample,
+        ("question", "context"),
+        ("answers",),
+        ("id",),
+        ("is_impossible",),
+        formats=("squad",),
+    ),
+    "multiple-choice": Fields(
+        ChoiceExample, ("question", "choices"), ("label",), formats=("table",)
+    ),
+    "translation": Fields(PairExample, ("source",), ("target",), alone="source", formats=_PAIRS),
+    "summarization": Fields(
+        PairExample, ("document",), ("summary",), alone="document", formats=_PAIRS
+    ),
+    "dialogue": Fields(DialogueExample, ("messages",), alone="text"),
+    # its labels, if any, say what the text is like
+    "language-modeling": Fields(TextExample, ("text",), more=("label",), alone="text"),
+}
+GOLD = {name for fields in FIELDS.values() for name in fields.gold}
+
+
 def task_name(task: str) -> str:
     """The task's one name; `ner` is token-classification.
 
@@ -185,16 +239,13 @@ def task_name(task: str) -> str:
 
 def required_fields(task: str, labelled: bool) -> tuple[str, ...]:
     """The fields that an example of the task must have."""
-    needs_gold = labelled and task not in _UNLABELLED
-    return tuple(
-        name for name in FIELDS[task] if name not in _OPTIONAL and (needs_gold or name not in GOLD)
-    )
+    fields = FIELDS[task]
+    return fields.given + fields.gold if labelled else fields.given
 
 
 def is_labelled(example: Example, task: str) -> bool:
     """Whether an example says what the model should give, so that an answer can be scored."""
-    if task in _UNLABELLED:
-        return True
     if isinstance(example, DialogueExample):
         return any(message.role == "assistant" for message in example.messages)
-    return all(getattr(example, name) is not None for name in GOLD if hasattr(example, name))
+    own = GOLD if FIELDS[task].gold else ()
+    return all(getattr(example, name) is not None for name in own if hasattr(example, name))

@@ -7,25 +7,20 @@ a long plain text comes in parts.
 
 from __future__ import annotations
 
-import glob
 import io
-import json
-import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from ..checkpoints.files import PathLike
 from ..errors import DataError, shown
-from ._lines import CSV, TSV, RowError, table_rows, utf8
-from ._reading import blocks, open_text, part_end
+from .records.files import JSON_LINES, STANDARD_INPUT, TABLES, TEXTS, find_files
+from .records.jsonl import read_jsonl
+from .records.source import Reading, Source, utf8
+from .records.table import open_table
 
-PathLike = str | os.PathLike[str]
-_PLAIN = {".txt", ".text", ".md", ".rst"}  # what a directory is searched for besides tables
-_JSONL = {".jsonl", ".ndjson"}
-_TABLES = {".csv": CSV, ".tsv": TSV}
-_log = logging.getLogger("plainformer")
+SEARCHED = TEXTS | JSON_LINES | TABLES.keys()  # what directories are searched for
 
 
 @dataclass(frozen=True)
@@ -74,149 +69,115 @@ class Documents:
         column: str = "text",
         skip_bad_lines: bool = False,
     ):
-        self.files = find_files([paths] if isinstance(paths, (str, os.PathLike)) else paths)
+        self.files = find_files(paths, SEARCHED)
         self.column = column
         self.skip_bad_lines = skip_bad_lines
-        self.skipped = 0
+        self._reading = Reading(skip_bad_lines)
+
+    @property
+    def skipped(self) -> int:
+        return self._reading.skipped
 
     def __iter__(self) -> Iterator[Document]:
-        self.skipped = 0
+        reading = self._reading = Reading(self.skip_bad_lines)
         for file in self.files:
-            yield from self._read(file)
-
-    def _read(self, file: Path) -> Iterator[Document]:
-        suffix, before, count = file.suffix.lower(), self.skipped, 0
-        with open_text(file) as stream:
-            for document in self._documents(str(file), suffix, stream):
-                if document.text:
-                    count += not document.continues
-                    yield document
-        if count == 0 and not self.skip_bad_lines:
-            raise DataError("holds no text; leave it out, or skip bad lines", str(file))
-        _log_file(file, suffix, count, self.skipped - before)
-
-    def _documents(self, file: str, suffix: str, stream: BinaryIO) -> Iterator[Document]:
-        if suffix in _JSONL:
-            return self._read_jsonl(file, stream)
-        if suffix in _TABLES:
-            return self._read_table(file, stream, _TABLES[suffix])
-        return self._read_plain(file, stream)
-
-    def _read_plain(self, file: str, stream: BinaryIO) -> Iterator[Document]:
-        line, rest = 1, ""
-        for text in self._texts(file, stream):
-            if rest:
-                end = part_end(rest)
-                yield Document(rest[:end], file, line, spans_lines=True, continues=True)
-                line += rest.count("\n", 0, end)
-                rest = rest[end:]
-            rest += text
-        yield Document(rest, file, line, spans_lines=True)
-
-    def _texts(self, file: str, stream: BinaryIO) -> Iterator[str]:
-        """The text of block after block; a line that is not UTF-8 and skipped is empty, so that
-        the others keep their numbers."""
-        line = 1
-        for block in blocks(stream):
-            try:
-                yield block.decode("utf-8")
-            except UnicodeDecodeError:
-                yield "".join(self._utf8_lines(file, io.BytesIO(block), line))
-            line += block.count(b"\n")
-
-    def _utf8_lines(self, file: str, stream: BinaryIO, first: int = 1) -> Iterator[str]:
-        """Lines with their ends. Only a line feed ends one; "\\r" stays."""
-        for n, data in enumerate(stream, first):
-            line = self._checked(file, n, utf8, data)
-            yield "\n" if line is None else line
-
-    def _read_jsonl(self, file: str, stream: BinaryIO) -> Iterator[Document]:
-        for n, line in enumerate(self._utf8_lines(file, stream), 1):
-            value = self._checked(file, n, self._json_text, line) if line.strip() else None
-            if value is not None:
-                yield Document(value, file, n)
-
-    def _read_table(self, file: str, stream: BinaryIO, delimiter: str) -> Iterator[Document]:
-        rows = (row for row in table_rows(self._utf8_lines(file, stream), delimiter) if row.fields)
-        first = next(rows, None)
-        header = first.fields if first else []
-        if isinstance(header, RowError) or self.column not in header:
-            written = str(header) if isinstance(header, RowError) else ", ".join(header)
-            raise DataError(
-                f"no column {shown(self.column)} in the header {shown(written)}", file, 1
-            )
-        for row in rows:
-            value = self._checked(file, row.line, self._cell, row.fields, header)
-            if value is not None:
-                yield Document(value, file, row.line)
-
-    def _json_text(self, line: str) -> str:
-        try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from error
-        text = value.get(self.column) if isinstance(value, dict) else None
-        if not isinstance(text, str):
-            raise ValueError(f"expected a JSON object with a string {shown(self.column)}")
-        return utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
-
-    def _cell(self, row: list[str] | RowError, header: list[str]) -> str:
-        if isinstance(row, RowError):
-            raise ValueError(f"not a row: {row}")
-        if len(row) != len(header):
-            raise ValueError(f"got {len(row)} fields, expected the header's {len(header)}")
-        return row[header.index(self.column)]
-
-    def _checked(self, file: str, line: int, parse: Callable[..., str], *args: Any) -> str | None:
-        """`parse(*args)`; what it cannot read is a DataError, or None and counted."""
-        try:
-            return parse(*args)
-        except ValueError as error:
-            if not self.skip_bad_lines:
-                raise DataError(str(error), file, line) from error
-            self.skipped += 1
-            return None
+            before, count = reading.skipped, 0
+            for document in documents_of(file, self.column, reading):
+                count += not document.continues
+                yield document
+            end = os.path.splitext(file)[1].lower()
+            form = "plain text" if _is_plain(end) else end[1:]
+            reading.tell(file, form, count, "document", reading.skipped - before)
 
 
-def find_files(paths: Iterable[PathLike]) -> list[Path]:
-    """Files that paths, directories and globs stand for; each once, in order of first mention.
+def documents_of(file: str, column: str, reading: Reading) -> Iterator[Document]:
+    """The documents of one file that are not empty; `reading` counts its bad lines.
 
     Raises
     ------
-    DataError : nothing at a path, a directory without text files, a glob that finds nothing
+    DataError : as `Documents`; standard input, as texts are read more than once
     """
-    found: dict[Path, None] = {}
-    for path in paths:
-        found.update(dict.fromkeys(_files_at(os.fspath(path))))
-    return list(found)
+    if file == STANDARD_INPUT:
+        raise DataError("is read once, and texts more often; name a file", "standard input")
+    found = False
+    with Source(file) as source:
+        plain = _is_plain(source.suffix)
+        for document in _plain(source, reading) if plain else _rows(source, column, reading):
+            if document.text:
+                found = True
+                yield document
+    if not found and not reading.skip_bad_lines:
+        raise DataError("holds no text; leave it out, or skip bad lines", file)
 
 
-def _files_at(path: str) -> list[Path]:
-    if os.path.isdir(path):
-        return _files_below(path)
-    if os.path.exists(path):
-        return [Path(path)]
-    files = sorted(Path(name) for name in glob.glob(path, recursive=True) if os.path.isfile(name))
-    if not files:
-        raise DataError("no such file, and no file matches it as a glob", path)
-    return files
+def _is_plain(end: str) -> bool:
+    """Whether a name that ends like this is of a text that is one document."""
+    return end not in JSON_LINES and end not in TABLES
 
 
-def _files_below(directory: str) -> list[Path]:
-    wanted = _PLAIN | _JSONL | _TABLES.keys()
-    files = sorted(
-        path
-        for path in Path(directory).rglob("*")
-        if path.suffix.lower() in wanted
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(directory).parts)
+def _rows(source: Source, column: str, reading: Reading) -> Iterator[Document]:
+    """The texts of JSONL and tables."""
+    names: dict[str, Any] = {"text": column}
+    is_table = source.suffix in TABLES
+    records = (
+        open_table(source, names, ["text"]).records() if is_table else read_jsonl(source, names)
     )
-    if not files:
-        raise DataError(f"no text files in it; looked for {' '.join(sorted(wanted))}", directory)
-    return files
+    for record in reading.good(records, source.name):
+        try:
+            text = record.fields.get("text")
+            if not isinstance(text, str):
+                raise ValueError(f"expected a JSON object with a string {shown(column)}")
+            utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
+        except ValueError as error:
+            reading.reject(str(error), source.name, record.line)
+        else:
+            yield Document(text, source.name, record.line or 1)
 
 
-def _log_file(file: Path, suffix: str, count: int, skipped: int) -> None:
-    kind = suffix[1:] if suffix in _JSONL or suffix in _TABLES else "plain text"
-    bad = f", {skipped} bad line{'s' * (skipped != 1)} skipped" if skipped else ""
-    _log.info("%s: %s, %d document%s%s", file, kind, count, "s" * (count != 1), bad)
+def _plain(source: Source, reading: Reading) -> Iterator[Document]:
+    """Parts of a text, each cut off once the next block is there."""
+    line, rest = 1, ""
+    for text in _decoded(source, reading):
+        if rest:
+            end = part_end(rest)
+            yield Document(rest[:end], source.name, line, spans_lines=True, continues=True)
+            line += rest.count("\n", 0, end)
+            rest = rest[end:]
+        rest += text
+    yield Document(rest, source.name, line, spans_lines=True)
+
+
+def _decoded(source: Source, reading: Reading) -> Iterator[str]:
+    """The text of block after block; a line that is not UTF-8 and skipped is empty, so that the
+    others keep their numbers."""
+    line = 1
+    for block in source.blocks():
+        try:
+            yield block.decode("utf-8")
+        except UnicodeDecodeError:
+            yield "".join(_lines(block, line, source.name, reading))
+        line += block.count(b"\n")
+
+
+def _lines(block: bytes, first: int, file: str, reading: Reading) -> Iterator[str]:
+    for number, data in enumerate(io.BytesIO(block), first):
+        try:
+            yield utf8(data)
+        except ValueError as error:
+            reading.reject(str(error), file, number)
+            yield "\n"
+
+
+def part_end(text: str) -> int:
+    """Where to cut a long text so that its parts give the tokens of the whole.
+
+    The last place between a letter or digit and a space, else a line feed: pre-tokenizers cut
+    there anyway, whatever they do with white space and punctuation. Text without one (a page of
+    Chinese on one line) is cut at its end.
+    """
+    for white in (" ", "\n"):
+        end = len(text)
+        while (end := text.rfind(white, 0, end)) > 0:
+            if text[end - 1].isalnum():
+                return end
+    return len(text)

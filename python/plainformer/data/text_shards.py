@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,7 +52,7 @@ def fingerprint(tokenizer: Tokenizer, documents: Documents) -> str:
     """What the ids of `documents` depend on, as a SHA-256: the tokenizer, how files are read, and
     the name, size and times of each (a program can set back when a file was modified, not when it
     was changed)."""
-    files = [(str(file.resolve()), file.stat()) for file in documents.files]
+    files = [(str(Path(file).resolve()), os.stat(file)) for file in documents.files]
     state = [
         tokenizer.to_str(),
         documents.column,

@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 
 from ..checkpoints.atomic import atomic_file
-from ..data._lines import split_lines
 
 Curve = list[tuple[int, float]]  # (step, loss)
 
 
 def read_curves(log: Path) -> tuple[Curve, Curve]:
     """Training and evaluation losses of a `log.jsonl`, in order of step."""
-    records = [json.loads(line) for line in split_lines(log.read_text(encoding="utf-8"))]
+    records = [json.loads(line) for line in log.read_bytes().splitlines()]
     training = [(r["step"], r["loss"]) for r in records if "loss" in r]
     evaluation = [(r["step"], r["eval_loss"]) for r in records if "eval_loss" in r]
     return training, evaluation

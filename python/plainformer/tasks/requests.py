@@ -8,44 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..data import (
-    DialogueExample,
-    Message,
-    PairExample,
-    TextExample,
-    TokenExample,
-)
-from ..data._lines import Row, utf8
-from ..data.examples import FIELDS, GOLD, Example, required_fields
-from ..data.formats.build import Builder, check_string
-from ..data.formats.conll import read_conll
-from ..data.formats.jsonl import fields_of, parse_json
-from ..data.formats.reader import field_names
-from ..data.formats.sniff import refuse_json_values, sniff
-from ..data.formats.source import Reading, Record, Source
-from ..data.formats.squad import read_squad
-from ..data.formats.table import Table, header_delimiter, open_table, pick, problem_of
+from ..data import DialogueExample, Message, TextExample, TokenExample
+from ..data.examples import FIELDS, GOLD, Example
+from ..data.labelled.build import Builder, check_string
+from ..data.labelled.reader import field_names, records_of
+from ..data.records.jsonl import fields_of, parse_json
+from ..data.records.sniff import BY_LINE, sniff_requests
+from ..data.records.source import BLANK as BLANK_LINES
+from ..data.records.source import Record, Source
+from ..data.records.table import LISTS, header_delimiter, open_table
 from ..errors import DataError, short
 
-_CONLL = {".conll", ".bio", ".iob", ".iob2"}
-_TABLES = {".csv", ".tsv"}
-_JSON = {".jsonl", ".ndjson"}
-_TEXT_FILES = {".txt", ".text", ".md"}
-_BY_LINE = {"token-classification", "language-modeling"}  # whose readers expect other things
-_LISTS = {"tokens", "messages", "head", "tail", "choices"}  # in a cell: JSON
-_TEXTS: dict[str, Any] = {
-    "text-classification": TextExample,
-    "token-classification": TextExample,
-    "language-modeling": TextExample,
-    "translation": PairExample,
-    "summarization": PairExample,
-}
-_EXAMPLES = {
-    "question-answering": '{"question": ..., "context": ...}',
-    "multiple-choice": '{"question": ..., "choices": [...]}',
-}
 BLANK = "blank line"
-_UNREAD = {*GOLD, "is_impossible"}
 
 
 @dataclass(frozen=True)
@@ -93,10 +67,11 @@ class Requests:
         before_waiting: Callable[[], None] | None = None,
     ):
         self.task = task
-        extra = {k: v for k, v in (columns or {}).items() if k == _other(task)}
-        given = {k: v for k, v in (columns or {}).items() if k not in extra}
+        other = FIELDS[task].other
+        given = {k: v for k, v in (columns or {}).items() if k != other}
         self._names = field_names(task, given)
-        self._others = {_other(task): _other(task), **extra} if _other(task) else {}
+        if other:
+            self._names[other] = (columns or {}).get(other, other)
         self._by_columns = columns is not None
         self._source = Source(path, before_waiting)
         self.name = self._source.name
@@ -104,149 +79,49 @@ class Requests:
 
     def __iter__(self) -> Iterator[Request]:
         with self._source as source:
-            if not source.first_line():
-                raise DataError("is empty", self.name)
-            kind = self._kind(source)
-            if kind == "table":
-                yield from self._rows(source)
-            elif kind in ("conll", "squad"):
-                yield from self._records(source, kind)
-            else:
-                yield from self._lines(source, kind)
+            for record in self._records(source):
+                if record.ignored in ("", BLANK_LINES):
+                    yield self._request(record)
 
-    def _kind(self, source: Source) -> str:
-        """One of table, jsonl, squad, conll, lines."""
+    def _records(self, source: Source) -> Iterator[Record]:
+        fields, names = FIELDS[self.task], self._names
+        tables = [fields.given, *([(fields.other,)] if fields.other else [])]  # what one must have
+        kind = sniff_requests(source, self.task, names, tables, self._by_columns)
+        if kind == "lines":
+            return source.records(self._line)
+        if kind != "table":
+            return records_of(source, kind, names, fields.given, self.task, False)
         first = source.first_line()
-        is_squad = self.task == "question-answering" and first.lstrip().startswith(b"{")
-        if not is_squad and source.suffix not in _TEXT_FILES:
-            refuse_json_values(source)
-        if source.suffix in _TABLES or self._has_positions() or self._is_header(first):
-            return "table"
-        if self.task == "dialogue" and not first.lstrip().startswith((b"{", b"[")):
-            return "jsonl" if source.suffix in _JSON else "lines"
-        if self.task not in _BY_LINE:
-            kind = sniff(source, self.task, False)
-            return "table" if kind == "lines" and self._by_columns else kind
-        is_json = first.lstrip().startswith(b"{")
-        by_columns = source.suffix in _CONLL or self._by_columns
-        if self.task == "token-classification" and not is_json and by_columns:
-            return "conll"
-        return "jsonl" if source.suffix in _JSON or _is_object(first) else "lines"
+        fitting = (group for group in tables if header_delimiter(first, names, group))
+        table = open_table(source, names, next(fitting, tables[-1]), self.task)
+        self.header = table.header
+        return table.records()
 
-    def _is_header(self, first: bytes) -> bool:
-        """Whether a line names the columns that the task needs, none behind a blank as in text."""
-        cells = first.strip(b"\r\n")
-        if cells.startswith((b"{", b"[")) or b", " in cells:
-            return False
-        return any(
-            header_delimiter(cells, {**self._names, **self._others}, required) is not None
-            for required in self._required()
+    def _line(self, text: str, number: int) -> Record:
+        """A text, or an object among texts."""
+        fields = FIELDS[self.task]
+        item = parse_item(text, strict=self.task in BY_LINE)
+        if isinstance(item, dict):
+            return Record(fields_of(item, self._names), number, item)
+        text = text.strip("\r\n")
+        return Record(
+            {fields.alone: text}, number, {"text": text} if "tokens" in fields.given else {}
         )
 
-    def _has_positions(self) -> bool:
-        """Whether `columns` says that this is a table without a header."""
-        positions = any(isinstance(name, int) for name in self._names.values())
-        return positions and self.task != "token-classification"
-
-    def _required(self) -> list[tuple[str, ...]]:
-        """What a table must have: the task's fields, or a text where that is a list."""
-        required = required_fields(self.task, False)
-        return [required, *([(_other(self.task),)] if self._others else [])]
-
-    def _lines(self, source: Source, kind: str) -> Iterator[Request]:
-        for number, data in source:
-            try:
-                text = utf8(data)
-                if not text.strip():
-                    yield Request(None, {}, number, BLANK)
-                    continue
-                by_line = kind != "jsonl"
-                item = parse_item(text, self.task in _BY_LINE) if by_line else parse_json(text)
-            except ValueError as error:
-                yield Request(None, {}, number, str(error))
-                continue
-            if isinstance(item, dict):
-                yield self._of_object(item, item, number)
-            elif kind == "jsonl":
-                got = f"got a JSON {type(item).__name__}, expected an object"
-                yield Request(None, {}, number, got)
-            else:
-                yield self._of_text(text.strip("\r\n"), number)
-
-    def _of_text(self, text: str, number: int) -> Request:
+    def _request(self, record: Record) -> Request:
+        if record.ignored or record.problem:
+            return Request(None, {}, record.line, record.problem or BLANK)
+        unread = {*FIELDS[self.task].gold, *FIELDS[self.task].hint}
+        fields = {name: value for name, value in record.fields.items() if name not in unread}
+        if self.header is not None:
+            fields = {name: value for name, value in fields.items() if value != ""}
+        own = record.own
+        if own is None:
+            own = {name: value for name, value in record.fields.items() if name not in GOLD}
         try:
-            fields = {"text": text} if self.task == "token-classification" else {}
-            return Request(_of_text(self.task, text), fields, number)
+            return Request(_of_object(self.task, fields, self._names), dict(own), record.line)
         except ValueError as error:
-            return Request(None, {}, number, str(error))
-
-    def _of_object(self, own: Mapping[str, Any], given: Any, number: int | None) -> Request:
-        """given : `own`, or what a table's columns hold for the task's fields"""
-        names = {**self._names, **self._others}
-        fields = fields_of(given, names) if given is own else dict(given)
-        for name in _UNREAD if self.task != "language-modeling" else ():
-            fields.pop(name, None)
-        try:
-            return Request(_of_object(self.task, fields, names), dict(own), number)
-        except ValueError as error:
-            return Request(None, dict(own), number, str(error))
-
-    def _rows(self, source: Source) -> Iterator[Request]:
-        problems = _Problems()
-        table = self._table(source, problems)
-        self.header = _apart(table.header or [f"column_{i}" for i in range(table.width)])
-        for row in table.rows:
-            yield self._of_row(row, table, self.header, problems)
-
-    def _of_row(self, row: Row, table: Table, header: list[str], problems: _Problems) -> Request:
-        problem = problems.between(row.line, row.last_line) or problem_of(row, table.width)
-        if not row.fields:
-            return Request(None, {}, row.line, BLANK)
-        if problem or not isinstance(row.fields, list):
-            return Request(None, {}, row.line, problem or "")
-        picked = pick(row.fields, table.columns)
-        given = {name: _cell(name, cell) for name, cell in picked.items()}
-        present = {name: value for name, value in given.items() if value not in ("", None)}
-        return self._of_object(dict(zip(header, row.fields)), present, row.line)
-
-    def _table(self, source: Source, problems: _Problems) -> Table:
-        names = {**self._names, **self._others}
-        for required in self._required()[:-1]:
-            if header_delimiter(source.first_line(), names, required):
-                return open_table(source, problems, names, required, self.task)
-        return open_table(source, problems, names, self._required()[-1], self.task)
-
-    def _records(self, source: Source, kind: str) -> Iterator[Request]:
-        problems = _Problems()
-        records = (
-            read_squad(source, problems)
-            if kind == "squad"
-            else read_conll(source, problems, self._names, False)
-        )
-        for record in records:
-            yield from problems.take()
-            given = {k: v for k, v in record.fields.items() if k not in GOLD}
-            yield self._of_object(given, given, record.line)
-        yield from problems.take()
-
-
-class _Problems(Reading):
-    """Keeps what is rejected, to stand in its place among the requests."""
-
-    def __init__(self) -> None:
-        super().__init__(skip_bad_lines=True)
-        self._waiting: list[Request] = []
-
-    def reject(self, message: str, file: str, line: int | None, lines: int = 1) -> None:
-        self._waiting.append(Request(None, {}, line, message))
-
-    def between(self, first: int, last: int) -> str:
-        """What was rejected from line to line, in a table, whose lines are read ahead."""
-        return next((r.problem for r in self._waiting if first <= (r.line or 0) <= last), "")
-
-    def take(self) -> list[Request]:
-        taken, self._waiting = self._waiting, []
-        return taken
+            return Request(None, dict(own), record.line, str(error))
 
 
 def as_example(task: str, item: Any) -> Example:
@@ -280,13 +155,6 @@ def as_request(task: str, item: Any, line: int) -> Request:
         return Request(None, fields, line, str(error))
 
 
-def keywords(task: str) -> list[str]:
-    """The fields of a request, what a text alone stands for first."""
-    unread = _UNREAD if task != "language-modeling" else set()
-    other = [_other(task)] if _other(task) else []
-    return [*other, *(name for name in FIELDS[task] if name not in unread)]
-
-
 def parse_item(text: str, strict: bool = True) -> Any:
     """The object of a text that is one, else the text. ValueError: one that begins like an object
     and is none; with `strict` False that is a text, too."""
@@ -301,49 +169,15 @@ def parse_item(text: str, strict: bool = True) -> Any:
     return value if isinstance(value, dict) or strict else text
 
 
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(parse_json(line), dict)
-    except ValueError:
-        return False
-
-
-def _other(task: str) -> str:
-    """What a table or an object may have in the place of words or turns."""
-    return "text" if task in ("token-classification", "dialogue") else ""
-
-
-def _cell(name: str, cell: Any) -> Any:
-    """A cell; what is a list elsewhere may be one in JSON."""
-    if name not in _LISTS or not isinstance(cell, str):
-        return cell
-    if not cell.lstrip().startswith(("[", "{")):
-        return cell.split() if name == "tokens" else cell
-    try:
-        return parse_json(cell)
-    except ValueError:
-        return cell
-
-
-def _apart(header: list[str]) -> list[str]:
-    """The names of columns, those that occur again numbered."""
-    seen: dict[str, int] = {}
-    names = []
-    for name in header:
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name}.{seen[name] - 1}")
-    return names
-
-
 def _example(task: str, item: Any) -> Example:
     if isinstance(item, Example):
         return item
     if isinstance(item, str):
         return _of_text(task, item)
     if isinstance(item, Mapping):
-        return _of_object(task, {name: _plain(value) for name, value in item.items()})
+        return _of_object(task, {name: _plain(value) for name, value in item.items()}, {})
     if is_dialogue(task, item):
-        return _of_object(task, {"messages": list(item)})
+        return _of_object(task, {"messages": list(item)}, {})
     raise ValueError(f"input: got {type(item).__name__}, expected {_wanted(task)}")
 
 
@@ -367,36 +201,26 @@ def _plain(value: Any) -> Any:
 
 
 def _of_text(task: str, text: str) -> Example:
-    if task == "relation-extraction":
-        return _built(task, {"text": text}, {})
     check_string(text, "input")
     if task == "dialogue":
         return DialogueExample([Message("user", text)])
-    if task not in _TEXTS:
+    if task == "token-classification":
+        return TextExample(text)
+    if not FIELDS[task].alone:
         raise ValueError(f"input: got a text, expected {_wanted(task)}")
-    return _TEXTS[task](text)
+    return Builder(task, {}, labelled=False)(Record({FIELDS[task].alone: text}, None), "")
 
 
-def _of_object(
-    task: str, fields: Mapping[str, Any], names: Mapping[str, Any] | None = None
-) -> Example:
-    other, [first, *_] = _other(task), required_fields(task, False)
+def _of_object(task: str, fields: Mapping[str, Any], names: Mapping[str, Any]) -> Example:
+    """names : what fields are called elsewhere, for messages"""
+    other, [first, *_] = FIELDS[task].other, FIELDS[task].given
     if other and other in fields and first not in fields:
         return _of_text(task, check_string(fields[other], f"'{other}'"))
-    if task == "token-classification" and "tokens" in fields:
-        return TokenExample(_words(fields["tokens"]))
-    return _built(task, dict(fields), names or {})
-
-
-def _built(task: str, fields: dict[str, Any], named: Mapping[str, Any]) -> Example:
-    """`named` : what fields are called elsewhere, for messages"""
-    names: dict[str, Any] = {name: name for name in fields} | {
-        name: name for name in required_fields(task, False)
-    }
-    names |= {"head": "head", "tail": "tail", "choices": "choices"} | dict(named)
-    if task == "token-classification":  # whose builder makes many
-        raise ValueError(f"expected an object with {short(names['tokens'])} or text")
-    return Builder(task, names, labelled=False)(Record(fields, None), "")
+    if task != "token-classification":
+        return Builder(task, names, labelled=False)(Record(dict(fields), None), "")
+    if "tokens" not in fields:
+        raise ValueError(f"expected an object with {short(names.get('tokens', 'tokens'))} or text")
+    return TokenExample(_words(fields["tokens"]))
 
 
 def _words(tokens: Any) -> list[str]:
@@ -406,4 +230,7 @@ def _words(tokens: Any) -> list[str]:
 
 
 def _wanted(task: str) -> str:
-    return _EXAMPLES.get(task, "a text, or an object with the fields of " + task)
+    if FIELDS[task].alone:
+        return f"a text, or an object with the fields of {task}"
+    fields = ", ".join(f'"{n}": {"[...]" if n in LISTS else "..."}' for n in FIELDS[task].given)
+    return f"{{{fields}}}"

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 
 from .. import kernels
 from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
-from ..data.examples import required_fields
+from ..data.examples import FIELDS
 from ..errors import ConfigError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
 from ..nn import evaluating
@@ -201,7 +201,7 @@ class Task:
     @classmethod
     def asked_fields(cls) -> tuple[str, ...]:
         """The fields that a request has."""
-        return required_fields(cls.name, False)
+        return FIELDS[cls.name].given
 
     def field_limits(self) -> dict[str, int | None]:
         """Most tokens of each field, for tasks whose fields have limits of their own."""

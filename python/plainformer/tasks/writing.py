@@ -98,10 +98,10 @@ class Writer(Task):
         return Feature({"input_ids": ids, "labels": labels}, source, bool(cut), cut)
 
     def _cut_fields(self, *cut: bool) -> tuple[str, ...]:
-        return tuple(name for name, is_cut in zip(FIELDS[self.name], cut) if is_cut)
+        return tuple(name for name, is_cut in zip(FIELDS[self.name].names, cut) if is_cut)
 
     def field_limits(self) -> dict[str, int | None]:
-        source, target = FIELDS[self.name]
+        source, target = FIELDS[self.name].names
         return {source: self._source_limit(), target: self.max_target}
 
     def _source_limit(self) -> int | None:

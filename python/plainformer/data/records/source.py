@@ -1,4 +1,4 @@
-"""One file (or standard input) as numbered lines, and what is done about bad ones."""
+"""One file (or standard input) as lines or blocks, its records, and what is done about bad ones."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import os
 import select
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import DataError
-from .._lines import utf8
+from .files import STANDARD_INPUT
 
-STANDARD_INPUT = "-"
+BLANK = "blank lines"
+BLOCK = 1 << 18  # bytes: several blocks make one batch for a tokenizer, whose threads share them
+_INSIDE = {bytes([byte]) for byte in range(0x80, 0xC0)}  # a UTF-8 sequence
 _AT_ONCE = 1 << 16  # bytes
 _KEPT = 20  # messages of bad lines that are kept and logged; all are counted
 _OTHERS: list[tuple[bytes | tuple[bytes, ...], str]] = [  # how files begin that are no UTF-8
@@ -32,25 +35,48 @@ _log = logging.getLogger("plainformer")
 
 
 class Record(NamedTuple):
-    """Fields of one example as a file has them, under the task's names, and its line.
+    """One line, row, sentence or question of a file: the fields asked for, or why it has none.
 
-    `lines` are those of its tokens, where each has one of its own; `where` says more than a line.
+    fields : under the names of who asked; those that are there
+    line : where it begins
+    own : all that its object or row has, under its own names; None where that is `fields`
+    lines : of its tokens, where each has one of its own
+    where : says more than a line
+    problem : why it cannot be read
+    bad : lines that are lost with a problem
+    ignored : what kind of line it is that is nothing and no problem, such as `BLANK`
+    file : where that is not the source's name
     """
 
     fields: dict[str, Any]
     line: int | None
+    own: Mapping[str, Any] | None = None
     lines: list[int] | None = None
     where: str = ""
+    problem: str = ""
+    bad: int = 1
+    ignored: str = ""
+    file: str = ""
 
 
 class Reading:
-    """What one pass over the files counts: bad lines left out, other lines that are no example."""
+    """What one pass over the files counts: bad lines left out, other lines that are nothing."""
 
     def __init__(self, skip_bad_lines: bool):
         self.skip_bad_lines = skip_bad_lines
         self.skipped = 0
         self.bad_lines: list[str] = []
         self.ignored: Counter[str] = Counter()
+
+    def good(self, records: Iterable[Record], file: str) -> Iterator[Record]:
+        """The records that have fields; the others are rejected or counted."""
+        for record in records:
+            if record.problem:
+                self.reject(record.problem, record.file or file, record.line, record.bad)
+            elif record.ignored:
+                self.ignored[record.ignored] += 1
+            else:
+                yield record
 
     def reject(self, message: str, file: str, line: int | None, lines: int = 1) -> None:
         """A bad line, or a row of so many: a DataError, or counted, kept and logged."""
@@ -62,9 +88,29 @@ class Reading:
             self.bad_lines.append(str(error))
             _log.warning("skipped: %s", error)
 
+    def tell(self, file: str, form: str, count: int, what: str, skipped: int) -> None:
+        """Log what a file was found to be and to hold. skipped : bad lines in it"""
+        told = f"{count} {what}{'s' * (count != 1)}{self.told(skipped)}"
+        _log.info("%s: %s, %s", file, form, told)
+
+    def told(self, skipped: int) -> str:
+        """Bad lines in words, after a comma."""
+        return f", {skipped} bad line{'s' * (skipped != 1)} skipped" if skipped else ""
+
+
+def utf8(data: bytes) -> str:
+    """The text, or a ValueError that names the byte and its column."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
+
 
 class Source:
-    """Lines of a file as bytes, with their ends; a byte order mark at the beginning is left out.
+    """Lines of a file as bytes, numbered and with their ends, or its blocks.
+
+    Only a line feed ends a line; a byte order mark at the beginning is left out.
 
     Parameters
     ----------
@@ -73,7 +119,7 @@ class Source:
 
     Raises
     ------
-    DataError : the file cannot be opened or read, is a directory, or is in UTF-16
+    DataError : the file cannot be opened or read, is a directory, or begins as no text does
     """
 
     def __init__(self, path: str, before_waiting: Callable[[], None] | None = None):
@@ -103,16 +149,31 @@ class Source:
         self._lines = chain(read, self._lines)  # type: ignore[assignment]
         return read[-1][1] if read and read[-1][1].strip() else b""
 
-    def texts(self, reading: Reading) -> Iterator[tuple[int, str | None]]:
-        """(line, text with its end); None for one that is not UTF-8, which is counted."""
+    def records(self, parse: Callable[[str, int], Record]) -> Iterator[Record]:
+        """A record for each line: what `parse` makes of its text, or the ValueError that says why
+        it is none; a blank line is ignored."""
         for number, data in self:
             try:
-                yield number, utf8(data)
+                text = utf8(data)
+                blank = not text.strip()
+                record = Record({}, number, ignored=BLANK) if blank else parse(text, number)
             except ValueError as error:
-                reading.reject(str(error), self.name, number)
-                yield number, None
+                record = Record({}, number, problem=str(error))
+            yield record
 
-    def _open(self, path: str) -> BinaryIO:
+    def blocks(self) -> Iterator[bytes]:
+        """The file in blocks of about `BLOCK` bytes that end at a line end; a line longer than
+        that is cut between two characters."""
+        begin: Callable[[bytes], bytes] = self._begin
+        with self._os_errors():
+            while data := self._file.read(BLOCK):
+                data += self._file.readline(BLOCK)
+                while not data.endswith(b"\n") and self._file.peek(1)[:1] in _INSIDE:
+                    data += self._file.read(1)
+                yield begin(data)
+                begin = bytes
+
+    def _open(self, path: str) -> Any:
         if path == STANDARD_INPUT:
             if sys.stdin is None:
                 raise DataError("is closed; name a file", self.name)
@@ -126,18 +187,27 @@ class Source:
 
     def _raw_lines(self) -> Iterator[bytes]:
         waits = self._before_waiting is not None and _can_wait(self._file)
-        for number, line in enumerate(self._arriving() if waits else self._whole()):
-            if number == 0:
-                told = next((told for begin, told in _OTHERS if line.startswith(begin)), None)
-                if told is not None:
-                    raise DataError(told, self.name, 1)
-                line = line.removeprefix(codecs.BOM_UTF8)
-            yield line
+        lines = self._arriving() if waits else self._whole()
+        for line in islice(lines, 1):
+            yield self._begin(line)
+        yield from lines
+
+    def _begin(self, data: bytes) -> bytes:
+        """What a file begins with, past a byte order mark, if it is a text."""
+        for begin, told in _OTHERS:
+            if data.startswith(begin):
+                raise DataError(told, self.name, 1)
+        return data.removeprefix(codecs.BOM_UTF8)
 
     def _whole(self) -> Iterator[bytes]:
         """The lines of a file that is all there."""
-        try:
+        with self._os_errors():
             yield from self._file
+
+    @contextmanager
+    def _os_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", self.name) from error
 
@@ -157,13 +227,12 @@ class Source:
         assert self._before_waiting is not None
         if not select.select([self._file], [], [], 0)[0]:
             self._before_waiting()
-        try:
-            return self._file.read1(_AT_ONCE)  # type: ignore[attr-defined]
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", self.name) from error
+        with self._os_errors():
+            data: bytes = self._file.read1(_AT_ONCE)
+        return data
 
 
-def _can_wait(file: BinaryIO) -> bool:
+def _can_wait(file: Any) -> bool:
     """Whether `select` can tell if the file has something to read: a pipe, a terminal, a socket."""
     try:
         return os.name == "posix" and file is sys.stdin.buffer and file.fileno() >= 0

@@ -6,30 +6,25 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .source import Reading, Record, Source
+from .source import Record, Source
 
 
-def read_jsonl(source: Source, reading: Reading, names: dict[str, Any]) -> Iterator[Record]:
+def read_jsonl(source: Source, names: Mapping[str, Any]) -> Iterator[Record]:
     """A record for each line that is an object; `names` has the key of each field."""
-    for number, line in source.texts(reading):
-        if line is None:
-            continue
-        if not line.strip():
-            reading.ignored["blank lines"] += 1
-            continue
+
+    def parse(line: str, number: int) -> Record:
         try:
             value = parse_json(line)
         except ValueError as error:
-            reading.reject(f"{error}; expected one JSON object a line", source.name, number)
-            continue
+            raise ValueError(f"{error}; expected one JSON object a line") from error
         if not isinstance(value, dict):
-            kind = type(value).__name__
-            reading.reject(f"got a JSON {kind}, expected an object", source.name, number)
-            continue
-        yield Record(fields_of(value, names), number)
+            raise ValueError(f"got a JSON {type(value).__name__}, expected an object")
+        return Record(fields_of(value, names), number, value)
+
+    return source.records(parse)
 
 
-def fields_of(value: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+def fields_of(value: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """The task's fields of an object: those that it has and that are not null."""
     found = {field: value.get(name) for field, name in names.items()}
     return {field: v for field, v in found.items() if v is not None}

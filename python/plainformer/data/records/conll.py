@@ -6,20 +6,18 @@ Tjong Kim Sang and De Meulder, "Introduction to the CoNLL-2003 Shared Task", arX
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import shown
 from ...metrics.tags import is_tag
-from .source import Reading, Record, Source
+from .source import Record, Source, utf8
 
 _DOCUMENT = "-DOCSTART-"
 _BLANKS = re.compile(r"[ \t]+")  # not \s: a no-break space can be a token
 
 
-def read_conll(
-    source: Source, reading: Reading, names: dict[str, Any], labelled: bool
-) -> Iterator[Record]:
+def read_conll(source: Source, names: Mapping[str, Any], labelled: bool) -> Iterator[Record]:
     """A record for each sentence. A bad line costs its sentence.
 
     Columns are parted by tabs in a line that has one, else by blanks, and are as many in every
@@ -28,14 +26,17 @@ def read_conll(
     token_column = names["tokens"] if isinstance(names["tokens"], int) else 0
     tag_column = names["tags"] if isinstance(names["tags"], int) else -1
     width: int | None = None
-    for sentence in _sentences(source, reading):
+    for sentence in _sentences(source):
+        if isinstance(sentence, Record):
+            yield sentence
+            continue
         tokens, tags, lines = [], [], []
         for number, line in sentence:
             row = _columns(line)
             width = width or len(row)
             problem = _problem(row, width, token_column, tag_column, labelled)
             if problem:
-                reading.reject(problem, source.name, number)
+                yield Record({}, number, problem=problem)
                 break
             tokens.append(row[token_column])
             tags.append(row[tag_column])
@@ -44,17 +45,22 @@ def read_conll(
             fields: dict[str, Any] = {"tokens": tokens}
             if width and width > 1:
                 fields["tags"] = tags
-            yield Record(fields, lines[0], lines)
+            yield Record(fields, lines[0], lines=lines)
 
 
-def _sentences(source: Source, reading: Reading) -> Iterator[list[tuple[int, str]]]:
+def _sentences(source: Source) -> Iterator[list[tuple[int, str]] | Record]:
+    """The numbered lines of each sentence, and records of lines that are none of one."""
     sentence: list[tuple[int, str]] = []
     whole = True
-    for number, line in source.texts(reading):
-        if line is None:
-            whole = False  # counted: the sentence goes with its line
-        elif line.startswith(_DOCUMENT):
-            reading.ignored["-DOCSTART- lines"] += 1
+    for number, data in source:
+        try:
+            line = utf8(data)
+        except ValueError as error:
+            yield Record({}, number, problem=str(error))
+            whole = False  # the sentence goes with its line
+            continue
+        if line.startswith(_DOCUMENT):
+            yield Record({}, number, ignored="-DOCSTART- lines")
         elif line.strip(" \t\r\n"):
             sentence.append((number, line.rstrip("\r\n")))
         else:

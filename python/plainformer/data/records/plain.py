@@ -1,4 +1,4 @@
-"""Plain text: two files whose lines belong together, or one text a line."""
+"""Plain text: one text a line, or two files whose lines belong together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from itertools import zip_longest
 
 from ...errors import DataError
-from .._lines import utf8
-from .source import Reading, Record, Source
+from .source import BLANK, Record, Source, utf8
 
 
-def read_parallel(
-    first: Source, second: Source, reading: Reading, fields: tuple[str, str]
-) -> Iterator[Record]:
+def read_lines(source: Source, field: str) -> Iterator[Record]:
+    """A record for each line that is not blank: texts without labels."""
+    return source.records(lambda line, number: Record({field: line.strip("\r\n")}, number))
+
+
+def read_parallel(first: Source, second: Source, fields: tuple[str, str]) -> Iterator[Record]:
     """A record for each line of both files; the last element says what they are called.
 
     Raises
@@ -34,21 +36,8 @@ def read_parallel(
             try:
                 texts[field] = utf8(data).strip("\r\n")
             except ValueError as error:
-                reading.reject(str(error), source.name, number)
+                yield Record({}, number, problem=str(error), file=source.name)
                 break
         else:
-            if not any(text.strip() for text in texts.values()):
-                reading.ignored["blank lines"] += 1
-            else:
-                yield Record(texts, a[0])
-
-
-def read_lines(source: Source, reading: Reading, field: str) -> Iterator[Record]:
-    """A record for each line that is not blank: texts without labels."""
-    for number, line in source.texts(reading):
-        if line is None:
-            continue
-        if line.strip():
-            yield Record({field: line.strip("\r\n")}, number)
-        else:
-            reading.ignored["blank lines"] += 1
+            blank = not any(text.strip() for text in texts.values())
+            yield Record({}, a[0], ignored=BLANK) if blank else Record(texts, a[0])

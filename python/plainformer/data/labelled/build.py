@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import shown
 from ..examples import (
+    FIELDS,
     Answer,
     CharSpan,
     ChoiceExample,
@@ -21,7 +22,7 @@ from ..examples import (
     TextExample,
     required_fields,
 )
-from .source import Record
+from ..records.source import Record
 
 _MARKER = re.compile(r"<(/?)e([12])>")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -33,28 +34,27 @@ class Builder:
     Parameters
     ----------
     task : str, one of `FIELDS` but token-classification, which `tagged` builds
-    names : what each field is called in the files, for messages
+    names : what each field is called in the files, for messages; as the task says by default
     labelled : bool, whether a missing label, answer or target is an error
     """
 
-    def __init__(self, task: str, names: dict[str, Any], labelled: bool):
-        self.task, self.names, self.labelled = task, names, labelled
+    def __init__(self, task: str, names: Mapping[str, Any], labelled: bool):
+        self.task, self.labelled = task, labelled
+        self.names = {**{field: field for field in FIELDS[task].names}, **names}
         prompts = task == "language-modeling" and not labelled  # a label alone may be a prompt
         self._required = () if prompts else required_fields(task, labelled)
         self._label_kind: tuple[str, str] | None = None  # (kind, the first label)
         self._choices: int | None = None
         self._ids: set[str] = set()
-        builders: dict[str, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
-            "text-classification": self._text,
-            "language-modeling": self._text if labelled else self._prompt,
-            "relation-extraction": self._relation,
-            "question-answering": self._question,
-            "multiple-choice": self._choice,
-            "translation": self._pair,
-            "summarization": self._pair,
-            "dialogue": self._dialogue,
+        builders: dict[type, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
+            TextExample: self._prompt if prompts else self._text,
+            RelationExample: self._relation,
+            QuestionExample: self._question,
+            ChoiceExample: self._choice,
+            PairExample: self._pair,
+            DialogueExample: self._dialogue,
         }
-        self._build = builders[task]
+        self._build = builders[FIELDS[task].example]
 
     def __call__(self, record: Record, file: str) -> Example:
         """The example; ValueError if it is not one."""
@@ -165,7 +165,9 @@ class Builder:
         return label
 
 
-def check_present(fields: dict[str, Any], required: tuple[str, ...], names: dict[str, Any]) -> None:
+def check_present(
+    fields: Mapping[str, Any], required: tuple[str, ...], names: Mapping[str, Any]
+) -> None:
     """ValueError if one of the fields that an example must have is not there."""
     for name in required:
         if name not in fields:

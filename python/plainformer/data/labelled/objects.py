@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import DataError
 from ..examples import Example, required_fields, task_name
-from .jsonl import fields_of
+from ..records.jsonl import fields_of
+from ..records.source import Reading, Record
 from .reader import built, field_names, make_builder
-from .source import Reading, Record
 
 
 def examples_of(
@@ -38,21 +38,16 @@ def examples_of(
     task = task_name(task)
     names = field_names(task, columns)
     build = make_builder(task, names, labelled, tag_scheme)
-    reading = Reading(skip_bad_lines)
     wanted = ", ".join(required_fields(task, labelled))
-    records = _records(objects, names, reading, name, wanted)
-    examples = list(built(records, build, reading, name))
+    records = (_record(value, number, names, wanted) for number, value in enumerate(objects, 1))
+    examples = list(built(records, build, Reading(skip_bad_lines), name))
     if not examples:
         raise DataError("holds no examples", name)
     return examples
 
 
-def _records(
-    objects: Iterable[Any], names: dict[str, Any], reading: Reading, name: str, wanted: str
-) -> Iterator[Record]:
-    for number, value in enumerate(objects, 1):
-        if isinstance(value, Mapping):
-            yield Record(fields_of(value, names), number)
-        else:
-            kind = type(value).__name__
-            reading.reject(f"got {kind}, expected an object with {wanted}", name, number)
+def _record(value: Any, number: int, names: dict[str, Any], wanted: str) -> Record:
+    if isinstance(value, Mapping):
+        return Record(fields_of(value, names), number)
+    problem = f"got {type(value).__name__}, expected an object with {wanted}"
+    return Record({}, number, problem=problem)

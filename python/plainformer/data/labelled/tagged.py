@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
@@ -16,8 +16,8 @@ from ...metrics.tags import (
     tags_of,
 )
 from ..examples import TokenExample, required_fields
+from ..records.source import Reading, Record
 from .build import check_present, check_string
-from .source import Reading, Record
 
 _SAMPLE = 1000  # sentences looked at to tell the scheme
 _BLANKS = " \t\r\n"  # a no-break or an ideographic space can be a token
@@ -38,7 +38,7 @@ class TokenBuilder:
     ConfigError : an unknown scheme
     """
 
-    def __init__(self, names: dict[str, Any], labelled: bool, tag_scheme: str | None):
+    def __init__(self, names: Mapping[str, Any], labelled: bool, tag_scheme: str | None):
         if tag_scheme is not None and tag_scheme not in SCHEMES:
             raise ConfigError(
                 f"tag_scheme: got {shown(tag_scheme)}, expected one of {', '.join(SCHEMES)}"

@@ -3,103 +3,126 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from ...errors import DataError, shown
-from .._lines import CSV, TSV, Row, RowError, row_of, table_rows, utf8
-from .source import Reading, Record, Source
+from .jsonl import parse_json
+from .rows import CSV, TSV, Row, RowError, row_of, table_rows
+from .source import BLANK, Record, Source, utf8
 
 _SAMPLE = 1000  # rows looked at to tell a header from a first example
 _DELIMITERS = (CSV, ";", TSV)
 _CHOICE = re.compile(r"(?:choice|ending|option)[ _]?(\d+)", re.IGNORECASE)
+LISTS = {"tokens", "messages", "head", "tail", "choices"}  # in a cell: JSON, or words
 Columns = dict[str, int | list[int]]
 
 
 class Table(NamedTuple):
-    """A table whose columns are known. `rows` are those after the header, blank lines among them;
-    those of `bad` lines are rejected already."""
+    """A table whose columns are known.
+
+    columns : where each field is
+    header : the name of each column, no name twice
+    rows : those after the header, blank lines among them
+    bad : what is wrong with lines that are not UTF-8, as far as they are read
+    """
 
     columns: Columns
-    header: list[str] | None
-    width: int
+    header: list[str]
     rows: Iterator[Row]
-    bad: set[int]
+    bad: dict[int, str]
 
+    def records(self) -> Iterator[Record]:
+        """A record for each row."""
+        return map(self._record, self.rows)
 
-def read_table(
-    source: Source, reading: Reading, names: dict[str, Any], required: tuple[str, ...], task: str
-) -> Iterator[Record]:
-    """A record for each row.
-
-    `names` has the column of each field: a name in the header, a position (then there is no
-    header), or for choices a list of either.
-    """
-    table = open_table(source, reading, names, required, task)
-    for row in table.rows:
-        lines = range(row.line, row.last_line + 1)
-        spoilt = sum(line in table.bad for line in lines)
+    def _record(self, row: Row) -> Record:
         if not row.fields:
-            reading.ignored["blank lines"] += 1
-        elif spoilt:
-            reading.skipped += len(lines) - spoilt  # the others of its row go with it
-        else:
-            problem = problem_of(row, table.width)
-            if problem:
-                reading.reject(problem, source.name, row.line, len(lines))
-            else:
-                yield Record(pick(row.fields, table.columns), row.line)  # type: ignore[arg-type]
+            return Record({}, row.line, ignored=BLANK)
+        lines = range(row.line, row.last_line + 1)
+        at = next((line for line in lines if line in self.bad), row.line)
+        problem = self.bad.pop(at, "") or self._problem(row)
+        if problem or isinstance(row.fields, RowError):
+            return Record({}, at, problem=problem, bad=len(lines))
+        fields = {
+            field: [row.fields[c] for c in column]
+            if isinstance(column, list)
+            else _cell(field, row.fields[column])
+            for field, column in self.columns.items()
+        }
+        return Record(fields, row.line, dict(zip(self.header, row.fields)))
+
+    def _problem(self, row: Row) -> str:
+        """Why a row that is not blank cannot be read, "" where it can."""
+        if isinstance(row.fields, RowError):
+            return f"not a row: {row.fields}"
+        width = len(self.header)
+        if len(row.fields) == width:
+            return ""
+        spans = f" (the row goes to line {row.last_line})" if row.last_line > row.line else ""
+        return f"got {len(row.fields)} fields, expected {width} as in the first row{spans}"
 
 
 def open_table(
-    source: Source, reading: Reading, names: dict[str, Any], required: tuple[str, ...], task: str
+    source: Source, names: Mapping[str, Any], required: Sequence[str], task: str = ""
 ) -> Table:
-    """The columns of the fields, and the rows to come; only as many are read as that takes."""
-    bad: set[int] = set()
+    """The columns of the fields, and the rows to come; only as many are read as that takes.
+
+    names : the column of each field: a name in the header, a position (then there is no header),
+        or for choices a list of either
+    task : whose fields these are
+
+    Raises
+    ------
+    DataError : a header without a required column, a position that the first row has not
+    """
+    bad: dict[int, str] = {}
     delimiter = delimiter_of(source, names, required)
-    rows = table_rows(_table_lines(source, reading, bad), delimiter)
+    rows = table_rows(_lines(source, bad), delimiter)
     first = next((row for row in rows if row.fields), None)
     if first is None:
-        return Table({}, None, 0, rows, bad)
+        return Table({}, [], rows, bad)
     if isinstance(first.fields, RowError):
         raise DataError(f"not a row: {first.fields}", source.name, first.line)
-    header, width = first.fields, len(first.fields)
+    header, numbers = first.fields, [f"column_{i}" for i in range(len(first.fields))]
     by_position = {f: c for f, c in names.items() if _is_position(c)}
     if by_position:
-        _check_positions(by_position, names, required, width, source, first.line)
-        return Table(by_position, None, width, chain([first], rows), bad)
+        _check_positions(by_position, names, required, len(header), source, first.line)
+        return Table(by_position, numbers, chain([first], rows), bad)
     missing = _missing(header, names, required)
     if not missing:
         found = {field: _find(header, field, name) for field, name in names.items()}
         columns = {f: c for f, c in found.items() if c is not None}
-        return Table(columns, header, width, rows, bad)
+        return Table(columns, _apart(header), rows, bad)
     if task == "text-classification" and names == {f: f for f in names}:
         sample = [first, *islice(rows, _SAMPLE)]
         guess = _without_header([row for row in sample if row.fields])
         if guess:
-            return Table(guess, None, width, chain(sample, rows), bad)
+            return Table(guess, numbers, chain(sample, rows), bad)
+    how = (
+        f"; say with `columns` which hold {', '.join(required)}, by name, or by position (from 0) "
+        "if there is no header"
+    )
     raise DataError(
-        f"no column {shown(missing[0])} in the header {shown(header)}; say with `columns` which "
-        f"hold {', '.join(required)}, by name, or by position (from 0) if there is no header",
+        f"no column {shown(missing[0])} in the header {shown(header)}{how if task else ''}",
         source.name,
         first.line,
     )
 
 
-def _table_lines(source: Source, reading: Reading, bad: set[int]) -> Iterator[str]:
+def _lines(source: Source, bad: dict[int, str]) -> Iterator[str]:
     """The lines; one that is not UTF-8 is given with replacements, its row to be left out: were it
     left out itself, a quote on it would be missed and rows after it would be lost with it."""
     for number, data in source:
         try:
             yield utf8(data)
         except ValueError as error:
-            reading.reject(str(error), source.name, number)
-            bad.add(number)
+            bad[number] = str(error)
             yield data.decode("utf-8", "replace")
 
 
-def delimiter_of(source: Source, names: dict[str, Any], required: tuple[str, ...]) -> str:
+def delimiter_of(source: Source, names: Mapping[str, Any], required: Sequence[str]) -> str:
     """Tabs where the name says so or a first line that is no .csv has one; else of comma,
     semicolon and tab the first with which the header has the columns."""
     first = source.first_line()
@@ -108,7 +131,7 @@ def delimiter_of(source: Source, names: dict[str, Any], required: tuple[str, ...
     return header_delimiter(first, names, required) or CSV
 
 
-def header_delimiter(line: bytes, names: dict[str, Any], required: tuple[str, ...]) -> str | None:
+def header_delimiter(line: bytes, names: Mapping[str, Any], required: Sequence[str]) -> str | None:
     """What parts the cells of a line that is a header with the columns; None where it is none."""
     for delimiter in _DELIMITERS:
         if not _missing(row_of(line.decode("utf-8", "replace"), delimiter), names, required):
@@ -116,7 +139,7 @@ def header_delimiter(line: bytes, names: dict[str, Any], required: tuple[str, ..
     return None
 
 
-def _missing(header: list[str], names: dict[str, Any], required: tuple[str, ...]) -> list[str]:
+def _missing(header: list[str], names: Mapping[str, Any], required: Sequence[str]) -> list[str]:
     return [str(names[f]) for f in required if _find(header, f, names[f]) is None]
 
 
@@ -141,8 +164,8 @@ def _is_position(column: Any) -> bool:
 
 def _check_positions(
     by_position: Columns,
-    names: dict[str, Any],
-    required: tuple[str, ...],
+    names: Mapping[str, Any],
+    required: Sequence[str],
     width: int,
     source: Source,
     line: int,
@@ -179,19 +202,23 @@ def _without_header(sample: list[Row]) -> Columns | None:
     return {"text": 1 - label, "label": label}
 
 
-def problem_of(row: Row, width: int) -> str | None:
-    """Why a row that is not blank cannot be read, None where it can."""
-    if isinstance(row.fields, RowError):
-        return f"not a row: {row.fields}"
-    if len(row.fields) != width:
-        spans = f" (the row goes to line {row.last_line})" if row.last_line > row.line else ""
-        return f"got {len(row.fields)} fields, expected {width} as in the first row{spans}"
-    return None
+def _cell(field: str, cell: str) -> Any:
+    """A cell; what is a list elsewhere may be one in JSON."""
+    if field not in LISTS:
+        return cell
+    if not cell.lstrip().startswith(("[", "{")):
+        return cell.split() if field == "tokens" else cell
+    try:
+        return parse_json(cell)
+    except ValueError:
+        return cell
 
 
-def pick(row: list[str], columns: Columns) -> dict[str, Any]:
-    """What a row has for the task's fields."""
-    return {
-        field: [row[c] for c in column] if isinstance(column, list) else row[column]
-        for field, column in columns.items()
-    }
+def _apart(header: list[str]) -> list[str]:
+    """The names of columns, those that occur again numbered."""
+    seen: dict[str, int] = {}
+    names = []
+    for name in header:
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name}.{seen[name] - 1}")
+    return names

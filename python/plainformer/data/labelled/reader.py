@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import glob
-import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
+from ...checkpoints.files import PathLike
 from ...errors import ConfigError, DataError, DTypeError, shown
 from ...kinds import check_kind
 from ..examples import FIELDS, Example, TextExample, required_fields, task_name
-from ..text import Documents, PathLike
+from ..records.conll import read_conll
+from ..records.files import JSON_LINES, STANDARD_INPUT, TABLES, find_files
+from ..records.jsonl import read_jsonl
+from ..records.plain import read_lines, read_parallel
+from ..records.sniff import sniff, sniff_labels
+from ..records.source import Reading, Record, Source
+from ..records.squad import read_squad
+from ..records.table import header_delimiter, open_table
+from ..text import SEARCHED, documents_of
 from .build import Builder
-from .conll import read_conll
-from .jsonl import read_jsonl
-from .plain import read_lines, read_parallel
-from .sniff import PAIR_TASKS, sniff, sniff_labels
-from .source import STANDARD_INPUT, Reading, Record, Source
-from .squad import read_squad
-from .table import header_delimiter, read_table
 from .tagged import TokenBuilder
 
-_KNOWN = {".json", ".jsonl", ".ndjson", ".csv", ".tsv"}  # no half of a pair of text files
-_log = logging.getLogger("plainformer")
+_TOLD = {"jsonl": "JSONL", "squad": "SQuAD JSON", "conll": "CoNLL columns", "lines": "text"}
 
 
 class ExampleReader:
@@ -52,11 +51,10 @@ class ExampleReader:
     ):
         self.task = task_name(task)
         self._before_waiting = before_waiting
-        if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable):
-            paths = [paths]
-        self.files = _find(paths)
-        if self.task == "language-modeling" and STANDARD_INPUT in self.files:
-            raise DataError("cannot hold the text of language-modeling; name a file", "-")
+        is_text = self.task == "language-modeling"
+        self.files = find_files(paths, SEARCHED if is_text else ())
+        if not self.files:
+            raise DataError("paths: got none, expected at least one file")
         self.labelled = labelled
         self.skip_bad_lines = skip_bad_lines
         self.names = field_names(self.task, columns)
@@ -77,51 +75,47 @@ class ExampleReader:
         return self._reading.ignored
 
     def __iter__(self) -> Iterator[Example]:
-        self._reading = Reading(self.skip_bad_lines)
+        reading = self._reading = Reading(self.skip_bad_lines)
         self.formats = {}
         build = make_builder(self.task, self.names, self.labelled, self.tag_scheme)
         total = 0
-        for file in self._groups():
-            before, count = self.skipped, 0
-            with closing(self._examples(file, build)) as examples:
+        for files in self._groups():
+            before, count = reading.skipped, 0
+            with closing(self._examples(files, build)) as examples:
                 for example in examples:
                     count += 1
                     yield example
-            self._finish(file, count, self.skipped - before)
+            skipped = reading.skipped - before
+            name = "standard input" if files[0] == STANDARD_INPUT else files[0]
+            if count == 0 and not (self.task == "language-modeling" and self.skip_bad_lines):
+                raise DataError(f"holds no examples{reading.told(skipped)}", name)
+            reading.tell(name, self.formats[name], count, "example", skipped)
             total += count
         if total == 0:
             raise DataError(f"holds no examples, {self.skipped} bad lines skipped", self.files[0])
 
-    def _groups(self) -> list[tuple[str, ...]]:
+    def _groups(self) -> list[list[str]]:
         """Files by what is read together: two plain text files are one set of pairs."""
-        pair = (
-            self.task in PAIR_TASKS
-            and len(self.files) == 2
-            and not any(os.path.splitext(file)[1].lower() in _KNOWN for file in self.files)
-        )
-        return [tuple(self.files)] if pair else [(file,) for file in self.files]
+        ends = {os.path.splitext(file)[1].lower() for file in self.files}
+        is_text = not ends & {".json", *JSON_LINES, *TABLES}
+        if is_text and len(self.files) == 2 and "pairs" in FIELDS[self.task].formats:
+            return [self.files]
+        return [[file] for file in self.files]
 
-    def _examples(self, files: tuple[str, ...], build: Any) -> Generator[Example, None, None]:
+    def _examples(self, files: list[str], build: Any) -> Generator[Example, None, None]:
         if len(files) == 2:
-            yield from self._pairs(files, build)
+            with Source(files[0]) as first, Source(files[1]) as second:
+                self.formats[first.name] = f"text, line by line with {second.name}"
+                one, other = required_fields(self.task, True)
+                records = read_parallel(first, second, (one, other))
+                yield from built(records, build, self._reading, first.name)
         elif self.task == "language-modeling" and not self._has_labels(files[0]):
             yield from self._texts(files[0])
         else:
             with Source(files[0], self._before_waiting) as source:
-                records = self._records(source)
-                yield from built(records, build, self._reading, source.name)
-                if isinstance(build, TokenBuilder):
-                    self._tell_scheme(source, build)
-
-    def _tell_scheme(self, source: Source, build: TokenBuilder) -> None:
-        self.formats[source.name] += f", tags {build.scheme}" if build.scheme else ""
-
-    def _pairs(self, files: tuple[str, ...], build: Builder) -> Iterator[Example]:
-        with Source(files[0]) as first, Source(files[1]) as second:
-            self.formats[first.name] = f"text, line by line with {second.name}"
-            one, other = required_fields(self.task, True)
-            records = read_parallel(first, second, self._reading, (one, other))
-            yield from built(records, build, self._reading, first.name)
+                yield from built(self._records(source), build, self._reading, source.name)
+                if isinstance(build, TokenBuilder) and build.scheme:
+                    self.formats[source.name] += f", tags {build.scheme}"
 
     def _has_labels(self, file: str) -> bool:
         """Whether a file for language-modeling has texts with labels."""
@@ -131,53 +125,51 @@ class ExampleReader:
             return sniff_labels(source, self.names["label"]) is not None
 
     def _texts(self, file: str) -> Iterator[Example]:
-        documents = Documents(
-            file, column=str(self.names["text"]), skip_bad_lines=self.skip_bad_lines
-        )
         self.formats[file] = "text"
         parts: list[str] = []
-        for document in documents:
+        for document in documents_of(file, str(self.names["text"]), self._reading):
             parts.append(document.text)
             if not document.continues:  # a long file comes in parts
                 line = document.line if len(parts) == 1 else 1
                 yield TextExample("".join(parts), None, document.file, line)
                 parts = []
-        self._reading.skipped += documents.skipped
 
     def _records(self, source: Source) -> Iterator[Record]:
-        required = fields_told = required_fields(self.task, self.labelled)
+        required = fields = required_fields(self.task, self.labelled)
         if self.task == "language-modeling":
             kind = sniff_labels(source, self.names["label"]) or "lines"
-            fields_told = FIELDS[self.task]
+            fields = FIELDS[self.task].names
         else:
-            first = source.first_line()
-            has_header = header_delimiter(first, self.names, required) is not None
-            kind = sniff(source, self.task, self.labelled, self.labelled and has_header)
-        name = source.suffix[1:].upper() if source.suffix in (".csv", ".tsv") else "table"
-        told = {"jsonl": "JSONL", "squad": "SQuAD JSON", "conll": "CoNLL columns"}
-        fields = "" if kind in ("squad", "conll") else f" ({', '.join(fields_told)})"
-        self.formats[source.name] = told.get(kind, name if kind == "table" else "text") + fields
-        if kind == "jsonl":
-            return read_jsonl(source, self._reading, self.names)
-        if kind == "squad":
-            return read_squad(source, self._reading)
-        if kind == "conll":
-            return read_conll(source, self._reading, self.names, self.labelled)
-        if kind == "table":
-            return read_table(source, self._reading, self.names, required, self.task)
-        return read_lines(source, self._reading, required[0])
+            is_header = header_delimiter(source.first_line(), self.names, required) is not None
+            kind = sniff(source, self.task, self.labelled, self.labelled and is_header)
+        table = source.suffix[1:].upper() if source.suffix in TABLES else "table"
+        told = "" if kind in ("squad", "conll") else f" ({', '.join(fields)})"
+        self.formats[source.name] = _TOLD.get(kind, table) + told
+        return records_of(source, kind, self.names, required, self.task, self.labelled)
 
-    def _finish(self, files: tuple[str, ...], count: int, skipped: int) -> None:
-        name = "standard input" if files[0] == STANDARD_INPUT else files[0]
-        bad = f", {skipped} bad line{'s' * (skipped != 1)} skipped" if skipped else ""
-        if count == 0 and not (self.task == "language-modeling" and self.skip_bad_lines):
-            raise DataError(f"holds no examples{bad}", name)
-        told = f"{count} example{'s' * (count != 1)}{bad}"
-        _log.info("%s: %s, %s", name, self.formats[name], told)
+
+def records_of(
+    source: Source,
+    kind: str,
+    names: Mapping[str, Any],
+    required: tuple[str, ...],
+    task: str,
+    labelled: bool,
+) -> Iterator[Record]:
+    """The records of a source that is in one of the formats of `sniff`."""
+    if kind == "jsonl":
+        return read_jsonl(source, names)
+    if kind == "squad":
+        return read_squad(source)
+    if kind == "conll":
+        return read_conll(source, names, labelled)
+    if kind == "table":
+        return open_table(source, names, required, task).records()
+    return read_lines(source, required[0])
 
 
 def make_builder(
-    task: str, names: dict[str, Any], labelled: bool, tag_scheme: str | None
+    task: str, names: Mapping[str, Any], labelled: bool, tag_scheme: str | None
 ) -> Builder | TokenBuilder:
     """What makes the examples of one data set; `names` has what each field is called in it."""
     if task == "token-classification":
@@ -186,13 +178,14 @@ def make_builder(
 
 
 def built(
-    records: Iterator[Record], build: Builder | TokenBuilder, reading: Reading, file: str
+    records: Iterable[Record], build: Builder | TokenBuilder, reading: Reading, file: str
 ) -> Iterator[Example]:
     """The examples of records; what is none is rejected at its line."""
+    good = reading.good(records, file)
     if isinstance(build, TokenBuilder):
-        yield from build.examples(records, reading, file)
+        yield from build.examples(good, reading, file)
         return
-    for record in records:
+    for record in good:
         try:
             example = build(record, file)
         except ValueError as error:
@@ -283,29 +276,10 @@ def read_examples(
     )
 
 
-def _find(paths: Iterable[PathLike]) -> list[str]:
-    """Files that paths and globs stand for, each once, in order of first mention."""
-    found: dict[str, None] = {}
-    for path in paths:
-        if not isinstance(path, (str, os.PathLike)):
-            raise DTypeError(f"paths: got {shown(path)}, expected paths of files")
-        path = os.fspath(path)
-        if path == STANDARD_INPUT or os.path.exists(path):
-            names = [path]
-        else:
-            names = sorted(filter(os.path.isfile, glob.glob(path, recursive=True)))
-        if not names:
-            raise DataError("no such file, and no file matches it as a glob", path)
-        found.update(dict.fromkeys(names))
-    if not found:
-        raise DataError("paths: got none, expected at least one file")
-    return list(found)
-
-
 def field_names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
     """What each field of the task is called. ConfigError: `columns` has one that it has not."""
     check_kind("columns", columns, Mapping | None, error=DTypeError)
-    names: dict[str, Any] = {field: field for field in FIELDS[task]}
+    names: dict[str, Any] = {field: field for field in FIELDS[task].names}
     for field, name in (columns or {}).items():
         if field not in names:
             raise ConfigError(

@@ -1,8 +1,7 @@
-"""Bytes to lines, lines to rows of a table: what every reader of text files begins with."""
+"""Lines to the rows of a table, whatever their quotes do."""
 
 from __future__ import annotations
 
-import io
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,20 +26,6 @@ class Row(NamedTuple):
     line: int
     last_line: int
     fields: list[str] | RowError
-
-
-def utf8(data: bytes) -> str:
-    """The text, or a ValueError that names the byte and its column."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = data[error.start]
-        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
-
-
-def split_lines(text: str) -> Iterator[str]:
-    """Lines with their ends. Only a line feed ends one, as when counting bytes; "\\r" stays."""
-    return iter(io.StringIO(text, newline="\n"))
 
 
 def table_rows(lines: Iterable[str], delimiter: str) -> Iterator[Row]:

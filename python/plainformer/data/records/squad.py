@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...errors import DataError, shown
-from .._lines import utf8
 from .jsonl import parse_json
-from .source import Reading, Record, Source
+from .source import Record, Source, utf8
 
 
-def read_squad(source: Source, reading: Reading) -> Iterator[Record]:
+def read_squad(source: Source) -> Iterator[Record]:
     """A record for each question.
 
     Raises
@@ -36,10 +35,13 @@ def read_squad(source: Source, reading: Reading) -> Iterator[Record]:
         )
     places = _Places(text)
     second = str(value.get("version", "")).lower().startswith(("v2", "2"))
-    for where, question, context in _questions(value["data"], source, reading):
-        line = places.line_of(question.get("id"))
-        fields = _fields(question, context, second)
-        yield Record(fields, line, where=where)
+    for found in _questions(value["data"]):
+        if isinstance(found, Record):
+            yield found
+        else:
+            where, question, context = found
+            line = places.line_of(question.get("id"))
+            yield Record(_fields(question, context, second), line, where=where)
 
 
 class _Places:
@@ -64,29 +66,32 @@ def _decode(source: Source, number: int, data: bytes) -> str:
         raise DataError(str(error), source.name, number) from error
 
 
-def _questions(
-    articles: list[Any], source: Source, reading: Reading
-) -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """(where, question, context); anything that is not in shape is rejected with its place."""
+def _questions(articles: list[Any]) -> Iterator[tuple[str, dict[str, Any], Any] | Record]:
+    """(where, question, context), or a record that says what is in no shape, and where."""
     for i, article in enumerate(articles):
-        for j, paragraph in enumerate(
-            _list_in(article, "paragraphs", f"data[{i}]", source, reading)
-        ):
+        paragraphs = _list_in(article, "paragraphs", f"data[{i}]")
+        if isinstance(paragraphs, Record):
+            yield paragraphs
+            continue
+        for j, paragraph in enumerate(paragraphs):
             place = f"data[{i}].paragraphs[{j}]"
-            for k, question in enumerate(_list_in(paragraph, "qas", place, source, reading)):
+            questions = _list_in(paragraph, "qas", place)
+            if isinstance(questions, Record):
+                yield questions
+                continue
+            for k, question in enumerate(questions):
                 where = f"{place}.qas[{k}]"
-                if not isinstance(question, dict):
-                    reading.reject(f"{where}: expected an object", source.name, None)
-                else:
+                if isinstance(question, dict):
                     yield where, question, paragraph.get("context")
+                else:
+                    yield Record({}, None, problem=f"{where}: expected an object")
 
 
-def _list_in(value: Any, name: str, place: str, source: Source, reading: Reading) -> list[Any]:
+def _list_in(value: Any, name: str, place: str) -> list[Any] | Record:
     found = value.get(name) if isinstance(value, dict) else None
     if isinstance(found, list):
         return found
-    reading.reject(f"{place}: expected an object with a list {shown(name)}", source.name, None)
-    return []
+    return Record({}, None, problem=f"{place}: expected an object with a list {shown(name)}")
 
 
 def _fields(question: dict[str, Any], context: Any, second: bool) -> dict[str, Any]:

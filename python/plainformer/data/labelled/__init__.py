@@ -1,0 +1,10 @@
+"""Labelled data from files and objects: records to the examples of a task.
+
+A builder (`build`, `tagged`) turns a record into an example and says what is wrong with it;
+`reader` does so for files of every format, `objects` for what is in memory already.
+"""
+
+from .objects import examples_of
+from .reader import ExampleReader, Examples, read_examples
+
+__all__ = ["ExampleReader", "Examples", "examples_of", "read_examples"]

@@ -1,0 +1,163 @@
+"""Which format a file has: by its name's end, and by how it begins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...errors import DataError
+from ..examples import FIELDS
+from .files import JSON_LINES, TABLES, TEXTS
+from .jsonl import parse_json
+from .source import Source
+from .table import header_delimiter
+
+_JSON = JSON_LINES | {".json"}
+_CONLL = {".conll", ".bio", ".iob", ".iob2"}
+BY_LINE = {"token-classification", "language-modeling"}  # of which a request is any text
+_ARRAY = re.compile(rb'\[\s*\{\s*"')
+
+
+def sniff(source: Source, task: str, labelled: bool, has_header: bool = False) -> str:
+    """What examples of a task are in: jsonl, squad, table, conll or lines.
+
+    has_header : the first line names the columns that the task needs
+
+    Raises
+    ------
+    DataError : an empty file, or nothing that this task can be read from
+    """
+    first = source.first_line()
+    if not first:
+        raise DataError("is empty", source.name)
+    kind = _json_kind(source, first, task)
+    if kind:
+        return kind
+    formats = FIELDS[task].formats
+    if "conll" in formats and source.suffix != ".csv":
+        return "conll"
+    if "table" in formats and (
+        source.suffix in TABLES or has_header or (labelled and b"\t" in first)
+    ):
+        return "table"
+    if "lines" in formats and not labelled:
+        return "lines"
+    raise DataError(f"is in no format of {task}; expected {_wanted(task, labelled)}", source.name)
+
+
+def sniff_requests(
+    source: Source,
+    task: str,
+    names: Mapping[str, Any],
+    tables: Sequence[tuple[str, ...]],
+    by_columns: bool,
+) -> str:
+    """What requests of a task are in, as `sniff`; lines may be texts and objects.
+
+    names, tables : what fields are called, and those of which one group makes a table
+    by_columns : whether the caller says what they are called
+    """
+    first = source.first_line()
+    if not first:
+        raise DataError("is empty", source.name)
+    is_json = first.lstrip().startswith(b"{")
+    if not (task == "question-answering" and is_json) and source.suffix not in TEXTS:
+        _refuse_json_values(source)
+    positions = task != "token-classification" and any(isinstance(n, int) for n in names.values())
+    if source.suffix in TABLES or positions or _is_header(first, names, tables):
+        return "table"
+    if task == "dialogue" and not first.lstrip().startswith((b"{", b"[")):
+        return "jsonl" if source.suffix in JSON_LINES else "lines"
+    if task not in BY_LINE:
+        kind = sniff(source, task, False)
+        return "table" if kind == "lines" and by_columns else kind
+    if "conll" in FIELDS[task].formats and not is_json and (source.suffix in _CONLL or by_columns):
+        return "conll"
+    return "jsonl" if source.suffix in JSON_LINES or _is_object(first) else "lines"
+
+
+def _is_header(first: bytes, names: Mapping[str, Any], tables: Sequence[tuple[str, ...]]) -> bool:
+    """Whether a line names the columns of a group, none behind a blank as in text."""
+    cells = first.strip(b"\r\n")
+    if cells.startswith((b"{", b"[")) or b", " in cells:
+        return False
+    return any(header_delimiter(cells, names, required) for required in tables)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(parse_json(line), dict)
+    except ValueError:
+        return False
+
+
+def _refuse_json_values(source: Source) -> None:
+    """Raise where a file begins like JSON that is not an object a line, whatever its name.
+
+    Raises
+    ------
+    DataError : an array of objects, or one value over several lines
+    """
+    first = source.first_line().strip()
+    if first in (b"[", b"{") or _ARRAY.match(first):
+        raise _not_lines(source, first)
+
+
+def sniff_labels(source: Source, label: Any) -> str | None:
+    """The format of texts with labels for language-modeling, jsonl or table; None for other text.
+
+    label : what the label is called in the file
+    """
+    first = source.first_line()
+    if source.suffix in JSON_LINES:
+        try:
+            value = parse_json(first)
+        except ValueError:
+            return None
+        found = value.get(label) if isinstance(value, dict) else None
+        return "jsonl" if isinstance(found, (str, int)) else None
+    if source.suffix in TABLES:
+        cells = re.split("[,;\t]", first.decode("utf-8", "replace"))
+        return "table" if str(label) in [cell.strip(' "\r\n') for cell in cells] else None
+    return None
+
+
+def _json_kind(source: Source, first: bytes, task: str) -> str | None:
+    start = first.lstrip()[:1]
+    if start not in (b"{", b"["):
+        return "jsonl" if source.suffix in _JSON else None
+    try:
+        value = parse_json(first)
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and isinstance(value.get("data"), list):
+        return "squad" if task == "question-answering" else "jsonl"
+    if isinstance(value, dict):
+        return "jsonl"
+    by_line = source.suffix in JSON_LINES
+    if task == "question-answering" and start == b"{" and not by_line:
+        return "squad"  # one value over several lines
+    if source.suffix not in _JSON:
+        return None  # a text that begins with a bracket
+    if source.suffix == ".json":
+        raise _not_lines(source, start)
+    return "jsonl"
+
+
+def _not_lines(source: Source, start: bytes) -> DataError:
+    what = "an array" if start.startswith(b"[") else "one value over several lines"
+    return DataError(f"is JSON, {what}; expected one JSON object a line (JSONL)", source.name, 1)
+
+
+def _wanted(task: str, labelled: bool) -> str:
+    told = {
+        "table": "CSV or TSV",
+        "conll": "CoNLL columns",
+        "squad": "SQuAD JSON",
+        "pairs": "two text files, line by line",
+        "lines": "" if labelled else "one text a line",
+    }
+    named = ["JSONL (one object a line)", *(told[name] for name in FIELDS[task].formats)]
+    *first, last = filter(None, named)
+    return f"{', '.join(first)} or {last}" if first else last
