@@ -339,3 +339,31 @@ def test_a_list_of_messages_is_one_dialogue(outputs):
     assert talk([messages, messages]) == [answer, answer]
     with pytest.raises(DataError, match="message 1: role None"):
         talk(messages=[*messages, {"content": "x"}])
+
+
+def test_a_call_draws_anew_and_tells_its_seed(outputs):
+    options = {"do_sample": True, "temperature": 9.0, "max_new_tokens": 12}
+    write = pf.pipeline(None, outputs / "language-modeling", **options)
+    assert write.seed is None
+    first, seed = write("the sun"), write.seed
+    assert write("the sun") != first
+    assert write.seed != seed
+    assert write("the sun", sampling_seed=seed) == first
+    assert write.seed == seed
+    assert write("the sun", do_sample=False, temperature=None) == write(
+        "the sun", do_sample=False, temperature=None
+    )
+    assert write.seed is None
+
+
+def test_models_that_draw_by_their_own_files_draw_anew_too(outputs):
+    for task in ("dialogue", "translation"):
+        ask = pf.pipeline(task, outputs / task)
+        ask.task.model.generation_config.do_sample = True
+        ask.task.model.generation_config.temperature = 9.0
+        text = ASKED[task][0]
+        found = {str(ask(text, **({"num_beams": 1} if task == "translation" else {})))
+                 for _ in range(4)}  # fmt: skip
+        assert len(found) > 1
+        assert ask.seed is not None
+        ask.task.model.generation_config.do_sample = None

@@ -20,6 +20,7 @@ import numpy as np
 from .checkpoints.habits import given_dtype, without_habits
 from .data.examples import FIELDS, Example
 from .errors import ConfigError, DataError, short, shown
+from .generation.sampling import fresh_seed
 from .kinds import check_kind
 from .models import PreTrainedModel
 from .options import did_you_mean, names_of
@@ -45,6 +46,9 @@ class Pipeline(Generic[Alone, Each]):
     ----------
     task : Task
     batch_size : int, inputs in one forward pass; it changes no byte of the results
+
+    seed : of what the last call drew: fresh each time, unless `sampling_seed` is set; None where
+        nothing was drawn
     """
 
     def __init__(self, task: Task, batch_size: int = 8):
@@ -53,6 +57,7 @@ class Pipeline(Generic[Alone, Each]):
             raise ConfigError(f"batch_size: got {batch_size}, expected at least 1")
         self.task = task
         self.batch_size = batch_size
+        self.seed: int | None = None
 
     @overload
     def __call__(self, inputs: str, **options: Any) -> Alone: ...
@@ -105,6 +110,9 @@ class Pipeline(Generic[Alone, Each]):
 
     def _answers(self, examples: Iterable[Example], **options: Any) -> Iterator[Any]:
         task, options = self._with(options)
+        if task.seed is not None:
+            task = task.drawing(fresh_seed())
+        self.seed = task.seed
         return (
             task.answer(example, prediction, **options)
             for example, prediction in task.predict(examples, self.batch_size)

@@ -68,6 +68,14 @@ def test_runs_repeat(directory):
     assert values(directory, "fox")["text"] == values(directory, "fox")["text"]
 
 
+def test_the_seed_of_what_is_drawn_is_told(directory):
+    plain = values(directory, "fox")
+    assert plain["seed"] == 0
+    assert values(directory, "fox", "--seed", "0")["text"] == plain["text"]
+    assert values(directory, "fox", "--seed", "4")["seed"] == 4
+    assert values(directory, "fox", "--no-do-sample")["seed"] is None
+
+
 @pytest.mark.parametrize(
     "flags",
     [

@@ -16,7 +16,7 @@ from .toy import Words, decoder, encoder_decoder
 
 PROMPT = [[3, 7, 12, 3, 7], [4, 9, 1, 4, 2]]
 BEAMS = {"num_beams": 4, "eos_token_id": list(range(0, 31, 2)), "repetition_penalty": 1.5}
-DRAWN = {"do_sample": True, "temperature": 2.0}
+DRAWN = {"do_sample": True, "temperature": 2.0, "seed": 0}
 
 
 def end():
@@ -43,7 +43,7 @@ CHANGES = {
     "num_return_sequences": (2, BEAMS),
     "length_penalty": (-2.0, BEAMS),
     "early_stopping": (True, {**BEAMS, "length_penalty": 2.0}),
-    "temperature": (3.0, {"do_sample": True}),
+    "temperature": (3.0, {"do_sample": True, "seed": 0}),
     "top_k": (2, DRAWN),
     "top_p": (0.2, DRAWN),
     "min_p": (0.9, DRAWN),

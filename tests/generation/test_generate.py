@@ -71,6 +71,25 @@ class TestGenerate:
         np.testing.assert_array_equal(one, model.generate(prompts, 3)[0])
         assert one.dtype == np.int64
 
+    def test_two_calls_draw_two_texts_and_tell_their_seeds(self, model, prompts, caplog):
+        options = {"do_sample": True, "temperature": 5.0}
+        told = {"return_dict_in_generate": True}
+        with caplog.at_level("INFO", "plainformer"):
+            one, two = (model.generate(prompts, 9, **options, **told) for _ in range(2))
+        assert one.seed != two.seed
+        assert not np.array_equal(one.sequences, two.sequences)
+        assert [f"seed={output.seed}" in caplog.text for output in (one, two)] == [True, True]
+        for output in (one, two):
+            again = model.generate(prompts, 9, seed=output.seed, **options)
+            np.testing.assert_array_equal(again, output.sequences)
+        assert model.generate(prompts, 9, seed=7, **options, **told).seed == 7
+        assert model.generate(prompts, 9, **told).seed is None
+        beams = model.generate(prompts, 9, num_beams=2, **options, **told)
+        again = model.generate(prompts, 9, num_beams=2, seed=beams.seed, **options)
+        np.testing.assert_array_equal(again, beams.sequences)
+        one, two = (np.concatenate(list(model.stream(prompts[0], 9, **options))) for _ in range(2))
+        assert not np.array_equal(one, two)
+
     def test_the_seed_decides_what_is_drawn(self, model, prompts):
         first, again, other = (
             model.generate(prompts, 9, do_sample=True, seed=seed).tolist() for seed in (1, 1, 2)

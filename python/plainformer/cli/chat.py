@@ -30,7 +30,7 @@ RESET, EXIT = "/reset", "/exit"
 @click.option("--chat-template", help="A file with a Jinja template, instead of the model's own.")
 @option_flags(DialogueSettings, only=("max_new_tokens",))
 @option_flags(GenerationConfig, only=SAMPLING)
-@click.option("--seed", type=int, help="Seed of the draws.")
+@click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
 @click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
 @click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
 def chat(
@@ -53,6 +53,8 @@ def chat(
     with usage_errors():
         task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **given)
     assert isinstance(task, Dialogue)
+    if options.get("do_sample", task.seed is not None):
+        options.setdefault("seed", 0)
     talk = Conversation(task, system, options)
     if is_terminal():
         echo(f"{RESET} forgets what was said, {EXIT} or Ctrl-D ends, Ctrl-C stops an answer.")
@@ -62,7 +64,12 @@ def chat(
         elif line:
             with usage_errors():
                 talk.ask(line)
-    return {"task": task.name, "output_dir": str(directory), "turns": talk.turns}
+    return {
+        "task": task.name,
+        "output_dir": str(directory),
+        "turns": talk.turns,
+        "seed": options.get("seed"),
+    }
 
 
 @dataclass

@@ -30,7 +30,7 @@ BETWEEN = "-" * 20
 )
 @click.option("--label", help="Begin with the control code of this label; PROMPT may be left out.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, help="Prompts at once.")
-@click.option("--seed", type=int, help="Seed of the draws.")
+@click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
 @generation_flags
 @click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
 def generate(
@@ -63,7 +63,7 @@ def generate(
             texts = stream_one(network, tokenizer, rows[0], options)
         else:
             texts = write_all(network, tokenizer, rows, options, batch_size)
-    return summary(model, texts, seed, time.perf_counter() - start)
+    return summary(model, texts, options.get("seed"), time.perf_counter() - start)
 
 
 def with_defaults(model: Any, options: dict[str, Any], seed: int | None) -> dict[str, Any]:
@@ -75,7 +75,8 @@ def with_defaults(model: Any, options: dict[str, Any], seed: int | None) -> dict
     if options.get("do_sample", own.do_sample) is None:
         beams = options.get("num_beams", own.num_beams) or 1
         options["do_sample"] = beams == 1 and not hasattr(model, "encode")
-    return options if seed is None else {**options, "seed": seed}
+    draws = options.get("do_sample", own.do_sample)
+    return {**options, "seed": seed or 0} if draws or seed is not None else options
 
 
 def is_single(model: Any, options: dict[str, Any]) -> bool:

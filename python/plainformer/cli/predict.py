@@ -97,6 +97,7 @@ def predict(
         "skipped_lines": answers.bad,
         "blank_lines": answers.blank,
         "cut": opened.cut,
+        "seed": opened.seed,
         "seconds": round(time.perf_counter() - start, 3),
     }
 

@@ -31,6 +31,7 @@ class Job:
     prompts : what each prompt's texts start with, (B, L)
     context : has read nothing yet, of B rows (decoders) or of all rows (encoder-decoders)
     total : tokens of a row in the end
+    seed : of the draws; None where there are none
     """
 
     settings: Settings
@@ -39,14 +40,14 @@ class Job:
     processors: Sequence[LogitsProcessor]
     criteria: Sequence[StoppingCriterion]
     total: int
-    seed: int
+    seed: int | None
     streamer: Streamer | None = None
     scores: list[Array] = field(default_factory=list)
     logits: list[Array] = field(default_factory=list)
 
     def rng(self) -> np.random.Generator:
         """The random numbers of this call."""
-        return np.random.Generator(np.random.Philox(key=[self.seed, SAMPLING_STREAM]))
+        return np.random.Generator(np.random.Philox(key=[self.seed or 0, SAMPLING_STREAM]))
 
     def first_logits(self) -> Array:
         """Logits (rows, V) after the prompts, each of which is read once and shared by its rows."""
@@ -78,6 +79,7 @@ class Job:
         return GenerateOutput(
             sequences,
             lengths,
+            seed=self.seed,
             scores=tuple(self.scores) if options.output_scores else None,
             logits=tuple(self.logits) if options.output_logits else None,
             **more,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from .output import GenerateOutput
 from .processors import LogitsProcessor
 from .prompts import Prompts, as_prompts
 from .rules import CALLABLES, having
+from .sampling import fresh_seed
 from .settings import (
     Settings,
     first_token,
@@ -32,6 +34,8 @@ from .settings import (
 )
 from .stopping import StoppingCriterion
 from .streamers import Streamer, TextPieces
+
+_log = logging.getLogger("plainformer")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,10 @@ class Call:
         "which may be left out.",
     )
     seed: int | None = option(
-        None, "Of the draws, 0 if None; only with do_sample.", at_least(0, 2**64 - 1)
+        None,
+        "Of the draws, only with do_sample; None takes a fresh one, which `GenerateOutput` has and "
+        "the log tells.",
+        at_least(0, 2**64 - 1),
     )
     generation_config: GenerationConfig | None = option(
         None,
@@ -240,9 +247,18 @@ def _job(
             settings, prompts.ids.shape[1], call.tokenizer, call.stopping_criteria
         ),
         total=total,
-        seed=call.seed or 0,
+        seed=_seed(settings, call.seed),
         streamer=call.streamer,
     )
+
+
+def _seed(settings: Settings, seed: int | None) -> int | None:
+    """The seed of a call's draws; None where nothing is drawn."""
+    if not settings.do_sample or seed is not None:
+        return seed
+    seed = fresh_seed()
+    _log.info("tokens are drawn with seed=%d", seed)
+    return seed
 
 
 def _check_call(settings: Settings, call: Call, shows_text: bool) -> None:

@@ -17,6 +17,7 @@ class GenerateOutput:
 
     sequences : int64 (B n, L + T), prompts included, padded after the end
     lengths : int64 (B n,), new tokens of each text, at most T
+    seed : int, of the draws: the same call with it writes the same; None where nothing is drawn
     scores : with output_scores, T arrays (R, V) float32: logits, in beam search log-probabilities,
         after all processors and filters
     logits : with output_logits, T arrays (R, V) float32 as the model computed them
@@ -32,6 +33,7 @@ class GenerateOutput:
     logits: tuple[Array, ...] | None = None
     sequences_scores: Array | None = None
     beam_indices: Array | None = None
+    seed: int | None = None
 
     def __repr__(self) -> str:
         return brief(self)

@@ -10,6 +10,7 @@ arXiv:2407.01082.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +119,11 @@ class Sampling:
 
     def _total(self, logits: Array, best: Array) -> Array:
         return self._weights(logits, best).sum(axis=-1, keepdims=True, dtype=np.float64)
+
+
+def fresh_seed() -> int:
+    """A seed that nobody chose, short enough to be typed."""
+    return int.from_bytes(os.urandom(4), "little")
 
 
 def largest(x: Array, count: int) -> Array:

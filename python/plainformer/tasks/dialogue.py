@@ -216,7 +216,8 @@ class Dialogue(Task):
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         prompts = [feature.place for feature in features]
-        rows = generate(self.model, prompts, self.max_new_tokens, eos_token_id=self.ends)
+        options = {"eos_token_id": self.ends, **self.seeded()}
+        rows = generate(self.model, prompts, self.max_new_tokens, **options)
         new = np.asarray(rows)[:, max(map(len, prompts)) :]
         return [until(row, *self.ends) for row in new]
 

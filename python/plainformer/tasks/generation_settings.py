@@ -31,7 +31,8 @@ class GenerationSettings(Settings):
     top_p: float | None = borrowed(GenerationConfig, "top_p")
     sampling_seed: int | None = option(
         None,
-        "Seed of the draws, which are the same for every prompt; default 0.",
+        "Seed of the draws, which are the same for every prompt; a pipeline without takes a fresh "
+        "one each call, the command line 0.",
         at_least(0, 2**64 - 1),
     )
     num_return_sequences: int = borrowed(GenerationConfig, "num_return_sequences", 1)
@@ -58,8 +59,6 @@ def generation_options(settings: GenerationSettings, tokenizer: Tokenizer) -> di
         "num_return_sequences": settings.num_return_sequences,
         **{name: getattr(settings, name) for name in _OPTIONS},
     }
-    if settings.do_sample:
-        options["seed"] = settings.sampling_seed
     if settings.bad_words:
         spellings = [spelled for word in settings.bad_words for spelled in (word, f" {word}")]
         options["bad_words_ids"] = _ids("bad_words", tokenizer, spellings)

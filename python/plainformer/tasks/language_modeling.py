@@ -163,7 +163,8 @@ class LanguageModeling(Task):
         """New ids of each text of each prompt, without the end."""
         count = self.settings.num_return_sequences
         ends = {} if self.end is None else {"eos_token_id": self.end}
-        rows = generate(self.model, prompts, self.max_new_tokens, **ends, **self._options)
+        options = {**ends, **self._options, **self.seeded()}
+        rows = generate(self.model, prompts, self.max_new_tokens, **options)
         new = np.asarray(rows)[:, max(map(len, prompts)) :]
         texts = [row if self.end is None else until(row, self.end) for row in new]
         return [texts[i : i + count] for i in range(0, len(texts), count)]

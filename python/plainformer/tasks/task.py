@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
@@ -106,6 +107,7 @@ class Task:
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
     settings_class: ClassVar[type[Settings]] = Settings
     answer_fields: ClassVar[tuple[str, ...]]  # of `record`, what was found; the main one first
+    _seed = 0
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
         self.tokenizer, self.model = tokenizer, model
@@ -220,6 +222,24 @@ class Task:
         if not changes:
             return self
         return type(self)(self.tokenizer, self.model, replace(self.settings, **changes))
+
+    def drawing(self, seed: int) -> Task:
+        """The same task with another seed of what it draws where its settings say none."""
+        other = copy(self)
+        other._seed = seed
+        return other
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of what it draws, 0 unless told; None where it draws nothing."""
+        own = getattr(self.model, "generation_config", None)  # of models that write
+        draws = getattr(self.settings, "do_sample", own is not None and own.do_sample)
+        given = getattr(self.settings, "sampling_seed", None)
+        return None if not draws else self._seed if given is None else given
+
+    def seeded(self) -> dict[str, int]:
+        """The seed as an argument of `generate`, which takes none where nothing is drawn."""
+        return {} if self.seed is None else {"seed": self.seed}
 
     def dataset(self, examples: Sequence[Any]) -> FeatureDataset:
         """All features of labelled examples, to train on."""

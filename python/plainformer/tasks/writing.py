@@ -165,7 +165,7 @@ class Writer(Task):
     def _write(self, sources: list[Array]) -> list[Array]:
         """New ids for each source, without start and end."""
         settings = self.settings
-        options: dict[str, Any] = {"num_beams": settings.num_beams}
+        options: dict[str, Any] = {"num_beams": settings.num_beams, **self.seeded()}
         if settings.num_beams > 1:
             options["length_penalty"] = settings.length_penalty
         if settings.no_repeat_ngram_size is not None:
