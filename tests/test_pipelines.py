@@ -117,7 +117,7 @@ def test_top_k_labels(outputs):
     assert both[0]["score"] >= both[1]["score"]
     assert classify(["so good"], top_k=1) == [both[:1]]
     assert classify(["so good"]) == both[:1]
-    with pytest.raises(ConfigError, match="top_k: got 0, expected at least 1"):
+    with pytest.raises(ConfigError, match="top_k: got 0, expected int, at least 1"):
         classify("so good", top_k=0)
 
 
