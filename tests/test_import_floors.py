@@ -23,9 +23,7 @@ HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 
 
 # Files that import each other, in type hints or inside a function too. The list only shrinks.
-CIRCLES = [
-    {"training/loop.py", "training/trainer.py"},
-]
+CIRCLES = []
 
 # What the base install brings; the rest is imported where it is used.
 BASE = {"click", "ml_dtypes", "numpy", "plainformer", "tokenizers", "tqdm", "yaml"}

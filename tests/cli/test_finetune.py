@@ -14,8 +14,8 @@ from plainformer.cli.finetune import finetune
 from plainformer.options import names_of
 from plainformer.tasks import TASKS, FineTuneResult
 from plainformer.tasks.arguments import OPTIONS
-from plainformer.tasks.trainer import TaskTrainer
 from plainformer.training import TrainingArguments
+from plainformer.training.sampling import UpdatePlan
 from tests.tasks.tiny import ENCODER, TEXTS, write_jsonl
 
 ROWS = [{"text": e.text, "label": e.label} for e in TEXTS]
@@ -224,17 +224,17 @@ def test_the_mark_is_beside_the_figure_that_decided(tmp_path):
 def test_ctrl_c_says_how_to_resume_and_resuming_ends_the_same(tmp_path, monkeypatch):
     run(*command_of(tmp_path))
     whole = (tmp_path / "out" / "model.safetensors").read_bytes()
-    original = TaskTrainer._collate
+    original = UpdatePlan.batches
     calls = []
 
-    def interrupting(self, inputs):
+    def interrupting(self, step):
         calls.append(1)
         if len(calls) == 1:
             os.kill(os.getpid(), 2)
-        return original(self, inputs)
+        return original(self, step)
 
     words = [w if w != tmp_path / "out" else tmp_path / "cut" for w in command_of(tmp_path)]
-    monkeypatch.setattr(TaskTrainer, "_collate", interrupting)
+    monkeypatch.setattr(UpdatePlan, "batches", interrupting)
     code, _, err = run(*words)
     assert code == 130
     assert "resume" in err

@@ -17,8 +17,8 @@ from plainformer.data import (
     TokenExample,
 )
 from plainformer.errors import ConfigError, DataError, NonFiniteError, PlainformerWarning
-from plainformer.tasks import TaskTrainer, open_task
-from plainformer.training import TrainingArguments
+from plainformer.tasks import open_task
+from plainformer.training import Trainer, TrainingArguments
 
 from .tiny import TASKS, TEXTS, TOKENS, relation, tune, write_jsonl
 
@@ -185,7 +185,7 @@ def test_training_goes_on_past_a_batch_without_a_gold_label(tmp_path):
         output_dir=str(tmp_path / "again"), per_device_train_batch_size=1, max_steps=2
     )
     with pytest.warns(PlainformerWarning, match="an update without labels that count"):
-        output = TaskTrainer(task, args, [silent, feature.inputs]).train()
+        output = Trainer(task.model, args, [silent, feature.inputs], None, task.collate).train()
     assert output.training_loss > 0
 
 

@@ -1,15 +1,13 @@
-"""`TaskTrainer` with every task: examples, objects and features; the same at every batch size."""
+"""`Trainer` with every task: examples, objects and features; the same at every batch size."""
 
 import dataclasses
 import os
 
-import numpy as np
 import pytest
 
 from plainformer.data.examples import GOLD, is_labelled
-from plainformer.errors import ConfigError
-from plainformer.tasks.trainer import TaskTrainer
-from plainformer.training import TrainingArguments
+from plainformer.errors import ConfigError, DataError
+from plainformer.training import Trainer, TrainingArguments
 
 from .tiny import TASKS, TEXTS, tune
 
@@ -28,9 +26,9 @@ def tuned(tmp_path_factory):
     return made
 
 
-def trainer_of(task, folder, size, **options):
+def trainer_of(task, folder, size, validation=None):
     args = TrainingArguments(str(folder), per_device_eval_batch_size=size, disable_tqdm=True)
-    return TaskTrainer(task, args, **options)
+    return Trainer(task.model, args, None, validation, task.collate)
 
 
 def near(found, wanted):
@@ -54,8 +52,8 @@ def test_figures_and_answers_are_the_same_at_every_batch_size(name, tuned, tmp_p
     task, examples = tuned[name], TASKS[name][2][:5]
     found = []
     for size in (1, 2, 5):
-        trainer = trainer_of(task, tmp_path, size, validation=examples)
-        output = trainer.predict(examples)
+        trainer = trainer_of(task, tmp_path, size, task.examples(examples))
+        output = trainer.predict(task.examples(examples))
         metrics = trainer.evaluate()
         assert output.label_ids is None
         assert len(output.predictions) == len(examples)
@@ -75,9 +73,9 @@ def test_predictions_of_what_has_no_label_have_no_metrics(name, tuned, tmp_path)
         own = [f.name for f in dataclasses.fields(examples[0]) if f.name in GOLD]
         bare = [dataclasses.replace(e, **dict.fromkeys(own)) for e in examples]
     trainer = trainer_of(task, tmp_path, 2)
-    output = trainer.predict(bare)
+    output = trainer.predict(task.examples(bare))
     if name != "dialogue":  # whose turn it is decides what is answered
-        near(output.predictions, trainer.predict(examples).predictions)
+        near(output.predictions, trainer.predict(task.examples(examples)).predictions)
     labelled = name == "language-modeling"  # a text is its own label
     assert bool(output.metrics) == labelled == is_labelled(bare[0], name)
 
@@ -88,7 +86,7 @@ def test_features_go_through_as_in_any_trainer(name, tuned, tmp_path):
     features = task.dataset(examples)
     losses = []
     for size in (1, 2):
-        trainer = trainer_of(task, tmp_path, size, validation=features)
+        trainer = trainer_of(task, tmp_path, size, features)
         losses.append(trainer.evaluate()["eval_loss"])
         output = trainer.predict(features)
         assert output.metrics["test_loss"] == losses[-1]
@@ -98,21 +96,20 @@ def test_features_go_through_as_in_any_trainer(name, tuned, tmp_path):
 def test_objects_with_the_fields_of_the_task_are_examples(tuned, tmp_path):
     task = tuned["text-classification"]
     rows = [{"text": e.text, "label": e.label} for e in TEXTS]
-    trainer = trainer_of(task, tmp_path, 4, validation=rows)
-    assert trainer.evaluate() == trainer.evaluate(TEXTS)
-    assert trainer.predict(rows) == trainer.predict(TEXTS)
-    bare = trainer.predict([{"text": e.text} for e in TEXTS])
-    assert (bare.predictions, bare.metrics) == (trainer.predict(TEXTS).predictions, {})
-
-
-def test_class_weights_are_of_training_alone(tuned, tmp_path):
-    task = tuned["text-classification"]
-    features = task.dataset(TEXTS)
-    weights = np.array([5.0, 0.1], np.float32)
-    plain = trainer_of(task, tmp_path, 4).evaluate(features)
-    assert trainer_of(task, tmp_path, 4, class_weights=weights).evaluate(features) == plain
+    read, made, bare = (
+        task.examples(given) for given in (rows, TEXTS, [{"text": e.text} for e in TEXTS])
+    )
+    trainer = trainer_of(task, tmp_path, 4, read)
+    assert trainer.evaluate() == trainer.evaluate(made)
+    assert trainer.predict(read) == trainer.predict(made)
+    unlabelled = trainer.predict(bare)
+    assert unlabelled.predictions == trainer.predict(made).predictions
+    assert unlabelled.metrics == {}
+    with pytest.raises(DataError, match="label"):
+        trainer.evaluate(bare)
 
 
 def test_nothing_to_predict_is_an_error(tuned, tmp_path):
+    task = tuned["text-classification"]
     with pytest.raises(ConfigError, match="test_dataset: got no examples"):
-        trainer_of(tuned["text-classification"], tmp_path, 4).predict([])
+        trainer_of(task, tmp_path, 4).predict(task.examples([]))

@@ -183,6 +183,14 @@ def test_class_weights_of_a_task_without_labels_are_an_error(task, tmp_path):
         tune(task, tmp_path / "out", class_weights="balanced")
 
 
+def test_class_weights_are_of_training_alone(tmp_path):
+    plain, weighted = (
+        tune("text-classification", tmp_path / name, **options).metrics["before_eval_loss"]
+        for name, options in (("plain", {}), ("weighted", {"class_weights": {"pos": 7.0}}))
+    )
+    assert plain == weighted
+
+
 def weighted_loss(task, examples, class_weights, smoothing):
     """The mean training loss in float64, label by label, with the model's own logits."""
     features = [f for own in task.encode(examples, labelled=True) for f in own]

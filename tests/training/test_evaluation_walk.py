@@ -126,11 +126,28 @@ def test_a_mask_of_the_user_is_kept_and_targets_get_their_own(tmp_path):
                {"input_ids": [3, 4], "decoder_input_ids": [3]}]  # fmt: skip
     batch = collate(targets)
     assert batch["decoder_attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert "attention_mask" not in batch  # nothing was filled up
+    assert batch["attention_mask"].all()  # nothing was filled up
     assert "attention_mask" not in collate([{"x": [1.0]}, {"x": [1.0, 2.0]}])
     choices = [{"input_ids": np.ones((n, 4), np.int64)} for n in (2, 3)]
     with pytest.raises(ShapeError, match=r"input_ids: got \[2, 3\] rows, expected as many in all"):
         collate(choices)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_an_id_that_is_padding_elsewhere_counts_in_every_batch(size, tmp_path):
+    """Without a mask the classifier of a decoder takes the padding id at an end for padding, which
+    it was in batches of equal rows alone."""
+    model = make("gpt2", "sequence-classification")
+    pad = model.config.pad_token_id = 3
+    examples = [{"input_ids": np.array([5, 6, pad])}, {"input_ids": np.array([5, pad, pad])},
+                {"input_ids": np.array([5, 6])}]  # fmt: skip
+    wanted = [
+        model.eval()(e["input_ids"][None], np.ones((1, len(e["input_ids"])))).logits.data[0]
+        for e in examples
+    ]
+    args = TrainingArguments(str(tmp_path), per_device_eval_batch_size=size, disable_tqdm=True)
+    found = Trainer(model, args).predict(examples).predictions
+    assert found.tobytes() == np.stack(wanted).tobytes()
 
 
 def test_tokens_are_counted_without_padding(tmp_path):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from plainformer.errors import CheckpointError, ConfigError, NonFiniteError
+from plainformer.nn import count_parameters
 from plainformer.training import ParameterOptions, Trainer
 from plainformer.training.optimizers import Updates, make_optimizer, parameter_groups
-from plainformer.training.trainable import choose_trainable, count_parameters
+from plainformer.training.trainable import choose_trainable
 
 from .tiny import rows, tiny_args, tiny_model
 
@@ -173,13 +174,25 @@ def test_globs_name_whole_parts_of_a_name(glob, frozen):
 
 @pytest.mark.parametrize("word", ["freeze", "train_only"])
 def test_a_glob_that_matches_nothing_is_named(tmp_path, word):
-    with pytest.raises(ConfigError, match=f"{word}: 'encoder' matches none"):
+    with pytest.raises(ConfigError, match=f"{word}: 'encoder' matches no parameter"):
         Trainer(tiny_model(), tiny_args(tmp_path, **{word: ["h.0", "encoder"]}))
 
 
 def test_nothing_left_to_train_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="leaves nothing to train"):
         Trainer(tiny_model(), tiny_args(tmp_path, freeze=["*"]))
+
+
+def test_what_the_caller_froze_stays_frozen_unless_it_is_named(tmp_path):
+    model = tiny_model()
+    model.freeze(["wpe", "h.0"])
+    Trainer(model, tiny_args(tmp_path, freeze=["wte"]))
+    assert not any(".wpe." in n or ".h.0." in n or ".wte." in n for n in trained_names(model))
+    Trainer(model, tiny_args(tmp_path, train_only=["h.0"]))
+    assert {".h.0." in name for name in trained_names(model)} == {True}
+    model.freeze()
+    with pytest.raises(ConfigError, match="model: all of it is frozen"):
+        Trainer(model, tiny_args(tmp_path))
 
 
 def test_frozen_parameters_keep_their_bytes_and_cost_no_state(tmp_path):

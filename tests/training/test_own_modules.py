@@ -78,9 +78,163 @@ def test_what_is_no_model_is_told(model, tmp_path):
         Trainer(model, arguments(tmp_path), points(4))
 
 
-COLUMNS = {"input_ids": [[1, 2]], "labels": [[1, 2]]}
+class Written:
+    """No Module: what `Trainable` lists and no more; its loss is a mean, alone."""
+
+    def __init__(self):
+        self.net, self.training = Net(), True
+
+    def __call__(self, x, target=None):
+        output = self.net(Tensor(x).data, target, None if target is None else len(target))
+        return output.logits if target is None else output.loss
+
+    def named_parameters(self):
+        return self.net.named_parameters()
+
+    def state_dict(self):
+        return self.net.state_dict()
+
+    def load_state_dict(self, state):
+        self.net.load_state_dict(state)
+
+    def train(self):
+        self.training = True
+
+    def eval(self):
+        self.training = False
+
+
+def test_a_protocol_is_all_that_is_asked(tmp_path):
+    data = [{"x": row["x"], "target": row["labels"]} for row in points(40)]
+    trainer = Trainer(Written(), arguments(tmp_path, num_train_epochs=20), data, data)
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert trainer.evaluate()["eval_loss"] < before / 4
+    assert trainer.model.training
+    found = trainer.predict([{"x": row["x"]} for row in points(40)]).predictions
+    assert np.mean(np.argmax(found, 1) == [row["target"] for row in data]) > 0.9
+
+
+@pytest.mark.parametrize("name", ["named_parameters", "state_dict", "eval", "training"])
+def test_what_a_model_lacks_is_named(name, tmp_path):
+    model = Written()
+    kind = type("Lacking", (Written,), {})
+    if name == "training":
+        del model.training
+    else:
+        setattr(kind, name, property(lambda self: self.nothing))
+    model.__class__ = kind
+    with pytest.raises(ConfigError, match=f"without {name}, expected a plainformer.nn.Module"):
+        Trainer(model, arguments(tmp_path))
+
+
+@pytest.mark.parametrize("parameters", [[], [("weight", np.zeros(3))]], ids=["none", "arrays"])
+def test_parameters_of_another_library_are_told(parameters, tmp_path):
+    model = Written()
+    model.named_parameters = lambda: iter(parameters)
+    words = "has weight, which are no" if parameters else "has no parameters to train"
+    with pytest.raises(ConfigError, match=f"model: Written {words}"):
+        Trainer(model, arguments(tmp_path))
+
+
+MEANS = {
+    "attribute": lambda loss, logits: SimpleNamespace(loss=loss, logits=logits),
+    "alone": lambda loss, logits: loss,
+    "tuple": lambda loss, logits: (loss, logits),
+    "dict": lambda loss, logits: {"loss": loss, "logits": logits},
+}
+
+
+class Mean(Net):
+    """Its loss is the mean over the labels that count, returned as `form` says."""
+
+    form = staticmethod(MEANS["attribute"])
+
+    def forward(self, x, labels):
+        counted = max(1, int(np.count_nonzero(labels != -100)))
+        output = super().forward(x, labels, counted)
+        return self.form(output.loss, output.logits)
+
+
+@pytest.mark.parametrize("form", MEANS)
+def test_means_add_up_to_the_loss_of_all_labels(form, tmp_path, monkeypatch):
+    """Whatever form they come in, and however unequal the batches are."""
+    monkeypatch.setattr(Mean, "form", staticmethod(MEANS[form]))
+    data = points(10)
+    for row in data[1:4]:
+        row["labels"] = -100
+    options = {"num_train_epochs": 3, "gradient_accumulation_steps": 3, "save_strategy": "no"}
+    own, sums = (
+        Trainer(model, arguments(tmp_path / type(model).__name__, **options), data, data)
+        for model in (Mean(), Net())
+    )
+    for trainer in (own, sums):
+        trainer.train()
+    for name, array in own.model.state_dict().items():
+        np.testing.assert_allclose(array, sums.model.state_dict()[name], rtol=1e-3, atol=1e-5)
+    assert own.evaluate()["eval_loss"] == pytest.approx(sums.evaluate()["eval_loss"], rel=1e-4)
+    if form != "alone":
+        assert own.predict(data).predictions.shape == (10, 3)
+
+
+BAD_LOSSES = {
+    "nothing": (lambda loss, logits: None, "NoneType without a loss"),
+    "no loss": (lambda loss, logits: SimpleNamespace(logits=logits), "without a loss"),
+    "a number": (lambda loss, logits: (0.5, logits), "a loss that is a float"),
+    "an array": (lambda loss, logits: {"loss": loss.data}, "a loss that is a ndarray"),
+    "several": (lambda loss, logits: logits, r"a loss of shape \(4, 3\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LOSSES)
+def test_a_wrong_loss_is_told(name, tmp_path, monkeypatch):
+    form, words = BAD_LOSSES[name]
+    monkeypatch.setattr(Mean, "form", staticmethod(form))
+    trainer = Trainer(Mean(), arguments(tmp_path), points(4), points(4))
+    with pytest.raises(ConfigError, match=f"model: Mean returned .*{words}.*Tensor of one number"):
+        trainer.train()
+    with pytest.raises(ConfigError, match="model: Mean returned"):
+        trainer.evaluate()
+
+
+def test_columns_are_examples(tmp_path):
+    data = points(10)
+    columns = {"x": np.stack([row["x"] for row in data]), "labels": [r["labels"] for r in data]}
+    found = []
+    for name, given in (("rows", data), ("columns", columns)):
+        trainer = Trainer(Net(), arguments(tmp_path / name, max_steps=3), given, given)
+        trainer.train()
+        found.append((weights(trainer.model), trainer.evaluate(), trainer.evaluate(given)))
+    assert found[0] == found[1]
+
+
+def test_recomputation_that_the_caller_asked_for_stays(tmp_path):
+    model = tiny_model()
+    model.gradient_checkpointing_enable()
+    Trainer(model, tiny_args(tmp_path))
+    assert model.transformer.recomputes
+    model.gradient_checkpointing_disable()
+    Trainer(model, tiny_args(tmp_path))
+    assert not model.transformer.recomputes
+    Trainer(model, tiny_args(tmp_path, activation_checkpointing=True))
+    assert model.transformer.recomputes
+
+
+def test_a_mask_is_no_bother_to_a_module_without_one(tmp_path):
+    class Bag(Net):
+        def forward(self, input_ids, labels=None, num_items_in_batch=None):
+            return super().forward(input_ids.astype(np.float32), labels, num_items_in_batch)
+
+    even = [{"input_ids": np.arange(4) + i, "labels": i % 3} for i in range(8)]
+    Trainer(Bag(), arguments(tmp_path, max_steps=2, save_strategy="no"), even).train()
+    uneven = [{"input_ids": np.arange(2 + i), "labels": 0} for i in range(2)]
+    with pytest.raises(ConfigError, match="attention_mask, which Bag does not take"):
+        Trainer(Bag(), arguments(tmp_path), uneven).train()
+
+
+UNEQUAL = {"input_ids": [[1, 2]], "labels": [[1, 2], [3, 4]]}
 BAD_DATA = {
-    "columns": (COLUMNS, ConfigError, "a dict of columns"),
+    "columns": (UNEQUAL, ConfigError, r"columns of lengths {'input_ids': 1, 'labels': 2}"),
     "frame": (type("DataFrame", (list,), {"iloc": None})([1]), ConfigError, "to_dict"),
     "class": (type("Rows", (list,), {}), ConfigError, "the class Rows"),
     "iterator": (iter(rows(3)), ConfigError, "__len__ and __getitem__"),

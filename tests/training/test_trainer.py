@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plainformer.errors import ConfigError, NonFiniteError
-from plainformer.nn import Module
+from plainformer.nn import Module, Parameter
 from plainformer.training import Trainer, TrainerCallback, TrainingArguments
 from plainformer.training.checkpoint import read_checkpoint
 from plainformer.training.loop import dropout_seed
@@ -180,6 +180,9 @@ def test_max_length_does_nothing_for_a_collator_of_the_users(tmp_path):
 
 def test_dropout_of_a_model_without_any_is_an_error(tmp_path):
     class Without(Module):
+        def __init__(self):
+            self.weight = Parameter(np.zeros(1, np.float32))
+
         def set_dropout(self, p):
             return 0
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, ShapeError, listed
+from ..errors import ConfigError, DataError, ShapeError
 from ._random import check_seed, words
 from .chunks import Blocks, Windows
 
@@ -109,23 +109,41 @@ class EvaluationWindows:
         return self._windows.fingerprint()
 
 
-def collate(examples: Sequence[Example]) -> Batch:
+def collate(
+    examples: Sequence[Example], *, pad_token_id: int = 0, side: str = "right", multiple: int = 1
+) -> Batch:
     """Stack examples to arrays (B, ...), key by key.
 
-    Where first axes differ, the short ones are filled at the end: labels with -100, which losses
-    ignore, everything else with 0. A causal model never sees the filling from a real position;
-    for others see `collate_padded`.
+    Where first axes differ, the short ones are filled: labels with -100, which losses ignore,
+    input ids with `pad_token_id`, everything else with 0. A causal model never sees a filling at
+    the end from a real position; for others see `collate_padded`.
+
+    Parameters
+    ----------
+    side : where the filling goes, "right" or "left"
+    multiple : make first axes a multiple of it
 
     Raises
     ------
     DataError : examples that are no dicts
-    ShapeError : examples with different keys, or arrays that differ in more than the first axis
+    ShapeError : no examples, different keys, or arrays that differ in more than the first axis
     """
     check_examples(examples)
-    keys = examples[0].keys()
-    if any(example.keys() != keys for example in examples):
-        raise ShapeError(f"examples: expected all to have the keys {listed(sorted(keys))}")
-    return {key: _stack(key, [np.asarray(example[key]) for example in examples]) for key in keys}
+    if not examples or any(example.keys() != examples[0].keys() for example in examples):
+        raise ShapeError("examples: expected at least one, and all with the same keys")
+    fills = {**_PADDING, "input_ids": pad_token_id}
+
+    def stack(key: str) -> np.ndarray:
+        arrays = [np.asarray(example[key]) for example in examples]
+        if len({(a.ndim, a.shape[1:]) for a in arrays}) > 1:
+            shapes = sorted({a.shape for a in arrays})
+            raise ShapeError(f"{key}: got shapes {shapes}, expected the first axis alone to differ")
+        if arrays[0].ndim == 0:
+            return np.stack(arrays)
+        length = -(-max(map(len, arrays)) // multiple) * multiple
+        return pad_arrays(arrays, fills.get(key, 0), length, side)
+
+    return {key: stack(key) for key in examples[0]}
 
 
 def check_examples(examples: Sequence[Any]) -> None:
@@ -141,21 +159,26 @@ def check_examples(examples: Sequence[Any]) -> None:
 _MASKS = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
 
 
-def collate_padded(examples: Sequence[Example]) -> Batch:
-    """`collate`, and where rows of ids were filled up the mask (B, L) int8 that says so.
+def collate_padded(examples: Sequence[Example], **options: Any) -> Batch:
+    """`collate`, with a mask int32 like the ids, 0 where they were filled up, unless examples have
+    one.
 
     Without it a model would read the filling, and an example's loss would depend on its batch.
     """
-    batch = collate(examples)
+    check_examples(examples)
+    return collate([_with_masks(example, examples[0]) for example in examples], **options)
+
+
+def _with_masks(example: Example, first: Example) -> Example:
+    masks = {}
     for ids, mask in _MASKS.items():
-        lengths = [np.shape(example[ids])[0] for example in examples] if ids in batch else []
-        if mask in batch or len(set(lengths)) < 2:
-            continue
-        if batch[ids].ndim > 2:
-            raise ShapeError(f"{ids}: got {sorted(set(lengths))} rows, expected as many in all")
-        inside = np.arange(batch[ids].shape[1]) < np.array(lengths)[:, None]
-        batch[mask] = inside.astype(np.int8)
-    return batch
+        if ids in example and mask not in example:
+            shape, wanted = np.shape(example[ids]), np.shape(first.get(ids, ()))
+            if len(shape) > 1 and shape[:1] != wanted[:1]:
+                rows = sorted({shape[0], wanted[0]})
+                raise ShapeError(f"{ids}: got {rows} rows, expected as many in all")
+            masks[mask] = np.ones(shape, np.int32)
+    return {**example, **masks}
 
 
 def pad_arrays(
@@ -253,12 +276,3 @@ class Batches:
 def _example(tokens: np.ndarray) -> dict[str, np.ndarray]:
     ids = np.asarray(tokens, np.int32)
     return {"input_ids": ids[:-1], "shift_labels": ids[1:]}
-
-
-def _stack(key: str, arrays: list[np.ndarray]) -> np.ndarray:
-    if len({a.ndim for a in arrays}) > 1 or len({a.shape[1:] for a in arrays}) > 1:
-        shapes = sorted({a.shape for a in arrays})
-        raise ShapeError(f"{key}: got shapes {shapes}, expected them to differ in the first axis")
-    if arrays[0].ndim == 0:
-        return np.stack(arrays)
-    return pad_arrays(arrays, _PADDING.get(key, 0), max(len(a) for a in arrays))

@@ -18,7 +18,7 @@ from tokenizers import Encoding, Tokenizer
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
 from ._library import library_errors, refused
-from .batches import IGNORE_INDEX, Batch, pad_arrays
+from .batches import Batch, collate_padded
 from .special_tokens import SpecialIds, special_ids
 
 Text = str | Sequence[str]  # words where is_split_into_words
@@ -241,33 +241,16 @@ class DataCollatorWithPadding:
     def __init__(self, special: SpecialIds, pad_to_multiple_of: int = 1):
         if pad_to_multiple_of < 1:
             raise ConfigError(f"pad_to_multiple_of: got {pad_to_multiple_of}, expected at least 1")
-        self.special = special
-        self.multiple = pad_to_multiple_of
         pad = special.pad_token_id
-        self._fill = {"input_ids": 0 if pad is None else pad, "labels": IGNORE_INDEX}
+        self._options = {
+            "pad_token_id": 0 if pad is None else pad,
+            "side": special.padding_side,
+            "multiple": pad_to_multiple_of,
+        }
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
-        """Stack examples, mappings with at least `input_ids`.
-
-        Raises
-        ------
-        ShapeError : no examples, or ones with different keys or unlike arrays
-        """
-        if not examples or any(example.keys() != examples[0].keys() for example in examples):
-            raise ShapeError("examples: expected at least one, and all with the same keys")
-        columns = {k: [np.asarray(example[k]) for example in examples] for k in examples[0]}
-        if "attention_mask" not in columns:
-            columns["attention_mask"] = [np.ones(len(a), np.int32) for a in columns["input_ids"]]
-        return {key: self._stack(key, arrays) for key, arrays in columns.items()}
-
-    def _stack(self, key: str, arrays: list[np.ndarray]) -> np.ndarray:
-        if len({(a.ndim, a.shape[1:]) for a in arrays}) > 1:
-            shapes = sorted({a.shape for a in arrays})
-            raise ShapeError(f"{key}: got shapes {shapes}, expected the first axis alone to differ")
-        if arrays[0].ndim == 0:
-            return np.stack(arrays)
-        length = -(-max(map(len, arrays)) // self.multiple) * self.multiple
-        return pad_arrays(arrays, self._fill.get(key, 0), length, self.special.padding_side)
+        """Stack examples, mappings with at least `input_ids`. Errors: see `collate`."""
+        return collate_padded(examples, **self._options)
 
 
 def share_vocabulary(tokenizer: Tokenizer) -> Tokenizer:

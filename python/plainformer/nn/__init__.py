@@ -11,6 +11,7 @@ from .containers import ModuleList, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
 from .empty import init_empty_weights, manual_seed
+from .freezing import count_parameters
 from .linear import Conv1D, Linear, linear_together
 from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
 from .module import Module, evaluating
@@ -46,6 +47,7 @@ __all__ = [
     "Tanh",
     "add_lora",
     "capture",
+    "count_parameters",
     "dropout_state",
     "evaluating",
     "init_empty_weights",

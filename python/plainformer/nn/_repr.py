@@ -14,6 +14,7 @@ import itertools
 from typing import Any
 
 from ..parameter import Parameter
+from .freezing import count_parameters
 
 _INDENT = "  "
 
@@ -25,7 +26,7 @@ def tree(module: Any) -> str:
 
 def counted(module: Any) -> str:
     """How many parameters a module has and of what dtype; which are frozen, where some are."""
-    total, trained = module.num_parameters(), module.num_parameters(only_trainable=True)
+    trained, total = count_parameters(module)
     dtypes = dict.fromkeys(str(parameter.dtype) for parameter in module.parameters())
     frozen = "" if trained == total else f", {trained:,} trained"
     return ", ".join([f"{total:,} parameters{frozen}", *dtypes])

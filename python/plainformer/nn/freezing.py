@@ -1,9 +1,13 @@
-"""Which parameters globs mean: what `Module.freeze` and the options of training choose by."""
+"""Which parameters are trained and how many they are; which ones globs mean.
+
+What `Module.freeze`, the options of training and strategies choose by.
+"""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import Any
 
 from ..errors import ConfigError, listed, shown
 
@@ -32,3 +36,15 @@ def matching(names: Iterable[str], globs: Iterable[str], argument: str = "patter
             raise ConfigError(f"{argument}: {shown(glob)} matches no parameter; {some}")
         found |= own
     return found
+
+
+def train_only(model: Any, names: Container[str]) -> None:
+    """Train the parameters of these names and no other."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name in names
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """How many numbers of a model are trained, and how many there are; tied ones count once."""
+    sizes = [(p.requires_grad, p.size) for _, p in model.named_parameters()]
+    return sum(size for trained, size in sizes if trained), sum(size for _, size in sizes)

@@ -22,7 +22,7 @@ from ..parameter import Buffer, Parameter
 from ..tape import no_grad
 from ..tensor import Array
 from ._repr import tree
-from .freezing import matching
+from .freezing import count_parameters, matching
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -110,7 +110,8 @@ class Module:
 
     def num_parameters(self, *, only_trainable: bool = False) -> int:
         """How many numbers the parameters hold, a tied one counted once."""
-        return sum(p.size for p in self.parameters() if p.requires_grad or not only_trainable)
+        trained, total = count_parameters(self)
+        return trained if only_trainable else total
 
     def train(self, mode: bool = True) -> Any:
         """Switch dropout and the tape on, or off with `mode=False`; returns self."""

@@ -2,6 +2,7 @@
 
 from .dialogue import Dialogue
 from .directory import make_task, open_task
+from .features import TaskExamples
 from .finetune import finetune
 from .language_modeling import LanguageModeling
 from .multiple_choice import MultipleChoice
@@ -13,7 +14,6 @@ from .summarization import Summarization
 from .task import Feature, Settings, Task
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
-from .trainer import TaskTrainer
 from .translation import Translation
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Settings",
     "Summarization",
     "Task",
-    "TaskTrainer",
+    "TaskExamples",
     "TextClassification",
     "TokenClassification",
     "Translation",

@@ -43,8 +43,8 @@ from .task import (
     LossSum,
     Settings,
     Task,
+    TextLoss,
     chunks,
-    evaluating,
 )
 from .writing import until
 
@@ -167,18 +167,17 @@ class Dialogue(Task):
         ------
         DataError : no dialogue has a turn of the assistant
         """
-        loss, unlabelled = LossSum(), 0
-        with evaluating(self.model):
-            for chunk in chunks(examples, batch_size):
-                features = [own[0] for own in self.encode(chunk, labelled=True)]
-                self.cut += sum(feature.cut for feature in features)
-                unlabelled += sum(not _has_labels(feature) for feature in features)
-                loss.add(self.model, self.collate([feature.inputs for feature in features]))
-                loss.characters += sum(feature.place for feature in features)
+        loss, unlabelled = TextLoss(), 0
+        for chunk in chunks(examples, batch_size):
+            features = [own[0] for own in self.encode(chunk, labelled=True)]
+            self.cut += sum(feature.cut for feature in features)
+            unlabelled += sum(not _has_labels(feature) for feature in features)
+            self._add_losses([feature.inputs for feature in features], batch_size, loss)
+            loss.characters += sum(feature.place for feature in features)
         _tell_unlabelled("evaluation", unlabelled)
         if not loss.count:
             raise DataError("evaluation: no dialogue has a turn of the assistant")
-        return loss.of_text()
+        return loss.metrics()
 
     def stream(
         self, messages: Sequence[Message], read: ReadSoFar | None = None, **options: Any

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..data import examples_of
+from ..data.examples import is_labelled, required_fields
 from ..data.fingerprints import digest
+from ..training import PredictionOutput
 
 Array = np.ndarray
 
@@ -68,3 +71,45 @@ class FeatureDataset:
         """The ids of each sequence; an example of several choices has several."""
         ids = [inputs["input_ids"] for inputs in self._inputs]
         return [row for own in ids for row in (own if isinstance(own, list) else [own])]
+
+
+class TaskExamples:
+    """Examples that `Trainer` evaluates and predicts as their task does: for its `eval_dataset`.
+
+    task : Task
+    examples : of the task, or dicts with its fields
+    """
+
+    def __init__(self, task: Any, examples: Sequence[Any]):
+        self.task, self.examples = task, examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.examples[index]
+
+    def fingerprint(self) -> str:
+        """A digest of all examples."""
+        return digest(list(self.examples))
+
+    def evaluate(self, batch_size: int) -> dict[str, float]:
+        """Loss and metrics of the task."""
+        return self.task.evaluate(self._read(labelled=True), batch_size)
+
+    def predict(self, batch_size: int) -> PredictionOutput:
+        """What the task answers, as its pipeline does, and metrics if all examples are labelled."""
+        examples = self._read(labelled=False)
+        found = self.task.predict(examples, batch_size)
+        answers = [self.task.answer(example, prediction) for example, prediction in found]
+        labelled = all(is_labelled(example, self.task.name) for example in examples)
+        return PredictionOutput(answers, None, self.evaluate(batch_size) if labelled else {})
+
+    def _read(self, *, labelled: bool) -> Sequence[Any]:
+        """The examples; dicts become such, with labels where all have them."""
+        rows, name = self.examples, self.task.name
+        if not isinstance(rows[0], Mapping):
+            return rows
+        gold = required_fields(name, True)
+        labelled = labelled or all(key in row for key in gold for row in rows)
+        return examples_of(list(rows), name, name="examples", labelled=labelled)

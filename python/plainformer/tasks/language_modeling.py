@@ -23,7 +23,7 @@ from ..options import at_least, option
 from .control import ControlledTexts
 from .generation_settings import GenerationSettings, generation_options
 from .registry import register
-from .task import Array, Batch, Feature, Inputs, LossSum, Task, chunks, evaluating
+from .task import Array, Batch, Feature, Inputs, LossSum, Task, TextLoss
 from .writing import end_of, until
 
 _USUAL_LENGTH = 64
@@ -112,22 +112,20 @@ class LanguageModeling(Task):
         """
         examples = list(examples)
         loss, inputs = self._evaluated(examples)
-        with evaluating(self.model):
-            for batch in chunks(inputs, batch_size):
-                loss.add(self.model, self.collate(batch))
-        return loss.of_text()
+        self._add_losses(inputs, batch_size, loss)
+        return loss.metrics()
 
-    def _evaluated(self, examples: Sequence[Any]) -> tuple[LossSum, Iterator[Inputs]]:
+    def _evaluated(self, examples: Sequence[Any]) -> tuple[TextLoss, Iterator[Inputs]]:
         """A sum that knows how many characters are predicted, and what the model takes."""
         characters = sum(len(example.text) for example in examples)
         if self.control is not None:
             encode = self.control.examples
-            return LossSum(characters=characters), (f.inputs for e in examples for f in encode(e))
+            return TextLoss(characters=characters), (f.inputs for e in examples for f in encode(e))
         tokens = self._tokens(examples)
         tell_unknown(self.name, self.tokenizer, tokens)
         windows = EvaluationWindows(tokens, self._block_size())
         first = len(decode_text(self.tokenizer, tokens[:1].tolist()))
-        return LossSum(characters=characters - first), (windows[i] for i in range(len(windows)))
+        return TextLoss(characters=characters - first), (windows[i] for i in range(len(windows)))
 
     def _tokens(self, examples: Iterable[Any]) -> Array:
         documents = (Document(e.text, e.file, e.line or 1) for e in examples)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
 from ..data.batches import epoch_order, of_epoch
 from ..data.fingerprints import digest
 from ..errors import ConfigError
+from .features import TaskExamples
 
 # Another seed than the trainer's, which orders the mixture: the same would choose by its order.
 _SEED_SHIFT = 1 << 32
@@ -56,3 +58,24 @@ class ReplayDataset:
         if index < len(self.new):
             return self.new[index]
         return self.old[int(self._chosen[index - len(self.new)])]
+
+
+class ReplayExamples(TaskExamples):
+    """Examples to evaluate beside old ones, which show what the model could do before.
+
+    Metrics are those of the task, `replay_<metric>` of the old ones, and `both_<metric>` and
+    `both_loss`, the means of the task's metric and of the loss on both.
+    """
+
+    def __init__(self, task: Any, examples: Sequence[Any], old: Sequence[Any]):
+        super().__init__(task, examples)
+        self.old = TaskExamples(task, old)
+
+    def evaluate(self, batch_size: int) -> dict[str, float]:
+        metrics, old = super().evaluate(batch_size), self.old.evaluate(batch_size)
+        both = (self.task.metric, "loss")  # the loss decides between equals
+        return (
+            metrics
+            | {f"replay_{name}": value for name, value in old.items()}
+            | {f"both_{name}": (metrics[name] + old[name]) / 2 for name in both}
+        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,10 @@ from ..data import Document, make_tokenizer, parse_spec
 from ..data.fingerprints import digest
 from ..errors import ConfigError
 from ..models import save_adapter
-from ..nn import merge_lora
+from ..nn import count_parameters, merge_lora
 from ..options import make, names_of
-from ..training import ParameterOptions, TrainerState, TrainingArguments
+from ..training import ParameterOptions, Trainer, TrainerState, TrainingArguments
 from ..training.best import decided_by
-from ..training.trainable import count_parameters
 from .arguments import OPTIONS, own_names, take, training_arguments, training_options
 from .data import (
     check_known,
@@ -31,15 +31,15 @@ from .data import (
     tell_lengths,
     training_labels,
 )
-from .directory import ADAPTER, TaskDirectory, model_task_for
+from .directory import ADAPTER, TaskDirectory, TaskFiles, model_task_for
 from .doubts import doubts
+from .features import TaskExamples
 from .loading import LoadedModel, from_checkpoint, from_values
 from .problems import SingleLabel
-from .replay import ReplayDataset
+from .replay import ReplayDataset, ReplayExamples
 from .result import FineTuneResult
 from .strategy import HEAD_LEARNING_RATE, StrategyOptions, apply_strategy
-from .task import Task
-from .trainer import TaskTrainer
+from .task import Batch, Inputs, Task
 
 logger = logging.getLogger("plainformer")
 _TOLD = {"eval": "validation", "replay": "replay validation"}
@@ -257,29 +257,36 @@ class FineTuning:
 
     # Parts of `run`
 
-    def _trainer(self, callbacks: Iterable[Any]) -> TaskTrainer:
-        new = self.task.dataset(self.train)
-        tell_lengths("train", self.task, new)
-        options = self.model_options
+    def _trainer(self, callbacks: Iterable[Any]) -> Trainer:
+        task, options = self.task, self.model_options
+        new = task.dataset(self.train)
+        tell_lengths("train", task, new)
         weights = None
         if options.class_weights is not None:
-            weights = class_weights(self.task, options.class_weights, self._learned())
+            weights = class_weights(task, options.class_weights, self._learned())
         dataset: Any = new
         if self.old is not None:
             fraction = 0.25 if options.replay_fraction is None else options.replay_fraction
-            dataset = ReplayDataset(new, self.task.dataset(self.old), fraction)
+            dataset = ReplayDataset(new, task.dataset(self.old), fraction)
             logger.info("%d old examples in each epoch", dataset.count)
-        return TaskTrainer(
-            self.task,
+        return Trainer(
+            task.model,
             self.args,
             dataset,
-            self.tests.get("eval"),
-            old_validation=self.tests.get("replay"),
-            class_weights=weights,
+            self._validation(),
+            task.collate if weights is None else partial(_weighted, task, weights),
             callbacks=callbacks,
+            processing_class=TaskFiles(task),
             parameter_options=self.parameter_options,
             inputs=self._inputs(weights),
         )
+
+    def _validation(self) -> TaskExamples | None:
+        """What training is watched by: the new examples, and the old ones beside them."""
+        new, old = (self.tests.get(name) for name in ("eval", "replay"))
+        if new is None or old is None:
+            return None if new is None else self.task.examples(new)
+        return ReplayExamples(self.task, new, old)
 
     def _inputs(self, weights: Any) -> dict[str, Any]:
         """What a checkpoint keeps of data, tokenizer and settings, to be compared on resuming."""
@@ -306,13 +313,13 @@ class FineTuning:
         save_adapter(model, Path(self.args.output_dir, ADAPTER), config, base=base, beside=beside)
         merge_lora(model)
 
-    def _tests(self, trainer: TaskTrainer) -> dict[str, float]:
+    def _tests(self, trainer: Trainer) -> dict[str, float]:
         """Metrics on all test data, `eval_...`, `test_...`, `replay_...`."""
         metrics: dict[str, float] = {}
         for prefix, examples in self.tests.items():
             self.task.cut = 0
             self.task.cut_fields.clear()
-            metrics |= trainer.evaluate(examples, prefix)
+            metrics |= trainer.evaluate(self.task.examples(examples), prefix)
             tell_cut(_TOLD.get(prefix, prefix), self.task, len(examples))
         return metrics
 
@@ -342,6 +349,11 @@ class FineTuning:
         fell = now > then if name.endswith(("loss", "perplexity")) else now < then
         word = "fell" if fell else "did not fall"
         logger.info("the old skill %s: %s %.4g before, %.4g after", word, name, then, now)
+
+
+def _weighted(task: Task, weights: Any, inputs: Sequence[Inputs]) -> Batch:
+    """A batch to learn from, with what the losses of each label are multiplied with."""
+    return {**task.collate(inputs), "class_weight": weights}
 
 
 def _read_source(model: Any) -> tuple[TaskDirectory | None, dict[str, Any], str]:

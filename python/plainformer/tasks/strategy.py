@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..nn import LoraConfig, add_lora
+from ..nn.freezing import train_only
 from ..options import above, at_least, check, option
 from ..training import ParameterOptions
 
@@ -108,17 +109,16 @@ def apply_strategy(
         _train_adapters(model, config, new_parameters, seed)
     depths = parameter_depths(model, new_parameters)
     layers = max(depths.values()) - 1
-    parameters = dict(model.named_parameters())
     if options.head_only:
-        _keep_head(model, parameters, new_parameters)
+        _train_head(model, new_parameters)
     if options.freeze_layers is not None:
         if options.freeze_layers > layers:
             raise ConfigError(
                 f"freeze_layers: got {options.freeze_layers}, the model has {layers} layers"
             )
-        for name, depth in depths.items():
-            if depth <= options.freeze_layers:
-                parameters[name].requires_grad = False
+        for name, parameter in model.named_parameters():
+            if depths[name] <= options.freeze_layers:
+                parameter.requires_grad = False
     decay, pace = options.layerwise_lr_decay, options.gradual_unfreezing
     if decay is None and pace is None:
         return {}
@@ -164,8 +164,8 @@ def _train_adapters(
     """Adapters, and the head if there is one; the rest is frozen."""
     head = head_of(model, new_parameters)
     add_lora(model, config, seed)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = ".lora_" in name or name in head
+    names = {name for name, _ in model.named_parameters()}
+    train_only(model, {name for name in names if ".lora_" in name} | head)
 
 
 def head_of(model: Any, new_parameters: Sequence[str]) -> set[str]:
@@ -180,9 +180,8 @@ def _new_ones(names: Sequence[str], new_parameters: Sequence[str]) -> set[str]:
     return set() if len(new_parameters) == len(names) else set(new_parameters)
 
 
-def _keep_head(model: Any, parameters: dict[str, Any], new_parameters: Sequence[str]) -> None:
+def _train_head(model: Any, new_parameters: Sequence[str]) -> None:
     head = head_of(model, new_parameters)
-    if not head or len(head) == len(parameters):
+    if not head or head == {name for name, _ in model.named_parameters()}:
         raise ConfigError(f"head_only: {type(model).__name__} has no head apart from its body")
-    for name, parameter in parameters.items():
-        parameter.requires_grad = name in head
+    train_only(model, head)

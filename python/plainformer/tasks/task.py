@@ -29,10 +29,11 @@ from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
 from ..data.examples import FIELDS
 from ..errors import ConfigError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
-from ..nn import evaluating
 from ..options import at_least, check, option
 from ..reprs import brief
-from .features import Feature, FeatureDataset
+from ..training.evaluation import run_batches
+from ..training.losses import LossSum
+from .features import Feature, FeatureDataset, TaskExamples
 
 Array = np.ndarray
 Inputs = Mapping[str, Any]
@@ -56,21 +57,12 @@ class Settings:
 
 
 @dataclass
-class LossSum:
-    """Sum of the losses of labels that count, how many they are, and of how many characters."""
+class TextLoss(LossSum):
+    """The loss of texts, and how many characters were predicted."""
 
-    total: float = 0.0
-    count: int = 0
     characters: int = 0
 
-    def add(self, model: Any, batch: Batch, *, return_logits: bool = False) -> Any:
-        """Count a batch of a model's; what it returns."""
-        output = model(**batch, num_items_in_batch=1, return_logits=return_logits)
-        self.total += float(np.asarray(output.loss))
-        self.count += model.count_labels(batch)
-        return output
-
-    def of_text(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Loss and perplexity a token, and bits a character, which tokenizers can be compared by.
 
         A text of which nothing was predicted has 0 characters and no bits.
@@ -79,11 +71,6 @@ class LossSum:
         if self.characters:
             metrics["bits_per_character"] = bits_per_character(self.total, self.characters)
         return metrics
-
-    @property
-    def mean(self) -> float:
-        """Mean over all labels that count; NaN without any."""
-        return self.total / self.count if self.count else float("nan")
 
 
 class Task:
@@ -249,6 +236,10 @@ class Task:
             for own in self.encode_to_learn(chunk)
         )
 
+    def examples(self, examples: Sequence[Any]) -> TaskExamples:
+        """Examples, or dicts with the task's fields, as `Trainer` takes them for `eval_dataset`."""
+        return TaskExamples(self, examples)
+
     def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
         """Loss, a mean over all labels that count, and metrics of labelled examples."""
         loss, seen, predictions = LossSum(), [], []
@@ -268,11 +259,8 @@ class Task:
         for features in own:
             self.cut_fields.update({name for feature in features for name in feature.cut_fields})
         flat = [feature for features in own for feature in features]
-        found: list[Any] = []
-        with evaluating(self.model):
-            for batch in chunks(flat, batch_size):
-                found += self._forward(batch, loss)
-        rest = iter(found)
+        batches = chunks(flat, batch_size)
+        rest = iter([found for batch in batches for found in self._forward(batch, loss)])
         return [
             self.decode(example, features, [next(rest) for _ in features])
             for example, features in zip(examples, own)
@@ -280,9 +268,14 @@ class Task:
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Any]:
         batch = self.collate([feature.inputs for feature in features])
-        if loss is None:
-            return self.outputs(self.model(**batch), features)
-        return self.outputs(loss.add(self.model, batch, return_logits=True), features)
+        [(_, output)] = run_batches(self.model, [batch], loss)
+        return self.outputs(output, features)
+
+    def _add_losses(self, inputs: Iterable[Inputs], batch_size: int, loss: LossSum) -> None:
+        """Add the losses of what the model takes of labelled examples, and nothing else."""
+        batches = (self.collate(batch) for batch in chunks(inputs, batch_size))
+        for _ in run_batches(self.model, batches, loss, return_logits=False):
+            pass
 
     def encode_texts(
         self, texts: Sequence[Any], pairs: Sequence[Any] | None = None, **options: Any

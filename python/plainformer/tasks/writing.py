@@ -158,8 +158,7 @@ class Writer(Task):
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         if loss is not None:
-            batch = self.collate([feature.inputs for feature in features])
-            loss.add(self.model, batch)
+            self._add_losses([feature.inputs for feature in features], len(features), loss)
         return self._write([feature.place for feature in features])
 
     def _write(self, sources: list[Array]) -> list[Array]:

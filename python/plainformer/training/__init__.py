@@ -6,6 +6,7 @@ from .evaluation import EvalPrediction, PredictionOutput
 from .optimizers import ParameterOptions
 from .signals import TrainingInterrupted
 from .state import TrainerControl, TrainerState
+from .trainable import Trainable
 from .trainer import Trainer, TrainOutput
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "PredictionOutput",
     "TimeLimitCallback",
     "TrainOutput",
+    "Trainable",
     "Trainer",
     "TrainerCallback",
     "TrainerControl",

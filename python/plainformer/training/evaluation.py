@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,16 +13,8 @@ from ..models.heads import PADDING_LOGIT
 from ..models.seq2seq_lm import until_last_label
 from ..nn import evaluating
 from ..reprs import outline, table_of
-from .sampling import (
-    IGNORED,
-    Batch,
-    Collator,
-    check_dataset,
-    check_inputs,
-    count_labels,
-    sequential_batches,
-    takes,
-)
+from ..tensor import Tensor
+from .losses import IGNORED, Arrays, Batch, LossSum, labels_of, part_of
 
 
 class EvalPrediction(NamedTuple):
@@ -52,99 +43,80 @@ class PredictionOutput(NamedTuple):
         return table_of(self.metrics, f"predictions: {outline(self.predictions)}")
 
 
-Arrays = tuple[np.ndarray, ...]
-_LABELS = (("shift_labels",), ("labels",), ("start_positions", "end_positions"))
 ComputeMetrics = Callable[[EvalPrediction], dict[str, float]]
 
 
 @dataclass
-class Pass:
-    """A pass over a data set: sum and count of the loss, and the rows of every batch.
+class Predictions:
+    """What a model said of a data set, and its labels: the rows of every batch."""
 
-    The sum is a Python float over per-batch float32 sums, divided once by all labels that count,
-    so that batches of unequal size weigh what they hold.
-    """
-
-    loss_sum: float = 0.0
-    count: int = 0
-    labelled: bool = False
     logits: list[Arrays] = field(default_factory=list)
     labels: list[Arrays] = field(default_factory=list)
     fill: float = IGNORED  # what logits of padding are
 
-    @property
-    def loss(self) -> float:
-        """Mean over all labels that count; NaN without any."""
-        return self.loss_sum / self.count if self.count else math.nan
-
-    def add(self, model: Any, batch: Batch, keep_logits: bool) -> None:
-        """Run one batch."""
-        labels = batch_labels(batch)
-        if not labels:
-            check_inputs(model, batch)
-            self._keep(model(**batch), batch)
-            return
-        self.labelled = True
-        self.count += count_labels(model, batch)
-        options = {"return_logits": keep_logits} if takes(model, "return_logits") else {}
-        output = model(**batch, num_items_in_batch=1, **options)
-        self.loss_sum += float(np.asarray(output.loss))
-        if keep_logits:
-            self._keep(output, batch)
-            self.labels.append(labels)
-
-    def _keep(self, output: Any, batch: Batch) -> None:
-        """The logits, or what stands for them, with padding marked as such."""
+    def keep(self, output: Any, batch: Batch) -> None:
+        """The logits of a batch, or what stands for them, with padding marked as such."""
         found, self.fill = _predicted(output)
         computed = _computed(output, batch)
         if computed is not None and found[0].shape[:2] == computed.shape:
             found = tuple(_masked(array, computed, self.fill) for array in found)
         self.logits.append(found)
+        if labels := labels_of(batch):
+            self.labels.append(labels)
 
-    def prediction(self) -> EvalPrediction:
+    def joined(self) -> EvalPrediction:
         """All rows in order, short ones filled up."""
         labels = _joined(self.labels, IGNORED) if self.labels else None
         return EvalPrediction(_joined(self.logits, self.fill), labels)
 
 
-def run_pass(
-    model: Any, dataset: Any, batch_size: int, collate: Collator, keep_logits: bool
-) -> Pass:
-    """Run `model` in evaluation mode over `dataset`, in order, and leave its mode as it was."""
-    check_dataset("eval_dataset", dataset)
-    result = Pass()
-    with evaluating(model):
-        for batch in sequential_batches(dataset, batch_size, collate):
-            result.add(model, batch, keep_logits)
-    return result
+def run_batches(
+    model: Any, batches: Iterable[Batch], loss: LossSum | None = None, *, return_logits: bool = True
+) -> Iterator[tuple[Batch, Any]]:
+    """Each batch, and what `model` returns for it in evaluation mode; its mode stays as it was.
+
+    loss : what the losses of batches with labels are added to
+    return_logits : False where a loss is all that is wanted
+    """
+    for batch in batches:
+        with evaluating(model):
+            if loss is None:
+                output = model(**batch)
+            else:
+                output = loss.add(model, batch, return_logits=return_logits)
+        yield batch, output
 
 
-def metrics_of(result: Pass, compute_metrics: ComputeMetrics | None, prefix: str) -> dict[str, Any]:
-    """The loss and the user's metrics, all with `prefix`."""
-    metrics: dict[str, Any] = {"loss": result.loss} if result.labelled else {}
-    if compute_metrics is not None and result.labels:
-        extra = compute_metrics(result.prediction())
+def metrics_of(
+    loss: LossSum, found: Predictions, compute_metrics: ComputeMetrics | None
+) -> dict[str, Any]:
+    """The loss and the user's metrics."""
+    metrics: dict[str, Any] = {"loss": loss.mean} if loss.batches else {}
+    if compute_metrics is not None and found.labels:
+        extra = compute_metrics(found.joined())
         if not isinstance(extra, dict):
             raise ConfigError(f"compute_metrics: returned {type(extra).__name__}, expected a dict")
         metrics.update(extra)
+    return metrics
+
+
+def with_prefix(metrics: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Metrics as numbers that JSON can hold, their names behind `prefix` and a line below."""
     return {_prefixed(name, prefix): _plain(name, value) for name, value in metrics.items()}
-
-
-def batch_labels(batch: Batch) -> Arrays:
-    """The labels of a batch under whatever name, those of spans a pair; empty without any."""
-    for names in _LABELS:
-        found = [batch[name] for name in names if batch.get(name) is not None]
-        if found:
-            return tuple(map(np.asarray, found))
-    return ()
 
 
 def _predicted(output: Any) -> tuple[Arrays, float]:
     """What a model's output says of each row, and what stands there for padding."""
     if getattr(output, "start_logits", None) is not None:
         return (np.asarray(output.start_logits), np.asarray(output.end_logits)), PADDING_LOGIT
-    logits = getattr(output, "logits", None)
-    return (np.asarray(output.last_hidden_state if logits is None else logits),), IGNORED
+    if isinstance(output, Tensor):
+        return (np.asarray(output),), IGNORED
+    place = 0 if np.ndim(part_of(output, "loss", 0)) else 1  # of a tuple, behind a loss
+    for name in ("logits", "last_hidden_state"):
+        found = part_of(output, name, place)
+        if found is not None:
+            return (np.asarray(found),), IGNORED
+    raise ConfigError(f"model: returned {type(output).__name__} without logits to predict with")
 
 
 def _computed(output: Any, batch: Batch) -> np.ndarray | None:

@@ -7,31 +7,48 @@ import math
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..checkpoints.locks import DirectoryLock
 from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed
 from ..functional.random import dropout_state
+from .arguments import TrainingArguments
 from .best import best_score, compare, score_of
+from .callbacks import CallbackList
 from .checkpoint import Checkpoint, CheckpointDirectory
 from .flow import decide
 from .inputs import changed_inputs
 from .log import RunLog, strict
-from .optimizers import Updates, non_finite
+from .losses import Batch, compute_loss, count_labels
+from .optimizers import ParameterOptions, Updates, non_finite
 from .progress import make_progress
-from .sampling import Batch, UpdatePlan, count_labels, count_tokens
+from .sampling import Collator, UpdatePlan, count_tokens
 from .signals import InterruptGuard, TrainingInterrupted
 from .state import TrainerControl, TrainerState
 from .timing import Stopwatch
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
-
 logger = logging.getLogger("plainformer")
 
 DROPOUT_STREAM = 2
+
+
+class Run(Protocol):
+    """What the loop asks of the trainer that runs it."""
+
+    args: TrainingArguments
+    model: Any
+    train_dataset: Any
+    collate: Collator
+    callbacks: CallbackList
+    parameter_options: dict[str, ParameterOptions]
+    state: TrainerState
+    log: RunLog
+
+    def evaluate(self) -> dict[str, Any]: ...
+    def inputs(self) -> dict[str, Any]: ...
+    def write_model(self, directory: Path, /) -> None: ...
 
 
 class TrainingLoop:
@@ -42,7 +59,7 @@ class TrainingLoop:
     update continues with the same bytes.
     """
 
-    def __init__(self, trainer: Trainer, lock: DirectoryLock):
+    def __init__(self, trainer: Run, lock: DirectoryLock):
         args = trainer.args
         self.lock = lock  # of the output directory, held while the loop lives
         self.trainer, self.args, self.model = trainer, args, trainer.model
@@ -72,7 +89,8 @@ class TrainingLoop:
         """Train to the end, an early stop or Ctrl-C."""
         self._begin(resume)
         self.model.train()
-        self.model.zero_grad()
+        for _, parameter in self.model.named_parameters():
+            parameter.grad = None
         try:
             self.progress.start(self.state)
             self.callbacks.call("on_train_begin", self.args, self.state, self.control)
@@ -172,12 +190,11 @@ class TrainingLoop:
 
     def _backward(self, step: int, micro: int, batch: Batch, items: int) -> float:
         """Add the gradients of one batch; its share of the update's loss."""
-        options: dict[str, Any] = {"num_items_in_batch": items}
-        if self.args.label_smoothing_factor:
-            options["label_smoothing"] = self.args.label_smoothing_factor
+        smoothing = self.args.label_smoothing_factor
+        options = {"label_smoothing": smoothing} if smoothing else {}
         with dropout_state(dropout_seed(self.args.seed, step, micro), 0):
-            loss = self.model(**batch, **options).loss
-            value = float(np.asarray(loss))
+            _, loss = compute_loss(self.model, batch, items, **options)
+            value = float(loss.item())
             if not math.isfinite(value):
                 raise non_finite("loss", step + 1)
             loss.backward()

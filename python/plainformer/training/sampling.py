@@ -6,24 +6,19 @@ for its next update.
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..data.batches import check_examples, epoch_order, of_epoch
-from ..errors import ConfigError, ShapeError, listed
-from ..nn.module import Module
+from ..data.batches import check_examples, collate_padded, epoch_order, of_epoch
+from ..data.fingerprints import digest
+from ..errors import ConfigError
 from .arguments import TrainingArguments
+from .losses import Batch, takes
 
-Batch = dict[str, Any]
 Collator = Callable[[list[Any]], Batch]
-
-IGNORED = -100
-LABELS = ("labels", "shift_labels", "start_positions")  # what a batch to train on has one of
 
 
 class EpochView:
@@ -50,8 +45,7 @@ class UpdatePlan:
     """
 
     def __init__(self, dataset: Any, args: TrainingArguments, collate: Collator):
-        check_dataset("train_dataset", dataset)
-        self.dataset = dataset
+        self.dataset = dataset = as_dataset("train_dataset", dataset)
         self.collate = collate
         self.seed = args.seed
         self.batch_size = args.per_device_train_batch_size
@@ -90,23 +84,55 @@ class UpdatePlan:
         return self._view[1]
 
 
-def check_dataset(name: str, dataset: Any) -> None:
-    """Raise ConfigError unless `dataset` has a length above 0 and can be indexed by numbers."""
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise ConfigError(f"{name}: got {type(dataset).__name__}, expected __len__ and __getitem__")
+class Columns:
+    """Examples of a data set that is a dict of columns: arrays or lists of one length."""
+
+    def __init__(self, name: str, columns: Mapping[str, Any]):
+        self.columns = dict(columns)
+        lengths = {key: len(values) for key, values in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ConfigError(f"{name}: got columns of lengths {lengths}, expected one length")
+        self._length = max(lengths.values(), default=0)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {key: values[index] for key, values in self.columns.items()}
+
+    def fingerprint(self) -> str:
+        """A digest of all columns."""
+        return digest(self.columns)
+
+
+def as_dataset(name: str, dataset: Any) -> Any:
+    """A data set as it is indexed; columns become examples.
+
+    Raises
+    ------
+    ConfigError : no length above 0, or it cannot be indexed by numbers
+    """
     if isinstance(dataset, type):
         raise ConfigError(f"{name}: got the class {dataset.__name__}, expected an object of it")
-    if hasattr(dataset, "iloc") or (isinstance(dataset, Mapping) and 0 not in dataset):
-        hint = "; its to_dict('records') is one" if hasattr(dataset, "iloc") else ""
+    if hasattr(dataset, "iloc"):
         raise ConfigError(
             f"{name}: got a {type(dataset).__name__} of columns, expected a sequence of examples, "
-            f"a dict each{hint}"
+            "a dict each; its to_dict('records') is one"
         )
+    if isinstance(dataset, Mapping) and 0 not in dataset and all(map(_is_column, dataset.values())):
+        dataset = Columns(name, dataset)
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise ConfigError(f"{name}: got {type(dataset).__name__}, expected __len__ and __getitem__")
     if len(dataset) == 0:
         raise ConfigError(f"{name}: got no examples, expected at least one")
+    return dataset
 
 
-def sequential_batches(dataset: Sequence[Any], size: int, collate: Collator) -> Any:
+def _is_column(values: Any) -> bool:
+    return np.ndim(values) > 0 if hasattr(values, "ndim") else isinstance(values, (list, tuple))
+
+
+def sequential_batches(dataset: Sequence[Any], size: int, collate: Collator) -> Iterator[Batch]:
     """The batches of a data set in its own order, the last one perhaps short."""
     for start in range(0, len(dataset), size):
         stop = min(start + size, len(dataset))
@@ -123,32 +149,6 @@ def make_batch(collate: Collator, examples: list[Any]) -> Batch:
     return batch
 
 
-def check_inputs(model: Any, batch: Batch) -> None:
-    """Raise ConfigError where a batch holds what the model does not take."""
-    unknown = [name for name in batch if not takes(model, name)]
-    if unknown:
-        raise ConfigError(
-            f"batch: got {listed(unknown)}, which {type(model).__name__} does not take; leave it "
-            "out of the examples, or give a data_collator that does"
-        )
-
-
-def takes(model: Any, name: str) -> bool:
-    """Whether calling a model takes an argument of this name."""
-    taken = _inputs_of(model.__class__)
-    return taken is None or name in taken
-
-
-@lru_cache(maxsize=64)
-def _inputs_of(kind: Any) -> frozenset[str] | None:
-    """The names that calling a model takes; None where it takes any."""
-    is_module = issubclass(kind, Module) and kind.forward is not Module.forward
-    parameters = inspect.signature(kind.forward if is_module else kind.__call__).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return None
-    return frozenset(parameters) | {"output_hidden_states", "output_attentions"}
-
-
 def count_tokens(batch: Batch) -> int:
     """Input tokens of a batch, without padding where an attention mask tells."""
     mask = batch.get("attention_mask")
@@ -158,35 +158,23 @@ def count_tokens(batch: Batch) -> int:
     return 0 if ids is None else int(np.asarray(ids).size)
 
 
-def count_labels(model: Any, batch: Batch) -> int:
-    """How many labels of a batch enter the loss.
+class PaddedCollator:
+    """Rows filled up to the longest, with masks that say so; what `Trainer` does by default.
 
-    The model's own `count_labels(batch)` decides, if it has one: a causal model drops the first
-    label of each sequence. Otherwise every label counts that is not -100.
+    model : what the batches are for; one that takes no mask gets none where nothing is filled up
+    max_length : what the rows of every example are cut to before
     """
-    check_inputs(model, batch)
-    given = [name for name in LABELS if batch.get(name) is not None]
-    if not given:
-        raise ShapeError(
-            f"batch: got {listed(sorted(batch))}, training needs labels or shift_labels"
-        )
-    count = getattr(model, "count_labels", None)
-    if count is not None:
-        return int(count(batch))
-    return int(np.count_nonzero(np.asarray(batch[given[0]]) != IGNORED))
 
-
-class Truncation:
-    """Cuts the rows of every example to `max_length` before a collator pads them."""
-
-    def __init__(self, collate: Collator, max_length: int):
-        self.collate = collate
-        self.max_length = max_length
+    def __init__(self, model: Any, max_length: int | None = None):
+        self.model, self.max_length = model, max_length
 
     def __call__(self, examples: list[Any]) -> Batch:
         check_examples(examples)
-        cut = [{k: self._cut(v) for k, v in example.items()} for example in examples]
-        return self.collate(cut)
+        if self.max_length is not None:
+            examples = [{k: self._cut(v) for k, v in example.items()} for example in examples]
+        batch = collate_padded(examples)
+        idle = [name for name in batch.keys() - examples[0].keys() if batch[name].all()]
+        return {k: v for k, v in batch.items() if k not in idle or takes(self.model, k)}
 
     def _cut(self, value: Any) -> Any:
         is_row = isinstance(value, (list, tuple)) or np.ndim(value) == 1

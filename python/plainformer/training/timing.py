@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import runtime
+from ..nn import count_parameters
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Stopwatch:
         length = _sequence_length(batch)
         if length not in self._flops:
             own = getattr(self.model, "flops_per_token", None)
-            parameters = sum(p.data.size for _, p in self.model.named_parameters())
+            parameters = count_parameters(self.model)[1]
             self._flops[length] = float(own(*length)) if own and length else 6.0 * parameters
         return self._flops[length]
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import ml_dtypes
 import numpy as np
 
 from ..errors import ConfigError, listed, shown
+from ..nn import count_parameters, freezing
 from ..nn.freezing import matching
+from ..parameter import Parameter
+from ..tensor import Array
 from .arguments import TrainingArguments
 
 logger = logging.getLogger("plainformer")
@@ -18,15 +21,53 @@ logger = logging.getLogger("plainformer")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
-_NEEDED = ("named_parameters", "state_dict", "load_state_dict", "train", "eval", "zero_grad", "to")
+class Trainable(Protocol):
+    """What `Trainer` asks of a model; every `nn.Module` with a `forward` has it.
+
+    Calling it with a batch by name returns a loss where the batch has labels: a Tensor of one
+    number, alone, first in a tuple, or as `.loss`; and `.logits`, or second in the tuple, for
+    `predict`. The loss is a mean over labels, or with an argument `num_items_in_batch` their sum
+    over that number. What else a model has is used where it is there:
+
+        count_labels(batch)                 how many labels enter the loss
+        label_smoothing=, return_logits=    arguments of a call, given where they are asked for
+        save_pretrained(directory)          else the weights alone are saved
+        set_dropout(p), gradient_checkpointing_enable(), to(dtype)
+                                            what `dropout`, `activation_checkpointing`, `bf16` need
+    """
+
+    training: bool
+
+    def __call__(self, **batch: Any) -> Any: ...
+    def named_parameters(self) -> Iterable[tuple[str, Parameter]]: ...
+    def state_dict(self) -> Mapping[str, Array]: ...
+    def load_state_dict(self, state: Mapping[str, Array], /) -> Any: ...
+    def train(self) -> Any: ...
+    def eval(self) -> Any: ...
+
+
+_NEEDED = ("training", "named_parameters", "state_dict", "load_state_dict", "train", "eval")
 
 
 def check_model(model: Any) -> None:
-    """Raise ConfigError unless `model` offers what every run asks of one."""
-    missing = [name for name in ("__call__", *_NEEDED) if not callable(getattr(model, name, None))]
+    """Raise ConfigError unless `model` has what every run asks of one, see `Trainable`."""
+    missing = [name for name in _NEEDED if not hasattr(model, name)]
+    if not callable(model):
+        missing.insert(0, "__call__")
     if missing or isinstance(model, type):
         lacks = f" without {listed(missing)}" if missing else ""
-        raise ConfigError(f"model: got {shown(model)}{lacks}, expected a plainformer.nn.Module")
+        raise ConfigError(
+            f"model: got {shown(model)}{lacks}, expected a plainformer.nn.Module, or what has the "
+            "same methods"
+        )
+    others = [name for name, p in model.named_parameters() if not isinstance(p, Parameter)]
+    if others:
+        raise ConfigError(
+            f"model: {type(model).__name__} has {listed(others, 3)}, which are no plainformer "
+            "Parameters"
+        )
+    if next(iter(model.named_parameters()), None) is None:
+        raise ConfigError(f"model: {type(model).__name__} has no parameters to train")
 
 
 def prepare_model(model: Any, args: TrainingArguments) -> None:
@@ -39,8 +80,6 @@ def prepare_model(model: Any, args: TrainingArguments) -> None:
         raise ConfigError(f"dropout: got {args.dropout}, the model has no dropout; leave it out")
     if args.activation_checkpointing:
         _method(model, "gradient_checkpointing_enable", "activation_checkpointing")()
-    elif hasattr(model, "gradient_checkpointing_disable"):
-        model.gradient_checkpointing_disable()
     trained, total = count_parameters(model)
     logger.info("training %d of %d parameters", trained, total)
 
@@ -56,26 +95,20 @@ def _method(model: Any, name: str, option: str) -> Any:
 def choose_trainable(
     model: Any, *, freeze: Sequence[str] | None, train_only: Sequence[str] | None
 ) -> None:
-    """Set `requires_grad` of every parameter from globs of parameter or module names.
+    """Freeze the parameters that globs of parameter or module names say; what is frozen already
+    stays so, unless `train_only` names it.
 
     A glob names a run of whole dotted parts anywhere in a name: `encoder.layer.[0-3]` freezes
     `bert.encoder.layer.2.output.dense.weight`.
     """
-    globs = freeze or train_only
-    if not globs:
-        return
     parameters = dict(model.named_parameters())
-    chosen = matching(parameters, globs, "freeze" if freeze else "train_only")
-    for name, parameter in parameters.items():
-        parameter.requires_grad = (name in chosen) == bool(train_only)
+    if train_only:
+        freezing.train_only(model, matching(parameters, train_only, "train_only"))
+    for name in matching(parameters, freeze or (), "freeze"):
+        parameters[name].requires_grad = False
     if not any(p.requires_grad for p in parameters.values()):
-        raise ConfigError(f"freeze: got {shown(list(globs))}, which leaves nothing to train")
-
-
-def count_parameters(model: Any) -> tuple[int, int]:
-    """Numbers of trained and of all values; tied parameters count once."""
-    sizes = [(p.requires_grad, int(p.data.size)) for _, p in model.named_parameters()]
-    return sum(size for trained, size in sizes if trained), sum(size for _, size in sizes)
+        cause = f"freeze: got {shown(list(freeze))}" if freeze else "model: all of it is frozen"
+        raise ConfigError(f"{cause}, which leaves nothing to train")
 
 
 def float32_values(model: Any) -> dict[str, np.ndarray]:
@@ -90,7 +123,5 @@ def float32_values(model: Any) -> dict[str, np.ndarray]:
 def set_storage(model: Any, args: TrainingArguments) -> None:
     """Store weights in bfloat16 with `bf16`, and never in bfloat16 without it."""
     is_bf16 = any(p.data.dtype == BFLOAT16 for _, p in model.named_parameters())
-    if args.bf16:
-        model.to("bfloat16")
-    elif is_bf16:
-        model.to("float32")
+    if args.bf16 or is_bf16:
+        _method(model, "to", "bf16")("bfloat16" if args.bf16 else "float32")

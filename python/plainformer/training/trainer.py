@@ -1,16 +1,6 @@
 """Trainer: a model, data and arguments in; a trained model, checkpoints and logs out.
 
-It knows no particular model. What it asks of one; an `nn.Module` of your own has the second line:
-
-    model(**batch, num_items_in_batch=n, label_smoothing=0.0, return_logits=False) -> .loss, .logits
-    named_parameters, state_dict, load_state_dict, train, eval, zero_grad, to, training
-
-label_smoothing comes only where it is asked for, return_logits where it is taken. The options
-`dropout` and `activation_checkpointing` need
-
-    set_dropout, gradient_checkpointing_enable / _disable
-
-and a model without `save_pretrained` is saved as `model.safetensors` alone.
+It knows no particular model: what it asks of one is `trainable.Trainable`.
 """
 
 from __future__ import annotations
@@ -23,19 +13,26 @@ from typing import Any, NamedTuple
 from ..checkpoints.huggingface import WEIGHTS
 from ..checkpoints.locks import lock_directory
 from ..checkpoints.safetensors import save_file
-from ..data.batches import collate_padded
 from ..errors import ConfigError, shown
 from ..reprs import table_of
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
-from .evaluation import ComputeMetrics, PredictionOutput, metrics_of, run_pass
+from .evaluation import (
+    ComputeMetrics,
+    PredictionOutput,
+    Predictions,
+    metrics_of,
+    run_batches,
+    with_prefix,
+)
 from .inputs import as_json, dataset_inputs, model_inputs
 from .log import RunLog
 from .loop import TrainingLoop
+from .losses import LossSum
 from .optimizers import ParameterOptions
-from .sampling import Collator, Truncation, check_dataset
+from .sampling import Collator, PaddedCollator, as_dataset, sequential_batches
 from .state import TrainerState
-from .trainable import check_model, prepare_model
+from .trainable import Trainable, check_model, prepare_model
 
 
 class TrainOutput(NamedTuple):
@@ -60,11 +57,12 @@ class Trainer:
 
     Parameters
     ----------
-    model : module, see the top of this file for what it must offer
+    model : an `nn.Module`, or what has the methods of `Trainable`
     args : TrainingArguments; the defaults without
     train_dataset, eval_dataset : anything with `__len__` and `__getitem__` whose items are dicts,
-        or whatever data_collator takes; one with `for_epoch(seed, epoch)` gives its own examples
-        for each epoch
+        or whatever data_collator takes, or a dict of columns; one with `for_epoch(seed, epoch)`
+        gives its own examples for each epoch; one with `evaluate(batch_size)` or
+        `predict(batch_size)`, as `task.examples` gives it, says itself what it is evaluated by
     data_collator : function from a list of items to a batch, a dict of arrays; by default rows
         are padded to the longest, input ids with 0 and labels with -100, with an attention mask
     compute_metrics : function from an EvalPrediction to a dict of numbers
@@ -85,7 +83,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Any,
+        model: Trainable,
         args: TrainingArguments | None = None,
         train_dataset: Any = None,
         eval_dataset: Any = None,
@@ -98,11 +96,13 @@ class Trainer:
         inputs: Mapping[str, Any] | None = None,
     ):
         check_model(model)
-        self.model = model
+        self.model: Any = model
         self.args = args if args is not None else TrainingArguments()
         self.args.check()  # fields may have been set since it was made
-        self.train_dataset = train_dataset
-        self.eval_dataset = eval_dataset
+        self.train_dataset, self.eval_dataset = (
+            None if dataset is None else as_dataset(name, dataset)
+            for name, dataset in (("train_dataset", train_dataset), ("eval_dataset", eval_dataset))
+        )
         self.compute_metrics = compute_metrics
         self.processing_class = processing_class
         self.parameter_options = dict(parameter_options or {})
@@ -111,7 +111,7 @@ class Trainer:
         self.callbacks = CallbackList([*self._own_callbacks(), *(callbacks or [])])
         self.state = TrainerState()
         self.log: RunLog
-        self._check_datasets()
+        self._check_evaluation()
         prepare_model(model, self.args)
 
     def train(self, resume_from_checkpoint: str | Path | bool | None = None) -> TrainOutput:
@@ -151,10 +151,17 @@ class Trainer:
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         if dataset is None:
             raise ConfigError("eval_dataset: got None, evaluate() needs one")
-        result = self._pass(dataset, keep_logits=self.compute_metrics is not None)
-        if not result.labelled:
-            raise ConfigError("eval_dataset: has no labels, evaluate() needs them; use predict()")
-        return metrics_of(result, self.compute_metrics, metric_key_prefix)
+        dataset = as_dataset("eval_dataset", dataset)
+        if hasattr(dataset, "evaluate"):
+            metrics = dataset.evaluate(self.args.per_device_eval_batch_size)
+        else:
+            loss, found = self._pass(dataset, keep_logits=self.compute_metrics is not None)
+            if not loss.batches:
+                raise ConfigError(
+                    "eval_dataset: has no labels, evaluate() needs them; use predict()"
+                )
+            metrics = metrics_of(loss, found, self.compute_metrics)
+        return with_prefix(metrics, metric_key_prefix)
 
     def predict(self, test_dataset: Any, metric_key_prefix: str = "test") -> PredictionOutput:
         """Logits over a data set in its order, with labels and metrics where it has labels.
@@ -163,10 +170,14 @@ class Trainer:
         model that finds spans both are pairs, for start and end, and padding has the lowest logits;
         of one without a head the predictions are its last hidden states.
         """
-        result = self._pass(test_dataset, keep_logits=True)
-        metrics = metrics_of(result, self.compute_metrics, metric_key_prefix)
-        predictions, label_ids = result.prediction()
-        return PredictionOutput(predictions, label_ids, metrics)
+        dataset = as_dataset("test_dataset", test_dataset)
+        if hasattr(dataset, "predict"):
+            predictions, labels, metrics = dataset.predict(self.args.per_device_eval_batch_size)
+        else:
+            loss, found = self._pass(dataset, keep_logits=True)
+            metrics = metrics_of(loss, found, self.compute_metrics)
+            predictions, labels = found.joined()
+        return PredictionOutput(predictions, labels, with_prefix(metrics, metric_key_prefix))
 
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Write the model (and tokenizer) as a Hugging Face directory, `output_dir` by default."""
@@ -194,18 +205,23 @@ class Trainer:
             given = dataset_inputs(self.train_dataset, evaluated)
         return {**as_json("inputs", given), **model_inputs(self.model)}
 
-    def _pass(self, dataset: Any, *, keep_logits: bool) -> Any:
+    def _pass(self, dataset: Any, *, keep_logits: bool) -> tuple[LossSum, Predictions]:
+        loss, found = LossSum(), Predictions()
         size = self.args.per_device_eval_batch_size
-        return run_pass(self.model, dataset, size, self.collate, keep_logits)
+        batches = sequential_batches(dataset, size, self.collate)
+        for batch, output in run_batches(self.model, batches, loss, return_logits=keep_logits):
+            if keep_logits:
+                found.keep(output, batch)
+        return loss, found
 
     def _collator(self, data_collator: Collator | None) -> Collator:
         if data_collator is not None and not callable(data_collator):
             raise ConfigError(f"data_collator: got {shown(data_collator)}, expected a function")
-        if self.args.max_length is None:
-            return data_collator or collate_padded
-        if data_collator is not None:
+        if data_collator is None:
+            return PaddedCollator(self.model, self.args.max_length)
+        if self.args.max_length is not None:
             raise ConfigError("max_length: has no effect with a data_collator; leave one out")
-        return Truncation(collate_padded, self.args.max_length)
+        return data_collator
 
     def _own_callbacks(self) -> list[TrainerCallback]:
         patience = self.args.early_stopping_patience
@@ -213,10 +229,7 @@ class Trainer:
             return []
         return [EarlyStoppingCallback(patience, self.args.early_stopping_threshold)]
 
-    def _check_datasets(self) -> None:
-        for name in ("train_dataset", "eval_dataset"):
-            if getattr(self, name) is not None:
-                check_dataset(name, getattr(self, name))
+    def _check_evaluation(self) -> None:
         if self.args.eval_strategy != "no" and self.eval_dataset is None:
             raise ConfigError(
                 f"eval_dataset: got None, eval_strategy={shown(self.args.eval_strategy)} needs one"

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._random import EVALUATION, Draws
 from ..baselines import Baselines, Labels, measure
-from ..batches import Batch, Example, collate, of_epoch
+from ..batches import Batch, Example, collate_padded, of_epoch
 from ..chunks import Chunks
 from ..fingerprints import digest
 
@@ -106,12 +106,8 @@ def examples_of(items: Sequence[list[Example]]) -> Iterator[Example]:
 
 
 def pad_examples(items: Sequence[list[Example]]) -> Batch:
-    """Rows filled up to the longest, (B, L), and an `attention_mask` (B, L) int8 over input_ids."""
-    examples = list(examples_of(items))
-    batch = collate(examples)
-    lengths = np.array([len(example["input_ids"]) for example in examples])
-    mask = np.arange(batch["input_ids"].shape[1]) < lengths[:, None]
-    return {**batch, "attention_mask": mask.astype(np.int8)}
+    """Rows filled up to the longest, (B, L), and an `attention_mask` (B, L) over input_ids."""
+    return collate_padded(list(examples_of(items)))
 
 
 def pack_examples(items: Sequence[list[Example]]) -> Batch:
