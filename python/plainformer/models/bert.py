@@ -242,20 +242,12 @@ class BertPreTrainedModel(Encoder):
     ignored_keys = ("*embeddings.position_ids", "*embeddings.token_type_ids")
     head_keys = ("*pooler.*", "cls.*", "classifier.*", "qa_outputs.*")
     has_token_types = True
-    bert: BertModel
-
-    @property
-    def body(self) -> BertModel:
-        """The encoder without a head."""
-        return self.bert
-
-    def hidden_rows(self, rows: Rows) -> Tensor:
-        """The last hidden states (N, C)."""
-        return self.body.hidden_rows(rows)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
-        return self.block_flops(self.body.encoder.layer, self.config.hidden_size, sequence_length)
+        return self.block_flops(
+            self.base_model.encoder.layer, self.config.hidden_size, sequence_length
+        )
 
 
 class BertModel(BertPreTrainedModel, BareEncoder):
@@ -275,11 +267,6 @@ class BertModel(BertPreTrainedModel, BareEncoder):
         self.pooler = BertPooler(config) if add_pooling_layer else None
         if seed is not None:
             self.init_weights(seed)
-
-    @property
-    def body(self) -> BertModel:
-        """This model itself."""
-        return self
 
     def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
         """The first layer."""

@@ -198,20 +198,9 @@ class DistilBertPreTrainedModel(Encoder):
         "classifier.*", "qa_outputs.*",
     )  # fmt: skip
 
-    distilbert: DistilBertModel
-
-    @property
-    def body(self) -> DistilBertModel:
-        """The encoder without a head."""
-        return self.distilbert
-
-    def hidden_rows(self, rows: Rows) -> Tensor:
-        """The last hidden states (N, C)."""
-        return self.body.hidden_rows(rows)
-
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
-        return self.block_flops(self.body.transformer.layer, self.config.dim, sequence_length)
+        return self.block_flops(self.base_model.transformer.layer, self.config.dim, sequence_length)
 
     def initial_value(
         self, name: str, shape: tuple[int, ...], rng: np.random.Generator
@@ -237,11 +226,6 @@ class DistilBertModel(DistilBertPreTrainedModel, BareEncoder):
         self.transformer = Transformer(config)
         if seed is not None:
             self.init_weights(seed)
-
-    @property
-    def body(self) -> DistilBertModel:
-        """This model itself."""
-        return self
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C)."""

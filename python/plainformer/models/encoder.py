@@ -59,8 +59,10 @@ class Encoder(PreTrainedModel):
     has_token_types: ClassVar[bool] = False
 
     def hidden_rows(self, rows: Rows) -> Tensor:
-        """The last hidden states (N, C)."""
-        raise NotImplementedError(f"{type(self).__name__} defines no hidden_rows")
+        """The last hidden states (N, C), which a bare model computes."""
+        if self.base_model is self:
+            raise NotImplementedError(f"{type(self).__name__} defines no hidden_rows")
+        return self.base_model.hidden_rows(rows)
 
     def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
         """The position of each row (N,) of a batch of ids (B, L)."""

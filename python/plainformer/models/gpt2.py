@@ -201,26 +201,20 @@ class GPT2PreTrainedModel(PreTrainedModel):
     base_prefix = "transformer."
     ignored_keys = ("*.attn.bias", "*.attn.masked_bias")
     head_keys = ("lm_head.*", "score.*", "classifier.*", "qa_outputs.*")
-    transformer: GPT2Model
-
-    @property
-    def body(self) -> GPT2Model:
-        """The decoder without a head."""
-        return self.transformer
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C), normed."""
-        return self.body.states(rows.ids, rows.sequences, rows.positions)
+        return self.base_model.states(rows.ids, rows.sequences, rows.positions)
 
     def decoder_rows(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C), normed, of token ids (N,)."""
-        return self.body.states(ids, rows, positions, cache)
+        return self.base_model.states(ids, rows, positions, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
-        return self.block_flops(self.body.h, self.config.n_embd, sequence_length)
+        return self.block_flops(self.base_model.h, self.config.n_embd, sequence_length)
 
     def initial_value(
         self, name: str, shape: tuple[int, ...], rng: np.random.Generator
@@ -253,11 +247,6 @@ class GPT2Model(GPT2PreTrainedModel, BareEncoder):
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
         if seed is not None:
             self.init_weights(seed)
-
-    @property
-    def body(self) -> GPT2Model:
-        """This model itself."""
-        return self
 
     def states(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None

@@ -248,27 +248,21 @@ class LlamaPreTrainedModel(PreTrainedModel):
     base_prefix = "model."
     ignored_keys = ("*rotary_emb.inv_freq",)
     head_keys = ("lm_head.*", "score.*")
-    model: LlamaModel
-
-    @property
-    def body(self) -> LlamaModel:
-        """The decoder without a head."""
-        return self.model
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C), normed."""
-        return self.body.states(rows.ids, rows.sequences, rows.positions)
+        return self.base_model.states(rows.ids, rows.sequences, rows.positions)
 
     def decoder_rows(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C), normed, of token ids (N,)."""
-        return self.body.states(ids, rows, positions, cache)
+        return self.base_model.states(ids, rows, positions, cache)
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
         width = self.config.num_attention_heads * self.config.head_dim
-        return self.block_flops(self.body.layers, width, sequence_length)
+        return self.block_flops(self.base_model.layers, width, sequence_length)
 
 
 class LlamaModel(LlamaPreTrainedModel, BareEncoder):
@@ -289,11 +283,6 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
         self.rotary = Rotary(config.head_dim or 0, config.rope_parameters or {})
         if seed is not None:
             self.init_weights(seed)
-
-    @property
-    def body(self) -> LlamaModel:
-        """This model itself."""
-        return self
 
     def states(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None

@@ -80,6 +80,11 @@ class PreTrainedModel(Module):
                 setattr(output, output.prefixes[part] + name, tuple(tensors))
         return output
 
+    @property
+    def base_model(self) -> Any:
+        """The model without a head; itself, if it has none."""
+        return getattr(self, self.base_prefix.removesuffix("."), self)
+
     def generate(self, *args: Any, **options: Any) -> Any:
         """Models that write have it from `GenerationMixin`; others raise ConfigError."""
         raise ConfigError(

@@ -68,13 +68,6 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
     base_prefix = "roberta."
     head_keys = ("*pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*")
 
-    roberta: RobertaModel
-
-    @property
-    def body(self) -> BertModel:
-        """The encoder without a head."""
-        return self.roberta
-
     def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
         """Positions (N,) that count only tokens other than padding, as transformers does.
 
@@ -98,11 +91,6 @@ class RobertaModel(RobertaPreTrainedModel, BertModel):
     def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
         """The first layer; the position of padding is not trained either."""
         return BertEmbeddings(config, position_padding=config.pad_token_id)
-
-    @property
-    def body(self) -> BertModel:
-        """This model itself."""
-        return self
 
 
 class RobertaLMHead(Module):
