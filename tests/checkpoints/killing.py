@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plainformer.checkpoints import atomic
+from plainformer.checkpoints import atomic, checksums
 from plainformer.checkpoints.huggingface import save_model
 from plainformer.checkpoints.locks import lock_directory
 from plainformer.cli import main
@@ -250,7 +250,7 @@ def walk(name, write, root, every):
         code, _ = killed_at(write, root, at)
         assert code == -signal.SIGKILL, (name, at, code)
         for checkpoint in root.glob("checkpoint-*"):
-            atomic.verify_checksums(checkpoint)
+            checksums.verify_checksums(checkpoint)
         code, _ = in_child(lambda: write(root) or 0)
         assert code == 0, (name, at)
         got = tree(root)

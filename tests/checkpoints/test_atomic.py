@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plainformer.checkpoints import atomic
+from plainformer.checkpoints import atomic, checksums
 from plainformer.checkpoints.safetensors import load_file, save_file
 from plainformer.errors import CheckpointError
 
@@ -143,14 +143,14 @@ WRITER = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from plainformer.checkpoints import atomic
+    from plainformer.checkpoints import atomic, checksums
 
     root = Path(sys.argv[1])
     for step in range(1, 1_000_000):
         with atomic.atomic_directory(root / f"step-{step % 3}") as partial:
             for name in "abc":
                 (partial / name).write_text(str(step) * 1000)
-            atomic.write_checksums(partial)
+            checksums.write_checksums(partial)
         atomic.write_pointer(root / "latest", f"step-{step % 3}")
         print(step, flush=True)
     """
@@ -175,7 +175,7 @@ def test_sigkill_leaves_only_whole_directories(tmp_path, rng):
         steps = sorted(p.name for p in tmp_path.iterdir() if p.is_dir())
         assert atomic.read_pointer(tmp_path / "latest") in steps
         for name in steps:
-            atomic.verify_checksums(tmp_path / name)
+            checksums.verify_checksums(tmp_path / name)
 
 
 LEFT = ".a.0123456789abcdef.plainformer-partial", ".b.fedcba9876543210.plainformer-partial"
@@ -315,14 +315,14 @@ def test_bad_pointer(tmp_path, data):
 def test_checksum_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert atomic.checksum_file(tmp_path / "a") == f"sha256:{expected}"
+    assert checksums.checksum_file(tmp_path / "a") == f"sha256:{expected}"
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "not listed"])
 def test_checksums_find_damage(tmp_path, damage):
     fill(tmp_path, "x")
-    atomic.write_checksums(tmp_path)
-    atomic.verify_checksums(tmp_path)
+    checksums.write_checksums(tmp_path)
+    checksums.verify_checksums(tmp_path)
     if damage == "changed":
         (tmp_path / "sub" / "b").write_text("y")
     elif damage == "missing":
@@ -330,7 +330,7 @@ def test_checksums_find_damage(tmp_path, damage):
     else:
         (tmp_path / "sub" / "c").write_text("z")
     with pytest.raises(CheckpointError, match=r"sub/[bc]"):
-        atomic.verify_checksums(tmp_path)
+        checksums.verify_checksums(tmp_path)
 
 
 def test_what_another_users_killed_process_left_is_removed(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import plainformer as pf
-from plainformer.checkpoints.atomic import CHECKSUMS, write_checksums, write_json_atomic
+from plainformer.checkpoints.atomic import write_json_atomic
+from plainformer.checkpoints.checksums import CHECKSUMS, write_checksums
 from plainformer.checkpoints.files import read_json
 from plainformer.checkpoints.huggingface import load_state, save_model
 from plainformer.checkpoints.safetensors import load_file, save_file

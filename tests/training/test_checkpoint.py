@@ -129,7 +129,7 @@ def test_a_state_without_its_counters_is_named(tmp_path):
     loaded = read_checkpoint(path)
     del loaded.values["state"]["best_step"]
     (path / "trainer_state.json").write_text(json.dumps(loaded.values))
-    from plainformer.checkpoints.atomic import write_checksums
+    from plainformer.checkpoints.checksums import write_checksums
 
     write_checksums(path)
     with pytest.raises(CheckpointError, match=r"trainer_state.json: misses best_step"):

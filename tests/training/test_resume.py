@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from plainformer.checkpoints.atomic import write_checksums
+from plainformer.checkpoints.checksums import write_checksums
 from plainformer.errors import CheckpointError, ConfigError
 from plainformer.training import (
     TimeLimitCallback,

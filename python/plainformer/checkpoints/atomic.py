@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -26,14 +25,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError
-from .files import PathLike, open_regular, plain_name, read_json, relative
+from .files import PathLike, open_regular, plain_name
 from .locks import NO_LINKS, is_at, try_lock
 
-CHECKSUMS = "checksums.json"
 PARTIAL = ".plainformer-partial"
 _OURS = re.compile(rf"\..+\.(?:[0-9a-f]{{16}}|replaced){re.escape(PARTIAL)}", re.DOTALL)
 _REPLACED = f".replaced{PARTIAL}"
-_CHUNK = 1 << 20
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -197,46 +194,6 @@ def read_pointer(path: PathLike) -> str | None:
         return plain_name(data.decode("utf-8").removesuffix("\n"))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-
-
-def checksum_file(path: PathLike) -> str:
-    """`"sha256:" + hex digest` of the file's bytes."""
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def write_checksums(directory: PathLike) -> None:
-    """Write `checksums.json`: the digest of every other file in and below `directory`."""
-    directory = Path(directory)
-    digests = {relative(p, directory): checksum_file(p) for p in _files_below(directory)}
-    write_json_atomic(directory / CHECKSUMS, digests)
-
-
-def verify_checksums(directory: PathLike) -> None:
-    """Compare every file with `checksums.json`.
-
-    Raises
-    ------
-    CheckpointError : naming the first file that is missing, changed or not listed
-    """
-    directory = Path(directory)
-    expected = read_json(directory / CHECKSUMS)
-    present = {relative(p, directory): p for p in _files_below(directory)}
-    for name in sorted(expected.keys() | present.keys()):
-        if name not in present:
-            raise CheckpointError(f"{directory / name}: missing, though {CHECKSUMS} lists it")
-        if name not in expected:
-            raise CheckpointError(f"{directory / name}: not listed in {CHECKSUMS}")
-        if checksum_file(present[name]) != expected[name]:
-            raise CheckpointError(f"{directory / name}: damaged: its checksum does not match")
-
-
-def _files_below(directory: Path) -> list[Path]:
-    files = (p for p in directory.rglob("*") if not p.is_dir())
-    return sorted(p for p in files if p != directory / CHECKSUMS)
 
 
 def _partial_beside(path: Path) -> Path:

@@ -22,7 +22,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..checkpoints.atomic import atomic_file, checksum_file, write_json_atomic
+from ..checkpoints.atomic import atomic_file, write_json_atomic
+from ..checkpoints.checksums import checksum_file
 from ..checkpoints.files import PathLike, read_json
 from ..errors import CheckpointError, DataError, ShapeError, shown
 from .fingerprints import digest

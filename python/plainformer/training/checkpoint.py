@@ -28,11 +28,10 @@ from ..checkpoints.atomic import (
     read_pointer,
     remove_directory,
     remove_partials,
-    verify_checksums,
-    write_checksums,
     write_json_atomic,
     write_pointer,
 )
+from ..checkpoints.checksums import verify_checksums, write_checksums
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import load_state
 from ..checkpoints.locks import lock_directory
