@@ -80,7 +80,13 @@ def test_a_bare_peer_imports_nothing_compiled_of_ours():
     )
     whole, bare = (
         subprocess.run(
-            [sys.executable, "-c", code.format(module=module, kind=kind, child=str(process.CHILD))],
+            [
+                sys.executable,
+                "-c",
+                code.format(
+                    module=module, kind=kind, child=str(process.PACKAGE / "bench/peers/child.py")
+                ),
+            ],
             input="",
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import PlainformerError
 from .peers import MODULES
 
-CHILD = Path(__file__).parent / "peers" / "child.py"
+PACKAGE = Path(__file__).parent.parent
 # Thread settings of the caller, and OpenBLAS overrides that would handicap NumPy.
 DROPPED = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_")
 THREAD_VARIABLES = (
@@ -48,6 +48,8 @@ def environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
 class Child:
     """One process of a peer: `module` is a name or a file; `bare` says that it needs none of ours.
 
+    `package` is the directory of the plainformer that it imports.
+
     Raises
     ------
     PeerMissingError : the peer cannot be imported there
@@ -62,11 +64,13 @@ class Child:
         bare: bool = True,
         interpreter: str = sys.executable,
         extra: Mapping[str, str] | None = None,
+        package: Path = PACKAGE,
     ):
+        script = package / "bench" / "peers" / "child.py"
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
         try:
             self._process = subprocess.Popen(
-                [interpreter, str(CHILD), module, str(threads), "bare" if bare else "whole"],
+                [interpreter, str(script), module, str(threads), "bare" if bare else "whole"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
