@@ -16,6 +16,8 @@ CJK = HAN + KANA
 # With the signs that are as wide, between which nobody writes spaces either.
 WIDE = CJK + r"\u3000-\u303f\ufe10-\ufe1f\ufe30-\ufe4f\uff00-\uffef"
 
+CONTINUATION = range(0x80, 0xC0)  # bytes inside a UTF-8 sequence
+
 _CHINESE = re.compile(f"[{CJK}]")
 
 

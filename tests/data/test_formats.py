@@ -537,7 +537,7 @@ def test_stopping_early_closes_the_file(tmp_path, recwarn):
 
 def test_bad_options_are_named(tmp_path):
     path = write(tmp_path / "a.jsonl", jsonl({"text": "a", "label": "x"}))
-    with pytest.raises(ConfigError, match="task: got 'text-clasification'; did you mean 'text-cl"):
+    with pytest.raises(ConfigError, match="task: got 'text-clasification'; did you mean text-cl"):
         read_examples(path, "text-clasification")
     with pytest.raises(ConfigError, match="task: got 'zzz'; expected one of text-classification"):
         read_examples(path, "zzz")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from plainformer.data.words import JOINERS, joiners_of, word_spans, words_of_text
+from plainformer.data.words import JOINERS, joiners_of, word_spans
 from plainformer.errors import DataError
 
 CUT = {
@@ -32,10 +32,13 @@ CUT = {
 }
 
 
+def words_of(text, joiners=JOINERS):
+    return [text[a:b] for a, b in word_spans(text, joiners)]
+
+
 @pytest.mark.parametrize("text", CUT)
 def test_words(text):
-    assert words_of_text(text) == CUT[text]
-    assert [text[a:b] for a, b in word_spans(text)] == CUT[text]
+    assert words_of(text) == CUT[text]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_joiners_are_those_of_the_corpus(corpus, joiners):
 
 
 def test_joiners_decide():
-    assert words_of_text("so-so‐so AT&T's", "") == [
+    assert words_of("so-so‐so AT&T's", "") == [
         "so",
         "-",
         "so",
@@ -66,7 +69,7 @@ def test_joiners_decide():
         "T",
         "'s",
     ]
-    assert words_of_text("so-so‐so AT&T's", "-'") == ["so-so‐so", "AT", "&", "T's"]
+    assert words_of("so-so‐so AT&T's", "-'") == ["so-so‐so", "AT", "&", "T's"]
 
 
 @pytest.mark.parametrize(

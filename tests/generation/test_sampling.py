@@ -8,6 +8,10 @@ from plainformer.generation import Sampling
 from plainformer.generation.sampling import largest
 
 
+def draw(sampling, logits, rng):
+    return sampling.draw_at(logits, rng.random(len(logits)))
+
+
 class TestSampling:
     PROBABILITIES = np.array([0.1, 0.4, 0.2, 0.25, 0.05])
 
@@ -15,7 +19,7 @@ class TestSampling:
         """How often each token is drawn."""
         logits = np.log(self.PROBABILITIES).astype(np.float32)
         rng = np.random.Generator(np.random.Philox(key=[1, 3]))
-        drawn = Sampling(**options).draw(np.tile(logits, (draws, 1)), rng)
+        drawn = draw(Sampling(**options), np.tile(logits, (draws, 1)), rng)
         return np.bincount(drawn, minlength=5) / draws
 
     def wanted(self, kept, power=1.0):
@@ -43,13 +47,13 @@ class TestSampling:
     def test_impossible_tokens_are_never_drawn(self):
         logits = np.array([[-np.inf, 0.0, -np.inf]], np.float32)
         rng = np.random.Generator(np.random.Philox(key=[1, 3]))
-        assert {int(Sampling().draw(logits, rng)[0]) for _ in range(50)} == {1}
+        assert {int(draw(Sampling(), logits, rng)[0]) for _ in range(50)} == {1}
 
     def test_rows_are_drawn_apart(self):
         logits = np.full((2, 3), -50.0, np.float32)
         logits[0, 2] = logits[1, 0] = 0
         rng = np.random.Generator(np.random.Philox(key=[1, 3]))
-        assert Sampling().draw(logits, rng).tolist() == [2, 0]
+        assert draw(Sampling(), logits, rng).tolist() == [2, 0]
 
     @pytest.mark.parametrize(
         ("options", "kept"),
@@ -97,14 +101,14 @@ class TestSampling:
 
     def test_cold_draws_are_greedy_and_finite(self, rng):
         logits = (rng.standard_normal((4, 50)) * 1e4).astype(np.float32)
-        drawn = Sampling(temperature=1e-300).draw(logits, rng)
+        drawn = draw(Sampling(temperature=1e-300), logits, rng)
         np.testing.assert_array_equal(drawn, logits.argmax(axis=1))
 
     def test_rows_without_a_possible_token_are_an_error(self, rng):
         with pytest.raises(ConfigError, match="every token of a row is ruled out"):
-            Sampling().draw(np.full((1, 3), -np.inf, np.float32), rng)
+            draw(Sampling(), np.full((1, 3), -np.inf, np.float32), rng)
         with pytest.raises(NonFiniteError, match="logits: got NaN"):
-            Sampling(top_k=2).draw(np.full((1, 3), np.nan, np.float32), rng)
+            draw(Sampling(top_k=2), np.full((1, 3), np.nan, np.float32), rng)
 
 
 def kept_tokens(logits, least, temperature=1.0, top_k=None, top_p=1.0, min_p=0.0):

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models
 from plainformer.data.decoding import decode_continuation, decode_text
 from plainformer.data.tokenizer import train_bpe, train_wordpiece
 from plainformer.errors import ConfigError, ShapeError
-from plainformer.generation import TextPieces, TextStreamer, cut_at_stop, stream
+from plainformer.generation import TextPieces, TextStreamer, stream
 from plainformer.generation.stopping import StopStrings, possible_start
 
 from .toy import decoder, encoder_decoder
@@ -151,7 +151,7 @@ class TestStopStrings:
         pieces.skip(before)
         shown = "".join(pieces.push([i]) for i in row[len(before) :]) + pieces.push([], last=True)
         whole = decode_continuation(tokenizer, before, row[len(before) :])
-        assert shown == cut_at_stop(whole, [stop])
+        assert shown == whole.partition(stop)[0]
 
     def test_a_window_may_begin_inside_a_character(self):
         tokenizer, ids = llama_like()
@@ -163,11 +163,11 @@ class TestStopStrings:
         free = bytes(model.generate([65], 30)[1:].tolist()).decode()
         stop = free[4:7]
         options = {"stop_strings": [stop], "tokenizer": Bytes()}
-        assert "".join(stream(model, [65], 30, **options)) == cut_at_stop(free, [stop])
+        assert "".join(stream(model, [65], 30, **options)) == free.partition(stop)[0]
         written = []
         streamer = TextStreamer(Bytes(), written.append, skip_prompt=True, stop_strings=[stop])
         model.generate([65], 30, streamer=streamer, **options)
-        assert "".join(written) == cut_at_stop(free, [stop])
+        assert "".join(written) == free.partition(stop)[0]
 
     def test_what_may_become_a_string_is_held_back(self):
         pieces = TextPieces(Bytes(), ["abc"])

@@ -1,7 +1,8 @@
-"""Errors of the `tokenizers` library as ours."""
+"""What the `tokenizers` library says: its errors as ours, the parts that a tokenizer has."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import threading
@@ -13,6 +14,8 @@ from tokenizers import Tokenizer
 
 from ..errors import DataError, PlainformerError, is_panic, short, shown
 
+METASPACE = "\u2581"  # how SentencePiece writes a space
+_SEVERAL = ("normalizers", "pretokenizers", "decoders")
 _stderr_is_ours = threading.Lock()
 
 
@@ -82,6 +85,16 @@ def refused(tokenizer: Tokenizer, inputs: Sequence[Any], reason: str) -> DataErr
                 reason = f"the vocabulary has no {shown(strange)}, and no token for what it has not"
             return DataError(f"texts[{index}]: {shown(text)} cannot be encoded: {reason}")
     return DataError(f"texts: cannot be encoded: {reason}")
+
+
+def parts_of(component: Any) -> list[dict[str, Any]]:
+    """The settings of a tokenizer's normalizer, pre-tokenizer or decoder, or of each of several."""
+    return [] if component is None else _flat(json.loads(component.__getstate__()))
+
+
+def _flat(state: dict[str, Any]) -> list[dict[str, Any]]:
+    several = next((state[name] for name in _SEVERAL if name in state), None)
+    return [state] if several is None else [part for one in several for part in _flat(one)]
 
 
 def _text_of(one: Any) -> str:

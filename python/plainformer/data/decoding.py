@@ -11,22 +11,20 @@ written as bytes, on those behind it. Two kinds of tokenizers write bytes:
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from ..characters import WIDE
+from ..characters import CONTINUATION, WIDE
 from ..errors import DataError
-from ._library import library_errors
+from ._library import library_errors, parts_of
 
 _LOST = "\ufffd"
 _WINDOW = 96  # tokens that are decoded again for each new one, at most
 _OVERLAP = 32  # of which so many are kept when it moves, for decoders that look back
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_CONTINUATION = range(0x80, 0xC0)  # bytes inside a UTF-8 sequence
 # WordPiece makes a word of each Chinese character, and its decoder puts spaces between words.
 _CHINESE_SPACE = re.compile(f"(?<=[{WIDE}]) (?=[{WIDE}])")
 
@@ -77,7 +75,7 @@ class Decoder:
     def whole_from(self, ids: Sequence[int], start: int) -> int:
         """A place at or shortly before `start` at which no character is cut."""
         for place in range(start, max(start - 4, -1), -1):
-            if place == 0 or self.byte_of(ids[place]) not in _CONTINUATION:
+            if place == 0 or self.byte_of(ids[place]) not in CONTINUATION:
                 return place
         return start
 
@@ -244,16 +242,7 @@ def byte_letters() -> dict[str, int]:
 
 def _decoder_kinds(tokenizer: Tokenizer) -> list[str]:
     """The types of a tokenizer's decoders in their order."""
-    if tokenizer.decoder is None:
-        return []
-    state = json.loads(tokenizer.decoder.__getstate__())
-    return [part["type"] for part in _flat(state)]
-
-
-def _flat(state: dict[str, Any]) -> list[dict[str, Any]]:
-    if state["type"] == "Sequence":
-        return [part for inner in state["decoders"] for part in _flat(inner)]
-    return [state]
+    return [part["type"] for part in parts_of(tokenizer.decoder)]
 
 
 def _is_cut(data: bytes) -> bool:

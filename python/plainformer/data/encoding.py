@@ -7,7 +7,6 @@ the vocabulary and so cost microseconds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,12 +16,11 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
-from ._library import library_errors, refused
+from ._library import METASPACE, library_errors, parts_of, refused
 from .batches import Batch, collate_padded
 from .special_tokens import SpecialIds, special_ids
 
 Text = str | Sequence[str]  # words where is_split_into_words
-_METASPACE = "\u2581"
 _TRUNCATIONS = ("longest_first", "only_first", "only_second", False)
 
 
@@ -273,24 +271,14 @@ def share_vocabulary(tokenizer: Tokenizer) -> Tokenizer:
 def _glues_words(tokenizer: Tokenizer) -> bool:
     """Whether words given one by one would lose the space that tokens of running text begin with:
     byte-level ones, and Metaspace's where nothing is put before a text (Gemma)."""
-    parts = [*_parts(tokenizer.normalizer), *_parts(tokenizer.pre_tokenizer)]
+    parts = [*parts_of(tokenizer.normalizer), *parts_of(tokenizer.pre_tokenizer)]
     byte_level = [p for p in parts if p["type"] == "ByteLevel" and "add_prefix_space" in p]
     if byte_level:
         return not all(part["add_prefix_space"] for part in byte_level)
-    written = any(p.get("content") == _METASPACE for p in parts if p["type"] == "Replace")
+    written = any(p.get("content") == METASPACE for p in parts if p["type"] == "Replace")
     schemes = [p["prepend_scheme"] for p in parts if p["type"] == "Metaspace"]
     prepends = any(p["type"] == "Prepend" for p in parts)
     return (written and not prepends and not schemes) or "never" in schemes
-
-
-def _parts(component: Any) -> list[dict[str, Any]]:
-    """A normalizer or pre-tokenizer, or what a sequence of them holds."""
-    return [] if component is None else _flat(json.loads(component.__getstate__()))
-
-
-def _flat(state: dict[str, Any]) -> list[dict[str, Any]]:
-    inner = state.get("pretokenizers", state.get("normalizers"))
-    return [state] if inner is None else [part for one in inner for part in _flat(one)]
 
 
 def _spaced(word: str) -> str:
@@ -316,11 +304,11 @@ def _check_texts(texts: Any, pairs: Any, words: bool) -> None:
         if isinstance(items, str) or not isinstance(items, Sequence):
             raise DTypeError(f"{name}: got {type(items).__name__}, expected a list of {kind}")
         for index, item in enumerate(items):
-            if not (_is_words(item) if words else isinstance(item, str)):
+            if not (is_words(item) if words else isinstance(item, str)):
                 raise DTypeError(f"{name}[{index}]: got {type(item).__name__}, expected {kind}")
     if pairs is not None and len(pairs) != len(texts):
         raise ShapeError(f"pairs: got {len(pairs)}, expected {len(texts)}, one a text")
 
 
-def _is_words(item: Any) -> bool:
+def is_words(item: Any) -> bool:
     return isinstance(item, (list, tuple)) and all(isinstance(word, str) for word in item)

@@ -12,11 +12,11 @@ came from, for later messages; they take no part in comparisons.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ConfigError, shown
+from ..options import did_you_mean
 
 _ALIASES = {
     "ner": "token-classification",
@@ -144,25 +144,25 @@ Example = (
 
 
 @dataclass(frozen=True)
-class Fields:
+class TaskFields:
     """The fields of a task's examples.
 
     example : the type
+    alone : the field that a text alone stands for, "" for tasks that need more
     given : what every example has, and a request needs
     gold : what a model learns to give; an unlabelled file lacks it
     more : what an example may have
     hint : what says more of `gold`; like it, no request has it
-    alone : the field that a text alone stands for, "" for tasks that need more
     formats : what is read beside JSONL: `table`, `conll`, `squad`, `pairs` (two files, line by
         line) and, without labels, `lines`
     """
 
     example: type
+    alone: str
     given: tuple[str, ...]
     gold: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     hint: tuple[str, ...] = ()
-    alone: str = ""
     formats: tuple[str, ...] = ()
 
     @property
@@ -181,42 +181,38 @@ class Fields:
         return (*filter(None, [self.other]), *self.given, *self.more)
 
 
-_TABLE_OR_LINES = ("table", "lines")
-_PAIRS = ("table", "pairs", "lines")
+def _fields(example: type, alone: str = "", **words: str) -> TaskFields:
+    named: dict[str, Any] = {name: tuple(value.split()) for name, value in words.items()}
+    return TaskFields(example, alone=alone, **named)
+
+
+_PAIRS = "table pairs lines"
 FIELDS = {
-    "text-classification": Fields(
-        TextExample, ("text",), ("label",), alone="text", formats=_TABLE_OR_LINES
+    "text-classification": _fields(
+        TextExample, "text", given="text", gold="label", formats="table lines"
     ),
-    "token-classification": Fields(
-        TokenExample, ("tokens",), ("tags",), alone="text", formats=("conll",)
+    "token-classification": _fields(
+        TokenExample, "text", given="tokens", gold="tags", formats="conll"
     ),
-    "relation-extraction": Fields(
-        RelationExample,
-        ("text",),
-        ("label",),
-        ("head", "tail", "head_type", "tail_type"),
-        alone="text",
-        formats=_TABLE_OR_LINES,
+    "relation-extraction": _fields(
+        RelationExample, "text", given="text", gold="label",
+        more="head tail head_type tail_type", formats="table lines",
     ),
-    "question-answering": Fields(
-        QuestionExample,
-        ("question", "context"),
-        ("answers",),
-        ("id",),
-        ("is_impossible",),
-        formats=("squad",),
+    "question-answering": _fields(
+        QuestionExample, given="question context", gold="answers",
+        more="id", hint="is_impossible", formats="squad",
     ),
-    "multiple-choice": Fields(
-        ChoiceExample, ("question", "choices"), ("label",), formats=("table",)
+    "multiple-choice": _fields(
+        ChoiceExample, given="question choices", gold="label", formats="table"
     ),
-    "translation": Fields(PairExample, ("source",), ("target",), alone="source", formats=_PAIRS),
-    "summarization": Fields(
-        PairExample, ("document",), ("summary",), alone="document", formats=_PAIRS
+    "translation": _fields(PairExample, "source", given="source", gold="target", formats=_PAIRS),
+    "summarization": _fields(
+        PairExample, "document", given="document", gold="summary", formats=_PAIRS
     ),
-    "dialogue": Fields(DialogueExample, ("messages",), alone="text"),
-    # its labels, if any, say what the text is like
-    "language-modeling": Fields(TextExample, ("text",), more=("label",), alone="text"),
-}
+    "dialogue": _fields(DialogueExample, "text", given="messages"),
+    # its labels, if any, say what a text is like
+    "language-modeling": _fields(TextExample, "text", given="text", more="label"),
+}  # fmt: skip
 GOLD = {name for fields in FIELDS.values() for name in fields.gold}
 
 
@@ -232,9 +228,8 @@ def task_name(task: str) -> str:
     name = _ALIASES.get(task, task)
     if name in FIELDS:
         return name
-    near = difflib.get_close_matches(task, [*FIELDS, *_ALIASES], n=1)
-    hint = f"did you mean {shown(near[0])}?" if near else f"expected one of {', '.join(FIELDS)}"
-    raise ConfigError(f"task: got {shown(task)}; {hint}")
+    near = did_you_mean(task, [*FIELDS, *_ALIASES], f"expected one of {', '.join(FIELDS)}")
+    raise ConfigError(f"task: got {shown(task)}{near}")
 
 
 def required_fields(task: str, labelled: bool) -> tuple[str, ...]:

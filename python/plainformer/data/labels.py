@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError, listed, shown
-from ..metrics.tags import OUTSIDE, detect_scheme, is_tag, split_tag
+from ..metrics.tags import LETTERS, OUTSIDE, detect_scheme, is_tag, split_tag
 from .examples import RelationExample, TextExample, TokenExample
 
-_LETTERS = {"IOB2": "BI", "IOBES": "BIES", "BILOU": "BILU"}
 _SHOWN = 8  # labels named in a message
 
 
@@ -157,7 +156,7 @@ class LabelMap:
 
 
 def _completed(tags: Iterable[str]) -> list[str]:
-    letters = _LETTERS[detect_scheme(tags)]
+    letters = LETTERS[detect_scheme(tags)]
     types = {split_tag(tag)[1] for tag in tags if tag != OUTSIDE}
     return sort_labels([OUTSIDE, *(f"{letter}-{kind}" for kind in types for letter in letters)])
 

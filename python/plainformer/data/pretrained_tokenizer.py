@@ -21,7 +21,7 @@ from ..checkpoints.habits import without_habits
 from ..errors import ConfigError, DTypeError, shown
 from ._library import library_errors
 from .batch_encoding import BatchEncoding, Fields, fields_of
-from .encoding import Encoded, TextEncoder
+from .encoding import Encoded, TextEncoder, is_words
 from .special_tokens import ROLES, SpecialIds, options_of, remember_options, role_tokens
 from .tokenizer import read_tokenizer, save_tokenizer
 
@@ -122,7 +122,7 @@ class PreTrainedTokenizer:
         ------
         ConfigError, DataError, DTypeError, ShapeError : see `TextEncoder.encode`
         """
-        single = isinstance(text, str) or (is_split_into_words and _is_words(text))
+        single = isinstance(text, str) or (is_split_into_words and is_words(text))
         texts, pairs = ([text], [text_pair]) if single else (_listed(text), _listed(text_pair))
         overflows = return_overflowing_tokens
         if stride and not overflows:
@@ -342,10 +342,6 @@ def as_backend(tokenizer: Any) -> Tokenizer:
             f"tokenizer: got {shown(tokenizer)}, expected a directory or what load_tokenizer gives"
         )
     return inner
-
-
-def _is_words(text: Any) -> bool:
-    return isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text)
 
 
 def _listed(texts: Any) -> Any:

@@ -82,7 +82,7 @@ class Documents:
         reading = self._reading = Reading(self.skip_bad_lines)
         for file in self.files:
             before, count = reading.skipped, 0
-            for document in documents_of(file, self.column, reading):
+            for document in read_documents(file, self.column, reading):
                 count += not document.continues
                 yield document
             end = os.path.splitext(file)[1].lower()
@@ -90,7 +90,7 @@ class Documents:
             reading.tell(file, form, count, "document", reading.skipped - before)
 
 
-def documents_of(file: str, column: str, reading: Reading) -> Iterator[Document]:
+def read_documents(file: str, column: str, reading: Reading) -> Iterator[Document]:
     """The documents of one file that are not empty; `reading` counts its bad lines.
 
     Raises

@@ -75,11 +75,6 @@ def word_spans(text: str, joiners: str = JOINERS) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end in spans if _is_word(text[begin:end])]
 
 
-def words_of_text(text: str, joiners: str = JOINERS) -> list[str]:
-    """The words of a text, see `word_spans`."""
-    return [text[begin:end] for begin, end in word_spans(text, joiners)]
-
-
 def joiners_of(sentences: Iterable[Sequence[str]]) -> str:
     """The joiners of a corpus of words: the signs of `JOINERS`, and the apostrophe, that are inside
     its words more often than they are words between words. What it never has is as usual."""

@@ -15,7 +15,7 @@ from .mixin import GenerationMixin
 from .output import GenerateOutput
 from .processors import LogitsProcessor
 from .sampling import Sampling
-from .stopping import StoppingCriterion, cut_at_stop
+from .stopping import StoppingCriterion
 from .streamers import Streamer, TextPieces, TextStreamer
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "TextPieces",
     "TextStreamer",
     "constraints",
-    "cut_at_stop",
     "generate",
     "processors",
     "stream",

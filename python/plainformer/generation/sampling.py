@@ -45,12 +45,8 @@ class Sampling:
     def _divisor(self) -> np.float32:
         return np.float32(min(max(self.temperature, _COLDEST), _HOTTEST))
 
-    def draw(self, logits: Array, rng: np.random.Generator) -> Array:
-        """One token for each row of float32 logits (B, V), int64 (B,)."""
-        return self.draw_at(logits, rng.random(len(logits)))
-
     def draw_at(self, logits: Array, uniform: Array) -> Array:
-        """The tokens that uniform numbers (B,) in [0, 1) choose."""
+        """The tokens int64 (B,) that uniform numbers (B,) in [0, 1) choose by logits (B, V)."""
         ids, weights = self._candidates(logits, 1)
         cumulative = np.cumsum(weights, axis=-1, dtype=np.float64)
         total = cumulative[:, -1:]

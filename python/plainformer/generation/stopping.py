@@ -67,11 +67,6 @@ def find_stop(text: str, strings: Iterable[str]) -> int | None:
     return min(places, default=None)
 
 
-def cut_at_stop(text: str, strings: Iterable[str]) -> str:
-    """The text before the first of the strings."""
-    return text[: find_stop(text, strings)]
-
-
 def possible_start(text: str, strings: Iterable[str]) -> int:
     """Where, at the end of `text`, one of the strings may have begun; its length where none."""
     starts = (

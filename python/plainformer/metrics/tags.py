@@ -21,7 +21,8 @@ from ._scores import check_text, check_texts, check_whole
 SCHEMES = ("IOB2", "IOBES", "BILOU", "IOB1")
 _MOST_WORDS = 100_000_000  # of a sentence
 OUTSIDE = "O"
-_PREFIXES = {"IOB2": "BI", "IOB1": "BI", "IOBES": "BIESM", "BILOU": "BILU"}
+LETTERS = {"IOB2": "BI", "IOB1": "BI", "IOBES": "BIES", "BILOU": "BILU"}
+_PREFIXES = {**LETTERS, "IOBES": "BIESM"}
 _SAME = {"L": "E", "U": "S", "M": "I"}  # other letters for the same thing
 _LETTERS = "BIESLUM"
 

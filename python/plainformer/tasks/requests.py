@@ -12,7 +12,7 @@ from ..data import DialogueExample, Message, TextExample, TokenExample
 from ..data.examples import FIELDS, GOLD, Example
 from ..data.labelled.build import Builder, check_string
 from ..data.labelled.reader import field_names, records_of
-from ..data.records.jsonl import fields_of, parse_json
+from ..data.records.jsonl import parse_json, pick_fields
 from ..data.records.sniff import BY_LINE, sniff_requests
 from ..data.records.source import BLANK as BLANK_LINES
 from ..data.records.source import Record, Source
@@ -102,7 +102,7 @@ class Requests:
         fields = FIELDS[self.task]
         item = parse_item(text, strict=self.task in BY_LINE)
         if isinstance(item, dict):
-            return Record(fields_of(item, self._names), number, item)
+            return Record(pick_fields(item, self._names), number, item)
         text = text.strip("\r\n")
         return Record(
             {fields.alone: text}, number, {"text": text} if "tokens" in fields.given else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import DataError
 from ..examples import Example, required_fields, task_name
-from ..records.jsonl import fields_of
+from ..records.jsonl import pick_fields
 from ..records.source import Reading, Record
 from .reader import built, field_names, make_builder
 
@@ -48,6 +48,6 @@ def examples_of(
 
 def _record(value: Any, number: int, names: dict[str, Any], wanted: str) -> Record:
     if isinstance(value, Mapping):
-        return Record(fields_of(value, names), number)
+        return Record(pick_fields(value, names), number)
     problem = f"got {type(value).__name__}, expected an object with {wanted}"
     return Record({}, number, problem=problem)

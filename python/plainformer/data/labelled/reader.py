@@ -20,7 +20,7 @@ from ..records.sniff import sniff, sniff_labels
 from ..records.source import Reading, Record, Source
 from ..records.squad import read_squad
 from ..records.table import header_delimiter, open_table
-from ..text import SEARCHED, documents_of
+from ..text import SEARCHED, read_documents
 from .build import Builder
 from .tagged import TokenBuilder
 
@@ -127,7 +127,7 @@ class ExampleReader:
     def _texts(self, file: str) -> Iterator[Example]:
         self.formats[file] = "text"
         parts: list[str] = []
-        for document in documents_of(file, str(self.names["text"]), self._reading):
+        for document in read_documents(file, str(self.names["text"]), self._reading):
             parts.append(document.text)
             if not document.continues:  # a long file comes in parts
                 line = document.line if len(parts) == 1 else 1

@@ -10,12 +10,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from ...errors import ConfigError
+from .._library import METASPACE
 from ..decoding import byte_letters
 from ..special_tokens import special_ids
 from ..tokenizer import end_of_text_id, vocab_size
 
 _SENTENCE_ENDS = tuple(".!?\u3002\uff01\uff1f")
-_METASPACE = "\u2581"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ class Vocabulary:
     def _text(self, token: str) -> str:
         """What a token of the vocabulary writes; parts of characters are U+FFFD."""
         if self._bytes is None or not self._bytes.keys() >= set(token):
-            return token.replace(_METASPACE, " ")
+            return token.replace(METASPACE, " ")
         return bytes(self._bytes[letter] for letter in token).decode("utf-8", "replace")
 
 

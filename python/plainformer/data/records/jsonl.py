@@ -19,12 +19,12 @@ def read_jsonl(source: Source, names: Mapping[str, Any]) -> Iterator[Record]:
             raise ValueError(f"{error}; expected one JSON object a line") from error
         if not isinstance(value, dict):
             raise ValueError(f"got a JSON {type(value).__name__}, expected an object")
-        return Record(fields_of(value, names), number, value)
+        return Record(pick_fields(value, names), number, value)
 
     return source.records(parse)
 
 
-def fields_of(value: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+def pick_fields(value: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """The task's fields of an object: those that it has and that are not null."""
     found = {field: value.get(name) for field, name in names.items()}
     return {field: v for field, v in found.items() if v is not None}

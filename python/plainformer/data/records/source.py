@@ -14,12 +14,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...characters import CONTINUATION
 from ...errors import DataError
 from .files import STANDARD_INPUT
 
 BLANK = "blank lines"
 BLOCK = 1 << 18  # bytes: several blocks make one batch for a tokenizer, whose threads share them
-_INSIDE = {bytes([byte]) for byte in range(0x80, 0xC0)}  # a UTF-8 sequence
 _AT_ONCE = 1 << 16  # bytes
 _KEPT = 20  # messages of bad lines that are kept and logged; all are counted
 _OTHERS: list[tuple[bytes | tuple[bytes, ...], str]] = [  # how files begin that are no UTF-8
@@ -168,7 +168,7 @@ class Source:
         with self._os_errors():
             while data := self._file.read(BLOCK):
                 data += self._file.readline(BLOCK)
-                while not data.endswith(b"\n") and self._file.peek(1)[:1] in _INSIDE:
+                while data[-1] != 10 and (more := self._file.peek(1)) and more[0] in CONTINUATION:
                     data += self._file.read(1)
                 yield begin(data)
                 begin = bytes
