@@ -199,7 +199,7 @@ def _pair(symbol: str, a: Any, b: Any) -> tuple[Any, Any]:
         for x in (first, second)
     ]
     try:
-        np.broadcast_shapes(*[np.shape(x) if not _is_array(x) else x.shape for x in sides])
+        np.broadcast_shapes(*[x.shape for x in sides if _is_array(x)])
     except ValueError:
         raise ShapeError(
             f"{symbol}: got shapes {first.shape} and {second.shape}, which do not broadcast"
@@ -279,7 +279,7 @@ def _index_part(a: Array, part: Any) -> Any:
     if isinstance(part, slice):
         return part
     if isinstance(part, list):
-        part = np.asarray(part, None if part else np.int64)
+        part = kernels.array_of(part) if part else kernels.array_of(part).astype(np.int64)
     if not _is_array(part):
         try:
             return operator.index(part)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import kernels
 from .packing import Pack, packed_together
 from .tensor import Array, Tensor
@@ -37,6 +39,11 @@ class Parameter(Tensor):
         if getattr(self._view.flags, "writeable", False):  # on a device nothing can be protected
             self._view.flags.writeable = False
         self._count_write()
+
+    def copy_from(self, array: Array, dtype: Any = None) -> None:
+        """Hold a copy of this array from now on, in the dtype that is held, or another."""
+        beside = kernels.asarray(array, self._array)
+        self.assign(kernels.xp(beside).array(beside, dtype=dtype or self.dtype, order="C"))
 
     def __reduce__(self) -> tuple:
         """Copies get an array and a view of it, not two arrays."""

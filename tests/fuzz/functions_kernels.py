@@ -37,6 +37,7 @@ ACTIVATION = one_of(None, "relu", "gelu", "gelu_tanh", "silu")
 
 _K = kernels
 KERNELS: dict[str, Call] = {
+    "array_of": Call(kernels.array_of, x=X),
     "asarray": Call(kernels.asarray, x=X, like=X),
     "asnumpy": Call(kernels.asnumpy, x=X),
     "xp": Call(kernels.xp, x=X),

@@ -46,12 +46,14 @@ def test_numpy_arrays_belong_to_numpy(x):
     assert kernels.xp(x) is np
     assert kernels.asnumpy(x) is x
     assert kernels.asarray(x, np.zeros(1)) is x
+    assert kernels.array_of(x) is x
 
 
 def test_cupy_arrays_belong_to_cupy(cupy):
     x, host = cupy.ndarray(np.arange(3)), np.arange(3)
     assert kernels.xp(x) is cupy
     assert kernels.asnumpy(x) is x.array
+    assert kernels.array_of(x) is x
     assert kernels.asarray(x, x) is x
     assert kernels.asarray(x, host) is x.array
     assert kernels.asarray(host, x).array is host
@@ -64,6 +66,14 @@ def test_anything_else_is_named(x):
     for call in (kernels.xp, kernels.asnumpy):
         with pytest.raises(DTypeError, match=r"^x: got .*(expected a NumPy array|fill it)"):
             call(x)
+
+
+def test_lists_become_arrays_where_users_give_them():
+    assert kernels.array_of([1, 2]).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        kernels.array_of([[1], [1, 2]])
+    with pytest.raises(DTypeError, match=r"^ids: got builtins\.list, expected a NumPy array"):
+        kernels.asarray([1], np.zeros(1), name="ids")
 
 
 def test_cupy_is_never_imported():

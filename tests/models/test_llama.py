@@ -173,8 +173,8 @@ class TestRotary:
 
     def test_tables_grow(self):
         rotary = Rotary(4, {"rope_type": "default", "rope_theta": 10.0})
-        small = rotary.tables(3)[0].copy()
-        large = rotary.tables(100)[0]
+        small = rotary.tables(3, np.zeros(0))[0].copy()
+        large = rotary.tables(100, np.zeros(0))[0]
         assert len(large) >= 100
         np.testing.assert_array_equal(large[: len(small)], small)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from .. import kernels
 from ..errors import DTypeError, ShapeError, shown
 from ..kernels._arrays import check_array
 from ..tensor import Array, Tensor
@@ -27,8 +29,18 @@ def data_or_none(name: str, x: Tensor | None) -> Array | None:
     return x.data if isinstance(x, Tensor) else None if x is None else data_of(name, x)
 
 
+def beside(name: str, array: Any, x: Array) -> Array:
+    """Ids, labels, borders or numbers as an array of the kind of `x`; they may come from the host.
+
+    Raises
+    ------
+    DTypeError : it is no array
+    """
+    return array if type(array) is type(x) else kernels.asarray(array, x, name=name)
+
+
 def floats_of(name: str, x: Tensor) -> Array:
-    """The array of a Tensor for arithmetic of NumPy's: float32, bfloat16 or float64."""
+    """The array of a Tensor for arithmetic of its module: float32, bfloat16 or float64."""
     array = data_of(name, x)
     check_array(name, array)
     return array

@@ -13,9 +13,9 @@ import numpy as np
 
 from .. import kernels
 from ..errors import DTypeError, ShapeError, shown
-from ..kernels._arrays import check_array, check_size
+from ..kernels._arrays import accumulator_dtype, check_array, check_size
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import data_of, data_or_none
+from ._data import beside, data_of, data_or_none
 
 _MOST_HEADS = 1 << 20
 
@@ -56,7 +56,7 @@ def attention(
     y : Tensor (Nq, H Dv)
     """
     kv_heads = num_kv_heads or num_heads
-    _check_borders(borders)
+    borders = _beside(borders, data_of("q", q))
     heads = (
         _heads("q", data_of("q", q), num_heads),
         _heads("k", data_of("k", k), kv_heads),
@@ -97,29 +97,30 @@ def attention_weights(
     (H, Lq, Lk) for each sequence.
     """
     q, k = _heads("q", q, num_heads), _heads("k", k, num_kv_heads or num_heads)
-    _check_borders(borders)
+    borders = _beside(borders, q)
     kernels.flash_attn_varlen_func(  # says what is wrong with an argument
         q, k, k, *borders, softmax_scale=softmax_scale, causal=causal, window_size=window_size,
         attn_bias=attn_bias,
     )  # fmt: skip
+    xp = kernels.xp(q)
     group = q.shape[1] // k.shape[1]
     scale = q.shape[-1] ** -0.5 if softmax_scale is None else softmax_scale
     result = []
     for s in range(len(borders.cu_seqlens_q) - 1):
         q_s = q[borders.cu_seqlens_q[s] : borders.cu_seqlens_q[s + 1]].transpose(1, 0, 2)
         k_s = k[borders.cu_seqlens_k[s] : borders.cu_seqlens_k[s + 1]].transpose(1, 0, 2)
-        k_s = np.repeat(k_s, group, axis=0)
+        k_s = xp.repeat(k_s, group, axis=0)
         with np.errstate(all="ignore"):  # as the kernels
             scores = kernels.matmul(q_s, k_s, transpose_b=True) * q.dtype.type(scale)
         Lq, Lk = scores.shape[1:]
         if attn_bias is not None:
             wanted = (len(borders.cu_seqlens_q) - 1, num_heads, *borders[2:])
-            scores = scores + np.broadcast_to(attn_bias, wanted)[s, :, :Lq, :Lk]
-        distance = np.arange(Lk) - (np.arange(Lq) + Lk - Lq)[:, None]  # above 0: a later key
+            scores = scores + xp.broadcast_to(attn_bias, wanted)[s, :, :Lq, :Lk]
+        distance = xp.arange(Lk) - (xp.arange(Lq) + Lk - Lq)[:, None]  # above 0: a later key
         right = 0 if causal else window_size[1]
         hidden = (right >= 0) & (distance > right)
         hidden |= (window_size[0] >= 0) & (distance < -window_size[0])
-        result.append(kernels.softmax(np.where(hidden, scores.dtype.type(-np.inf), scores)))
+        result.append(kernels.softmax(xp.where(hidden, scores.dtype.type(-np.inf), scores)))
     return result
 
 
@@ -138,15 +139,16 @@ def self_attention(
     -------
     y : Tensor (N, C); its backward writes the three gradients into one (N, 3 C) array
     """
+    cu_seqlens = beside("cu_seqlens", cu_seqlens, data_of("qkv", qkv))
     borders = Borders(cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
-    heads = split_heads(data_of("qkv", qkv), num_heads)
+    heads = split_heads(qkv.data, num_heads)
     shape = (len(qkv), qkv.shape[1] // 3)
     if not needs_grad(qkv):
         return Tensor(kernels.flash_attn_varlen_func(*heads, *borders, **options).reshape(shape))
     y, lse = kernels.flash_attn_varlen_func(*heads, *borders, **options, return_lse=True)
 
     def backward(grad: Array) -> Sequence[Any]:
-        dqkv = np.empty(qkv.shape, y.dtype)
+        dqkv = kernels.xp(y).empty(qkv.shape, y.dtype)
         kernels.flash_attn_varlen_backward(
             grad.reshape(y.shape), *heads, y, lse, *borders, **options,
             out=split_heads(dqkv, num_heads),
@@ -167,23 +169,29 @@ def relative_bias(weight: Tensor, buckets: Array, num_queries: int) -> Tensor:
     buckets : int array (Lq + Lk - 1,), the row of weight for the distances 1 - Lq .. Lk - 1
     num_queries : int, Lq
     """
-    rows = kernels.embedding(buckets, data_of("weight", weight))
+    buckets = beside("buckets", buckets, data_of("weight", weight))
+    rows = kernels.embedding(buckets, weight.data)
     if rows.ndim != 2:
         raise ShapeError(f"buckets: got shape {buckets.shape}, expected 1 axis")
     num_queries = check_size("num_queries", num_queries, 1, len(buckets))
-    by_distance = np.ascontiguousarray(rows.T)  # (H, Lq + Lk - 1)
+    xp = kernels.xp(rows)
+    by_distance = xp.ascontiguousarray(rows.T)  # (H, Lq + Lk - 1)
     num_keys = len(buckets) - num_queries + 1
-    windows = np.lib.stride_tricks.sliding_window_view(by_distance, num_keys, axis=1)
-    y = windows[None, :, ::-1]
+    head, step = by_distance.strides
+    y = xp.lib.stride_tricks.as_strided(  # each query's window begins one distance earlier
+        by_distance[:, num_queries - 1 :],
+        (1, len(by_distance), num_queries, num_keys),
+        (0, head, -step, step),
+    )
     if not needs_grad(weight):
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
-        total = np.zeros(by_distance.shape, np.result_type(grad.dtype, np.float32))
+        total = xp.zeros(by_distance.shape, accumulator_dtype(grad.dtype))
         for i in range(num_queries):
             first = num_queries - 1 - i
             total[:, first : first + num_keys] += grad[0, :, i]
-        rows = np.ascontiguousarray(total.T)
+        rows = xp.ascontiguousarray(total.T)
         dweight = kernels.embedding_backward(rows, buckets, weight.shape[0])
         return (dweight.astype(weight.dtype, copy=False),)
 
@@ -198,15 +206,17 @@ def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
     weight : Tensor (num_buckets, H)
     buckets : int array (S, Lq, Lk)
     """
-    rows = kernels.embedding(buckets, data_of("weight", weight))  # (S, Lq, Lk, H)
+    buckets = beside("buckets", buckets, data_of("weight", weight))
+    rows = kernels.embedding(buckets, weight.data)  # (S, Lq, Lk, H)
     if rows.ndim != 4:
         raise ShapeError(f"buckets: got shape {buckets.shape}, expected 3 axes")
-    y = np.ascontiguousarray(rows.transpose(0, 3, 1, 2))
+    xp = kernels.xp(rows)
+    y = xp.ascontiguousarray(rows.transpose(0, 3, 1, 2))
     if not needs_grad(weight):
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
-        by_place = np.ascontiguousarray(grad.transpose(0, 2, 3, 1))
+        by_place = xp.ascontiguousarray(grad.transpose(0, 2, 3, 1))
         dweight = kernels.embedding_backward(by_place, buckets, weight.shape[0])
         return (dweight.astype(weight.dtype, copy=False),)
 
@@ -235,8 +245,11 @@ def rotary_embedding(
     interleaved: bool = False,
 ) -> Tensor:
     """Turn each head of x (N, H D) by its row's position; see the kernel for the tables."""
+    array = data_of("x", x)
+    positions = beside("positions", positions, array)
+    cos, sin = beside("cos", cos, array), beside("sin", sin, array)
     y = kernels.rotary_embedding(
-        _heads("x", data_of("x", x), num_heads), positions, cos, sin, interleaved=interleaved
+        _heads("x", array, num_heads), positions, cos, sin, interleaved=interleaved
     ).reshape(x.shape)
     if not needs_grad(x):
         return Tensor(y)
@@ -250,9 +263,14 @@ def rotary_embedding(
     return record(y, (x,), backward, is_fresh=True)
 
 
-def _check_borders(borders: Borders) -> None:
+def _beside(borders: Borders, x: Array) -> Borders:
+    """The borders as arrays of the kind of `x`."""
     if not isinstance(borders, Borders):
         raise DTypeError(f"borders: got {shown(borders)}, expected Borders")
+    if type(borders.cu_seqlens_q) is type(borders.cu_seqlens_k) is type(x):
+        return borders
+    queries, keys, *longest = borders
+    return Borders(beside("cu_seqlens_q", queries, x), beside("cu_seqlens_k", keys, x), *longest)
 
 
 def _heads(name: str, x: Array, num_heads: int) -> Array:

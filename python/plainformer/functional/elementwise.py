@@ -34,7 +34,7 @@ def scale(x: Tensor, factor: float) -> Tensor:
 
 def _scaled(x: Array, factor: float) -> Array:
     """factor * x, of the dtype of x: a product of a bfloat16 array and a number is float32."""
-    return np.asarray(x * factor, x.dtype)  # an array of a 0-d product as well
+    return kernels.xp(x).asarray(x * factor, x.dtype)  # an array of a 0-d product as well
 
 
 def dropout(

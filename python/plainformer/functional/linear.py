@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import kernels
 from ..errors import ShapeError
 from ..packing import packed_together, packs_weights
@@ -80,11 +78,12 @@ def _biases_together(biases: Sequence[Tensor | None], widths: Sequence[int]) -> 
     given = [b for b in biases if b is not None]
     if not given:
         return None
+    xp = kernels.xp(given[0].data)
     parts = [
-        np.full(width, -0.0, given[0].dtype) if b is None else b.data
+        xp.full(width, -0.0, given[0].dtype) if b is None else b.data
         for b, width in zip(biases, widths)
     ]
-    return np.concatenate(parts)
+    return xp.concatenate(parts)
 
 
 def _readable(weight: Tensor, is_in_out: bool) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ConfigError, shown
-from ..kernels._arrays import FLOATS, IDS, check_array, check_shape
+from ..kernels._arrays import FLOATS, IDS, accumulator_dtype, check_array, check_shape
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import data_of, data_or_none, floats_of
+from ._data import beside, data_of, data_or_none, floats_of
 
 
 def cross_entropy(
@@ -19,6 +19,8 @@ def cross_entropy(
 ) -> Tensor:
     """Cross entropy of logits (N, V) with target (N,); see the kernel for the options."""
     x_data = data_of("input", input)
+    target = beside("target", target, x_data)
+    weight = None if weight is None else beside("weight", weight, x_data)
     if not needs_grad(input):
         return Tensor(kernels.cross_entropy(x_data, target, weight, **options))
     loss, lse = kernels.cross_entropy(x_data, target, weight, **options, return_lse=True)
@@ -37,7 +39,9 @@ def fused_linear_cross_entropy(
     The gradients are computed in the forward, while a chunk of logits is at hand; backward only
     scales them. x is (..., C), weight (V, C), target (...); see the kernel for the options.
     """
-    arrays = (data_of("x", x), data_of("weight", weight), target, data_or_none("bias", bias))
+    x_data = data_of("x", x)
+    target = beside("target", target, x_data)
+    arrays = (x_data, data_of("weight", weight), target, data_or_none("bias", bias))
     if not needs_grad(x, weight, bias):
         return Tensor(kernels.fused_linear_cross_entropy(*arrays, **options))
     loss, grads = kernels.fused_linear_cross_entropy(*arrays, **options, return_grads=True)
@@ -59,10 +63,10 @@ def mse_loss(input: Tensor, target: Array, reduction: str = "mean") -> Tensor:
     input : Tensor of any shape; target : array of its shape, needs no gradient
     """
     x = _wide(input)
-    t = _numbers("target", target, x.shape, x.dtype)
+    t = _numbers("target", target, x.shape, x)
     with np.errstate(all="ignore"):  # as the kernels: an infinite loss is the trainer's to report
         difference = x - t
-        losses = np.square(difference)
+        losses = difference * difference
     return _reduced(input, losses, 2 * difference, reduction)
 
 
@@ -75,26 +79,28 @@ def binary_cross_entropy_with_logits(
     None, what each class's losses are multiplied with. Computed in float32 (float64).
     """
     x = _wide(input)
-    t = _numbers("target", target, x.shape, x.dtype)
-    small = np.exp(-np.abs(x))  # at most 1: nothing overflows
+    t = _numbers("target", target, x.shape, x)
+    xp = kernels.xp(x)
+    small = xp.exp(-xp.abs(x))  # at most 1: nothing overflows
     with np.errstate(all="ignore"):  # an infinite logit and its target
-        losses = np.maximum(x, 0) - x * t + np.log1p(small)
-    slopes = np.where(x >= 0, 1, small) / (1 + small) - t
+        losses = xp.maximum(x, 0) - x * t + xp.log1p(small)
+    slopes = xp.where(x >= 0, 1, small) / (1 + small) - t
     if weight is not None:
-        wide = _numbers("weight", weight, x.shape[-1:], x.dtype)
+        wide = _numbers("weight", weight, x.shape[-1:], x)
         losses, slopes = losses * wide, slopes * wide
     return _reduced(input, losses, slopes, reduction)
 
 
 def _wide(input: Tensor) -> Array:
-    return floats_of("input", input).astype(np.result_type(input.dtype, np.float32), copy=False)
+    return floats_of("input", input).astype(accumulator_dtype(input.dtype), copy=False)
 
 
-def _numbers(name: str, array: Array, shape: Sequence[int], dtype: Any) -> Array:
-    """An array of numbers of this shape, as `dtype`."""
+def _numbers(name: str, array: Array, shape: Sequence[int], like: Array) -> Array:
+    """An array of numbers of this shape, of the kind and dtype of `like`."""
+    array = beside(name, array, like)
     check_array(name, array, (*FLOATS, *IDS, np.dtype(np.bool_)))
     check_shape(shape, **{name: array})
-    return np.asarray(array, dtype)
+    return array.astype(like.dtype, copy=False)
 
 
 def _reduced(input: Tensor, losses: Array, slopes: Array, reduction: str) -> Tensor:
@@ -102,7 +108,7 @@ def _reduced(input: Tensor, losses: Array, slopes: Array, reduction: str) -> Ten
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction: got {shown(reduction)}, expected mean or sum")
     divisor = max(1, losses.size) if reduction == "mean" else 1
-    total = np.asarray(np.sum(losses, dtype=np.float64) / divisor, losses.dtype)
+    total = kernels.xp(losses).asarray(losses.sum(dtype=np.float64) / divisor, losses.dtype)
     if not needs_grad(input):
         return Tensor(total)
 

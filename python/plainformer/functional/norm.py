@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..kernels._arrays import check_number
+from ..kernels._arrays import accumulator_dtype, check_number
 from ..tensor import Array, Tensor, needs_grad, record, record_all
 from ._data import data_of, data_or_none, floats_of, last_size
 
@@ -78,17 +78,18 @@ def rms_norm(
 def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:
     """Vectors of length 1 along the last axis: y = x / max(|x|, eps)."""
     check_number("eps", eps, 0.0)
-    wide = floats_of("x", x).astype(np.result_type(x.dtype, np.float32), copy=False)
+    wide = floats_of("x", x).astype(accumulator_dtype(x.dtype), copy=False)
+    xp = kernels.xp(wide)
     with np.errstate(all="ignore"):  # as the kernels: what is infinite becomes NaN in silence
-        length = np.sqrt(np.sum(np.square(wide), axis=-1, keepdims=True))
-        divisor = np.maximum(length, length.dtype.type(eps))
+        length = xp.sqrt(xp.square(wide).sum(axis=-1, keepdims=True))
+        divisor = xp.maximum(length, length.dtype.type(eps))
         unit = wide / divisor
     y = unit.astype(x.dtype, copy=False)
     if not needs_grad(x):
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
-        along = np.sum(grad * unit, axis=-1, keepdims=True) * (length > eps)
+        along = (grad * unit).sum(axis=-1, keepdims=True) * (length > eps)
         return (((grad - unit * along) / divisor).astype(x.dtype),)
 
     return record(y, (x,), backward)

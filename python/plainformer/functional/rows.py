@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +11,23 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ShapeError, shown
-from ..kernels._arrays import IDS, check_array, check_ids, check_same_dtype, check_shape, check_size
+from ..kernels._arrays import (
+    IDS,
+    accumulator_dtype,
+    check_array,
+    check_ids,
+    check_same_dtype,
+    check_shape,
+    check_size,
+)
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import all_data, data_of, floats_of, last_size
+from ._data import all_data, beside, data_of, floats_of, last_size
 
 
 def embedding(input_ids: Array, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """y[...] = weight[input_ids[...]]; as in torch, row `padding_idx` gets no gradient."""
-    y = kernels.embedding(input_ids, data_of("weight", weight))
+    input_ids = beside("input_ids", input_ids, data_of("weight", weight))
+    y = kernels.embedding(input_ids, weight.data)
     if padding_idx is not None:
         check_size("padding_idx", padding_idx, 0, len(weight) - 1)
     if not needs_grad(weight):
@@ -37,12 +47,13 @@ def embedding(input_ids: Array, weight: Tensor, padding_idx: int | None = None) 
 
 def _zeroed(x: Array, where: Array) -> Array:
     """x (..., C) with zeros in the vectors where the mask (...) is true."""
-    return np.where(where[..., None], x.dtype.type(0), x) if where.any() else x
+    return kernels.xp(x).where(where[..., None], x.dtype.type(0), x) if where.any() else x
 
 
 def take_rows(x: Tensor, index: Array) -> Tensor:
     """y[i] = x[index[i]] for x (N, C); a row taken twice gets the sum of both gradients."""
-    y = kernels.embedding(index, data_of("x", x))
+    index = beside("index", index, data_of("x", x))
+    y = kernels.embedding(index, x.data)
     if not needs_grad(x):
         return Tensor(y)
     count = len(x)
@@ -57,9 +68,10 @@ def put_rows(x: Tensor, index: Array, count: int) -> Tensor:
     """y (count, ...) with y[index[i]] = x[i], and 0 in the other rows; index has no repetition."""
     array = data_of("x", x)
     count = check_size("count", count, 0, sys.maxsize // max(1, array.nbytes))
+    index = beside("index", index, array)
     check_ids("index", index, count)
     check_shape(array.shape[:1], index=index)
-    y = np.zeros((count, *x.shape[1:]), x.dtype)
+    y = kernels.xp(array).zeros((count, *x.shape[1:]), x.dtype)
     y[index] = array
     if not needs_grad(x):
         return Tensor(y)
@@ -77,7 +89,7 @@ def columns(x: Tensor, start: int, stop: int) -> Tensor:
     shape = x.shape
 
     def backward(grad: Array) -> Sequence[Any]:
-        dx = np.zeros(shape, grad.dtype)
+        dx = kernels.xp(grad).zeros(shape, grad.dtype)
         dx[..., start:stop] = grad
         return (dx,)
 
@@ -91,18 +103,25 @@ def concatenate(xs: Sequence[Tensor]) -> Tensor:
     for i, array in enumerate(others, 1):
         check_same_dtype(**{"xs[0]": first, f"xs[{i}]": array})
         check_shape((*first.shape[:-1], *array.shape[-1:]), **{f"xs[{i}]": array})
-    y = np.concatenate(arrays, axis=-1)
+    xp = kernels.xp(arrays[0])
+    y = xp.concatenate(arrays, axis=-1)
     if not needs_grad(*xs):
         return Tensor(y)
-    ends = np.cumsum([x.shape[-1] for x in xs])[:-1]
-    return record(y, xs, lambda grad: np.split(grad, ends, axis=-1))
+    ends = [*itertools.accumulate(x.shape[-1] for x in xs)][:-1]
+    return record(y, xs, lambda grad: xp.split(grad, ends, axis=-1))
 
 
 def _check_borders(cu_seqlens: Array, rows: int) -> None:
     """Raise unless these are 0, then ends of sequences of at least one row, the last `rows`."""
     check_array("cu_seqlens", cu_seqlens, IDS)
     ends = cu_seqlens
-    if ends.ndim != 1 or not len(ends) or ends[0] or ends[-1] != rows or (np.diff(ends) < 1).any():
+    if (
+        ends.ndim != 1
+        or not len(ends)
+        or ends[0]
+        or ends[-1] != rows
+        or (ends[1:] <= ends[:-1]).any()
+    ):
         raise ShapeError(
             f"cu_seqlens: got {shown(ends.tolist())}, expected 0, then the end of each sequence, "
             f"none empty, the last at {rows}, the rows of x"
@@ -115,15 +134,17 @@ def mean_of_sequences(x: Tensor, cu_seqlens: Array) -> Tensor:
     if array.ndim != 2:
         raise ShapeError(f"x: got shape {array.shape}, expected (N, C)")
     _check_borders(cu_seqlens, len(array))
-    lengths = np.diff(cu_seqlens)[:, None].astype(np.float32)
-    wide = array.astype(np.result_type(x.dtype, np.float32), copy=False)
-    sums = np.add.reduceat(wide, cu_seqlens[:-1].astype(np.int64), axis=0)
-    y = (sums / lengths.astype(sums.dtype)).astype(x.dtype)
+    xp = kernels.xp(array)
+    cu_seqlens = beside("cu_seqlens", cu_seqlens, array)
+    lengths = cu_seqlens[1:] - cu_seqlens[:-1]
+    wide = array.astype(accumulator_dtype(x.dtype), copy=False)
+    sums = xp.add.reduceat(wide, cu_seqlens[:-1].astype(np.int64), axis=0)
+    y = (sums / lengths[:, None].astype(sums.dtype)).astype(x.dtype)
     if not needs_grad(x):
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
-        share = (grad / lengths.astype(wide.dtype)).astype(grad.dtype)
-        return (np.repeat(share, np.diff(cu_seqlens), axis=0),)
+        share = (grad / lengths[:, None].astype(wide.dtype)).astype(grad.dtype)
+        return (xp.repeat(share, lengths.tolist(), axis=0),)
 
     return record(y, (x,), backward, is_fresh=True)

@@ -39,13 +39,14 @@ from .optimizer import adamw_step, clip_grad_norm, sgd_step
 from .pack import PackedWeight, pack_weight
 from .rotary import rotary_embedding, rotary_embedding_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
-from .xp import asarray, asnumpy, xp
+from .xp import array_of, asarray, asnumpy, xp
 
 __all__ = [
     "PackedWeight",
     "accumulate",
     "adamw_step",
     "add",
+    "array_of",
     "asarray",
     "asnumpy",
     "clip_grad_norm",

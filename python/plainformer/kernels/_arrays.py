@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 from ._backend import backend
+from .xp import xp
 
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
 float32 = np.dtype(np.float32)
@@ -135,16 +136,26 @@ def check_writable(name: str, array: Any, shape: Sequence[int], dtype: np.dtype)
     """Raise unless a kernel can write `array`: right shape and dtype, writable, contiguous."""
     check_array(name, array, (dtype,))
     check_shape(shape, **{name: array})
-    if not array.flags.writeable:
+    if not is_writable(array):
         raise ConfigError(f"{name}: got a read-only array, expected a writable one")
     if not array.flags.c_contiguous:
         raise ShapeError(f"{name}: got a strided array, expected a contiguous one")
     check_aligned(name, array)
 
 
+def is_writable(array: Any) -> bool:
+    """Whether an array may be written; on a device nothing is protected."""
+    return getattr(array.flags, "writeable", True)
+
+
+def is_aligned(array: Any) -> bool:
+    """Whether each element stands on a multiple of its size, as on a device always."""
+    return getattr(array.flags, "aligned", True)
+
+
 def check_aligned(name: str, array: Any) -> None:
     """Raise unless each element, which will be written, stands on a multiple of its size."""
-    if not array.flags.aligned or any(step % array.itemsize for step in array.strides):
+    if not is_aligned(array) or any(step % array.itemsize for step in array.strides):
         raise ShapeError(f"{name}: got an unaligned array, expected an aligned one")
 
 
@@ -171,6 +182,11 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, **inputs: Any) ->
     check_apart({"out": out}, inputs)
 
 
+def largest(values: Any, least: int = 0) -> int:
+    """The largest of some whole numbers, or `least`, which is at most it, if there are none."""
+    return max(least, int(values.max())) if values.size else least
+
+
 def computed(result: Any) -> Any:
     """What a compiled function returned after all checks had passed: then it refuses nothing that
     has not been changed by another thread in between."""
@@ -185,10 +201,10 @@ def computed(result: Any) -> Any:
 def readable(array: Any) -> Any:
     """The array itself if its strides are whole elements, else a counted copy."""
     global copies
-    if array.flags.aligned and all(s % array.itemsize == 0 for s in array.strides):
+    if is_aligned(array) and all(s % array.itemsize == 0 for s in array.strides):
         return array
     copies += 1
-    return np.array(array, order="C")
+    return array.copy(order="C")
 
 
 def unit_last_axis(array: Any) -> Any:
@@ -198,16 +214,16 @@ def unit_last_axis(array: Any) -> Any:
     if array.ndim == 0 or array.shape[-1] <= 1 or array.strides[-1] == array.itemsize:
         return array
     copies += 1
-    return np.array(array, order="C")
+    return array.copy(order="C")
 
 
 def contiguous(array: Any) -> Any:
     """The array itself if it is row-major without gaps, else a counted copy. None stays None."""
     global copies
-    if array is None or (array.flags.c_contiguous and array.flags.aligned):
+    if array is None or (array.flags.c_contiguous and is_aligned(array)):
         return array
     copies += 1
-    return np.array(array, order="C")
+    return array.copy(order="C")
 
 
 def check_ids(name: str, ids: Any, limit: int, *, ignore_index: int | None = None) -> None:
@@ -217,6 +233,6 @@ def check_ids(name: str, ids: Any, limit: int, *, ignore_index: int | None = Non
     if ignore_index is not None:
         bad &= ids != ignore_index
     if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        at = tuple(int(i) for i in xp(bad).argwhere(bad)[0])
         but = "" if ignore_index is None else f" or ignore_index {ignore_index}"
         raise ShapeError(f"{name}: got {int(ids[at])} at {at}, expected 0 to {limit - 1}{but}")

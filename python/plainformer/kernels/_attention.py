@@ -21,6 +21,8 @@ from ._arrays import (
     computed,
     contiguous,
     float32,
+    is_writable,
+    largest,
     readable,
     unit_last_axis,
 )
@@ -286,15 +288,15 @@ def check_starts(name: str, starts: Any, total: int, longest_name: str, longest:
         )
     if starts[0] != 0:
         raise ShapeError(f"{name}: got {starts[0]} first, expected 0")
-    lengths = np.diff(starts)
+    lengths = starts[1:] - starts[:-1]
     if (lengths < 0).any():
-        at = int(np.argmax(lengths < 0))
+        at = int((lengths < 0).argmax())
         raise ShapeError(
             f"{name}: got {starts[at + 1]} after {starts[at]} at {at + 1}, expected no decrease"
         )
     if starts[-1] != total:
         raise ShapeError(f"{name}: got {starts[-1]} last, expected the number of rows, {total}")
-    if lengths.max(initial=0) > longest:
+    if largest(lengths) > longest:
         raise ShapeError(
             f"{longest_name}: got {longest}, expected at least {lengths.max()}, the longest "
             f"sequence of {name}"
@@ -349,7 +351,7 @@ def check_result(name: str, out: Any, shape: tuple[int, ...], like: Any) -> None
     """Raise unless `out` can be written: shape, dtype, strides, no element twice."""
     check_array(name, out, (like.dtype,))
     check_shape(shape, **{name: out})
-    if not out.flags.writeable:
+    if not is_writable(out):
         raise ConfigError(f"{name}: got a read-only array, expected a writable one")
     check_aligned(name, out)
     if out.shape[-1] > 1 and out.strides[-1] != out.itemsize:

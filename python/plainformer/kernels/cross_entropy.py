@@ -23,6 +23,7 @@ from ._arrays import (
     unit_last_axis,
 )
 from ._backend import backend
+from .xp import xp
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -127,7 +128,7 @@ def cross_entropy_backward(
 
 def ordered_sum(values: Any) -> Any:
     """The sum in double, in one fixed order, as a 0-d array of the values' type."""
-    return np.asarray(np.sum(values, dtype=np.float64), values.dtype)
+    return xp(values).asarray(values.sum(dtype=np.float64), values.dtype)
 
 
 def reduce_losses(losses: Any, count: Any, reduction: str) -> Any:
@@ -137,11 +138,11 @@ def reduce_losses(losses: Any, count: Any, reduction: str) -> Any:
         return total
     if count == 0:
         warn_once("cross entropy: every label is ignored; the loss is 0", stacklevel=4)
-        return np.zeros_like(total)
+        return xp(total).zeros_like(total)
     if count >= 1:  # as without weights of classes: nothing overflows
-        return np.asarray(float(total) / float(count), total.dtype)
+        return xp(total).asarray(float(total) / float(count), total.dtype)
     with np.errstate(all="ignore"):
-        return np.asarray(total / count, total.dtype)
+        return xp(total).asarray(total / count, total.dtype)
 
 
 def _check_options(reduction: str, label_smoothing: float, ignore_index: int) -> float:
@@ -176,17 +177,20 @@ def _row_gradients(
         return contiguous(grad_output)
     if not hasattr(grad_output, "dtype"):
         largest = float(np.finfo(acc).max)
-        grad_output = np.asarray(check_number("grad_output", grad_output, -largest, largest), acc)
+        grad_output = check_number("grad_output", grad_output, -largest, largest)
+        grad_output = xp(input).asarray(grad_output, acc)
     check_array("grad_output", grad_output)
     check_shape((), grad_output=grad_output)
-    scale = np.asarray(grad_output, acc)
+    scale = xp(input).asarray(grad_output, acc)
     if reduction == "mean":
         check_array("target", target, IDS)
         labels = target.copy()  # read more than once below; another thread may write to target
         input, target, weight = _canonical(input, labels, weight, ignore_index)
         counted = target != ignore_index
-        weights = counted if weight is None else np.where(counted, weight[target * counted], 0)
-        count = np.sum(weights, dtype=np.float64)
+        weights = (
+            counted if weight is None else xp(weight).where(counted, weight[target * counted], 0)
+        )
+        count = float(weights.sum(dtype=np.float64))
         with np.errstate(all="ignore"):
-            scale = scale / acc.type(count) if count else np.zeros((), acc)
-    return np.full(input.shape[:1], scale, acc)
+            scale = scale / acc.type(count) if count else xp(input).zeros((), acc)
+    return xp(input).full(input.shape[:1], scale, acc)

@@ -13,6 +13,7 @@ from ._arrays import (
     check_same_dtype,
     check_shape,
     computed,
+    largest,
     readable,
     unit_last_axis,
 )
@@ -153,7 +154,7 @@ def _checked_lengths(lengths: Any, q: Any, k_cache: Any, added: int) -> Any:
     capacity = k_cache.shape[1]
     bad = (lengths < 0) | (lengths > capacity - added)
     if bad.any():
-        at = int(np.argmax(bad))
+        at = int(bad.argmax())
         beside = f" with {added} more to append" if added else ""
         raise ShapeError(
             f"cache_seqlens: got {lengths[at]} at {at}, expected 0 to {capacity - added}: the "
@@ -166,7 +167,7 @@ def _checked_bias(bias: Any, q: Any, k_cache: Any, lengths: Any, added: int) -> 
     if bias is None:
         return None
     check_array("attn_bias", bias, (q.dtype,))
-    longest, capacity = int(lengths.max(initial=-added)) + added, k_cache.shape[1]
+    longest, capacity = largest(lengths, -added) + added, k_cache.shape[1]
     keys = bias.shape[-1] if bias.ndim else 1
     if keys != 1 and not longest <= keys <= capacity:
         raise ShapeError(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .. import _cpu
 from ..errors import ShapeError
 from ._arrays import check_array
+from ._backend import backend
 from .flash_attention import (
     flash_attn_backward,
     flash_attn_func,
@@ -206,6 +204,7 @@ def _split(name: str, packed: Any, ndim: int) -> tuple[Any, Any, Any]:
     return packed[..., 0, :, :], packed[..., 1, :, :], packed[..., 2, :, :]
 
 
-def _new_like(array: Any) -> np.ndarray:
+def _new_like(array: Any) -> Any:
     """An array of that shape and dtype, row-major, not initialized."""
-    return _cpu.empty_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
+    empty_bytes = backend("qkv", array).empty_bytes
+    return empty_bytes(array.nbytes).view(array.dtype).reshape(array.shape)

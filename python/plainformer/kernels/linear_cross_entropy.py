@@ -21,6 +21,7 @@ from ._arrays import (
     check_size,
     computed,
     contiguous,
+    is_aligned,
     unit_last_axis,
 )
 from ._backend import backend
@@ -118,9 +119,9 @@ def _divisor(labels: Any, ignore_index: int, reduction: str, num_items: float | 
         return 1.0
     if num_items is not None:
         return check_number("num_items", num_items, np.finfo(np.float32).tiny)
-    return max(1.0, float(np.count_nonzero(labels != ignore_index)))
+    return max(1.0, float((labels != ignore_index).sum()))
 
 
 def _aligned(weight: Any) -> Any:
     """Rows or columns of the weight may be strided; elements must be aligned."""
-    return weight if weight.flags.aligned else contiguous(weight)
+    return weight if is_aligned(weight) else contiguous(weight)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._backend import kind_of
+from ..errors import DTypeError
+from ._backend import _NUMPY, kind_of
 
 
 def xp(x: Any) -> Any:
@@ -31,13 +32,14 @@ def xp(x: Any) -> Any:
     return kind_of("x", x).module
 
 
-def asarray(x: Any, like: Any) -> Any:
+def asarray(x: Any, like: Any, *, name: str = "x") -> Any:
     """`x` as an array of the kind of `like`, copied between host and device where it must be.
 
     Parameters
     ----------
     x : array of any kind
     like : array that says which
+    name : what an error calls x
 
     Returns
     -------
@@ -49,8 +51,30 @@ def asarray(x: Any, like: Any) -> Any:
     """
     if type(x) is type(like):
         return x
-    wanted = xp(like)
-    return x if xp(x) is wanted else wanted.asarray(asnumpy(x))
+    wanted, found = kind_of("like", like), _NUMPY if isinstance(x, np.generic) else kind_of(name, x)
+    return x if found.module is wanted.module else wanted.module.asarray(found.to_host(x))
+
+
+def array_of(x: Any) -> Any:
+    """What a user gave for an array: arrays of any kind as they are, lists and numbers as NumPy's.
+
+    Parameters
+    ----------
+    x : array, or anything that `numpy.asarray` takes
+
+    Returns
+    -------
+    y : array
+
+    Raises
+    ------
+    ValueError : lists of several lengths
+    """
+    try:
+        kind_of("x", x)
+    except DTypeError:
+        return np.asarray(x)
+    return x
 
 
 def asnumpy(x: Any) -> np.ndarray:

@@ -130,7 +130,7 @@ def _copy(model: Any, state: Mapping[str, Array], needed: set[str], directory: P
             raise CheckpointError(f"{directory / WEIGHTS}: {what} {listed(names, 4)}")
     for name, array in state.items():
         dtype = parameters[name].dtype
-        parameters[name].assign(np.array(array, dtype=dtype, order="C"))
+        parameters[name].copy_from(array, dtype)
 
 
 def _read_config(directory: Path) -> LoraConfig:

@@ -73,7 +73,7 @@ class Stack(Module):
         x = self.embed_tokens(ids)
         if self.scale != 1.0:
             x = functional.scale(x, self.scale)
-        places = self.embed_positions(positions, x.dtype)
+        places = self.embed_positions(positions, x)
         if self.layernorm_embedding is not None:
             return self.dropout(self.layernorm_embedding(x, places)[0])
         return self.dropout(functional.add(x, places))

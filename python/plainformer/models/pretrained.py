@@ -167,7 +167,7 @@ class PreTrainedModel(Module):
             if name in state:
                 parameter.assign(state[name].astype(wanted, copy=False))
             else:  # the initial value
-                parameter.assign(np.array(parameter.data, wanted, order="C"))
+                parameter.copy_from(parameter.data, wanted)
         model.init_weights(seed, report.new_keys)
         model.read_generation_config(path)
         model.eval()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError
 from ..functional import Borders
 from ..functional.random import take
@@ -67,7 +67,7 @@ class Attention(Module):
         borders = Borders(rows.cu_seqlens, keys.cu_seqlens, rows.max_length, keys.max_length)
         options = self._recorded()
         if rows.has_holes and kv_rows is None and self.has_window:
-            bias, options["window_size"] = self._window_bias(rows, q.dtype), (-1, -1)
+            bias, options["window_size"] = self._window_bias(rows, q.data), (-1, -1)
         report_attention(rows, kv_rows, lambda: self._weights(q.data, k.data, borders, bias))
         return functional.attention(
             q, k, v, borders, self.num_heads, self.num_kv_heads, bias=bias, **options
@@ -78,13 +78,13 @@ class Attention(Module):
         """Whether a row sees less than all of its sequence, or all before it."""
         return self._options["window_size"] != (-1, -1)
 
-    def _window_bias(self, rows: Sequences, dtype: np.dtype) -> Tensor:
+    def _window_bias(self, rows: Sequences, like: Array) -> Tensor:
         """The window as a bias (S, 1, L, L): kernels count rows, and a hole has none."""
-        places = rows.padded_positions()
+        places = kernels.asarray(rows.padded_positions(), like)
         ahead = places[:, None, None, :] - places[:, None, :, None]
         left, right = self._options["window_size"]
         hidden = ((left >= 0) & (-ahead > left)) | ((right >= 0) & (ahead > right))
-        return Tensor(np.where(hidden, -np.inf, 0).astype(dtype))
+        return Tensor(kernels.xp(like).where(hidden, -np.inf, 0).astype(like.dtype))
 
     def packed(self, qkv: Tensor, rows: Sequences) -> Tensor:
         """The same from projections side by side, (N, 3 C) to (N, C), which are not copied."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ShapeError
+from ..kernels._arrays import largest
 from ..tensor import Array
 from .sequences import Sequences
 
@@ -16,7 +17,8 @@ class KeyValueCache:
     """Keys and values of B sequences, each with a length of its own: arrays (B, capacity, KV, D).
 
     Every sequence starts at 0 of its own row; padding is never stored. A model appends in each
-    layer, attends, and calls `advance` once when it is done with all layers.
+    layer, attends, and calls `advance` once when it is done with all layers. `lengths` are kept on
+    the host, for shapes follow from them; keys and values are where those of the model are.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ class KeyValueCache:
         """Raise unless these rows are one sequence for each of ours and fit behind them."""
         if rows.count != self.batch:
             raise ShapeError(f"input_ids: got {rows.count} sequences, the cache has {self.batch}")
-        longest = int((self.lengths + rows.lengths).max(initial=0))
+        longest = largest(self.lengths + kernels.asnumpy(rows.lengths))
         if longest > self.capacity:
             raise ShapeError(
                 f"input_ids: {longest} tokens do not fit a cache with capacity {self.capacity}"
@@ -55,30 +57,32 @@ class KeyValueCache:
         """
         if self.is_empty:
             self._append(layer, k, v, rows)
-            borders = (rows.cu_seqlens, rows.cu_seqlens, rows.max_length, rows.max_length)
+            starts = kernels.asarray(rows.cu_seqlens, q)
+            borders = (starts, starts, rows.max_length, rows.max_length)
             return kernels.flash_attn_varlen_func(q, k, v, *borders, causal=True, **options)
         keys, values = self._layer(layer, k, v)
+        lengths = kernels.asarray(self.lengths, q)
         if rows.is_uniform:
             B, n = rows.count, rows.max_length
             q, k, v = (x.reshape(B, n, *x.shape[1:]) for x in (q, k, v))
             y = kernels.flash_attn_with_kvcache(
-                q, keys, values, k, v, cache_seqlens=self.lengths, causal=True, **options
+                q, keys, values, k, v, cache_seqlens=lengths, causal=True, **options
             )
             return y.reshape(B * n, *y.shape[2:])
-        y = np.empty((*q.shape[:2], v.shape[-1]), q.dtype)
+        y = kernels.xp(q).empty((*q.shape[:2], v.shape[-1]), q.dtype)
         bias = options.pop("attn_bias", None)
         for s in range(rows.count):  # continued by different numbers of tokens: one by one
             own, one = slice(rows.cu_seqlens[s], rows.cu_seqlens[s + 1]), slice(s, s + 1)
             y[own] = kernels.flash_attn_with_kvcache(
                 q[None, own], keys[one], values[one], k[None, own], v[None, own],
-                cache_seqlens=self.lengths[one], causal=True,
+                cache_seqlens=lengths[one], causal=True,
                 attn_bias=_of_sequence(bias, s, rows), **options,
             )[0]  # fmt: skip
         return y
 
     def advance(self, rows: Sequences) -> None:
         """Count the tokens that all layers have appended."""
-        self.lengths = self.lengths + rows.lengths
+        self.lengths = self.lengths + kernels.asnumpy(rows.lengths)
         self.is_empty = not self.lengths.any()
 
     def forget(self, sequences: Array) -> None:
@@ -88,12 +92,12 @@ class KeyValueCache:
 
     def crop(self, max_length: int) -> None:
         """Forget what stands behind the first `max_length` tokens of each sequence."""
-        self.lengths = np.minimum(self.lengths, max_length).astype(np.int32)
+        self.lengths = self.lengths.clip(None, max_length).astype(np.int32)
         self.is_empty = not self.lengths.any()
 
     def grow(self, capacity: int) -> None:
         """Let sequences hold more tokens; what they hold stays."""
-        used = int(self.lengths.max(initial=0))
+        used = largest(self.lengths)
         for layer, pair in enumerate(self._layers):
             if pair is not None:
                 self._layers[layer] = (
@@ -104,8 +108,8 @@ class KeyValueCache:
 
     def reorder(self, index: Array) -> None:
         """Let row i continue what row index[i] has seen; the batch may grow or shrink."""
-        index = np.asarray(index)
-        used = int(self.lengths.max(initial=0))
+        index = kernels.asnumpy(kernels.array_of(index))
+        used = largest(self.lengths)
         for layer, pair in enumerate(self._layers):
             if pair is not None:
                 self._layers[layer] = (
@@ -123,9 +127,10 @@ class KeyValueCache:
 
     def _layer(self, layer: int, k: Array, v: Array) -> tuple[Array, Array]:
         if self._layers[layer] is None:
+            xp = kernels.xp(k)
             self._layers[layer] = (
-                np.empty((self.batch, self.capacity, *k.shape[1:]), k.dtype),
-                np.empty((self.batch, self.capacity, *v.shape[1:]), v.dtype),
+                xp.empty((self.batch, self.capacity, *k.shape[1:]), k.dtype),
+                xp.empty((self.batch, self.capacity, *v.shape[1:]), v.dtype),
             )
         return self._layers[layer]  # type: ignore[return-value]
 
@@ -139,18 +144,19 @@ def _of_sequence(bias: Array | None, s: int, rows: Sequences) -> Array | None:
 
 
 def _widened(cached: Array, capacity: int, used: int) -> Array:
-    result = np.empty((len(cached), capacity, *cached.shape[2:]), cached.dtype)
+    result = kernels.xp(cached).empty((len(cached), capacity, *cached.shape[2:]), cached.dtype)
     result[:, :used] = cached[:, :used]
     return result
 
 
 def _reordered(cached: Array, index: Array, used: int) -> Array:
     """The chosen rows; moved in place where few change, because beams mostly go on as they are."""
+    xp, index = kernels.xp(cached), kernels.asarray(index, cached)
     if len(index) != len(cached):
-        result = np.empty((len(index), *cached.shape[1:]), cached.dtype)
+        result = xp.empty((len(index), *cached.shape[1:]), cached.dtype)
         result[:, :used] = cached[index, :used]
         return result
-    moved = np.flatnonzero(index != np.arange(len(index)))
+    moved = xp.flatnonzero(index != xp.arange(len(index)))
     cached[moved, :used] = cached[index[moved], :used]
     return cached
 
@@ -178,20 +184,20 @@ class CrossCache:
     def attend(self, layer: int, q: Array, rows: Sequences, **options: Any) -> Array:
         """Attend from q (N, H, D), rows of the decoder's sequences, to their sources."""
         keys, values = self._layers[layer]  # type: ignore[misc]
+        lengths = kernels.asarray(self.sources.lengths, q)
         if rows.is_uniform and rows.max_length:  # all beams of a source are queries of one call
             shape = (self.sources.count, self.beams * rows.max_length, *q.shape[1:])
             y = kernels.flash_attn_with_kvcache(
-                q.reshape(shape), keys, values, cache_seqlens=self.sources.lengths, **options
+                q.reshape(shape), keys, values, cache_seqlens=lengths, **options
             )
             return y.reshape(len(q), *y.shape[2:])
         queries = rows.lengths.reshape(self.sources.count, self.beams).sum(axis=1)
-        y = np.empty((*q.shape[:2], values.shape[-1]), q.dtype)
-        ends = np.cumsum(queries)
-        for s, (count, end) in enumerate(zip(queries, ends)):
+        y = kernels.xp(q).empty((*q.shape[:2], values.shape[-1]), q.dtype)
+        for s, (count, end) in enumerate(zip(queries, queries.cumsum())):
             own, one = slice(end - count, end), slice(s, s + 1)
             y[own] = kernels.flash_attn_with_kvcache(
                 q[None, own], keys[one], values[one],
-                cache_seqlens=self.sources.lengths[one], **options,
+                cache_seqlens=lengths[one], **options,
             )[0]  # fmt: skip
         return y
 
@@ -199,7 +205,7 @@ class CrossCache:
         S, longest = self.sources.count, self.sources.max_length
         if self.sources.is_uniform:
             return x.reshape(S, longest, *x.shape[1:])
-        result = np.empty((S, longest, *x.shape[1:]), x.dtype)
+        result = kernels.xp(x).empty((S, longest, *x.shape[1:]), x.dtype)
         for s in range(S):
             first, last = self.sources.cu_seqlens[s], self.sources.cu_seqlens[s + 1]
             result[s, : last - first] = x[first:last]
@@ -257,8 +263,9 @@ class Seq2SeqCache:
 
     def reorder(self, index: Array) -> None:
         """Let row i continue row index[i], a beam of the same source."""
-        index = np.asarray(index)
+        index = kernels.array_of(index)
+        own = kernels.xp(index).arange(self.batch)
         beams = self.cross.beams
-        if len(index) != self.batch or (index // beams != np.arange(self.batch) // beams).any():
+        if len(index) != self.batch or (index // beams != own // beams).any():
             raise ShapeError("index: expected each beam to continue a beam of its own source")
         self.own.reorder(index)

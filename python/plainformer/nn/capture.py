@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError
 from ..modes import Block, Mode
 from ..tensor import Array, Tensor
@@ -99,11 +99,12 @@ def _in_batch(weights: list[Array], rows: Sequences, keys: Sequences) -> Array:
     places, key_places = rows.places(), keys.places()
     B, Lq = rows.shape
     Lk = keys.shape[1]
-    heads, dtype = (weights[0].shape[0], weights[0].dtype) if weights else (0, np.float32)
-    y = np.zeros((B, heads, Lq, Lk), dtype)
+    like = weights[0] if weights else kernels.array_of([]).reshape(0, 0, 0).astype(np.float32)
+    y = kernels.xp(like).zeros((B, len(like), Lq, Lk), like.dtype)
+    places, key_places = kernels.asarray(places, y), kernels.asarray(key_places, y)
     for s, own in enumerate(weights):
         q = places[rows.cu_seqlens[s] : rows.cu_seqlens[s + 1]]
         k = key_places[keys.cu_seqlens[s] : keys.cu_seqlens[s + 1]]
         if len(q):
-            y[q[0] // Lq][:, (q % Lq)[:, None], (k % Lk)[None, :]] = own
+            y[int(q[0]) // Lq][:, (q % Lq)[:, None], (k % Lk)[None, :]] = own
     return y

@@ -101,7 +101,7 @@ class LoraLinear(Module):
         A, B = self.lora_A.weight.data, self.lora_B.weight.data
         change = kernels.matmul(B, A).astype(np.float32) * np.float32(self.scale)
         weight = self.weight.data.astype(np.float32) + (change.T if self.is_in_out else change)
-        self.weight.assign(np.ascontiguousarray(weight.astype(self.weight.dtype)))
+        self.weight.assign(weight.astype(self.weight.dtype, order="C"))
         with undrawn_weights():
             layer = (Conv1D if self.is_in_out else Linear)(1, 1, activation=self.activation)
         layer.weight, layer.bias = self.weight, self.bias

@@ -169,8 +169,7 @@ class Module:
         parameters = dict(self.named_state())
         shapes = {name: parameter.shape for name, parameter in parameters.items()}
         for name, array in match_keys(state, shapes, source="state").items():
-            parameter = parameters[name]
-            parameter.assign(np.array(array, dtype=parameter.dtype, order="C"))
+            parameters[name].copy_from(array)
 
 
 def _inside(

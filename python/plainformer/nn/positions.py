@@ -7,6 +7,7 @@ import functools
 import numpy as np
 
 from .. import functional, kernels
+from ..kernels._arrays import largest
 from ..kinds import checked
 from ..parameter import Parameter
 from ..tensor import Array, Tensor
@@ -25,8 +26,8 @@ class LearnedPositions(Module):
         self.offset = offset
         self.weight = Parameter(normal((num_positions + offset, width)))
 
-    def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
-        """Positions (N,) to vectors (N, width); dtype is the one that the weights have."""
+    def forward(self, positions: Array, like: Tensor) -> Tensor:
+        """Positions (N,) to vectors (N, width); `like` has the weights' dtype."""
         return functional.embedding(positions + np.int32(self.offset), self.weight)
 
 
@@ -45,12 +46,13 @@ class SinusoidalPositions(Module):
     def __init__(self, num_positions: int, width: int, *, interleaved: bool = True):
         self._size = num_positions, width, interleaved
 
-    def forward(self, positions: Array, dtype: np.dtype) -> Tensor:
-        """Positions (N,) to constant vectors (N, width) of a dtype."""
+    def forward(self, positions: Array, like: Tensor) -> Tensor:
+        """Positions (N,) to constant vectors (N, width) of the kind and dtype of `like`."""
         num_positions, *rest = self._size
         # Computed as far as they are used: no array of a checkpoint vouches for their number.
-        rows = min(num_positions, 1 << int(positions.max(initial=63)).bit_length())
-        return Tensor(kernels.embedding(positions, sinusoids(rows, *rest, np.dtype(dtype))))
+        rows = min(num_positions, 1 << largest(positions, 63).bit_length())
+        table = kernels.asarray(sinusoids(rows, *rest, np.dtype(like.dtype)), like.data)
+        return functional.embedding(positions, Tensor(table))
 
 
 @functools.lru_cache(maxsize=8)

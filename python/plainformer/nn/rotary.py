@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError, short, shown
+from ..kernels._arrays import largest
 from ..kinds import check_kind, fits
 from ..tensor import Array, Tensor
 
@@ -50,18 +51,20 @@ class Rotary:
 
     def __call__(self, x: Tensor, positions: Array, num_heads: int) -> Tensor:
         """Turn x (N, H D) by the positions (N,) of its rows."""
-        cos, sin = self.tables(int(positions.max(initial=0)) + 1)
+        cos, sin = self.tables(largest(positions) + 1, x.data)
         return functional.rotary_embedding(x, positions, cos, sin, num_heads)
 
-    def tables(self, count: int) -> tuple[Array, Array]:
-        """Cosines and sines, float32 (at least count, width / 2)."""
+    def tables(self, count: int, like: Array) -> tuple[Array, Array]:
+        """Cosines and sines, float32 (at least count, width / 2), of the kind of `like`."""
         tables = self._tables
-        if tables is None or len(tables[0]) < count:
+        if tables is None or len(tables[0]) < count or type(tables[0]) is not type(like):
             rows = 1 << max(5, (count - 1).bit_length())
             frequencies, scale = rope_frequencies(self._width, self._parameters)
             angles = np.arange(rows, dtype=np.float32)[:, None] * frequencies
             wide = angles.astype(np.float64)
-            cos, sin = (np.float32(scale * f(wide)) for f in (np.cos, np.sin))
+            cos, sin = (
+                kernels.asarray(np.float32(scale * f(wide)), like) for f in (np.cos, np.sin)
+            )
             tables = self._tables = cos, sin
         return tables  # not the attribute: another thread may have made shorter ones since
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import DTypeError, ShapeError
+from ..kernels._arrays import largest
 from ..tensor import Array, Tensor
 
 
@@ -43,10 +44,10 @@ class Sequences:
     @classmethod
     def from_lengths(cls, lengths: Any) -> Sequences:
         """Sequences of these lengths, one after another; their batch is (1, N)."""
-        lengths = np.asarray(lengths, np.int64)
-        borders = np.concatenate([[0], np.cumsum(lengths)])
-        longest = int(lengths.max(initial=0))
-        return cls(borders.astype(np.int32), longest, (1, int(borders[-1])))
+        lengths = kernels.array_of(lengths)
+        borders = kernels.xp(lengths).zeros(len(lengths) + 1, np.int64)
+        borders[1:] = lengths.astype(np.int64).cumsum()
+        return cls(borders.astype(np.int32), largest(lengths), (1, int(borders[-1])))
 
     @classmethod
     def from_mask(cls, attention_mask: Any, shape: tuple[int, int]) -> Sequences:
@@ -56,14 +57,15 @@ class Sequences:
         ------
         ShapeError : the mask has not the shape of the ids
         """
-        mask = np.asarray(attention_mask)
+        mask = kernels.array_of(attention_mask)
         if mask.shape != shape:
             raise ShapeError(f"attention_mask: got shape {mask.shape}, expected {shape}")
         mask = mask != 0
         if mask.all():
             return cls.uniform(*shape)
-        found = cls.from_lengths(np.count_nonzero(mask, axis=1))
-        return cls(found.cu_seqlens, found.max_length, shape, np.flatnonzero(mask))
+        found = cls.from_lengths(mask.sum(axis=1))
+        index = kernels.xp(mask).flatnonzero(mask)
+        return cls(found.cu_seqlens, found.max_length, shape, index)
 
     @classmethod
     def packed(cls, cu_seqlens: Any, shape: tuple[int, int]) -> Sequences:
@@ -73,20 +75,20 @@ class Sequences:
         ------
         DTypeError, ShapeError : cu_seqlens is no ascending list of integers from 0 to N
         """
-        borders = np.asarray(cu_seqlens)
+        borders = kernels.array_of(cu_seqlens)
         if borders.dtype.kind not in "iu":
             raise DTypeError(f"cu_seqlens: got dtype {borders.dtype}, expected int32")
         if borders.ndim != 1 or borders.size < 1:
             raise ShapeError(f"cu_seqlens: got shape {borders.shape}, expected (documents + 1,)")
         if shape[0] != 1:
             raise ShapeError(f"input_ids: got shape {shape}, expected (1, N) with cu_seqlens")
-        lengths = np.diff(borders.astype(np.int64))
+        lengths = kernels.xp(borders).diff(borders.astype(np.int64))
         if borders[0] != 0 or borders[-1] != shape[1] or (lengths < 0).any():
             raise ShapeError(
                 f"cu_seqlens: got {borders[0]} to {borders[-1]}, expected ascending borders from "
                 f"0 to the {shape[1]} tokens"
             )
-        return cls(borders.astype(np.int32), int(lengths.max(initial=0)), shape)
+        return cls(borders.astype(np.int32), largest(lengths), shape)
 
     @property
     def count(self) -> int:
@@ -101,7 +103,7 @@ class Sequences:
     @cached_property
     def lengths(self) -> Array:
         """Length of each sequence, int32 (S,)."""
-        return np.diff(self.cu_seqlens)
+        return self.cu_seqlens[1:] - self.cu_seqlens[:-1]
 
     @property
     def is_uniform(self) -> bool:
@@ -110,13 +112,14 @@ class Sequences:
 
     def positions(self) -> Array:
         """Each row's distance from the first token of its sequence, int32 (N,)."""
-        places = np.arange(self.num_rows, dtype=np.int32)
+        xp = kernels.xp(self.cu_seqlens)
+        places = xp.arange(self.num_rows, dtype=np.int32)
         if not self.num_rows:
             return places
         if self.index is not None:  # a hole in a mask keeps its place
             places = (self.index % self.shape[1]).astype(np.int32)
-        starts = places[np.minimum(self.cu_seqlens[:-1], self.num_rows - 1)]
-        return places - np.repeat(starts, self.lengths)
+        starts = places[xp.minimum(self.cu_seqlens[:-1], self.num_rows - 1)]
+        return places - self.for_rows(starts)
 
     @cached_property
     def has_holes(self) -> bool:
@@ -129,37 +132,45 @@ class Sequences:
 
     def without_holes(self) -> Sequences:
         """The same sequences with all tokens between their first and their last."""
-        mask = np.zeros(self.shape, bool)
-        mask.reshape(-1)[self.places()] = True
-        filled = np.logical_or.accumulate(mask, axis=1)
-        filled &= np.logical_or.accumulate(mask[:, ::-1], axis=1)[:, ::-1]
-        return Sequences.from_mask(filled, self.shape)
+        mask = kernels.xp(self.cu_seqlens).zeros(self.shape, np.int32)
+        mask.reshape(-1)[self.places()] = 1
+        begun, left = mask.cumsum(axis=1), mask[:, ::-1].cumsum(axis=1)[:, ::-1]
+        return Sequences.from_mask((begun > 0) & (left > 0), self.shape)
 
     def padded_positions(self) -> Array:
         """The positions of each sequence's rows, int32 (S, max_length), 0 behind the last."""
-        result = np.zeros((self.count, self.max_length), np.int32)
-        result[np.arange(self.max_length) < self.lengths[:, None]] = self.positions()
+        xp = kernels.xp(self.cu_seqlens)
+        result = xp.zeros((self.count, self.max_length), np.int32)
+        result[xp.arange(self.max_length) < self.lengths[:, None]] = self.positions()
         return result
 
     def tail(self, count: int) -> tuple[Array, Sequences]:
         """The rows in the last `count` columns of the batch, and how they divide."""
         B, L = self.shape
         places = self.places()
-        kept = np.flatnonzero(places % L >= L - count)
+        xp = kernels.xp(places)
+        kept = xp.flatnonzero(places % L >= L - count)
         width = min(count, L)
         own = places[kept]
-        lengths = np.bincount(own // L, minlength=B)
+        lengths = xp.bincount(own // L, minlength=B)
         found = Sequences.from_lengths(lengths)
         index = own // L * width + own % L - (L - width)
         return kept, Sequences(found.cu_seqlens, found.max_length, (B, width), index)
 
     def places(self) -> Array:
         """Where each row stands in the B L flattened positions of its batch, int64 (N,)."""
-        return np.arange(self.num_rows) if self.index is None else self.index
+        if self.index is not None:
+            return self.index
+        return kernels.xp(self.cu_seqlens).arange(self.num_rows)
+
+    def for_rows(self, values: Array) -> Array:
+        """One value of each sequence (S, ...) for each of its rows: (N, ...)."""
+        values = kernels.asarray(values, self.cu_seqlens)
+        return kernels.xp(values).repeat(values, self.lengths.tolist(), axis=0)
 
     def owners(self) -> Array:
         """The sequence of each row, int32 (N,)."""
-        return np.repeat(np.arange(self.count, dtype=np.int32), self.lengths)
+        return self.for_rows(kernels.xp(self.cu_seqlens).arange(self.count, dtype=np.int32))
 
     def first_rows(self) -> Array:
         """The row of each sequence's first token, int64 (S,)."""
@@ -173,13 +184,13 @@ class Sequences:
 
     def _check_none_empty(self) -> None:
         if (self.lengths == 0).any():
-            empty = int(np.argmin(self.lengths))
+            empty = int(self.lengths.argmin())
             raise ShapeError(f"attention_mask: row {empty} has no token, expected at least one")
 
     def rows_of(self, batch: Array) -> Array:
         """The rows (N, ...) of an array (B, L, ...)."""
         rows = batch.reshape(-1, *batch.shape[2:])
-        return rows if self.index is None else rows[self.index]
+        return rows if self.index is None else rows[kernels.asarray(self.index, rows)]
 
     def batch_of(self, x: Tensor) -> Tensor:
         """Rows (N, C) back in their batch (B, L, C), zeros where there was padding."""
@@ -191,6 +202,8 @@ class Sequences:
 
 def join(rows: Sequence[Any]) -> tuple[Array, Sequences]:
     """Token ids (N,) int64 of several sequences one after another, and their borders."""
-    arrays = [np.asarray(row, np.int64).reshape(-1) for row in rows]
-    ids = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+    arrays = [kernels.array_of(row).astype(np.int64).reshape(-1) for row in rows]
+    if not arrays:
+        return kernels.array_of([]).astype(np.int64), Sequences.from_lengths([])
+    ids = kernels.xp(arrays[0]).concatenate(arrays)
     return ids, Sequences.from_lengths([len(a) for a in arrays])
