@@ -25,7 +25,8 @@ from plainformer import runtime
 from plainformer.bench import machine
 from plainformer.bench.process import TORCH_SETTINGS, Child, PeerMissingError
 from plainformer.bench.session import write_json
-from plainformer.data.batches import Batches, TokenBlocks
+from plainformer.data.batches import TokenBlocks
+from plainformer.training.sampling import EpochView
 
 HERE = Path(__file__).parent
 RANDOM_VOCAB = 65  # as many ids as tinyshakespeare has characters
@@ -60,14 +61,15 @@ class Run:
     def batches(self, seed: int, count: int) -> np.ndarray:
         """The first `count` training batches of `seed`, (count, B, T + 1) int64."""
         blocks = TokenBlocks(self.train, self.sizes["block_size"])
-        source = Batches(blocks, self.sizes["batch_size"], seed=seed)
-        rows: list[np.ndarray] = []
-        while len(rows) < count:
-            for batch in source:
-                if len(batch["input_ids"]) == self.sizes["batch_size"]:
-                    ids, last = batch["input_ids"], batch["shift_labels"][:, -1:]
-                    rows.append(np.concatenate([ids, last], axis=1))
-        return np.stack(rows[:count]).astype(np.int64)
+        size, rows = self.sizes["batch_size"], []
+        for epoch in range(count):
+            view = EpochView(blocks, seed, epoch)
+            for start in range(0, len(blocks) - size + 1, size):
+                examples = view.examples(start, start + size)
+                rows.append([[*one["input_ids"], one["shift_labels"][-1]] for one in examples])
+                if len(rows) == count:
+                    return np.array(rows, np.int64)
+        raise click.UsageError(f"--data: fewer than {size} blocks")
 
     def steps(self, child: Child, batches: np.ndarray, first: int) -> dict[str, Any]:
         """Updates on `batches`, the first one numbered `first`."""

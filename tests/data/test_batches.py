@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainformer.data.batches import (
-    Batches,
     EvaluationWindows,
     TokenBlocks,
     collate,
@@ -71,47 +70,6 @@ def test_order_is_fixed_for_all_time():
     assert TokenBlocks(np.arange(999), 100).for_epoch(42, 3).offset == 98
 
 
-def test_any_position_is_reached_without_replay():
-    whole = Batches(TokenBlocks(np.arange(500), 7), 4, seed=5)
-    states, batches = [], []
-    for _ in range(3):
-        for batch in whole:
-            batches.append(batch)
-            states.append(whole.state_dict())
-    assert len(batches) == 3 * len(whole)
-    for i in (0, 1, len(whole) - 1, len(whole), 2 * len(whole) - 2):
-        resumed = Batches(TokenBlocks(np.arange(500), 7), 4, seed=5)
-        resumed.load_state_dict(states[i])
-        rest = list(resumed)
-        assert same(rest, batches[i + 1 : i + 1 + len(rest)])
-        assert (i + 1 + len(rest)) % len(whole) == 0
-
-
-def test_an_epoch_gives_every_example_once_and_keeps_the_partial_batch():
-    data = [{"input_ids": np.array([i])} for i in range(10)]
-    batches = Batches(data, 4, seed=1)
-    first, second = (np.concatenate([b["input_ids"][:, 0] for b in batches]) for _ in range(2))
-    assert sorted(first) == sorted(second) == list(range(10))
-    assert first.tolist() != second.tolist()
-    assert len(batches) == 3
-
-
-def test_without_shuffling_the_order_is_the_data_sets():
-    tokens = np.arange(30)
-    batches = Batches(EvaluationWindows(tokens, 4), 3, shuffle=False)
-    labels = np.concatenate([b["shift_labels"].ravel() for b in batches])
-    assert labels[labels != -100].tolist() == list(range(1, 30))
-
-
-def test_state_of_other_data_is_refused():
-    state = Batches(TokenBlocks(np.arange(500), 7), 4).state_dict()
-    other = Batches(TokenBlocks(np.arange(400), 7), 4)
-    with pytest.raises(DataError, match="the same data"):
-        other.load_state_dict(state)
-    with pytest.raises(DataError, match="position"):
-        other.load_state_dict({"epoch": 0, "position": 99, "examples": len(other.dataset)})
-
-
 def test_collate_pads_labels_with_what_losses_ignore():
     short = {"input_ids": np.int32([1, 2]), "shift_labels": np.int32([2, 3]), "weight": 0.5}
     long = {"input_ids": np.int32([4, 5, 6]), "shift_labels": np.int32([5, 6, 7]), "weight": 1.0}
@@ -137,9 +95,6 @@ def test_collate_refuses_examples_that_differ():
         (lambda: TokenBlocks(np.arange(9), 0), ConfigError, "block_size: got 0"),
         (lambda: EvaluationWindows(np.arange(1), 4), DataError, "tokens: got 1"),
         (lambda: TokenBlocks(np.arange(9), 4)[1], IndexError, "index: got 1"),
-        (lambda: Batches([], 1), DataError, "no examples"),
-        (lambda: Batches([{}], 0), ConfigError, "batch_size: got 0"),
-        (lambda: Batches([{}], 1, seed=-1), ConfigError, "seed: got -1"),
         (lambda: epoch_order(3, 2**64, 0), ConfigError, "seed"),
     ],
 )

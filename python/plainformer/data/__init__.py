@@ -10,7 +10,7 @@ from .alignment import (
     word_windows,
 )
 from .batch_encoding import BatchEncoding
-from .batches import Batches, EvaluationWindows, TokenBlocks, collate
+from .batches import EvaluationWindows, TokenBlocks, collate
 from .description import Description, describe
 from .encoding import DataCollatorWithPadding, Encoded, TextEncoder
 from .examples import (
@@ -48,7 +48,6 @@ from .windows import (
 __all__ = [
     "Answer",
     "BatchEncoding",
-    "Batches",
     "CharSpan",
     "ChoiceExample",
     "DataCollatorWithPadding",

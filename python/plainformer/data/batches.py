@@ -9,13 +9,13 @@ Any (epoch, position) is reached directly: nothing is drawn that depends on what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, ShapeError
-from ._random import check_seed, words
+from ..errors import DataError, ShapeError
+from ._random import words
 from .chunks import Blocks, Windows
 
 IGNORE_INDEX = -100
@@ -192,85 +192,6 @@ def pad_arrays(
         else:
             row[length - len(array) :] = array
     return batch
-
-
-class Batches:
-    """Batches of a data set, epoch after epoch, from a position that can be saved.
-
-    Iterating goes from the current position to the end of the current epoch; the position then is
-    the start of the next one. The last batch of an epoch may be smaller.
-
-    Parameters
-    ----------
-    dataset : anything with `__len__` and `__getitem__`; its `for_epoch(seed, epoch)` is used if
-        it has one
-    batch_size : int, examples a batch
-    seed : int in [0, 2**64)
-    shuffle : bool, an order of its own for each epoch (`epoch_order`); else first to last
-    collate : function from a list of examples to a batch
-
-    Raises
-    ------
-    DataError : the data set is empty
-    ConfigError : batch_size or seed out of range
-    """
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        shuffle: bool = True,
-        collate: Callable[[Sequence[Example]], Batch] = collate,
-    ):
-        if batch_size < 1:
-            raise ConfigError(f"batch_size: got {batch_size}, expected at least 1")
-        if len(dataset) == 0:
-            raise DataError("dataset: got no examples, expected at least one")
-        check_seed(seed)
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-        self.shuffle, self.collate = shuffle, collate
-        self.epoch = self.position = 0
-
-    def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        dataset, order = self._this_epoch()
-        for position in range(self.position, len(self)):
-            start = position * self.batch_size
-            chosen = order[start : start + self.batch_size]
-            batch = self.collate([dataset[int(i)] for i in chosen])
-            self._advance()  # before the batch is given: `state_dict` counts it as used
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        """Where the next batch is: `{"epoch", "position", "examples"}`, plain integers."""
-        return {"epoch": self.epoch, "position": self.position, "examples": len(self.dataset)}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go to where `state_dict` was taken; DataError if the data set has another length."""
-        if state["examples"] != len(self.dataset):
-            raise DataError(
-                f"dataset: got {len(self.dataset)} examples, expected the {state['examples']} "
-                "of the saved position; resume with the same data"
-            )
-        if not (state["epoch"] >= 0 and 0 <= state["position"] < len(self)):
-            raise DataError(f"position: got {dict(state)}, expected less than {len(self)} batches")
-        self.epoch, self.position = int(state["epoch"]), int(state["position"])
-
-    def _this_epoch(self) -> tuple[Dataset, np.ndarray]:
-        count = len(self.dataset)
-        if not self.shuffle:
-            return self.dataset, np.arange(count)
-        dataset = of_epoch(self.dataset, self.seed, self.epoch)
-        return dataset, epoch_order(count, self.seed, self.epoch)
-
-    def _advance(self) -> None:
-        self.position += 1
-        if self.position == len(self):
-            self.epoch, self.position = self.epoch + 1, 0
 
 
 def _example(tokens: np.ndarray) -> dict[str, np.ndarray]:
