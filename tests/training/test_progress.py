@@ -1,24 +1,26 @@
-"""What a person sees: a bar on a terminal, plain lines elsewhere."""
+"""What a person sees: a bar on a terminal, a table in a notebook, plain lines elsewhere."""
 
 import fcntl
 import io
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
+import types
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from plainformer.training.progress import Bar, Lines, clock, make_progress
+from plainformer.training.progress import Bar, Lines, Notebook, clock, make_progress
 from plainformer.training.state import TrainerState
 from plainformer.training.timing import Speed, Stopwatch
 
-from .tiny import tiny_args, tiny_model, tiny_trainer
+from .tiny import log_of, tiny_args, tiny_model, tiny_trainer
 
 ROOT = Path(__file__).parents[2]
 SPEED = Speed(seconds=2.0, tokens_per_second=12345.6, mfu=0.41, seconds_left=75.2)
@@ -89,6 +91,69 @@ def test_on_a_terminal_there_is_a_bar(tmp_path):
     assert "tok/s" in text
     assert "mfu" in text
     assert "eval_loss" in text
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """Modules that stand for IPython in the kernel of a notebook; what it showed, in order."""
+    shown = []
+
+    class Handle:
+        def update(self, what):
+            shown.append(what._repr_html_())
+
+    def display(what, display_id):
+        assert display_id is True
+        shown.append(what._repr_html_())
+        return Handle()
+
+    ipython, inner = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    ipython.get_ipython = lambda: SimpleNamespace(config={"IPKernelApp": {}})
+    inner.display = display
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", inner)
+    return shown
+
+
+@pytest.mark.parametrize(("option", "kind"), [(True, Lines), (False, Notebook), (None, Notebook)])
+def test_which_one_in_a_notebook(tmp_path, kernel, option, kind):
+    assert type(make_progress(tiny_args(tmp_path, disable_tqdm=option))) is kind
+
+
+def test_ipython_on_a_terminal_is_no_notebook(tmp_path, kernel, monkeypatch):
+    sys.modules["IPython"].get_ipython = lambda: SimpleNamespace(config={})
+    assert type(make_progress(tiny_args(tmp_path, disable_tqdm=None))) is Lines
+    sys.modules["IPython"].get_ipython = lambda: None
+    assert type(make_progress(tiny_args(tmp_path, disable_tqdm=None))) is Lines
+
+
+def test_a_notebook_shows_a_table_that_grows(tmp_path, kernel, capsys):
+    tiny_trainer(tmp_path, disable_tqdm=None, eval_strategy="epoch").train()
+    assert kernel[0] == '<div><progress value="0" max="10"></progress> step 0/10</div>'
+    last = kernel[-1]
+    assert '<progress value="10" max="10"></progress> step 10/10' in last
+    assert "tok/s" in last
+    head = re.findall("<th>(.*?)</th>", last.partition("</tr>")[0])
+    assert head == ["step", "loss", "learning_rate", "grad_norm", "eval_loss"]
+    rows = re.findall(r"<tr><th>(\d+)</th>(.*?)</tr>", last)
+    assert [step for step, _ in rows] == ["2", "4", "5", "6", "8", "10"]
+    for record in log_of(tmp_path):  # the figures of an evaluation stand beside the others
+        cells = re.findall("<td>(.*?)</td>", dict(rows)[str(record["step"])])
+        for name in head[1:]:
+            if name in record:
+                assert cells[head.index(name) - 1] == f"{record[name]:.4g}"
+    assert [html.count("<tr>") for html in kernel] == sorted(html.count("<tr>") for html in kernel)
+    assert not capsys.readouterr().err
+
+
+def test_a_long_table_shows_its_end(kernel):
+    table = Notebook()
+    table.start(TrainerState(max_steps=300))
+    for step in range(1, 301):
+        table.log(TrainerState(global_step=step, max_steps=300), {"step": step, "loss": 1.0 / step})
+    assert kernel[-1].count("<tr>") == 51
+    assert "<th>300</th>" in kernel[-1]
+    assert repr(table) == "step 0/300  loss 0.003333"
 
 
 def test_the_stopwatch_counts_updates_only(tmp_path):

@@ -52,6 +52,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "valid": ("validation",),
     "validation-data": ("validation",),
     "validation-file": ("validation",),
+    "wandb": ("report-to",),
 }
 _INSTEAD = {
     "cuda": "there is no GPU to choose; leave it out",
@@ -63,7 +64,6 @@ _INSTEAD = {
     "threads": "set PLAINFORMER_NUM_THREADS in the environment",
     "num-threads": "set PLAINFORMER_NUM_THREADS in the environment",
     "verbose": "all is said already; leave it out",
-    "wandb": "logs are files: log.jsonl and timing.jsonl in --output-dir; leave it out",
 }
 _IN_PYTHON = re.compile(r" \(in Python: [^()]*\)")  # what a message tells beside the flag
 _ASSIGNED = r"(?:=(True|False|None|'[^']*'|[-+.\w]+))?"

@@ -4,6 +4,7 @@ from .arguments import TrainingArguments
 from .callbacks import EarlyStoppingCallback, TimeLimitCallback, TrainerCallback
 from .evaluation import EvalPrediction, PredictionOutput
 from .optimizers import ParameterOptions
+from .reporting import TensorBoardCallback, WandbCallback
 from .signals import TrainingInterrupted
 from .state import TrainerControl, TrainerState
 from .trainable import Trainable
@@ -14,6 +15,7 @@ __all__ = [
     "EvalPrediction",
     "ParameterOptions",
     "PredictionOutput",
+    "TensorBoardCallback",
     "TimeLimitCallback",
     "TrainOutput",
     "Trainable",
@@ -23,4 +25,5 @@ __all__ = [
     "TrainerState",
     "TrainingArguments",
     "TrainingInterrupted",
+    "WandbCallback",
 ]

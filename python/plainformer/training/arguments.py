@@ -32,6 +32,12 @@ _SOME_UPDATES = that(
 _UPDATES = that(
     lambda v: v >= 0 and (v < 1 or v == int(v)), "a whole number, or a ratio from 0 to below 1"
 )
+_REPORTS = ("tensorboard", "wandb", "all", "none")
+_SOME_REPORTS = that(
+    lambda v: all(name in _REPORTS for name in (v if type(v) in (list, tuple) else [v])),
+    f"{', '.join(_REPORTS)} or a list of these",
+    alone=True,
+)
 
 
 @takes_words("a training argument", LACKING)
@@ -43,7 +49,7 @@ class TrainingArguments:
     `logging_steps` is 10 and `save_total_limit` 2 here. Words of transformers 4, nanoGPT and
     axolotl that mean the same are accepted (`evaluation_strategy`, `warmup_ratio`, `max_iters`,
     `micro_batch_size`, ...), and so are options of transformers that we lack where they ask for
-    nothing (`fp16=False`, `report_to="none"`). Any other unknown word raises ConfigError with the
+    nothing (`fp16=False`, `push_to_hub=False`). Any other unknown word raises ConfigError with the
     nearest name; so does a value out of range, and an option that could have no effect beside the
     others.
     """
@@ -185,7 +191,15 @@ class TrainingArguments:
         words=("eval_interval",),
     )
     disable_tqdm: bool | None = option(
-        None, "False: a progress bar; True: plain lines; default: a bar on a terminal."
+        None,
+        "False: a progress bar; True: plain lines; default: a bar on a terminal, a table in a "
+        "notebook.",
+    )
+    report_to: str | Sequence[str] | None = option(
+        None,
+        "What else is told of log.jsonl: tensorboard (extra log; events in output_dir/runs), wandb "
+        "where it is installed, all of these or none.",
+        _SOME_REPORTS,
     )
 
     # Saving and the best model

@@ -1,19 +1,23 @@
-"""What a person sees while training: a bar on a terminal, plain lines anywhere else."""
+"""What a person sees while training: a bar on a terminal, a table in a notebook, else lines."""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any, TextIO
 
-from tqdm import tqdm
-
+from ..reprs import table
 from .arguments import TrainingArguments
 from .state import TrainerState
 from .timing import Speed
 
+_HIDDEN = {"step", "epoch", "tokens"}
+_SECONDS = 0.5  # between two looks of a table at which nothing was logged
+_ROWS = 50  # of a table, the last ones
+
 
 class Progress:
-    """Base of the two: shows nothing."""
+    """Base of all: shows nothing."""
 
     def start(self, state: TrainerState) -> None:
         """Before the first update of this process."""
@@ -49,6 +53,8 @@ class Bar(Progress):
         self.bar: Any = None
 
     def start(self, state: TrainerState) -> None:
+        from tqdm.auto import tqdm  # brings asyncio
+
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True
         )
@@ -68,18 +74,84 @@ class Bar(Progress):
             self.bar.close()
 
 
+class Notebook(Progress):
+    """A bar and a table of what was logged, kept up to date below the cell of a notebook.
+
+    Figures of one update share a row: those of training and of an evaluation after it.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.steps = self.last = 0
+        self.speed = ""
+        self.shown_at = 0.0
+        self.handle: Any = None
+
+    def start(self, state: TrainerState) -> None:
+        from IPython.display import display  # whose kernel runs this
+
+        self.steps, self.last = state.global_step, state.max_steps
+        self.handle = display(self, display_id=True)
+
+    def step(self) -> None:
+        self.steps += 1
+        if time.monotonic() - self.shown_at > _SECONDS:
+            self._show()
+
+    def log(self, state: TrainerState, record: dict[str, Any], speed: Speed | None = None) -> None:
+        figures = {name: value for name, value in record.items() if name not in _HIDDEN}
+        self.rows.setdefault(state.global_step, {}).update(figures)
+        if speed is not None:
+            words = [*describe_speed(speed), f"eta {clock(speed.seconds_left)}"]
+            self.speed = ", ".join(words)
+        self._show()
+
+    def close(self) -> None:
+        if self.handle is not None:
+            self._show()
+
+    def _show(self) -> None:
+        self.shown_at = time.monotonic()
+        self.handle.update(self)
+
+    def _repr_html_(self) -> str:
+        found = dict.fromkeys(name for row in self.rows.values() for name in row)
+        names = sorted(found, key=lambda name: name.startswith("eval_"))  # evaluations last
+        told = f"step {self.steps}/{self.last}" + (f", {self.speed}" if self.speed else "")
+        bar = f'<progress value="{self.steps}" max="{self.last}"></progress> {told}'
+        rows = [
+            (step, *(_short(row[name]) if name in row else "" for name in names))
+            for step, row in list(self.rows.items())[-_ROWS:]
+        ]
+        return f"<div>{bar}</div>" + (table(("step", *names), rows) if rows else "")
+
+    def __repr__(self) -> str:
+        """For what shows no HTML."""
+        last = list(self.rows.values())[-1:]
+        return "  ".join(
+            [f"step {self.steps}/{self.last}", *(w for r in last for w in describe(r))]
+        )
+
+
 def make_progress(args: TrainingArguments) -> Progress:
-    """A bar with `disable_tqdm=False` or on a terminal, else lines."""
+    """A bar with `disable_tqdm=False` or on a terminal, a table in a notebook, else lines."""
     plain = args.disable_tqdm
+    notebook = in_notebook()
     if plain is None:
-        plain = not sys.stderr.isatty()
-    return Lines() if plain else Bar()
+        plain = not notebook and not sys.stderr.isatty()
+    return Lines() if plain else Notebook() if notebook else Bar()
+
+
+def in_notebook() -> bool:
+    """Whether this runs in the kernel of a notebook, which shows HTML; as tqdm tells it."""
+    ipython = sys.modules.get("IPython")  # its kernel has imported it
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
 def describe(record: dict[str, Any]) -> list[str]:
     """The numbers of a record that a person wants to see, as short words."""
-    hidden = {"step", "epoch", "tokens"}
-    return [f"{k} {_short(v)}" for k, v in record.items() if k not in hidden]
+    return [f"{k} {_short(v)}" for k, v in record.items() if k not in _HIDDEN]
 
 
 def describe_speed(speed: Speed) -> list[str]:

@@ -30,6 +30,7 @@ from .log import RunLog
 from .loop import TrainingLoop
 from .losses import LossSum
 from .optimizers import ParameterOptions
+from .reporting import reporters
 from .sampling import Collator, PaddedCollator, as_dataset, sequential_batches
 from .state import TrainerState
 from .trainable import Trainable, check_model, prepare_model
@@ -108,7 +109,9 @@ class Trainer:
         self.parameter_options = dict(parameter_options or {})
         self._inputs = inputs
         self.collate = self._collator(data_collator)
-        self.callbacks = CallbackList([*self._own_callbacks(), *(callbacks or [])])
+        self.callbacks = CallbackList(
+            [*self._own_callbacks(), *reporters(self.args.report_to), *(callbacks or [])]
+        )
         self.state = TrainerState()
         self.log: RunLog
         self._check_evaluation()

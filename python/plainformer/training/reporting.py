@@ -1,0 +1,161 @@
+"""What is logged, to TensorBoard or Weights & Biases: callbacks like any other.
+
+`TrainingArguments(report_to="tensorboard")` adds one. Names are those of transformers: a record's
+`loss` is `train/loss`, an evaluation's `eval_loss` is `eval/loss`, over the update's number.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from .arguments import TrainingArguments
+from .callbacks import TrainerCallback
+from .state import TrainerControl, TrainerState
+
+_EVENTS = "events.out.tfevents.*"
+
+
+class _Reporter(TrainerCallback):
+    """Hands every figure that is logged to `write`."""
+
+    package = ""
+    install = ""
+
+    def __init__(self) -> None:
+        if not is_installed(self.package):
+            raise ConfigError(f"report_to: needs {self.package}, which is not installed: pip "
+                              f"install {self.install}, or leave report_to out")  # fmt: skip
+
+    def write(self, figures: dict[str, float], step: int) -> None:
+        """Pass on figures of an update, by name."""
+        raise NotImplementedError
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+    ) -> None:
+        self.write({f"train/{k}": v for k, v in _numbers(logs).items()}, state.global_step)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any],
+    ) -> None:
+        figures = {k.replace("_", "/", 1): v for k, v in _numbers(metrics).items()}
+        self.write(figures, state.global_step)
+
+
+class TensorBoardCallback(_Reporter):
+    """Writes events into `output_dir/runs`: `tensorboard --logdir output_dir` shows them.
+
+    A run that is resumed goes on in them; what was written after its checkpoint is not shown.
+    """
+
+    package, install = "tensorboardX", "'plainformer[log]'"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writer: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        from tensorboardX import SummaryWriter  # the extra `log`
+
+        folder, begins = Path(args.output_dir, "runs"), state.global_step == 0
+        if begins:  # those of a run that was here before and is overwritten
+            for path in folder.glob(_EVENTS):
+                path.unlink(missing_ok=True)
+        purge = None if begins else state.global_step + 1
+        own = f".{state.global_step}"  # files are called by the second
+        self._writer = SummaryWriter(str(folder), purge_step=purge, filename_suffix=own)
+        self._writer.add_text("arguments", f"```\n{json.dumps(args.to_dict(), indent=1)}\n```")
+
+    def write(self, figures: dict[str, float], step: int) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()  # what ends a run, a crash too, loses none
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        self._writer.close()
+
+
+class WandbCallback(_Reporter):
+    """Logs to the run that `wandb.init` began, or begins one and ends it with the training.
+
+    Project, name and whether it is offline are for wandb's own environment variables to say.
+    """
+
+    package, install = "wandb", "wandb"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run: Any = None
+        self._own = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        import wandb  # whose user installed it
+
+        self._own = wandb.run is None
+        self._run = wandb.init(dir=args.output_dir) if self._own else wandb.run
+        self._run.config.update(args.to_dict(), allow_val_change=True)
+        self._run.define_metric("*", step_metric="train/global_step", step_sync=True)
+
+    def write(self, figures: dict[str, float], step: int) -> None:
+        self._run.log({**figures, "train/global_step": step})
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        if self._own:
+            self._run.finish()
+
+
+REPORTERS: dict[str, type[_Reporter]] = {
+    "tensorboard": TensorBoardCallback,
+    "wandb": WandbCallback,
+}
+
+
+def reporters(report_to: str | Sequence[str] | None) -> list[TrainerCallback]:
+    """The callbacks that `report_to` asks for: none, one by name or several, "all" installed ones.
+
+    Raises
+    ------
+    ConfigError : one whose package is not installed
+    """
+    names = [report_to] if isinstance(report_to, str) else list(report_to or ())
+    if "all" in names:
+        names = [name for name, kind in REPORTERS.items() if is_installed(kind.package)]
+    return [REPORTERS[name]() for name in dict.fromkeys(names) if name != "none"]
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # None in sys.modules, or put there without a spec
+        return False
+
+
+def _numbers(record: dict[str, Any]) -> dict[str, float]:
+    """The figures of a record, without its place."""
+    return {
+        name: float(value)
+        for name, value in record.items()
+        if name != "step" and isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
