@@ -1,5 +1,6 @@
 """Labelled data in every format: what comes out, and that nothing is lost on the way."""
 
+import dataclasses
 import io
 import json
 import sys
@@ -618,3 +619,25 @@ def test_labels_of_texts_are_checked(tmp_path):
     assert error.value.line == 2
     lists = write(tmp_path / "b.jsonl", jsonl({"text": "a", "label": ["x"]}))  # no label of a text
     assert list(read_examples(lists, "language-modeling")) == [TextExample("a")]
+
+
+def test_a_directory_of_texts_is_read_file_by_file(tmp_path):
+    write(tmp_path / "b.txt", "one\n")
+    write(tmp_path / "a.jsonl", jsonl({"text": "two", "label": "x"}))
+    found = read_examples(tmp_path, "language-modeling")
+    assert [(e.text, e.label) for e in found] == [("two", "x"), ("one\n", None)]
+    assert found.format == "JSONL (text, label); text"
+
+
+@pytest.mark.parametrize("task", FIELDS)
+def test_what_a_task_says_of_its_fields_is_what_its_examples_have(task):
+    """Every field is of one kind, and an example has a place for each that is not written anew."""
+    fields = FIELDS[task]
+    assert len(set(fields.names)) == len(fields.names)
+    assert set(fields.asked) == {*fields.given, *fields.more, *filter(None, [fields.other])}
+    assert fields.alone in (*fields.given, fields.other, "")
+    own = {f.name for f in dataclasses.fields(fields.example)} - {"file", "line"}
+    if fields.example is PairExample:  # whose words differ by task
+        assert (len(fields.given), len(fields.gold)) == (1, 1)
+    else:
+        assert own == {*fields.given, *fields.gold, *fields.more}

@@ -148,3 +148,14 @@ def test_old_line_ends_are_named(tmp_path):
     file.write_bytes(b"text,label\na,x\rb,y\n")
     with pytest.raises(DataError, match=r"a.csv:2: not a row: a carriage return"):
         texts(file)
+
+
+def test_spans_and_choices_may_be_json_in_a_cell(tmp_path):
+    relations = tmp_path / "a.csv"
+    relations.write_text('text,head,tail,label\nAnn saw Bob,"[0, 3]",Bob,knows\n')
+    [example] = read_examples(relations, "relation-extraction")
+    assert (example.head, example.tail) == ((0, 3), (8, 11))
+    choices = tmp_path / "b.csv"
+    choices.write_text('question,choices,label\nrain is,"[""wet"", ""dry""]",0\n')
+    [example] = read_examples(choices, "multiple-choice")
+    assert (example.choices, example.label) == (["wet", "dry"], 0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plainformer.data.records import source
 from plainformer.data.records.files import find_files
 from plainformer.data.text import SEARCHED, Documents
-from plainformer.errors import DataError
+from plainformer.errors import DataError, DTypeError
 
 
 def texts(paths, **kw):
@@ -196,3 +196,51 @@ def test_random_bytes_are_read_or_a_data_error(tmp_path, data, name):
     for skip in (False, True):
         with contextlib.suppress(DataError):
             texts(path, skip_bad_lines=skip)
+
+
+def test_tables_are_those_of_labelled_data(tmp_path):
+    """One reader: another delimiter, another case, and a bad byte inside quotes that costs no more
+    than its row."""
+    assert texts(write(tmp_path / "a.csv", "id;TEXT\n1;a, b\n")) == ["a, b"]
+    path = write(tmp_path / "b.csv", b'text\n"a\n\xff\n"\n"b\nc"\nd\n')
+    documents = Documents(path, skip_bad_lines=True)
+    assert [(d.text, d.line) for d in documents] == [("b\nc", 5), ("d", 7)]
+    assert documents.skipped == 3
+    with pytest.raises(DataError, match="byte 0xff at column 1") as error:
+        texts(path)
+    assert error.value.line == 3
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv"])
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [
+        (b"\x1f\x8b\x08", "is compressed"),
+        (b"PAR1\x15", "is in Parquet"),
+        (b"\xff\xfet\0", "UTF-16"),
+    ],
+)
+def test_files_of_other_programs_are_told(tmp_path, name, begin, message):
+    path = write(tmp_path / name, begin)
+    for skip in (False, True):
+        with pytest.raises(DataError, match=message):
+            texts(path, skip_bad_lines=skip)
+
+
+def test_the_first_bad_lines_are_logged_and_all_counted(tmp_path, caplog):
+    documents = Documents(write(tmp_path / "a.jsonl", "{\n" * 50 + '{"text": "a"}\n'),
+                          skip_bad_lines=True)  # fmt: skip
+    with caplog.at_level(logging.INFO, "plainformer"):
+        assert [d.text for d in documents] == ["a"]
+    assert sum("skipped: " in message for message in caplog.messages) == 20
+    assert "a.jsonl: jsonl, 1 document, 50 bad lines skipped" in caplog.text
+
+
+def test_standard_input_is_no_text_to_read_again():
+    with pytest.raises(DataError, match=r"standard input: is read once.*name a file"):
+        texts("-")
+
+
+def test_paths_of_another_kind_are_named():
+    with pytest.raises(DTypeError, match="paths: got 3, expected paths of files"):
+        Documents([3])

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..data.records.files import TABLES
+from ..data.records.source import BLANK
 from ..errors import DataError, PlainformerError, warn_once
 from ..tasks import Task
-from ..tasks.requests import BLANK, Request
+from ..tasks.requests import Request
 
 _TOLD = 20  # bad lines that one message names
 ERROR = "error"

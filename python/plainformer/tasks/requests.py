@@ -14,12 +14,9 @@ from ..data.labelled.build import Builder, check_string
 from ..data.labelled.reader import field_names, records_of
 from ..data.records.jsonl import parse_json, pick_fields
 from ..data.records.sniff import BY_LINE, sniff_requests
-from ..data.records.source import BLANK as BLANK_LINES
-from ..data.records.source import Record, Source
+from ..data.records.source import BLANK, Record, Source
 from ..data.records.table import LISTS, header_delimiter, open_table
 from ..errors import DataError, short
-
-BLANK = "blank line"
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Requests:
     def __iter__(self) -> Iterator[Request]:
         with self._source as source:
             for record in self._records(source):
-                if record.ignored in ("", BLANK_LINES):
+                if record.ignored in ("", BLANK):
                     yield self._request(record)
 
     def _records(self, source: Source) -> Iterator[Record]:
@@ -104,13 +101,12 @@ class Requests:
         if isinstance(item, dict):
             return Record(pick_fields(item, self._names), number, item)
         text = text.strip("\r\n")
-        return Record(
-            {fields.alone: text}, number, {"text": text} if "tokens" in fields.given else {}
-        )
+        own = {"text": text} if "tokens" in fields.given else {}
+        return Record({fields.alone: text}, number, own)
 
     def _request(self, record: Record) -> Request:
         if record.ignored or record.problem:
-            return Request(None, {}, record.line, record.problem or BLANK)
+            return Request(None, {}, record.line, record.problem or record.ignored)
         unread = {*FIELDS[self.task].gold, *FIELDS[self.task].hint}
         fields = {name: value for name, value in record.fields.items() if name not in unread}
         if self.header is not None:

@@ -60,7 +60,7 @@ def _sentences(source: Source) -> Iterator[list[tuple[int, str]] | Record]:
             whole = False  # the sentence goes with its line
             continue
         if line.startswith(_DOCUMENT):
-            yield Record({}, number, ignored="-DOCSTART- lines")
+            yield Record({}, number, ignored="-DOCSTART- line")
         elif line.strip(" \t\r\n"):
             sentence.append((number, line.rstrip("\r\n")))
         else:

@@ -18,7 +18,7 @@ from ...characters import CONTINUATION
 from ...errors import DataError
 from .files import STANDARD_INPUT
 
-BLANK = "blank lines"
+BLANK = "blank line"
 BLOCK = 1 << 18  # bytes: several blocks make one batch for a tokenizer, whose threads share them
 _AT_ONCE = 1 << 16  # bytes
 _KEPT = 20  # messages of bad lines that are kept and logged; all are counted
@@ -74,7 +74,7 @@ class Reading:
             if record.problem:
                 self.reject(record.problem, record.file or file, record.line, record.bad)
             elif record.ignored:
-                self.ignored[record.ignored] += 1
+                self.ignored[f"{record.ignored}s"] += 1
             else:
                 yield record
 
