@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
-import numpy as np
-
 from .checkpoints.habits import given_dtype, without_habits
 from .data.examples import FIELDS, Example
 from .errors import ConfigError, DataError, short, shown
@@ -62,13 +60,11 @@ class Pipeline(Generic[Alone, Each]):
     @overload
     def __call__(self, inputs: str, **options: Any) -> Alone: ...
     @overload
-    def __call__(self, inputs: Mapping[str, Any] | None = ..., **options: Any) -> Each: ...
-    @overload
     def __call__(
-        self, inputs: list[Any] | tuple[Any, ...] | Iterator[Any] | np.ndarray, **options: Any
-    ) -> list[Any]: ...
+        self, inputs: Mapping[str, Any] | Example | None = ..., **options: Any
+    ) -> Each: ...
     @overload
-    def __call__(self, inputs: Any, **options: Any) -> Any: ...
+    def __call__(self, inputs: Iterable[Any], **options: Any) -> list[Any]: ...
     def __call__(self, inputs: Any = None, **options: Any) -> Any:
         """The result of one input, or a list of the results of a list of inputs.
 

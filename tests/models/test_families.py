@@ -54,7 +54,6 @@ def test_package_and_room_export_every_class():
     for name in names:
         assert getattr(pf, name) is getattr(models, name) is getattr(families, name)
     assert names <= set(dir(pf))
-    assert names <= set(pf.__all__)
 
 
 def test_no_model_is_imported_before_one_is_asked_for():
@@ -66,9 +65,6 @@ assert not hasattr(pf, "nonsense")
 assert not [name for name in sys.modules if name.startswith("plainformer.models")]
 assert not hasattr(pf, "Nonsense")
 assert pf.GPT2Config().vocab_size == 50257
-names = {}
-exec("from plainformer import *", names)
-assert names["BertModel"] is pf.BertModel
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
+
+import numpy as np
 
 from ..checkpoints.huggingface import GENERATION_CONFIG
-from ..tensor import Array
 from .config import SPECIAL_IDS, GenerationConfig
 from .generate import generate, stream
 from .output import GenerateOutput
@@ -45,9 +46,22 @@ class GenerationMixin:
         marks = {} if values else {"_from_model_config": True}
         return marks | {n: v for n, v in ids.items() if v is not None} | values
 
+    @overload
+    def generate(
+        self,
+        input_ids: Any = ...,
+        max_new_tokens: int | None = ...,
+        *,
+        return_dict_in_generate: Literal[True],
+        **options: Any,
+    ) -> GenerateOutput: ...
+    @overload
+    def generate(
+        self, input_ids: Any = ..., max_new_tokens: int | None = ..., **options: Any
+    ) -> np.ndarray: ...
     def generate(
         self, input_ids: Any = None, max_new_tokens: int | None = None, **options: Any
-    ) -> Array | GenerateOutput:
+    ) -> Any:
         """Continue token ids, or write targets for sources.
 
         See `plainformer.generation.generate` for the arguments.

@@ -74,6 +74,7 @@ class BartPreTrainedModel(EncoderDecoderModel):
     """What all heads of BART share."""
 
     config_class = BartConfig
+    config: BartConfig
 
     @classmethod
     def layout(cls, config: Any) -> Layout:

@@ -238,6 +238,7 @@ class BertPreTrainedModel(Encoder):
     """What BERT's models share."""
 
     config_class: ClassVar[type[PretrainedConfig]] = BertConfig
+    config: BertConfig
     base_prefix = "bert."
     ignored_keys = ("*embeddings.position_ids", "*embeddings.token_type_ids")
     head_keys = ("*pooler.*", "cls.*", "classifier.*", "qa_outputs.*")

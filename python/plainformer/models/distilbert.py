@@ -191,6 +191,7 @@ class DistilBertPreTrainedModel(Encoder):
     """What DistilBERT's models share."""
 
     config_class = DistilBertConfig
+    config: DistilBertConfig
     base_prefix = "distilbert."
     ignored_keys = ("*embeddings.position_ids",)
     head_keys = (

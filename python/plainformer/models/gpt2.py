@@ -198,6 +198,7 @@ class GPT2PreTrainedModel(PreTrainedModel):
     """What GPT-2's models share."""
 
     config_class = GPT2Config
+    config: GPT2Config
     base_prefix = "transformer."
     ignored_keys = ("*.attn.bias", "*.attn.masked_bias")
     head_keys = ("lm_head.*", "score.*", "classifier.*", "qa_outputs.*")

@@ -245,6 +245,7 @@ class LlamaPreTrainedModel(PreTrainedModel):
     """What Llama's models share."""
 
     config_class: ClassVar[type[PretrainedConfig]] = LlamaConfig
+    config: LlamaConfig
     base_prefix = "model."
     ignored_keys = ("*rotary_emb.inv_freq",)
     head_keys = ("lm_head.*", "score.*")
@@ -261,7 +262,7 @@ class LlamaPreTrainedModel(PreTrainedModel):
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
-        width = self.config.num_attention_heads * self.config.head_dim
+        width = self.config.num_attention_heads * (self.config.head_dim or 0)  # never None here
         return self.block_flops(self.base_model.layers, width, sequence_length)
 
 
@@ -331,7 +332,7 @@ class LlamaForCausalLM(LlamaPreTrainedModel, CausalLM):
         """As `GPT2LMHeadModel.flops_per_token`."""
         config = self.config
         looked_up = 0 if config.tie_word_embeddings else self.model.embed_tokens.weight.size
-        width = config.num_attention_heads * config.head_dim
+        width = config.num_attention_heads * (config.head_dim or 0)  # never None here
         attention = 12 * config.num_hidden_layers * width * sequence_length
         return 6 * (self.num_parameters() - looked_up) + attention
 

@@ -49,6 +49,7 @@ class MarianMTModel(EncoderDecoderLM):
     """A Marian translation model."""
 
     config_class = MarianConfig
+    config: MarianConfig
     ignored_keys: ClassVar[tuple[str, ...]] = (
         *EncoderDecoderLM.ignored_keys,
         "model.*.embed_positions.weight",

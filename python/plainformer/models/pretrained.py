@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import numpy as np
 
 from ..checkpoints.habits import given_dtype, without_habits
 from ..checkpoints.huggingface import load_state, read_config, save_model
-from ..checkpoints.matching import GAMMA_BETA, fit_state
+from ..checkpoints.matching import GAMMA_BETA, LoadReport, fit_state
 from ..errors import ConfigError
 from ..nn import Dropout, Module, capture, init_empty_weights
 from ..nn.empty import undrawn_weights, weights_of
@@ -93,6 +93,25 @@ class PreTrainedModel(Module):
             "what it was fine-tuned for"
         )
 
+    def stream(self, *args: Any, **options: Any) -> Iterator[Any]:
+        """As `generate`, a token or a piece of text at a time."""
+        return self.generate(*args, **options)
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[Model],
+        path: str | Path,
+        dtype: Any = ...,
+        *,
+        output_loading_info: Literal[True],
+        **options: Any,
+    ) -> tuple[Model, LoadReport]: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[Model], path: str | Path, dtype: Any = ..., **options: Any
+    ) -> Model: ...
     @classmethod
     def from_pretrained(
         cls: type[Model],
@@ -200,7 +219,7 @@ class PreTrainedModel(Module):
         """The contents of `generation_config.json`; None for models that do not generate."""
         return None
 
-    def to(self, dtype: Any) -> Any:
+    def to(self: Model, dtype: Any) -> Model:
         """Convert all parameters, and say so in the configuration; returns self."""
         super().to(dtype)
         self.config.dtype = str(float_dtype(dtype))

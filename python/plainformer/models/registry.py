@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from ..checkpoints.huggingface import read_config
+from ..checkpoints.matching import LoadReport
 from ..data.examples import task_name
 from ..errors import ConfigError, shown
 from ..kinds import check_kind
 from . import families
+from .causal_lm import CausalLM
+from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
 from .config import PretrainedConfig
+from .encoder import BareEncoder
+from .masked_lm import MaskedLM
 from .pretrained import PreTrainedModel
+from .relation import RelationClassifier
+from .seq2seq_lm import Seq2SeqLM
 from .sizes import check_memory, parameter_shapes
 
 __all__ = ["MODELS", "Family", "fitting_models", "from_config", "load", "model_class"]
@@ -70,6 +77,59 @@ def _registered() -> dict[str, Family]:
 MODELS: dict[str, Family] = _registered()
 
 
+@overload
+def load(
+    path: str | Path, task: str | None = ..., *, output_loading_info: Literal[True], **options: Any
+) -> tuple[PreTrainedModel, LoadReport]: ...
+@overload
+def load(
+    path: str | Path,
+    task: Literal["causal-lm", "language-modeling", "text-generation", "dialogue"],
+    dtype: Any = ...,
+    **options: Any,
+) -> CausalLM: ...
+@overload
+def load(
+    path: str | Path, task: Literal["masked-lm", "fill-mask"], dtype: Any = ..., **options: Any
+) -> MaskedLM: ...
+@overload
+def load(
+    path: str | Path,
+    task: Literal["seq2seq-lm", "text2text-generation"],
+    dtype: Any = ...,
+    **options: Any,
+) -> Seq2SeqLM: ...
+@overload
+def load(
+    path: str | Path,
+    task: Literal["sequence-classification", "text-classification", "sentiment-analysis"],
+    dtype: Any = ...,
+    **options: Any,
+) -> SequenceClassifier: ...
+@overload
+def load(
+    path: str | Path, task: Literal["token-classification", "ner"], dtype: Any = ..., **options: Any
+) -> TokenClassifier: ...
+@overload
+def load(
+    path: str | Path, task: Literal["question-answering"], dtype: Any = ..., **options: Any
+) -> QuestionAnswerer: ...
+@overload
+def load(
+    path: str | Path, task: Literal["multiple-choice"], dtype: Any = ..., **options: Any
+) -> ChoiceClassifier: ...
+@overload
+def load(
+    path: str | Path, task: Literal["relation-extraction"], dtype: Any = ..., **options: Any
+) -> RelationClassifier: ...
+@overload
+def load(
+    path: str | Path, task: Literal["feature-extraction"], dtype: Any = ..., **options: Any
+) -> BareEncoder: ...
+@overload
+def load(
+    path: str | Path, task: str | None = ..., dtype: Any = ..., **options: Any
+) -> PreTrainedModel: ...
 def load(
     path: str | Path,
     task: str | None = None,

@@ -65,6 +65,7 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
     """What RoBERTa's models share."""
 
     config_class = RobertaConfig
+    config: RobertaConfig
     base_prefix = "roberta."
     head_keys = ("*pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*")
 

@@ -128,6 +128,7 @@ class T5PreTrainedModel(PreTrainedModel):
     """What T5's models share: initial values, and both stacks read `shared`."""
 
     config_class = T5Config
+    config: T5Config
     base_prefix = ""
     head_keys: ClassVar[tuple[str, ...]] = ("lm_head.*",)
     ignored_keys: ClassVar[tuple[str, ...]] = (

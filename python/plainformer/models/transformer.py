@@ -78,6 +78,7 @@ class TransformerForConditionalGeneration(EncoderDecoderLM):
     """
 
     config_class = TransformerConfig
+    config: TransformerConfig
     has_logits_bias = False
 
     @classmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -33,6 +33,8 @@ DTYPES = {
 
 _evaluating = Mode("evaluating", False)
 _CONTAINERS = (list, tuple, dict, set, frozenset)
+
+M = TypeVar("M", bound="Module")
 
 
 class Module:
@@ -113,13 +115,13 @@ class Module:
         trained, total = count_parameters(self)
         return trained if only_trainable else total
 
-    def train(self, mode: bool = True) -> Any:
+    def train(self: M, mode: bool = True) -> M:
         """Switch dropout and the tape on, or off with `mode=False`; returns self."""
         for module in self.modules():
             module.training = mode
         return self
 
-    def eval(self) -> Any:
+    def eval(self: M) -> M:
         """The same as `train(False)`."""
         return self.train(False)
 
@@ -128,7 +130,7 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def to(self, dtype: Any) -> Any:
+    def to(self: M, dtype: Any) -> M:
         """Convert parameters and buffers to float32, bfloat16 or float64 in place; returns self."""
         wanted = float_dtype(dtype)
         for _, parameter in self.named_state():

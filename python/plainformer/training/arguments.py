@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import InitVar, asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError, shown
 from ..optim.schedules import SCHEDULES, check_options
@@ -254,7 +254,13 @@ class TrainingArguments:
         "checkpoint was written with.",
     )
 
-    def __post_init__(self) -> None:
+    if TYPE_CHECKING:  # what scripts for transformers say most often of what we lack, see `words`
+        dataloader_num_workers: InitVar[Literal[0]] = 0
+        fp16: InitVar[Literal[False]] = False
+        push_to_hub: InitVar[Literal[False]] = False
+        remove_unused_columns: InitVar[Literal[True]] = True
+
+    def __post_init__(self, *lacking: Any) -> None:
         self.check()
 
     def check(self) -> None:
