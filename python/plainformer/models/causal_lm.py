@@ -56,7 +56,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
 
         Parameters
         ----------
-        input_ids : ids (B, L), array, Tensor or list of rows
+        input_ids : ids (B, L), array, Tensor, list of rows or `nn.RaggedRows`
         attention_mask : (B, L), 1 for tokens and 0 for padding, on any side; padding is not
             computed, and its logits are 0; None means no padding
         labels : ids (B, L), usually `input_ids` itself: the label of each position is the next
@@ -76,7 +76,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         ShapeError, DTypeError, ConfigError : naming the argument, what it got, what was wanted
         """
         ids = as_ids("input_ids", input_ids)
-        rows = sequences_of(ids.shape, attention_mask, cu_seqlens)
+        rows = sequences_of(ids, attention_mask, cu_seqlens)
         target = shifted_rows(rows, ids, labels, shift_labels)
         check_items(num_items_in_batch)
         if return_logits is None:
@@ -139,6 +139,8 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         """How many labels of a batch (the arguments of a call) enter the loss."""
         labels = batch.get("labels")
         ids = as_ids("labels", batch["shift_labels"] if labels is None else labels)
-        rows = sequences_of(ids.shape, batch.get("attention_mask"), batch.get("cu_seqlens"))
-        target = shifted_rows(rows, ids, labels, batch.get("shift_labels"))
-        return int(np.count_nonzero(target != IGNORED))
+        rows = sequences_of(ids, batch.get("attention_mask"), batch.get("cu_seqlens"))
+        counts = rows.rows_of(ids) != IGNORED
+        if labels is not None:
+            counts[rows.cu_seqlens[:-1][rows.lengths > 0]] = False  # nothing stands before a first
+        return int(np.count_nonzero(counts))

@@ -27,7 +27,7 @@ from .heads import (
     span_loss,
     token_labels,
 )
-from .inputs import IGNORED, check_items
+from .inputs import IGNORED, as_ids, check_items, sequences_of
 from .outputs import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
@@ -198,7 +198,7 @@ class QuestionAnswerer(Encoder):
             loss = None
             if has_labels:
                 loss = span_loss(
-                    start, end, start_positions, end_positions, num_items_in_batch, attention_mask
+                    start, end, start_positions, end_positions, num_items_in_batch, rows.sequences
                 )
         if not return_logits:
             return QuestionAnsweringModelOutput(loss)
@@ -206,8 +206,8 @@ class QuestionAnswerer(Encoder):
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many answers of a batch (the arguments of a call) enter the loss."""
-        length, mask = np.shape(batch["input_ids"])[1], batch.get("attention_mask")
-        return count_span_labels(batch["start_positions"], length, mask)
+        rows = sequences_of(as_ids("input_ids", batch["input_ids"]), batch.get("attention_mask"))
+        return count_span_labels(batch["start_positions"], rows)
 
 
 class ChoiceClassifier(Encoder):
@@ -236,7 +236,8 @@ class ChoiceClassifier(Encoder):
 
         Parameters
         ----------
-        input_ids, attention_mask, token_type_ids, position_ids : (B, choices, L)
+        input_ids, attention_mask, token_type_ids, position_ids : (B, choices, L), or
+            `nn.RaggedRows` whose `group` is the number of choices
         labels : the right choice (B,); -100 takes no part
         num_items_in_batch : what the summed loss is divided by; None means the labels that count
         label_smoothing : probability spread evenly over the choices

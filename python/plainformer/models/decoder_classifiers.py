@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nn import Linear, Sequences
+from ..nn import Linear, RaggedRows, Sequences
 from ..tensor import Array, Tensor
 from .classifiers import SequenceClassifier
 from .encoder import Rows
@@ -35,7 +35,8 @@ class LastTokenClassifier(SequenceClassifier):
     ) -> Rows:
         """The tokens of a batch; the arguments are those of a call."""
         pad = self.config.pad_token_id
-        if attention_mask is None and cu_seqlens is None and pad is not None:
+        is_padded = not isinstance(input_ids, RaggedRows) and cu_seqlens is None
+        if is_padded and attention_mask is None and pad is not None:
             attention_mask = before_padding(as_ids("input_ids", input_ids), pad)
         return super().rows(input_ids, attention_mask, token_type_ids, position_ids, cu_seqlens)
 

@@ -44,7 +44,8 @@ class Encoder(PreTrainedModel):
 
     Arguments of every call
 
-    input_ids : ids (B, L), array, Tensor or list of rows
+    input_ids : ids (B, L), array, Tensor, list of rows or `nn.RaggedRows`; what stands beside them
+        may be ragged too
     attention_mask : (B, L), 1 for tokens and 0 for padding, on any side; padding is not computed,
         and holds 0 in outputs; None means no padding
     token_type_ids : (B, L), which of two texts a token belongs to; None means the first
@@ -78,7 +79,7 @@ class Encoder(PreTrainedModel):
     ) -> Rows:
         """The tokens of a batch; the arguments are those of a call."""
         batch = as_ids("input_ids", input_ids)
-        sequences = sequences_of(batch.shape, attention_mask, cu_seqlens)
+        sequences = sequences_of(batch, attention_mask, cu_seqlens)
         ids = sequences.rows_of(batch)
         positions = self.row_positions(batch, sequences, position_ids)
         return Rows(ids, sequences, positions, self._types(token_type_ids, sequences), batch)

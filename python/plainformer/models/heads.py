@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import functional
 from ..errors import ConfigError, ShapeError, shown
-from ..nn import Sequences
+from ..nn import RaggedRows, Sequences
 from ..tensor import Array, Tensor
 from .config import POOLINGS, PretrainedConfig
 from .inputs import IGNORED, as_ids, like_ids, sequences_of
@@ -152,7 +152,7 @@ def token_labels(rows: Sequences, labels: Any) -> Array:
 def count_token_labels(batch: Mapping[str, Any]) -> int:
     """How many labels of a batch with a label a token are neither -100 nor at padding."""
     ids = as_ids("labels", batch["labels"])
-    sequences = sequences_of(ids.shape, batch.get("attention_mask"), batch.get("cu_seqlens"))
+    sequences = sequences_of(ids, batch.get("attention_mask"), batch.get("cu_seqlens"))
     return int(np.count_nonzero(token_labels(sequences, ids) != IGNORED))
 
 
@@ -189,11 +189,10 @@ def span_loss(
     start_positions: Any,
     end_positions: Any,
     num_items: int | None,
-    mask: Any = None,
+    rows: Sequences,
 ) -> Tensor:
     """Mean of the cross entropies of start and end; positions beyond the row take no part, nor do
     those in its padding."""
-    B, L = start.shape
     losses = []
     for name, logits, positions in (
         ("start_positions", start, start_positions),
@@ -201,28 +200,29 @@ def span_loss(
     ):
         if positions is None:
             raise ConfigError(f"{name}: got None, expected start_positions and end_positions")
-        target = span_targets(class_labels(name, positions, B), L, mask)
+        target = span_targets(class_labels(name, positions, len(start)), rows)
         losses.append(classification_loss(logits, target, num_items=num_items))
     return functional.scale(functional.add(*losses), 0.5)
 
 
-def span_targets(positions: Array, length: int, mask: Any = None) -> Array:
-    """Columns (B,), -100 for those outside of a row of this length, or where its mask is 0."""
-    outside = (positions < 0) | (positions >= length)
-    targets = np.where(outside, IGNORED, positions)
-    if mask is not None and length:
-        places = np.where(outside, 0, positions)
-        targets[np.asarray(mask)[np.arange(len(targets)), places] == 0] = IGNORED
-    return targets
+def span_targets(positions: Array, rows: Sequences) -> Array:
+    """Columns (B,), -100 for those outside of the batch's rows, or in their padding."""
+    B, L = rows.shape
+    outside = (positions < 0) | (positions >= L)
+    if rows.index is not None:
+        outside |= ~np.isin(np.arange(B) * L + positions, rows.index)
+    return np.where(outside, IGNORED, positions)
 
 
-def count_span_labels(positions: Any, length: int, mask: Any = None) -> int:
+def count_span_labels(positions: Any, rows: Sequences) -> int:
     """How many starts or ends (B,) of answers enter the loss."""
-    return int(np.count_nonzero(span_targets(np.asarray(positions), length, mask) != IGNORED))
+    return int(np.count_nonzero(span_targets(np.asarray(positions), rows) != IGNORED))
 
 
-def as_choices(name: str, ids: Any) -> tuple[Array, int]:
+def as_choices(name: str, ids: Any) -> tuple[Any, int]:
     """Ids (B, choices, L) as (B choices, L), and the number of choices."""
+    if isinstance(ids, RaggedRows):
+        return ids, ids.group
     array = np.asarray(ids)
     if array.ndim != 3:
         raise ShapeError(f"{name}: got shape {array.shape}, expected (batch, choices, tokens)")

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, ShapeError
-from ..nn import Sequences
+from ..nn import RaggedRows, Sequences
 from ..tensor import Array
 
 IGNORED = -100
 
 
-def as_ids(name: str, ids: Any) -> Array:
-    """Token ids as an integer array (B, L)."""
+def as_ids(name: str, ids: Any) -> Any:
+    """Token ids as an integer array (B, L); ragged rows of integers stay what they are."""
     try:
-        array = np.asarray(ids)
+        array = ids if isinstance(ids, RaggedRows) else np.asarray(ids)
     except ValueError:
         raise ShapeError(
             f"{name}: got rows of several lengths, expected one; pad them, with attention_mask 0"
@@ -25,10 +25,12 @@ def as_ids(name: str, ids: Any) -> Array:
         raise DTypeError(f"{name}: got dtype {array.dtype}, expected integers")
     if array.ndim != 2:
         raise ShapeError(f"{name}: got shape {array.shape}, expected (batch, tokens)")
-    return array if array.dtype in (np.int32, np.int64) else array.astype(np.int64)
+    if array.dtype in (np.int32, np.int64) or isinstance(array, RaggedRows):
+        return array
+    return array.astype(np.int64)
 
 
-def like_ids(name: str, values: Any, shape: tuple[int, int]) -> Array:
+def like_ids(name: str, values: Any, shape: tuple[int, int]) -> Any:
     """Integers (B, L) that stand beside the ids, such as token types, positions or labels."""
     array = as_ids(name, values)
     if array.shape != shape:
@@ -36,22 +38,24 @@ def like_ids(name: str, values: Any, shape: tuple[int, int]) -> Array:
     return array
 
 
-def sequences_of(
-    shape: tuple[int, int], attention_mask: Any = None, cu_seqlens: Any = None
-) -> Sequences:
-    """The sequences of a batch: one a row, or documents packed into one row.
+def sequences_of(ids: Any, attention_mask: Any = None, cu_seqlens: Any = None) -> Sequences:
+    """The sequences of a batch of ids (B, L): one a row, or documents packed into one row.
 
     Raises
     ------
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
+    if isinstance(ids, RaggedRows):
+        if attention_mask is not None or cu_seqlens is not None:
+            raise ConfigError("input_ids: got ragged rows, which have neither mask nor cu_seqlens")
+        return ids.sequences
     if cu_seqlens is None:
         if attention_mask is None:
-            return Sequences.uniform(*shape)
-        return Sequences.from_mask(attention_mask, shape)
+            return Sequences.uniform(*ids.shape)
+        return Sequences.from_mask(attention_mask, ids.shape)
     if attention_mask is not None:
         raise ConfigError("cu_seqlens: got attention_mask too, expected one of them")
-    return Sequences.packed(cu_seqlens, shape)
+    return Sequences.packed(cu_seqlens, ids.shape)
 
 
 def positions_of(rows: Sequences, position_ids: Any = None, past: Array | None = None) -> Array:

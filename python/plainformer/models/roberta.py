@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ConfigError
-from ..nn import Dropout, LayerNorm, Linear, Module, Sequences
+from ..nn import Dropout, LayerNorm, Linear, Module, RaggedRows, Sequences
 from ..tensor import Array, Tensor
 from .bert import BertConfig, BertEmbeddings, BertModel, BertPreTrainedModel
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
@@ -77,10 +77,12 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
         if position_ids is not None:
             return positions_of(sequences, position_ids)
         pad = self.config.pad_token_id
-        counts = np.cumsum(batch != pad)
-        own = counts[sequences.places()]
-        starts = sequences.cu_seqlens[:-1][sequences.lengths > 0]
         ids = sequences.rows_of(batch)
+        if isinstance(batch, RaggedRows):
+            own = np.cumsum(ids != pad)
+        else:
+            own = np.cumsum(batch != pad)[sequences.places()]
+        starts = sequences.cu_seqlens[:-1][sequences.lengths > 0]
         before = own[starts] - (ids[starts] != pad)
         own = own - np.repeat(before, sequences.lengths[sequences.lengths > 0])  # 1 for the first
         return np.where(ids != pad, own + pad, pad)

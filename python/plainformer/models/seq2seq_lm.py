@@ -15,7 +15,7 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError
 from ..generation import GenerationMixin
-from ..nn import Seq2SeqCache, Sequences, join, part
+from ..nn import RaggedRows, Seq2SeqCache, Sequences, join, part
 from ..tape import no_grad
 from ..tensor import Array, Tensor
 from .inputs import IGNORED, as_ids, check_items, like_ids, positions_of, sequences_of
@@ -66,7 +66,7 @@ class Seq2SeqModel(PreTrainedModel):
 
     def _encode(self, input_ids: Any, attention_mask: Any) -> EncoderOutput:
         ids = as_ids("input_ids", input_ids)
-        rows = sequences_of(ids.shape, attention_mask)
+        rows = sequences_of(ids, attention_mask)
         with part("encoder"):
             return EncoderOutput(self.encoder_rows(rows.rows_of(ids), rows), rows)
 
@@ -126,7 +126,8 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
         input_ids, attention_mask : source ids (B, L), and 1 for tokens, 0 for padding
         decoder_input_ids, decoder_attention_mask : the same of the target (B, M); without them
             the labels, moved right behind `decoder_start_token_id`
-        labels : target ids (B, M); -100 takes no part, and at the end of a row is not computed
+        labels : target ids (B, M), or `nn.RaggedRows`; -100 takes no part, and at the end of a
+            row is not computed
         encoder_outputs : from `encode`, instead of input_ids
         num_items_in_batch : what the summed loss is divided by; None means the labels that count
         label_smoothing : probability spread evenly over the vocabulary
@@ -164,26 +165,30 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
             states = encoded.rows.batch_of(encoded.states)
         return Seq2SeqLMOutput(loss, logits=logits, encoder_last_hidden_state=states)
 
-    def _targets(self, ids: Any, mask: Any, labels: Any) -> tuple[Array, Sequences]:
+    def _targets(self, ids: Any, mask: Any, labels: Any) -> tuple[Any, Sequences]:
         """What the decoder reads (B, M), and the rows of it that are computed."""
         if ids is not None:
             array = as_ids("decoder_input_ids", ids)
-            return array, sequences_of(array.shape, mask)
+            return array, sequences_of(array, mask)
         if labels is None:
             raise ConfigError("decoder_input_ids: got None, expected them or labels")
         array = as_ids("labels", labels)
-        if mask is None:
+        if mask is None and not isinstance(array, RaggedRows):
             mask = until_last_label(array)
-        return self.shift_right(array), sequences_of(array.shape, mask)
+        return self.shift_right(array), sequences_of(array, mask)
 
-    def shift_right(self, labels: Array) -> Array:
+    def shift_right(self, labels: Any) -> Any:
         """Labels (B, M) behind the start token, as the decoder reads them; -100 becomes padding."""
         start, pad = self.start_token, self.config.pad_token_id
-        shifted = np.empty_like(labels)
-        shifted[:, :1] = start
-        shifted[:, 1:] = labels[:, :-1]
+        if isinstance(labels, RaggedRows):
+            shifted = np.roll(labels.values, 1)
+            shifted[labels.sequences.first_rows()] = start
+        else:
+            shifted = np.empty_like(labels)
+            shifted[:, :1] = start
+            shifted[:, 1:] = labels[:, :-1]
         shifted[shifted == IGNORED] = start if pad is None else pad
-        return shifted
+        return labels.like(shifted) if isinstance(labels, RaggedRows) else shifted
 
     def _head(self, x: Tensor) -> Tensor:
         return functional.linear(x, self.head_weight(), self.head_bias())

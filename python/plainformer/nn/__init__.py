@@ -18,7 +18,7 @@ from .module import Module, evaluating
 from .norm import LayerNorm, RMSNorm
 from .positions import LearnedPositions, SinusoidalPositions
 from .recompute import recompute
-from .sequences import Sequences, join
+from .sequences import RaggedRows, Sequences, join
 
 __all__ = [
     "GELU",
@@ -38,6 +38,7 @@ __all__ = [
     "ModuleList",
     "Parameter",
     "RMSNorm",
+    "RaggedRows",
     "ReLU",
     "Seq2SeqCache",
     "Sequences",

@@ -8,6 +8,7 @@ sequence starts, and where its rows stand in a padded batch (B, L) if they came 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,55 @@ from .. import functional, kernels
 from ..errors import DTypeError, ShapeError
 from ..kernels._arrays import largest
 from ..tensor import Array, Tensor
+
+
+class RaggedRows:
+    """A batch (B, L) of rows of several lengths, kept one after another without padding.
+
+    What a task hands to a model. `np.asarray` gives the padded batch.
+
+    Parameters
+    ----------
+    rows : arrays (length,) of one dtype
+    fill : what padding would hold
+    group : rows of each example, where it has several
+    """
+
+    ndim = 2
+
+    def __init__(self, rows: Sequence[Array], fill: int = 0, group: int = 1):
+        self.values = np.concatenate([np.asarray(row) for row in rows])
+        self.sequences = Sequences.of_rows([len(row) for row in rows])
+        self.fill, self.group = fill, group
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and the length of the longest."""
+        return self.sequences.shape
+
+    @property
+    def dtype(self) -> Any:
+        """Element type of the values."""
+        return self.values.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of values, N."""
+        return self.values.size
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def like(self, values: Array) -> RaggedRows:
+        """Rows of the same lengths with other values (N,)."""
+        other = copy(self)
+        other.values = values
+        return other
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        padded = np.full(self.shape, self.fill, dtype or self.dtype)
+        padded.reshape(-1)[self.sequences.places()] = self.values
+        return padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +98,17 @@ class Sequences:
         borders = kernels.xp(lengths).zeros(len(lengths) + 1, np.int64)
         borders[1:] = lengths.astype(np.int64).cumsum()
         return cls(borders.astype(np.int32), largest(lengths), (1, int(borders[-1])))
+
+    @classmethod
+    def of_rows(cls, lengths: Any) -> Sequences:
+        """One sequence a row of a batch (B, L), each from the first column on."""
+        found = cls.from_lengths(lengths)
+        count, longest = found.count, found.max_length
+        if found.is_uniform:
+            return cls.uniform(count, longest)
+        columns = np.arange(found.num_rows) - np.repeat(found.cu_seqlens[:-1], found.lengths)
+        places = columns + np.repeat(np.arange(count) * longest, found.lengths)
+        return cls(found.cu_seqlens, longest, (count, longest), places)
 
     @classmethod
     def from_mask(cls, attention_mask: Any, shape: tuple[int, int]) -> Sequences:
@@ -187,8 +248,12 @@ class Sequences:
             empty = int(self.lengths.argmin())
             raise ShapeError(f"attention_mask: row {empty} has no token, expected at least one")
 
-    def rows_of(self, batch: Array) -> Array:
-        """The rows (N, ...) of an array (B, L, ...)."""
+    def rows_of(self, batch: Array | RaggedRows) -> Array:
+        """The rows (N, ...) of an array (B, L, ...), or of rows of just these lengths."""
+        if isinstance(batch, RaggedRows):
+            if not np.array_equal(batch.sequences.cu_seqlens, self.cu_seqlens):
+                raise ShapeError("batch: got rows of other lengths than input_ids")
+            return batch.values
         rows = batch.reshape(-1, *batch.shape[2:])
         return rows if self.index is None else rows[kernels.asarray(self.index, rows)]
 

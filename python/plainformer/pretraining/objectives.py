@@ -18,11 +18,11 @@ from ..data.objectives import (
     SpanCorruption,
     Vocabulary,
     baselines_of,
-    pack_examples,
-    pad_examples,
+    examples_of,
 )
 from ..data.shards import Shard
 from ..errors import ConfigError
+from ..training.collators import collate_rows
 from .options import PretrainingOptions
 
 
@@ -97,6 +97,8 @@ def objective_data(
         # Rows of one length need no mask.
         windows = None if validation is None else EvaluationWindows(validation.tokens, block_size)
         return LanguageData(TokenBlocks(shard.tokens, block_size), windows, None, baselines)
-    # A source and its target are two rows: only models with one kind of row take packed ones.
-    one_row = packing and not isinstance(objective, (SpanCorruption, Denoising))
-    return LanguageData(train, held, pack_examples if one_row else pad_examples, baselines)
+    return LanguageData(train, held, _rows, baselines)
+
+
+def _rows(items: list[Any]) -> dict[str, Any]:
+    return collate_rows(examples_of(items))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from ..data import Document, EvaluationWindows, TokenBlocks, collate, encode_documents
+from ..data import Document, EvaluationWindows, TokenBlocks, encode_documents
 from ..data.control_codes import add_control_codes
 from ..data.decoding import decode_continuation, decode_text
 from ..data.tokenizer import encode_text, tell_unknown
@@ -23,7 +23,7 @@ from ..options import at_least, option
 from .control import ControlledTexts
 from .generation_settings import GenerationSettings, generation_options
 from .registry import register
-from .task import Array, Batch, Feature, Inputs, LossSum, Task, TextLoss
+from .task import Array, Feature, Inputs, LossSum, Task, TextLoss
 from .writing import end_of, until
 
 _USUAL_LENGTH = 64
@@ -147,9 +147,6 @@ class LanguageModeling(Task):
         if not len(ids):
             raise DataError("input: got a text without tokens, expected at least one")
         return Feature({"input_ids": ids}, place=ids)
-
-    def collate(self, inputs: Sequence[Inputs]) -> Batch:
-        return collate(list(inputs)) if self.control is None else super().collate(inputs)
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[list[Array]]:
         prompts = [feature.place for feature in features]

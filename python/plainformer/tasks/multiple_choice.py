@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..metrics import multiple_choice_accuracy
+from ..training.collators import collate_rows
 from .registry import register
 from .task import Array, Batch, Feature, Inputs, LossSum, Task, probabilities
 
@@ -51,10 +52,7 @@ class MultipleChoice(Task):
         [count] = counts
         keys = [key for key in inputs[0] if key != "labels"]
         rows = [{key: one[key][i] for key in keys} for one in inputs for i in range(count)]
-        batch = {
-            key: array.reshape(len(inputs), count, -1)
-            for key, array in super().collate(rows).items()
-        }
+        batch = collate_rows(rows, group=count)
         if "labels" in inputs[0]:
             batch["labels"] = np.stack([one["labels"] for one in inputs])
         return batch

@@ -8,8 +8,8 @@ A task joins a tokenizer and a model. A file a task says how to
     score    predictions and examples to metrics
     answer   a prediction to plain values, as pipelines return them
 
-Nothing is padded for the model's sake: a batch has an attention mask, and models compute the rows
-of real tokens only. A prediction is the same bytes whatever else is in the batch.
+Nothing is padded: a batch holds rows of their own lengths, as models compute them. A prediction is
+the same bytes whatever else is in the batch.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .. import kernels
-from ..data import DataCollatorWithPadding, Encoded, LabelMap, TextEncoder
+from ..data import Encoded, LabelMap, TextEncoder
 from ..data.examples import FIELDS
 from ..errors import ConfigError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
 from ..options import at_least, check, option
 from ..reprs import brief
+from ..training.collators import collate_rows
 from ..training.evaluation import run_batches
 from ..training.losses import LossSum
 from .features import Feature, FeatureDataset, TaskExamples
@@ -104,7 +105,6 @@ class Task:
         self.labels = LabelMap.from_id2label(model.config.id2label if self.labelled else {})
         self.cut_fields: Counter[str] = Counter()
         self.cut = 0  # examples evaluated or predicted of which something had to be left out
-        self._pad = DataCollatorWithPadding(replace(self.encoder.special, padding_side="right"))
 
     # What a task adds to a tokenizer and a configuration, before there is a model
 
@@ -154,8 +154,8 @@ class Task:
         return self.encode(examples, labelled=True)
 
     def collate(self, inputs: Sequence[Inputs]) -> Batch:
-        """A batch of the inputs of some features, padded on the right, with its mask."""
-        return self._pad(inputs)
+        """A batch of the inputs of some features: ids as ragged rows, which nothing pads."""
+        return collate_rows(inputs)
 
     def outputs(self, output: Any, features: Sequence[Feature]) -> list[Any]:
         """Of what the model returned for a batch, the part of each feature."""

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ConfigError, shown
 from ..models.heads import PADDING_LOGIT
 from ..models.seq2seq_lm import until_last_label
-from ..nn import evaluating
+from ..nn import RaggedRows, evaluating
 from ..reprs import outline, table_of
 from ..tensor import Tensor
 from .losses import IGNORED, Arrays, Batch, LossSum, labels_of, part_of
@@ -121,8 +121,11 @@ def _predicted(output: Any) -> tuple[Arrays, float]:
 
 def _computed(output: Any, batch: Batch) -> np.ndarray | None:
     """Which places (B, L) of the logits are of the text, where that is known."""
+    ids = batch.get("input_ids")
     if getattr(output, "encoder_last_hidden_state", None) is None:
         mask = batch.get("attention_mask")
+        if isinstance(ids, RaggedRows):
+            mask = ids.like(np.ones(ids.size, bool))
     else:
         mask = batch.get("decoder_attention_mask")
         if mask is None and batch.get("labels") is not None:

@@ -18,13 +18,14 @@ from .arguments import TrainingArguments
 from .best import best_score, compare, score_of
 from .callbacks import CallbackList
 from .checkpoint import Checkpoint, CheckpointDirectory
+from .collators import Collator
 from .flow import decide
 from .inputs import changed_inputs
 from .log import RunLog, strict
 from .losses import Batch, compute_loss, count_labels
 from .optimizers import ParameterOptions, Updates, non_finite
 from .progress import make_progress
-from .sampling import Collator, UpdatePlan, count_tokens
+from .sampling import UpdatePlan, count_tokens
 from .signals import InterruptGuard, TrainingInterrupted
 from .state import TrainerControl, TrainerState
 from .timing import Stopwatch

@@ -7,18 +7,17 @@ for its next update.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..data.batches import check_examples, collate_padded, epoch_order, of_epoch
+from ..data.batches import epoch_order, of_epoch
 from ..data.fingerprints import digest
 from ..errors import ConfigError
 from .arguments import TrainingArguments
-from .losses import Batch, takes
-
-Collator = Callable[[list[Any]], Batch]
+from .collators import Collator, make_batch
+from .losses import Batch
 
 
 class EpochView:
@@ -139,43 +138,10 @@ def sequential_batches(dataset: Sequence[Any], size: int, collate: Collator) -> 
         yield make_batch(collate, [dataset[i] for i in range(start, stop)])
 
 
-def make_batch(collate: Collator, examples: list[Any]) -> Batch:
-    """What a collator makes of some examples; ConfigError unless it is a mapping."""
-    batch = collate(examples)
-    if not isinstance(batch, Mapping):
-        raise ConfigError(
-            f"data_collator: returned {type(batch).__name__}, expected a dict of arrays"
-        )
-    return batch
-
-
 def count_tokens(batch: Batch) -> int:
     """Input tokens of a batch, without padding where an attention mask tells."""
     mask = batch.get("attention_mask")
     if mask is not None:
         return int(np.count_nonzero(np.asarray(mask)))
     ids = batch.get("input_ids")
-    return 0 if ids is None else int(np.asarray(ids).size)
-
-
-class PaddedCollator:
-    """Rows filled up to the longest, with masks that say so; what `Trainer` does by default.
-
-    model : what the batches are for; one that takes no mask gets none where nothing is filled up
-    max_length : what the rows of every example are cut to before
-    """
-
-    def __init__(self, model: Any, max_length: int | None = None):
-        self.model, self.max_length = model, max_length
-
-    def __call__(self, examples: list[Any]) -> Batch:
-        check_examples(examples)
-        if self.max_length is not None:
-            examples = [{k: self._cut(v) for k, v in example.items()} for example in examples]
-        batch = collate_padded(examples)
-        idle = [name for name in batch.keys() - examples[0].keys() if batch[name].all()]
-        return {k: v for k, v in batch.items() if k not in idle or takes(self.model, k)}
-
-    def _cut(self, value: Any) -> Any:
-        is_row = isinstance(value, (list, tuple)) or np.ndim(value) == 1
-        return value[: self.max_length] if is_row else value
+    return 0 if ids is None else int(ids.size if hasattr(ids, "size") else np.size(ids))

@@ -17,6 +17,7 @@ from ..errors import ConfigError, shown
 from ..reprs import table_of
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
+from .collators import Collator, PaddedCollator
 from .evaluation import (
     ComputeMetrics,
     PredictionOutput,
@@ -31,7 +32,7 @@ from .loop import TrainingLoop
 from .losses import LossSum
 from .optimizers import ParameterOptions
 from .reporting import reporters
-from .sampling import Collator, PaddedCollator, as_dataset, sequential_batches
+from .sampling import as_dataset, sequential_batches
 from .state import TrainerState
 from .trainable import Trainable, check_model, prepare_model
 

@@ -1,4 +1,4 @@
-"""Examples of an objective: reached directly, fixed for evaluation; padded or packed batches."""
+"""Examples of an objective: reached directly, fixed for evaluation, and their batches."""
 
 from itertools import pairwise
 
@@ -12,9 +12,9 @@ from plainformer.data.objectives import (
     MaskedLanguageModeling,
     ObjectiveExamples,
     SpanCorruption,
-    pack_examples,
-    pad_examples,
+    examples_of,
 )
+from plainformer.training.collators import collate_rows
 from plainformer.training.sampling import EpochView
 
 from .tokenizers import ids_of, vocabulary
@@ -37,6 +37,10 @@ def make(name, chunks=Blocks, *extra):
     )
 
 
+def rows(items):
+    return collate_rows(examples_of(items))
+
+
 def plain(value):
     """Nested lists that compare."""
     if isinstance(value, dict):
@@ -47,7 +51,7 @@ def plain(value):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_any_batch_is_reached_without_replay(name):
     def batch(data, epoch, start):
-        return plain(pad_examples(EpochView(data, 9, epoch).examples(start, start + 3)))
+        return plain(rows(EpochView(data, 9, epoch).examples(start, start + 3)))
 
     data = make(name)
     places = [(epoch, start) for epoch in range(2) for start in range(0, len(data), 3)]
@@ -70,31 +74,32 @@ def test_epochs_and_seeds_differ_and_evaluation_does_not(name):
     assert plain(again[-1]) == plain(data[len(data) - 1])
 
 
-def test_padded_batches_say_what_is_padding():
-    batch = pad_examples([*make("span", Windows)])
-    lengths = batch["attention_mask"].sum(1)
-    assert batch["input_ids"].shape == batch["attention_mask"].shape
-    assert lengths.max() == batch["input_ids"].shape[1] == 16
-    assert lengths.min() < 16
-    for row, length, items in zip(batch["input_ids"], lengths, make("span", Windows)):
-        assert row[:length].tolist() == items[0]["input_ids"].tolist()
-    assert (batch["labels"] == -100).any()
+def test_sources_and_targets_keep_their_lengths():
+    items = [*make("span", Windows)]
+    batch = rows(items)
+    assert batch["input_ids"].shape == (len(items), 16)
+    assert batch["input_ids"].size < len(items) * 16
+    for row, length, item in zip(
+        np.asarray(batch["labels"]), batch["labels"].sequences.lengths, items
+    ):
+        assert row[:length].tolist() == item[0]["labels"].tolist()
+        assert (row[length:] == -100).all()
 
 
 @pytest.mark.parametrize("name", ["clm", "mlm"])
-def test_packed_batches_are_the_documents_one_after_another(name):
+def test_batches_are_the_documents_one_after_another(name):
     starts = np.array([0, 5, 40, 43, 60, 61, 90, len(ids_of("bpe", name))])
     items = list(make(name, PackedDocuments, starts))
-    batch = pack_examples(items)
-    borders = batch["cu_seqlens"]
+    batch = rows(items)
+    borders = batch["input_ids"].sequences.cu_seqlens
     assert borders.dtype == np.int32
     labels = "shift_labels" if name == "clm" else "labels"
-    assert batch["input_ids"].shape == batch[labels].shape == (1, borders[-1])
+    assert batch["input_ids"].values.shape == batch[labels].values.shape == (borders[-1],)
     texts = [example for item in items for example in item]
     assert len(texts) == len(borders) - 1 > len(items)
     for a, b, text in zip(borders, borders[1:], texts):
-        assert batch["input_ids"][0, a:b].tolist() == text["input_ids"].tolist()
-        assert batch[labels][0, a:b].tolist() == text[labels].tolist()
+        assert batch["input_ids"].values[a:b].tolist() == text["input_ids"].tolist()
+        assert batch[labels].values[a:b].tolist() == text[labels].tolist()
 
 
 def test_every_token_but_each_documents_first_is_a_label_once():

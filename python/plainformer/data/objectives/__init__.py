@@ -2,7 +2,7 @@
 
 from .causal import CausalLanguageModeling
 from .denoising import Denoising
-from .examples import Objective, ObjectiveExamples, baselines_of, pack_examples, pad_examples
+from .examples import Objective, ObjectiveExamples, baselines_of, examples_of
 from .masked import MaskedLanguageModeling
 from .spans import SpanCorruption
 from .vocabulary import Vocabulary
@@ -16,6 +16,5 @@ __all__ = [
     "SpanCorruption",
     "Vocabulary",
     "baselines_of",
-    "pack_examples",
-    "pad_examples",
+    "examples_of",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._random import EVALUATION, Draws
 from ..baselines import Baselines, Labels, measure
-from ..batches import Batch, Example, collate_padded, of_epoch
+from ..batches import Example, of_epoch
 from ..chunks import Chunks
 from ..fingerprints import digest
 
@@ -103,18 +103,3 @@ def baselines_of(
 def examples_of(items: Sequence[list[Example]]) -> Iterator[Example]:
     """The examples of several items, in order."""
     return (example for item in items for example in item)
-
-
-def pad_examples(items: Sequence[list[Example]]) -> Batch:
-    """Rows filled up to the longest, (B, L), and an `attention_mask` (B, L) over input_ids."""
-    return collate_padded(list(examples_of(items)))
-
-
-def pack_examples(items: Sequence[list[Example]]) -> Batch:
-    """All examples in one row, (1, N), and `cu_seqlens` int32 (S + 1,): example i is
-    [cu_seqlens[i], cu_seqlens[i + 1]). They do not see each other and positions restart in each.
-    """
-    examples = list(examples_of(items))
-    lengths = [len(example["input_ids"]) for example in examples]
-    batch = {key: np.concatenate([e[key] for e in examples])[None] for key in examples[0]}
-    return {**batch, "cu_seqlens": np.cumsum([0, *lengths], dtype=np.int32)}
