@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from .examples import (
     RelationExample,
     TextExample,
     TokenExample,
+    texts_of,
 )
 from .labels import label_counts
 
@@ -102,7 +103,7 @@ def describe(examples: Any, *, first: int = 3, width: int = 96) -> Description:
 def _lengths(examples: Sequence[Any]) -> dict[tuple[str, str], Lengths]:
     parts: dict[tuple[str, str], list[int]] = {}
     for example in examples:
-        for part, unit, length in _MEASURE[type(example)](example):
+        for part, unit, length in _measures(example):
             parts.setdefault((part, unit), []).append(length)
     return {
         key: Lengths(*(int(x) for x in np.percentile(v, _PERCENTILES, method="inverted_cdf")))
@@ -110,39 +111,18 @@ def _lengths(examples: Sequence[Any]) -> dict[tuple[str, str], Lengths]:
     }
 
 
-Measures = list[tuple[str, str, int]]
-
-
-def _of_text(part: str, text: str | None) -> Measures:
-    if text is None:
-        return []
-    return [(part, "characters", len(text)), (part, "words", len(text.split()))]
-
-
-def _of_question(example: QuestionExample) -> Measures:
-    answers = [m for answer in example.answers or () for m in _of_text("answer", answer.text)]
-    return _of_text("question", example.question) + _of_text("context", example.context) + answers
-
-
-def _of_choice(example: ChoiceExample) -> Measures:
-    choices = [m for choice in example.choices for m in _of_text("choice", choice)]
-    return _of_text("question", example.question) + choices
-
-
-def _of_dialogue(example: DialogueExample) -> Measures:
-    turns = [m for message in example.messages for m in _of_text("turn", message.content)]
-    return [("dialogue", "turns", len(example.messages)), *turns]
-
-
-_MEASURE: dict[type, Callable[[Any], Measures]] = {
-    TextExample: lambda e: _of_text("text", e.text),
-    RelationExample: lambda e: _of_text("text", e.text),
-    TokenExample: lambda e: [("sentence", "words", len(e.tokens))],
-    QuestionExample: _of_question,
-    ChoiceExample: _of_choice,
-    PairExample: lambda e: _of_text("source", e.source) + _of_text("target", e.target),
-    DialogueExample: _of_dialogue,
-}
+def _measures(example: Any) -> list[tuple[str, str, int]]:
+    """(part, unit, length) of what an example has."""
+    if isinstance(example, TokenExample):
+        return [("sentence", "words", len(example.tokens))]
+    texts = texts_of(example)
+    if isinstance(example, QuestionExample):
+        texts += [("answer", answer.text) for answer in example.answers or ()]
+    is_dialogue = isinstance(example, DialogueExample)
+    found = [("dialogue", "turns", len(example.messages))] if is_dialogue else []
+    for part, text in texts:
+        found += [(part, "characters", len(text)), (part, "words", len(text.split()))]
+    return found
 
 
 def _labelled(example: TextExample) -> str:

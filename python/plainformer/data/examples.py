@@ -244,3 +244,21 @@ def is_labelled(example: Example, task: str) -> bool:
         return any(message.role == "assistant" for message in example.messages)
     own = GOLD if FIELDS[task].gold else ()
     return all(getattr(example, name) is not None for name in own if hasattr(example, name))
+
+
+def texts_of(example: Example) -> list[tuple[str, str]]:
+    """What each text of an example is, and the text, in the order in which a model has them."""
+    match example:
+        case TokenExample():
+            return [("sentence", " ".join(example.tokens))]
+        case QuestionExample():
+            return [("question", example.question), ("context", example.context)]
+        case ChoiceExample():
+            return [("question", example.question), *(("choice", c) for c in example.choices)]
+        case PairExample():
+            target = [] if example.target is None else [("target", example.target)]
+            return [("source", example.source), *target]
+        case DialogueExample():
+            return [("turn", message.content) for message in example.messages]
+        case _:
+            return [("text", example.text)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple, TypeVar
@@ -59,6 +60,12 @@ def mean(values: Iterable[float]) -> float:
     """The arithmetic mean of at least one value; 0.0 of none."""
     values = list(values)
     return ratio(sum(values), len(values))
+
+
+def ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    """How often each sequence of n tokens occurs."""
+    starts = range(n if n <= len(tokens) else 0)
+    return Counter(zip(*(tokens[i:] for i in starts)))
 
 
 def check_pairs(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import DataError, DTypeError, ShapeError, shown
-from ._scores import check_texts, check_whole
+from ._scores import check_texts, check_whole, ngrams, ratio
 
 
 def perplexity(negative_log_likelihood: float, tokens: int) -> float:
@@ -65,16 +66,10 @@ def distinct_n(
     texts = check_texts("texts", texts)
     if not texts:
         raise ShapeError("texts: got none, expected at least one")
-    different: set[tuple[str, ...]] = set()
-    total = 0
+    found: Counter[tuple[str, ...]] = Counter()
     for text in texts:
-        tokens = list(tokenize(text))
-        if len(tokens) < n:
-            continue
-        grams = list(zip(*(tokens[i:] for i in range(n))))
-        different.update(grams)
-        total += len(grams)
-    return len(different) / total if total else 0.0
+        found.update(ngrams(list(tokenize(text)), n))
+    return ratio(len(found), found.total())
 
 
 def _mean(total: float, count: int, name: str) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..characters import CJK
 from ..errors import ConfigError, ShapeError, shown
-from ._scores import check_pairs, check_text, check_texts, mean, named, ratio
+from ._scores import check_pairs, check_text, check_texts, mean, named, ngrams, ratio
 from .porter import porter_stem
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -141,17 +141,13 @@ def _score(kind: str, prediction: str, reference: str, tokens_of: Tokenize) -> R
     p, r = tokens_of(prediction), tokens_of(reference)
     if kind == "L":
         return _rouge(int(_lcs_table(r, p)[-1, -1]), len(p), len(r))
-    grams_p, grams_r = _grams(p, int(kind)), _grams(r, int(kind))
+    grams_p, grams_r = ngrams(p, int(kind)), ngrams(r, int(kind))
     return _rouge((grams_p & grams_r).total(), grams_p.total(), grams_r.total())
 
 
 def _rouge(hits: int, predicted: int, actual: int) -> RougeScore:
     precision, recall = ratio(hits, predicted), ratio(hits, actual)
     return RougeScore(precision, recall, ratio(2 * precision * recall, precision + recall))
-
-
-def _grams(tokens: Tokens, n: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[i:] for i in range(n))))
 
 
 def _sentences(text: str, tokens_of: Tokenize) -> list[Tokens]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
-from ._scores import check_pairs, check_texts, check_whole, named
+from ._scores import check_pairs, check_texts, check_whole, named, ngrams
 from ._tokenize import TOKENIZERS
 
 References = Sequence[str] | Sequence[Sequence[str]]
@@ -145,17 +145,13 @@ def _matches(found: list[str], wanted: list[list[str]]) -> list[list[int]]:
     """How many n-grams of each order are in a reference, no oftener than there, and how many."""
     right, total = [], []
     for n in range(1, _BLEU_ORDER + 1):
-        own = _ngrams(found, n)
+        own = ngrams(found, n)
         gold: Counter[tuple[str, ...]] = Counter()
         for words in wanted:
-            gold |= _ngrams(words, n)
+            gold |= ngrams(words, n)
         right.append(sum(min(count, gold[gram]) for gram, count in own.items() if gram in gold))
         total.append(own.total())
     return [right, total]
-
-
-def _ngrams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(words[i:] for i in range(n))))
 
 
 def _bleu_of(counts: np.ndarray, lengths: np.ndarray) -> float:

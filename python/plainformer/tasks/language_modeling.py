@@ -92,10 +92,6 @@ class LanguageModeling(Task):
             )
         add_control_codes(tokenizer, (example.label for example in examples))
 
-    @classmethod
-    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
-        return (example.text for example in examples)
-
     def dataset(self, examples: Sequence[Any]) -> Any:
         if self.control is not None:
             return super().dataset(examples)

@@ -5,7 +5,7 @@ Each choice is encoded with the question, and a score a pair says how well they 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -25,10 +25,6 @@ class MultipleChoice(Task):
     name = "multiple-choice"
     answer_fields = ("answer", "label", "score")
     metric = "accuracy"
-
-    @classmethod
-    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
-        return (text for example in examples for text in (example.question, *example.choices))
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         questions = [example.question for example in examples for _ in example.choices]

@@ -11,7 +11,7 @@ Devlin and others, arXiv:1810.04805, section 4.2 and 4.3 (the null score of SQuA
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,10 +85,6 @@ class QuestionAnswering(Task):
         if settings.null_threshold is None and any(e.answers == [] for e in examples):
             return dataclasses.replace(settings, null_threshold=0.0)
         return settings
-
-    @classmethod
-    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
-        return (text for example in examples for text in (example.question, example.context))
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         pairs = zip(examples, self._encoded(examples))

@@ -13,7 +13,7 @@ Improved Baseline for Sentence-level Relation Extraction", arXiv:2102.01373.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +71,6 @@ class RelationExtraction(Task):
         tokenizer.add_special_tokens(
             [AddedToken(m, normalized=False) for m in marks if tokenizer.token_to_id(m) is None]
         )
-
-    @classmethod
-    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
-        return (example.text for example in examples)
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         encoded = self.encoder.encode(

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 
 from .. import kernels
 from ..data import Encoded, LabelMap, TextEncoder
-from ..data.examples import FIELDS
+from ..data.examples import FIELDS, texts_of
 from ..errors import ConfigError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
 from ..options import at_least, check, option
@@ -141,7 +141,7 @@ class Task:
     @classmethod
     def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
         """All texts of examples, to train a tokenizer on."""
-        raise NotImplementedError(f"{cls.__name__} defines no texts")
+        return (text for example in examples for _, text in texts_of(example))
 
     # What each task says
 

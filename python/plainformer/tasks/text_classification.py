@@ -4,7 +4,7 @@ labels, or a number, as `problem_type` of the model's configuration says (`probl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,10 +107,6 @@ class TextClassification(Task):
             dataclasses.replace(e, label=_label_of(e, problem, settings.label_separator))
             for e in examples
         ]
-
-    @classmethod
-    def texts(cls, examples: Iterable[TextExample]) -> Iterator[str]:
-        return (example.text for example in examples)
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         encoded = self.encode_texts([example.text for example in examples])

@@ -9,7 +9,7 @@ most context, so that none is lost (`data/alignment.py`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,10 +85,6 @@ class TokenClassification(Task):
             return settings
         found = joiners_of(example.tokens for example in examples)
         return dataclasses.replace(settings, word_joiners=found)
-
-    @classmethod
-    def texts(cls, examples: Iterable[TokenExample]) -> Iterator[str]:
-        return (" ".join(example.tokens) for example in examples)
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         sentences = [self._words(example) for example in examples]

@@ -6,7 +6,7 @@ holds the source; only what it writes is learned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,6 @@ class Writer(Task):
             add_token(tokenizer, "eos_token", _END)
         if word == "seq2seq-lm" and special.pad_token_id is None:
             add_token(tokenizer, "pad_token", _PAD)
-
-    @classmethod
-    def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
-        return (text for e in examples for text in (e.source, e.target) if text is not None)
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         sources = self._source_ids(examples)
