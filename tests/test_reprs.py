@@ -48,6 +48,16 @@ def test_tasks_pipelines_and_results(tmp_path):
     assert "max_length=7" in repr(classify)
 
 
+def test_arguments_show_what_was_asked_for():
+    args = pf.TrainingArguments("out", learning_rate=0.1, lr_scheduler_type="cosine")
+    assert repr(args) == (
+        "TrainingArguments(output_dir='out', learning_rate=0.1, lr_scheduler_type='cosine')"
+    )
+    assert repr(pf.GenerationConfig(top_k=3, eos_token_id=[1, 2])) == (
+        "GenerationConfig(top_k=3, eos_token_id=[1, 2])"
+    )
+
+
 def test_outputs_show_shapes():
     model = make("gpt2", "causal-lm")
     found = model.generate([[1, 2]], 3, return_dict_in_generate=True, output_logits=True)

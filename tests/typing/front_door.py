@@ -138,7 +138,9 @@ class Show(pf.TrainerCallback):
 def trainer(root: Path) -> None:
     """Trainer and its arguments."""
     model = pf.BertForSequenceClassification.from_pretrained(root / "classifier")
-    args = pf.TrainingArguments(str(root / "trained"), max_steps=2, learning_rate=1e-3, fp16=False)
+    args = pf.TrainingArguments(
+        str(root / "trained"), max_steps=2, learning_rate=1e-3, report_to="none", fp16=False
+    )
     assert_type(args, pf.TrainingArguments)
     assert_type(args.learning_rate, float)
     rows = [{"input_ids": [1, 2, 3], "labels": 1}, {"input_ids": [2, 3], "labels": 0}] * 4

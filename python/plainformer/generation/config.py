@@ -17,6 +17,7 @@ from ..checkpoints.huggingface import GENERATION_CONFIG
 from ..errors import CheckpointError, PlainformerWarning, short
 from ..kinds import check_kinds
 from ..options import Lacking, above, at_least, documented, named, option, options_of, that
+from ..reprs import brief
 from .rules import (
     BIASES,
     COUNT,
@@ -197,6 +198,9 @@ class GenerationConfig:
         None, "What targets of an encoder-decoder begin with.", SIZE
     )
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GenerationConfig:

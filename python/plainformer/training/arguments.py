@@ -23,6 +23,7 @@ from ..options import (
     takes_words,
     that,
 )
+from ..reprs import brief
 from .words import LACKING
 
 _SOME_UPDATES = that(
@@ -262,6 +263,9 @@ class TrainingArguments:
 
     def __post_init__(self, *lacking: Any) -> None:
         self.check()
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def check(self) -> None:
         """Raise ConfigError at the first value that is out of range or could have no effect.
