@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from plainformer.cli import main
-from plainformer.cli._generation_flags import PYTHON_ONLY, prompt_ids
+from plainformer.cli._generation_flags import PYTHON_ONLY
 from plainformer.data.tokenizer import (
     encode_text,
     read_tokenizer,
@@ -17,6 +17,7 @@ from plainformer.data.tokenizer import (
 )
 from plainformer.errors import ConfigError
 from plainformer.generation.config import FIELDS
+from plainformer.generation.texts import prompt_ids
 from plainformer.models import GPT2Config, GPT2LMHeadModel
 from tests.data.tokenizer_files import characters_alone
 from tests.generation.toy import encoder_decoder

@@ -12,7 +12,7 @@ from plainformer.data.batches import IGNORE_INDEX
 from plainformer.data.chat_template import CHATML, END, START
 from plainformer.errors import ConfigError, DataError
 from plainformer.tasks import open_task
-from plainformer.tasks.conversation import ReadSoFar
+from plainformer.tasks.conversation import Conversation, ReadSoFar
 from tests.data.templates import TEMPLATES
 from tests.models import tiny as models
 
@@ -247,3 +247,18 @@ def test_a_context_of_any_length_takes_memory_as_it_is_used(monkeypatch):
         fresh = model.generate(prompt[None], 4)
         assert (model.generate(prompt[None], 4, **read.start(prompt, 4)) == fresh).all()
     assert read.start(prompt, 4)["past_key_values"].capacity == 32
+
+
+def test_a_conversation_keeps_what_was_said_of_an_answer_that_is_left(talk):
+    task = open_task(talk)
+    whole = Conversation(task)
+    text = "".join(whole.ask("I am Bob"))
+    assert [m.content for m in whole.messages] == ["I am Bob", text.strip()]
+    left = Conversation(task, system="be kind")
+    pieces = left.ask("I am Bob")
+    begun = next(pieces)
+    pieces.close()
+    assert [m.content for m in left.messages] == ["be kind", "I am Bob", begun.strip()]
+    assert left.turns == whole.turns == 1
+    left.reset()
+    assert [m.content for m in left.messages] == ["be kind"]

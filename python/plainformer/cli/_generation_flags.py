@@ -1,4 +1,4 @@
-"""The options of `generate` as flags, and prompts as ids.
+"""The options of `generate` as flags, and its prompts.
 
 A flag that is not given is None or (), so that the model's own `generation_config.json`, and after
 it the default, can speak.
@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from ..data.control_codes import ControlCodes
 from ..data.records.source import Source, utf8
 from ..data.tokenizer import encode_text
 from ..errors import DataError
@@ -70,20 +69,3 @@ def _prompt(name: str, number: int, data: bytes) -> str:
         return utf8(data).rstrip("\r\n")
     except ValueError as error:
         raise DataError(str(error), name, number) from error
-
-
-def prompt_ids(model: Any, tokenizer: Any, text: str, label: str | None = None) -> list[int]:
-    """Ids of a prompt, behind the beginning-of-text id if the tokenizer would put it there; of a
-    source text for an encoder, with all special tokens that the tokenizer adds. With a label the
-    ids of the text, which may be empty, behind the label's control code."""
-    if label is not None:
-        return ControlCodes(tokenizer).encode(text, label).tolist()
-    ids = encode_text(tokenizer, text).tolist()
-    if not ids:
-        raise DataError("PROMPT: got an empty text, expected at least one token")
-    with_special = tokenizer.encode(text).ids
-    if hasattr(model, "encode"):
-        return with_special
-    begin = model.config.bos_token_id
-    adds = begin is not None and with_special[0] == begin and ids[0] != begin
-    return [begin, *ids] if adds else ids

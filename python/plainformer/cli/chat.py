@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..data import Message
 from ..data.records.source import utf8
 from ..errors import DataError
 from ..generation import GenerationConfig
 from ..tasks import Dialogue, open_task
-from ..tasks.conversation import ReadSoFar
+from ..tasks.conversation import Conversation
 from ..tasks.dialogue import DialogueSettings
 from ._common import Command, ModelDirectory, echo, usage_errors, wants_json
 from ._option_flags import option_flags
@@ -63,7 +61,7 @@ def chat(
             talk.reset()
         elif line:
             with usage_errors():
-                talk.ask(line)
+                answer(talk, line)
     return {
         "task": task.name,
         "output_dir": str(directory),
@@ -72,43 +70,13 @@ def chat(
     }
 
 
-@dataclass
-class Conversation:
-    """A dialogue with a model.
-
-    system : the message that it begins with, after `reset` too
-    options : of `generate`
-    turns : answers so far
-    """
-
-    task: Dialogue
-    system: str | None
-    options: dict[str, Any]
-    turns: int = 0
-    messages: list[Message] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._read = ReadSoFar(self.task.model)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all but the system message."""
-        self.messages = [] if self.system is None else [Message("system", self.system)]
-
-    def ask(self, line: str) -> None:
-        """Show the assistant's answer; Ctrl-C ends it early."""
-        self.messages.append(Message("user", line))
-        options = dict(self.options)
-        if "seed" in options:
-            options["seed"] += self.turns  # other draws each turn
-        said: list[str] = []
-        with suppress(KeyboardInterrupt):
-            for piece in self.task.stream(self.messages, self._read, **options):
-                said.append(piece)
-                echo(piece, nl=False)
-        echo()
-        self.messages.append(Message("assistant", "".join(said).strip()))
-        self.turns += 1
+def answer(talk: Conversation, line: str) -> None:
+    """Show what the model answers; Ctrl-C ends it early."""
+    pieces = talk.ask(line)
+    with suppress(KeyboardInterrupt), closing(pieces):
+        for piece in pieces:
+            echo(piece, nl=False)
+    echo()
 
 
 def read_line() -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import click
 
 from ..checkpoints.huggingface import read_config
 from ..data.tokenizer import read_tokenizer
-from ..generation import GenerationMixin, TextPieces, TextStreamer
+from ..generation import GenerationMixin
+from ..generation.texts import Text, TextWriter, prompt_ids
 from ..models import load
 from ._common import Command, ModelDirectory, echo, usage_errors
-from ._generation_flags import generation_flags, generation_options, prompt_ids, read_prompts
+from ._generation_flags import generation_flags, generation_options, read_prompts
 
 NEW_TOKENS = 100
 BETWEEN = "-" * 20
@@ -59,10 +59,7 @@ def generate(
     with usage_errors():
         options = with_defaults(network, generation_options(flags, tokenizer), seed)
         start = time.perf_counter()
-        if len(rows) == 1 and is_single(network, options):
-            texts = stream_one(network, tokenizer, rows[0], options)
-        else:
-            texts = write_all(network, tokenizer, rows, options, batch_size)
+        texts = shown(TextWriter(network, tokenizer, options), rows, batch_size)
     return summary(model, texts, options.get("seed"), time.perf_counter() - start)
 
 
@@ -79,70 +76,19 @@ def with_defaults(model: Any, options: dict[str, Any], seed: int | None) -> dict
     return {**options, "seed": seed or 0} if draws or seed is not None else options
 
 
-def is_single(model: Any, options: dict[str, Any]) -> bool:
-    """Whether a prompt leads to one text that only grows."""
-    names = ("num_beams", "num_return_sequences")
-    values = [options.get(name, getattr(model.generation_config, name)) or 1 for name in names]
-    return values == [1, 1]
-
-
-@dataclass(frozen=True)
-class Text:
-    """One text: whole, and what is new in it."""
-
-    text: str
-    new_text: str
-    new_tokens: int
-
-
-def stream_one(model: Any, tokenizer: Any, ids: list[int], options: dict[str, Any]) -> list[Text]:
-    """Show one text while it is written."""
-    stops = stop_strings(model, options)
-    streamer = TextStreamer(tokenizer, lambda text: echo(text, nl=False), stop_strings=stops)
-    texts = write(model, tokenizer, [ids], {**options, "streamer": streamer})
-    echo()
-    return texts
-
-
-def write_all(
-    model: Any, tokenizer: Any, rows: list[list[int]], options: dict[str, Any], batch_size: int
-) -> list[Text]:
-    """Texts of several prompts or beams, shown one after another."""
-    texts: list[Text] = []
-    for number, first in enumerate(range(0, len(rows), batch_size)):
-        if number and options.get("do_sample", model.generation_config.do_sample):
-            options = {**options, "seed": options.get("seed", 0) + 1}  # other draws a batch
-        for text in write(model, tokenizer, rows[first : first + batch_size], options):
-            if texts:
-                echo(BETWEEN)
-            echo(text.text)
-            texts.append(text)
-    return texts
-
-
-def write(model: Any, tokenizer: Any, rows: list[list[int]], options: dict[str, Any]) -> list[Text]:
-    """The texts of some prompts."""
-    stops = stop_strings(model, options)
-    output = model.generate(
-        rows, return_dict_in_generate=True, tokenizer=tokenizer if stops else None, **options
-    )
-    new = output.sequences.shape[1] - int(output.lengths.max())
-    count = len(output.lengths) // len(rows)
+def shown(writer: TextWriter, rows: list[list[int]], batch_size: int) -> list[Text]:
+    """All texts; one alone is shown while it is written, several one after another."""
+    if len(rows) == 1 and writer.is_single:
+        texts = [writer.stream(rows[0], lambda text: echo(text, nl=False))]
+        echo()
+        return texts
     texts = []
-    for i, (row, length) in enumerate(zip(output.sequences, output.lengths.tolist())):
-        before = row[:new].tolist() if hasattr(model, "encode") else rows[i // count]
-        pieces = TextPieces(tokenizer, stops)
-        prompt = pieces.skip(before)
-        new_text = pieces.push(row[new : new + length].tolist(), last=True)
-        shown = "" if hasattr(model, "encode") else prompt
-        texts.append(Text(shown + new_text, new_text, length))
+    for text in writer.write(rows, batch_size):
+        if texts:
+            echo(BETWEEN)
+        echo(text.text)
+        texts.append(text)
     return texts
-
-
-def stop_strings(model: Any, options: dict[str, Any]) -> list[str]:
-    """Where texts are cut."""
-    found = options.get("stop_strings", model.generation_config.stop_strings) or []
-    return [found] if isinstance(found, str) else found
 
 
 def summary(model: Path, texts: list[Text], seed: int | None, seconds: float) -> dict[str, Any]:

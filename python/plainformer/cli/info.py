@@ -16,6 +16,7 @@ from ._common import Command, echo, version
 # Module, what to install for it, and what it adds.
 OPTIONAL = (
     ("matplotlib", "plainformer[viz]", "loss curves as PNG"),
+    ("tensorboardX", "plainformer[log]", "figures for TensorBoard"),
     ("jinja2", "plainformer[chat]", "chat templates other than ChatML"),
     ("torch", "torch", "a peer for `plainformer bench --peers torch`"),
 )

@@ -1,5 +1,6 @@
 """Tasks: what a model is put to, from a file of examples to answers. One file a task."""
 
+from .conversation import Conversation
 from .dialogue import Dialogue
 from .directory import make_task, open_task
 from .features import TaskExamples
@@ -18,6 +19,7 @@ from .translation import Translation
 
 __all__ = [
     "TASKS",
+    "Conversation",
     "Dialogue",
     "Feature",
     "FineTuneResult",

@@ -1,11 +1,13 @@
-"""What a model has read of a conversation, so that each turn reads only what is new."""
+"""A conversation with a model, in which each turn reads only what is new."""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..data import Message
 from ..tensor import Array
 
 _LEAST = 1024  # tokens that there is room for at first
@@ -48,3 +50,44 @@ class ReadSoFar:
     def add(self, token: int) -> None:
         """Take a token that was written."""
         self._ids.append(token)
+
+
+class Conversation:
+    """What was said to a model of dialogues, and what it said.
+
+    Parameters
+    ----------
+    task : a `Dialogue`
+    system : the message that it begins with, after `reset` too
+    options : of `generate`
+
+    turns : answers so far
+    """
+
+    def __init__(
+        self, task: Any, system: str | None = None, options: Mapping[str, Any] | None = None
+    ):
+        self.task, self.system, self.options = task, system, dict(options or {})
+        self.turns = 0
+        self._read = ReadSoFar(task.model)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all but the system message."""
+        self.messages = [] if self.system is None else [Message("system", self.system)]
+
+    def ask(self, line: str) -> Generator[str, None, None]:
+        """The assistant's answer piece by piece. What was said of it when it ends, or is closed,
+        stays."""
+        self.messages.append(Message("user", line))
+        options = dict(self.options)
+        if "seed" in options:
+            options["seed"] += self.turns  # other draws each turn
+        said: list[str] = []
+        try:
+            for piece in self.task.stream(self.messages, self._read, **options):
+                said.append(piece)
+                yield piece
+        finally:
+            self.messages.append(Message("assistant", "".join(said).strip()))
+            self.turns += 1
