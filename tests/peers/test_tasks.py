@@ -5,7 +5,7 @@ import pytest
 
 from plainformer import models
 from plainformer.tasks import open_task
-from tests.tasks.tiny import CHOICES, DIALOGUES, QUESTIONS, TEXTS, TOKENS, tune
+from tests.tasks.tiny import CHOICES, DIALOGUES, QUESTIONS, TEXTS, TOKENS, padded, tune
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -35,6 +35,7 @@ def test_transformers_opens_it_with_the_same_logits(task, tmp_path):
     features = [own[0] for own in ours.encode(examples[:3], labelled=False)]
     batch = ours.collate([feature.inputs for feature in features])
     output = ours.model(**batch)
+    batch = padded(batch)
     mine = np.asarray(output.start_logits if task == "question-answering" else output.logits)
     found = their_logits(theirs, batch).numpy()
     if task != "multiple-choice" and mine.ndim > 1 and mine.shape[1] == batch["input_ids"].shape[1]:
@@ -72,7 +73,7 @@ def test_peft_reads_our_adapters_and_we_read_theirs(tmp_path, rslora):
         return transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "base")
 
     theirs = peft.PeftModel.from_pretrained(base(), tmp_path / "out" / "adapter")
-    np.testing.assert_allclose(their_logits(theirs, batch), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(their_logits(theirs, padded(batch)), wanted, rtol=1e-4, atol=1e-5)
 
     config = peft.LoraConfig(
         r=3, lora_alpha=5, target_modules=["value"], use_rslora=rslora,
@@ -83,5 +84,5 @@ def test_peft_reads_our_adapters_and_we_read_theirs(tmp_path, rslora):
     ours = models.load(tmp_path / "base")
     models.load_adapter(ours, tmp_path / "theirs")
     np.testing.assert_allclose(
-        their_logits(adapted, batch), np.asarray(ours(**batch).logits), rtol=1e-4, atol=1e-5
+        their_logits(adapted, padded(batch)), np.asarray(ours(**batch).logits), rtol=1e-4, atol=1e-5
     )

@@ -20,7 +20,7 @@ from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks.task import Task
 from plainformer.training import TrainingArguments
 
-from .tiny import DECODER, ENCODER, SEQ2SEQ, TASKS, TEXTS, tune, weights
+from .tiny import DECODER, ENCODER, SEQ2SEQ, TASKS, TEXTS, padded, tune, weights
 
 
 @dataclass
@@ -234,25 +234,14 @@ def test_no_padding_is_computed_in_training(task, tmp_path, monkeypatch):
     examples = [*TASKS[task][2][:4]]
     features = [f for one in made.encode(examples, labelled=True) for f in one]
     batch = made.collate([f.inputs for f in features])
-    mask = np.asarray(batch["attention_mask"])
-    padded = {k: widened(v, mask, k) for k, v in batch.items()}
     computed: list[int] = []
     rows_of(monkeypatch, computed)
     losses = []
-    for inputs in (batch, padded):
+    for inputs in (batch, padded(batch, 9)):
         computed.append(0)
         losses.append(float(np.asarray(made.model.train()(**inputs).loss)))
     assert computed[0] == computed[1] > 0
     assert losses[0] == losses[1]
-
-
-def widened(array, mask, name):
-    """An array of a batch with 9 more columns of padding, where its columns are tokens."""
-    array = np.asarray(array)
-    if array.shape != mask.shape:
-        return array
-    fill = -100 if name == "labels" else 0
-    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, 9)], constant_values=fill)
 
 
 def rows_of(monkeypatch, computed):

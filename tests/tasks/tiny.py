@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import plainformer as pf
 from plainformer.data import (
@@ -18,6 +21,7 @@ from plainformer.data import (
     TextExample,
     TokenExample,
 )
+from plainformer.nn import RaggedRows
 
 ENCODER = {
     "model_type": "bert",
@@ -145,3 +149,19 @@ def write_jsonl(path: Path, rows: list[dict]) -> Path:
     """A file of JSON objects, one a line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def padded(batch: dict[str, Any], extra: int = 0) -> dict[str, Any]:
+    """A batch of ragged rows as arrays with a mask, and with so many more columns of padding."""
+    ids = batch["input_ids"]
+
+    def filled(name, value):
+        array = np.asarray(value)
+        if array.shape != ids.shape and not isinstance(value, RaggedRows):
+            return array
+        fill = -100 if name == "labels" else 0
+        array = np.pad(array, [(0, 0), (0, extra)], constant_values=fill)
+        return array if ids.group == 1 else array.reshape(-1, ids.group, array.shape[1])
+
+    whole = {**batch, "attention_mask": ids.like(np.ones(ids.size, np.int64))}
+    return {name: filled(name, value) for name, value in whole.items()}
