@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError
+from ..errors import DTypeError, ShapeError, shown
 from ._backend import _NUMPY, kind_of
 
 
@@ -68,12 +68,17 @@ def array_of(x: Any) -> Any:
 
     Raises
     ------
-    ValueError : lists of several lengths
+    ShapeError : lists of several lengths
     """
     try:
         kind_of("x", x)
     except DTypeError:
-        return np.asarray(x)
+        try:
+            return np.asarray(x)
+        except (TypeError, ValueError, OverflowError):
+            raise ShapeError(
+                f"x: got {shown(x)}, expected an array or lists of one length"
+            ) from None
     return x
 
 

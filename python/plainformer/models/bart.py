@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ShapeError
 from ..nn import Dropout, LearnedPositions, Linear, Module, Sequences, part
 from ..tensor import Array, Tensor
@@ -114,12 +114,12 @@ class BartReader(BartPreTrainedModel, Encoder):
         encoded = EncoderOutput(states, sequences)
         read = sequences.without_holes() if sequences.has_holes else sequences
         ids = read.rows_of(rows.batch)
-        shifted = np.empty_like(ids)
+        shifted = kernels.xp(ids).empty_like(ids)
         shifted[1:] = ids[:-1]
-        shifted[read.first_rows()] = self.start_token
+        shifted[kernels.asarray(read.first_rows(), ids)] = self.start_token
         if read is sequences:
             return self.model.decoder(shifted, read, rows.positions, encoded)
-        own = np.searchsorted(read.places(), sequences.places())
+        own = kernels.xp(read.cu_seqlens).searchsorted(read.places(), sequences.places())
         positions = positions_of(read)
         positions[own] = rows.positions
         return functional.take_rows(self.model.decoder(shifted, read, positions, encoded), own)
@@ -181,11 +181,16 @@ def last_rows_with(ids: Array, sequences: Sequences, tokens: Any) -> Array:
     ------
     ShapeError : naming a sequence that holds none
     """
-    found = np.where(np.isin(ids, [] if tokens is None else tokens), np.arange(len(ids)), -1)
-    last = np.maximum.reduceat(found, sequences.first_rows())
-    if (last < 0).any():
+    xp = kernels.xp(ids)
+    wanted = kernels.array_of([] if tokens is None else tokens).astype(ids.dtype)
+    found = xp.zeros(len(ids) + 1, np.int64)  # how many such tokens stand before each row
+    found[1:] = xp.isin(ids, kernels.asarray(wanted, ids)).cumsum()
+    first = kernels.asarray(sequences.first_rows(), ids)
+    end = kernels.asarray(sequences.last_rows(), ids) + 1
+    if (found[end] == found[first]).any():
+        row = int((found[end] == found[first]).argmax())
         raise ShapeError(
-            f"input_ids: row {int(np.argmin(last))} has no end token (eos_token_id = {tokens}), "
+            f"input_ids: row {row} has no end token (eos_token_id = {tokens}), "
             "expected one, whose state is classified"
         )
-    return last
+    return xp.searchsorted(found, found[end]) - 1

@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..generation import GenerationMixin
 from ..nn import KeyValueCache, Sequences, join
 from ..tape import no_grad
 from ..tensor import Array, Tensor
-from .inputs import IGNORED, as_ids, check_items, positions_of, sequences_of, shifted_rows
+from .inputs import (
+    IGNORED,
+    as_ids,
+    check_items,
+    positions_of,
+    sequences_of,
+    shifted_rows,
+)
 from .outputs import CausalLMOutput
 from .pretrained import PreTrainedModel
 
@@ -133,7 +140,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         if rows.num_rows > rows.count:
             x = functional.take_rows(x, rows.last_rows())
         logits = functional.linear(x, self.head_weight()).data
-        return np.asarray(logits, dtype=np.float32)
+        return logits.astype(np.float32, copy=False)
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
@@ -141,6 +148,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         ids = as_ids("labels", batch["shift_labels"] if labels is None else labels)
         rows = sequences_of(ids, batch.get("attention_mask"), batch.get("cu_seqlens"))
         counts = rows.rows_of(ids) != IGNORED
-        if labels is not None:
-            counts[rows.cu_seqlens[:-1][rows.lengths > 0]] = False  # nothing stands before a first
-        return int(np.count_nonzero(counts))
+        if labels is not None:  # nothing stands before a first
+            first = rows.cu_seqlens[:-1][rows.lengths > 0]
+            counts[kernels.asarray(first, counts)] = False
+        return int(counts.sum())

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError
 from ..nn import Dropout, Linear, Sequences
 from ..tensor import Tensor
@@ -27,7 +25,7 @@ from .heads import (
     span_loss,
     token_labels,
 )
-from .inputs import IGNORED, as_ids, check_items, sequences_of
+from .inputs import as_ids, check_items, counted, sequences_of
 from .outputs import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
@@ -269,4 +267,4 @@ class ChoiceClassifier(Encoder):
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
-        return int(np.count_nonzero(np.asarray(batch["labels"]) != IGNORED))
+        return counted(kernels.array_of(batch["labels"]))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from .. import kernels
 from ..nn import Linear, RaggedRows, Sequences
 from ..tensor import Array, Tensor
 from .classifiers import SequenceClassifier
@@ -47,9 +46,9 @@ class LastTokenClassifier(SequenceClassifier):
 
 def before_padding(ids: Array, pad: int) -> Array:
     """A mask (B, L): the first token, and all up to the last one that is no padding."""
-    B, L = ids.shape
-    if not L:
-        return np.ones((B, L), bool)
+    xp, L = kernels.xp(ids), ids.shape[1]
     real = ids != pad
-    last = np.where(real.any(axis=1), L - 1 - np.argmax(real[:, ::-1], axis=1), 0)
-    return np.arange(L) <= last[:, None]
+    if not L:
+        return real
+    last = xp.where(real.any(axis=1), L - 1 - real[:, ::-1].argmax(axis=1), 0)
+    return xp.arange(L) <= last[:, None]

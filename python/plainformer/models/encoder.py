@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError
 from ..nn import Sequences
 from ..tape import no_grad
@@ -90,7 +90,7 @@ class Encoder(PreTrainedModel):
                 raise ConfigError(f"token_type_ids: {type(self).__name__} has none; leave them out")
             return None
         if token_type_ids is None:
-            return np.zeros(sequences.num_rows, np.int64)
+            return kernels.xp(sequences.cu_seqlens).zeros(sequences.num_rows, np.int64)
         return sequences.rows_of(like_ids("token_type_ids", token_type_ids, sequences.shape))
 
     def recording(self, has_labels: bool) -> Any:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError, ShapeError, shown
+from ..kernels._arrays import accumulator_dtype
 from ..nn import RaggedRows, Sequences
 from ..tensor import Array, Tensor
 from .config import POOLINGS, PretrainedConfig
-from .inputs import IGNORED, as_ids, like_ids, sequences_of
+from .inputs import IGNORED, as_ids, counted, like_ids, sequences_of
 
 
 def pool(x: Tensor, rows: Sequences, how: str) -> Tensor:
@@ -45,7 +46,7 @@ def read_pooled(x: Tensor, rows: Sequences, how: str | None) -> Tensor:
 
 def class_labels(name: str, labels: Any, count: int) -> Array:
     """One label a sequence, int64 (S,)."""
-    array = np.asarray(labels)
+    array = kernels.array_of(labels)
     if array.dtype.kind not in "iu" or array.shape != (count,):
         raise ShapeError(
             f"{name}: got {array.dtype} {array.shape}, expected integers ({count},), one a row"
@@ -81,13 +82,13 @@ def as_class_weights(given: Any, logits: Tensor) -> Array | None:
     """Weights (classes,) of the losses of logits (M, classes), in the type that losses have."""
     if given is None:
         return None
-    weights = np.asarray(given)
+    weights = kernels.array_of(given)
     if weights.dtype.kind not in "iuf" or weights.shape != logits.shape[1:]:
         raise ShapeError(
             f"class_weight: got {weights.dtype} {weights.shape}, expected numbers "
             f"{logits.shape[1:]}, one a class"
         )
-    return weights.astype(np.result_type(logits.dtype, np.float32))
+    return weights.astype(accumulator_dtype(logits.dtype))
 
 
 def sequence_loss(
@@ -104,7 +105,7 @@ def sequence_loss(
     Without a problem type, one class means regression, integer labels mean one class a sequence,
     and others mean several classes a sequence.
     """
-    given = np.asarray(labels)
+    given = kernels.array_of(labels)
     if problem_type is None:
         several = "single" if given.dtype.kind in "iu" else "multi"
         problem_type = "regression" if logits.shape[1] == 1 else f"{several}_label_classification"
@@ -140,8 +141,8 @@ def numeric_labels(labels: Array, shape: tuple[int, ...]) -> Array:
 
 def count_class_labels(labels: Any) -> int:
     """How many labels of sequences enter the loss: classes that are not -100, or all numbers."""
-    array = np.asarray(labels)
-    return int(np.count_nonzero(array != IGNORED)) if array.dtype.kind in "iu" else array.size
+    array = kernels.array_of(labels)
+    return counted(array) if array.dtype.kind in "iu" else array.size
 
 
 def token_labels(rows: Sequences, labels: Any) -> Array:
@@ -153,7 +154,7 @@ def count_token_labels(batch: Mapping[str, Any]) -> int:
     """How many labels of a batch with a label a token are neither -100 nor at padding."""
     ids = as_ids("labels", batch["labels"])
     sequences = sequences_of(ids, batch.get("attention_mask"), batch.get("cu_seqlens"))
-    return int(np.count_nonzero(token_labels(sequences, ids) != IGNORED))
+    return counted(token_labels(sequences, ids))
 
 
 def span_labels(config: PretrainedConfig) -> int:
@@ -177,9 +178,8 @@ def span_logits(logits: Tensor, rows: Sequences) -> tuple[Tensor, Tensor]:
     start, end = (functional.reshape(column, (B, L)) for column in columns)
     if rows.index is None:
         return start, end
-    hidden = np.zeros((B, L), start.dtype)
-    hidden.reshape(-1)[:] = PADDING_LOGIT
-    hidden.reshape(-1)[rows.index] = 0
+    hidden = kernels.xp(start.data).full((B, L), PADDING_LOGIT, start.dtype)
+    hidden.reshape(-1)[kernels.asarray(rows.index, hidden)] = 0
     return functional.add(start, Tensor(hidden)), functional.add(end, Tensor(hidden))
 
 
@@ -207,23 +207,24 @@ def span_loss(
 
 def span_targets(positions: Array, rows: Sequences) -> Array:
     """Columns (B,), -100 for those outside of the batch's rows, or in their padding."""
-    B, L = rows.shape
+    xp, (B, L) = kernels.xp(positions), rows.shape
     outside = (positions < 0) | (positions >= L)
     if rows.index is not None:
-        outside |= ~np.isin(np.arange(B) * L + positions, rows.index)
-    return np.where(outside, IGNORED, positions)
+        places = xp.arange(B) * L + positions
+        outside |= ~xp.isin(places, kernels.asarray(rows.index, places))
+    return xp.where(outside, IGNORED, positions)
 
 
 def count_span_labels(positions: Any, rows: Sequences) -> int:
     """How many starts or ends (B,) of answers enter the loss."""
-    return int(np.count_nonzero(span_targets(np.asarray(positions), rows) != IGNORED))
+    return counted(span_targets(kernels.array_of(positions), rows))
 
 
 def as_choices(name: str, ids: Any) -> tuple[Any, int]:
     """Ids (B, choices, L) as (B choices, L), and the number of choices."""
     if isinstance(ids, RaggedRows):
         return ids, ids.group
-    array = np.asarray(ids)
+    array = kernels.array_of(ids)
     if array.ndim != 3:
         raise ShapeError(f"{name}: got shape {array.shape}, expected (batch, choices, tokens)")
     return as_ids(name, array.reshape(-1, array.shape[2])), array.shape[1]

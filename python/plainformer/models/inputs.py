@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..nn import RaggedRows, Sequences
 from ..tensor import Array
@@ -16,7 +17,7 @@ IGNORED = -100
 def as_ids(name: str, ids: Any) -> Any:
     """Token ids as an integer array (B, L); ragged rows of integers stay what they are."""
     try:
-        array = ids if isinstance(ids, RaggedRows) else np.asarray(ids)
+        array = ids if isinstance(ids, RaggedRows) else kernels.array_of(ids)
     except ValueError:
         raise ShapeError(
             f"{name}: got rows of several lengths, expected one; pad them, with attention_mask 0"
@@ -28,6 +29,11 @@ def as_ids(name: str, ids: Any) -> Any:
     if array.dtype in (np.int32, np.int64) or isinstance(array, RaggedRows):
         return array
     return array.astype(np.int64)
+
+
+def counted(labels: Array) -> int:
+    """How many labels enter the loss: those that are not -100."""
+    return int((labels != IGNORED).sum())
 
 
 def like_ids(name: str, values: Any, shape: tuple[int, int]) -> Any:
@@ -63,7 +69,9 @@ def positions_of(rows: Sequences, position_ids: Any = None, past: Array | None =
     if position_ids is not None:
         return rows.rows_of(like_ids("position_ids", position_ids, rows.shape))
     positions = rows.positions()
-    return positions if past is None else positions + np.repeat(past, rows.lengths)
+    return (
+        positions if past is None else positions + kernels.asarray(rows.for_rows(past), positions)
+    )
 
 
 def check_positions(
@@ -94,10 +102,10 @@ def shifted_rows(rows: Sequences, ids: Array, labels: Any, shift_labels: Any) ->
     if labels is None:
         return None
     own = rows.rows_of(like_ids("labels", labels, ids.shape))
-    shifted = np.full_like(own, IGNORED)
+    shifted = kernels.xp(own).full_like(own, IGNORED)
     shifted[:-1] = own[1:]
     ends = rows.cu_seqlens[1:][rows.lengths > 0] - 1
-    shifted[ends] = IGNORED
+    shifted[kernels.asarray(ends, shifted)] = IGNORED
     return shifted
 
 

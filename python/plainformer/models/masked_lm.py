@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from .. import functional
+from .. import functional, kernels
 from ..nn import Linear
 from ..tensor import Tensor
 from .encoder import Encoder
@@ -67,7 +65,7 @@ class MaskedLM(Encoder):
             loss = logits = None
             if labels is not None:
                 target = token_labels(rows.sequences, labels)
-                counted = np.flatnonzero(target != IGNORED)
+                counted = kernels.xp(target).flatnonzero(target != IGNORED)
                 loss = functional.fused_linear_cross_entropy(
                     self.transformed(functional.take_rows(x, counted)),
                     self.projection().weight,

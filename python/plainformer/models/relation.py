@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError, ShapeError
 from ..nn import Dropout, Linear, Sequences
 from ..tensor import Array
@@ -90,15 +88,16 @@ def marker_rows(positions: Any, sequences: Sequences) -> Array:
     """
     if positions is None:
         raise ConfigError("entity_positions: got None, expected the columns of both markers")
-    columns = np.asarray(positions)
+    columns = kernels.array_of(positions)
     B, L = sequences.shape
     if columns.dtype.kind not in "iu" or columns.shape != (B, 2):
         raise ShapeError(
             f"entity_positions: got {columns.dtype} {columns.shape}, expected integers ({B}, 2)"
         )
-    wanted = np.arange(B)[:, None] * L + columns
-    places = sequences.places()
-    rows = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+    xp = kernels.xp(columns)
+    wanted = xp.arange(B)[:, None] * L + columns
+    places = kernels.asarray(sequences.places(), columns)
+    rows = xp.minimum(xp.searchsorted(places, wanted), len(places) - 1)
     if ((columns < 0) | (columns >= L)).any() or (places[rows] != wanted).any():
         raise ShapeError("entity_positions: got a column outside of its sequence")
     return rows

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
+from .. import kernels
 from ..errors import ConfigError
 from ..nn import Dropout, LayerNorm, Linear, Module, RaggedRows, Sequences
 from ..tensor import Array, Tensor
@@ -78,14 +77,18 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
             return positions_of(sequences, position_ids)
         pad = self.config.pad_token_id
         ids = sequences.rows_of(batch)
+        if not len(ids):
+            return ids
         if isinstance(batch, RaggedRows):
-            own = np.cumsum(ids != pad)
+            own = (ids != pad).cumsum()
         else:
-            own = np.cumsum(batch != pad)[sequences.places()]
-        starts = sequences.cu_seqlens[:-1][sequences.lengths > 0]
-        before = own[starts] - (ids[starts] != pad)
-        own = own - np.repeat(before, sequences.lengths[sequences.lengths > 0])  # 1 for the first
-        return np.where(ids != pad, own + pad, pad)
+            counts = (batch != pad).reshape(-1).cumsum()
+            own = counts[kernels.asarray(sequences.places(), counts)]
+        xp = kernels.xp(ids)
+        starts = kernels.asarray(sequences.cu_seqlens[:-1], own)
+        starts = xp.minimum(starts, len(ids) - 1)  # an empty sequence at the end has none
+        own = own - sequences.for_rows(own[starts] - (ids[starts] != pad))  # 1 for the first
+        return xp.where(ids != pad, own + pad, pad)
 
 
 class RobertaModel(RobertaPreTrainedModel, BertModel):

@@ -12,13 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..errors import ConfigError
 from ..generation import GenerationMixin
 from ..nn import RaggedRows, Seq2SeqCache, Sequences, join, part
 from ..tape import no_grad
 from ..tensor import Array, Tensor
-from .inputs import IGNORED, as_ids, check_items, like_ids, positions_of, sequences_of
+from .inputs import (
+    IGNORED,
+    as_ids,
+    check_items,
+    counted,
+    like_ids,
+    positions_of,
+    sequences_of,
+)
 from .outputs import Seq2SeqLMOutput
 from .pretrained import PreTrainedModel
 
@@ -181,10 +189,11 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
         """Labels (B, M) behind the start token, as the decoder reads them; -100 becomes padding."""
         start, pad = self.start_token, self.config.pad_token_id
         if isinstance(labels, RaggedRows):
-            shifted = np.roll(labels.values, 1)
-            shifted[labels.sequences.first_rows()] = start
+            shifted = kernels.xp(labels.values).empty_like(labels.values)
+            shifted[1:] = labels.values[:-1]
+            shifted[kernels.asarray(labels.sequences.first_rows(), shifted)] = start
         else:
-            shifted = np.empty_like(labels)
+            shifted = kernels.xp(labels).empty_like(labels)
             shifted[:, :1] = start
             shifted[:, 1:] = labels[:, :-1]
         shifted[shifted == IGNORED] = start if pad is None else pad
@@ -218,19 +227,19 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
         cache.advance(rows)
         if rows.num_rows > rows.count:
             x = functional.take_rows(x, rows.last_rows())
-        return np.asarray(self._head(x).data, dtype=np.float32)
+        return self._head(x).data.astype(np.float32, copy=False)
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
         ids, mask = batch.get("decoder_input_ids"), batch.get("decoder_attention_mask")
         ids, rows = self._targets(ids, mask, batch["labels"])
         labels = rows.rows_of(like_ids("labels", batch["labels"], ids.shape))
-        return int(np.count_nonzero(labels != IGNORED))
+        return counted(labels)
 
 
 def until_last_label(labels: Array) -> Array:
     """A mask (B, M) up to each row's last label, for later tokens change nothing looked at."""
-    counts = np.argmax((labels != IGNORED)[:, ::-1], axis=1) if labels.shape[1] else 0
-    counts = labels.shape[1] - counts
-    counts = np.where((labels == IGNORED).all(axis=1), 1, counts)
-    return np.arange(labels.shape[1]) < counts[:, None]
+    xp, M = kernels.xp(labels), labels.shape[1]
+    counts = M - (labels != IGNORED)[:, ::-1].argmax(axis=1) if M else 0
+    counts = xp.where((labels == IGNORED).all(axis=1), 1, counts)
+    return xp.arange(M) < counts[:, None]

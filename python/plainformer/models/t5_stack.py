@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
+from ..kernels._arrays import largest
 from ..nn import (
     Attention,
     Dropout,
@@ -44,19 +45,20 @@ def relative_buckets(
     Half of the buckets are for later keys if `bidirectional`; else those share bucket 0. Computed
     in float32 as transformers does, because rounding decides at the borders of buckets.
     """
-    result = np.zeros(distances.shape, np.int64)
+    xp = kernels.xp(distances)
+    result = xp.zeros(distances.shape, np.int64)
     if bidirectional:
         num_buckets //= 2
         result += num_buckets * (distances > 0)
-        distances = np.abs(distances)
+        distances = xp.abs(distances)
     else:
-        distances = np.maximum(-distances, 0)
+        distances = xp.maximum(-distances, 0)
     exact = num_buckets // 2
-    ratio = np.maximum(distances, exact).astype(np.float32) / np.float32(exact)
-    log = np.log(ratio.astype(np.float64)).astype(np.float32)  # correctly rounded everywhere
+    ratio = xp.maximum(distances, exact).astype(np.float32) / np.float32(exact)
+    log = xp.log(ratio.astype(np.float64)).astype(np.float32)  # correctly rounded everywhere
     scaled = log / np.float32(math.log(max_distance / exact)) * np.float32(num_buckets - exact)
-    large = np.minimum(exact + scaled.astype(np.int64), num_buckets - 1)
-    return result + np.where(distances < exact, distances, large)
+    large = xp.minimum(exact + scaled.astype(np.int64), num_buckets - 1)
+    return result + xp.where(distances < exact, distances, large)
 
 
 class T5Attention(Module):
@@ -263,13 +265,14 @@ class T5Stack(Module):
             distances = places[:, None, :] - places[:, :, None]
             return functional.bucket_bias(weight, self._buckets(distances, weight))
         if not L:
-            return Tensor(np.empty((1, weight.shape[1], 0, 0), weight.dtype))
+            return Tensor(kernels.xp(weight.data).empty((1, weight.shape[1], 0, 0), weight.dtype))
         if cache is None or cache.is_empty:
-            distances = np.arange(1 - L, L)
+            distances = kernels.xp(rows.cu_seqlens).arange(1 - L, L)
             return functional.relative_bias(weight, self._buckets(distances, weight), L)
-        places = cache.lengths[:, None, None] + np.arange(L)[:, None]  # (B, L, 1)
-        buckets = self._buckets(np.arange(places.max(initial=0) + 1) - places, weight)
-        return Tensor(np.ascontiguousarray(weight.data[buckets].transpose(0, 3, 1, 2)))
+        xp = kernels.xp(cache.lengths)
+        places = cache.lengths[:, None, None] + xp.arange(L)[:, None]  # (B, L, 1)
+        buckets = self._buckets(xp.arange(largest(places) + 1) - places, weight)
+        return functional.bucket_bias(weight, buckets)
 
     def _buckets(self, distances: Array, weight: Tensor) -> Array:
         return relative_buckets(

@@ -36,7 +36,8 @@ class RaggedRows:
     ndim = 2
 
     def __init__(self, rows: Sequence[Array], fill: int = 0, group: int = 1):
-        self.values = np.concatenate([np.asarray(row) for row in rows])
+        arrays = [kernels.array_of(row) for row in rows]
+        self.values = kernels.xp(arrays[0]).concatenate(arrays)
         self.sequences = Sequences.of_rows([len(row) for row in rows])
         self.fill, self.group = fill, group
 
@@ -65,9 +66,9 @@ class RaggedRows:
         return other
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        padded = np.full(self.shape, self.fill, dtype or self.dtype)
-        padded.reshape(-1)[self.sequences.places()] = self.values
-        return padded
+        padded = kernels.xp(self.values).full(self.shape, self.fill, dtype or self.dtype)
+        padded.reshape(-1)[kernels.asarray(self.sequences.places(), padded)] = self.values
+        return kernels.asnumpy(padded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +107,9 @@ class Sequences:
         count, longest = found.count, found.max_length
         if found.is_uniform:
             return cls.uniform(count, longest)
-        columns = np.arange(found.num_rows) - np.repeat(found.cu_seqlens[:-1], found.lengths)
-        places = columns + np.repeat(np.arange(count) * longest, found.lengths)
+        xp = kernels.xp(found.cu_seqlens)
+        behind = xp.arange(count) * longest - found.cu_seqlens[:-1]  # gaps before each sequence
+        places = xp.arange(found.num_rows) + found.for_rows(behind)
         return cls(found.cu_seqlens, longest, (count, longest), places)
 
     @classmethod
@@ -226,7 +228,6 @@ class Sequences:
 
     def for_rows(self, values: Array) -> Array:
         """One value of each sequence (S, ...) for each of its rows: (N, ...)."""
-        values = kernels.asarray(values, self.cu_seqlens)
         return kernels.xp(values).repeat(values, self.lengths.tolist(), axis=0)
 
     def owners(self) -> Array:
@@ -251,7 +252,8 @@ class Sequences:
     def rows_of(self, batch: Array | RaggedRows) -> Array:
         """The rows (N, ...) of an array (B, L, ...), or of rows of just these lengths."""
         if isinstance(batch, RaggedRows):
-            if not np.array_equal(batch.sequences.cu_seqlens, self.cu_seqlens):
+            own = kernels.asarray(batch.sequences.cu_seqlens, self.cu_seqlens)
+            if own.shape != self.cu_seqlens.shape or (own != self.cu_seqlens).any():
                 raise ShapeError("batch: got rows of other lengths than input_ids")
             return batch.values
         rows = batch.reshape(-1, *batch.shape[2:])
