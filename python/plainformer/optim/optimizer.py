@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError, ConfigError, DTypeError, listed, short, shown
+from ..kernels import xp
 from ..parameter import Parameter
 from ..tensor import Array
 
@@ -132,10 +133,10 @@ class Optimizer:
     def _state_of(self, parameter: Parameter) -> dict[str, Any]:
         """What is kept of a parameter, made when first asked for."""
         state = self.state.setdefault(parameter, {STEP: 0})
-        wide = np.dtype("float64" if parameter.dtype.itemsize == 8 else "float32")
+        wide = "float64" if parameter.dtype.itemsize == 8 else "float32"
         for slot in self.slots:
             if slot not in state:
-                state[slot] = np.zeros(parameter.shape, wide)
+                state[slot] = xp(parameter.data).zeros(parameter.shape, wide)
         if parameter.dtype.itemsize == 2 and MASTER not in state:
             state[MASTER] = parameter.data.astype(wide)
         return state
@@ -162,7 +163,7 @@ class Optimizer:
         Arrays are the optimizer's own, not copies.
         """
         found = {
-            f"{slot}.{name}": np.asarray(value)
+            f"{slot}.{name}": np.asarray(value) if slot == STEP else value
             for name, parameter in self.named_parameters()
             for slot, value in self._state_of(parameter).items()
         }

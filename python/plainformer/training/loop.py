@@ -23,7 +23,7 @@ from .flow import decide
 from .inputs import changed_inputs
 from .log import RunLog, strict
 from .losses import Batch, compute_loss, count_labels
-from .optimizers import ParameterOptions, Updates, non_finite
+from .optimizers import ParameterOptions, Updates, all_finite, non_finite
 from .progress import make_progress
 from .sampling import UpdatePlan, count_tokens
 from .signals import InterruptGuard, TrainingInterrupted
@@ -262,7 +262,7 @@ class TrainingLoop:
         self.lock.check()
         step = self.state.global_step
         for name, parameter in self.model.named_parameters():
-            if not np.isfinite(parameter.data).all():
+            if not all_finite(parameter.data):
                 raise non_finite(name, step)
         values = {
             "state": self.state.to_dict(),

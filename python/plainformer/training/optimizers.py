@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .. import kernels
 from ..errors import CheckpointError, NonFiniteError
+from ..kernels import xp
 from ..optim import SGD, AdamW, Optimizer, get_scheduler
 from ..tensor import Array
 from .arguments import TrainingArguments
@@ -130,13 +129,13 @@ class Updates:
         for _, parameter in self.optimizer.named_parameters():
             if parameter.requires_grad:
                 if parameter.grad is None:
-                    parameter.grad = np.zeros(parameter.shape, parameter.dtype)
+                    parameter.grad = xp(parameter.data).zeros_like(parameter.data)
                 grads.append(parameter.grad)
         return grads
 
     def _non_finite(self, step: int) -> NonFiniteError:
         for name, parameter in self.optimizer.named_parameters():
-            if parameter.grad is not None and not np.isfinite(parameter.grad).all():
+            if parameter.grad is not None and not all_finite(parameter.grad):
                 return non_finite(f"gradient of {name}", step)
         return non_finite("norm of all gradients", step)
 
@@ -159,6 +158,11 @@ class Updates:
         for parameter, start in self.starts.items():
             self.optimizer.state[parameter]["step"] = max(0, step - start)
         self.scheduler.load_state_dict({**self.scheduler.state_dict(), "last_epoch": step})
+
+
+def all_finite(array: Array) -> bool:
+    """Whether no element is NaN or infinite."""
+    return bool(xp(array).isfinite(array).all())
 
 
 def non_finite(tensor: str, step: int) -> NonFiniteError:

@@ -6,19 +6,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-import ml_dtypes
-import numpy as np
-
 from ..errors import ConfigError, listed, shown
 from ..nn import count_parameters, freezing
 from ..nn.freezing import matching
+from ..nn.module import DTYPES
 from ..parameter import Parameter
 from ..tensor import Array
 from .arguments import TrainingArguments
 
 logger = logging.getLogger("plainformer")
-
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 class Trainable(Protocol):
@@ -111,17 +107,14 @@ def choose_trainable(
         raise ConfigError(f"{cause}, which leaves nothing to train")
 
 
-def float32_values(model: Any) -> dict[str, np.ndarray]:
+def float32_values(model: Any) -> dict[str, Array]:
     """Trained parameters in float32, before storage is rounded: the first master weights."""
-    return {
-        name: np.array(p.data, dtype=np.float32)
-        for name, p in model.named_parameters()
-        if p.requires_grad
-    }
+    trained = ((name, p.data) for name, p in model.named_parameters() if p.requires_grad)
+    return {name: data.astype("float32") for name, data in trained}
 
 
 def set_storage(model: Any, args: TrainingArguments) -> None:
     """Store weights in bfloat16 with `bf16`, and never in bfloat16 without it."""
-    is_bf16 = any(p.data.dtype == BFLOAT16 for _, p in model.named_parameters())
+    is_bf16 = any(p.dtype == DTYPES["bfloat16"] for _, p in model.named_parameters())
     if args.bf16 or is_bf16:
         _method(model, "to", "bf16")("bfloat16" if args.bf16 else "float32")
