@@ -60,6 +60,9 @@ class DeviceArray:
     def __array__(self, *args, **kwargs):
         raise MixedKindsError("NumPy takes an array of the device for its own")
 
+    def __array_function__(self, *args, **kwargs):
+        raise MixedKindsError("a function of NumPy's on an array of the device")
+
     __array_interface__ = __array_struct__ = property(__array__)
 
     @property

@@ -7,15 +7,13 @@ same rows, so that one product serves them all (`packed_together`).
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from . import kernels
+from .checkpoints.mapped import release_pages
 from .modes import Block, Mode
 
 
@@ -134,32 +132,3 @@ def _renew_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_lock)
-
-
-def release_pages(array: np.ndarray) -> None:
-    """Let the memory of a read-only mapped array go; the file gives it back when it is read.
-
-    Nothing happens to any other array, nor where the system knows no such advice.
-    """
-    mapping = _mapping_behind(array)
-    if mapping is None or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    start = np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
-    begin = array.__array_interface__["data"][0] - start
-    first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
-    last = (begin + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-    if first < last:
-        mapping.madvise(mmap.MADV_DONTNEED, first, last - first)
-
-
-def _mapping_behind(array: np.ndarray) -> mmap.mmap | None:
-    """The mapping that a contiguous array is a view of, if nobody can write through it."""
-    if not array.flags.forc:
-        return None
-    base = array.base
-    while isinstance(base, np.ndarray):
-        base = base.base
-    mapping = base.obj if isinstance(base, memoryview) else base
-    if isinstance(mapping, mmap.mmap) and memoryview(mapping).readonly:
-        return mapping
-    return None
