@@ -109,14 +109,17 @@ class EvaluationWindows:
         return self._windows.fingerprint()
 
 
+_MASKS = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
+
+
 def collate(
     examples: Sequence[Example], *, pad_token_id: int = 0, side: str = "right", multiple: int = 1
 ) -> Batch:
-    """Stack examples to arrays (B, ...), key by key.
+    """Stack examples to arrays (B, ...), key by key, and a mask (B, L) int32 beside ids.
 
     Where first axes differ, the short ones are filled: labels with -100, which losses ignore,
-    input ids with `pad_token_id`, everything else with 0. A causal model never sees a filling at
-    the end from a real position; for others see `collate_padded`.
+    input ids with `pad_token_id`, everything else with 0. Without a mask a model would read the
+    filling, and an example's loss would depend on its batch; one of the examples' own is kept.
 
     Parameters
     ----------
@@ -129,12 +132,11 @@ def collate(
     ShapeError : no examples, different keys, or arrays that differ in more than the first axis
     """
     check_examples(examples)
-    if not examples or any(example.keys() != examples[0].keys() for example in examples):
-        raise ShapeError("examples: expected at least one, and all with the same keys")
+    whole = [_with_masks(example, examples[0]) for example in examples]
     fills = {**_PADDING, "input_ids": pad_token_id}
 
     def stack(key: str) -> np.ndarray:
-        arrays = [np.asarray(example[key]) for example in examples]
+        arrays = [np.asarray(example[key]) for example in whole]
         if len({(a.ndim, a.shape[1:]) for a in arrays}) > 1:
             shapes = sorted({a.shape for a in arrays})
             raise ShapeError(f"{key}: got shapes {shapes}, expected the first axis alone to differ")
@@ -143,37 +145,26 @@ def collate(
         length = -(-max(map(len, arrays)) // multiple) * multiple
         return pad_arrays(arrays, fills.get(key, 0), length, side)
 
-    return {key: stack(key) for key in examples[0]}
+    return {key: stack(key) for key in whole[0]}
 
 
 def check_examples(examples: Sequence[Any]) -> None:
-    """Raise DataError unless each is a dict, or has keys as one has."""
+    """Raise unless each is a dict, or has keys as one has, and all have the same ones."""
     bad = next((type(one) for one in examples if not hasattr(one, "keys")), None)
     if bad is not None:
         raise DataError(
             f"examples: got {bad.__name__}, expected dicts such as {{'input_ids': ..., 'labels': "
             "...}; give a data_collator for others"
         )
-
-
-_MASKS = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}
-
-
-def collate_padded(examples: Sequence[Example], **options: Any) -> Batch:
-    """`collate`, with a mask int32 like the ids, 0 where they were filled up, unless examples have
-    one.
-
-    Without it a model would read the filling, and an example's loss would depend on its batch.
-    """
-    check_examples(examples)
-    return collate([_with_masks(example, examples[0]) for example in examples], **options)
+    if not examples or any(example.keys() != examples[0].keys() for example in examples):
+        raise ShapeError("examples: expected at least one, and all with the same keys")
 
 
 def _with_masks(example: Example, first: Example) -> Example:
     masks = {}
     for ids, mask in _MASKS.items():
         if ids in example and mask not in example:
-            shape, wanted = np.shape(example[ids]), np.shape(first.get(ids, ()))
+            shape, wanted = np.shape(example[ids]), np.shape(first[ids])
             if len(shape) > 1 and shape[:1] != wanted[:1]:
                 rows = sorted({shape[0], wanted[0]})
                 raise ShapeError(f"{ids}: got {rows} rows, expected as many in all")

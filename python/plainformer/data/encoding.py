@@ -17,7 +17,7 @@ from tokenizers import Encoding, Tokenizer
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
 from ._library import METASPACE, library_errors, parts_of, refused
-from .batches import Batch, collate_padded
+from .batches import Batch, collate
 from .special_tokens import SpecialIds, special_ids
 
 Text = str | Sequence[str]  # words where is_split_into_words
@@ -240,7 +240,7 @@ class DataCollatorWithPadding:
         if pad_to_multiple_of < 1:
             raise ConfigError(f"pad_to_multiple_of: got {pad_to_multiple_of}, expected at least 1")
         pad = special.pad_token_id
-        self._options = {
+        self._options: dict[str, Any] = {
             "pad_token_id": 0 if pad is None else pad,
             "side": special.padding_side,
             "multiple": pad_to_multiple_of,
@@ -248,7 +248,7 @@ class DataCollatorWithPadding:
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
         """Stack examples, mappings with at least `input_ids`. Errors: see `collate`."""
-        return collate_padded(examples, **self._options)
+        return collate(examples, **self._options)
 
 
 def share_vocabulary(tokenizer: Tokenizer) -> Tokenizer:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.batches import check_examples, collate_padded
-from ..errors import ConfigError, ShapeError
+from ..data.batches import check_examples, collate
+from ..errors import ConfigError
 from ..nn import RaggedRows
 from .losses import IGNORED, Batch, takes
 
@@ -42,7 +42,7 @@ class PaddedCollator:
         check_examples(examples)
         if self.max_length is not None:
             examples = [{k: self._cut(v) for k, v in example.items()} for example in examples]
-        batch = collate_padded(examples)
+        batch = collate(examples)
         idle = [name for name in batch.keys() - examples[0].keys() if batch[name].all()]
         return {k: v for k, v in batch.items() if k not in idle or takes(self.model, k)}
 
@@ -64,8 +64,6 @@ def collate_rows(examples: Iterable[Mapping[str, Any]], group: int = 1) -> Batch
     """
     found = list(examples)
     check_examples(found)
-    if not found or any(one.keys() != found[0].keys() for one in found):
-        raise ShapeError("examples: expected at least one, and all with the same keys")
     return {key: _column(key, [np.asarray(one[key]) for one in found], group) for key in found[0]}
 
 
