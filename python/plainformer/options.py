@@ -1,6 +1,6 @@
 """One option, written once: a dataclass field with a default, a help text and a rule.
 
-    learning_rate: float = option(5e-5, "The peak learning rate.", above(0), words=("lr",))
+    learning_rate: float = option(5e-5, "The peak learning rate.", above(0), words="lr")
 
 From it come what the constructor accepts (`check`), the lines of `help()` (`documented`), the
 flags of the command line (`cli/_option_flags.py`), the names that others have for it (`named`),
@@ -44,6 +44,13 @@ class Rule:
     wanted: str
     alone: bool = False
 
+    def check(self, name: str, value: Any) -> Any:
+        """The value of an argument as the rule reads it; ConfigError that names it."""
+        try:
+            return self.read(value)
+        except (ValueError, TypeError, OverflowError):
+            raise ConfigError(f"{name}: got {shown(value)}, expected {self.wanted}") from None
+
 
 def that(test: Callable[[Any], bool], wanted: str, *, alone: bool = False) -> Rule:
     """The values for which a test holds."""
@@ -80,6 +87,9 @@ def one_of(*words: str, **meant: str) -> Rule:
     return Rule(find, f"one of {', '.join(words)}", alone=True)
 
 
+COUNT = at_least(1)
+NOT_NEGATIVE = at_least(0)
+SEED = at_least(0, 2**64 - 1)
 SHARE = that(lambda value: 0 <= value < 1, "from 0 to below 1")
 NOT_EMPTY = that(lambda value: not isinstance(value, str) or value.strip() != "", "not blank")
 SOME_TEXTS = that(
@@ -92,7 +102,8 @@ def option(
     help: str,
     rule: Rule | None = None,
     *,
-    words: Iterable[str] | Mapping[str, Rule | None] = (),
+    words: str = "",
+    ratio: str = "",
     is_file: bool = False,
 ) -> T:
     """A dataclass field.
@@ -102,11 +113,11 @@ def option(
     default : what holds where nothing is given
     help : a sentence or two, for every place that tells what the option does
     rule : what its values must be; without one, all that its annotation admits
-    words : what other libraries call it, which the constructor takes too; with a rule where a
-        word takes less than the option
+    words : what other libraries call it, which the constructor takes too
+    ratio : another's word for it that takes a share below 1 alone
     is_file : names a file of the user's, whose contents are kept; the name never is
     """
-    others = words if isinstance(words, Mapping) else dict.fromkeys(words)
+    others = dict.fromkeys(words.split()) | ({ratio: SHARE} if ratio else {})
     told = {"help": help, "rule": rule, "words": others, "is_file": is_file}
     return dataclasses.field(default=default, metadata=told)
 
@@ -132,7 +143,7 @@ class Option:
     words: Mapping[str, Rule | None]
     is_file: bool
 
-    @property
+    @functools.cached_property
     def optional(self) -> bool:
         """Whether None is among its values."""
         return self.kind is Any or _NONE in get_args(self.kind)
@@ -163,12 +174,16 @@ class Option:
         plain = os.fspath(plain) if isinstance(plain, os.PathLike) else plain
         if plain is None and self.optional:
             return None
-        try:
-            if not (self.rule and self.rule.alone) and not fits(plain, self.kind):
-                raise ValueError
-            return self.rule.read(plain) if self.rule else plain
-        except (ValueError, TypeError, OverflowError):
-            raise ConfigError(f"{self.name}: got {shown(value)}, expected {self.wanted}") from None
+        return self._whole.check(self.name, plain)
+
+    @functools.cached_property
+    def _whole(self) -> Rule:
+        """The kind and the rule as one."""
+        rule = self.rule or that(lambda _: True, "")
+        if rule.alone:
+            return Rule(rule.read, self.wanted)
+        kind = that(lambda value: fits(value, self.kind), "")
+        return Rule(lambda value: rule.read(kind.read(value)), self.wanted)
 
 
 def options_of(kind: type) -> dict[str, Option]:
@@ -203,6 +218,23 @@ def check(instance: Any) -> None:
             object.__setattr__(instance, name, read)
 
 
+def given(instance: Any) -> list[str]:
+    """The options whose value is not the default."""
+    known = options_of(type(instance)).values()
+    return [one.name for one in known if getattr(instance, one.name) != one.default]
+
+
+def refuse_idle(instance: Any, *idle: tuple[str, bool, str]) -> None:
+    """Raise ConfigError for an option that is given and would do nothing.
+
+    idle : its name, whether it does nothing, and why: "with ...", "without ...", "beside ..."
+    """
+    names = given(instance)
+    for name, is_idle, why in idle:
+        if is_idle and name in names:
+            raise ConfigError(f"{name}: has no effect {why}; leave it out or change the other")
+
+
 @dataclass(frozen=True)
 class Lacking:
     """An option of other libraries that we have not.
@@ -211,8 +243,8 @@ class Lacking:
     instead : what to do about the others
     """
 
-    nothing: tuple[Any, ...] = ()
-    instead: str = "leave it out"
+    nothing: tuple[Any, ...]
+    instead: str
 
     def check(self, name: str, value: Any) -> None:
         """Raise ConfigError if the value asks for something."""
@@ -220,6 +252,11 @@ class Lacking:
         plain = all(isinstance(one, (bool, int, float, str)) for one in items)
         if value is not None and not (plain and value in self.nothing):
             raise ConfigError(f"{name}: got {shown(value)}, which is not supported; {self.instead}")
+
+
+def lacking(names: str, *nothing: Any, instead: str = "leave it out") -> dict[str, Lacking]:
+    """Options of other libraries that we have not, by name; see `Lacking`."""
+    return dict.fromkeys(names.split(), Lacking(nothing, instead))
 
 
 def named(

@@ -114,7 +114,7 @@ def test_an_adapter_follows_no_path_and_has_the_rank_of_its_arrays(tmp_path):
         ("r", "2", "r: got '2', expected int"),
         ("lora_alpha", "x", "lora_alpha: got 'x', expected float"),
         ("lora_alpha", [8], "lora_alpha: got"),
-        ("lora_alpha", -1, "lora_alpha: got -1, expected above 0"),
+        ("lora_alpha", -1, "lora_alpha: got -1, expected float, above 0"),
     ):
         write(file, good | {name: value})
         with pytest.raises(CheckpointError, match=message):

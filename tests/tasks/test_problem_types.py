@@ -222,7 +222,7 @@ def test_the_loss_is_a_mean_over_texts_however_they_are_batched(several, number)
     ({"train": NUMBERS, "problem_type": MULTI}, DataError, "expected a list of labels"),
     ({"problem_type": "several"}, ConfigError, "problem_type: got 'several', expected one of sing"),
     ({"threshold": 0.4}, ConfigError, "threshold: has no effect on single_label"),
-    ({"threshold": 1.5}, ConfigError, "threshold: got 1.5, expected between 0 and 1"),
+    ({"threshold": 1.5}, ConfigError, "threshold: got 1.5, expected float, between 0 and 1"),
     ({"train": NUMBERS, "class_weights": "balanced"}, ConfigError, "regression has no classes"),
     ({"train": [*NUMBERS, TextExample("x", (1.0, 2.0))]}, DataError, "got 2 numbers, expected 1"),
     ({"train": BOTH, "label_smoothing_factor": 0.1}, ConfigError, "label_smoothing_factor: has no"),

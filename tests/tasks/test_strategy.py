@@ -140,17 +140,17 @@ def test_deeper_layers_learn_slower(first, tmp_path):
     ("options", "message"),
     [
         ({"freeze_layers": 3}, "freeze_layers: got 3, the model has 2 layers"),
-        ({"freeze_layers": -1}, "freeze_layers: got -1, expected at least 0"),
+        ({"freeze_layers": -1}, "freeze_layers: got -1, expected int, at least 0"),
         ({"head_only": True, "freeze_layers": 1}, "freeze_layers: has no effect beside head_only"),
         ({"head_only": True, "freeze_layers": 0}, "freeze_layers: has no effect beside head_only"),
         ({"head_only": True, "lora_r": 1}, "lora_r: has no effect beside head_only"),
         ({"layerwise_lr_decay": 1.5}, "layerwise_lr_decay: got 1.5"),
-        ({"gradual_unfreezing": 0.0}, "gradual_unfreezing: got 0.0, expected epochs above 0"),
+        ({"gradual_unfreezing": 0.0}, "gradual_unfreezing: got 0.0, expected float, above 0"),
         ({"layerwise_lr_decay": 0.5, "head_only": True}, "layerwise_lr_decay: has no effect"),
         ({"lora_alpha": 2.0}, "lora_alpha: has no effect without lora_r"),
         ({"lora_r": 2, "target_modules": ["nothing"]}, "'nothing' names no layer; there are query"),
         ({"lora_r": 2, "target_modules": ["LayerNorm"]}, "LayerNorm is no linear layer"),
-        ({"lora_r": 0}, "lora_r: got 0, expected at least 1"),
+        ({"lora_r": 0}, "lora_r: got 0, expected int, at least 1"),
     ],
 )
 def test_what_cannot_be_is_named(first, tmp_path, options, message):

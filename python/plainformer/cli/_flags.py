@@ -11,49 +11,31 @@ import click
 from ..errors import short
 
 # What other tools call our flags that are no options, which know their words themselves; the
-# first that a command has is meant.
-_WORDS: dict[str, tuple[str, ...]] = {
-    "eval-batch-size": ("batch-size",),
-    "checkpoint": ("model", "resume-from-checkpoint"),
-    "context-length": ("block-size", "max-length"),
-    "data": ("train", "input"),
-    "data-path": ("data", "train", "input"),
-    "dataset": ("data", "train", "input"),
-    "dataset-name": ("data", "train"),
-    "dev": ("validation",),
-    "eval": ("validation",),
-    "eval-data": ("validation", "data"),
-    "eval-file": ("validation", "data"),
-    "file": ("input", "data", "train"),
-    "input": ("data", "train"),
-    "length": ("max-new-tokens",),
-    "model-name": ("model",),
-    "model-name-or-path": ("model",),
-    "model-path": ("model",),
-    "out": ("output-dir", "output"),
-    "out-dir": ("output-dir",),
-    "output": ("output-dir",),
-    "output-dir": ("output",),
-    "output-file": ("output",),
-    "peft-model": ("adapter",),
-    "lora": ("adapter",),
-    "precision": ("bf16", "dtype"),
-    "prompt": ("system",),
-    "save-dir": ("output-dir",),
-    "test-file": ("test", "data"),
-    "text": ("input",),
-    "text-col": ("text-column", "columns"),
-    "tokenizer-name": ("tokenizer",),
-    "train-data": ("train", "data"),
-    "train-file": ("train", "data"),
-    "val": ("validation",),
-    "val-data": ("validation",),
-    "val-file": ("validation",),
-    "valid": ("validation",),
-    "validation-data": ("validation",),
-    "validation-file": ("validation",),
-    "wandb": ("report-to",),
-}
+# first flag that a command has is meant.
+_WORDS = {
+    "batch-size": "eval-batch-size",
+    "model": "checkpoint model-name model-name-or-path model-path",
+    "resume-from-checkpoint": "checkpoint",
+    "block-size": "context-length",
+    "max-length": "context-length",
+    "max-new-tokens": "length",
+    "validation": "dev eval eval-data eval-file val val-data val-file valid validation-data "
+                  "validation-file",
+    "test": "test-file",
+    "data": "data-path dataset dataset-name eval-data eval-file file input test-file",
+    "train": "data data-path dataset dataset-name file input train-data train-file",
+    "input": "data data-path dataset file text",
+    "output-dir": "out out-dir output save-dir",
+    "output": "out output-dir output-file",
+    "adapter": "lora peft-model",
+    "bf16": "precision",
+    "dtype": "precision",
+    "system": "prompt",
+    "text-column": "text-col",
+    "columns": "text-col",
+    "tokenizer": "tokenizer-name",
+    "report-to": "wandb",
+}  # fmt: skip
 _INSTEAD = {
     "cuda": "there is no GPU to choose; leave it out",
     "device": "models run on the CPU; leave it out",
@@ -110,7 +92,8 @@ def meant_by(word: str, command: click.Command) -> str:
     options = {w: p.opts[0][2:] for p in command.params for w in getattr(p, "words", ())}
     word = word.lstrip("-").replace("_", "-").lower()
     told = {**_training_words(), **_INSTEAD}.get(word)
-    wanted = [word, *([options[word]] if word in options else _WORDS.get(word, ()))]
+    others = [flag for flag, words in _WORDS.items() if word in words.split()]
+    wanted = [word, *([options[word]] if word in options else others)]
     meant = next((f"--{name}" for name in wanted if f"--{name}" in known), None)
     if meant is None and told is None:
         meant = " or ".join(difflib.get_close_matches(f"--{word}", known, 3)) or None

@@ -16,43 +16,34 @@ from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import GENERATION_CONFIG
 from ..errors import CheckpointError, PlainformerWarning, short
 from ..kinds import check_kinds
-from ..options import Lacking, above, at_least, documented, named, option, options_of, that
+from ..options import COUNT, Rule, above, at_least, documented, lacking, named, option, options_of
 from ..reprs import brief
 from .rules import (
     BIASES,
-    COUNT,
     DECAY,
     FINITE,
     IDS,
+    LENGTH,
     PENALTY,
     ROWS,
     SIZE,
     STRINGS,
+    WARMTH,
     WORDS,
 )
 
 # transformers' options that we lack.
-UNSUPPORTED: dict[str, Lacking] = {
-    "assistant_early_exit": Lacking(),
-    "constraints": Lacking(instead="did you mean force_words_ids?"),
-    "diversity_penalty": Lacking((0.0,), "that is group beam search; leave it out"),
-    "dola_layers": Lacking(),
-    "epsilon_cutoff": Lacking((0.0,)),
-    "eta_cutoff": Lacking((0.0,)),
-    "guidance_scale": Lacking((1.0,)),
-    "low_memory": Lacking((False,)),
-    "num_beam_groups": Lacking((1,), "that is group beam search; leave it out"),
-    "output_attentions": Lacking((False,)),
-    "output_hidden_states": Lacking((False,)),
-    "penalty_alpha": Lacking((0.0,), "that is contrastive search; leave it out"),
-    "prompt_lookup_num_tokens": Lacking(),
-    "remove_invalid_values": Lacking((False,)),
-    "speculation_type": Lacking(),
-    "token_healing": Lacking((False,)),
-    "top_h": Lacking(),
-    "typical_p": Lacking((1.0,)),
-    "use_mtp": Lacking((False,)),
-    "watermarking_config": Lacking(),
+UNSUPPORTED = {
+    **lacking("assistant_early_exit dola_layers prompt_lookup_num_tokens speculation_type top_h"),
+    **lacking("constraints", instead="did you mean force_words_ids?"),
+    **lacking("diversity_penalty", 0.0, instead="that is group beam search; leave it out"),
+    **lacking("epsilon_cutoff eta_cutoff", 0.0),
+    **lacking("guidance_scale typical_p", 1.0),
+    **lacking("low_memory output_attentions output_hidden_states remove_invalid_values", False),
+    **lacking("num_beam_groups", 1, instead="that is group beam search; leave it out"),
+    **lacking("penalty_alpha", 0.0, instead="that is contrastive search; leave it out"),
+    **lacking("token_healing use_mtp", False),
+    **lacking("watermarking_config"),
 }
 
 # Fields of files that say nothing about which tokens come out.
@@ -66,137 +57,98 @@ INERT = frozenset(
 SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
+def _said(text: str, rule: Rule | None = None, words: str = "") -> Any:
+    return option(None, text, rule, words=words)
+
+
 @documented()
 @dataclass
 class GenerationConfig:
-    """How a model writes. None means not said; what then holds stands in brackets.
+    """How a model writes. None means not said: then the model's files hold, and after them 20 new
+    tokens, the most probable ones, one text, a cache, and what changes nothing for all the rest.
 
     `extra` keeps the other fields of a file, to write them back.
     """
 
     # Length
-    max_new_tokens: int | None = option(
-        None,
-        "At most so many tokens after the prompt [20].",
-        COUNT,
-        words=("max_tokens", "n_predict", "num_predict"),
+    max_new_tokens: int | None = _said(
+        "At most so many tokens after the prompt.",
+        LENGTH, words="max_tokens n_predict num_predict",
+    )  # fmt: skip
+    max_length: int | None = _said(
+        "At most so many tokens, the prompt's or the target's first ones counted.", LENGTH
     )
-    max_length: int | None = option(
-        None, "At most so many tokens, the prompt's or the target's first ones counted.", COUNT
-    )
-    min_new_tokens: int | None = option(None, "No end before so many new tokens.", SIZE)
-    min_length: int | None = option(
-        None, "No end before so many tokens, the prompt's counted.", SIZE
-    )
-    max_time: float | None = option(None, "Begin no token after so many seconds.", above(0))
-    stop_strings: str | list[str] | None = option(
-        None,
-        "A row ends with the token that completes one of these in what is written; needs "
-        "`tokenizer`.",
-        STRINGS,
+    min_new_tokens: int | None = _said("No end before so many new tokens.", SIZE)
+    min_length: int | None = _said("No end before so many tokens, the prompt's counted.", SIZE)
+    max_time: float | None = _said("Begin no token after so many seconds.", above(0))
+    stop_strings: str | list[str] | None = _said(
+        "A row ends with the token that completes one of these in what is written.", STRINGS
     )
 
     # Strategy
-    do_sample: bool | None = option(None, "Draw tokens instead of taking the most probable ones.")
-    num_beams: int | None = option(
-        None,
-        "Continuations kept side by side; 1 takes the best token [1].",
-        ROWS,
-        words=("beams", "beam_size"),
+    do_sample: bool | None = _said("Draw tokens instead of taking the most probable ones.")
+    num_beams: int | None = _said(
+        "Continuations kept side by side; 1 takes the best token.", ROWS, "beams beam_size"
     )
-    num_return_sequences: int | None = option(
-        None, "Texts a prompt: drawn ones, or the best beams [1].", ROWS, words=("num_samples",)
+    num_return_sequences: int | None = _said(
+        "Texts a prompt: drawn ones, or the best beams.", ROWS, "num_samples"
     )
-    length_penalty: float | None = option(
-        None,
-        "Beam scores are divided by length to this power; above 0 favors longer texts [1.0].",
-        FINITE,
+    length_penalty: float | None = _said(
+        "Divide beam scores by length to this power; above 0 favors longer texts.", FINITE
     )
-    early_stopping: bool | Literal["never"] | None = option(
-        None,
+    early_stopping: bool | Literal["never"] | None = _said(
         "Beam search ends: true with num_beams finished texts, false when a better one is "
-        "unlikely, never when there can be none [false].",
+        "unlikely, never when there can be none."
     )
-    use_cache: bool | None = option(
-        None, "Keep keys and values instead of reading the text again [true]."
-    )
+    use_cache: bool | None = _said("Keep keys and values instead of reading again.")
 
     # Sampling
-    temperature: float | None = option(
-        None,
-        "Below 1 draws probable tokens more often [1.0].",
-        that(lambda v: v > 0, "above 0 (do_sample=False always takes the most probable token)"),
-        words=("temp",),
+    temperature: float | None = _said("Below 1 draws probable tokens more often.", WARMTH, "temp")
+    top_k: int | None = _said("Draw from so many of the most probable tokens.", COUNT, "topk")
+    top_p: float | None = _said(
+        "Draw from the fewest tokens that reach this probability.", above(0, 1), "topp"
     )
-    top_k: int | None = option(
-        None,
-        "Draw from so many of the most probable tokens [all].",
-        at_least(1),
-        words=("topk",),
-    )
-    top_p: float | None = option(
-        None,
-        "Draw from the fewest tokens that reach this probability [1.0].",
-        above(0, 1),
-        words=("topp",),
-    )
-    min_p: float | None = option(
-        None,
-        "Draw from tokens with at least this part of the best one's probability [0.0].",
-        at_least(0, 1),
+    min_p: float | None = _said(
+        "Draw from tokens with at least this part of the best one's probability.", at_least(0, 1)
     )
 
     # Scores
-    repetition_penalty: float | None = option(
-        None, "Above 1 disfavors tokens that the text has already.", PENALTY
+    repetition_penalty: float | None = _said(
+        "Above 1 disfavors tokens that the text has already.", PENALTY
     )
-    encoder_repetition_penalty: float | None = option(
-        None, "Above 1 favors tokens of the source or prompt.", PENALTY
+    encoder_repetition_penalty: float | None = _said(
+        "Above 1 favors tokens of the source or prompt.", PENALTY
     )
-    no_repeat_ngram_size: int | None = option(
-        None, "No so many tokens occur twice in a text.", SIZE
+    no_repeat_ngram_size: int | None = _said("No so many tokens occur twice in a text.", SIZE)
+    encoder_no_repeat_ngram_size: int | None = _said(
+        "No so many tokens of the source or prompt occur again.", SIZE
     )
-    encoder_no_repeat_ngram_size: int | None = option(
-        None, "No so many tokens of the source or prompt occur again.", SIZE
+    bad_words_ids: list[list[int]] | None = _said("Ids that never occur in a row.", WORDS)
+    force_words_ids: list[list[int]] | None = _said("Ids that occur before the end.", WORDS)
+    sequence_bias: Any = _said(
+        "[[ids, number], ...], added where the last id would complete the ids.", BIASES
     )
-    bad_words_ids: list[list[int]] | None = option(None, "Ids that never occur in a row.", WORDS)
-    force_words_ids: list[list[int]] | None = option(
-        None, "Ids that occur in a row before the end.", WORDS
+    forced_bos_token_id: int | None = _said("The first token that a target has.", SIZE)
+    forced_eos_token_id: int | list[int] | None = _said(
+        "The last token where a text reaches its full length.", IDS
     )
-    sequence_bias: Any = option(
-        None, "[[ids, number], ...], added where the last id would complete the ids.", BIASES
+    suppress_tokens: list[int] | None = _said("Ids that never occur.", IDS)
+    begin_suppress_tokens: list[int] | None = _said("Ids that do not come first.", IDS)
+    exponential_decay_length_penalty: Any = _said(
+        "[N, factor]: favor the end more and more after N new tokens.", DECAY
     )
-    forced_bos_token_id: int | None = option(
-        None, "The first token that an encoder-decoder writes.", SIZE
-    )
-    forced_eos_token_id: int | list[int] | None = option(
-        None, "The last token where a text reaches its full length.", IDS
-    )
-    suppress_tokens: list[int] | None = option(None, "Ids that never occur.", IDS)
-    begin_suppress_tokens: list[int] | None = option(None, "Ids that do not come first.", IDS)
-    exponential_decay_length_penalty: Any = option(
-        None, "[N, factor]: favor the end more and more after N new tokens.", DECAY
-    )
-    renormalize_logits: bool | None = option(
-        None, "Make probabilities of what the other options leave."
-    )
+    renormalize_logits: bool | None = _said("Make probabilities of what other options leave.")
 
     # Output
-    return_dict_in_generate: bool | None = option(None, "Return a `GenerateOutput`.")
-    output_scores: bool | None = option(None, "Keep each step's scores in it.")
-    output_logits: bool | None = option(None, "Keep each step's raw logits in it.")
+    return_dict_in_generate: bool | None = _said("Return a `GenerateOutput`.")
+    output_scores: bool | None = _said("Keep each step's scores in it.")
+    output_logits: bool | None = _said("Keep each step's raw logits in it.")
 
     # Ids [those of the model's configuration]
-    bos_token_id: int | None = option(
-        None, "Where texts begin without a prompt, and targets without a start id.", SIZE
-    )
-    eos_token_id: int | list[int] | None = option(
-        None, "Stop at these ids instead of the model's own.", IDS
-    )
-    pad_token_id: int | None = option(None, "Fills texts that end early.", SIZE)
-    decoder_start_token_id: int | None = option(
-        None, "What targets of an encoder-decoder begin with.", SIZE
-    )
+    bos_token_id: int | None = _said("Where texts without a prompt or a start id begin.", SIZE)
+    eos_token_id: int | list[int] | None = _said("Stop at these ids.", IDS)
+    pad_token_id: int | None = _said("Fills texts that end early.", SIZE)
+    decoder_start_token_id: int | None = _said("What targets begin with.", SIZE)
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:

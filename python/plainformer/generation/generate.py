@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..nn import evaluating
-from ..options import at_least, check, documented, names_of, option, that
+from ..options import SEED, check, documented, names_of, option, that
 from ..tensor import Array
 from .beam_search import BeamSearch
 from .build import build_criteria, build_processors, stop_strings
@@ -21,7 +21,7 @@ from .decode import Job, TokenSearch
 from .output import GenerateOutput
 from .processors import LogitsProcessor
 from .prompts import Prompts, as_prompts
-from .rules import CALLABLES, having
+from .rules import CALLABLE, CALLABLES, having
 from .sampling import fresh_seed
 from .settings import (
     Settings,
@@ -36,6 +36,11 @@ from .stopping import StoppingCriterion
 from .streamers import Streamer, TextPieces
 
 _log = logging.getLogger("plainformer")
+CONFIG = that(
+    lambda value: isinstance(value, GenerationConfig),
+    "a GenerationConfig; options of a dict go by name",
+    alone=True,
+)
 
 
 @dataclass(frozen=True)
@@ -43,60 +48,39 @@ class Call:
     """What a call of `generate` takes beside ids and the options of `GenerationConfig`."""
 
     attention_mask: Any = option(
-        None,
-        "Like the ids, 0 where there is padding, which costs nothing and changes nothing. Without "
-        "one, pad_token_id at both ends of a decoder's prompts is padding, unless it also is an "
-        "end.",
-    )
+        None, "Like the ids, 0 where there is padding, which costs nothing and changes nothing. "
+        "Without one, pad_token_id at both ends of a decoder's prompts is padding, unless it also "
+        "is an end.",
+    )  # fmt: skip
     decoder_input_ids: Any = option(
-        None,
-        "(B, M) or (M,), what targets of an encoder-decoder begin with, behind its start token, "
-        "which may be left out.",
-    )
+        None, "(B, M) or (M,), what targets of an encoder-decoder begin with, behind its start "
+        "token, which may be left out.",
+    )  # fmt: skip
     seed: int | None = option(
-        None,
-        "Of the draws, only with do_sample; None takes a fresh one, which `GenerateOutput` has and "
-        "the log tells.",
-        at_least(0, 2**64 - 1),
-    )
+        None, "Of the draws, only with do_sample; None takes a fresh one, which `GenerateOutput` "
+        "has and the log tells.", SEED,
+    )  # fmt: skip
     generation_config: GenerationConfig | None = option(
-        None,
-        "Its options come before the model's own.",
-        that(
-            lambda value: isinstance(value, GenerationConfig),
-            "a GenerationConfig; options of a dict go by name",
-            alone=True,
-        ),
+        None, "Its options come before the model's own.", CONFIG
     )
     logits_processor: Iterable[LogitsProcessor] | None = option(
         None, "Callables (input_ids, logits) -> logits, see `processors.py`.", CALLABLES
     )
     stopping_criteria: Iterable[StoppingCriterion] | None = option(
-        None,
-        "Callables (input_ids, scores) -> bool or bools (rows,), see `stopping.py`.",
-        CALLABLES,
+        None, "Callables (input_ids, scores) -> bool or bools (rows,).", CALLABLES
     )
     prefix_allowed_tokens_fn: Callable[[int, Array], Sequence[int]] | None = option(
-        None,
-        "(prompt, ids) -> list of the ids that may follow, see `PrefixConstrained`.",
-        that(callable, "a callable (prompt, ids) -> ids", alone=True),
+        None, "(prompt, ids) -> list of the ids that may follow, see `PrefixConstrained`.", CALLABLE
     )
-    tokenizer: Any = option(
-        None,
-        "Object with decode(ids), for stop_strings.",
-        having("decode", wanted="an object with decode(ids)"),
-    )
+    tokenizer: Any = option(None, "Object with decode(ids), for stop_strings.", having("decode"))
     past_key_values: Any = option(
-        None,
-        "`model.new_cache(B, capacity)` of a decoder, with the first tokens of each prompt in it "
-        "or none. Only what stands behind them is read; that and what is written are added. All "
-        "of it has to fit the capacity and the model.",
-        having("batch", "capacity", "lengths", "reorder", wanted="what new_cache returns"),
-    )
+        None, "`model.new_cache(B, capacity)` of a decoder, with the first tokens of each prompt "
+        "in it or none. Only what stands behind them is read; that and what is written are added. "
+        "All of it has to fit the capacity and the model.",
+        having("batch", "capacity", "lengths", "reorder"),
+    )  # fmt: skip
     streamer: Streamer | None = option(
-        None,
-        "Object with put and end, see `Streamer`.",
-        having("put", "end", wanted="an object with put(ids) and end()"),
+        None, "Object with put and end, see `Streamer`.", having("put", "end")
     )
 
     def __post_init__(self) -> None:

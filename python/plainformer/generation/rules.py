@@ -97,12 +97,13 @@ def _callables(value: Any) -> list[Callable[..., Any]]:
     return found
 
 
-def having(*names: str, wanted: str) -> Rule:
+def having(*names: str) -> Rule:
     """Objects with these attributes."""
+    wanted = f"an object with {', '.join(names)}"
     return that(lambda value: all(hasattr(value, name) for name in names), wanted, alone=True)
 
 
-COUNT = at_least(1, MOST_TOKENS)
+LENGTH = at_least(1, MOST_TOKENS)
 SIZE = at_least(0, MOST_TOKENS)
 ROWS = at_least(1, MOST_ROWS)
 IDS = Rule(read_ids, "ids of at least 0", alone=True)
@@ -110,6 +111,8 @@ WORDS = Rule(_words, "a list of lists of ids, none of them empty", alone=True)
 BIASES = Rule(_biases, "[[ids, float], ...], floats up to 1e9 or -inf", alone=True)
 DECAY = Rule(_decay, "(new tokens, factor): an int of at least 0 and a float above 0", alone=True)
 STRINGS = Rule(_strings, "strings of some length, one or a list", alone=True)
+WARMTH = that(lambda v: v > 0, "above 0 (do_sample=False always takes the most probable token)")
 FINITE = Rule(_finite, "float, a finite number", alone=True)
 PENALTY = at_least(1e-9, _LARGEST)
+CALLABLE = that(callable, "a callable", alone=True)
 CALLABLES = Rule(_callables, "a list of callables", alone=True)

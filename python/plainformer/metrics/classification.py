@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, shown
+from ..options import one_of
 from ._scores import Label, LabelScore, as_labels, label_pairs, mean, named, ratio, score_counts
 
 Labels = Sequence[Any] | np.ndarray
@@ -117,8 +118,7 @@ def f1_score(
     ConfigError : another `average`; `labels` empty or with one twice
     ShapeError, DTypeError : as `accuracy`
     """
-    if average not in _AVERAGES:
-        raise ConfigError(f"average: got {shown(average)}, expected one of {', '.join(_AVERAGES)}")
+    one_of(*_AVERAGES).check("average", average)
     scores = label_scores(predictions=predictions, references=references, labels=labels)
     if average == "macro":
         return mean(score.f1 for score in scores.values())

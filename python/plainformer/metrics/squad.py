@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
+from ..options import one_of
 from ._scores import as_numbers, check_pairs, check_text, check_texts, mean, named
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -163,8 +164,7 @@ def _version(version: str | None, references: Answers) -> str:
     unanswered = next((i for i, answers in enumerate(references) if not answers), None)
     if version is None:
         return "1.1" if unanswered is None else "2.0"
-    if version not in _VERSIONS:
-        raise ConfigError(f"version: got {shown(version)}, expected one of {', '.join(_VERSIONS)}")
+    one_of(*_VERSIONS).check("version", version)
     if version == "1.1" and unanswered is not None:
         raise ConfigError(f"version: got '1.1', but references[{unanswered}] has no answer; '2.0'?")
     return version

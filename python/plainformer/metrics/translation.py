@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError, DTypeError, ShapeError, shown
+from ..errors import DTypeError, ShapeError
+from ..options import one_of
 from ._scores import check_pairs, check_texts, check_whole, named, ngrams
 from ._tokenize import TOKENIZERS
 
@@ -57,11 +58,7 @@ def bleu(
     ConfigError : a tokenizer that is none of these
     DTypeError : a text that is no string
     """
-    name = "13a" if tokenize is None else tokenize
-    if not isinstance(name, str) or name not in TOKENIZERS:
-        raise ConfigError(
-            f"tokenize: got {shown(tokenize)}, expected one of {', '.join(TOKENIZERS)}"
-        )
+    name = one_of(*TOKENIZERS).check("tokenize", "13a" if tokenize is None else tokenize)
     texts, golds = _checked(predictions, references)
     words = _cutter(name, lowercase)
     counts = np.zeros((2, _BLEU_ORDER), np.int64)  # n-grams that are right, and all

@@ -7,13 +7,13 @@ that silently ignores part of its configuration computes something else.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError, short, shown
 from ..kinds import check_kind, check_kinds
+from ..options import did_you_mean, one_of
 from ..reprs import brief
 
 __all__ = ["PretrainedConfig"]
@@ -194,10 +194,8 @@ class PretrainedConfig:
 
 def check_pooling(how: str | None) -> None:
     """Raise ConfigError unless this is what a head for texts can read, or None."""
-    if how not in (None, *POOLINGS):
-        raise ConfigError(
-            f"classifier_pooling: got {shown(how)}, expected one of {', '.join(POOLINGS)}"
-        )
+    if how is not None:
+        one_of(*POOLINGS).check("classifier_pooling", how)
 
 
 def label_names(
@@ -238,9 +236,8 @@ def _number(name: Any, number: int | str) -> int:
 
 def unknown_field(name: str, known: set[str]) -> str:
     """The message for a field that no configuration of this kind has."""
-    close = difflib.get_close_matches(short(name), known, n=1)
-    hint = f"did you mean {close[0]}?" if close else "remove it if it changes nothing"
-    return f"{short(name)}: unknown configuration field; {hint}"
+    hint = did_you_mean(name, known, "remove it if it changes nothing")
+    return f"{short(name)}: unknown configuration field{hint}"
 
 
 def check_fixed(name: str, value: Any, wanted: Any) -> None:
@@ -280,8 +277,4 @@ def check_probabilities(config: PretrainedConfig, *names: str) -> None:
 
 def check_activation(name: str, activation: str) -> str:
     """The kernels' word for an activation named as in Hugging Face."""
-    if activation not in ACTIVATIONS:
-        raise ConfigError(
-            f"{name}: got {shown(activation)}, expected one of {', '.join(ACTIVATIONS)}"
-        )
-    return ACTIVATIONS[activation]
+    return ACTIVATIONS[one_of(*ACTIVATIONS).check(name, activation)]

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import functional, kernels
 from ..errors import ConfigError, listed, short, shown
-from ..kinds import check_kinds
+from ..options import COUNT, SHARE, above, check, documented, option
 from ..tensor import Tensor
 from .dropout import Dropout
 from .empty import undrawn_weights, weights_of
@@ -28,33 +28,23 @@ from .module import Module
 USUAL_TARGETS = ("query", "value", "q_lin", "v_lin", "q_proj", "v_proj", "q", "v", "c_attn")
 
 
+@documented()
 @dataclass(frozen=True)
 class LoraConfig:
-    """Which layers are adapted, and how.
+    """Which layers are adapted, and how."""
 
-    r : rank
-    lora_alpha : numerator of the scale
-    lora_dropout : dropout before A, in training
-    target_modules : ends of the paths of layers, whole segments; None means `USUAL_TARGETS`
-    use_rslora : divide by sqrt(r) instead of r
-    """
-
-    r: int = 8
-    lora_alpha: float = 8
-    lora_dropout: float = 0.0
-    target_modules: Sequence[str] | None = None
-    use_rslora: bool = False
+    r: int = option(8, "Rank of the adapters.", COUNT)
+    lora_alpha: float = option(
+        8, "Adapters are scaled by this over their rank; default twice the rank.", above(0)
+    )
+    lora_dropout: float = option(0.0, "Dropout before adapters; default 0.", SHARE)
+    target_modules: Sequence[str] | None = option(
+        None, "Ends of the names of layers to adapt; default projections to queries and values."
+    )
+    use_rslora: bool = option(False, "Divide by the square root of the rank instead.")
 
     def __post_init__(self) -> None:
-        check_kinds(self)
-        if self.r < 1:
-            raise ConfigError(f"r: got {self.r}, expected at least 1")
-        if not 0 <= self.lora_dropout < 1:
-            raise ConfigError(
-                f"lora_dropout: got {self.lora_dropout}, expected at least 0 and below 1"
-            )
-        if not self.lora_alpha > 0:
-            raise ConfigError(f"lora_alpha: got {self.lora_alpha}, expected above 0")
+        check(self)
 
     @property
     def scale(self) -> float:

@@ -12,6 +12,7 @@ from .. import functional, kernels
 from ..errors import ConfigError, short, shown
 from ..kernels._arrays import largest
 from ..kinds import check_kind, fits
+from ..options import one_of
 from ..tensor import Array, Tensor
 
 # The parameters of each rope_type beside rope_theta: required ones, then optional ones.
@@ -87,9 +88,7 @@ def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) 
         given.setdefault("rope_type", given["type"])
         if given.pop("type") != given["rope_type"]:
             raise ConfigError(f"rope_parameters: got two types in {dict(parameters or {})}")
-    kind = given.setdefault("rope_type", "default")
-    if not isinstance(kind, str) or kind not in ROPE_TYPES:
-        raise ConfigError(f"rope_type: got {shown(kind)}, expected one of {', '.join(ROPE_TYPES)}")
+    kind = one_of(*ROPE_TYPES).check("rope_type", given.setdefault("rope_type", "default"))
     given.setdefault("rope_theta", theta)
     required, optional = ROPE_TYPES[kind]
     if "original_max_position_embeddings" in required:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import ConfigError, shown
+from ..options import one_of
 
 Factor = Callable[[int], float]
 
@@ -165,10 +166,7 @@ def make_schedule(
 
     Raises ConfigError for an unknown name or option.
     """
-    if name not in SCHEDULES:
-        raise ConfigError(
-            f"lr_scheduler_type: got {shown(name)}, expected one of {', '.join(SCHEDULES)}"
-        )
+    one_of(*SCHEDULES).check("lr_scheduler_type", name)
     check_options(name, options or {})
     body = partial(SCHEDULES[name].factor, **(options or {}))
     return partial(_with_warmup, body, Span(warmup_steps, total_steps, floor))

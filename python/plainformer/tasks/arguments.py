@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..models.config import POOLINGS
-from ..options import at_least, check, named, names_of, one_of, option
+from ..options import at_least, check, named, names_of, one_of, option, refuse_idle
 from ..training import TrainingArguments
 from ..training.words import LACKING
 from .data import DataOptions
@@ -60,8 +60,7 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.replay_fraction is not None and self.replay is None:
-            raise ConfigError("replay_fraction: has no effect without replay")
+        refuse_idle(self, ("replay_fraction", self.replay is None, "without replay"))
 
 
 OPTIONS: tuple[type, ...] = (DataOptions, ModelOptions, StrategyOptions)

@@ -12,12 +12,12 @@ from ..characters import is_chinese
 from ..data.encoding import share_vocabulary
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig
-from ..options import at_least, borrowed, option, that
+from ..options import SEED, borrowed, option, refuse_idle, that
 from .task import Settings
 
 _SAMPLING = ("temperature", "top_k", "top_p")
 _NOT_BLANK = that(lambda texts: all(text.strip() for text in texts), "none blank")
-_DRAWN = (*_SAMPLING, "sampling_seed")
+_DRAWN = (*_SAMPLING, "sampling_seed", "num_return_sequences")
 _OPTIONS = ("min_new_tokens", "no_repeat_ngram_size", "repetition_penalty", *_SAMPLING)
 
 
@@ -33,7 +33,7 @@ class GenerationSettings(Settings):
         None,
         "Seed of the draws, which are the same for every prompt; a pipeline without takes a fresh "
         "one each call, the command line 0.",
-        at_least(0, 2**64 - 1),
+        SEED,
     )
     num_return_sequences: int = borrowed(GenerationConfig, "num_return_sequences", 1)
     min_new_tokens: int | None = borrowed(GenerationConfig, "min_new_tokens")
@@ -46,10 +46,7 @@ class GenerationSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        drawn = [name for name in _DRAWN if getattr(self, name) is not None]
-        drawn += ["num_return_sequences"] if self.num_return_sequences > 1 else []
-        if drawn and not self.do_sample:
-            raise ConfigError(f"{drawn[0]}: has no effect without do_sample; set that too")
+        refuse_idle(self, *((name, not self.do_sample, "without do_sample") for name in _DRAWN))
 
 
 def generation_options(settings: GenerationSettings, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -15,7 +15,16 @@ from typing import Any
 from ..errors import ConfigError
 from ..nn import LoraConfig, add_lora
 from ..nn.freezing import train_only
-from ..options import above, at_least, check, option
+from ..options import (
+    COUNT,
+    NOT_NEGATIVE,
+    above,
+    borrowed,
+    check,
+    given,
+    option,
+    refuse_idle,
+)
 from ..training import ParameterOptions
 
 _LAYER = re.compile(r"(?:^|\.)(?:h|layer|layers|block)\.(\d+)\.")
@@ -30,53 +39,39 @@ class StrategyOptions:
     """Which parameters are trained and how. TrainingArguments' freeze and train_only are globs."""
 
     head_only: bool = option(
-        False,
-        "Train the head alone, by default at a learning rate of 1e-3; the rest stays as it is.",
+        False, "Train the head alone, by default at a learning rate of 1e-3; the rest stays."
     )
     freeze_layers: int | None = option(
-        None,
-        "Freeze the embeddings and so many layers; 0 freezes the embeddings alone.",
-        at_least(0),
+        None, "Freeze the embeddings and so many layers; 0: the embeddings alone.", NOT_NEGATIVE
     )
     gradual_unfreezing: float | None = option(
-        None,
-        "Begin with the head alone and unfreeze a layer, from the last to the first, every so many "
-        "epochs.",
-        above(0),
-    )
+        None, "Begin with the head alone and unfreeze a layer, from the last to the first, every "
+        "so many epochs.", above(0),
+    )  # fmt: skip
     layerwise_lr_decay: float | None = option(
-        None,
-        "Multiply the learning rate with this for every layer further from the head.",
+        None, "Multiply the learning rate with this for every layer further from the head.",
         above(0, 1),
-    )
+    )  # fmt: skip
     lora_r: int | None = option(
-        None,
-        "Train adapters of this rank (LoRA) and the head; weights stay, adapters are added.",
-        at_least(1),
-        words=("rank", "lora", "lora_rank"),
-    )
-    lora_alpha: float | None = option(
-        None, "Adapters are scaled by this over their rank; default twice the rank."
-    )
-    lora_dropout: float | None = option(None, "Dropout before adapters; default 0.")
-    target_modules: Sequence[str] | None = option(
-        None, "Ends of the names of layers to adapt; default projections to queries and values."
-    )
+        None, "Train adapters of this rank (LoRA) and the head; weights stay, adapters are added.",
+        COUNT, words="rank lora lora_rank",
+    )  # fmt: skip
+    lora_alpha: float | None = borrowed(LoraConfig, "lora_alpha")
+    lora_dropout: float | None = borrowed(LoraConfig, "lora_dropout")
+    target_modules: Sequence[str] | None = borrowed(LoraConfig, "target_modules")
 
     def __post_init__(self) -> None:
         check(self)
-        chosen = [
-            name
-            for name in ("head_only", "freeze_layers", "gradual_unfreezing", "lora_r")
-            if getattr(self, name) is not None and getattr(self, name) is not False
-        ]
-        if len(chosen) > 1:
-            raise ConfigError(f"{chosen[1]}: has no effect beside {chosen[0]}; leave one out")
-        for name in ("lora_alpha", "lora_dropout", "target_modules"):
-            if getattr(self, name) is not None and self.lora_r is None:
-                raise ConfigError(f"{name}: has no effect without lora_r")
-        if self.head_only and self.layerwise_lr_decay is not None:
-            raise ConfigError("layerwise_lr_decay: has no effect beside head_only; leave one out")
+        ways = ("head_only", "freeze_layers", "gradual_unfreezing", "lora_r")
+        first = next((way for way in ways if way in given(self)), None)
+        without = self.lora_r is None
+        refuse_idle(
+            self,
+            *((way, way != first, f"beside {first}") for way in ways),
+            *((name, without, "without lora_r") for name in ("lora_alpha", "lora_dropout")),
+            ("target_modules", without, "without lora_r"),
+            ("layerwise_lr_decay", self.head_only, "beside head_only"),
+        )
 
     @property
     def freezes(self) -> bool:

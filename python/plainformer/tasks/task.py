@@ -50,7 +50,7 @@ class Settings:
         None,
         "Most tokens of an input, special tokens counted; default what the model takes.",
         at_least(1),
-        words=("sequence_len", "max_seq_length", "max_seq_len"),
+        words="sequence_len max_seq_length max_seq_len",
     )
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from ..data.examples import FIELDS
 from ..data.special_tokens import options_of, remember_options
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig, generate
-from ..options import at_least, borrowed, option, that
+from ..options import at_least, borrowed, option, refuse_idle, that
 from .task import Array, Feature, LossSum, Settings, Task
 
 _USUAL_TARGET = 128
@@ -46,8 +46,7 @@ class WritingSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.length_penalty != 1.0 and self.num_beams == 1:
-            raise ConfigError("length_penalty: has no effect with num_beams 1; leave it out")
+        refuse_idle(self, ("length_penalty", self.num_beams == 1, "with num_beams=1"))
 
 
 class Writer(Task):

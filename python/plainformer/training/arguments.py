@@ -10,28 +10,33 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import ConfigError, shown
 from ..optim.schedules import SCHEDULES, check_options
 from ..options import (
+    COUNT,
     NOT_EMPTY,
+    NOT_NEGATIVE,
+    SEED,
     SHARE,
     SOME_TEXTS,
     above,
-    at_least,
     check,
     documented,
     one_of,
     option,
-    options_of,
+    refuse_idle,
     takes_words,
     that,
 )
 from ..reprs import brief
 from .words import LACKING
 
-_SOME_UPDATES = that(
-    lambda v: v > 0 and (v < 1 or v == int(v)),
-    "a whole number of at least 1, or a ratio between 0 and 1",
-)
-_UPDATES = that(
-    lambda v: v >= 0 and (v < 1 or v == int(v)), "a whole number, or a ratio from 0 to below 1"
+
+def _is_steps(value: float) -> bool:
+    return value < 1 or value == int(value)
+
+
+_OF_ADAMW = ("adam_beta1", "adam_beta2", "adam_epsilon")
+_DIRECTORY = that(lambda v: isinstance(v, str) and v not in ("", "."), "a directory", alone=True)
+_SOME_STEPS = that(
+    lambda v: v > 0 and _is_steps(v), "a whole number of at least 1, or a ratio between 0 and 1"
 )
 _REPORTS = ("tensorboard", "wandb", "all", "none")
 _SOME_REPORTS = that(
@@ -56,10 +61,7 @@ class TrainingArguments:
     """
 
     output_dir: str = option(
-        "trainer_output",
-        "Where checkpoints, log.jsonl and timing.jsonl are written.",
-        that(lambda v: isinstance(v, str) and v not in ("", "."), "a directory", alone=True),
-        words=("out_dir",),
+        "trainer_output", "Where checkpoints and logs are written.", _DIRECTORY, words="out_dir"
     )
     overwrite_output_dir: bool = option(
         False, "Delete the checkpoints and logs that a former run left in output_dir."
@@ -67,101 +69,75 @@ class TrainingArguments:
 
     # How long, how many at once
     per_device_train_batch_size: int = option(
-        8,
-        "Examples in one forward and backward pass.",
-        at_least(1),
-        words=("batch_size", "micro_batch_size", "per_gpu_train_batch_size", "train_batch_size"),
-    )
+        8, "Examples in one forward and backward pass.", COUNT,
+        words="batch_size micro_batch_size train_batch_size per_gpu_train_batch_size",
+    )  # fmt: skip
     per_device_eval_batch_size: int = option(
-        8,
-        "Examples in one forward pass of an evaluation.",
-        at_least(1),
-        words=("eval_batch_size", "per_gpu_eval_batch_size"),
-    )
+        8, "Examples in one forward pass of an evaluation.", COUNT,
+        words="eval_batch_size per_gpu_eval_batch_size",
+    )  # fmt: skip
     gradient_accumulation_steps: int = option(
-        1, "Passes whose gradients are summed before one update.", at_least(1)
+        1, "Passes whose gradients are summed before one update.", COUNT
     )
     num_train_epochs: float = option(
-        3.0,
-        "Passes over the training data; may be a fraction.",
-        above(0),
-        words=("epochs", "num_epochs"),
+        3.0, "Passes over the data; may be a fraction.", above(0), words="epochs num_epochs"
     )
     max_steps: int = option(
-        -1,
-        "Number of updates; positive, it replaces num_train_epochs.",
-        that(lambda v: v == -1 or v >= 1, "at least 1, or -1"),
-        words=("max_iters", "steps"),
-    )
+        -1, "Number of updates; positive, it replaces num_train_epochs.",
+        that(lambda v: v == -1 or v >= 1, "at least 1, or -1"), words="max_iters steps",
+    )  # fmt: skip
     max_length: int | None = option(
-        None,
-        "Cut examples to this many tokens when they are padded into a batch.",
-        at_least(1),
-        words=("sequence_len", "max_seq_length", "max_seq_len"),
-    )
+        None, "Cut examples to this many tokens when they are padded into a batch.", COUNT,
+        words="sequence_len max_seq_length max_seq_len",
+    )  # fmt: skip
 
     # Optimizer and schedule
     optim: str = option(
-        "adamw",
-        "The optimizer: adamw or sgd.",
+        "adamw", "The optimizer: adamw or sgd.",
         one_of("adamw", "sgd", adamw_torch="adamw", adamw_torch_fused="adamw", adamw_hf="adamw"),
-        words=("optimizer",),
-    )
-    learning_rate: float = option(5e-5, "The peak learning rate.", above(0), words=("lr",))
+        words="optimizer",
+    )  # fmt: skip
+    learning_rate: float = option(5e-5, "The peak learning rate.", above(0), words="lr")
     lr_scheduler_type: str = option(
-        "linear",
-        "linear, cosine, cosine_with_min_lr, constant, constant_with_warmup, polynomial, "
-        "inverse_sqrt or warmup_stable_decay.",
-        one_of(*SCHEDULES, wsd="warmup_stable_decay"),
-        words=("lr_scheduler", "scheduler"),
-    )
+        "linear", f"One of {', '.join(SCHEDULES)}.",
+        one_of(*SCHEDULES, wsd="warmup_stable_decay"), words="lr_scheduler scheduler",
+    )  # fmt: skip
     lr_scheduler_kwargs: Mapping[str, Any] | None = option(
-        None,
-        "Options of the schedule itself: num_cycles (cosine), power (polynomial), "
-        "timescale (inverse_sqrt), num_decay_steps and decay_type (warmup_stable_decay).",
-    )
+        None, "Options of the schedule itself: num_cycles (cosine), power (polynomial), timescale "
+        "(inverse_sqrt), num_decay_steps and decay_type (warmup_stable_decay).",
+    )  # fmt: skip
     warmup_steps: float = option(
-        0,
-        "Updates of linear rise to the peak; below 1, that part of all updates.",
-        _UPDATES,
-        words={"warmup": None, "warmup_iters": None, "warmup_ratio": SHARE},
-    )
+        0, "Updates of linear rise to the peak; below 1, that part of all updates.",
+        that(lambda v: v >= 0 and _is_steps(v), "a whole number, or a ratio from 0 to below 1"),
+        words="warmup warmup_iters", ratio="warmup_ratio",
+    )  # fmt: skip
     min_lr: float | None = option(
-        None, "The learning rate that the schedule falls to.", at_least(0)
+        None, "The learning rate that the schedule falls to.", NOT_NEGATIVE
     )
     weight_decay: float = option(
-        0.0, "Decoupled decay of matrices; never of bias and norms.", at_least(0), words=("wd",)
+        0.0, "Decoupled decay of matrices; never of bias and norms.", NOT_NEGATIVE, words="wd"
     )
-    adam_beta1: float = option(
-        0.9, "AdamW: decay of the mean of the gradient.", SHARE, words=("beta1",)
-    )
-    adam_beta2: float = option(
-        0.999, "AdamW: decay of the mean of its square.", SHARE, words=("beta2",)
-    )
+    adam_beta1: float = option(0.9, "AdamW: decay of the gradient's mean.", SHARE, words="beta1")
+    adam_beta2: float = option(0.999, "AdamW: decay of its square's mean.", SHARE, words="beta2")
     adam_epsilon: float = option(1e-8, "AdamW: added to the denominator.", above(0))
     momentum: float = option(0.0, "SGD: decay of the running sum of gradients.", SHARE)
     max_grad_norm: float = option(
-        1.0,
-        "Scale gradients so that their global norm is at most this; 0 leaves them alone.",
-        at_least(0),
-        words=("grad_clip", "gradient_clipping"),
-    )
+        1.0, "Scale gradients so that their global norm is at most this; 0 leaves them alone.",
+        NOT_NEGATIVE, words="grad_clip gradient_clipping",
+    )  # fmt: skip
     label_smoothing_factor: float = option(
-        0.0,
-        "Share of the target spread evenly over the classes, in training only.",
-        SHARE,
-        words=("label_smoothing",),
-    )
+        0.0, "Share of the target spread evenly over the classes, in training only.",
+        SHARE, words="label_smoothing",
+    )  # fmt: skip
 
     # Memory and precision
     bf16: bool = option(
         False, "Store weights and activations in bfloat16, with float32 master weights."
     )
     activation_checkpointing: bool = option(
-        False,
-        "Keep only block inputs and recompute the rest in backward: less memory.",
-        words=("gradient_checkpointing",),
-    )
+        False, "Keep only block inputs and recompute the rest in backward: less memory.",
+        words="gradient_checkpointing",
+    )  # fmt: skip
 
     # The model
     dropout: float | None = option(None, "Replace every dropout probability of the model.", SHARE)
@@ -174,23 +150,17 @@ class TrainingArguments:
 
     # Watching
     logging_steps: float = option(
-        10,
-        "A log record every so many updates; below 1, that part of all updates.",
-        _SOME_UPDATES,
-        words=("log_interval",),
-    )
+        10, "A log record every so many updates; below 1, that part of all updates.",
+        _SOME_STEPS, words="log_interval",
+    )  # fmt: skip
     eval_strategy: str = option(
-        "no",
-        "When to evaluate: no, steps or epoch.",
-        one_of("no", "steps", "epoch"),
-        words=("evaluation_strategy",),
-    )
+        "no", "When to evaluate: no, steps or epoch.", one_of("no", "steps", "epoch"),
+        words="evaluation_strategy",
+    )  # fmt: skip
     eval_steps: float | None = option(
-        None,
-        "An evaluation every so many updates; default logging_steps.",
-        _SOME_UPDATES,
-        words=("eval_interval",),
-    )
+        None, "An evaluation every so many updates; default logging_steps.",
+        _SOME_STEPS, words="eval_interval",
+    )  # fmt: skip
     disable_tqdm: bool | None = option(
         None,
         "False: a progress bar; True: plain lines; default: a bar on a terminal, a table in a "
@@ -208,52 +178,41 @@ class TrainingArguments:
         "steps", "When to save: no, steps, epoch or best.", one_of("no", "steps", "epoch", "best")
     )
     save_steps: float = option(
-        500, "A checkpoint every so many updates; below 1, that part of all updates.", _SOME_UPDATES
+        500, "A checkpoint every so many updates; below 1, that part of all updates.", _SOME_STEPS
     )
     save_total_limit: int | None = option(
-        2,
-        "Checkpoints to keep, the newest; the best one is kept besides. None keeps all.",
-        at_least(1),
+        2, "Checkpoints to keep, the newest; the best one is kept besides. None keeps all.", COUNT
     )
     load_best_model_at_end: bool = option(
         False, "Save each new best model and load the best one when training ends."
     )
     metric_for_best_model: str | None = option(
-        None,
-        "The evaluation metric that decides, with or without eval_; default loss. Of equal ones "
-        "that with the lower loss, then the later.",
-        NOT_EMPTY,
-    )
+        None, "The evaluation metric that decides, with or without eval_; default loss. Of equal "
+        "ones that with the lower loss, then the later.", NOT_EMPTY,
+    )  # fmt: skip
     greater_is_better: bool | None = option(
         None, "Default: True, except for a metric whose name ends in loss or perplexity."
     )
     early_stopping_patience: int | None = option(
-        None,
-        "Stop after so many evaluations in a row without improvement; a lower loss at the same "
-        "metric is one.",
-        at_least(1),
-    )
+        None, "Stop after so many evaluations in a row without improvement; a lower loss at the "
+        "same metric is one.", COUNT,
+    )  # fmt: skip
     early_stopping_threshold: float = option(
-        0.0, "An improvement must be larger than this to count for early stopping.", at_least(0)
+        0.0, "An improvement must be larger than this to count for early stopping.", NOT_NEGATIVE
     )
 
     # Repeating and resuming
     seed: int = option(
-        42,
-        "Decides data order and dropout; the same seed gives the same bytes.",
-        at_least(0, 2**64 - 1),
+        42, "Decides data order and dropout; the same seed gives the same bytes.", SEED
     )
     resume_from_checkpoint: str | bool | None = option(
-        None,
-        "A checkpoint directory, or True for the newest good one in output_dir.",
-        NOT_EMPTY,
-        words=("resume",),
-    )
+        None, "A checkpoint directory, or True for the newest good one in output_dir.",
+        NOT_EMPTY, words="resume",
+    )  # fmt: skip
     allow_changed_inputs: bool = option(
-        False,
-        "Resume though seed, batch size, data, tokenizer or configuration are not those that the "
-        "checkpoint was written with.",
-    )
+        False, "Resume though seed, batch size, data, tokenizer or configuration are not those "
+        "that the checkpoint was written with.",
+    )  # fmt: skip
 
     if TYPE_CHECKING:  # what scripts for transformers say most often of what we lack, see `words`
         dataloader_num_workers: InitVar[Literal[0]] = 0
@@ -331,31 +290,25 @@ def _check_schedule(args: TrainingArguments) -> None:
 def _check_effects(args: TrainingArguments) -> None:
     """An option that would do nothing beside the others is an error, not a silent loss."""
     schedule = SCHEDULES[args.lr_scheduler_type]
-    by_schedule = f"lr_scheduler_type={shown(args.lr_scheduler_type)}"
-    by_optim = f"optim={shown(args.optim)}"
-    idle = [
-        ("num_train_epochs", args.max_steps > 0, f"max_steps={args.max_steps}"),
+    by_schedule = f"with lr_scheduler_type={shown(args.lr_scheduler_type)}"
+    by_optim = f"with optim={shown(args.optim)}"
+    by_steps = f"with eval_strategy={shown(args.eval_strategy)}"
+    by_saving = f"with save_strategy={shown(args.save_strategy)}"
+    refuse_idle(
+        args,
+        ("num_train_epochs", args.max_steps > 0, f"with max_steps={args.max_steps}"),
         ("warmup_steps", not schedule.warmup, by_schedule),
         ("min_lr", not schedule.floor, by_schedule),
         ("momentum", args.optim != "sgd", by_optim),
-        ("adam_beta1", args.optim != "adamw", by_optim),
-        ("adam_beta2", args.optim != "adamw", by_optim),
-        ("adam_epsilon", args.optim != "adamw", by_optim),
-        ("eval_steps", args.eval_strategy != "steps", f"eval_strategy={shown(args.eval_strategy)}"),
-        ("save_steps", args.save_strategy != "steps", f"save_strategy={shown(args.save_strategy)}"),
+        *((name, args.optim != "adamw", by_optim) for name in _OF_ADAMW),
+        ("eval_steps", args.eval_strategy != "steps", by_steps),
+        ("save_steps", args.save_strategy != "steps", by_saving),
         ("early_stopping_threshold", args.early_stopping_patience is None,
-         "early_stopping_patience=None"),
-        ("metric_for_best_model", not args.watches_best, "no best model asked for"),
-        ("greater_is_better", not args.watches_best, "no best model asked for"),
-        ("train_only", args.freeze is not None, "freeze (give one of the two)"),
-    ]  # fmt: skip
-    known = options_of(TrainingArguments)
-    for name, is_idle, because in idle:
-        if is_idle and getattr(args, name) != known[name].default:
-            raise ConfigError(
-                f"{name}: got {shown(getattr(args, name))}, has no effect with {because}; "
-                "leave it out or change the other"
-            )
+         "with early_stopping_patience=None"),
+        ("metric_for_best_model", not args.watches_best, "with no best model asked for"),
+        ("greater_is_better", not args.watches_best, "with no best model asked for"),
+        ("train_only", args.freeze is not None, "with freeze (give one of the two)"),
+    )  # fmt: skip
 
 
 def _check_best_model(args: TrainingArguments) -> None:
