@@ -75,10 +75,10 @@ def test_long_texts_are_cut_at_their_ends_and_counted(tmp_path, model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prompt": "no place"}, "prompt: got 'no place', expected {source} in it once"),
+        ({"prompt": "no place"}, "prompt: got 'no place', expected str, {source} in it once"),
         ({"prompt": "{source} =>"}, "expected {source} at its end for an encoder-decoder"),
         ({"max_target_length": 48}, "max_target_length: got 48, the model has room for 47"),
-        ({"num_beams": 1, "length_penalty": 2.0}, "length_penalty: has no effect with num_beams 1"),
+        ({"num_beams": 1, "length_penalty": 2.0}, "length_penalty: has no effect with num_beams=1"),
     ],
 )
 def test_bad_options(tmp_path, options, message):
