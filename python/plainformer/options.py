@@ -154,7 +154,7 @@ class Option:
         members = get_args(self.kind) if self.optional else ()
         return tuple(one for one in members if one is not _NONE) or (self.kind,)
 
-    @property
+    @functools.cached_property
     def wanted(self) -> str:
         """What values it takes, in words."""
         if self.rule is None:
@@ -174,16 +174,13 @@ class Option:
         plain = os.fspath(plain) if isinstance(plain, os.PathLike) else plain
         if plain is None and self.optional:
             return None
-        return self._whole.check(self.name, plain)
+        return Rule(self._read, self.wanted).check(self.name, plain)
 
-    @functools.cached_property
-    def _whole(self) -> Rule:
-        """The kind and the rule as one."""
-        rule = self.rule or that(lambda _: True, "")
-        if rule.alone:
-            return Rule(rule.read, self.wanted)
-        kind = that(lambda value: fits(value, self.kind), "")
-        return Rule(lambda value: rule.read(kind.read(value)), self.wanted)
+    def _read(self, value: Any) -> Any:
+        """A value of the kind, as the rule reads it."""
+        if not (self.rule and self.rule.alone) and not fits(value, self.kind):
+            raise ValueError
+        return self.rule.read(value) if self.rule else value
 
 
 def options_of(kind: type) -> dict[str, Option]:
