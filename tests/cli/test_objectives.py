@@ -9,7 +9,7 @@ import pytest
 import plainformer as pf
 from plainformer.data.tokenizer import read_tokenizer, save_tokenizer, train_char, vocab_size
 from plainformer.models.registry import MODELS
-from plainformer.pretraining.options import OWN, TASKS
+from plainformer.pretraining.options import MODEL_TASK_OF, OWN
 from tests.models.numbers import GOLDEN
 
 from .test_pretrain import run
@@ -75,7 +75,12 @@ for path in sorted(GOLDEN.glob("*/config.json")):
 
 @pytest.mark.parametrize(
     ("family", "objective"),
-    [(f, o) for f in FAMILIES for o in OBJECTIVES if f in MODELS and TASKS[o] in MODELS[f].models],
+    [
+        (f, o)
+        for f in FAMILIES
+        for o in OBJECTIVES
+        if f in MODELS and MODEL_TASK_OF[o] in MODELS[f].models
+    ],
 )
 def test_every_family_learns_every_objective_that_fits_it(files, family, objective):
     decided = ("vocab_size", "_token_id", "architectures")  # by tokenizer and objective
@@ -99,7 +104,7 @@ def test_a_run_leaves_a_model_and_figures_beside_baselines(files, objective, pac
     assert f"unigram loss {result['unigram_loss']:.4f}" in errors
     assert f"(unigram {result['unigram_loss']:.4f}, bigram {result['bigram_loss']:.4f})" in errors
     assert 0 < result["bigram_loss"] < result["unigram_loss"]
-    model = pf.load(files / "out", TASKS[objective])
+    model = pf.load(files / "out", MODEL_TASK_OF[objective])
     assert model.config.vocab_size == vocab_size(read_tokenizer(files / "out"))
     for name in ("bos_token_id", "eos_token_id"):
         assert getattr(model.config, name) is not None
@@ -213,7 +218,7 @@ def test_packing_needs_to_know_where_documents_begin(files):
 def test_a_packed_document_changes_no_byte_of_its_neighbours(files, objective):
     """Not of their logits, and not of the loss of their labels."""
     assert run(*flags_of(files, objective))[0] == 0
-    model = pf.load(files / "out", TASKS[objective])
+    model = pf.load(files / "out", MODEL_TASK_OF[objective])
     rng = np.random.default_rng(0)
     borders = np.array([0, 5, 12, 16, 31], np.int32)
     ids = rng.integers(5, model.config.vocab_size, (1, 31))

@@ -22,7 +22,7 @@ from plainformer.data import (
 )
 from plainformer.data.chat_template import CHATML, Piece, chat_template, source_of
 from plainformer.data.dialogues import DialogueEncoder
-from plainformer.data.special_tokens import options_of, remember_options
+from plainformer.data.special_tokens import remember_options, tokenizer_options
 from plainformer.errors import CheckpointError, ConfigError, DataError, PlainformerWarning
 from tests.processes import run_python
 
@@ -418,7 +418,7 @@ def test_named_templates(tmp_path, tokenizer):
     remember_options(tokenizer, {"chat_template": named})
     save_tokenizer(tokenizer, tmp_path)
     remember_options(tokenizer, {})
-    assert source_of(options_of(read_tokenizer(tmp_path))) == BY_HAND
+    assert source_of(tokenizer_options(read_tokenizer(tmp_path))) == BY_HAND
     assert source_of({"chat_template": named[:1]}) is None
     assert source_of({}) is None
 
@@ -429,7 +429,7 @@ def test_a_template_left_by_another_tokenizer_goes(tmp_path, tokenizer):
     assert (tmp_path / "chat_template.jinja").read_text() == BY_HAND
     remember_options(tokenizer, {})
     save_tokenizer(tokenizer, tmp_path)
-    assert source_of(options_of(read_tokenizer(tmp_path))) is None
+    assert source_of(tokenizer_options(read_tokenizer(tmp_path))) is None
 
 
 @pytest.mark.parametrize("bad", [3, [3], [{"name": "default"}], {"default": "x"}])

@@ -14,7 +14,7 @@ from plainformer.data.text import Document
 from plainformer.data.tokenizer import make_tokenizer, parse_spec
 from plainformer.options import names_of
 from plainformer.tasks import TASKS, open_task
-from plainformer.tasks.arguments import OPTIONS, take
+from plainformer.tasks.arguments import OPTIONS, take_options
 from plainformer.tasks.directory import TaskFiles
 from plainformer.tasks.loading import from_values
 from plainformer.training import TrainingArguments
@@ -60,8 +60,8 @@ def _read_run(directory: Path) -> None:
     with click.Context(finetune):
         values = with_run_file(flags, directory / "run.yaml")
     for kind in OPTIONS:
-        take(kind, values)
-    take(TrainingArguments, {**values, "output_dir": directory})
+        take_options(kind, values)
+    take_options(TrainingArguments, {**values, "output_dir": directory})
 
 
 _FLAGS = [str(p.name) for p in finetune.params if isinstance(p, click.Option)]

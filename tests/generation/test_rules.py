@@ -9,7 +9,7 @@ from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.generation import GenerationConfig, beam_search, context, decode
 from plainformer.generation.config import OPTIONS
 from plainformer.generation.generate import Call
-from plainformer.generation.processors import power
+from plainformer.generation.processors import bounded_power
 from plainformer.nn import KeyValueCache
 from plainformer.options import options_of
 from tests.models.tiny import make
@@ -80,8 +80,8 @@ def test_a_wrong_value_is_named(options, message):
 def test_a_huge_length_penalty_is_no_integer_power(penalty):
     rows = decoder().generate(PROMPT, 6, num_beams=3, length_penalty=penalty, eos_token_id=[2, 5])
     assert rows.shape[0] == 2
-    assert np.isfinite(power(7.0, float(penalty)))
-    assert power(7.0, 2.0) == 49.0
+    assert np.isfinite(bounded_power(7.0, float(penalty)))
+    assert bounded_power(7.0, 2.0) == 49.0
 
 
 def test_what_callables_return_is_looked_at():

@@ -5,7 +5,7 @@ import pytest
 
 from plainformer.errors import ConfigError, NonFiniteError
 from plainformer.generation import Sampling
-from plainformer.generation.sampling import largest
+from plainformer.generation.sampling import top_indices
 
 
 def draw(sampling, logits, rng):
@@ -129,7 +129,7 @@ def test_the_largest_come_in_order_of_value_then_place(rng):
     for shape, count in (((3, 50), 7), ((2, 5), 5), ((2, 5), 9), ((4, 300), 299), ((0, 4), 2)):
         x = rng.integers(0, 9, shape).astype(np.float32)
         wanted = np.argsort(-x, axis=1, kind="stable")[:, :count]
-        np.testing.assert_array_equal(largest(x, count), wanted)
+        np.testing.assert_array_equal(top_indices(x, count), wanted)
         x[:, ::2] = -np.inf
         wanted = np.argsort(-x, axis=1, kind="stable")[:, :count]
-        np.testing.assert_array_equal(largest(x, count), wanted)
+        np.testing.assert_array_equal(top_indices(x, count), wanted)

@@ -23,7 +23,7 @@ from plainformer.data import (
 )
 from plainformer.data.chat_template import chat_template, source_of
 from plainformer.data.dialogues import DialogueEncoder
-from plainformer.data.special_tokens import options_of, remember_options, role_tokens
+from plainformer.data.special_tokens import remember_options, role_tokens, tokenizer_options
 from plainformer.tasks import open_task
 from tests.data.templates import TEMPLATES
 from tests.tasks.tiny import tune
@@ -89,7 +89,7 @@ def test_ids_are_those_of_transformers(name, kind, tmp_path):
     save_tokenizer(tokenizer, tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     opened = read_tokenizer(tmp_path)
-    options = options_of(opened)
+    options = tokenizer_options(opened)
     ours = DialogueEncoder(opened, chat_template(source_of(options), role_tokens(opened, options)))
     for turns, system in itertools.product(DIALOGUES.values(), (False, True)):
         messages = [SYSTEM, *turns] if system and template.takes_system else turns

@@ -38,7 +38,7 @@ def generation_flags(command: Any) -> Any:
     return option_flags(GenerationConfig, exclude=_OWN, defaults=_DEFAULTS)(command)
 
 
-def generation_options(flags: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
+def options_of_flags(flags: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
     """Arguments of `generate`: the flags that were given, words as ids."""
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     given = {n: list(v) if isinstance(v, tuple) else v for n, v in given.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..options import names_of
-from ..tasks import TASKS, Settings
+from ..tasks import TASKS, TaskSettings
 from ..tasks.arguments import OPTIONS
 from ._option_flags import option_flags
 
@@ -20,7 +20,7 @@ def finetune_flags(command: Any) -> Any:
 
 def settings_flags(command: Any) -> Any:
     """The settings of all tasks; one that a task has not is an error when it is given."""
-    return option_flags(Settings, *(task.settings_class for task in TASKS.values()))(command)
+    return option_flags(TaskSettings, *(task.settings_class for task in TASKS.values()))(command)
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:

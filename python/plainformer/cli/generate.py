@@ -14,7 +14,7 @@ from ..generation import GenerationMixin
 from ..generation.texts import Text, TextWriter, prompt_ids
 from ..models import load
 from ._common import Command, ModelDirectory, echo, usage_errors
-from ._generation_flags import generation_flags, generation_options, read_prompts
+from ._generation_flags import generation_flags, options_of_flags, read_prompts
 
 NEW_TOKENS = 100
 BETWEEN = "-" * 20
@@ -57,7 +57,7 @@ def generate(
         network.generate()  # says what it is for
     rows = [prompt_ids(network, tokenizer, text, label) for text in prompts]
     with usage_errors():
-        options = with_defaults(network, generation_options(flags, tokenizer), seed)
+        options = with_defaults(network, options_of_flags(flags, tokenizer), seed)
         start = time.perf_counter()
         texts = shown(TextWriter(network, tokenizer, options), rows, batch_size)
     return summary(model, texts, options.get("seed"), time.perf_counter() - start)

@@ -9,7 +9,7 @@ import click
 
 from ..pretraining import PretrainingOptions
 from ..pretraining import pretrain as run_pretraining
-from ..pretraining.options import TASKS
+from ..pretraining.options import MODEL_TASK_OF
 from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
 from ._option_flags import option_flags
@@ -23,7 +23,7 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 @click.command(cls=Command, epilog=EPILOG)
 @click.option(
     "--objective",
-    type=click.Choice(list(TASKS)),
+    type=click.Choice(list(MODEL_TASK_OF)),
     help="clm: the next token (default); mlm: hidden tokens (BERT); span: spans cut out (T5); "
     "denoise: the text behind a damaged one (BART).",
 )

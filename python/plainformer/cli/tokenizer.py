@@ -19,7 +19,7 @@ from ..data.tokenizer import (
     vocab_size,
 )
 from ..errors import ConfigError, shown
-from ..pretraining.options import TASKS
+from ..pretraining.options import MODEL_TASK_OF
 from ._common import Command, FilesOption, echo, usage_errors
 
 
@@ -41,7 +41,7 @@ def tokenizer() -> None:
 )
 @click.option(
     "--objective",
-    type=click.Choice(list(TASKS)),
+    type=click.Choice(list(MODEL_TASK_OF)),
     default="clm",
     show_default=True,
     help="What a model will learn with it; decides the special tokens.",

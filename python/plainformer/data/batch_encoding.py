@@ -15,7 +15,7 @@ from .special_tokens import SpecialIds
 
 
 @dataclass(frozen=True)
-class Fields:
+class EncodingFields:
     """What is asked for beside `input_ids`."""
 
     token_type_ids: bool
@@ -83,8 +83,8 @@ class BatchEncoding(dict[str, Any]):
         return _with_none(self._encoded[batch_index].sequence_ids)
 
 
-def fields_of(
-    encoded: Sequence[Encoded], fields: Fields, length: int | None, special: SpecialIds
+def encoding_fields(
+    encoded: Sequence[Encoded], fields: EncodingFields, length: int | None, special: SpecialIds
 ) -> dict[str, list[Any]]:
     """Columns: an array (L,), or (length,) where that is given, of each text."""
     columns = {"input_ids": [one.input_ids for one in encoded]}

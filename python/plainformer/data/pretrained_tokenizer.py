@@ -20,9 +20,9 @@ from ..checkpoints.files import PathLike
 from ..checkpoints.habits import without_habits
 from ..errors import ConfigError, DTypeError, shown
 from ._library import library_errors
-from .batch_encoding import BatchEncoding, Fields, fields_of
+from .batch_encoding import BatchEncoding, EncodingFields, encoding_fields
 from .encoding import Encoded, TextEncoder, is_words
-from .special_tokens import ROLES, SpecialIds, options_of, remember_options, role_tokens
+from .special_tokens import ROLES, SpecialIds, remember_options, role_tokens, tokenizer_options
 from .tokenizer import read_tokenizer, save_tokenizer
 
 
@@ -34,7 +34,7 @@ class _Token:
 
     def __get__(self, tokenizer: PreTrainedTokenizer, owner: type | None = None) -> str | None:
         inner = tokenizer.backend_tokenizer
-        return role_tokens(inner, options_of(inner)).get(self._role)
+        return role_tokens(inner, tokenizer_options(inner)).get(self._role)
 
     def __set__(self, tokenizer: PreTrainedTokenizer, token: str | None) -> None:
         inner = tokenizer.backend_tokenizer
@@ -42,7 +42,7 @@ class _Token:
             raise ConfigError(
                 f"{self._role}: got {shown(token)}, expected a token of the vocabulary"
             )
-        remember_options(inner, {**options_of(inner), self._role: token})
+        remember_options(inner, {**tokenizer_options(inner), self._role: token})
         tokenizer._encoder = TextEncoder(inner)
 
 
@@ -138,7 +138,7 @@ class PreTrainedTokenizer:
             add_special_tokens=add_special_tokens,
         )
         names = self.special.model_input_names
-        fields = Fields(
+        fields = EncodingFields(
             token_type_ids=_either(return_token_type_ids, "token_type_ids" in names),
             attention_mask=_either(return_attention_mask, True),
             special_tokens_mask=return_special_tokens_mask,
@@ -147,7 +147,7 @@ class PreTrainedTokenizer:
             length=return_length,
         )
         length = self._length(padding, max_length, pad_to_multiple_of, encoded)
-        columns = fields_of(encoded, fields, length, self.special)
+        columns = encoding_fields(encoded, fields, length, self.special)
         return BatchEncoding(
             columns, encoded, self.convert_ids_to_tokens, return_tensors, single and not overflows
         )
@@ -235,7 +235,7 @@ class PreTrainedTokenizer:
     def special_tokens_map(self) -> dict[str, str]:
         """The tokens by role."""
         inner = self.backend_tokenizer
-        return role_tokens(inner, options_of(inner))
+        return role_tokens(inner, tokenizer_options(inner))
 
     @property
     def model_max_length(self) -> int | None:
@@ -264,7 +264,7 @@ class PreTrainedTokenizer:
         if side not in ("right", "left"):
             raise ConfigError(f"{name}: got {shown(side)}, expected 'right' or 'left'")
         inner = self.backend_tokenizer
-        remember_options(inner, {**options_of(inner), name: side})
+        remember_options(inner, {**tokenizer_options(inner), name: side})
         self._encoder = TextEncoder(inner)
 
     def _length(

@@ -118,7 +118,7 @@ def special_ids(tokenizer: Tokenizer, directory: PathLike | None = None) -> Spec
     ------
     CheckpointError : a damaged file, or a value of the wrong kind
     """
-    options = options_of(tokenizer) if directory is None else read_options(Path(directory))
+    options = tokenizer_options(tokenizer) if directory is None else read_options(Path(directory))
     tokens = role_tokens(tokenizer, options)
     ids = {f"{role}_id": _id_of(tokenizer, token, role) for role, token in tokens.items()}
     extra = (
@@ -156,7 +156,7 @@ def remember_options(tokenizer: Tokenizer, options: Mapping[str, Any]) -> None:
     setattr(tokenizer, _ATTRIBUTE, dict(options))
 
 
-def options_of(tokenizer: Tokenizer) -> dict[str, Any]:
+def tokenizer_options(tokenizer: Tokenizer) -> dict[str, Any]:
     """What was remembered; nothing for a tokenizer made here."""
     return getattr(tokenizer, _ATTRIBUTE, {})
 
@@ -186,7 +186,7 @@ def kept_options(tokenizer: Tokenizer, *, token_types: bool = True) -> dict[str,
 
     token_types : False for a model that has none
     """
-    options = options_of(tokenizer)
+    options = tokenizer_options(tokenizer)
     kept = {name: options[name] for name in _KEPT if name in options}
     if options.get("additional_special_tokens"):
         kept["additional_special_tokens"] = options["additional_special_tokens"]

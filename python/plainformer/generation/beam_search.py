@@ -18,8 +18,8 @@ from .. import kernels
 from ..tensor import Array
 from .decode import FIRST_COLUMNS, Job, widened
 from .output import GenerateOutput
-from .processors import power
-from .sampling import largest
+from .processors import bounded_power
+from .sampling import top_indices
 from .stopping import any_stop
 
 _NEVER = np.float32(-1e9)  # what is added to a score to rule it out
@@ -145,15 +145,15 @@ class BeamSearch:
         and Where to Find Them", 2019, arXiv:1903.06059.
         """
         if not self.job.settings.do_sample:
-            return largest(sums, count)
+            return top_indices(sums, count)
         chosen = np.empty((self.S, count), np.int64)
         for row, places in zip(sums, chosen):
             possible = np.flatnonzero(row > -np.inf)
             if len(possible) < count:  # the rest has no probability: any of them
-                possible = largest(row[None], count)[0]
+                possible = top_indices(row[None], count)[0]
             waiting = self._rng.standard_exponential(len(possible), dtype=np.float32)
             noisy = row[possible] - np.log(np.maximum(waiting, _SHORTEST))
-            places[:] = possible[largest(noisy[None], count)[0]]
+            places[:] = possible[top_indices(noisy[None], count)[0]]
         return chosen
 
     def _offsets(self) -> Array:
@@ -174,7 +174,7 @@ class BeamSearch:
     def _go_on(self, found: Beams, ended: Array) -> Array:
         """Make the best that are not complete the next beams; returns the rows they come from."""
         found = Beams(found.ids, found.scores + ended * _NEVER, found.parents)
-        self.running = found.take(largest(found.scores, self.K))
+        self.running = found.take(top_indices(found.scores, self.K))
         return self.running.parents[..., self.length - self.prompt_length].reshape(-1)
 
     def _finish(self, found: Beams, ended: Array) -> None:
@@ -182,13 +182,13 @@ class BeamSearch:
         new = ended.copy()
         new[:, self.K :] = False  # the rest only replaces beams that have ended
         length = self.length + 1 - self.prompt_length
-        scores = found.scores / np.float32(power(length, self.length_penalty))
+        scores = found.scores / np.float32(bounded_power(length, self.length_penalty))
         if self.early_stopping is True:
             scores += self.is_finished.all(axis=1, keepdims=True) * _NEVER
         scores += ~self.can_improve * _NEVER
         scores += ~new * _NEVER
         merged = self.finished.joined(Beams(found.ids, scores, found.parents))
-        best = largest(merged.scores, self.K)
+        best = top_indices(merged.scores, self.K)
         self.finished = merged.take(best)
         both = np.concatenate([self.is_finished, new], axis=1)
         self.is_finished = np.take_along_axis(both, best, axis=1)
@@ -198,7 +198,7 @@ class BeamSearch:
         length = self.length - self.prompt_length
         if self.early_stopping == "never" and self.length_penalty > 0:
             length = self.job.total - self.prompt_length
-        hope = self.running.scores[:, :1] / np.float32(power(length, self.length_penalty))
+        hope = self.running.scores[:, :1] / np.float32(bounded_power(length, self.length_penalty))
         worst = self.finished.scores.min(axis=1, keepdims=True)
         worst = np.where(self.is_finished, worst, _NEVER)
         self.can_improve &= (hope > worst).any(axis=1, keepdims=True)

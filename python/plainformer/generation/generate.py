@@ -26,11 +26,11 @@ from .sampling import fresh_seed
 from .settings import (
     Settings,
     first_token,
+    model_vocab_size,
     refuse,
     resolve,
     start_token,
     total_length,
-    vocab_size,
 )
 from .stopping import StoppingCriterion
 from .streamers import Streamer, TextPieces
@@ -223,7 +223,7 @@ def _job(
             prompts.repeat(count),
             [source for source in sources.rows for _ in range(count)],
             total,
-            vocab_size(model),
+            model_vocab_size(model),
             call.prefix_allowed_tokens_fn,
             call.logits_processor,
         ),

@@ -24,7 +24,7 @@ LogitsProcessor = Callable[[Array, Array], Array]
 _NONE = -np.inf
 
 
-def power(base: float, exponent: float) -> float:
+def bounded_power(base: float, exponent: float) -> float:
     """base ** exponent for a base above 0, between e**-60 and e**60: float32 and sums hold it."""
     logarithm = exponent * math.log(base)
     return base**exponent if abs(logarithm) < 60 else math.exp(math.copysign(60, logarithm))
@@ -192,7 +192,9 @@ class ExponentialDecayLengthPenalty:
         if beyond > 0:
             own = logits[:, self.ends]
             possible = np.isfinite(own)
-            own[possible] += np.abs(own[possible]) * np.float32(power(self.factor, beyond) - 1)
+            own[possible] += np.abs(own[possible]) * np.float32(
+                bounded_power(self.factor, beyond) - 1
+            )
             logits[:, self.ends] = own
         return logits
 

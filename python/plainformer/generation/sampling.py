@@ -98,12 +98,12 @@ class Sampling:
         """The most probable tokens, best first: top_k of them, or enough for top_p."""
         V = logits.shape[-1]
         if count < V:
-            ids = largest(logits, count)
+            ids = top_indices(logits, count)
             return ids, self._weights(np.take_along_axis(logits, ids, axis=-1), best)
         wanted = self.top_p * self._total(logits, best)
         count = min(_FIRST_GUESS, V)
         while True:
-            ids = largest(logits, count)
+            ids = top_indices(logits, count)
             weights = self._weights(np.take_along_axis(logits, ids, axis=-1), best)
             mass = weights.sum(axis=-1, keepdims=True, dtype=np.float64)
             if count == V or (mass >= wanted).all():
@@ -122,7 +122,7 @@ def fresh_seed() -> int:
     return int.from_bytes(os.urandom(4), "little")
 
 
-def largest(x: Array, count: int) -> Array:
+def top_indices(x: Array, count: int) -> Array:
     """Columns of the `count` largest values of each row (B, count), largest first.
 
     Equal values rank by column. Only the values that are returned are sorted.

@@ -122,7 +122,7 @@ def _special_ids(
     model: Any, merged: GenerationConfig, name: str, strict: Collection[str]
 ) -> list[int]:
     """Ids in the vocabulary. Others are errors where the caller gave them."""
-    value, size = _special(model, merged, name), vocab_size(model)
+    value, size = _special(model, merged, name), model_vocab_size(model)
     return ids_below(name, value, size) if name in strict else ids_of_file(name, value, size)
 
 
@@ -136,14 +136,14 @@ def ids_of_file(name: str, value: Any, size: int) -> list[int]:
     return [one for one in found if 0 <= one < size]
 
 
-def vocab_size(model: Any) -> int:
+def model_vocab_size(model: Any) -> int:
     """Ids that the model can write."""
     return getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
 
 
 def ids_below(name: str, value: Any, size: int) -> list[int]:
     """One id, several or none as a list; ConfigError for one beyond a vocabulary of this size."""
-    ids = as_ids(name, value)
+    ids = id_list(name, value)
     if ids and max(ids) >= size:
         raise ConfigError(f"{name}: got id {max(ids)}, the vocabulary has {size} ids")
     return ids
@@ -157,7 +157,7 @@ def start_token(model: Any, settings: Settings) -> int:
     ConfigError : neither options nor configuration say one
     """
     for name in ("decoder_start_token_id", "bos_token_id"):
-        found = ids_below(name, _special(model, settings.options, name), vocab_size(model))
+        found = ids_below(name, _special(model, settings.options, name), model_vocab_size(model))
         if found:
             return found[0]
     raise ConfigError("decoder_start_token_id: got None, expected the id that targets begin with")
@@ -166,14 +166,14 @@ def start_token(model: Any, settings: Settings) -> int:
 def first_token(model: Any, settings: Settings) -> int:
     """The id that a decoder starts from without a prompt."""
     found = ids_below(
-        "bos_token_id", _special(model, settings.options, "bos_token_id"), vocab_size(model)
+        "bos_token_id", _special(model, settings.options, "bos_token_id"), model_vocab_size(model)
     )
     if not found:
         raise ConfigError("input_ids: got None, and there is no bos_token_id to start from")
     return found[0]
 
 
-def as_ids(name: str, ids: Any) -> list[int]:
+def id_list(name: str, ids: Any) -> list[int]:
     """One id, several or none as a list."""
     if ids is None:
         return []

@@ -88,7 +88,7 @@ def forward(
     return_lse = check_flag("return_lse", return_lse)
     result = attention(*arrays, options, out, return_lse)
     if result is None:  # not the canonical case: explain, or copy a strided last axis
-        good = checked(words, Arrays(*arrays), Options(*options))
+        good = checked_call(words, Arrays(*arrays), Options(*options))
         if out is not None:
             check_result("out", out, _with_width(good.q, good.v), good.q)
             check_apart({"out": out}, _inputs(words, arrays))
@@ -111,7 +111,7 @@ def backward(
     q, k, v, *rest = arrays
     result = differentiate(grad, q, k, v, y, lse, *rest, options, *outs, mask_grad)
     if result is None:
-        good = checked(words, Arrays(*arrays), Options(*options))
+        good = checked_call(words, Arrays(*arrays), Options(*options))
         grad, y, lse = _checked_saved(words, saved, good, Options(*options))
         if out is not None:
             written = {f"out[{i}]": given for i, given in enumerate(outs)}
@@ -207,7 +207,7 @@ def checked_softcap(softcap: float) -> float:
 # ---- arrays -------------------------------------------------------------------------------------
 
 
-def checked(words: Words, arrays: Arrays, options: Options) -> Arrays:
+def checked_call(words: Words, arrays: Arrays, options: Options) -> Arrays:
     """The arrays in a form the kernel reads, or the error that says which one is wrong."""
     q, k, v = arrays[:3]
     check_heads(words, q, k, v, options)

@@ -18,7 +18,7 @@ Label = str | int
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def named(metric: F) -> F:
+def by_name(metric: F) -> F:
     """A metric whose two sides must be named: exchanged, they would give another figure."""
     sides = [f"{name}=..." for name in inspect.signature(metric).parameters][:2]
 

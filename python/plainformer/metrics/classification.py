@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError, shown
 from ..options import one_of
-from ._scores import Label, LabelScore, as_labels, label_pairs, mean, named, ratio, score_counts
+from ._scores import Label, LabelScore, as_labels, by_name, label_pairs, mean, ratio, score_counts
 
 Labels = Sequence[Any] | np.ndarray
 _AVERAGES = ("macro", "micro", "weighted")
@@ -38,7 +38,7 @@ def accuracy(references: Labels, predictions: Labels) -> float:
     return sum(p == r for p, r in zip(found, wanted)) / len(wanted)
 
 
-@named
+@by_name
 def confusion_matrix(
     *, references: Labels, predictions: Labels, labels: Labels | None = None
 ) -> tuple[list[Label], np.ndarray]:
@@ -72,7 +72,7 @@ def confusion_matrix(
     return order, matrix
 
 
-@named
+@by_name
 def label_scores(
     *, references: Labels, predictions: Labels, labels: Labels | None = None
 ) -> dict[Label, LabelScore]:
@@ -99,7 +99,7 @@ def label_scores(
     }
 
 
-@named
+@by_name
 def f1_score(
     *, references: Labels, predictions: Labels, average: str = "macro", labels: Labels | None = None
 ) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .._syntax import parse
 from ..errors import ShapeError
-from ._scores import check_texts, named
+from ._scores import by_name, check_texts
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NO_STATEMENT = {tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -63,7 +63,7 @@ def function_body(head: str, completion: str) -> str:
     return "\n".join(kept).rstrip()
 
 
-@named
+@by_name
 def parse_rate(*, heads: Sequence[str], completions: Sequence[str]) -> float:
     """The fraction of completions whose `function_body` makes a function that Python parses.
 

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
-from ._scores import LabelScore, check_pairs, check_texts, mean, named, ratio, score_counts
+from ._scores import LabelScore, by_name, check_pairs, check_texts, mean, ratio, score_counts
 from .tags import Span, detect_scheme, spans_of
 
 Sentences = Sequence[Sequence[str]]
 Entities = set[tuple[int, Span]]  # sentence, span
 
 
-@named
+@by_name
 def entity_scores(
     *,
     references: Sentences,
@@ -32,7 +32,7 @@ def entity_scores(
     return _by_type(*_entities(predictions, references, mode, scheme))
 
 
-@named
+@by_name
 def entity_metrics(
     *,
     references: Sentences,

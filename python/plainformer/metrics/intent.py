@@ -7,11 +7,11 @@ EMNLP 2019, arXiv:1909.02027.
 from __future__ import annotations
 
 from ..errors import ConfigError, shown
-from ._scores import label_pairs, named, ratio
+from ._scores import by_name, label_pairs, ratio
 from .classification import Labels
 
 
-@named
+@by_name
 def intent_metrics(
     *, references: Labels, predictions: Labels, out_of_scope: str | int = "oos"
 ) -> dict[str, float]:

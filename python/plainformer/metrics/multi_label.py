@@ -14,10 +14,10 @@ from ..errors import DTypeError
 from ._scores import (
     LabelScore,
     as_labels,
+    by_name,
     check_list,
     check_pairs,
     mean,
-    named,
     ratio,
     score_counts,
 )
@@ -25,7 +25,7 @@ from ._scores import (
 Sets = Sequence[Collection[Any]]
 
 
-@named
+@by_name
 def multi_label_scores(*, references: Sets, predictions: Sets) -> dict[Any, LabelScore]:
     """Precision, recall, F1 and support of each label that occurs on either side, sorted.
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import DataError, ShapeError, shown
-from ._scores import as_labels, as_numbers, check_pairs, named
+from ._scores import as_labels, as_numbers, by_name, check_pairs
 from .classification import accuracy
 
 
-@named
+@by_name
 def multiple_choice_accuracy(
     *, references: Sequence[int] | np.ndarray, predictions: np.ndarray | Sequence[Sequence[float]]
 ) -> float:

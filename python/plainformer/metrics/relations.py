@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import ConfigError, shown
-from ._scores import LabelScore, check_pairs, check_texts, mean, named, score_counts
+from ._scores import LabelScore, by_name, check_pairs, check_texts, mean, score_counts
 from .classification import accuracy
 
 _DIRECTION = re.compile(r"\(e[12],e[12]\)$")
 
 
-@named
+@by_name
 def relation_scores(
     *, references: Sequence[str], predictions: Sequence[str], other: str = "Other"
 ) -> dict[str, LabelScore]:
@@ -39,7 +39,7 @@ def relation_scores(
     }
 
 
-@named
+@by_name
 def relation_metrics(
     *, references: Sequence[str], predictions: Sequence[str], other: str = "Other"
 ) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..characters import CJK
 from ..errors import ConfigError, ShapeError, shown
-from ._scores import check_pairs, check_text, check_texts, mean, named, ngrams, ratio
+from ._scores import by_name, check_pairs, check_text, check_texts, mean, ngrams, ratio
 from .porter import porter_stem
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -33,7 +33,7 @@ class RougeScore(NamedTuple):
     fmeasure: float
 
 
-@named
+@by_name
 def rouge_metrics(
     *,
     references: Sequence[str] | Sequence[Sequence[str]],
@@ -78,7 +78,7 @@ def rouge_metrics(
     return {kind: 100 * mean(s[kind].fmeasure for s in scores) for kind in rouge_types}
 
 
-@named
+@by_name
 def rouge_scores(
     *,
     references: str | Sequence[str],

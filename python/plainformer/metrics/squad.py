@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ..options import one_of
-from ._scores import as_numbers, check_pairs, check_text, check_texts, mean, named
+from ._scores import as_numbers, by_name, check_pairs, check_text, check_texts, mean
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -49,7 +49,7 @@ def answer_f1(reference: str, prediction: str, tokenize: Tokenize = str.split) -
     return 2 * same / (len(found) + len(wanted))
 
 
-@named
+@by_name
 def squad_metrics(
     *,
     references: Answers,
@@ -101,7 +101,7 @@ def squad_metrics(
     return metrics
 
 
-@named
+@by_name
 def best_no_answer_threshold(
     *, references: Answers, predictions: Sequence[str], no_answer_scores: Sequence[float]
 ) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError
 from ..options import one_of
-from ._scores import check_pairs, check_texts, check_whole, named, ngrams
+from ._scores import by_name, check_pairs, check_texts, check_whole, ngrams
 from ._tokenize import TOKENIZERS
 
 References = Sequence[str] | Sequence[Sequence[str]]
@@ -31,7 +31,7 @@ class SignedScore(NamedTuple):
     signature: str
 
 
-@named
+@by_name
 def bleu(
     *,
     references: References,
@@ -73,7 +73,7 @@ def bleu(
     return SignedScore(_bleu_of(counts, lengths), signature)
 
 
-@named
+@by_name
 def chrf(
     *,
     references: References,

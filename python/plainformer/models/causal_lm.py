@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import functional, kernels
+from ..data.batches import IGNORE_INDEX
 from ..generation import GenerationMixin
 from ..nn import KeyValueCache, Sequences, join
 from ..tape import no_grad
 from ..tensor import Array, Tensor
 from .inputs import (
-    IGNORED,
     as_ids,
     check_items,
     positions_of,
@@ -97,7 +97,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
                     x,
                     self.head_weight(),
                     target,
-                    ignore_index=IGNORED,
+                    ignore_index=IGNORE_INDEX,
                     label_smoothing=label_smoothing,
                     num_items=num_items_in_batch,
                 )
@@ -147,7 +147,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         labels = batch.get("labels")
         ids = as_ids("labels", batch["shift_labels"] if labels is None else labels)
         rows = sequences_of(ids, batch.get("attention_mask"), batch.get("cu_seqlens"))
-        counts = rows.rows_of(ids) != IGNORED
+        counts = rows.rows_of(ids) != IGNORE_INDEX
         if labels is not None:  # nothing stands before a first
             first = rows.cu_seqlens[:-1][rows.lengths > 0]
             counts[kernels.asarray(first, counts)] = False

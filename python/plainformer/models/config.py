@@ -51,7 +51,7 @@ FIXED: dict[str, Any] = {
 }
 
 # What the labels of a sequence classifier are; None lets their dtype and number decide.
-PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
 # How weights may be stored; float16 is read as float32, because CPU kernels have none.
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -117,8 +117,8 @@ class PretrainedConfig:
         if self.dtype not in DTYPES:
             wanted = ", ".join(DTYPES)
             raise ConfigError(f"dtype: got {shown(self.dtype)}, expected one of {wanted}")
-        if self.problem_type not in PROBLEM_TYPES:
-            wanted = ", ".join(map(str, PROBLEM_TYPES))
+        if self.problem_type not in (None, *PROBLEM_TYPES):
+            wanted = ", ".join(map(str, (None, *PROBLEM_TYPES)))
             raise ConfigError(
                 f"problem_type: got {shown(self.problem_type)}, expected one of {wanted}"
             )

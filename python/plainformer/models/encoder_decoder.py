@@ -30,7 +30,7 @@ from ..parameter import Buffer
 from ..tensor import Array, Tensor
 from .encoder_decoder_layers import DecoderLayer, EncoderLayer
 from .inputs import check_positions, positions_of
-from .pretrained import normal
+from .pretrained import normal_matrix
 from .seq2seq_lm import EncoderOutput, Seq2SeqLM, Seq2SeqModel
 
 SHARED = "model.shared.weight"
@@ -216,7 +216,7 @@ class EncoderDecoderModel(Seq2SeqModel):
         self, name: str, shape: tuple[int, ...], rng: np.random.Generator
     ) -> Array | None:
         """Matrices and embeddings are drawn from N(0, init_std); a padding token's vector is 0."""
-        value = normal(shape, rng, self.config.init_std)
+        value = normal_matrix(shape, rng, self.config.init_std)
         if value is not None and name in (SHARED, ENCODER_TABLE, DECODER_TABLE):
             clear_padding(value, self.config.padding_idx)
         return value

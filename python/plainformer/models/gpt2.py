@@ -38,7 +38,7 @@ from .config import PretrainedConfig, check_activation, check_positive, check_pr
 from .decoder_classifiers import LastTokenClassifier
 from .encoder import BareEncoder, Rows
 from .inputs import check_positions
-from .pretrained import PreTrainedModel, normal
+from .pretrained import PreTrainedModel, normal_matrix
 
 __all__ = [
     "GPT2Config",
@@ -226,7 +226,7 @@ class GPT2PreTrainedModel(PreTrainedModel):
         that it sums, so that its variance does not grow with depth.
         """
         narrower = math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
-        return normal(shape, rng, self.config.initializer_range / narrower)
+        return normal_matrix(shape, rng, self.config.initializer_range / narrower)
 
 
 class GPT2Model(GPT2PreTrainedModel, BareEncoder):

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from .. import functional, kernels
+from ..data.batches import IGNORE_INDEX
 from ..errors import ConfigError, ShapeError, shown
 from ..kernels._arrays import accumulator_dtype
 from ..nn import RaggedRows, Sequences
 from ..tensor import Array, Tensor
 from .config import POOLINGS, PretrainedConfig
-from .inputs import IGNORED, as_ids, counted, like_ids, sequences_of
+from .inputs import as_ids, counted, like_ids, sequences_of
 
 
 def pool(x: Tensor, rows: Sequences, how: str) -> Tensor:
@@ -71,7 +72,7 @@ def classification_loss(
         logits,
         labels,
         as_class_weights(class_weight, logits),
-        ignore_index=IGNORED,
+        ignore_index=IGNORE_INDEX,
         label_smoothing=label_smoothing,
         reduction="mean" if num_items is None else "sum",
     )
@@ -212,7 +213,7 @@ def span_targets(positions: Array, rows: Sequences) -> Array:
     if rows.index is not None:
         places = xp.arange(B) * L + positions
         outside |= ~xp.isin(places, kernels.asarray(rows.index, places))
-    return xp.where(outside, IGNORED, positions)
+    return xp.where(outside, IGNORE_INDEX, positions)
 
 
 def count_span_labels(positions: Any, rows: Sequences) -> int:

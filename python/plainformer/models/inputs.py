@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
+from ..data.batches import IGNORE_INDEX
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..nn import RaggedRows, Sequences
 from ..tensor import Array
-
-IGNORED = -100
 
 
 def as_ids(name: str, ids: Any) -> Any:
@@ -33,7 +32,7 @@ def as_ids(name: str, ids: Any) -> Any:
 
 def counted(labels: Array) -> int:
     """How many labels enter the loss: those that are not -100."""
-    return int((labels != IGNORED).sum())
+    return int((labels != IGNORE_INDEX).sum())
 
 
 def like_ids(name: str, values: Any, shape: tuple[int, int]) -> Any:
@@ -102,10 +101,10 @@ def shifted_rows(rows: Sequences, ids: Array, labels: Any, shift_labels: Any) ->
     if labels is None:
         return None
     own = rows.rows_of(like_ids("labels", labels, ids.shape))
-    shifted = kernels.xp(own).full_like(own, IGNORED)
+    shifted = kernels.xp(own).full_like(own, IGNORE_INDEX)
     shifted[:-1] = own[1:]
     ends = rows.cu_seqlens[1:][rows.lengths > 0] - 1
-    shifted[kernels.asarray(ends, shifted)] = IGNORED
+    shifted[kernels.asarray(ends, shifted)] = IGNORE_INDEX
     return shifted
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import functional, kernels
+from ..data.batches import IGNORE_INDEX
 from ..nn import Linear
 from ..tensor import Tensor
 from .encoder import Encoder
 from .heads import count_token_labels, token_labels
-from .inputs import IGNORED, check_items
+from .inputs import check_items
 from .outputs import MaskedLMOutput
 
 
@@ -65,7 +66,7 @@ class MaskedLM(Encoder):
             loss = logits = None
             if labels is not None:
                 target = token_labels(rows.sequences, labels)
-                counted = kernels.xp(target).flatnonzero(target != IGNORED)
+                counted = kernels.xp(target).flatnonzero(target != IGNORE_INDEX)
                 loss = functional.fused_linear_cross_entropy(
                     self.transformed(functional.take_rows(x, counted)),
                     self.projection().weight,

@@ -232,7 +232,7 @@ class PreTrainedModel(Module):
 
         Matrices and embeddings are drawn from N(0, initializer_range).
         """
-        return normal(shape, rng, self.config.initializer_range)
+        return normal_matrix(shape, rng, self.config.initializer_range)
 
     def init_weights(self, seed: int, names: Collection[str] | None = None) -> None:
         """Draw the weights of all parameters, or of those named, from stream 0 of `seed`."""
@@ -276,7 +276,9 @@ class PreTrainedModel(Module):
                 module.recomputes = recomputes
 
 
-def normal(shape: tuple[int, ...], rng: np.random.Generator, deviation: float) -> Array | None:
+def normal_matrix(
+    shape: tuple[int, ...], rng: np.random.Generator, deviation: float
+) -> Array | None:
     """Float32 draws from N(0, deviation) for a matrix; None for a vector."""
     if len(shape) < 2:
         return None

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from .. import functional, kernels
+from ..data.batches import IGNORE_INDEX
 from ..errors import ConfigError
 from ..generation import GenerationMixin
 from ..nn import RaggedRows, Seq2SeqCache, Sequences, join, part
 from ..tape import no_grad
 from ..tensor import Array, Tensor
 from .inputs import (
-    IGNORED,
     as_ids,
     check_items,
     counted,
@@ -164,7 +164,7 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
                     self.head_weight(),
                     rows.rows_of(like_ids("labels", labels, ids.shape)),
                     self.head_bias(),
-                    ignore_index=IGNORED,
+                    ignore_index=IGNORE_INDEX,
                     label_smoothing=label_smoothing,
                     num_items=num_items_in_batch,
                 )
@@ -196,7 +196,7 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
             shifted = kernels.xp(labels).empty_like(labels)
             shifted[:, :1] = start
             shifted[:, 1:] = labels[:, :-1]
-        shifted[shifted == IGNORED] = start if pad is None else pad
+        shifted[shifted == IGNORE_INDEX] = start if pad is None else pad
         return labels.like(shifted) if isinstance(labels, RaggedRows) else shifted
 
     def _head(self, x: Tensor) -> Tensor:
@@ -240,6 +240,6 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
 def until_last_label(labels: Array) -> Array:
     """A mask (B, M) up to each row's last label, for later tokens change nothing looked at."""
     xp, M = kernels.xp(labels), labels.shape[1]
-    counts = M - (labels != IGNORED)[:, ::-1].argmax(axis=1) if M else 0
-    counts = xp.where((labels == IGNORED).all(axis=1), 1, counts)
+    counts = M - (labels != IGNORE_INDEX)[:, ::-1].argmax(axis=1) if M else 0
+    counts = xp.where((labels == IGNORE_INDEX).all(axis=1), 1, counts)
     return xp.arange(M) < counts[:, None]

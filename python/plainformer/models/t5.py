@@ -24,7 +24,7 @@ from ..nn import Embedding, Linear, Seq2SeqCache, Sequences
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS, PretrainedConfig, check_positive, check_probabilities
 from .encoder import BareEncoder, Rows
-from .pretrained import PreTrainedModel, normal
+from .pretrained import PreTrainedModel, normal_matrix
 from .seq2seq_lm import EncoderOutput, Seq2SeqLM
 from .t5_stack import GATES, T5Stack
 
@@ -160,7 +160,7 @@ class T5PreTrainedModel(PreTrainedModel):
             "o": config.num_heads * config.d_kv,
             "wo": config.d_ff,
         }.get(owner, config.d_model)
-        return normal(shape, rng, factor * fan_in**-0.5)
+        return normal_matrix(shape, rng, factor * fan_in**-0.5)
 
 
 class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):

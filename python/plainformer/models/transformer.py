@@ -23,7 +23,7 @@ from ..nn import LearnedPositions, Module, SinusoidalPositions
 from ..tensor import Array
 from .encoder_decoder import EncoderDecoderLM, Layout
 from .encoder_decoder_config import TranslationConfig
-from .pretrained import normal
+from .pretrained import normal_matrix
 
 __all__ = ["TransformerConfig", "TransformerForConditionalGeneration"]
 
@@ -100,7 +100,7 @@ class TransformerForConditionalGeneration(EncoderDecoderLM):
         Projections of queries, keys and values count as one matrix, as in `torch.nn.Transformer`.
         """
         if "embed" in name or "shared" in name or "lm_head" in name:
-            return normal(shape, rng, self.config.d_model**-0.5)
+            return normal_matrix(shape, rng, self.config.d_model**-0.5)
         if len(shape) < 2:
             return None
         outputs, inputs = shape

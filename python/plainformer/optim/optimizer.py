@@ -23,7 +23,7 @@ MASTER, STEP = "master", "step"
 
 
 @dataclass
-class Arrays:
+class OptimizerArrays:
     """The arrays of some parameters in one order, as the kernels take them."""
 
     params: list[Array]
@@ -86,7 +86,7 @@ class Optimizer:
         if not members:
             raise ConfigError("params: got no parameters, expected at least one")
         new = {**self.defaults, **group, "params": [self._take(one) for one in members]}
-        self._update(Arrays([], [], None, {slot: [] for slot in self.slots}), new, 1, 1.0)
+        self._update(OptimizerArrays([], [], None, {slot: [] for slot in self.slots}), new, 1, 1.0)
         self.param_groups.append(new)
 
     def _take(self, one: Any) -> Parameter:
@@ -141,10 +141,10 @@ class Optimizer:
             state[MASTER] = parameter.data.astype(wide)
         return state
 
-    def _arrays(self, params: list[Parameter]) -> Arrays:
+    def _arrays(self, params: list[Parameter]) -> OptimizerArrays:
         states = [self.state[parameter] for parameter in params]
         has_masters = params[0].dtype.itemsize == 2
-        return Arrays(
+        return OptimizerArrays(
             params=[parameter.writable() for parameter in params],
             grads=[parameter.grad for parameter in params],
             masters=[state[MASTER] for state in states] if has_masters else None,
@@ -152,7 +152,7 @@ class Optimizer:
         )
 
     def _update(
-        self, arrays: Arrays, group: Mapping[str, Any], step: int, grad_scale: float
+        self, arrays: OptimizerArrays, group: Mapping[str, Any], step: int, grad_scale: float
     ) -> None:
         raise NotImplementedError(f"{type(self).__name__} defines no _update")
 
@@ -160,7 +160,7 @@ class Optimizer:
         """All state as arrays, for `checkpoints.save_file`: `exp_avg.NAME`, `step.NAME`, and of
         each group its options, `param_groups.0.lr`.
 
-        Arrays are the optimizer's own, not copies.
+        OptimizerArrays are the optimizer's own, not copies.
         """
         found = {
             f"{slot}.{name}": np.asarray(value) if slot == STEP else value

@@ -19,7 +19,7 @@ Factor = Callable[[int], float]
 
 
 @dataclass(frozen=True)
-class Span:
+class Horizon:
     """The steps a schedule covers and its floor.
 
     warmup : int, updates that rise from 0 (or the floor) to the peak
@@ -40,17 +40,17 @@ class Span:
         return max(0.0, factor) * (1.0 - self.floor) + self.floor
 
 
-def constant(step: int, span: Span) -> float:
+def constant(step: int, span: Horizon) -> float:
     """1 throughout, after the warmup if there is one."""
     return 1.0
 
 
-def linear(step: int, span: Span) -> float:
+def linear_decay(step: int, span: Horizon) -> float:
     """From 1 straight down to the floor."""
     return span.above_floor(1.0 - span.progress(step))
 
 
-def cosine(step: int, span: Span, num_cycles: float = 0.5) -> float:
+def cosine(step: int, span: Horizon, num_cycles: float = 0.5) -> float:
     """(1 + cos(2 pi num_cycles progress)) / 2; half a wave by default.
 
     Loshchilov, Hutter, "SGDR", 2017, arXiv:1608.03983.
@@ -59,12 +59,12 @@ def cosine(step: int, span: Span, num_cycles: float = 0.5) -> float:
     return span.above_floor(0.5 * (1.0 + wave))
 
 
-def polynomial(step: int, span: Span, power: float = 1.0) -> float:
+def polynomial(step: int, span: Horizon, power: float = 1.0) -> float:
     """(1 - progress) ** power, down to the floor."""
     return span.above_floor((1.0 - span.progress(step)) ** power)
 
 
-def inverse_sqrt(step: int, span: Span, timescale: float | None = None) -> float:
+def inverse_sqrt(step: int, span: Horizon, timescale: float | None = None) -> float:
     """1 / sqrt(1 + (step - warmup) / timescale), never below the floor.
 
     `timescale` defaults to the warmup steps, or 10,000 without warmup. Zhai et al.,
@@ -82,7 +82,7 @@ _DECAYS: dict[str, Callable[[float], float]] = {
 
 
 def warmup_stable_decay(
-    step: int, span: Span, num_decay_steps: int | None = None, decay_type: str = "cosine"
+    step: int, span: Horizon, num_decay_steps: int | None = None, decay_type: str = "cosine"
 ) -> float:
     """1 until the last `num_decay_steps` (a tenth of the run by default), then down to the floor.
 
@@ -121,7 +121,7 @@ def _decay_name(value: Any) -> bool:
 
 
 SCHEDULES: dict[str, Schedule] = {
-    "linear": Schedule(linear, {}),
+    "linear": Schedule(linear_decay, {}),
     "cosine": Schedule(cosine, {"num_cycles": _positive}),
     "cosine_with_min_lr": Schedule(cosine, {"num_cycles": _positive}),
     "constant": Schedule(constant, {}, warmup=False, floor=False, total=False),
@@ -169,10 +169,10 @@ def make_schedule(
     one_of(*SCHEDULES).check("lr_scheduler_type", name)
     check_options(name, options or {})
     body = partial(SCHEDULES[name].factor, **(options or {}))
-    return partial(_with_warmup, body, Span(warmup_steps, total_steps, floor))
+    return partial(_with_warmup, body, Horizon(warmup_steps, total_steps, floor))
 
 
-def _with_warmup(body: Callable[[int, Span], float], span: Span, step: int) -> float:
+def _with_warmup(body: Callable[[int, Horizon], float], span: Horizon, step: int) -> float:
     if step < span.warmup:
         return step / span.warmup
     return body(step, span)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import kernels
-from .optimizer import Arrays, Optimizer, Params
+from .optimizer import Optimizer, OptimizerArrays, Params
 
 
 class SGD(Optimizer):
@@ -33,7 +33,7 @@ class SGD(Optimizer):
         )
 
     def _update(
-        self, arrays: Arrays, group: Mapping[str, Any], step: int, grad_scale: float
+        self, arrays: OptimizerArrays, group: Mapping[str, Any], step: int, grad_scale: float
     ) -> None:
         kernels.sgd_step(
             arrays.params,

@@ -25,7 +25,7 @@ from ..data.tokenizer import (
 )
 from ..errors import ConfigError, shown
 from ..models.registry import MODELS, from_config, load
-from .options import TASKS
+from .options import MODEL_TASK_OF
 
 UNBOUNDED = 512  # default block size of models whose positions have no end, as T5's
 
@@ -63,7 +63,7 @@ def new_model(
     check_family(objective, values)
     made = as_backend(tokenizer) if spec is None else make_tokenizer(spec, documents, objective)
     values = config_for(made, values, objective)
-    return made, from_config(values, TASKS[objective], seed=seed)
+    return made, from_config(values, MODEL_TASK_OF[objective], seed=seed)
 
 
 def checkpoint_model(directory: Any, objective: str, seed: int) -> tuple[Tokenizer, Any]:
@@ -74,7 +74,7 @@ def checkpoint_model(directory: Any, objective: str, seed: int) -> tuple[Tokeniz
     config = read_config(directory)
     check_family(objective, config)
     tokenizer = read_tokenizer(directory, config)
-    model = load(directory, TASKS[objective], config=config, seed=seed)
+    model = load(directory, MODEL_TASK_OF[objective], config=config, seed=seed)
     size, rows = vocab_size(tokenizer), model.config.vocab_size
     if size > rows:
         raise ConfigError(
@@ -85,7 +85,7 @@ def checkpoint_model(directory: Any, objective: str, seed: int) -> tuple[Tokeniz
 
 def check_family(objective: str, config: Mapping[str, Any]) -> None:
     """Raise ConfigError unless the model of a configuration can learn the objective."""
-    family, task = MODELS.get(str(config.get("model_type"))), TASKS[objective]
+    family, task = MODELS.get(str(config.get("model_type"))), MODEL_TASK_OF[objective]
     if family is not None and task not in family.models:
         fitting = [kind for kind, other in MODELS.items() if task in other.models]
         raise ConfigError(

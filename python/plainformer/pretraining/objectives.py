@@ -18,7 +18,7 @@ from ..data.objectives import (
     SpanCorruption,
     Vocabulary,
     baselines_of,
-    examples_of,
+    flat_examples,
 )
 from ..data.shards import Shard
 from ..errors import ConfigError
@@ -101,4 +101,4 @@ def objective_data(
 
 
 def _rows(items: list[Any]) -> dict[str, Any]:
-    return collate_rows(examples_of(items))
+    return collate_rows(flat_examples(items))

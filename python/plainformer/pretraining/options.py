@@ -10,7 +10,12 @@ from ..errors import ConfigError, shown
 from ..options import check, names_of, option
 
 # What a model must be for, in the words of `models.registry.MODELS`.
-TASKS = {"clm": "causal-lm", "mlm": "masked-lm", "span": "seq2seq-lm", "denoise": "seq2seq-lm"}
+MODEL_TASK_OF = {
+    "clm": "causal-lm",
+    "mlm": "masked-lm",
+    "span": "seq2seq-lm",
+    "denoise": "seq2seq-lm",
+}
 
 # Options of one objective or two, and what its class calls them.
 OWN: dict[str, dict[str, str]] = {

@@ -29,7 +29,7 @@ from .building import SavedTokenizer, check_block_size, checkpoint_model, new_mo
 from .objectives import LanguageData, make_objective, objective_data
 from .options import split
 from .result import PretrainResult
-from .text import as_list, documents_of, load_tokens
+from .text import as_sources, given_documents, load_tokens
 
 logger = logging.getLogger("plainformer")
 
@@ -112,8 +112,8 @@ class Pretraining:
         for name, value in (("config", config), ("tokenizer", tokenizer)):
             if model is not None and value is not None:
                 raise ConfigError(f"{name}: the directory of `model` has one; leave it out")
-        self.data = as_list("data", data)
-        self.validation = None if validation is None else as_list("validation", validation)
+        self.data = as_sources("data", data)
+        self.validation = None if validation is None else as_sources("validation", validation)
         self.config, self.spec, self.source = config, tokenizer, model
         self.objective, self._block_size = objective, block_size
         self.options, training = split(options)
@@ -125,7 +125,7 @@ class Pretraining:
         if self.source is not None:
             made = checkpoint_model(self.source, self.objective, self.args.seed)
         else:
-            texts = documents_of(self.data, self.options)
+            texts = given_documents(self.data, self.options)
             made = new_model(self.config, self.spec, self.objective, texts, self.args.seed)
         self.tokenizer, self.model = made
         self.block_size = check_block_size(self._block_size, self.model.config)

@@ -20,7 +20,7 @@ TOKENS = ".bin"
 _EXPECTED = "expected files or globs, or a list of objects with a text"
 
 
-def as_list(name: str, data: Any) -> list[Any]:
+def as_sources(name: str, data: Any) -> list[Any]:
     """The paths or objects of `data`; one path may stand alone.
 
     Raises
@@ -41,7 +41,7 @@ def as_list(name: str, data: Any) -> list[Any]:
     raise ConfigError(f"{name}: got a list with {type(other).__name__}, {_EXPECTED}")
 
 
-def documents_of(items: list[Any], options: PretrainingOptions) -> Documents | list[Document]:
+def given_documents(items: list[Any], options: PretrainingOptions) -> Documents | list[Document]:
     """The documents of files, read each time they are asked for, or those of objects."""
     if isinstance(items[0], (str, os.PathLike)):
         return Documents([i for i in items if not _holds_tokens(i)], **options.reading)
@@ -72,7 +72,7 @@ def load_tokens(
     DataError : bad text, with file and line; a damaged .bin file
     """
     if not any(_holds_tokens(item) for item in items):
-        return encode_to_shard(path, tokenizer, documents_of(items, options))
+        return encode_to_shard(path, tokenizer, given_documents(items, options))
     if len(items) > 1:
         raise ConfigError(f"data: got {len(items)} paths, expected a .bin file alone")
     shard = open_shard(items[0], verify=True)

@@ -12,7 +12,7 @@ from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
 from .result import FineTuneResult
 from .summarization import Summarization
-from .task import Feature, Settings, Task
+from .task import Feature, Task, TaskSettings
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .translation import Translation
@@ -27,10 +27,10 @@ __all__ = [
     "MultipleChoice",
     "QuestionAnswering",
     "RelationExtraction",
-    "Settings",
     "Summarization",
     "Task",
     "TaskExamples",
+    "TaskSettings",
     "TextClassification",
     "TokenClassification",
     "Translation",

@@ -66,7 +66,7 @@ class ModelOptions:
 OPTIONS: tuple[type, ...] = (DataOptions, ModelOptions, StrategyOptions)
 
 
-def take(kind: Any, options: Mapping[str, Any]) -> Any:
+def take_options(kind: Any, options: Mapping[str, Any]) -> Any:
     """An object of a dataclass of options, of those given that are its own."""
     return kind(**{name: options[name] for name in options if name in names_of(kind)})
 

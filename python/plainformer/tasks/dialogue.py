@@ -29,10 +29,10 @@ from ..data.batches import IGNORE_INDEX
 from ..data.chat_template import CHATML, END, START, chat_template, source_of
 from ..data.decoding import decode_text
 from ..data.dialogues import DialogueEncoder, EncodedDialogue
-from ..data.special_tokens import options_of, remember_options, role_tokens
+from ..data.special_tokens import remember_options, role_tokens, tokenizer_options
 from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
-from ..generation.settings import ids_of_file, vocab_size
+from ..generation.settings import ids_of_file, model_vocab_size
 from ..options import at_least, option
 from .conversation import ReadSoFar
 from .registry import register
@@ -41,8 +41,8 @@ from .task import (
     Feature,
     FeatureDataset,
     LossSum,
-    Settings,
     Task,
+    TaskSettings,
     TextLoss,
     chunks,
 )
@@ -53,7 +53,7 @@ logger = logging.getLogger("plainformer")
 
 
 @dataclass(frozen=True)
-class DialogueSettings(Settings):
+class DialogueSettings(TaskSettings):
     """Options of dialogue."""
 
     max_new_tokens: int | None = option(
@@ -84,7 +84,7 @@ class Dialogue(Task):
         if self.settings.chat_template is not None:
             use_template(tokenizer, self.settings.chat_template)
             self.settings = replace(self.settings, chat_template=None)  # the tokenizer has it now
-        options = options_of(tokenizer)
+        options = tokenizer_options(tokenizer)
         self.dialogues = DialogueEncoder(
             tokenizer, chat_template(_source(tokenizer), role_tokens(tokenizer, options))
         )
@@ -100,7 +100,7 @@ class Dialogue(Task):
         """Give a tokenizer without a template ChatML and its two markers."""
         if settings.chat_template is not None:
             use_template(tokenizer, settings.chat_template)
-        options = options_of(tokenizer)
+        options = tokenizer_options(tokenizer)
         if source_of(options) not in (None, CHATML):
             return
         tokenizer.add_special_tokens(
@@ -239,7 +239,9 @@ class Dialogue(Task):
     def _end_with(self, stop: int) -> list[int]:
         """Let the model end its texts with a token too: what it saves says so to any reader."""
         values = self.model.generation_values()
-        known = ids_of_file("eos_token_id", values.get("eos_token_id"), vocab_size(self.model))
+        known = ids_of_file(
+            "eos_token_id", values.get("eos_token_id"), model_vocab_size(self.model)
+        )
         ends = list(dict.fromkeys([stop, *known]))
         self.model.generation_config = replace(self.model.generation_config, eos_token_id=ends)
         return ends
@@ -247,12 +249,14 @@ class Dialogue(Task):
 
 def use_template(tokenizer: Tokenizer, file: str | Path) -> None:
     """Make the text of a file the template of a tokenizer."""
-    remember_options(tokenizer, {**options_of(tokenizer), "chat_template": read_text(Path(file))})
+    remember_options(
+        tokenizer, {**tokenizer_options(tokenizer), "chat_template": read_text(Path(file))}
+    )
 
 
 def _source(tokenizer: Tokenizer) -> str:
     """The template of a tokenizer; ChatML where none is said and it has the markers."""
-    found = source_of(options_of(tokenizer))
+    found = source_of(tokenizer_options(tokenizer))
     if found is not None:
         return found
     if any(tokenizer.token_to_id(mark) is None for mark in (START, END)):

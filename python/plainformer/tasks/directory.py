@@ -29,7 +29,7 @@ from ..data.tokenizer import read_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError, short, shown
 from ..options import make, options_of
 from .registry import TASKS, task_class
-from .task import Settings, Task
+from .task import Task, TaskSettings
 
 TASK_FILE = "task.json"
 ADAPTER = "adapter"
@@ -196,7 +196,7 @@ def read_task(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _check_no_file(settings: Settings, file: Path) -> None:
+def _check_no_file(settings: TaskSettings, file: Path) -> None:
     """No setting of a directory names a file: another's would have us read any file of ours."""
     for name, known in options_of(type(settings)).items():
         if known.is_file and getattr(settings, name) is not None:

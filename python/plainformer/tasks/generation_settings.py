@@ -13,7 +13,7 @@ from ..data.encoding import share_vocabulary
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig
 from ..options import SEED, borrowed, option, refuse_idle, that
-from .task import Settings
+from .task import TaskSettings
 
 _SAMPLING = ("temperature", "top_k", "top_p")
 _NOT_BLANK = that(lambda texts: all(text.strip() for text in texts), "none blank")
@@ -22,7 +22,7 @@ _OPTIONS = ("min_new_tokens", "no_repeat_ngram_size", "repetition_penalty", *_SA
 
 
 @dataclass(frozen=True)
-class GenerationSettings(Settings):
+class GenerationSettings(TaskSettings):
     """Options of writing; those of `GenerationConfig` under its names."""
 
     do_sample: bool = borrowed(GenerationConfig, "do_sample", False)

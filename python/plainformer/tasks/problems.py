@@ -210,9 +210,6 @@ class Score(Regression):
 _PROBLEMS: dict[str, type[Problem]] = {p.name: p for p in (SingleLabel, MultiLabel, Regression)}
 
 
-PROBLEM_TYPES = tuple(_PROBLEMS)
-
-
 def problem_of(config: Any) -> type[Problem]:
     """The problem of a model that is there, as transformers' pipeline decides it."""
     if config.problem_type is not None:

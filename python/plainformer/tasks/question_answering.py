@@ -32,13 +32,13 @@ from ..errors import ConfigError
 from ..metrics import rouge_characters, squad_metrics
 from ..options import at_least, option
 from .registry import register
-from .task import Array, Feature, Settings, Task, float_array, probabilities
+from .task import Array, Feature, Task, TaskSettings, float_array, probabilities
 
 _USUAL_LENGTH = 384
 
 
 @dataclass(frozen=True)
-class QuestionAnsweringSettings(Settings):
+class QuestionAnsweringSettings(TaskSettings):
     """Options of question answering."""
 
     overlap: int | None = option(

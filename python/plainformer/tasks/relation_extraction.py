@@ -26,13 +26,13 @@ from ..errors import ConfigError
 from ..metrics import accuracy, f1_score, relation_metrics
 from ..options import option
 from .registry import register
-from .task import Array, Feature, Settings, Task, ends_of, probabilities
+from .task import Array, Feature, Task, TaskSettings, ends_of, probabilities
 
 _MARKS = 4
 
 
 @dataclass(frozen=True)
-class RelationExtractionSettings(Settings):
+class RelationExtractionSettings(TaskSettings):
     """Options of relation extraction."""
 
     other: str = option("Other", "The label that means no relation; its F1 is not counted.")

@@ -21,7 +21,7 @@ from ..nn import count_parameters, merge_lora
 from ..options import make, names_of
 from ..training import ParameterOptions, Trainer, TrainerState, TrainingArguments
 from ..training.best import decided_by
-from .arguments import OPTIONS, own_names, take, training_arguments, training_options
+from .arguments import OPTIONS, own_names, take_options, training_arguments, training_options
 from .data import (
     check_known,
     class_weights,
@@ -62,7 +62,7 @@ class FineTuning:
     ):
         self.kind = kind
         options = own_names(kind, options)
-        self.data, self.model_options, self.strategy = (take(c, options) for c in OPTIONS)
+        self.data, self.model_options, self.strategy = (take_options(c, options) for c in OPTIONS)
         self._training = training_options(kind, options)
         self.directory, self.config, self.source = _read_source(model)
         # Whether the model was fine-tuned for this task before.

@@ -43,7 +43,7 @@ _ENCODED_AT_ONCE = 1024  # examples; bounds what the tokenizer's threads hold
 
 
 @dataclass(frozen=True)
-class Settings:
+class TaskSettings:
     """Options of a task that its model's directory remembers (`task.json`)."""
 
     max_length: int | None = option(
@@ -93,7 +93,7 @@ class Task:
     metric: str  # the figure that decides which model is best
     labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
-    settings_class: ClassVar[type[Settings]] = Settings
+    settings_class: ClassVar[type[TaskSettings]] = TaskSettings
     answer_fields: ClassVar[tuple[str, ...]]  # of `record`, what was found; the main one first
     _seed = 0
 

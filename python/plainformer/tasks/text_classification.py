@@ -13,10 +13,10 @@ import numpy as np
 from ..data import TextExample
 from ..errors import ConfigError, DataError, shown
 from ..metrics import intent_metrics
+from ..models.config import PROBLEM_TYPES
 from ..options import NOT_EMPTY, at_least, one_of, option, options_of, that
 from .problems import (
     MULTI,
-    PROBLEM_TYPES,
     SINGLE,
     Problem,
     SingleLabel,
@@ -24,14 +24,14 @@ from .problems import (
     problem_to_learn,
 )
 from .registry import register
-from .task import Array, Feature, Settings, Task
+from .task import Array, Feature, Task, TaskSettings
 
 _OUT_OF_SCOPE = "oos"
 _BEST = "best"
 
 
 @dataclass(frozen=True)
-class TextClassificationSettings(Settings):
+class TextClassificationSettings(TaskSettings):
     """Options of text classification."""
 
     out_of_scope: str | None = option(

@@ -34,11 +34,11 @@ from ..metrics import accuracy, entity_metrics, f1_score, spans_of
 from ..metrics.tags import is_tag
 from ..options import at_least, option
 from .registry import register
-from .task import Array, Feature, Settings, Task, ends_of, float_array, probabilities
+from .task import Array, Feature, Task, TaskSettings, ends_of, float_array, probabilities
 
 
 @dataclass(frozen=True)
-class TokenClassificationSettings(Settings):
+class TokenClassificationSettings(TaskSettings):
     """Options of token classification."""
 
     overlap: int | None = option(

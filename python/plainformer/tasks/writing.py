@@ -17,18 +17,18 @@ from ..data import SpecialIds, special_ids
 from ..data.batches import IGNORE_INDEX
 from ..data.decoding import decode_text
 from ..data.examples import FIELDS
-from ..data.special_tokens import options_of, remember_options
+from ..data.special_tokens import remember_options, tokenizer_options
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig, generate
 from ..options import at_least, borrowed, option, refuse_idle, that
-from .task import Array, Feature, LossSum, Settings, Task
+from .task import Array, Feature, LossSum, Task, TaskSettings
 
 _USUAL_TARGET = 128
 _PAD, _END = "<pad>", "</s>"
 
 
 @dataclass(frozen=True)
-class WritingSettings(Settings):
+class WritingSettings(TaskSettings):
     """Options of tasks that write."""
 
     max_target_length: int | None = option(
@@ -208,7 +208,7 @@ def end_of(special: SpecialIds, task: str) -> int:
 def add_token(tokenizer: Tokenizer, role: str, token: str) -> None:
     """Add a token that plays a role, such as pad_token, to a tokenizer without one."""
     tokenizer.add_special_tokens([token])
-    remember_options(tokenizer, {**options_of(tokenizer), role: token})
+    remember_options(tokenizer, {**tokenizer_options(tokenizer), role: token})
 
 
 def cut_to(ids: Array, tail: Array, limit: int | None, *, keep: int) -> tuple[Array, bool]:

@@ -15,14 +15,14 @@ from .arguments import TrainingArguments
 from .state import TrainerState
 
 
-class Score(NamedTuple):
+class ModelScore(NamedTuple):
     """What decides about one evaluation. loss : None where there is none that is a number"""
 
     value: float
     loss: float | None
 
 
-def score_of(args: TrainingArguments, metrics: dict[str, Any]) -> Score:
+def score_of(args: TrainingArguments, metrics: dict[str, Any]) -> ModelScore:
     """The score of an evaluation's metrics, or of its record in the log.
 
     Raises
@@ -35,7 +35,7 @@ def score_of(args: TrainingArguments, metrics: dict[str, Any]) -> Score:
             f"metric_for_best_model: got {shown(name)}, the evaluation has {listed(metrics)}"
         )
     value, loss = (_figure(metrics, one) for one in (name, _loss_name(args, metrics)))
-    return Score(value, loss if math.isfinite(loss) else None)
+    return ModelScore(value, loss if math.isfinite(loss) else None)
 
 
 def _figure(metrics: dict[str, Any], name: str) -> float:
@@ -49,7 +49,9 @@ def _figure(metrics: dict[str, Any], name: str) -> float:
         raise ConfigError(f"{name}: got {shown(value)}, expected a number") from None
 
 
-def compare(score: Score, best: Score | None, greater: bool, threshold: float = 0.0) -> int:
+def compare(
+    score: ModelScore, best: ModelScore | None, greater: bool, threshold: float = 0.0
+) -> int:
     """1 for a better score, 0 for one that is the same in both figures, else -1.
 
     Better is a metric that is better by more than `threshold`, or the same metric with a loss that
@@ -75,13 +77,13 @@ def is_better(value: float, best: float | None, greater: bool, threshold: float 
     return value - best > threshold if greater else best - value > threshold
 
 
-def best_score(args: TrainingArguments, state: TrainerState) -> Score | None:
+def best_score(args: TrainingArguments, state: TrainerState) -> ModelScore | None:
     """The score of the best evaluation so far; its loss is that of its record in the log."""
     if state.best_metric is None:
         return None
     records = _evaluations(args, state)
     own = [record for record in records if record.get("step") == state.best_step]
-    return Score(state.best_metric, score_of(args, own[-1]).loss if own else None)
+    return ModelScore(state.best_metric, score_of(args, own[-1]).loss if own else None)
 
 
 def decided_by(args: TrainingArguments, state: TrainerState) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from ..errors import CheckpointError, ConfigError, short, shown
 from ..kinds import check_kind
 from .arguments import TrainingArguments
-from .best import Score, compare, score_of
+from .best import ModelScore, compare, score_of
 from .state import TrainerControl, TrainerState
 
 logger = logging.getLogger("plainformer")
@@ -152,7 +152,7 @@ class EarlyStoppingCallback(TrainerCallback):
     def __init__(self, patience: int, threshold: float = 0.0):
         self.patience = patience
         self.threshold = threshold
-        self.best: Score | None = None
+        self.best: ModelScore | None = None
         self.failures = 0
 
     def on_train_begin(
@@ -191,7 +191,7 @@ class EarlyStoppingCallback(TrainerCallback):
             for name, kind in self._KINDS.items()
         }  # fmt: skip
         value, loss = found["best"], found["loss"]  # which older checkpoints do not have
-        self.best = None if value is None else Score(value, loss)
+        self.best = None if value is None else ModelScore(value, loss)
         self.failures = found["failures"]
 
 

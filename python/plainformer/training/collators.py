@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data.batches import check_examples, collate
+from ..data.batches import IGNORE_INDEX, check_examples, collate
 from ..errors import ConfigError
 from ..nn import RaggedRows
-from .losses import IGNORED, Batch, takes
+from .losses import Batch, takes
 
 Collator = Callable[[list[Any]], Batch]
 
@@ -69,5 +69,5 @@ def collate_rows(examples: Iterable[Mapping[str, Any]], group: int = 1) -> Batch
 
 def _column(key: str, arrays: list[np.ndarray], group: int) -> Any:
     if key in _BESIDE_TOKENS or len({array.shape for array in arrays}) > 1:
-        return RaggedRows(arrays, IGNORED if key in _LABELS else 0, group)
+        return RaggedRows(arrays, IGNORE_INDEX if key in _LABELS else 0, group)
     return np.stack(arrays)

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.batches import IGNORE_INDEX
 from ..errors import ConfigError, shown
 from ..models.heads import PADDING_LOGIT
 from ..models.seq2seq_lm import until_last_label
 from ..nn import RaggedRows, evaluating
 from ..reprs import outline, table_of
 from ..tensor import Tensor
-from .losses import IGNORED, Arrays, Batch, LossSum, labels_of, part_of
+from .losses import Arrays, Batch, LossSum, batch_labels, part_of
 
 
 class EvalPrediction(NamedTuple):
@@ -52,7 +53,7 @@ class Predictions:
 
     logits: list[Arrays] = field(default_factory=list)
     labels: list[Arrays] = field(default_factory=list)
-    fill: float = IGNORED  # what logits of padding are
+    fill: float = IGNORE_INDEX  # what logits of padding are
 
     def keep(self, output: Any, batch: Batch) -> None:
         """The logits of a batch, or what stands for them, with padding marked as such."""
@@ -61,12 +62,12 @@ class Predictions:
         if computed is not None and found[0].shape[:2] == computed.shape:
             found = tuple(_masked(array, computed, self.fill) for array in found)
         self.logits.append(found)
-        if labels := labels_of(batch):
+        if labels := batch_labels(batch):
             self.labels.append(labels)
 
     def joined(self) -> EvalPrediction:
         """All rows in order, short ones filled up."""
-        labels = _joined(self.labels, IGNORED) if self.labels else None
+        labels = _joined(self.labels, IGNORE_INDEX) if self.labels else None
         return EvalPrediction(_joined(self.logits, self.fill), labels)
 
 
@@ -110,12 +111,12 @@ def _predicted(output: Any) -> tuple[Arrays, float]:
     if getattr(output, "start_logits", None) is not None:
         return (np.asarray(output.start_logits), np.asarray(output.end_logits)), PADDING_LOGIT
     if isinstance(output, Tensor):
-        return (np.asarray(output),), IGNORED
+        return (np.asarray(output),), IGNORE_INDEX
     place = 0 if np.ndim(part_of(output, "loss", 0)) else 1  # of a tuple, behind a loss
     for name in ("logits", "last_hidden_state"):
         found = part_of(output, name, place)
         if found is not None:
-            return (np.asarray(found),), IGNORED
+            return (np.asarray(found),), IGNORE_INDEX
     raise ConfigError(f"model: returned {type(output).__name__} without logits to predict with")
 
 
@@ -144,7 +145,7 @@ def _joined(batches: list[Arrays], fill: float) -> Any:
     return joined[0] if len(joined) == 1 else joined
 
 
-def join_rows(arrays: list[np.ndarray], fill: float = IGNORED) -> np.ndarray:
+def join_rows(arrays: list[np.ndarray], fill: float = IGNORE_INDEX) -> np.ndarray:
     """Concatenate along the first axis; shorter second axes are filled up."""
     if arrays[0].ndim < 2 or len({a.shape[1] for a in arrays}) == 1:
         return np.concatenate(arrays)

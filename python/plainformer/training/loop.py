@@ -25,10 +25,10 @@ from .log import RunLog, strict
 from .losses import Batch, compute_loss, count_labels
 from .optimizers import ParameterOptions, Updates, all_finite, non_finite
 from .progress import make_progress
-from .sampling import UpdatePlan, count_tokens
 from .signals import InterruptGuard, TrainingInterrupted
 from .state import TrainerControl, TrainerState
 from .timing import Stopwatch
+from .updates import UpdatePlan, count_tokens
 
 logger = logging.getLogger("plainformer")
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
+from ..data.batches import IGNORE_INDEX
 from ..errors import ConfigError, ShapeError, listed
 from ..nn.module import Module
 from ..tensor import Tensor
@@ -19,11 +20,10 @@ from ..tensor import Tensor
 Batch = dict[str, Any]
 Arrays = tuple[np.ndarray, ...]
 
-IGNORED = -100
 _LABELS = (("labels",), ("shift_labels",), ("start_positions", "end_positions"))
 
 
-def labels_of(batch: Batch) -> Arrays:
+def batch_labels(batch: Batch) -> Arrays:
     """The labels of a batch under whatever name, those of spans a pair; empty without any."""
     for names in _LABELS:
         found = [batch[name] for name in names if batch.get(name) is not None]
@@ -40,7 +40,7 @@ def count_labels(model: Any, batch: Batch) -> int:
     labels have names of their own.
     """
     check_inputs(model, batch)
-    labels, count = labels_of(batch), getattr(model, "count_labels", None)
+    labels, count = batch_labels(batch), getattr(model, "count_labels", None)
     if count is not None:
         if not labels:
             raise ShapeError(
@@ -48,7 +48,7 @@ def count_labels(model: Any, batch: Batch) -> int:
             )
         return int(count(batch))
     if labels:
-        return int(np.count_nonzero(labels[0] != IGNORED))
+        return int(np.count_nonzero(labels[0] != IGNORE_INDEX))
     return len(next(iter(batch.values()), ()))
 
 
@@ -118,7 +118,7 @@ class LossSum:
 
     def add(self, model: Any, batch: Batch, *, return_logits: bool = True) -> Any:
         """Run a batch, and count its loss where it has labels; what the model returned."""
-        if labels_of(batch):
+        if batch_labels(batch):
             options = {"return_logits": return_logits} if takes(model, "return_logits") else {}
             self._count(model, batch)
             output, loss = compute_loss(model, batch, 1, **options)

@@ -39,7 +39,7 @@ class Lines(Progress):
         self.stream = stream or sys.stderr
 
     def log(self, state: TrainerState, record: dict[str, Any], speed: Speed | None = None) -> None:
-        words = [f"step {state.global_step}/{state.max_steps}", *describe(record)]
+        words = [f"step {state.global_step}/{state.max_steps}", *describe_record(record)]
         if speed is not None:
             words += [*describe_speed(speed), f"eta {clock(speed.seconds_left)}"]
         self.stream.write("  ".join(words) + "\n")
@@ -64,10 +64,10 @@ class Bar(Progress):
 
     def log(self, state: TrainerState, record: dict[str, Any], speed: Speed | None = None) -> None:
         if speed is None:
-            line = "  ".join([f"step {state.global_step}", *describe(record)])
+            line = "  ".join([f"step {state.global_step}", *describe_record(record)])
             self.bar.write(line, file=sys.stderr)
         else:
-            self.bar.set_postfix_str(", ".join([*describe(record), *describe_speed(speed)]))
+            self.bar.set_postfix_str(", ".join([*describe_record(record), *describe_speed(speed)]))
 
     def close(self) -> None:
         if self.bar is not None:
@@ -129,7 +129,7 @@ class Notebook(Progress):
         """For what shows no HTML."""
         last = list(self.rows.values())[-1:]
         return "  ".join(
-            [f"step {self.steps}/{self.last}", *(w for r in last for w in describe(r))]
+            [f"step {self.steps}/{self.last}", *(w for r in last for w in describe_record(r))]
         )
 
 
@@ -149,7 +149,7 @@ def in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
-def describe(record: dict[str, Any]) -> list[str]:
+def describe_record(record: dict[str, Any]) -> list[str]:
     """The numbers of a record that a person wants to see, as short words."""
     return [f"{k} {_short(v)}" for k, v in record.items() if k not in _HIDDEN]
 

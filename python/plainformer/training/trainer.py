@@ -32,9 +32,9 @@ from .loop import TrainingLoop
 from .losses import LossSum
 from .optimizers import ParameterOptions
 from .reporting import reporters
-from .sampling import as_dataset, sequential_batches
 from .state import TrainerState
 from .trainable import Trainable, check_model, prepare_model
+from .updates import as_dataset, sequential_batches
 
 
 class TrainOutput(NamedTuple):

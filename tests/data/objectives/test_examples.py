@@ -12,10 +12,10 @@ from plainformer.data.objectives import (
     MaskedLanguageModeling,
     ObjectiveExamples,
     SpanCorruption,
-    examples_of,
+    flat_examples,
 )
 from plainformer.training.collators import collate_rows
-from plainformer.training.sampling import EpochView
+from plainformer.training.updates import EpochView
 
 from .tokenizers import ids_of, vocabulary
 
@@ -38,7 +38,7 @@ def make(name, chunks=Blocks, *extra):
 
 
 def rows(items):
-    return collate_rows(examples_of(items))
+    return collate_rows(flat_examples(items))
 
 
 def plain(value):

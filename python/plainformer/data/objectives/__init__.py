@@ -2,7 +2,7 @@
 
 from .causal import CausalLanguageModeling
 from .denoising import Denoising
-from .examples import Objective, ObjectiveExamples, baselines_of, examples_of
+from .examples import Objective, ObjectiveExamples, baselines_of, flat_examples
 from .masked import MaskedLanguageModeling
 from .spans import SpanCorruption
 from .vocabulary import Vocabulary
@@ -16,5 +16,5 @@ __all__ = [
     "SpanCorruption",
     "Vocabulary",
     "baselines_of",
-    "examples_of",
+    "flat_examples",
 ]

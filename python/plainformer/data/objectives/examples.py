@@ -100,6 +100,6 @@ def baselines_of(
     return measure(objective.labels(examples), counted, vocab_size + 1)
 
 
-def examples_of(items: Sequence[list[Example]]) -> Iterator[Example]:
+def flat_examples(items: Sequence[list[Example]]) -> Iterator[Example]:
     """The examples of several items, in order."""
     return (example for item in items for example in item)

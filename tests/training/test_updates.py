@@ -5,7 +5,7 @@ import pytest
 
 from plainformer.errors import ConfigError, ShapeError
 from plainformer.training.losses import count_labels
-from plainformer.training.sampling import UpdatePlan, count_tokens, sequential_batches
+from plainformer.training.updates import UpdatePlan, count_tokens, sequential_batches
 
 from .tiny import tiny_args, tiny_model
 
