@@ -21,10 +21,10 @@ _INDENT = "  "
 
 def tree(module: Any) -> str:
     """The text of a module and all below it, with how much of it is trained."""
-    return _text(module, {id(module)}, f"  # {counted(module)}")
+    return _text(module, {id(module)}, f"  # {parameter_count(module)}")
 
 
-def counted(module: Any) -> str:
+def parameter_count(module: Any) -> str:
     """How many parameters a module has and of what dtype; which are frozen, where some are."""
     trained, total = count_parameters(module)
     dtypes = dict.fromkeys(str(parameter.dtype) for parameter in module.parameters())
