@@ -152,7 +152,7 @@ def test_every_flag_of_an_objective_changes_the_run(files, objective):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_flag_of_another_objective_is_refused(files, objective):
-    others = {flag for flags in OWN.values() for flag in flags} - OWN[objective].keys()
+    others = {flag for flags in OWN.values() for flag in flags} - set(OWN[objective])
     for flag in others:
         code, result, _ = run(*flags_of(files, objective), *VALUES[flag])
         assert code == 2

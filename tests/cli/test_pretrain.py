@@ -267,6 +267,7 @@ def test_every_training_argument_is_a_flag_that_arrives(files):
         "metric_for_best_model": "perplexity",
         "lr_scheduler_kwargs": '{"num_cycles": 1}',
         "resume_from_checkpoint": "somewhere",
+        "report_to": ["tensorboard"],
         "freeze": ["h.0.*"],
         "train_only": ["h.0.*"],
     }

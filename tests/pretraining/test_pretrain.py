@@ -139,7 +139,8 @@ def test_callbacks_are_called(tmp_path, rows):
         ({"mlm_probability": 0.1}, ConfigError, "mlm_probability: has no effect with objective"),
         ({"packing": "yes"}, ConfigError, "packing: got 'yes', expected bool"),
         ({"max_length": 4, "packing": True}, ConfigError, "max_length: has no effect here"),
-        ({"learning_rat": 0.1}, ConfigError, "learning_rat"),
+        ({"learning_rat": 0.1}, ConfigError, "did you mean learning_rate?"),
+        ({"mlm_probabilty": 0.1}, ConfigError, "an option of pre-training; did you mean mlm_prob"),
     ],
     ids=str,
 )

@@ -66,6 +66,7 @@ CASES = {
     "eval_strategy": Case("no", {"max_steps": 4}),
     "eval_steps": Case(2, STEPS),
     "disable_tqdm": Case(False),
+    "report_to": Case("tensorboard"),
     "save_strategy": Case("best", EPOCHS),
     "save_steps": Case(1, {"save_strategy": "steps", "eval_strategy": "no"}),
     "save_total_limit": Case(1, {**EPOCHS, "load_best_model_at_end": False}),
@@ -120,6 +121,8 @@ def seen(directory, batches, capsys, **options):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_argument_does_something(name, tmp_path, batches, capsys):
+    if name == "report_to":
+        pytest.importorskip("tensorboardX")
     case = CASES[name]
     with_it, without = tmp_path / "with", tmp_path / "without"
     if name in ("overwrite_output_dir", "resume_from_checkpoint"):  # of a directory that is used

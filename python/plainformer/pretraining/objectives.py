@@ -35,7 +35,8 @@ def make_objective(
     ------
     ConfigError : a value out of range, a tokenizer without what is needed, too small a block
     """
-    given = options.arguments_of(name)
+    own = options.of_objective(name).items()
+    given = {option: value for option, value in own if value is not None}
     make: dict[str, Callable[[], Objective]] = {
         "clm": CausalLanguageModeling,
         "mlm": lambda: MaskedLanguageModeling(vocabulary, **given),

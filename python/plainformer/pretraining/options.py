@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, shown
-from ..options import check, names_of, option
+from ..options import check, named, names_of, option
+from ..training import TrainingArguments
+from ..training.words import LACKING
 
 # What a model must be for, in the words of `models.registry.MODELS`.
 MODEL_TASK_OF = {
@@ -17,16 +19,12 @@ MODEL_TASK_OF = {
     "denoise": "seq2seq-lm",
 }
 
-# Options of one objective or two, and what its class calls them.
-OWN: dict[str, dict[str, str]] = {
-    "clm": {},
-    "mlm": {"mlm_probability": "probability", "whole_word_mask": "whole_words"},
-    "span": {"noise_density": "noise_density", "mean_span_length": "mean_span_length"},
-    "denoise": {
-        "noise_density": "noise_density",
-        "mean_span_length": "mean_span_length",
-        "permute_sentences": "permute_sentences",
-    },
+# Options of one objective or two, which its class takes.
+OWN: dict[str, tuple[str, ...]] = {
+    "clm": (),
+    "mlm": ("mlm_probability", "whole_word_mask"),
+    "span": ("noise_density", "mean_span_length"),
+    "denoise": ("noise_density", "mean_span_length", "permute_sentences"),
 }
 
 
@@ -73,7 +71,7 @@ class PretrainingOptions:
                 f"objective: got {shown(objective)}, expected one of {', '.join(OWN)}"
             )
         every = {name for names in OWN.values() for name in names}
-        for name in sorted(every - OWN[objective].keys()):
+        for name in sorted(every.difference(OWN[objective])):
             if getattr(self, name) is not None:
                 users = ", ".join(other for other, names in OWN.items() if name in names)
                 raise ConfigError(
@@ -83,17 +81,18 @@ class PretrainingOptions:
             raise ConfigError("max_length: has no effect here; set block_size")
 
     def of_objective(self, objective: str) -> dict[str, Any]:
-        """The options that the objective has, by their own names; None where none was given."""
+        """The options that the objective has; None where none was given."""
         return {name: getattr(self, name) for name in OWN[objective]}
-
-    def arguments_of(self, objective: str) -> dict[str, Any]:
-        """Those that were given, by the names that the objective's class has for them."""
-        given = self.of_objective(objective).items()
-        return {OWN[objective][name]: value for name, value in given if value is not None}
 
 
 def split(options: Mapping[str, Any]) -> tuple[PretrainingOptions, dict[str, Any]]:
-    """The options of pre-training, and what is left for `TrainingArguments`."""
-    names = names_of(PretrainingOptions)
-    own = {name: value for name, value in options.items() if name in names}
-    return PretrainingOptions(**own), {n: v for n, v in options.items() if n not in names}
+    """The options of pre-training, and those that are for `TrainingArguments`.
+
+    Raises
+    ------
+    ConfigError : an unknown word, with what was probably meant
+    """
+    kinds = (PretrainingOptions, TrainingArguments)
+    found = named(options, *kinds, owner="an option of pre-training", lacking=LACKING)
+    own = {name: found.pop(name) for name in names_of(PretrainingOptions) if name in found}
+    return PretrainingOptions(**own), found

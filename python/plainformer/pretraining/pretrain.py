@@ -23,17 +23,19 @@ from ..data.fingerprints import digest
 from ..data.objectives import Vocabulary
 from ..data.tokenizer import tell_unknown
 from ..errors import ConfigError
+from ..options import documented
 from ..training import Trainer, TrainerCallback, TrainingArguments
 from ..training.checkpoint import claim_directory
 from .building import SavedTokenizer, check_block_size, checkpoint_model, new_model
 from .objectives import LanguageData, make_objective, objective_data
-from .options import split
+from .options import PretrainingOptions, split
 from .result import PretrainResult
 from .text import as_sources, given_documents, load_tokens
 
 logger = logging.getLogger("plainformer")
 
 
+@documented(PretrainingOptions, TrainingArguments)
 def pretrain(
     data: Any,
     validation: Any = None,
@@ -63,7 +65,7 @@ def pretrain(
     block_size : tokens of an example; default what the model has positions for, or 512
     output_dir : where tokens, checkpoints and logs go, and at last the model
     callbacks : of `Trainer`
-    options : fields of `PretrainingOptions` and of `TrainingArguments`
+    options : of text, objective and training, listed below
 
     Returns
     -------
@@ -77,16 +79,9 @@ def pretrain(
     NonFiniteError : training diverged
     """
     run = Pretraining(
-        data,
-        validation,
-        config=config,
-        tokenizer=tokenizer,
-        model=model,
-        objective=objective,
-        block_size=block_size,
-        output_dir=output_dir,
-        **options,
-    )
+        data, validation, config=config, tokenizer=tokenizer, model=model, objective=objective,
+        block_size=block_size, output_dir=output_dir, **options,
+    )  # fmt: skip
     with claim_directory(run.args):
         run.build()
         run.read()

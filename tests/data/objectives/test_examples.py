@@ -22,7 +22,7 @@ from .tokenizers import ids_of, vocabulary
 OBJECTIVES = {
     "clm": lambda: CausalLanguageModeling(),
     "mlm": lambda: MaskedLanguageModeling(vocabulary("bpe", "mlm")),
-    "whole words": lambda: MaskedLanguageModeling(vocabulary("bpe", "mlm"), whole_words=True),
+    "whole words": lambda: MaskedLanguageModeling(vocabulary("bpe", "mlm"), whole_word_mask=True),
     "span": lambda: SpanCorruption(vocabulary("bpe", "span"), 16),
     "denoise": lambda: Denoising(vocabulary("bpe", "denoise"), permute_sentences=True),
 }

@@ -24,7 +24,7 @@ def chosen(example):
 def test_an_example_hides_the_right_number_of_tokens(kind, whole_words, length, example, part):
     vocab = vocabulary(kind, "mlm")
     text = ids_of(kind, "mlm")[:length]
-    objective = MaskedLanguageModeling(vocab, whole_words=whole_words)
+    objective = MaskedLanguageModeling(vocab, whole_word_mask=whole_words)
     got = objective(text, draws(example, part))
     whole = np.concatenate([vocab.prefix, text, vocab.suffix])
     places = chosen(got)
@@ -47,7 +47,7 @@ def test_masks_words_and_themselves_in_the_papers_shares():
     vocab = vocabulary("bpe", "mlm")
     text = np.resize(ids_of("bpe", "mlm"), 20_000)
     whole = np.concatenate([vocab.prefix, text, vocab.suffix])
-    got = MaskedLanguageModeling(vocab, probability=0.5)(text, draws())
+    got = MaskedLanguageModeling(vocab, mlm_probability=0.5)(text, draws())
     places = chosen(got)
     now = got["input_ids"][places]
     assert len(places) == 10_000
@@ -63,7 +63,7 @@ def test_masks_words_and_themselves_in_the_papers_shares():
 def test_special_tokens_inside_a_text_are_never_hidden():
     vocab = vocabulary("bpe", "mlm")
     text = np.where(np.arange(90) % 3 == 0, vocab.end, ids_of("bpe", "mlm")[:90]).astype(np.int32)
-    got = MaskedLanguageModeling(vocab, probability=0.9)(text, draws())
+    got = MaskedLanguageModeling(vocab, mlm_probability=0.9)(text, draws())
     assert not vocab.special[got["labels"][chosen(got)]].any()
     assert len(chosen(got)) == round(0.9 * 60)
 
@@ -71,7 +71,7 @@ def test_special_tokens_inside_a_text_are_never_hidden():
 def test_a_text_of_special_tokens_has_no_label():
     vocab = vocabulary("bpe", "mlm")
     for whole_words in (False, True):
-        got = MaskedLanguageModeling(vocab, whole_words=whole_words)(
+        got = MaskedLanguageModeling(vocab, whole_word_mask=whole_words)(
             np.full(4, vocab.end, np.int32), draws()
         )
         assert len(chosen(got)) == 0
@@ -100,4 +100,4 @@ def test_room_for_the_frame():
 @pytest.mark.parametrize("probability", [0, 1, -0.1, float("nan")])
 def test_bad_probabilities_are_named(probability):
     with pytest.raises(ConfigError, match="mlm_probability: got"):
-        MaskedLanguageModeling(vocabulary("bpe", "mlm"), probability=probability)
+        MaskedLanguageModeling(vocabulary("bpe", "mlm"), mlm_probability=probability)

@@ -18,7 +18,7 @@ MASKED, REPLACED = 0.8, 0.1  # of the chosen tokens; the others stay as they are
 class MaskedLanguageModeling:
     """`{"input_ids": (L,), "labels": (L,)}`, labels -100 where nothing was chosen.
 
-    `probability` of the tokens that are not special are chosen, rounded, at least one; of these
+    `mlm_probability` of the tokens that are not special are chosen, rounded, at least one; of these
     80 % become the mask token, 10 % a random ordinary one, 10 % stay. With whole words, words are
     chosen in random order while they fit into that number, and all their tokens with them; each
     token of a word becomes mask, random or itself on its own.
@@ -29,23 +29,29 @@ class MaskedLanguageModeling:
     Parameters
     ----------
     vocabulary : of a tokenizer with a mask token
-    probability : float in (0, 1)
-    whole_words : bool
+    mlm_probability : float in (0, 1)
+    whole_word_mask : bool
 
     Raises
     ------
-    ConfigError : no mask token, or a probability out of range
+    ConfigError : no mask token, or an mlm_probability out of range
     """
 
     ahead = 0
 
     def __init__(
-        self, vocabulary: Vocabulary, *, probability: float = 0.15, whole_words: bool = False
+        self,
+        vocabulary: Vocabulary,
+        *,
+        mlm_probability: float = 0.15,
+        whole_word_mask: bool = False,
     ):
-        if not 0 < probability < 1:
-            raise ConfigError(f"mlm_probability: got {probability}, expected more than 0, below 1")
+        share = mlm_probability
+        if not 0 < share < 1:
+            raise ConfigError(f"mlm_probability: got {share}, expected more than 0, below 1")
         self.mask = vocabulary.need_mask("mlm")
-        self.vocabulary, self.probability, self.whole_words = vocabulary, probability, whole_words
+        self.vocabulary, self.mlm_probability = vocabulary, share
+        self.whole_word_mask = whole_word_mask
 
     def text_size(self, block_size: int) -> int:
         """What the tokenizer's prefix and suffix leave of `block_size`."""
@@ -72,8 +78,8 @@ class MaskedLanguageModeling:
     def _choose(self, text: np.ndarray, draws: Draws) -> np.ndarray:
         """Places in `text` that become labels."""
         candidates = np.flatnonzero(~self.vocabulary.special[text])
-        wanted = max(1, round(self.probability * len(candidates)))
-        if not self.whole_words:
+        wanted = max(1, round(self.mlm_probability * len(candidates)))
+        if not self.whole_word_mask:
             return candidates[draws.order(len(candidates))[:wanted]]
         word = np.cumsum(self.vocabulary.word_starts(text))[candidates]
         return candidates[_fitting(word, wanted, draws)]
