@@ -8,8 +8,8 @@ import pytest
 from plainformer.errors import ConfigError
 from plainformer.generation import GenerationConfig, TextStreamer
 from plainformer.generation import generate as function
+from plainformer.generation.call import Call
 from plainformer.generation.config import FIELDS
-from plainformer.generation.generate import Call
 from plainformer.options import names_of
 
 from .toy import Words, decoder, encoder_decoder

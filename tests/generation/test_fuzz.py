@@ -20,8 +20,8 @@ import pytest
 
 from plainformer.errors import NonFiniteError, PlainformerError
 from plainformer.generation import GenerationConfig
+from plainformer.generation.call import Call
 from plainformer.generation.config import FIELDS, UNSUPPORTED
-from plainformer.generation.generate import Call
 from plainformer.options import names_of
 from tests.models.tiny import VOCAB, make
 

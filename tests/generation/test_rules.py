@@ -7,8 +7,8 @@ import pytest
 
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.generation import GenerationConfig, beam_search, context, decode
+from plainformer.generation.call import Call
 from plainformer.generation.config import OPTIONS
-from plainformer.generation.generate import Call
 from plainformer.generation.processors import bounded_power
 from plainformer.nn import KeyValueCache
 from plainformer.options import options_of
