@@ -191,8 +191,10 @@ def test_what_the_caller_froze_stays_frozen_unless_it_is_named(tmp_path):
     Trainer(model, tiny_args(tmp_path, train_only=["h.0"]))
     assert {".h.0." in name for name in trained_names(model)} == {True}
     model.freeze()
+    trainer = Trainer(model, tiny_args(tmp_path), rows(4), rows(4))
+    assert trainer.evaluate()["eval_loss"] > 0
     with pytest.raises(ConfigError, match="model: all of it is frozen"):
-        Trainer(model, tiny_args(tmp_path))
+        trainer.train()
 
 
 def test_frozen_parameters_keep_their_bytes_and_cost_no_state(tmp_path):

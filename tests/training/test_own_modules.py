@@ -234,6 +234,8 @@ def test_a_mask_is_no_bother_to_a_module_without_one(tmp_path):
 
 UNEQUAL = {"input_ids": [[1, 2]], "labels": [[1, 2], [3, 4]]}
 BAD_DATA = {
+    "mapping": ({"train": rows, "x": [1]}, ConfigError, "a dict with function under 'train'"),
+    "empty": ({}, ConfigError, "got no examples"),
     "columns": (UNEQUAL, ConfigError, r"columns of lengths {'input_ids': 1, 'labels': 2}"),
     "frame": (type("DataFrame", (list,), {"iloc": None})([1]), ConfigError, "to_dict"),
     "class": (type("Rows", (list,), {}), ConfigError, "the class Rows"),

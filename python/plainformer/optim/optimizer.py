@@ -121,29 +121,33 @@ class Optimizer:
                 for parameter in params:
                     self.state[parameter][STEP] = step
 
-    def _due(self, params: Iterable[Parameter]) -> dict[tuple[int, Any], list[Parameter]]:
-        """Parameters with a gradient by the step that is their next, and by dtype."""
-        due: dict[tuple[int, Any], list[Parameter]] = {}
+    def _due(self, params: Iterable[Parameter]) -> dict[tuple[int, int], list[Parameter]]:
+        """Parameters with a gradient by the step that is their next, and by bytes an element, which
+        tell their dtypes apart: a kernel takes arrays of one."""
+        due: dict[tuple[int, int], list[Parameter]] = {}
+        own, whole = self.state, 1 + len(self.slots)  # entries of a state, its master apart
         for parameter in params:
             if parameter.grad is not None:
-                step = self._state_of(parameter)[STEP] + 1
-                due.setdefault((step, parameter.dtype), []).append(parameter)
+                size, state = parameter.data.itemsize, own.get(parameter)
+                if state is None or len(state) < whole + (size == 2):
+                    state = self._state_of(parameter)
+                due.setdefault((state[STEP] + 1, size), []).append(parameter)
         return due
 
     def _state_of(self, parameter: Parameter) -> dict[str, Any]:
         """What is kept of a parameter, made when first asked for."""
-        state = self.state.setdefault(parameter, {STEP: 0})
-        wide = "float64" if parameter.dtype.itemsize == 8 else "float32"
+        state, size = self.state.setdefault(parameter, {STEP: 0}), parameter.data.itemsize
+        wide = "float64" if size == 8 else "float32"
         for slot in self.slots:
             if slot not in state:
                 state[slot] = xp(parameter.data).zeros(parameter.shape, wide)
-        if parameter.dtype.itemsize == 2 and MASTER not in state:
+        if size == 2 and MASTER not in state:
             state[MASTER] = parameter.data.astype(wide)
         return state
 
     def _arrays(self, params: list[Parameter]) -> OptimizerArrays:
         states = [self.state[parameter] for parameter in params]
-        has_masters = params[0].dtype.itemsize == 2
+        has_masters = params[0].data.itemsize == 2
         return OptimizerArrays(
             params=[parameter.writable() for parameter in params],
             grads=[parameter.grad for parameter in params],

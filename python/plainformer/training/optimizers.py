@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import kernels
-from ..errors import CheckpointError, NonFiniteError
+from ..errors import CheckpointError, ConfigError, NonFiniteError
 from ..kernels import xp
 from ..optim import SGD, AdamW, Optimizer, get_scheduler
 from ..tensor import Array
@@ -55,6 +55,8 @@ def make_optimizer(
     masters = float32_values(model) if args.bf16 else {}
     set_storage(model, args)
     groups = parameter_groups(model, args.weight_decay, options)
+    if not groups:
+        raise ConfigError("model: all of it is frozen, which leaves nothing to train")
     optimizer: Optimizer
     if args.optim == "sgd":
         optimizer = SGD(groups, args.learning_rate, args.momentum)
@@ -93,10 +95,10 @@ class Updates:
             min_lr=args.min_lr or 0.0,
         )
         epochs = {name: own.start_epoch for name, own in (options or {}).items()}
-        self.starts = {
-            parameter: math.ceil(epochs.get(name, 0.0) * steps_per_epoch)
-            for name, parameter in self.optimizer.named_parameters()
-        }
+        named = dict(self.optimizer.named_parameters())
+        self.parameters = list(named.values())
+        starts = {name: math.ceil(epoch * steps_per_epoch) for name, epoch in epochs.items()}
+        self.starts = {named[name]: start for name, start in starts.items() if name in named}
 
     def begin(self, step: int) -> None:
         """Before update `step` (from 1): freeze the parameters whose time has not come."""
@@ -126,7 +128,7 @@ class Updates:
     def _gradients(self) -> list[Array]:
         """Of all that take part. One that the loss did not reach has 0, as decay still acts."""
         grads = []
-        for _, parameter in self.optimizer.named_parameters():
+        for parameter in self.parameters:
             if parameter.requires_grad:
                 if parameter.grad is None:
                     parameter.grad = xp(parameter.data).zeros_like(parameter.data)
@@ -155,8 +157,9 @@ class Updates:
                 f"optimizer.safetensors: {error}; optim, momentum, bf16, freeze and train_only "
                 "must be as before"
             ) from None
-        for parameter, start in self.starts.items():
-            self.optimizer.state[parameter]["step"] = max(0, step - start)
+        for parameter in self.parameters:
+            own = step - self.starts.get(parameter, 0)
+            self.optimizer.state[parameter]["step"] = max(0, own)
         self.scheduler.load_state_dict({**self.scheduler.state_dict(), "last_epoch": step})
 
 

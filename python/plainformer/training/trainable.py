@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from ..errors import ConfigError, listed, shown
 from ..nn import count_parameters, freezing
-from ..nn.freezing import matching
 from ..nn.module import DTYPES
 from ..parameter import Parameter
 from ..tensor import Array
@@ -99,12 +98,11 @@ def choose_trainable(
     """
     parameters = dict(model.named_parameters())
     if train_only:
-        freezing.train_only(model, matching(parameters, train_only, "train_only"))
-    for name in matching(parameters, freeze or (), "freeze"):
+        freezing.train_only(model, freezing.matching(parameters, train_only, "train_only"))
+    for name in freezing.matching(parameters, freeze or (), "freeze"):
         parameters[name].requires_grad = False
-    if not any(p.requires_grad for p in parameters.values()):
-        cause = f"freeze: got {shown(list(freeze))}" if freeze else "model: all of it is frozen"
-        raise ConfigError(f"{cause}, which leaves nothing to train")
+    if freeze and not any(p.requires_grad for p in parameters.values()):
+        raise ConfigError(f"freeze: got {shown(list(freeze))}, which leaves nothing to train")
 
 
 def float32_values(model: Any) -> dict[str, Array]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.batches import epoch_order, of_epoch
 from ..data.fingerprints import digest
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from .arguments import TrainingArguments
 from .collators import Collator, make_batch
 from .losses import Batch
@@ -88,6 +88,12 @@ class Columns:
 
     def __init__(self, name: str, columns: Mapping[str, Any]):
         self.columns = dict(columns)
+        other = next((k for k, values in columns.items() if not _is_column(values)), None)
+        if other is not None:
+            raise ConfigError(
+                f"{name}: got a dict with {type(columns[other]).__name__} under {shown(other)}, "
+                "expected columns: arrays or lists of one length; or a sequence of dicts"
+            )
         lengths = {key: len(values) for key, values in self.columns.items()}
         if len(set(lengths.values())) > 1:
             raise ConfigError(f"{name}: got columns of lengths {lengths}, expected one length")
@@ -118,7 +124,7 @@ def as_dataset(name: str, dataset: Any) -> Any:
             f"{name}: got a {type(dataset).__name__} of columns, expected a sequence of examples, "
             "a dict each; its to_dict('records') is one"
         )
-    if isinstance(dataset, Mapping) and 0 not in dataset and all(map(_is_column, dataset.values())):
+    if isinstance(dataset, Mapping) and 0 not in dataset:
         dataset = Columns(name, dataset)
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise ConfigError(f"{name}: got {type(dataset).__name__}, expected __len__ and __getitem__")
