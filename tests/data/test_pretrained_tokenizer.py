@@ -7,7 +7,8 @@ import pytest
 
 import plainformer as pf
 from plainformer.data import as_backend
-from plainformer.errors import ConfigError, DTypeError, ShapeError
+from plainformer.data.chat_template import CHATML, END, START
+from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
 from tests.data.tokenizer_files import PAIRS, TEXTS, write_bpe, write_wordpiece
 
 
@@ -141,3 +142,25 @@ def test_it_stands_for_the_librarys_tokenizer(gpt2):
     pieces = model.stream(ids, 12, tokenizer=gpt2, eos_token_id=[], pad_token_id=0)
     end = gpt2.eos_token_id
     assert "".join(pieces) == gpt2.decode([i for i in whole[len(ids) :] if i != end])
+
+
+def test_dialogues_are_written_by_the_template(tmp_path):
+    talk = [{"role": "user", "content": "hi <|im_end|>"}, {"role": "assistant", "content": "yo"}]
+    tok = pf.load_tokenizer(
+        write_bpe(tmp_path, last=("<|endoftext|>", START, END), chat_template=CHATML)
+    )
+    for mark in (START, END):
+        tok.backend_tokenizer.add_special_tokens([mark])
+    text = tok.apply_chat_template(talk, tokenize=False)
+    assert text == f"{START}user\nhi {END}{END}\n{START}assistant\nyo{END}\n"
+    asks = tok.apply_chat_template(talk[:1], tokenize=False, add_generation_prompt=True)
+    assert asks == f"{START}user\nhi {END}{END}\n{START}assistant\n"
+    ids = tok.apply_chat_template(talk)
+    assert tok.decode(ids) == text
+    assert ids.count(tok.convert_tokens_to_ids(END)) == 2  # what the user wrote is text
+    assert tok.decode(tok.apply_chat_template(talk[:1], add_generation_prompt=True)) == asks
+    with pytest.raises(DataError, match="conversation:1: message 0: role 'me', expected one of"):
+        tok.apply_chat_template([{"role": "me", "content": "x"}])
+    plain = pf.load_tokenizer(write_wordpiece(tmp_path / "plain"))
+    with pytest.raises(ConfigError, match="the tokenizer has no chat template"):
+        plain.apply_chat_template(talk)

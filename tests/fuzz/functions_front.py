@@ -78,6 +78,14 @@ def asked(inputs: Any, **options: Any) -> None:
     pf.pipeline("text-classification", classifier())(inputs, **options)
 
 
+def tokenized(text: Any, **options: Any) -> None:
+    pf.load_tokenizer(classifier())(text, **options)
+
+
+def decoded(token_ids: Any, **options: Any) -> None:
+    pf.load_tokenizer(classifier()).decode(token_ids, **options)
+
+
 def threads(n: Any) -> None:
     with runtime.num_threads(n):
         pass
@@ -103,6 +111,16 @@ FRONT: dict[str, Call] = {
     "load_file": Call(load_file, path=lambda random: classifier() / "model.safetensors"),
     "load_state": Call(checkpoints.load_state, directory=model),
     "save_file": Call(save_file, tensors=WEIGHTS, metadata=one_of(None, {"format": "pt"})),
+    "load_tokenizer": Call(pf.load_tokenizer, directory=model, use_fast=one_of(True),
+                           padding_side=one_of("left", "right")),
+    "tokenizer()": Call(
+        tokenized, text=one_of("a good film", ["a", "good film"]), text_pair=one_of(None),
+        padding=one_of(True, False, "max_length"), truncation=one_of(True, None, "only_first"),
+        max_length=one_of(None, 5, 9), return_tensors=one_of(None, "np"),
+        pad_to_multiple_of=one_of(None, 4), return_offsets_mapping=BOOL,
+        return_overflowing_tokens=BOOL, stride=one_of(0), add_special_tokens=BOOL,
+    ),
+    "tokenizer.decode": Call(decoded, token_ids=one_of([1, 2], 3), skip_special_tokens=BOOL),
     "read_tokenizer": Call(data.read_tokenizer, directory=model),
     "read_examples": Call(read_examples, paths=one_of("README.md", ["README.md"]),
                           task=one_of("language-modeling"), skip_bad_lines=BOOL,

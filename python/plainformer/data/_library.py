@@ -80,7 +80,8 @@ def refused(tokenizer: Tokenizer, inputs: Sequence[Any], reason: str) -> DataErr
                 tokenizer.encode(text, add_special_tokens=False)
         except DataError as error:
             reason = str(error)
-            strange = next((c for c in text if tokenizer.token_to_id(c) is None), None)
+            whole = (c for c in text if not "\ud800" <= c <= "\udfff")  # no halves of characters
+            strange = next((c for c in whole if tokenizer.token_to_id(c) is None), None)
             if strange is not None and "[UNK]" in reason:
                 reason = f"the vocabulary has no {shown(strange)}, and no token for what it has not"
             return DataError(f"texts[{index}]: {shown(text)} cannot be encoded: {reason}")

@@ -111,15 +111,15 @@ class DialogueEncoder:
             learned += self._users(pieces, messages)
         return self._encoded(text, learned, [(turn.begin, turn.end) for turn in turns])
 
-    def prompt(self, messages: Sequence[Message]) -> EncodedDialogue:
-        """A dialogue to answer: with the beginning of the assistant's next turn.
+    def prompt(self, messages: Sequence[Message], answers: bool = True) -> EncodedDialogue:
+        """A dialogue to answer; with `answers` and the beginning of the assistant's next turn.
 
         Raises
         ------
         DataError : the template refuses it, or a text cannot be encoded
         ConfigError : the template fails
         """
-        return self._encoded(self._spelling.write(self.template.pieces(messages, True)), [], [])
+        return self._encoded(self._spelling.write(self.template.pieces(messages, answers)), [], [])
 
     def _turns(self, pieces: Sequence[Piece], messages: Sequence[Message]) -> list[_Turn]:
         """The assistant's turns in the text of the pieces."""

@@ -16,11 +16,13 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
+from ..kinds import check_kind
 from ._library import METASPACE, library_errors, parts_of, refused
 from .batches import Batch, collate
 from .special_tokens import SpecialIds, special_ids
 
 Text = str | Sequence[str]  # words where is_split_into_words
+MAX_TOKENS = 1 << 24  # of a text: more is a slip
 _TRUNCATIONS = ("longest_first", "only_first", "only_second", False)
 
 
@@ -142,8 +144,13 @@ class TextEncoder:
         add_special_tokens: bool,
     ) -> tuple[int | None, str, int]:
         """Limit (None: cut nothing), strategy and stride."""
+        check_kind("max_length", max_length, int | None)
+        check_kind("stride", stride, int | None)
+        if max_length is not None and max_length > MAX_TOKENS:
+            raise ConfigError(f"max_length: got {max_length}, expected at most {MAX_TOKENS}")
         truncation = "longest_first" if truncation is True else truncation
-        if truncation not in _TRUNCATIONS or (truncation == "only_second" and not paired):
+        known = isinstance(truncation, (str, bool)) and truncation in _TRUNCATIONS  # not 0.0
+        if not known or (truncation == "only_second" and not paired):
             wanted = ", ".join(map(repr, _TRUNCATIONS))
             raise ConfigError(
                 f"truncation: got {shown(truncation)}, expected one of {wanted}; "

@@ -12,12 +12,14 @@ came from, for later messages; they take no part in comparisons.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, shown
 from ..options import did_you_mean
 
+_LANGUAGES = re.compile("translation_[a-zA-Z]+_to_[a-zA-Z]+")  # transformers' pipelines
 _ALIASES = {
     "ner": "token-classification",
     "sentiment-analysis": "text-classification",
@@ -226,6 +228,8 @@ def task_name(task: str) -> str:
     if not isinstance(task, str):
         raise ConfigError(f"task: got {shown(task)}, expected one of {', '.join(FIELDS)}")
     name = _ALIASES.get(task, task)
+    if _LANGUAGES.fullmatch(task):
+        name = "translation"
     if name in FIELDS:
         return name
     near = did_you_mean(task, [*FIELDS, *_ALIASES], f"expected one of {', '.join(FIELDS)}")

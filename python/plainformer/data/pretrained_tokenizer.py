@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -19,67 +19,30 @@ from tokenizers import Tokenizer
 from ..checkpoints.files import PathLike
 from ..checkpoints.habits import without_habits
 from ..errors import ConfigError, DTypeError, shown
+from ..kinds import checked
 from ._library import library_errors
 from .batch_encoding import BatchEncoding, EncodingFields, encoding_fields
-from .encoding import Encoded, TextEncoder, is_words
-from .special_tokens import ROLES, SpecialIds, remember_options, role_tokens, tokenizer_options
+from .chat_template import chat_template, source_of
+from .dialogues import DialogueEncoder
+from .encoding import MAX_TOKENS, Encoded, is_words
+from .examples import Message
+from .labelled.objects import examples_of
+from .special_tokens import ROLES, tokenizer_options
 from .tokenizer import read_tokenizer, save_tokenizer
+from .tokenizer_roles import TokenizerRoles
 
 
-class _Token:
-    """The token of a role; may be set to another one of the vocabulary, or to None."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._role = name
-
-    def __get__(self, tokenizer: PreTrainedTokenizer, owner: type | None = None) -> str | None:
-        inner = tokenizer.backend_tokenizer
-        return role_tokens(inner, tokenizer_options(inner)).get(self._role)
-
-    def __set__(self, tokenizer: PreTrainedTokenizer, token: str | None) -> None:
-        inner = tokenizer.backend_tokenizer
-        if token is not None and (not isinstance(token, str) or inner.token_to_id(token) is None):
-            raise ConfigError(
-                f"{self._role}: got {shown(token)}, expected a token of the vocabulary"
-            )
-        remember_options(inner, {**tokenizer_options(inner), self._role: token})
-        tokenizer._encoder = TextEncoder(inner)
-
-
-class _TokenId:
-    """The id of a role's token; None without one."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, tokenizer: PreTrainedTokenizer, owner: type | None = None) -> int | None:
-        found: int | None = getattr(tokenizer.special, self._name)
-        return found
-
-
-class PreTrainedTokenizer:
+class PreTrainedTokenizer(TokenizerRoles):
     """Texts to ids and back, under transformers' names.
 
     Parameters
     ----------
     tokenizer : a `tokenizers.Tokenizer`, see `read_tokenizer`
-
-    bos_token, eos_token, ... : the token of each role, and its id as bos_token_id, ...; None
-        without one
     """
-
-    bos_token, eos_token, unk_token, sep_token = _Token(), _Token(), _Token(), _Token()
-    pad_token, cls_token, mask_token = _Token(), _Token(), _Token()
-    bos_token_id, eos_token_id, unk_token_id = _TokenId(), _TokenId(), _TokenId()
-    sep_token_id, pad_token_id = _TokenId(), _TokenId()
-    cls_token_id, mask_token_id = _TokenId(), _TokenId()
 
     is_fast = True
 
-    def __init__(self, tokenizer: Tokenizer):
-        self.backend_tokenizer = tokenizer
-        self._encoder = TextEncoder(tokenizer)
-
+    @checked
     def __call__(
         self,
         text: Any,
@@ -163,9 +126,11 @@ class PreTrainedTokenizer:
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False) -> str:
         """The text of ids (L,), a list or an array; of one id, its own."""
-        ids = np.atleast_1d(np.asarray(token_ids)).tolist()
-        if any(not isinstance(i, int) for i in ids):
+        given = [token_ids] if isinstance(token_ids, (int, np.integer)) else token_ids
+        given = given.tolist() if isinstance(given, np.ndarray) else given
+        if not isinstance(given, (list, tuple)) or not all(map(_is_id, given)):
             raise DTypeError(f"token_ids: got {shown(token_ids)}, expected ids; see batch_decode")
+        ids = [int(i) for i in given]
         with library_errors(lambda reason: ConfigError(f"token_ids: cannot be decoded: {reason}")):
             text: str = self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
         return text
@@ -197,6 +162,50 @@ class PreTrainedTokenizer:
         found = self.backend_tokenizer.token_to_id(tokens)
         return self.unk_token_id if found is None else found
 
+    @overload
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Any],
+        *,
+        tokenize: Literal[False],
+        add_generation_prompt: bool = ...,
+    ) -> str: ...
+    @overload
+    def apply_chat_template(
+        self, conversation: Sequence[Any], *, add_generation_prompt: bool = ...
+    ) -> list[int]: ...
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Any],
+        *,
+        tokenize: bool = True,
+        add_generation_prompt: bool = False,
+    ) -> Any:
+        """The ids of a dialogue as the model's template writes it, or its text.
+
+        What users write is text: where it spells a special token, it has the ids of other text.
+
+        Parameters
+        ----------
+        conversation : messages, objects with `role` and `content`
+        tokenize : False for the text
+        add_generation_prompt : also how the assistant's next turn begins
+
+        Raises
+        ------
+        ConfigError : no template, or one that fails
+        DataError : the template refuses the dialogue, or a message is none
+        """
+        inner, roles = self.backend_tokenizer, self.special_tokens_map
+        source = source_of(tokenizer_options(inner))
+        if source is None:
+            raise ConfigError("apply_chat_template: the tokenizer has no chat template")
+        template, messages = chat_template(source, roles), _messages(conversation)
+        if not tokenize:
+            return "".join(p.text for p in template.pieces(messages, add_generation_prompt))
+        encoder = DialogueEncoder(inner, template)
+        return encoder.prompt(messages, answers=add_generation_prompt).ids.tolist()
+
     def save_pretrained(self, directory: str | Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too."""
         save_tokenizer(self.backend_tokenizer, directory)
@@ -207,11 +216,6 @@ class PreTrainedTokenizer:
         return vocab
 
     @property
-    def special(self) -> SpecialIds:
-        """The ids of all roles, and how the tokenizer is to be used."""
-        return self._encoder.special
-
-    @property
     def vocab_size(self) -> int:
         """Tokens without the added ones; `len(tokenizer)` counts all."""
         size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
@@ -220,52 +224,6 @@ class PreTrainedTokenizer:
     def __len__(self) -> int:
         size: int = self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
         return size
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """The ids of all special tokens, in increasing order."""
-        return list(self.special.all_special_ids)
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """The special tokens in the order of their ids."""
-        return self.convert_ids_to_tokens(self.all_special_ids)
-
-    @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """The tokens by role."""
-        inner = self.backend_tokenizer
-        return role_tokens(inner, tokenizer_options(inner))
-
-    @property
-    def model_max_length(self) -> int | None:
-        """Most tokens that the model takes; None where that is not known."""
-        return self.special.model_max_length
-
-    @property
-    def padding_side(self) -> str:
-        """Either "right" or "left"; may be set, as `truncation_side` may."""
-        return self.special.padding_side
-
-    @padding_side.setter
-    def padding_side(self, side: str) -> None:
-        self._set_side("padding_side", side)
-
-    @property
-    def truncation_side(self) -> str:
-        """Where texts are cut, "right" or "left"."""
-        return self.special.truncation_side
-
-    @truncation_side.setter
-    def truncation_side(self, side: str) -> None:
-        self._set_side("truncation_side", side)
-
-    def _set_side(self, name: str, side: str) -> None:
-        if side not in ("right", "left"):
-            raise ConfigError(f"{name}: got {shown(side)}, expected 'right' or 'left'")
-        inner = self.backend_tokenizer
-        remember_options(inner, {**tokenizer_options(inner), name: side})
-        self._encoder = TextEncoder(inner)
 
     def _length(
         self,
@@ -285,6 +243,10 @@ class PreTrainedTokenizer:
             raise ConfigError(
                 "padding: the tokenizer has no pad_token; set one, such as "
                 "`tokenizer.pad_token = tokenizer.eos_token`"
+            )
+        if multiple is not None and not 1 <= multiple <= MAX_TOKENS:
+            raise ConfigError(
+                f"pad_to_multiple_of: got {multiple}, expected at least 1 and at most {MAX_TOKENS}"
             )
         longest = max(map(len, encoded), default=0)
         if padding == "max_length":
@@ -344,6 +306,10 @@ def as_backend(tokenizer: Any) -> Tokenizer:
     return inner
 
 
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and 0 <= int(value) < 1 << 32
+
+
 def _listed(texts: Any) -> Any:
     """Several texts as a list; an array's, a column's and an iterator's too."""
     if isinstance(texts, (list, tuple, str)) or texts is None:
@@ -362,3 +328,11 @@ def _cut(truncation: bool | str | None, max_length: int | None, padding: bool | 
     if truncation is None:
         return max_length is not None and padding in (False, "do_not_pad")
     return False if truncation == "do_not_truncate" else truncation
+
+
+def _messages(conversation: Sequence[Any]) -> list[Message]:
+    """A dialogue, given as objects or as messages."""
+    plain = [m._asdict() if isinstance(m, Message) else m for m in conversation]
+    example: Any
+    [example] = examples_of([{"messages": plain}], "dialogue", name="conversation", labelled=False)
+    return list(example.messages)
