@@ -29,6 +29,11 @@ from .kinds import annotations_of, described, fits
 
 T = TypeVar("T")
 _NONE = type(None)
+_WRONG = (ValueError, TypeError, OverflowError)
+
+
+def _error(name: str, value: Any, wanted: str) -> ConfigError:
+    return ConfigError(f"{name}: got {shown(value)}, expected {wanted}")
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ class Rule:
         """The value of an argument as the rule reads it; ConfigError that names it."""
         try:
             return self.read(value)
-        except (ValueError, TypeError, OverflowError):
-            raise ConfigError(f"{name}: got {shown(value)}, expected {self.wanted}") from None
+        except _WRONG:
+            raise _error(name, value, self.wanted) from None
 
 
 def that(test: Callable[[Any], bool], wanted: str, *, alone: bool = False) -> Rule:
@@ -154,7 +159,7 @@ class Option:
         members = get_args(self.kind) if self.optional else ()
         return tuple(one for one in members if one is not _NONE) or (self.kind,)
 
-    @functools.cached_property
+    @property
     def wanted(self) -> str:
         """What values it takes, in words."""
         if self.rule is None:
@@ -174,13 +179,12 @@ class Option:
         plain = os.fspath(plain) if isinstance(plain, os.PathLike) else plain
         if plain is None and self.optional:
             return None
-        return Rule(self._read, self.wanted).check(self.name, plain)
-
-    def _read(self, value: Any) -> Any:
-        """A value of the kind, as the rule reads it."""
-        if not (self.rule and self.rule.alone) and not fits(value, self.kind):
-            raise ValueError
-        return self.rule.read(value) if self.rule else value
+        try:
+            if not (self.rule and self.rule.alone) and not fits(plain, self.kind):
+                raise ValueError
+            return self.rule.read(plain) if self.rule else plain
+        except _WRONG:
+            raise _error(self.name, value, self.wanted) from None
 
 
 def options_of(kind: type) -> dict[str, Option]:
@@ -271,9 +275,7 @@ def named(
     ------
     ConfigError : an unknown word, with what was probably meant; an option given by two words
     """
-    listed = [known for kind in kinds for known in options_of(kind).values()]
-    own = {known.name for known in listed}
-    words = {word: known for known in reversed(listed) for word in known.words}
+    own, words = _words_of(kinds)
     found: dict[str, Any] = {}
     for word, value in given.items():
         name = word if word in own else words[word].name if word in words else None
@@ -287,6 +289,14 @@ def named(
         else:
             raise ConfigError(f"{short(word)}: not {owner}{did_you_mean(word, [*own, *words])}")
     return found
+
+
+@functools.lru_cache(maxsize=64)
+def _words_of(kinds: tuple[Any, ...]) -> tuple[set[str], dict[str, Option]]:
+    """The names of all options of some classes, and the option that each other word means."""
+    listed = [known for kind in kinds for known in options_of(kind).values()]
+    words = {word: known for known in reversed(listed) for word in known.words}
+    return {known.name for known in listed}, words
 
 
 def takes_words(owner: str, lacking: Mapping[str, Lacking]) -> Callable[[type[T]], type[T]]:
