@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import plainformer as pf
-from plainformer.cli import main
+from plainformer.cli import _task_flags, main
 from plainformer.cli._answers import Answers, writer_for
 from plainformer.cli.evaluate import evaluate
 from plainformer.cli.predict import predict
@@ -230,8 +230,7 @@ def test_every_flag_reaches_the_model(command, name, tmp_path, monkeypatch):
         given.update(options, task=task)
         raise OpenedError
 
-    module = sys.modules[f"plainformer.cli.{command.name}"]
-    monkeypatch.setattr(module, "open_task", catch)
+    monkeypatch.setattr(_task_flags, "open_task", catch)
     flag = next(p for p in command.params if p.name == name)
     value = {"integer": "3", "float": "0.5"}.get(flag.type.name, "word")
     words = [command.name, str(tmp_path), flag.opts[0], *([] if flag.is_flag else [value])]

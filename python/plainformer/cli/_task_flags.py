@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..options import names_of
-from ..tasks import TASKS, TaskSettings
-from ..tasks.arguments import OPTIONS
-from ._option_flags import option_flags
+from ..tasks import TASKS, Task, TaskSettings, open_task
+from ..tasks.arguments import OPTIONS, OpeningOptions
+from ._option_flags import given, option_flags
 
 _FILES = ("replay", "replay_validation")  # flags of their own, which take several words
 
@@ -21,6 +22,14 @@ def finetune_flags(command: Any) -> Any:
 def settings_flags(command: Any) -> Any:
     """The settings of all tasks; one that a task has not is an error when it is given."""
     return option_flags(TaskSettings, *(task.settings_class for task in TASKS.values()))(command)
+
+
+def opened_by(directory: Path, flags: Mapping[str, Any]) -> tuple[Task, OpeningOptions]:
+    """The task of a directory, opened as the flags say."""
+    how = OpeningOptions(**given(OpeningOptions, flags))
+    settings = settings_of(flags)
+    task = open_task(directory, how.task, dtype=how.dtype, adapter=how.adapter, **settings)
+    return task, how
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from ..data.records.source import utf8
 from ..errors import DataError
 from ..generation import GenerationConfig
 from ..tasks import Dialogue, open_task
+from ..tasks.arguments import OpeningOptions
 from ..tasks.conversation import Conversation
 from ..tasks.dialogue import DialogueSettings
 from ._common import Command, ModelDirectory, echo, usage_errors, wants_json
-from ._option_flags import option_flags
+from ._option_flags import given, option_flags
 
 SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
 RESET, EXIT = "/reset", "/exit"
@@ -25,19 +26,15 @@ RESET, EXIT = "/reset", "/exit"
 @click.command(cls=Command)
 @click.argument("directory", type=ModelDirectory())
 @click.option("--system", help="A message that the dialogue begins with.")
-@click.option("--chat-template", help="A file with a Jinja template, instead of the model's own.")
-@option_flags(DialogueSettings, only=("max_new_tokens",))
+@option_flags(DialogueSettings, only=("max_new_tokens", "chat_template"))
 @option_flags(GenerationConfig, only=SAMPLING)
 @click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
-@click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
-@click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
+@option_flags(OpeningOptions, only=("adapter", "dtype"))
 def chat(
     directory: Path,
     system: str | None,
     dtype: str | None,
     adapter: str | None,
-    max_new_tokens: int | None,
-    chat_template: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
     """Talk to the model in DIRECTORY.
@@ -45,11 +42,10 @@ def chat(
     /reset forgets what was said, /exit or the end of input (Ctrl-D) ends it. Ctrl-C stops an
     answer; what was said of it stays.
     """
-    options = {name: value for name, value in flags.items() if value is not None}
-    own = {"max_new_tokens": max_new_tokens, "chat_template": chat_template}
-    given = {name: value for name, value in own.items() if value is not None}
+    own = given(DialogueSettings, flags)
+    options = {n: v for n, v in flags.items() if v is not None and n not in own}
     with usage_errors():
-        task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **given)
+        task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **own)
     assert isinstance(task, Dialogue)
     if options.get("do_sample", task.seed is not None):
         options.setdefault("seed", 0)

@@ -8,39 +8,28 @@ from typing import Any
 
 import click
 
-from ..tasks import open_task
+from ..tasks.arguments import OpeningOptions
 from ..tasks.data import DataOptions, check_known, read, tell_cut
 from ._common import Command, FilesOption, ModelDirectory, echo, usage_errors
 from ._option_flags import given, option_flags
-from ._task_flags import settings_flags, settings_of
+from ._task_flags import opened_by, settings_flags
 
 
 @click.command(cls=Command)
 @click.argument("directory", type=ModelDirectory())
 @click.option("--data", cls=FilesOption, required=True, help="Files or globs with labels.")
-@click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
-@click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
-@click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
+@option_flags(OpeningOptions)
 @option_flags(DataOptions, exclude=["max_train_samples"])
 @settings_flags
-def evaluate(
-    directory: Path,
-    data: tuple[str, ...],
-    task: str | None,
-    batch_size: int,
-    dtype: str | None,
-    adapter: str | None,
-    **flags: Any,
-) -> dict[str, Any]:
+def evaluate(directory: Path, data: tuple[str, ...], **flags: Any) -> dict[str, Any]:
     """Test the model in DIRECTORY on labelled data."""
     with usage_errors():
-        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(flags))
+        opened, how = opened_by(directory, flags)
         options = DataOptions(**given(DataOptions, flags))
     examples = read(list(data), type(opened), options, told="data")
     check_known(opened, "data", examples)
     start = time.perf_counter()
-    metrics = opened.evaluate(examples, batch_size)
+    metrics = opened.evaluate(examples, how.batch_size)
     seconds = time.perf_counter() - start
     tell_cut("data", opened, len(examples))
     for name, value in metrics.items():

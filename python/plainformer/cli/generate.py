@@ -13,8 +13,10 @@ from ..data.tokenizer import read_tokenizer
 from ..generation import GenerationMixin
 from ..generation.texts import Text, TextWriter, prompt_ids
 from ..models import load
+from ..tasks.arguments import OpeningOptions
 from ._common import Command, ModelDirectory, echo, usage_errors
 from ._generation_flags import generation_flags, options_of_flags, read_prompts
+from ._option_flags import option_flags
 
 NEW_TOKENS = 100
 BETWEEN = "-" * 20
@@ -32,7 +34,7 @@ BETWEEN = "-" * 20
 @click.option("--batch-size", type=click.IntRange(1), default=16, help="Prompts at once.")
 @click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
 @generation_flags
-@click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
+@option_flags(OpeningOptions, only=("dtype",))
 def generate(
     model: Path,
     prompt: tuple[str, ...],

@@ -10,14 +10,14 @@ from typing import Any
 import click
 
 from ..errors import DataError
-from ..tasks import open_task
+from ..tasks.arguments import OpeningOptions
 from ..tasks.data import DataOptions, tell_cut
 from ..tasks.requests import Request, Requests, as_request, parse_item
 from ._answers import Answers, writer_for
 from ._common import Command, ModelDirectory, usage_errors
 from ._option_flags import given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
-from ._task_flags import settings_flags, settings_of
+from ._task_flags import opened_by, settings_flags
 
 LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
 _STANDARD_INPUT = "-"
@@ -37,10 +37,7 @@ _STANDARD_INPUT = "-"
     type=OUTPUT,
     help="Where answers go: .csv and .tsv are tables, .txt plain answers, others JSONL.",
 )
-@click.option("--task", help="What the model is for.  [default: what it was fine-tuned for]")
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
-@click.option("--adapter", help="A LoRA adapter in peft's layout, added to the weights.")
-@click.option("--dtype", help="Compute in float32, bfloat16 or float64.  [default: as saved]")
+@option_flags(OpeningOptions)
 @option_flags(DataOptions, exclude=LEARNING)
 @settings_flags
 def predict(
@@ -48,10 +45,6 @@ def predict(
     texts: tuple[str, ...],
     input_file: str | None,
     output_file: str | None,
-    task: str | None,
-    batch_size: int,
-    dtype: str | None,
-    adapter: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
     """Answer each TEXT, or each line of a file, with a line of JSON.
@@ -65,7 +58,7 @@ def predict(
     if texts and (input_file is not None or reading):
         raise click.UsageError("TEXT: give texts, or --input and how to read it, not both")
     with usage_errors():
-        opened = open_task(directory, task, dtype=dtype, adapter=adapter, **settings_of(flags))
+        opened, how = opened_by(directory, flags)
     start = time.perf_counter()
     path = input_file or _STANDARD_INPUT
     if not texts:
@@ -82,7 +75,7 @@ def predict(
             opened,
             file,
             writer_for(file, output_file, opened, lambda: requests.header),
-            batch_size,
+            how.batch_size,
             skip=skip,
             name=requests.name,
             rest_is_there=bool(texts) or path != _STANDARD_INPUT,

@@ -9,13 +9,28 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..models.config import POOLINGS
-from ..options import at_least, check, named, names_of, one_of, option, refuse_idle
+from ..options import COUNT, at_least, borrowed, check, named, names_of, one_of, option, refuse_idle
 from ..training import TrainingArguments
 from ..training.words import LACKING
 from .data import DataOptions
 from .registry import TASKS
 from .strategy import StrategyOptions
 from .task import Task
+
+
+@dataclass(frozen=True)
+class OpeningOptions:
+    """How a fine-tuned model is opened, and asked."""
+
+    task: str | None = option(None, "What the model is for; default what it was fine-tuned for.")
+    batch_size: int = option(32, "Inputs at once; it changes no answer.", COUNT)
+    adapter: str | None = option(None, "A LoRA adapter in peft's layout, added to the weights.")
+    dtype: str | None = option(
+        None, "Compute in float32, bfloat16 or float64; default as the weights are saved."
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -27,9 +42,7 @@ class ModelOptions:
         "For a model without one: a directory, or char, char:SIZE, bpe:SIZE, wordpiece:SIZE to "
         "train one on the training data.",
     )
-    adapter: str | None = option(
-        None, "A LoRA adapter in peft's layout, added to the model before it is trained."
-    )
+    adapter: str | None = borrowed(OpeningOptions, "adapter")
     new_head: bool = option(
         False, "Start the head anew with the labels of the data, instead of adding to its own."
     )
