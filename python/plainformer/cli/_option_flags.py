@@ -146,7 +146,7 @@ def _parse_word(context: click.Context, option: click.Parameter, value: str | No
     return _parse_object(context, option, value) if is_object else value
 
 
-def given(kind: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
+def flags_given(kind: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that are options of a dataclass and were given."""
     names = names_of(kind)
     return {n: v for n, v in flags.items() if n in names and v is not None and v != ()}

@@ -9,7 +9,7 @@ from typing import Any
 from ..options import names_of
 from ..tasks import TASKS, Task, TaskSettings, open_task
 from ..tasks.arguments import OPTIONS, OpeningOptions
-from ._option_flags import given, option_flags
+from ._option_flags import flags_given, option_flags
 
 _FILES = ("replay", "replay_validation")  # flags of their own, which take several words
 
@@ -26,7 +26,7 @@ def settings_flags(command: Any) -> Any:
 
 def opened_by(directory: Path, flags: Mapping[str, Any]) -> tuple[Task, OpeningOptions]:
     """The task of a directory, opened as the flags say."""
-    how = OpeningOptions(**given(OpeningOptions, flags))
+    how = OpeningOptions(**flags_given(OpeningOptions, flags))
     settings = settings_of(flags)
     task = open_task(directory, how.task, dtype=how.dtype, adapter=how.adapter, **settings)
     return task, how

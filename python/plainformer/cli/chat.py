@@ -17,7 +17,7 @@ from ..tasks.arguments import OpeningOptions
 from ..tasks.conversation import Conversation
 from ..tasks.dialogue import DialogueSettings
 from ._common import Command, ModelDirectory, echo, usage_errors, wants_json
-from ._option_flags import given, option_flags
+from ._option_flags import flags_given, option_flags
 
 SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
 RESET, EXIT = "/reset", "/exit"
@@ -42,7 +42,7 @@ def chat(
     /reset forgets what was said, /exit or the end of input (Ctrl-D) ends it. Ctrl-C stops an
     answer; what was said of it stays.
     """
-    own = given(DialogueSettings, flags)
+    own = flags_given(DialogueSettings, flags)
     options = {n: v for n, v in flags.items() if v is not None and n not in own}
     with usage_errors():
         task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **own)

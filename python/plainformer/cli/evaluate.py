@@ -11,7 +11,7 @@ import click
 from ..tasks.arguments import OpeningOptions
 from ..tasks.data import DataOptions, check_known, read, tell_cut
 from ._common import Command, FilesOption, ModelDirectory, echo, usage_errors
-from ._option_flags import given, option_flags
+from ._option_flags import flags_given, option_flags
 from ._task_flags import opened_by, settings_flags
 
 
@@ -25,7 +25,7 @@ def evaluate(directory: Path, data: tuple[str, ...], **flags: Any) -> dict[str, 
     """Test the model in DIRECTORY on labelled data."""
     with usage_errors():
         opened, how = opened_by(directory, flags)
-        options = DataOptions(**given(DataOptions, flags))
+        options = DataOptions(**flags_given(DataOptions, flags))
     examples = read(list(data), type(opened), options, told="data")
     check_known(opened, "data", examples)
     start = time.perf_counter()

@@ -15,7 +15,7 @@ from ..tasks.data import DataOptions, tell_cut
 from ..tasks.requests import Request, Requests, as_request, parse_item
 from ._answers import Answers, writer_for
 from ._common import Command, ModelDirectory, usage_errors
-from ._option_flags import given, option_flags
+from ._option_flags import flags_given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
 from ._task_flags import opened_by, settings_flags
 
@@ -53,7 +53,7 @@ def predict(
     tables (CSV, TSV) or texts, one a line; whatever else an object or a row has comes back with
     its answer. --output x.csv writes a table, x.txt the answers alone.
     """
-    reading = given(DataOptions, flags)
+    reading = flags_given(DataOptions, flags)
     skip = bool(reading.pop("skip_bad_lines", False))
     if texts and (input_file is not None or reading):
         raise click.UsageError("TEXT: give texts, or --input and how to read it, not both")
