@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import plainformer as pf
 from plainformer.errors import CheckpointError, ConfigError, PlainformerWarning
+from plainformer.models import MODELS
 
 from .tiny import ENCODERS, make
 
@@ -211,3 +212,29 @@ class TestMapping:
         assert {str(p.dtype) for p in model.parameters()} == {"bfloat16"}
         assert model.classifier.weight.data.any()
         assert model.config.dtype == "bfloat16"
+
+
+class TestConfiguration:
+    def test_one_may_be_given_in_place_of_the_directorys(self, saved):
+        model, folder = saved
+        config = pf.BertConfig.from_dict(model.config.to_dict(), hidden_dropout_prob=0.5)
+        for given in (config, config.to_dict()):
+            other = pf.BertForMaskedLM.from_pretrained(folder, config=given)
+            assert other.config.hidden_dropout_prob == 0.5
+            assert other.config is not config
+            for name, array in other.state_dict().items():
+                np.testing.assert_array_equal(array, model.state_dict()[name])
+
+    def test_another_thing_is_an_error(self, saved):
+        with pytest.raises(ConfigError, match="config: got 'bert', expected"):
+            pf.BertForMaskedLM.from_pretrained(saved[1], config="bert")
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_the_base_model_is_what_a_head_stands_on(family):
+    for task in MODELS[family].models:
+        model = make(family, task)
+        prefix = model.base_prefix.removesuffix(".")
+        assert model.base_model is (getattr(model, prefix) if hasattr(model, prefix) else model)
+        if task == "feature-extraction":
+            assert model.base_model is model

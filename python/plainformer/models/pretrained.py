@@ -11,7 +11,7 @@ import numpy as np
 from ..checkpoints.habits import given_dtype, without_habits
 from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, LoadReport, fit_state
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
 from ..nn import Dropout, Module, capture, init_empty_weights
 from ..nn.empty import undrawn_weights, weights_of
 from ..nn.module import float_dtype
@@ -151,9 +151,7 @@ class PreTrainedModel(Module):
         CheckpointError : a file is missing or damaged, or does not fit; naming every array
         ConfigError : the configuration has an unknown field or an unsupported value
         """
-        values = read_config(path) if config is None else config
-        if isinstance(values, PretrainedConfig):
-            values = values.to_dict()
+        values = read_config(path) if config is None else contents_of(config)
         config = cls.config_class.from_dict(values, **without_habits(overrides))
         dtype = given_dtype(dtype, torch_dtype)
         wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
@@ -274,6 +272,18 @@ class PreTrainedModel(Module):
         for module in self.modules():
             if hasattr(module, "recomputes"):
                 module.recomputes = recomputes
+
+
+def contents_of(config: Any) -> Mapping[str, Any]:
+    """What a configuration's `config.json` holds, or a caller says that it does."""
+    if isinstance(config, PretrainedConfig):
+        return config.to_dict()
+    if not isinstance(config, Mapping):
+        raise ConfigError(
+            f"config: got {shown(config)}, expected a configuration or the contents of a "
+            "config.json"
+        )
+    return config
 
 
 def normal_matrix(
