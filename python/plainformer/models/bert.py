@@ -244,6 +244,10 @@ class BertPreTrainedModel(Encoder):
     head_keys = ("*pooler.*", "cls.*", "classifier.*", "qa_outputs.*")
     has_token_types = True
 
+    def add_body(self, config: BertConfig, *, pools: bool = False) -> None:
+        """The encoder under its name in checkpoints, with a pooling layer or without."""
+        self.bert = BertModel(config, add_pooling_layer=pools, seed=None)
+
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
         return self.block_flops(
@@ -322,10 +326,10 @@ class BertForMaskedLM(BertPreTrainedModel, MaskedLM):
 
     def __init__(self, config: BertConfig, seed: int | None = 0):
         self.config = config
-        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.add_body(config)
         self.cls = BertHeads(config)
         if config.tie_word_embeddings:
-            self.projection().weight = self.bert.embeddings.word_embeddings.weight
+            self.projection().weight = self.base_model.embeddings.word_embeddings.weight
         if seed is not None:
             self.init_weights(seed)
 
@@ -343,8 +347,7 @@ class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
 
     def __init__(self, config: BertConfig, seed: int | None = 0):
         self.config = config
-        pools = config.classifier_pooling is None
-        self.bert = BertModel(config, add_pooling_layer=pools, seed=None)
+        self.add_body(config, pools=config.classifier_pooling is None)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.hidden_size, len(config.id2label))
         if seed is not None:
@@ -353,7 +356,9 @@ class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, num_labels), of the pooler or of what `classifier_pooling` says."""
         how = self.config.classifier_pooling
-        pooled = self.bert.pooled(x, sequences) if how is None else read_pooled(x, sequences, how)
+        pooled = (
+            self.base_model.pooled(x, sequences) if how is None else read_pooled(x, sequences, how)
+        )
         return self.classifier(self.dropout(pooled))
 
 
@@ -362,7 +367,7 @@ class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
 
     def __init__(self, config: BertConfig, seed: int | None = 0):
         self.config = config
-        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.add_body(config)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.hidden_size, len(config.id2label))
         if seed is not None:
@@ -374,7 +379,7 @@ class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
 
     def __init__(self, config: BertConfig, seed: int | None = 0):
         self.config = config
-        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.add_body(config)
         self.qa_outputs = Linear(config.hidden_size, span_labels(config))
         if seed is not None:
             self.init_weights(seed)
@@ -385,7 +390,7 @@ class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
 
     def __init__(self, config: BertConfig, seed: int | None = 0):
         self.config = config
-        self.bert = BertModel(config, seed=None)
+        self.add_body(config, pools=True)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.hidden_size, 1)
         if seed is not None:
@@ -393,7 +398,7 @@ class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1)."""
-        return self.classifier(self.dropout(self.bert.pooled(x, sequences)))
+        return self.classifier(self.dropout(self.base_model.pooled(x, sequences)))
 
 
 class BertForRelationExtraction(BertPreTrainedModel, RelationClassifier):
@@ -401,7 +406,7 @@ class BertForRelationExtraction(BertPreTrainedModel, RelationClassifier):
 
     def __init__(self, config: BertConfig, seed: int | None = 0):
         self.config = config
-        self.bert = BertModel(config, add_pooling_layer=False, seed=None)
+        self.add_body(config)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(2 * config.hidden_size, len(config.id2label))
         if seed is not None:

@@ -15,12 +15,20 @@ from .. import kernels
 from ..errors import ConfigError
 from ..nn import Dropout, LayerNorm, Linear, Module, RaggedRows, Sequences
 from ..tensor import Array, Tensor
-from .bert import BertConfig, BertEmbeddings, BertModel, BertPreTrainedModel
-from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .heads import read_pooled, span_labels
+from .bert import (
+    BertConfig,
+    BertEmbeddings,
+    BertForMultipleChoice,
+    BertForQuestionAnswering,
+    BertForRelationExtraction,
+    BertForTokenClassification,
+    BertModel,
+    BertPreTrainedModel,
+)
+from .classifiers import SequenceClassifier
+from .heads import read_pooled
 from .inputs import positions_of
 from .masked_lm import MaskedLM
-from .relation import RelationClassifier
 
 __all__ = [
     "RobertaConfig",
@@ -67,6 +75,10 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
     config: RobertaConfig
     base_prefix = "roberta."
     head_keys = ("*pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*")
+
+    def add_body(self, config: BertConfig, *, pools: bool = False) -> None:
+        """The encoder under its name in checkpoints, with a pooling layer or without."""
+        self.roberta = RobertaModel(config, add_pooling_layer=pools, seed=None)
 
     def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
         """Positions (N,) that count only tokens other than padding, as transformers does.
@@ -121,10 +133,10 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, MaskedLM):
 
     def __init__(self, config: RobertaConfig, seed: int | None = 0):
         self.config = config
-        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
+        self.add_body(config)
         self.lm_head = RobertaLMHead(config)
         if config.tie_word_embeddings:
-            self.projection().weight = self.roberta.embeddings.word_embeddings.weight
+            self.projection().weight = self.base_model.embeddings.word_embeddings.weight
         if seed is not None:
             self.init_weights(seed)
 
@@ -161,7 +173,7 @@ class RobertaForSequenceClassification(RobertaPreTrainedModel, SequenceClassifie
 
     def __init__(self, config: RobertaConfig, seed: int | None = 0):
         self.config = config
-        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
+        self.add_body(config)
         self.classifier = RobertaClassificationHead(config)
         if seed is not None:
             self.init_weights(seed)
@@ -171,52 +183,17 @@ class RobertaForSequenceClassification(RobertaPreTrainedModel, SequenceClassifie
         return self.classifier(x, sequences)
 
 
-class RobertaForTokenClassification(RobertaPreTrainedModel, TokenClassifier):
+class RobertaForTokenClassification(RobertaPreTrainedModel, BertForTokenClassification):
     """RoBERTa that classifies tokens. Parameters: see `BertModel`."""
 
-    def __init__(self, config: RobertaConfig, seed: int | None = 0):
-        self.config = config
-        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(config.hidden_size, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)
 
-
-class RobertaForQuestionAnswering(RobertaPreTrainedModel, QuestionAnswerer):
+class RobertaForQuestionAnswering(RobertaPreTrainedModel, BertForQuestionAnswering):
     """RoBERTa that finds answers in a text. Parameters: see `BertModel`."""
 
-    def __init__(self, config: RobertaConfig, seed: int | None = 0):
-        self.config = config
-        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
-        self.qa_outputs = Linear(config.hidden_size, span_labels(config))
-        if seed is not None:
-            self.init_weights(seed)
 
-
-class RobertaForMultipleChoice(RobertaPreTrainedModel, ChoiceClassifier):
+class RobertaForMultipleChoice(RobertaPreTrainedModel, BertForMultipleChoice):
     """RoBERTa that chooses between texts. Parameters: see `BertModel`."""
 
-    def __init__(self, config: RobertaConfig, seed: int | None = 0):
-        self.config = config
-        self.roberta = RobertaModel(config, seed=None)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(config.hidden_size, 1)
-        if seed is not None:
-            self.init_weights(seed)
 
-    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
-        """Logits (S, 1)."""
-        return self.classifier(self.dropout(self.roberta.pooled(x, sequences)))
-
-
-class RobertaForRelationExtraction(RobertaPreTrainedModel, RelationClassifier):
-    """RoBERTa that classifies relations. Parameters: see `RobertaModel`."""
-
-    def __init__(self, config: RobertaConfig, seed: int | None = 0):
-        self.config = config
-        self.roberta = RobertaModel(config, add_pooling_layer=False, seed=None)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(2 * config.hidden_size, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)
+class RobertaForRelationExtraction(RobertaPreTrainedModel, BertForRelationExtraction):
+    """RoBERTa that classifies relations. Parameters: see `BertModel`."""
