@@ -28,7 +28,8 @@ def _inside(x):
     if isinstance(x, np.ndarray):
         raise MixedKindsError("an array of NumPy's on the device")
     if isinstance(x, (list, tuple)):
-        return type(x)([_inside(item) for item in x])
+        items = [_inside(item) for item in x]
+        return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
     return x
 
 

@@ -59,3 +59,48 @@ def test_models_compute_the_same_bytes(family, task, where, rng):
     found = computed(model, on_device(batch) if where == "device" else batch)
     assert found == wanted
     assert all(type(p.grad) in (DeviceArray, type(None)) for p in model.parameters())
+
+
+GENERATION = {
+    "greedy": {},
+    "recorded": {"output_scores": True, "output_logits": True},
+    "top_k": {"do_sample": True, "seed": 3, "top_k": 7, "temperature": 0.8},
+    "top_p": {"do_sample": True, "seed": 3, "top_p": 0.7, "num_return_sequences": 2},
+    "min_p": {"do_sample": True, "seed": 3, "min_p": 0.02, "output_scores": True},
+    "beams": {"num_beams": 3, "num_return_sequences": 2, "output_scores": True},
+    "drawn beams": {"num_beams": 3, "do_sample": True, "seed": 3, "top_k": 9},
+    "no cache": {"use_cache": False},
+    "processors": {
+        "repetition_penalty": 1.4, "no_repeat_ngram_size": 2, "bad_words_ids": [[5], [6, 7]],
+        "suppress_tokens": [8, 9], "begin_suppress_tokens": [4], "forced_eos_token_id": 3,
+        "min_new_tokens": 3, "output_scores": True, "renormalize_logits": True, "eos_token_id": 3,
+        "exponential_decay_length_penalty": (2, 1.2), "sequence_bias": [[[4, 5], 2.0], [[6], -1.0]],
+    },
+    "constraints": {
+        "eos_token_id": 3, "force_words_ids": [[4, 5]],
+        "prefix_allowed_tokens_fn": lambda prompt, ids: range(3, 20),
+    },
+    "encoder": {"encoder_repetition_penalty": 1.3, "encoder_no_repeat_ngram_size": 2},
+}  # fmt: skip
+
+
+def written(model, options):
+    """The tokens and what the steps recorded, of prompts of several lengths."""
+    prompts = [[4, 5, 6, 7, 8], [9, 10], [11, 12, 13]]
+    found = model.generate(prompts, max_new_tokens=8, return_dict_in_generate=True, **options)
+    assert isinstance(found.sequences, np.ndarray)
+    return [
+        found.sequences.tobytes(),
+        *map(on_host, (*(found.scores or ()), *(found.logits or ()))),
+    ]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "t5", "bart"])
+@pytest.mark.parametrize("name", GENERATION)
+def test_models_write_the_same_tokens(family, name):
+    task = "causal-lm" if family in ("gpt2", "llama") else "seq2seq-lm"
+    if name == "encoder" and task == "causal-lm":
+        pytest.skip("no encoder")
+    model = make(family, task, seed=3).eval()
+    wanted = written(model, GENERATION[name])
+    assert written(to_device(model), GENERATION[name]) == wanted

@@ -129,11 +129,13 @@ class BeamSearch:
     def _continuations(self, values: Array) -> Beams:
         """The best texts that are one token longer, `candidates` a prompt, or drawn ones."""
         S, K, V = self.S, self.K, values.shape[-1]
-        sums = (values.reshape(S, K, V) + self.running.scores[..., None]).reshape(S, K * V)
-        chosen = self._choose(sums, min(self.candidates, K * V))
+        scores = kernels.asarray(self.running.scores, values)
+        sums = (values.reshape(S, K, V) + scores[..., None]).reshape(S, K * V)
+        places = self._choose(sums, min(self.candidates, K * V))
+        chosen = kernels.asnumpy(places)
         beam, token = chosen // V, chosen % V
         found = self.running.take(beam)
-        found.scores = np.take_along_axis(sums, chosen, axis=1)
+        found.scores = kernels.asnumpy(kernels.xp(sums).take_along_axis(sums, places, axis=1))
         found.ids[..., self.length] = token
         found.parents[..., self.length - self.prompt_length] = beam + self._offsets()
         return found
@@ -146,13 +148,15 @@ class BeamSearch:
         """
         if not self.job.settings.do_sample:
             return top_indices(sums, count)
-        chosen = np.empty((self.S, count), np.int64)
+        xp = kernels.xp(sums)
+        chosen = xp.empty((self.S, count), np.int64)
         for row, places in zip(sums, chosen):
-            possible = np.flatnonzero(row > -np.inf)
+            possible = xp.flatnonzero(row > -np.inf)
             if len(possible) < count:  # the rest has no probability: any of them
                 possible = top_indices(row[None], count)[0]
             waiting = self._rng.standard_exponential(len(possible), dtype=np.float32)
-            noisy = row[possible] - np.log(np.maximum(waiting, _SHORTEST))
+            noise = np.log(np.maximum(waiting, _SHORTEST))
+            noisy = row[possible] - kernels.asarray(noise, row)
             places[:] = possible[top_indices(noisy[None], count)[0]]
         return chosen
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .. import kernels
 from ..errors import ConfigError, shown
 from ..tensor import Array
 from .processors import as_index
@@ -33,7 +34,8 @@ class PrefixConstrained:
         self.starts = starts
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
-        mask = np.full_like(logits, -np.inf)
+        xp = kernels.xp(logits)
+        mask = xp.full_like(logits, -np.inf)
         for row, ids in enumerate(input_ids):
             prompt = row // self.rows_per_prompt
             found = self.allowed(prompt, ids[self.starts[row] :])
@@ -43,10 +45,10 @@ class PrefixConstrained:
                     f"prefix_allowed_tokens_fn: allowed no token for prompt {prompt}, expected "
                     "at least one; allow the end token where a text is complete"
                 )
-            mask[row, tokens] = 0
+            mask[row, kernels.asarray(tokens, logits)] = 0
         logits = logits + mask
-        impossible = np.isneginf(logits.max(axis=1)).reshape(-1, self.rows_per_prompt).all(axis=1)
-        rows = np.repeat(impossible, self.rows_per_prompt)
+        impossible = xp.isneginf(logits.max(axis=1)).reshape(-1, self.rows_per_prompt).all(axis=1)
+        rows = xp.repeat(impossible, self.rows_per_prompt)
         logits[rows] = mask[rows]
         return logits
 
@@ -90,7 +92,7 @@ class ForceWords:
             missing = [word for word in self.words if not _occurs(word, ids)]
             if not missing:
                 continue
-            row[self.ends] = -np.inf
+            row[kernels.asarray(self.ends, logits)] = -np.inf
             # A word that has begun may still break off, so it counts whole.
             if input_ids.shape[1] + sum(len(word) for word in missing) >= self.last:
                 word = max(missing, key=lambda word: _overlap(word, ids))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..tensor import Array
 from .build import renormalize
 from .context import DecoderContext, TargetContext
@@ -144,7 +145,7 @@ class TokenSearch:
             job.logits.append(logits.copy())
         logits = job.process(self.ids[:, : self.length], logits)
         if job.settings.options.output_scores:
-            job.scores.append(np.array(job.filter(logits, 1)))
+            job.scores.append(job.filter(logits, 1).copy())
         self._append(self._choose(logits))  # which filters by itself
         return self.ids[:, self.length - 1]
 
@@ -152,12 +153,13 @@ class TokenSearch:
         if self._sampling is not None:
             uniform = self._rng.random(len(self.ids))  # of all rows: an end moves no other's draw
             rows = self.job.context.rows
-            return self._sampling.draw_at(logits, uniform if rows is None else uniform[rows])
-        tokens = np.argmax(logits, axis=-1)
-        best = logits[np.arange(len(tokens)), tokens]
-        if not np.isfinite(best).all():
+            uniform = uniform if rows is None else uniform[rows]
+            return kernels.asnumpy(self._sampling.draw_at(logits, uniform))
+        xp, tokens = kernels.xp(logits), logits.argmax(axis=-1)
+        best = logits[xp.arange(len(tokens)), tokens]
+        if not xp.isfinite(best).all():
             raise_impossible(best)
-        return tokens
+        return kernels.asnumpy(tokens)
 
     def _append(self, tokens: Array) -> None:
         """Write a token to the rows that run, and see which of them end."""

@@ -1,10 +1,10 @@
 """What changes the scores of the next token: callables `(input_ids, logits) -> logits`.
 
-input_ids (rows, L) int64 are the texts so far, padding on the left; logits (rows, V) float32 are
-the scores of their next tokens (in beam search log-probabilities). A processor may write into
-`logits`, which nobody else needs, and returns them or others. Any function of this kind can be
-given to `generate` as `logits_processor`: that is controllable generation. The rows of one prompt
-(its beams, or the texts drawn for it) are neighbors.
+input_ids (rows, L) int64 are the texts so far, padding on the left, on the host; logits (rows, V)
+float32 are the scores of their next tokens (in beam search log-probabilities), where the model is.
+A processor may write into `logits`, which nobody else needs, and returns them or others. Any
+function of this kind can be given to `generate` as `logits_processor`: that is controllable
+generation. The rows of one prompt (its beams, or the texts drawn for it) are neighbors.
 
 Names, meanings and order are those of transformers (`generation/logits_process.py`).
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from .. import kernels
 from ..errors import ShapeError
 from ..tensor import Array
 
@@ -32,7 +33,7 @@ def bounded_power(base: float, exponent: float) -> float:
 
 def as_index(ids: Iterable[int]) -> Array:
     """Ids as an index array."""
-    return np.fromiter(ids, np.int64)
+    return kernels.array_of(list(ids)).astype(np.int64)
 
 
 class SequenceBias:
@@ -56,7 +57,7 @@ class SequenceBias:
         for before, token, bias in self.longer:
             if len(before) <= input_ids.shape[1]:
                 rows = (input_ids[:, -len(before) :] == before).all(axis=1)
-                logits[rows, token] += bias
+                logits[kernels.asarray(rows, logits), token] += bias
         return logits
 
 
@@ -146,7 +147,7 @@ class MinLength:
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         if input_ids.shape[1] < self.length:
-            logits[:, self.ends] = _NONE
+            logits[:, kernels.asarray(self.ends, logits)] = _NONE
         return logits
 
 
@@ -160,7 +161,7 @@ class ForcedToken:
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         if input_ids.shape[1] == self.length:
             logits[:] = _NONE
-            logits[:, self.ids] = 0
+            logits[:, kernels.asarray(self.ids, logits)] = 0
         return logits
 
 
@@ -190,12 +191,13 @@ class ExponentialDecayLengthPenalty:
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         beyond = input_ids.shape[1] - self.start
         if beyond > 0:
-            own = logits[:, self.ends]
-            possible = np.isfinite(own)
-            own[possible] += np.abs(own[possible]) * np.float32(
+            xp, ends = kernels.xp(logits), kernels.asarray(self.ends, logits)
+            own = logits[:, ends]
+            possible = xp.isfinite(own)
+            own[possible] += xp.abs(own[possible]) * np.float32(
                 bounded_power(self.factor, beyond) - 1
             )
-            logits[:, self.ends] = own
+            logits[:, ends] = own
         return logits
 
 
@@ -208,7 +210,7 @@ class SuppressTokens:
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         if self.length is None or input_ids.shape[1] == self.length:
-            logits[:, self.ids] = _NONE
+            logits[:, kernels.asarray(self.ids, logits)] = _NONE
         return logits
 
 
@@ -216,14 +218,17 @@ def _without_padding(input_ids: Array, starts: Array) -> Array:
     """Ids (rows, L) with padding on the left replaced by the row's last id, which counts anyway."""
     if not starts.any():
         return input_ids
-    padding = np.arange(input_ids.shape[1]) < starts[:, None]
-    return np.where(padding, input_ids[:, -1:], input_ids)
+    xp = kernels.xp(input_ids)
+    padding = xp.arange(input_ids.shape[1]) < starts[:, None]
+    return xp.where(padding, input_ids[:, -1:], input_ids)
 
 
 def _penalize(logits: Array, ids: Array, penalty: np.float32) -> Array:
     """Move the logits (rows, V) of ids (rows, L) towards -inf for a penalty above 1."""
-    own = np.take_along_axis(logits, ids, axis=1)
-    np.put_along_axis(logits, ids, np.where(own < 0, own * penalty, own / penalty), axis=1)
+    xp, ids = kernels.xp(logits), kernels.asarray(ids, logits)
+    rows = xp.arange(len(logits))[:, None]
+    own = logits[rows, ids]
+    logits[rows, ids] = xp.where(own < 0, own * penalty, own / penalty)
     return logits
 
 
@@ -232,10 +237,12 @@ def _ban_followers(
 ) -> None:
     """Ban what follows in `texts`, from `starts` on, the last size - 1 ids of the same row of
     `input_ids`."""
-    windows = np.lib.stride_tricks.sliding_window_view(texts, size, axis=1)
+    xp = kernels.xp(texts)
+    windows = xp.lib.stride_tricks.sliding_window_view(texts, size, axis=1)
     last = input_ids[:, input_ids.shape[1] + 1 - size :]
-    rows, places = np.nonzero((windows[:, :, :-1] == last[:, None]).all(axis=2))
+    rows, places = xp.nonzero((windows[:, :, :-1] == last[:, None]).all(axis=2))
     if starts is not None:
         inside = places >= starts[rows]
         rows, places = rows[inside], places[inside]
-    logits[rows, windows[rows, places, -1]] = _NONE
+    tokens = windows[rows, places, -1]
+    logits[kernels.asarray(rows, logits), kernels.asarray(tokens, logits)] = _NONE

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import kernels
 from ..errors import ConfigError, NonFiniteError
 from ..options import borrowed, check
 from ..tensor import Array
@@ -47,12 +48,14 @@ class Sampling:
 
     def draw_at(self, logits: Array, uniform: Array) -> Array:
         """The tokens int64 (B,) that uniform numbers (B,) in [0, 1) choose by logits (B, V)."""
+        xp = kernels.xp(logits)
         ids, weights = self._candidates(logits, 1)
-        cumulative = np.cumsum(weights, axis=-1, dtype=np.float64)
+        cumulative = weights.cumsum(axis=-1, dtype=np.float64)
         total = cumulative[:, -1:]
-        threshold = np.minimum(uniform[:, None] * total, np.nextafter(total, 0))
-        place = np.sum(cumulative <= threshold, axis=-1)
-        return place if ids is None else ids[np.arange(len(ids)), place]
+        chosen = kernels.asarray(uniform, logits)[:, None] * total
+        threshold = xp.minimum(chosen, xp.nextafter(total, 0))
+        place = (cumulative <= threshold).sum(axis=-1)
+        return place if ids is None else ids[xp.arange(len(ids)), place]
 
     def filter(self, logits: Array, least: int = 1) -> Array:
         """Logits / temperature (B, V), -inf for tokens that cannot be drawn.
@@ -65,53 +68,54 @@ class Sampling:
             if self.min_p:
                 scaled[weights == 0] = -np.inf
             return scaled
-        result = np.full_like(scaled, -np.inf)
-        kept = np.where(weights > 0, np.take_along_axis(scaled, ids, axis=-1), -np.inf)
-        np.put_along_axis(result, ids, kept, axis=-1)
+        xp = kernels.xp(logits)
+        rows = xp.arange(len(ids))[:, None]
+        result = xp.full_like(scaled, -np.inf)
+        result[rows, ids] = xp.where(weights > 0, scaled[rows, ids], -np.inf)
         return result
 
     def _candidates(self, logits: Array, least: int) -> tuple[Array | None, Array]:
         """Ids (B, m), ascending, and their weights, 0 for those left out; None for all ids."""
-        V = logits.shape[-1]
+        xp, V = kernels.xp(logits), logits.shape[-1]
         best = logits.max(axis=-1, keepdims=True)
-        if not np.isfinite(best).all():
+        if not xp.isfinite(best).all():
             raise_impossible(best)
         count = V if self.top_k is None else min(max(self.top_k, least), V)
         if self.top_p == 1 and count == V:
             weights = self._weights(logits, best)
             if self.min_p:
-                lowest = np.partition(weights, V - least, axis=-1)[:, V - least, None]
-                weights[weights < np.minimum(self.min_p, lowest)] = 0
+                lowest = xp.partition(weights, V - least, axis=-1)[:, V - least, None]
+                weights[weights < xp.minimum(self.min_p, lowest)] = 0
             return None, weights
         ids, weights = self._ranked(logits, best, count)
         weights = weights.astype(np.float64)
         out = weights < self.min_p
         if self.top_p < 1:
             total = self._total(logits, best) if count == V else weights.sum(axis=-1, keepdims=True)
-            out |= np.cumsum(weights, axis=-1) - weights >= self.top_p * total
+            out |= weights.cumsum(axis=-1) - weights >= self.top_p * total
         out[:, :least] = False
         weights[out] = 0
-        order = np.argsort(ids, axis=-1)
-        return np.take_along_axis(ids, order, axis=-1), np.take_along_axis(weights, order, axis=-1)
+        order = ids.argsort(axis=-1)
+        return xp.take_along_axis(ids, order, axis=-1), xp.take_along_axis(weights, order, axis=-1)
 
     def _ranked(self, logits: Array, best: Array, count: int) -> tuple[Array, Array]:
         """The most probable tokens, best first: top_k of them, or enough for top_p."""
-        V = logits.shape[-1]
+        xp, V = kernels.xp(logits), logits.shape[-1]
         if count < V:
             ids = top_indices(logits, count)
-            return ids, self._weights(np.take_along_axis(logits, ids, axis=-1), best)
+            return ids, self._weights(xp.take_along_axis(logits, ids, axis=-1), best)
         wanted = self.top_p * self._total(logits, best)
         count = min(_FIRST_GUESS, V)
         while True:
             ids = top_indices(logits, count)
-            weights = self._weights(np.take_along_axis(logits, ids, axis=-1), best)
+            weights = self._weights(xp.take_along_axis(logits, ids, axis=-1), best)
             mass = weights.sum(axis=-1, keepdims=True, dtype=np.float64)
             if count == V or (mass >= wanted).all():
                 return ids, weights
             count = min(8 * count, V)
 
     def _weights(self, logits: Array, best: Array) -> Array:
-        return np.exp((logits - best) / self._divisor)
+        return kernels.xp(logits).exp((logits - best) / self._divisor)
 
     def _total(self, logits: Array, best: Array) -> Array:
         return self._weights(logits, best).sum(axis=-1, keepdims=True, dtype=np.float64)
@@ -127,13 +131,14 @@ def top_indices(x: Array, count: int) -> Array:
 
     Equal values rank by column. Only the values that are returned are sorted.
     """
+    xp = kernels.xp(x)
     if count >= x.shape[1]:
-        return np.argsort(-x, axis=-1, kind="stable")
-    found = np.empty((len(x), count), np.int64)
-    banned = np.isneginf(x.min(initial=0))
+        return (-x).argsort(axis=-1, kind="stable")
+    found = xp.empty((len(x), count), np.int64)
+    banned = bool(x.size) and float(x.min()) == -np.inf
     for row, ids in zip(x, found):
         # NumPy selects slowly among many equal values, and those that are -inf seldom matter.
-        possible = np.flatnonzero(row > -np.inf) if banned else None
+        possible = xp.flatnonzero(row > -np.inf) if banned else None
         if possible is None or len(possible) < count:
             ids[:] = _largest(row, count)
         else:
@@ -142,14 +147,15 @@ def top_indices(x: Array, count: int) -> Array:
 
 
 def _largest(row: Array, count: int) -> Array:
-    least = np.partition(row, len(row) - count)[len(row) - count]
-    above = np.flatnonzero(row >= least)  # more than `count` where values are equal
-    return above[np.argsort(-row[above], kind="stable")[:count]]
+    xp = kernels.xp(row)
+    least = xp.partition(row, len(row) - count)[len(row) - count]
+    above = xp.flatnonzero(row >= least)  # more than `count` where values are equal
+    return above[(-row[above]).argsort(kind="stable")[:count]]
 
 
 def raise_impossible(values: Array) -> None:
     """Raise for rows whose best logit is no number: a broken model, or no token left to take."""
-    if np.isneginf(values).any():
+    if kernels.xp(values).isneginf(values).any():
         raise ConfigError(
             "logits: every token of a row is ruled out; relax what bans tokens "
             "(no_repeat_ngram_size, bad_words_ids, suppress_tokens, a logits processor)"
