@@ -8,20 +8,13 @@ from click.testing import CliRunner
 
 import plainformer as pf
 from plainformer.cli import main, quickstart
-from plainformer.errors import DataError
-from plainformer.models.registry import from_config
 from plainformer.pretraining import Pretraining
-from plainformer.quickstart import clock as clocks
 from plainformer.quickstart import docstrings, language_model
 from plainformer.quickstart import size as sizes
-from plainformer.quickstart.chart import text_chart
-from plainformer.quickstart.clock import Clock
 from plainformer.quickstart.corpus import python_documents
-from plainformer.quickstart.docstrings import MODULES, docstring_task, is_fair
-from plainformer.quickstart.size import SIZES, Choice, Size, choose, estimate
+from plainformer.quickstart.docstrings import MODULES, docstring_task
+from plainformer.quickstart.size import SIZES, Choice, Size
 from plainformer.training import TrainingInterrupted
-
-# The head of a fresh classifier; every fine-tuning says so.
 
 
 @pytest.fixture
@@ -95,41 +88,6 @@ def test_the_classifier_is_the_saved_one_and_new_weights_are_none_of_it(small, t
     assert 0 < abs(tuned - trained).mean() < abs(new - trained).mean()
 
 
-@pytest.mark.parametrize(
-    ("update", "max_seconds", "name"),
-    [
-        ({128: 0.01, 64: 0.005}, None, "large"),
-        ({128: 0.03, 64: 0.015}, None, "medium"),
-        ({128: 0.06, 64: 0.03}, None, "small"),
-        ({128: 0.9, 64: 0.5}, None, "small"),
-        ({128: 0.01, 64: 0.005}, 30, "medium"),
-        ({128: 0.01, 64: 0.005}, 900, "large"),
-        ({128: 0.03, 64: 0.015}, 1, "small"),
-    ],
-)
-def test_the_largest_size_that_fits_is_chosen(monkeypatch, update, max_seconds, name):
-    monkeypatch.setattr(sizes, "update_seconds", update.__getitem__)
-    choice = choose(None, max_seconds)
-    assert choice.size is SIZES[name]
-    assert choice.seconds == estimate(choice.size, update[choice.size.width])
-
-
-def test_a_size_that_is_named_is_taken_and_nothing_is_measured(monkeypatch):
-    monkeypatch.delattr(sizes, "update_seconds")
-    assert [choose(name, 1.0) for name in SIZES] == [Choice(size) for size in SIZES.values()]
-
-
-def test_the_sizes_fall():
-    costs = [estimate(size, size.width) for size in SIZES.values()]
-    assert costs == sorted(costs, reverse=True)
-    assert all(from_config({**s.config, "vocab_size": 9}, seed=0) for s in SIZES.values())
-
-
-def test_measuring_takes_a_moment_and_width_costs():
-    narrow, wide = (sizes.update_seconds(width) for width in (32, 128))
-    assert 0 < narrow < wide
-
-
 @pytest.mark.parametrize(("seconds", "said"), [(80.4, "80 seconds"), (290.0, "5 minutes")])
 def test_it_says_beforehand_how_long_it_takes(capsys, seconds, said):
     quickstart.say_size(Choice(SIZES["small"], seconds))
@@ -145,60 +103,12 @@ def test_time_only_stops_it_early_and_it_says_so(small, tmp_path):
     assert "classifier" not in said
 
 
-def test_each_training_gets_its_share_of_the_time_that_is_left(monkeypatch):
-    monkeypatch.setattr(clocks.time, "monotonic", lambda: now)
-    now = 100.0
-    clock = Clock(60)
-    assert [limit.max_seconds for limit in clock.limits(0.75)] == [45]
-    now = 150.0
-    assert [limit.max_seconds for limit in clock.limits(0.5)] == [5]
-    assert not clock.is_over()
-    now = 161.0
-    assert clock.is_over()
-    assert Clock(None).limits(0.5) == []
-    assert not Clock(None).is_over()
-
-
 def test_a_python_without_the_modules_leaves_fine_tuning_out(small, tmp_path, monkeypatch):
     monkeypatch.setattr(quickstart, "docstring_task", lambda: docstring_task(tmp_path))
     result, said = run("--output-dir", tmp_path / "out")
     assert result["steps"] == 30
     assert "left out: this Python has 0 docstrings of asyncio to use, fewer than 5" in said
     assert "eval_accuracy" not in result
-
-
-def library(root, count):
-    """A standard library of `count` usable docstrings a module."""
-    for place, module in enumerate(MODULES):
-        texts = (f"This is docstring {i} of file {place}.\n\nBody {i}." for i in range(count))
-        lines = [f"def f{i}(): {text!r}" for i, text in enumerate(texts)]
-        (root / f"{module}.py").write_text("\n".join(lines))
-
-
-def test_docstrings_that_it_is_tested_on_are_in_no_other_text(tmp_path):
-    library(tmp_path, 70)
-    task = docstring_task(tmp_path)
-    held_back = task.held_back()
-    assert len(held_back) == len(task.validation) >= 200
-    assert {e.label for e in task.train} == set(MODULES)
-    assert not held_back & {e.text for e in task.train}
-    text = "".join(d.text for d in python_documents(tmp_path, without=held_back))
-    assert not any(docstring in text for docstring in held_back)
-    assert all(e.text in text for e in task.train)
-    assert text.count("Body") == 8 * 70 - len(held_back)
-    assert docstring_task(tmp_path) == task
-
-
-def test_too_few_docstrings_are_one_clear_error(tmp_path):
-    library(tmp_path, 5)
-    with pytest.raises(DataError, match="this Python has 5 docstrings of asyncio"):
-        docstring_task(tmp_path)
-
-
-def test_a_docstring_that_names_a_module_or_says_little_is_not_asked():
-    assert is_fair("Return the members of the object, sorted by their names.")
-    assert not is_fair("Return the members.")
-    assert not is_fair("Return the members of the TarFile object, sorted by name.")
 
 
 def test_two_runs_of_one_seed_are_the_same_run(small, tmp_path):
@@ -210,17 +120,6 @@ def test_two_runs_of_one_seed_are_the_same_run(small, tmp_path):
     for name in ("model.safetensors", "classifier/model.safetensors", "scratch/model.safetensors"):
         weights = [(tmp_path / d / name).read_bytes() for d in "abc"]
         assert weights[0] == weights[1] != weights[2]
-
-
-def test_text_chart_places_both_curves():
-    chart = text_chart([(1, 4.0), (10, 2.0)], [(10, 3.0)], width=10, height=5)
-    lines = chart.splitlines()
-    assert lines[0] == "   4.000 |.         "
-    assert lines[2].endswith("o")
-    assert lines[4] == "   2.000 |         ."
-    assert "step 1 to 10" in lines[-1]
-    assert text_chart([], []) == ""
-    assert "." in text_chart([(5, 1.0)], [])
 
 
 def test_ctrl_c_names_no_flag_that_it_has_not(small, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Callbacks: code that runs at the corners of training, and the two that come with us.
+"""Callbacks: code that runs at the corners of training, and two that come with us.
 
 A callback gets the arguments, the state and the control, and may change the control:
 
