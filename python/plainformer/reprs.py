@@ -13,6 +13,11 @@ _LONG = 16  # items of a list that are not shown
 
 def brief(instance: Any, usual: Any = None) -> str:
     """A dataclass object with the fields that differ from their defaults, or from `usual`."""
+    return f"{type(instance).__name__}({', '.join(unusual(instance, usual))})"
+
+
+def unusual(instance: Any, usual: Any = None) -> list[str]:
+    """`name=value` of the fields of a dataclass object that are not as usual, see `brief`."""
     told = []
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
@@ -20,7 +25,7 @@ def brief(instance: Any, usual: Any = None) -> str:
         if field.repr and not (type(value) is type(default) and value == default):
             text = repr(value) if isinstance(value, list) else outline(value)
             told.append(f"{field.name}={text}")
-    return f"{type(instance).__name__}({', '.join(told)})"
+    return told
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -72,6 +72,7 @@ def tokens(root: Path) -> pf.data.BatchEncoding:
     """Texts to ids and back."""
     tok = pf.load_tokenizer(root / "classifier")
     assert_type(tok, pf.PreTrainedTokenizer)
+    assert_type(pf.PreTrainedTokenizer.from_pretrained(root / "lm"), pf.PreTrainedTokenizer)
     assert_type(tok.encode("so good"), list[int])
     assert_type(tok.decode([1, 2]), str)
     assert_type(tok.batch_decode([[1, 2]], skip_special_tokens=True), list[str])

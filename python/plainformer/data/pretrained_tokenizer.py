@@ -206,6 +206,16 @@ class PreTrainedTokenizer(TokenizerRoles):
         encoder = DialogueEncoder(inner, template)
         return encoder.prompt(messages, answers=add_generation_prompt).ids.tolist()
 
+    @classmethod
+    def from_pretrained(cls, directory: PathLike, **options: Any) -> PreTrainedTokenizer:
+        """See `load_tokenizer`."""
+        tokenizer = cls(read_tokenizer(directory))
+        for name, value in without_habits(options).items():
+            if name not in (*ROLES, "padding_side", "truncation_side"):
+                raise ConfigError(f"{name}: is no option of a tokenizer")
+            setattr(tokenizer, name, value)
+        return tokenizer
+
     def save_pretrained(self, directory: str | Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which transformers reads too."""
         save_tokenizer(self.backend_tokenizer, directory)
@@ -268,7 +278,7 @@ class PreTrainedTokenizer(TokenizerRoles):
 
 
 def load_tokenizer(directory: PathLike, **options: Any) -> PreTrainedTokenizer:
-    """The tokenizer of a directory: `tb = load_tokenizer(directory)("a text")`.
+    """The tokenizer of a directory: `load_tokenizer(directory)("a text")`.
 
     Parameters
     ----------
@@ -281,12 +291,7 @@ def load_tokenizer(directory: PathLike, **options: Any) -> PreTrainedTokenizer:
     CheckpointError : no such files, or damaged ones
     ConfigError : another option
     """
-    tokenizer = PreTrainedTokenizer(read_tokenizer(directory))
-    for name, value in without_habits(options).items():
-        if name not in (*ROLES, "padding_side", "truncation_side"):
-            raise ConfigError(f"{name}: is no option of a tokenizer")
-        setattr(tokenizer, name, value)
-    return tokenizer
+    return PreTrainedTokenizer.from_pretrained(directory, **options)
 
 
 def as_backend(tokenizer: Any) -> Tokenizer:

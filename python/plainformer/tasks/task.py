@@ -30,7 +30,7 @@ from ..data.examples import FIELDS, texts_of
 from ..errors import ConfigError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
 from ..options import at_least, check, option
-from ..reprs import brief
+from ..reprs import unusual
 from ..training.collators import collate_rows
 from ..training.evaluation import run_batches
 from ..training.losses import LossSum
@@ -200,9 +200,9 @@ class Task:
 
     def __repr__(self) -> str:
         """What it is put to, the model, the labels, and settings other than the usual ones."""
-        model = f"{type(self.model).__name__} of {self.model.num_parameters():,} parameters"
-        told = [model, *([f"labels {listed(self.labels.labels)}"] if len(self.labels) else [])]
-        return f"{type(self).__name__}({'; '.join([*told, brief(self.settings)])})"
+        told = [f"{type(self.model).__name__} of {self.model.num_parameters():,} parameters"]
+        told += [f"labels {listed(self.labels.labels)}"] if len(self.labels) else []
+        return f"{type(self).__name__}({'; '.join([*told, *unusual(self.settings)])})"
 
     def with_settings(self, **changes: Any) -> Task:
         """The same tokenizer and model with other settings."""

@@ -118,6 +118,9 @@ class Trainer:
         self._check_evaluation()
         prepare_model(model, self.args)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({type(self.model).__name__}, {self.args!r})"
+
     def train(self, resume_from_checkpoint: str | Path | bool | None = None) -> TrainOutput:
         """Train until the last update, an early stop or Ctrl-C.
 
