@@ -13,13 +13,14 @@ from click.testing import CliRunner
 
 import plainformer as pf
 from plainformer.cli import _task_flags, main
-from plainformer.cli._answers import Answers, writer_for
+from plainformer.cli._writers import writer_for
 from plainformer.cli.evaluate import evaluate
 from plainformer.cli.predict import predict
 from plainformer.data import TextExample, read_examples
 from plainformer.options import names_of
 from plainformer.tasks import TASKS as KINDS
 from plainformer.tasks import open_task
+from plainformer.tasks.answers import Answers
 from plainformer.tasks.requests import Request
 from tests.tasks.tiny import TASKS, tune
 
@@ -191,7 +192,7 @@ def test_what_is_held_does_not_grow_with_the_input(outputs):
     task = open_task(outputs / "text-classification")
     held, out = Held(1200), io.StringIO()
     requests = (Request(example) for example in held)
-    Answers(task, out, writer_for(out, None, task, lambda: None), 8).add_all(requests)
+    Answers(task, writer_for(out, None, task, lambda: None), 8).add_all(requests)
     assert len(out.getvalue().splitlines()) == 1200
     assert 0 < held.most <= 2 * 8
     held = Held(1200)

@@ -10,14 +10,15 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ..tasks.answers import Answers
 from ..tasks.arguments import OpeningOptions
 from ..tasks.data import DataOptions, tell_cut
 from ..tasks.requests import Request, Requests, as_request, parse_item
-from ._answers import Answers, writer_for
 from ._common import Command, ModelDirectory, usage_errors
 from ._option_flags import flags_given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
 from ._task_flags import opened_by, settings_flags
+from ._writers import writer_for
 
 LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
 _STANDARD_INPUT = "-"
@@ -73,9 +74,9 @@ def predict(
             )
         answers = Answers(
             opened,
-            file,
             writer_for(file, output_file, opened, lambda: requests.header),
             how.batch_size,
+            flush=file.flush,
             skip=skip,
             name=requests.name,
             rest_is_there=bool(texts) or path != _STANDARD_INPUT,

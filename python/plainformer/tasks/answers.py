@@ -1,19 +1,15 @@
-"""Answers as they are written: JSONL, a table or plain text, one for each input, in order."""
+"""Answers to requests, one for each input, in order, and null where there is none."""
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ..data.records.files import TABLES
 from ..data.records.source import BLANK
-from ..errors import DataError, PlainformerError, warn_once
-from ..tasks import Task
-from ..tasks.requests import Request
+from ..errors import DataError, PlainformerError
+from .requests import Request
+from .task import Task
 
 _TOLD = 20  # bad lines that one message names
 ERROR = "error"
@@ -29,8 +25,8 @@ class Answers:
 
     Parameters
     ----------
-    file : flushed after what was waiting is answered
     write : takes the record of one answer
+    flush : called after what was waiting is answered
     name : of the input, for messages
     rest_is_there : whether what follows a bad line can be read at once, to name all bad ones
     """
@@ -38,17 +34,17 @@ class Answers:
     def __init__(
         self,
         task: Task,
-        file: TextIO,
         write: Writer,
         batch_size: int,
         *,
+        flush: Callable[[], Any] = lambda: None,
         skip: bool = False,
         name: str = "input",
         rest_is_there: bool = True,
     ):
         self.task, self.batch_size = task, batch_size
         self.count = self.blank = self.bad = 0
-        self._file, self._write, self._skip = file, write, skip
+        self._write, self._flush, self._skip = write, flush, skip
         self._name, self._rest_is_there = name, rest_is_there
         self._waiting: list[Request] = []
 
@@ -70,14 +66,14 @@ class Answers:
         for request, record in self._answered(waiting):
             is_bad = record is None and request.problem != BLANK
             if is_bad and not self._skip:
-                self._file.flush()
+                self._flush()
                 raise self._refusal([request], rest or ())
             if is_bad:
                 self._tell_bad(request)
             self.blank += request.problem == BLANK
             self.count += record is not None
             self._write(record if record is not None else self._null(request))
-        self._file.flush()
+        self._flush()
 
     def _tell_bad(self, request: Request) -> None:
         self.bad += 1
@@ -118,7 +114,7 @@ class Answers:
 
     def _given(self, request: Request) -> dict[str, Any]:
         """What the input had; what has the name of an answer, gold labels above all, as given_."""
-        return dict(zip(_given_names(self.task, request.fields), request.fields.values()))
+        return dict(zip(given_names(self.task, request.fields), request.fields.values()))
 
     def _refusal(self, bad: list[Request], rest: Iterable[Request]) -> DataError:
         """The error that names the bad requests: these and those to come."""
@@ -131,52 +127,14 @@ class Answers:
         told = "; ".join([bad[0].problem, *(f"line {r.line}: {r.problem}" for r in bad[1:])])
         more = f"; and {count - len(bad)} more" if count > len(bad) else ""
         return DataError(
-            f"{told}{more}. With --skip-bad-lines such lines are answered with null, the others as "
+            f"{told}{more}. With skip_bad_lines such lines are answered with null, the others as "
             "they should be",
             self._name,
             bad[0].line,
         )
 
 
-def writer_for(file: TextIO, path: str | None, task: Task, header: Callable[[], Any]) -> Writer:
-    """What writes the records of answers, by the file's name.
-
-    .csv and .tsv are tables: the input's columns, the answer's and `error`; .txt is the answer
-    alone, a line each; everything else is JSONL.
-
-    header : gives the columns of the input once they are known, None where it is no table
-    """
-    suffix = Path(path).suffix.lower() if path is not None else ""
-    if suffix in TABLES:
-        return _Table(file, TABLES[suffix], task, header)
-    if suffix == ".txt":
-        return lambda record: _line(file, " ".join(task.plain(record).split()))
-    return lambda record: _line(file, _json(record, file.encoding or "utf-8"))
-
-
-class _Table:
-    """Records as rows; the first one decides about the columns where the input is no table."""
-
-    def __init__(self, file: TextIO, delimiter: str, task: Task, header: Callable[[], Any]):
-        self._task, self._header = task, header
-        self._rows = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        self._columns: list[str] = []
-
-    def __call__(self, record: Mapping[str, Any]) -> None:
-        if not self._columns:
-            self._columns = self._chosen(record)
-            self._rows.writerow(self._columns)
-        strange = next((name for name in record if name not in self._columns), None)
-        if strange is not None:
-            warn_once(f"--output: the first input has no {strange}; left out of the table")
-        self._rows.writerow([_cell(record.get(name)) for name in self._columns])
-
-    def _chosen(self, record: Mapping[str, Any]) -> list[str]:
-        answer, header = self._task.answer_fields, _given_names(self._task, self._header() or ())
-        return list(dict.fromkeys([*header, *(n for n in record if n != ERROR), *answer, ERROR]))
-
-
-def _given_names(task: Task, names: Collection[str]) -> list[str]:
+def given_names(task: Task, names: Collection[str]) -> list[str]:
     """The names of an input's fields; those of an answer's fields as `given_`, no name twice."""
     taken = {*task.answer_fields, ERROR} - set(task.asked_fields())
     found = []
@@ -186,21 +144,3 @@ def _given_names(task: Task, names: Collection[str]) -> list[str]:
             told = f"given_{told}"
         found.append(told)
     return found
-
-
-def _json(record: Mapping[str, Any], encoding: str) -> str:
-    """One line; characters that the file's encoding has not, and halves of some, are escaped."""
-    text = json.dumps(record, ensure_ascii=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(record)
-    return text
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
-
-
-def _line(file: TextIO, text: str) -> None:
-    file.write(text + "\n")

@@ -1,0 +1,70 @@
+"""What answers are written as: JSONL, a table or plain text, by the file's name."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..data.records.files import TABLES
+from ..errors import warn_once
+from ..tasks import Task
+from ..tasks.answers import ERROR, Writer, given_names
+
+
+def writer_for(file: TextIO, path: str | None, task: Task, header: Callable[[], Any]) -> Writer:
+    """What writes the records of answers, by the file's name.
+
+    .csv and .tsv are tables: the input's columns, the answer's and `error`; .txt is the answer
+    alone, a line each; everything else is JSONL.
+
+    header : gives the columns of the input once they are known, None where it is no table
+    """
+    suffix = Path(path).suffix.lower() if path is not None else ""
+    if suffix in TABLES:
+        return _Table(file, TABLES[suffix], task, header)
+    if suffix == ".txt":
+        return lambda record: _line(file, " ".join(task.plain(record).split()))
+    return lambda record: _line(file, _json(record, file.encoding or "utf-8"))
+
+
+class _Table:
+    """Records as rows; the first one decides about the columns where the input is no table."""
+
+    def __init__(self, file: TextIO, delimiter: str, task: Task, header: Callable[[], Any]):
+        self._task, self._header = task, header
+        self._rows = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._columns: list[str] = []
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        if not self._columns:
+            self._columns = self._chosen(record)
+            self._rows.writerow(self._columns)
+        strange = next((name for name in record if name not in self._columns), None)
+        if strange is not None:
+            warn_once(f"--output: the first input has no {strange}; left out of the table")
+        self._rows.writerow([_cell(record.get(name)) for name in self._columns])
+
+    def _chosen(self, record: Mapping[str, Any]) -> list[str]:
+        answer, header = self._task.answer_fields, given_names(self._task, self._header() or ())
+        return list(dict.fromkeys([*header, *(n for n in record if n != ERROR), *answer, ERROR]))
+
+
+def _json(record: Mapping[str, Any], encoding: str) -> str:
+    """One line; characters that the file's encoding has not, and halves of some, are escaped."""
+    text = json.dumps(record, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(record)
+    return text
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def _line(file: TextIO, text: str) -> None:
+    file.write(text + "\n")
