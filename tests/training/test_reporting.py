@@ -8,7 +8,12 @@ import types
 import pytest
 
 from plainformer.errors import ConfigError
-from plainformer.training import TensorBoardCallback, TrainingArguments, WandbCallback
+from plainformer.training import (
+    TensorBoardCallback,
+    TrainerCallback,
+    TrainingArguments,
+    WandbCallback,
+)
 from plainformer.training.reporting import reporters
 
 from .tiny import tiny_trainer, tree, weights
@@ -19,8 +24,8 @@ EVALUATED = {"max_steps": 4, "logging_steps": 2, "eval_strategy": "steps", "eval
 class Run:
     """What a run of wandb was told."""
 
-    def __init__(self):
-        self.config, self.logged, self.metrics, self.finished = {}, [], [], 0
+    def __init__(self, module=None):
+        self.module, self.logged, self.metrics, self.finished = module, [], [], 0
         self.config = types.SimpleNamespace(update=self.configure)
         self.options = {}
 
@@ -33,8 +38,9 @@ class Run:
     def log(self, figures):
         self.logged.append(figures)
 
-    def finish(self):
-        self.finished += 1
+    def finish(self, exit_code=0):
+        self.finished, self.exit_code = self.finished + 1, exit_code
+        self.module.run = None
 
 
 @pytest.fixture
@@ -47,7 +53,8 @@ def wandb(monkeypatch):
 
     def init(**options):
         module.inits.append(options)
-        return Run()
+        module.run = Run(module)
+        return module.run
 
     module.init = init
     monkeypatch.setitem(sys.modules, "wandb", module)
@@ -88,6 +95,20 @@ def test_a_run_that_its_user_began_is_used_and_left_open(tmp_path, wandb):
     assert not wandb.inits
     assert len(wandb.run.logged) == 3
     assert wandb.run.finished == 0
+
+
+def test_a_run_that_failed_is_not_gone_on_with(tmp_path, wandb):
+    class Fails(TrainerCallback):
+        def on_step_end(self, args, state, control):
+            raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        tiny_trainer(tmp_path / "a", report_to="wandb", callbacks=[Fails], **EVALUATED).train()
+    failed = wandb.run
+    assert failed.finished == 0
+    tiny_trainer(tmp_path / "b", report_to="wandb", **EVALUATED).train()
+    assert (failed.finished, failed.exit_code, failed.logged) == (1, 1, [])
+    assert len(wandb.inits) == 2
 
 
 def test_what_is_told_changes_no_byte(tmp_path, wandb):

@@ -10,7 +10,7 @@ import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ConfigError
 from .arguments import TrainingArguments
@@ -95,10 +95,12 @@ class TensorBoardCallback(_Reporter):
 class WandbCallback(_Reporter):
     """Logs to the run that `wandb.init` began, or begins one and ends it with the training.
 
-    Project, name and whether it is offline are for wandb's own environment variables to say.
+    Project, name and whether it is offline are for wandb's own environment variables to say. A
+    run of a training that an error or Ctrl-C ended is marked as failed when the next one begins.
     """
 
     package, install = "wandb", "wandb"
+    _begun: ClassVar[Any] = None  # the last run that a training began
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,8 +112,11 @@ class WandbCallback(_Reporter):
     ) -> None:
         import wandb  # whose user installed it
 
+        if wandb.run is not None and wandb.run is WandbCallback._begun:
+            wandb.run.finish(exit_code=1)
         self._own = wandb.run is None
         self._run = wandb.init(dir=args.output_dir) if self._own else wandb.run
+        WandbCallback._begun = self._run if self._own else None
         self._run.config.update(args.to_dict(), allow_val_change=True)
         self._run.define_metric("*", step_metric="train/global_step", step_sync=True)
 
