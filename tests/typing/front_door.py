@@ -179,7 +179,9 @@ def by_hand() -> None:
     assert_type(x.sum().item(), float)
     assert_type(x.shape, tuple[int, ...])
     assert_type(pf.nn.Sequential(pf.nn.Linear(4, 4)), pf.nn.Sequential)
-    pf.kernels.softmax(np.ones((2, 3), np.float32))
+    x32 = np.ones((2, 3), np.float32)
+    assert pf.kernels.softmax(pf.kernels.gelu(x32)).dtype == np.float32
+    assert_type(pf.kernels.softmax(np.asarray(x)), np.ndarray[tuple[Any, ...], np.dtype[Any]])
     assert_type(pf.metrics.accuracy(references=[0, 1], predictions=[0, 0]), float)
     assert_type(pf.get_num_threads(), int)
     assert_type(pf.threadpool_info(), dict[str, Any])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -18,6 +18,9 @@ import numpy as np
 from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 from ._backend import backend
 from .xp import xp
+
+# An array of any kind: what comes out is of the kind that came in.
+Array = TypeVar("Array", bound=Any)
 
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
 float32 = np.dtype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import (
+    Array,
     check_array,
     check_choice,
     check_out,
@@ -20,7 +21,7 @@ RELU, GELU, GELU_TANH, SILU, TANH = 1, 2, 3, 4, 5
 _APPROXIMATIONS = {"none": GELU, "tanh": GELU_TANH}
 
 
-def relu(x: Any, *, out: Any = None) -> Any:
+def relu(x: Array, *, out: Any = None) -> Array:
     """y = max(x, 0); NaN stays NaN.
 
     Parameters
@@ -39,7 +40,7 @@ def relu(x: Any, *, out: Any = None) -> Any:
     return _activation(x, RELU, out)
 
 
-def relu_backward(grad_output: Any, x: Any) -> Any:
+def relu_backward(grad_output: Array, x: Any) -> Array:
     """Gradient of `relu`: grad_output where x > 0 (or NaN), else 0.
 
     Parameters
@@ -57,7 +58,7 @@ def relu_backward(grad_output: Any, x: Any) -> Any:
     return _activation_backward(grad_output, x, RELU)
 
 
-def gelu(x: Any, approximate: str = "none", *, out: Any = None) -> Any:
+def gelu(x: Array, approximate: str = "none", *, out: Any = None) -> Array:
     """y = x Phi(x), Phi the cumulative distribution of the standard normal.
 
     Parameters
@@ -82,7 +83,7 @@ def gelu(x: Any, approximate: str = "none", *, out: Any = None) -> Any:
     return _activation(x, _gelu_kind(approximate), out)
 
 
-def gelu_backward(grad_output: Any, x: Any, approximate: str = "none") -> Any:
+def gelu_backward(grad_output: Array, x: Any, approximate: str = "none") -> Array:
     """Gradient of `gelu`: grad_output (Phi(x) + x phi(x)), or that of the tanh form.
 
     Parameters
@@ -101,7 +102,7 @@ def gelu_backward(grad_output: Any, x: Any, approximate: str = "none") -> Any:
     return _activation_backward(grad_output, x, _gelu_kind(approximate))
 
 
-def silu(x: Any, *, out: Any = None) -> Any:
+def silu(x: Array, *, out: Any = None) -> Array:
     """y = x sigmoid(x), also called swish.
 
     Parameters
@@ -120,7 +121,7 @@ def silu(x: Any, *, out: Any = None) -> Any:
     return _activation(x, SILU, out)
 
 
-def silu_backward(grad_output: Any, x: Any) -> Any:
+def silu_backward(grad_output: Array, x: Any) -> Array:
     """Gradient of `silu`: grad_output s (1 + x (1 - s)), s = sigmoid(x).
 
     Parameters
@@ -138,7 +139,7 @@ def silu_backward(grad_output: Any, x: Any) -> Any:
     return _activation_backward(grad_output, x, SILU)
 
 
-def tanh(x: Any, *, out: Any = None) -> Any:
+def tanh(x: Array, *, out: Any = None) -> Array:
     """y = tanh(x): BERT's pooler and the classification heads of RoBERTa and BART.
 
     Parameters
@@ -157,7 +158,7 @@ def tanh(x: Any, *, out: Any = None) -> Any:
     return _activation(x, TANH, out)
 
 
-def tanh_backward(grad_output: Any, x: Any) -> Any:
+def tanh_backward(grad_output: Array, x: Any) -> Array:
     """Gradient of `tanh`: grad_output (1 - tanh(x)^2).
 
     Parameters
@@ -175,7 +176,7 @@ def tanh_backward(grad_output: Any, x: Any) -> Any:
     return _activation_backward(grad_output, x, TANH)
 
 
-def geglu(gate: Any, up: Any, approximate: str = "none") -> Any:
+def geglu(gate: Array, up: Any, approximate: str = "none") -> Array:
     """y = gelu(gate) up.
 
     Parameters
@@ -199,7 +200,9 @@ def geglu(gate: Any, up: Any, approximate: str = "none") -> Any:
     return _gated(gate, up, _gelu_kind(approximate))
 
 
-def geglu_backward(grad_output: Any, gate: Any, up: Any, approximate: str = "none") -> Any:
+def geglu_backward(
+    grad_output: Array, gate: Any, up: Any, approximate: str = "none"
+) -> tuple[Array, Array]:
     """Gradients of `geglu`: dgate = grad_output up gelu'(gate), dup = grad_output gelu(gate).
 
     Parameters
@@ -218,7 +221,7 @@ def geglu_backward(grad_output: Any, gate: Any, up: Any, approximate: str = "non
     return _gated_backward(grad_output, gate, up, _gelu_kind(approximate))
 
 
-def swiglu(gate: Any, up: Any) -> Any:
+def swiglu(gate: Array, up: Any) -> Array:
     """y = silu(gate) up.
 
     Parameters
@@ -241,7 +244,7 @@ def swiglu(gate: Any, up: Any) -> Any:
     return _gated(gate, up, SILU)
 
 
-def swiglu_backward(grad_output: Any, gate: Any, up: Any) -> Any:
+def swiglu_backward(grad_output: Array, gate: Any, up: Any) -> tuple[Array, Array]:
     """Gradients of `swiglu`: dgate = grad_output up silu'(gate), dup = grad_output silu(gate).
 
     Parameters

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import DTypeError
 from ._arrays import (
+    Array,
     accumulator_dtype,
     check_array,
     check_out,
@@ -17,7 +18,7 @@ from ._arrays import (
 from ._backend import backend
 
 
-def add(a: Any, b: Any) -> Any:
+def add(a: Array, b: Any) -> Array:
     """y = a + b, element by element; nothing is broadcast.
 
     Parameters

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from ..errors import ConfigError
-from ._arrays import check_array, check_number, check_size, computed, contiguous
+from ._arrays import Array, check_array, check_number, check_size, computed, contiguous
 from ._backend import backend
 
 
-def dropout(x: Any, p: float, seed: int, offset: int) -> Any:
+def dropout(x: Array, p: float, seed: int, offset: int) -> Array:
     """Zero each element with probability p and multiply the others by 1 / (1 - p).
 
     Parameters
@@ -42,7 +42,7 @@ def dropout(x: Any, p: float, seed: int, offset: int) -> Any:
     return _dropout("x", x, p, seed, offset)
 
 
-def dropout_backward(grad_output: Any, p: float, seed: int, offset: int) -> Any:
+def dropout_backward(grad_output: Array, p: float, seed: int, offset: int) -> Array:
     """Gradient of `dropout`: the same elements are zeroed, the others multiplied by 1 / (1 - p).
 
     Parameters

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ._arrays import (
+    Array,
     check_array,
     check_flag,
     check_ids,
@@ -20,8 +21,8 @@ from ._backend import backend
 
 
 def rotary_embedding(
-    x: Any, positions: Any, cos: Any, sin: Any, *, interleaved: bool = False
-) -> Any:
+    x: Array, positions: Any, cos: Any, sin: Any, *, interleaved: bool = False
+) -> Array:
     """Turn pairs of elements of each head by angles that grow with the row's position.
 
     y_a = x_a cos[p, i] - x_b sin[p, i]        y_b = x_b cos[p, i] + x_a sin[p, i]
@@ -56,8 +57,8 @@ def rotary_embedding(
 
 
 def rotary_embedding_backward(
-    grad_output: Any, positions: Any, cos: Any, sin: Any, *, interleaved: bool = False
-) -> Any:
+    grad_output: Array, positions: Any, cos: Any, sin: Any, *, interleaved: bool = False
+) -> Array:
     """Gradient of `rotary_embedding` for x: the same turn by the negative angles.
 
     Parameters

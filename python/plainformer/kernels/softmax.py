@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
     MOST_AXES,
+    Array,
     check_array,
     check_ndim,
     check_out,
@@ -26,7 +27,7 @@ class _Last(int):
 _LAST = _Last(-1)
 
 
-def softmax(x: Any, axis: int = _LAST, *, dim: int | None = None, out: Any = None) -> Any:
+def softmax(x: Array, axis: int = _LAST, *, dim: int | None = None, out: Any = None) -> Array:
     """y = exp(x) / sum of exp(x) along one axis.
 
     Parameters
@@ -52,7 +53,7 @@ def softmax(x: Any, axis: int = _LAST, *, dim: int | None = None, out: Any = Non
     return _softmax(x, _axis(axis, dim), False, out)
 
 
-def log_softmax(x: Any, axis: int = _LAST, *, dim: int | None = None, out: Any = None) -> Any:
+def log_softmax(x: Array, axis: int = _LAST, *, dim: int | None = None, out: Any = None) -> Array:
     """y = x - log of the sum of exp(x) along one axis.
 
     Parameters
@@ -73,8 +74,8 @@ def log_softmax(x: Any, axis: int = _LAST, *, dim: int | None = None, out: Any =
 
 
 def softmax_backward(
-    grad_output: Any, output: Any, axis: int = _LAST, *, dim: int | None = None
-) -> Any:
+    grad_output: Array, output: Any, axis: int = _LAST, *, dim: int | None = None
+) -> Array:
     """Gradient of `softmax`: dx = y (grad_output - sum of grad_output y along the axis).
 
     Parameters
@@ -95,8 +96,8 @@ def softmax_backward(
 
 
 def log_softmax_backward(
-    grad_output: Any, output: Any, axis: int = _LAST, *, dim: int | None = None
-) -> Any:
+    grad_output: Array, output: Any, axis: int = _LAST, *, dim: int | None = None
+) -> Array:
     """Gradient of `log_softmax`: dx = grad_output - exp(y) sum of grad_output along the axis.
 
     Parameters
