@@ -30,13 +30,16 @@ set(runtime_sources
     csrc/cpu/runtime/pages.cpp
     csrc/cpu/runtime/parking.cpp
     csrc/cpu/runtime/thread_pool.cpp
+    csrc/cpu/values.cpp
+)
+set(check_sources
+    csrc/checks/attention.cpp
+    csrc/checks/overlap.cpp
 )
 set(binding_sources
-    csrc/bindings/attention_arguments.cpp
     csrc/bindings/cpu_activation.cpp
     csrc/bindings/cpu_add.cpp
     csrc/bindings/cpu_attention.cpp
-    csrc/bindings/cpu_attention_cached.cpp
     csrc/bindings/cpu_cross_entropy.cpp
     csrc/bindings/cpu_dropout.cpp
     csrc/bindings/cpu_elementary.cpp
@@ -52,7 +55,6 @@ set(binding_sources
     csrc/bindings/cpu_rotary.cpp
     csrc/bindings/cpu_runtime.cpp
     csrc/bindings/cpu_softmax.cpp
-    csrc/bindings/operand.cpp
-    csrc/bindings/overlap.cpp
+    csrc/bindings/numpy_view.cpp
     csrc/bindings/unlocked.cpp
 )

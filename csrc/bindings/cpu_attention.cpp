@@ -1,90 +1,112 @@
 #include <cstring>
 
-#include "attention_arguments.h"
+#include "attention_numbers.h"
 #include "families.h"
-#include "outputs.h"
+#include "values.h"
 
 namespace plainformer {
 
 namespace {
 
+// Copies of the starts of packed sequences, and that they are in order.
+struct Sequences {
+    CheckedStarts q, k;
+
+    bool take(const ArrayView& starts_q, const ArrayView& starts_k, int64_t q_rows, int64_t k_rows,
+              AttentionOptions* o) {
+        if (starts_q.is_none()) return true;
+        if (!q.take(starts_q, q_rows, o->q_rows.length) ||
+            !k.take(starts_k, k_rows, o->k_rows.length))
+            return false;
+        o->q_rows.starts = q.starts(), o->k_rows.starts = k.starts();
+        return true;
+    }
+};
+
+// The array given, or a new one with the shape of `like` but for heads and width.
+template <typename T>
+py::object heads_result(const Lent& out, const HeadsLayout& layout, const ArrayView& like,
+                        int64_t heads, int64_t width, HeadsView<T>* view) {
+    if (!out.is_none()) {
+        *view = layout.writable<T>(out);
+        return py::reinterpret_borrow<py::object>(out.object);
+    }
+    py::object fresh = new_array(like.dtype(), layout.shape(like, heads, width));
+    *view = layout.writable<T>(numpy_view(fresh));
+    return fresh;
+}
+
 // y, or (y, lse).
-py::object attention(py::handle q_, py::handle k_, py::handle v_, py::handle mask_,
-                     py::handle alibi_, py::handle starts_q_, py::handle starts_k_,
-                     const py::tuple& options, py::object out, bool return_lse) {
-    const Operand q(q_), k(k_), v(v_), mask(mask_), alibi(alibi_);
-    const Operand starts_q(starts_q_), starts_k(starts_k_), given(out);
-    AttentionProblem problem(options);
+py::object attention(const ArrayView& q, const ArrayView& k, const ArrayView& v,
+                     const ArrayView& mask, const ArrayView& alibi, const ArrayView& starts_q,
+                     const ArrayView& starts_k, const AttentionNumbers& numbers, const Lent& out,
+                     bool return_lse) {
+    AttentionProblem problem(numbers);
     const HeadsLayout& layout = problem.layout;
-    const AttentionOptions& o = problem.options;
+    AttentionOptions& o = problem.options;
+    Sequences sequences;
     if (!problem.set_arrays(q, k, v) || !problem.set_sequences(q, k, starts_q, starts_k) ||
-        !problem.set_scores(q.dtype(), mask, alibi) || !heads_result(&out, layout, q, o.H, o.Dv) ||
-        !are_apart({&given}, {&q, &k, &v, &mask, &alibi, &starts_q, &starts_k}))
+        !problem.set_scores(q.dtype(), mask, alibi) || !layout.is_result(out, q, o.H, o.Dv) ||
+        !are_apart({&out}, {&q, &k, &v, &mask, &alibi, &starts_q, &starts_k}) ||
+        !sequences.take(starts_q, starts_k, q.dim(layout.row()), k.dim(layout.row()), &o))
         return py::none();
     return for_dtype(q.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         AttentionArgs<T> s{};
         s.options = o;
-        s.out = layout.writable<T>(Operand(out));
+        const py::object y = heads_result(out, layout, q, o.H, o.Dv, &s.out);
         s.q = layout.view<T>(q), s.k = layout.view<T>(k), s.v = layout.view<T>(v);
-        const bool is_empty = q.size() == 0;  // however many the heads without rows are
-        if (!return_lse) {
-            if (!is_empty) run(dispatch<T>().attention, s);
-            return out;
+        py::object lse;
+        if (return_lse) {
+            lse = new_array(dtype_of<acc_t<T>>, layout.row_numbers_shape(q));
+            s.lse = layout.row_numbers(data_of<acc_t<T>>(lse), q);
         }
-        const std::vector<int64_t> shape = layout.row_numbers_shape(q);
-        py::array lse = new_array(dtype_of<acc_t<T>>, shape.data(), static_cast<int>(shape.size()));
-        s.lse = layout.row_numbers(data_of<acc_t<T>>(lse), q);
-        if (!is_empty) run(dispatch<T>().attention, s);
-        return py::make_tuple(out, lse);
+        // However many the heads without rows are.
+        if (q.size() > 0) run(dispatch<T>().attention, s);
+        return return_lse ? py::object(py::make_tuple(y, lse)) : y;
     });
 }
 
 // The gradient of an additive mask has the mask's own shape, its missing leading axes as 1.
-void set_mask_shape(int64_t (&shape)[4], const Operand& mask) {
+void set_mask_shape(int64_t (&shape)[4], const ArrayView& mask) {
     for (int i = 0; i < 4; ++i) shape[i] = i < 4 - mask.ndim() ? 1 : mask.dim(i - 4);
 }
 
 // Gradients of queries, keys and values into the arrays given or new ones, and of the mask.
-py::object attention_backward(py::handle grad_, py::handle q_, py::handle k_, py::handle v_,
-                              py::handle out_, py::handle lse_, py::handle mask_, py::handle alibi_,
-                              py::handle starts_q_, py::handle starts_k_, const py::tuple& options,
-                              py::object dq, py::object dk, py::object dv, bool mask_grad) {
-    const Operand grad(grad_), q(q_), k(k_), v(v_), out(out_), lse(lse_), mask(mask_);
-    const Operand alibi(alibi_), starts_q(starts_q_), starts_k(starts_k_);
-    const Operand given_dq(dq), given_dk(dk), given_dv(dv);
-    AttentionProblem problem(options);
+py::object attention_backward(const ArrayView& grad, const ArrayView& q, const ArrayView& k,
+                              const ArrayView& v, const ArrayView& out, const ArrayView& lse,
+                              const ArrayView& mask, const ArrayView& alibi,
+                              const ArrayView& starts_q, const ArrayView& starts_k,
+                              const AttentionNumbers& numbers, const Lent& out_dq,
+                              const Lent& out_dk, const Lent& out_dv, bool mask_grad) {
+    AttentionProblem problem(numbers);
     const HeadsLayout& layout = problem.layout;
-    const AttentionOptions& o = problem.options;
-    const DType dtype = q.dtype();
+    AttentionOptions& o = problem.options;
+    Sequences sequences;
     if (!problem.set_arrays(q, k, v) || !problem.set_sequences(q, k, starts_q, starts_k) ||
-        !problem.set_scores(dtype, mask, alibi))
+        !problem.set_scores(q.dtype(), mask, alibi) || !layout.is_heads_like(grad, q, o.H, o.Dv) ||
+        !layout.is_heads_like(out, q, o.H, o.Dv) || !layout.are_row_numbers(lse, q) ||
+        (mask_grad && o.mask.kind != MaskKind::additive) ||
+        !layout.is_result(out_dq, q, o.H, o.D) || !layout.is_result(out_dk, k, o.KV, o.D) ||
+        !layout.is_result(out_dv, k, o.KV, o.Dv) ||
+        !are_apart({&out_dq, &out_dk, &out_dv},
+                   {&grad, &q, &k, &v, &out, &lse, &mask, &alibi, &starts_q, &starts_k}) ||
+        !sequences.take(starts_q, starts_k, q.dim(layout.row()), k.dim(layout.row()), &o))
         return py::none();
-    for (const Operand* y : {&grad, &out})
-        if (!layout.is_heads(*y, dtype) || !layout.has_shape(*y, q, o.H, o.Dv)) return py::none();
-    if (!layout.are_row_numbers(lse, q)) return py::none();
-    if (mask_grad && o.mask.kind != MaskKind::additive) return py::none();
-    if (!are_apart({&given_dq, &given_dk, &given_dv},
-                   {&grad, &q, &k, &v, &out, &lse, &mask, &alibi, &starts_q, &starts_k}))
-        return py::none();
-    if (!heads_result(&dq, layout, q, o.H, o.D) || !heads_result(&dk, layout, k, o.KV, o.D) ||
-        !heads_result(&dv, layout, k, o.KV, o.Dv))
-        return py::none();
-    return for_dtype(dtype, [&](auto type) -> py::object {
+    return for_dtype(q.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
-        if (lse.dtype() != dtype_of<acc_t<T>>) return py::none();
         AttentionBackwardArgs<T> s{};
         s.options = o;
-        s.dq = layout.writable<T>(Operand(dq)), s.dk = layout.writable<T>(Operand(dk));
-        s.dv = layout.writable<T>(Operand(dv));
+        const py::object dq = heads_result(out_dq, layout, q, o.H, o.D, &s.dq),
+                         dk = heads_result(out_dk, layout, k, o.KV, o.D, &s.dk),
+                         dv = heads_result(out_dv, layout, k, o.KV, o.Dv, &s.dv);
         s.grad_out = layout.view<T>(grad), s.out = layout.view<T>(out);
         s.q = layout.view<T>(q), s.k = layout.view<T>(k), s.v = layout.view<T>(v);
         s.lse = layout.row_numbers(lse.data<acc_t<T>>(), q);
         py::object dmask = py::none();
         if (mask_grad) {
-            py::array fresh = new_array_like(mask);
+            dmask = output_like(mask, &s.dmask);
             set_mask_shape(s.mask_shape, mask);
-            s.dmask = data_of<T>(fresh), dmask = fresh;
         }
         if (q.size() > 0 || k.size() > 0)
             run(dispatch<T>().attention_backward, s);
@@ -94,11 +116,40 @@ py::object attention_backward(py::handle grad_, py::handle q_, py::handle k_, py
     });
 }
 
+py::object cached_attention(const ArrayView& q, const ArrayView& k_cache, const ArrayView& v_cache,
+                            const ArrayView& k, const ArrayView& v, const ArrayView& lengths,
+                            const ArrayView& mask, const ArrayView& alibi,
+                            const AttentionNumbers& numbers) {
+    AttentionProblem problem(numbers);
+    const HeadsLayout& layout = problem.layout;
+    AttentionOptions& o = problem.options;
+    CheckedLengths keys;
+    if (!problem.set_cached(q, k_cache, v_cache, lengths) ||
+        !problem.are_new(q, k, v, k_cache, v_cache, {&mask, &alibi, &lengths}) ||
+        !keys.take(lengths, k.is_none() ? 0 : o.q_rows.length, o.k_rows.length) ||
+        !problem.set_mask_keys(mask, keys.longest()) || !problem.set_scores(q.dtype(), mask, alibi))
+        return py::none();
+    return for_dtype(q.dtype(), [&](auto type) -> py::object {
+        using T = decltype(type);
+        CachedAttentionArgs<T> s{};
+        s.options = o;
+        s.lengths = keys.lengths();
+        const py::object y =
+            heads_result(Lent{ArrayView::none(), {}}, layout, q, o.H, o.Dv, &s.out);
+        s.q = layout.view<T>(q);
+        s.k = layout.writable<T>(k_cache), s.v = layout.writable<T>(v_cache);
+        if (!k.is_none()) s.new_k = layout.view<T>(k), s.new_v = layout.view<T>(v);
+        if (q.size() > 0) run(dispatch<T>().cached_attention, s);
+        return y;
+    });
+}
+
 }  // namespace
 
 void bind_attention(py::module_& module) {
-    module.def("attention", &attention);
-    module.def("attention_backward", &attention_backward);
+    def<&attention>(module, "attention");
+    def<&attention_backward>(module, "attention_backward");
+    def<&cached_attention>(module, "cached_attention");
 }
 
 }  // namespace plainformer

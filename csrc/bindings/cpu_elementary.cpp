@@ -1,18 +1,17 @@
 #include "tools/elementary.h"
 
 #include "families.h"
-#include "operand.h"
+#include "function.h"
 
 namespace plainformer {
 
 // `function` is a number of enum class Elementary.
-static py::object elementary(py::handle x_, int function) {
-    const Operand x(x_);
+static py::object elementary(const ArrayView& x, int function) {
     if (!x.contiguous() || function < 0 || function > static_cast<int>(Elementary::erf))
         return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
-        py::array y = new_array_like(x);
+        py::object y = new_array_like(x);
         ElementaryArgs<T> s{};
         s.y = data_of<T>(y), s.x = x.data<T>(), s.N = x.size();
         s.function = static_cast<Elementary>(function);
@@ -21,6 +20,6 @@ static py::object elementary(py::handle x_, int function) {
     });
 }
 
-void bind_elementary(py::module_& module) { module.def("elementary", &elementary); }
+void bind_elementary(py::module_& module) { def<&elementary>(module, "elementary"); }
 
 }  // namespace plainformer

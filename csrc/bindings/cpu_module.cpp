@@ -6,7 +6,6 @@ PYBIND11_MODULE(_cpu, module) {
     plainformer::bind_activation(module);
     plainformer::bind_add(module);
     plainformer::bind_attention(module);
-    plainformer::bind_attention_cached(module);
     plainformer::bind_cross_entropy(module);
     plainformer::bind_dropout(module);
     plainformer::bind_elementary(module);

@@ -1,7 +1,11 @@
+#include <pybind11/numpy.h>
+
+#include "checks/overlap.h"
 #include "families.h"
-#include "operand.h"
 
 namespace plainformer {
+
+namespace py = pybind11;
 
 static Footprint footprint_of(const py::array& x) {
     if (x.ndim() > Footprint::max_ndim) throw py::value_error("expected at most 8 axes");
@@ -18,11 +22,11 @@ static bool shares_memory(const py::array& a, const py::array& b) {
     return overlap(footprint_of(a), footprint_of(b));
 }
 
-static bool is_distinct(const py::array& x) { return footprint_of(x).is_nested(); }
+static bool has_distinct_elements(const py::array& x) { return footprint_of(x).is_nested(); }
 
 void bind_overlap(py::module_& module) {
     module.def("shares_memory", &shares_memory);
-    module.def("is_distinct", &is_distinct);
+    module.def("is_distinct", &has_distinct_elements);
 }
 
 }  // namespace plainformer

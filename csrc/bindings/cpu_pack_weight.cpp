@@ -1,4 +1,5 @@
 #include "families.h"
+#include "function.h"
 #include "packed_weight.h"
 #include "runtime/allocator.h"
 
@@ -16,22 +17,24 @@ namespace {
 PyTypeObject* packed_weight_type = nullptr;  // kept for the life of the process
 
 // Weights (out, in) of one type and one `in`, which together are (K, N) = (in, sum of out).
-bool is_stackable(const OperandList& weights) {
-    for (const Operand& w : weights) {
+bool is_stackable(const ArrayList& weights) {
+    for (size_t i = 0; i < weights.size(); ++i) {
+        const ArrayView w = weights[i];
         if (!w.usable() || w.ndim() != 2) return false;
-        if (w.dtype() != weights[0].dtype() || w.dim(1) != weights[0].dim(1)) return false;
+        const ArrayView first = weights[0];
+        if (w.dtype() != first.dtype() || w.dim(1) != first.dim(1)) return false;
     }
-    return !weights.empty();
+    return weights.size() > 0;
 }
 
-py::object pack_weight(py::handle arrays) {
-    const OperandList weights(arrays);
+py::object pack_weight(const ArrayList& weights) {
     if (!is_stackable(weights)) return py::none();
     return for_dtype(weights[0].dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         std::vector<PackPiece<T>> pieces;
         int64_t N = 0;
-        for (const Operand& w : weights) {
+        for (size_t i = 0; i < weights.size(); ++i) {
+            const ArrayView w = weights[i];
             PackPiece<T> piece{};
             piece.data = w.data<T>(), piece.columns = w.dim(0);
             piece.row = w.stride(1), piece.column = w.stride(0);
@@ -77,7 +80,7 @@ void bind_pack_weight(py::module_& module) {
         });
     packed_weight_type = reinterpret_cast<PyTypeObject*>(type.ptr());
     packed_weight_type->tp_new = nullptr;  // PackedWeight.__new__ would make one without panels
-    module.def("pack_weight", &pack_weight);
+    def<&pack_weight>(module, "pack_weight");
 }
 
 }  // namespace plainformer

@@ -1,36 +1,20 @@
-#include "families.h"
-#include "ids.h"
-#include "operand.h"
 #include "plainformer/rotary.h"
+
+#include "checks/ids.h"
+#include "families.h"
+#include "function.h"
+#include "values.h"
 
 namespace plainformer {
 
-namespace {
-
-bool is_table(const Operand& table) {
-    return table.dtype() == DType::float32 && table.ndim() == 2 && table.last_axis_contiguous();
-}
-
-bool is_rotary(const Operand& x, const Operand& positions, const Operand& cos, const Operand& sin,
-               CheckedIds* rows) {
-    if (!x.usable() || x.ndim() < 2 || !x.last_axis_contiguous()) return false;
-    if (!is_table(cos) || !is_table(sin) || !cos.same_shape(sin)) return false;
-    if (2 * cos.dim(1) > x.dim(-1)) return false;
-    if (!is_ids(positions) || positions.ndim() != x.ndim() - 2) return false;
-    for (int i = 0; i < positions.ndim(); ++i)
-        if (positions.dim(i) != x.dim(i)) return false;
-    return rows->take(positions, cos.dim(0));
-}
-
 // x with its pairs turned by the angles of each row's position, or back by them with `inverse`.
-py::object rotary(py::handle x_, py::handle positions_, py::handle cos_, py::handle sin_,
-                  bool interleaved, bool inverse) {
-    const Operand x(x_), positions(positions_), cos(cos_), sin(sin_);
+static py::object rotary(const ArrayView& x, const ArrayView& positions, const ArrayView& cos,
+                         const ArrayView& sin, bool interleaved, bool inverse) {
     CheckedIds rows;
-    if (!is_rotary(x, positions, cos, sin, &rows)) return py::none();
+    if (!is_rotary(x, positions, cos, sin) || !rows.take(positions, cos.dim(0))) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
-        py::array y = new_array_like(x);
+        py::object y = new_array_like(x);
         RotaryArgs<T> s{};
         s.y = data_of<T>(y), s.x = x.data<T>();
         s.row_ndim = positions.ndim();
@@ -46,8 +30,6 @@ py::object rotary(py::handle x_, py::handle positions_, py::handle cos_, py::han
     });
 }
 
-}  // namespace
-
-void bind_rotary(py::module_& module) { module.def("rotary", &rotary); }
+void bind_rotary(py::module_& module) { def<&rotary>(module, "rotary"); }
 
 }  // namespace plainformer

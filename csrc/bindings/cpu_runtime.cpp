@@ -6,7 +6,7 @@
 #include <string>
 
 #include "families.h"
-#include "operand.h"
+#include "numpy_view.h"
 #include "runtime/allocator.h"
 #include "runtime/cgroup.h"
 #include "runtime/cpu_info.h"

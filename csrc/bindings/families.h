@@ -7,7 +7,6 @@ namespace plainformer {
 void bind_activation(pybind11::module_& module);
 void bind_add(pybind11::module_& module);
 void bind_attention(pybind11::module_& module);
-void bind_attention_cached(pybind11::module_& module);
 void bind_cross_entropy(pybind11::module_& module);
 void bind_dropout(pybind11::module_& module);
 void bind_elementary(pybind11::module_& module);

@@ -81,3 +81,22 @@ def test_bfloat16_is_no_other_type():
     for dtype in (np.float32, np.float16, object, np.complex128):
         with pytest.raises(TypeError, match=r"expected ml_dtypes\.bfloat16"):
             _cpu.set_bfloat16_dtype(np.dtype(dtype))
+
+
+def test_rows_of_nothing_are_none_whatever_their_strides(dtype):
+    """Slices of nothing whose leading axes are no single one: a kernel that took a part of them for
+    rows would read and write beyond the arrays."""
+    x = np.ones((4, 7, 500), dtype)[:0, ::2]
+    ids, weight = np.zeros((0, 4), np.int64), np.ones((3, 500), dtype)
+    for y in (
+        kernels.layer_norm(x, 500),
+        kernels.rms_norm(x, 500),
+        kernels.dropout(x, 0.5, 1, 0),
+        kernels.softmax(x),
+        kernels.swiglu(x, x),
+        kernels.linear(x, weight),
+    ):
+        assert y.shape == (*x.shape[:-1], y.shape[-1])
+    _, mean, rstd = kernels.layer_norm(x, 500, return_stats=True)
+    assert kernels.layer_norm_backward(x, x, None, mean, rstd)[0].shape == x.shape
+    assert not kernels.embedding_backward(x, ids, 3).any()

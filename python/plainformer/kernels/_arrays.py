@@ -35,7 +35,7 @@ def accumulator_dtype(dtype: np.dtype) -> np.dtype:
 
 
 MOST_AXES = 8
-"""How many axes a compiled function takes; `Footprint::max_ndim` in csrc/bindings/overlap.h."""
+"""How many axes a compiled function takes: `ArrayView::max_ndim` of plainformer/view.h."""
 
 LARGEST_SIZE = (1 << 62) - 1
 """What a size is at most, so that the sum of two fits 64 bits."""

@@ -1,4 +1,4 @@
-#include "overlap.h"
+#include "checks/overlap.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -54,6 +54,14 @@ class Sum {
 
 }  // namespace
 
+Footprint footprint(const ArrayView& x) {
+    Footprint bytes;
+    bytes.data = x.data<char>(), bytes.item_size = x.item_size(), bytes.ndim = x.ndim();
+    for (int i = 0; i < x.ndim(); ++i)
+        bytes.shape[i] = x.dim(i), bytes.strides[i] = x.stride(i) * x.item_size();
+    return bytes;
+}
+
 bool Footprint::empty() const { return std::count(shape, shape + ndim, 0) > 0; }
 
 const char* Footprint::first() const {
@@ -97,6 +105,55 @@ bool overlap(const Footprint& a, const Footprint& b) {
         sum.add(1, x->item_size - 1);
     }
     return sum.hits(b.last() - a.first());
+}
+
+// From the first byte to behind the last: what can be told apart without a search.
+struct Extent {
+    const char *begin, *end;
+};
+
+static Extent extent(const ArrayView& x) {
+    Extent bytes{x.data<char>(), x.data<char>() + x.item_size()};
+    for (int i = 0; i < x.ndim(); ++i) {
+        const int64_t reach = (x.dim(i) - 1) * x.stride(i) * x.item_size();
+        (reach < 0 ? bytes.begin : bytes.end) += reach;
+    }
+    return bytes;
+}
+
+static bool disjoint(const ArrayView& a, const ArrayView& b) {
+    const Extent mine = extent(a), other = extent(b);
+    if (mine.end <= other.begin || other.end <= mine.begin) return true;
+    return !overlap(footprint(a), footprint(b));
+}
+
+bool are_apart(std::initializer_list<const ArrayView*> outputs,
+               std::initializer_list<const ArrayView*> inputs) {
+    for (auto out = outputs.begin(); out != outputs.end(); ++out) {
+        if ((*out)->is_none()) continue;
+        for (const ArrayView* input : inputs)
+            if (!input->is_none() && !disjoint(**out, *input)) return false;
+        for (auto other = out + 1; other != outputs.end(); ++other)
+            if (!(*other)->is_none() && !disjoint(**out, **other)) return false;
+    }
+    return true;
+}
+
+void ManyArrays::add(const ArrayView& x, bool is_written) {
+    const int64_t bytes = x.size() * x.item_size();
+    if (bytes > 0) extents_.push_back({x.data<char>(), x.data<char>() + bytes, is_written});
+}
+
+bool ManyArrays::are_apart() {
+    std::sort(extents_.begin(), extents_.end(),
+              [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+    const char *written = nullptr, *read = nullptr;  // where those before this one end
+    for (const Extent& x : extents_) {
+        if (x.begin < written || (x.is_written && x.begin < read)) return false;
+        const char*& end = x.is_written ? written : read;
+        end = std::max(end, x.end);
+    }
+    return true;
 }
 
 }  // namespace plainformer
