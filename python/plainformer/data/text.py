@@ -127,7 +127,8 @@ def _rows(source: Source, column: str, reading: Reading) -> Iterator[Document]:
             text = record.fields.get("text")
             if not isinstance(text, str):
                 raise ValueError(f"expected a JSON object with a string {shown(column)}")
-            utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
+            if not text.isascii():
+                utf8(text.encode("utf-8", "surrogatepass"))  # JSON can escape half a character
         except ValueError as error:
             reading.reject(str(error), source.name, record.line)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import shown
@@ -22,7 +22,7 @@ from ..examples import (
     TextExample,
     required_fields,
 )
-from ..records.source import Record
+from ..records.source import Reading, Record
 
 _MARKER = re.compile(r"<(/?)e([12])>")
 _ROLES = ("system", "user", "assistant", "tool")
@@ -55,6 +55,17 @@ class Builder:
             DialogueExample: self._dialogue,
         }
         self._build = builders[FIELDS[task].example]
+
+    def examples(self, records: Iterable[Record], reading: Reading, file: str) -> Iterator[Example]:
+        """The examples of one file; what is none is rejected at its line."""
+        for record in reading.good(records, file):
+            try:
+                example = self(record, file)
+            except ValueError as error:
+                where = f"{record.where}: " if record.where else ""
+                reading.reject(f"{where}{error}", file, record.line)
+            else:
+                yield example
 
     def __call__(self, record: Record, file: str) -> Example:
         """The example; ValueError if it is not one."""

@@ -9,7 +9,7 @@ from ...errors import DataError
 from ..examples import Example, required_fields, task_name
 from ..records.jsonl import pick_fields
 from ..records.source import Reading, Record
-from .reader import built, field_names, make_builder
+from .reader import field_names, make_builder
 
 
 def examples_of(
@@ -40,7 +40,7 @@ def examples_of(
     build = make_builder(task, names, labelled, tag_scheme)
     wanted = ", ".join(required_fields(task, labelled))
     records = (_record(value, number, names, wanted) for number, value in enumerate(objects, 1))
-    examples = list(built(records, build, Reading(skip_bad_lines), name))
+    examples: list[Example] = list(build.examples(records, Reading(skip_bad_lines), name))
     if not examples:
         raise DataError("holds no examples", name)
     return examples

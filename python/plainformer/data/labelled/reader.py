@@ -19,7 +19,7 @@ from ..records.plain import read_lines, read_parallel
 from ..records.sniff import sniff, sniff_labels
 from ..records.source import Reading, Record, Source
 from ..records.squad import read_squad
-from ..records.table import header_delimiter, open_table
+from ..records.table import open_table
 from ..text import SEARCHED, read_documents
 from .build import Builder
 from .tagged import TokenBuilder
@@ -108,12 +108,12 @@ class ExampleReader:
                 self.formats[first.name] = f"text, line by line with {second.name}"
                 one, other = required_fields(self.task, True)
                 records = read_parallel(first, second, (one, other))
-                yield from built(records, build, self._reading, first.name)
+                yield from build.examples(records, self._reading, first.name)
         elif self.task == "language-modeling" and not self._has_labels(files[0]):
             yield from self._texts(files[0])
         else:
             with Source(files[0], self._before_waiting) as source:
-                yield from built(self._records(source), build, self._reading, source.name)
+                yield from build.examples(self._records(source), self._reading, source.name)
                 if isinstance(build, TokenBuilder) and build.scheme:
                     self.formats[source.name] += f", tags {build.scheme}"
 
@@ -140,8 +140,7 @@ class ExampleReader:
             kind = sniff_labels(source, self.names["label"]) or "lines"
             fields = FIELDS[self.task].names
         else:
-            is_header = header_delimiter(source.first_line(), self.names, required) is not None
-            kind = sniff(source, self.task, self.labelled, self.labelled and is_header)
+            kind = sniff(source, self.task, self.labelled, self.names)
         table = source.suffix[1:].upper() if source.suffix in TABLES else "table"
         told = "" if kind in ("squad", "conll") else f" ({', '.join(fields)})"
         self.formats[source.name] = _TOLD.get(kind, table) + told
@@ -175,24 +174,6 @@ def make_builder(
     if task == "token-classification":
         return TokenBuilder(names, labelled, tag_scheme)
     return Builder(task, names, labelled)
-
-
-def built(
-    records: Iterable[Record], build: Builder | TokenBuilder, reading: Reading, file: str
-) -> Iterator[Example]:
-    """The examples of records; what is none is rejected at its line."""
-    good = reading.good(records, file)
-    if isinstance(build, TokenBuilder):
-        yield from build.examples(good, reading, file)
-        return
-    for record in good:
-        try:
-            example = build(record, file)
-        except ValueError as error:
-            where = f"{record.where}: " if record.where else ""
-            reading.reject(f"{where}{error}", file, record.line)
-        else:
-            yield example
 
 
 class Examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
@@ -48,13 +48,14 @@ class TokenBuilder:
         self._required = required_fields("token-classification", labelled)
 
     def examples(
-        self, records: Iterator[Record], reading: Reading, file: str
+        self, records: Iterable[Record], reading: Reading, file: str
     ) -> Iterator[TokenExample]:
         """The examples of one file; what is none is rejected at its word's line."""
-        sample = list(islice(records, _SAMPLE))
+        good = reading.good(records, file)
+        sample = list(islice(good, _SAMPLE))
         if self.scheme is None:
             self.scheme = _scheme_of(sample)
-        for record in chain(sample, records):
+        for record in chain(sample, good):
             try:
                 yield self._example(record, file)
             except _AtWordError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import DataError
-from ..examples import FIELDS
+from ..examples import FIELDS, required_fields
 from .files import JSON_LINES, TABLES, TEXTS
 from .jsonl import parse_json
 from .source import Source
@@ -19,10 +19,10 @@ BY_LINE = {"token-classification", "language-modeling"}  # of which a request is
 _ARRAY = re.compile(rb'\[\s*\{\s*"')
 
 
-def sniff(source: Source, task: str, labelled: bool, has_header: bool = False) -> str:
+def sniff(source: Source, task: str, labelled: bool, names: Mapping[str, Any] | None = None) -> str:
     """What examples of a task are in: jsonl, squad, table, conll or lines.
 
-    has_header : the first line names the columns that the task needs
+    names : what fields are called, to know a table by its header where no name says it is one
 
     Raises
     ------
@@ -37,10 +37,11 @@ def sniff(source: Source, task: str, labelled: bool, has_header: bool = False) -
     formats = FIELDS[task].formats
     if "conll" in formats and source.suffix != ".csv":
         return "conll"
-    if "table" in formats and (
-        source.suffix in TABLES or has_header or (labelled and b"\t" in first)
-    ):
-        return "table"
+    if "table" in formats:
+        required = required_fields(task, labelled)
+        is_header = bool(labelled and names and header_delimiter(first, names, required))
+        if source.suffix in TABLES or is_header or (labelled and b"\t" in first):
+            return "table"
     if "lines" in formats and not labelled:
         return "lines"
     raise DataError(f"is in no format of {task}; expected {_wanted(task, labelled)}", source.name)
@@ -74,7 +75,7 @@ def sniff_requests(
         return "table" if kind == "lines" and by_columns else kind
     if "conll" in FIELDS[task].formats and not is_json and (source.suffix in _CONLL or by_columns):
         return "conll"
-    return "jsonl" if source.suffix in JSON_LINES or _is_object(first) else "lines"
+    return "jsonl" if source.suffix in JSON_LINES or _object(first) is not None else "lines"
 
 
 def _is_header(first: bytes, names: Mapping[str, Any], tables: Sequence[tuple[str, ...]]) -> bool:
@@ -85,11 +86,13 @@ def _is_header(first: bytes, names: Mapping[str, Any], tables: Sequence[tuple[st
     return any(header_delimiter(cells, names, required) for required in tables)
 
 
-def _is_object(line: bytes) -> bool:
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object of a line that is one."""
     try:
-        return isinstance(parse_json(line), dict)
+        value = parse_json(line)
     except ValueError:
-        return False
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _refuse_json_values(source: Source) -> None:
@@ -111,32 +114,19 @@ def sniff_labels(source: Source, label: Any) -> str | None:
     """
     first = source.first_line()
     if source.suffix in JSON_LINES:
-        try:
-            value = parse_json(first)
-        except ValueError:
-            return None
-        found = value.get(label) if isinstance(value, dict) else None
-        return "jsonl" if isinstance(found, (str, int)) else None
-    if source.suffix in TABLES:
-        cells = re.split("[,;\t]", first.decode("utf-8", "replace"))
-        return "table" if str(label) in [cell.strip(' "\r\n') for cell in cells] else None
-    return None
+        return "jsonl" if isinstance((_object(first) or {}).get(label), (str, int)) else None
+    is_header = source.suffix in TABLES and header_delimiter(first, {"label": label}, ("label",))
+    return "table" if is_header else None
 
 
 def _json_kind(source: Source, first: bytes, task: str) -> str | None:
     start = first.lstrip()[:1]
     if start not in (b"{", b"["):
         return "jsonl" if source.suffix in _JSON else None
-    try:
-        value = parse_json(first)
-    except ValueError:
-        value = None
-    if isinstance(value, dict) and isinstance(value.get("data"), list):
-        return "squad" if task == "question-answering" else "jsonl"
-    if isinstance(value, dict):
-        return "jsonl"
-    by_line = source.suffix in JSON_LINES
-    if task == "question-answering" and start == b"{" and not by_line:
+    value, is_squad = _object(first), "squad" in FIELDS[task].formats
+    if value is not None:
+        return "squad" if is_squad and isinstance(value.get("data"), list) else "jsonl"
+    if is_squad and start == b"{" and source.suffix not in JSON_LINES:
         return "squad"  # one value over several lines
     if source.suffix not in _JSON:
         return None  # a text that begins with a bracket

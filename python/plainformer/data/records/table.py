@@ -40,8 +40,9 @@ class Table(NamedTuple):
     def _record(self, row: Row) -> Record:
         if not row.fields:
             return Record({}, row.line, ignored=BLANK)
-        lines = range(row.line, row.last_line + 1)
-        at = next((line for line in lines if line in self.bad), row.line)
+        lines, at = range(row.line, row.last_line + 1), row.line
+        if self.bad:
+            at = next((line for line in lines if line in self.bad), at)
         problem = self.bad.pop(at, "") or self._problem(row)
         if problem or isinstance(row.fields, RowError):
             return Record({}, at, problem=problem, bad=len(lines))
