@@ -19,10 +19,10 @@ from .checkpoints.habits import given_dtype, without_habits
 from .data.examples import FIELDS, Example
 from .errors import ConfigError, DataError, short, shown
 from .generation.sampling import fresh_seed
-from .kinds import check_kind
 from .models import PreTrainedModel
-from .options import did_you_mean, names_of
+from .options import did_you_mean, names_of, options_of
 from .tasks import Task, make_task, open_task
+from .tasks.arguments import OpeningOptions
 from .tasks.requests import as_example, is_dialogue
 
 Alone = TypeVar("Alone", covariant=True)  # the answer to a text
@@ -50,9 +50,7 @@ class Pipeline(Generic[Alone, Each]):
     """
 
     def __init__(self, task: Task, batch_size: int = 8):
-        check_kind("batch_size", batch_size, int)
-        if batch_size < 1:
-            raise ConfigError(f"batch_size: got {batch_size}, expected at least 1")
+        batch_size = options_of(OpeningOptions)["batch_size"].read(batch_size)
         self.task = task
         self.batch_size = batch_size
         self.seed: int | None = None

@@ -107,6 +107,7 @@ LENGTH = at_least(1, MOST_TOKENS)
 SIZE = at_least(0, MOST_TOKENS)
 ROWS = at_least(1, MOST_ROWS)
 IDS = Rule(read_ids, "ids of at least 0", alone=True)
+ANY_IDS = Rule(lambda value: read_ids(value, -MOST_TOKENS), "ids", alone=True)  # -1: none
 WORDS = Rule(_words, "a list of lists of ids, none of them empty", alone=True)
 BIASES = Rule(_biases, "[[ids, float], ...], floats up to 1e9 or -inf", alone=True)
 DECAY = Rule(_decay, "(new tokens, factor): an int of at least 0 and a float above 0", alone=True)

@@ -10,13 +10,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import ConfigError, shown
+from ..errors import ConfigError
 from .config import OPTIONS, SPECIAL_IDS, GenerationConfig, check_names
-from .rules import MOST_TOKENS, read_ids
+from .rules import ANY_IDS, IDS
 from .sampling import Sampling
 
 DEFAULT_NEW_TOKENS = 20
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p")
+_ENDS = ("min_new_tokens", "min_length", "exponential_decay_length_penalty")
+_OUTPUTS = ("output_scores", "output_logits")
 _BEAMS = ("length_penalty", "early_stopping")
 _EXCLUSIVE = (("max_new_tokens", "max_length"), ("min_new_tokens", "min_length"))
 
@@ -129,10 +131,7 @@ def _special_ids(
 def ids_of_file(name: str, value: Any, size: int) -> list[int]:
     """The ids in a vocabulary of this size. Files have others (-1, or the id of a larger one) to
     say that there is none."""
-    try:
-        found = [] if value is None else read_ids(value, -MOST_TOKENS)
-    except (ValueError, TypeError, OverflowError):
-        raise ConfigError(f"{name}: got {shown(value)}, expected ids") from None
+    found = [] if value is None else ANY_IDS.check(name, value)
     return [one for one in found if 0 <= one < size]
 
 
@@ -143,7 +142,7 @@ def model_vocab_size(model: Any) -> int:
 
 def ids_below(name: str, value: Any, size: int) -> list[int]:
     """One id, several or none as a list; ConfigError for one beyond a vocabulary of this size."""
-    ids = id_list(name, value)
+    ids = [] if value is None else IDS.check(name, value)
     if ids and max(ids) >= size:
         raise ConfigError(f"{name}: got id {max(ids)}, the vocabulary has {size} ids")
     return ids
@@ -171,16 +170,6 @@ def first_token(model: Any, settings: Settings) -> int:
     if not found:
         raise ConfigError("input_ids: got None, and there is no bos_token_id to start from")
     return found[0]
-
-
-def id_list(name: str, ids: Any) -> list[int]:
-    """One id, several or none as a list."""
-    if ids is None:
-        return []
-    try:
-        return read_ids(ids)
-    except (ValueError, TypeError, OverflowError):
-        raise ConfigError(f"{name}: got {shown(ids)}, expected ids of at least 0") from None
 
 
 def total_length(settings: Settings, prompt_length: int, limit: int | None) -> int:
@@ -216,21 +205,20 @@ def _check_rows(settings: Settings) -> None:
 
 def _check_effects(settings: Settings) -> None:
     """Raise for an option of the caller that nothing reads."""
-    options = settings.options
-    if not settings.do_sample:
-        for name in _SAMPLING:
-            refuse(settings, name, "without do_sample=True; set that or leave it out")
-    if settings.num_beams == 1:
-        for name in _BEAMS:
-            refuse(settings, name, "without num_beams above 1; set that or leave it out")
-    if not settings.ends:
-        for name in ("min_new_tokens", "min_length", "exponential_decay_length_penalty"):
-            refuse(settings, name, "without an eos_token_id that could end a row")
-    if not options.return_dict_in_generate:
-        for name in ("output_scores", "output_logits"):
-            refuse(settings, name, "without return_dict_in_generate=True")
-    if settings.num_beams == 1 and not options.output_scores:
-        refuse(settings, "renormalize_logits", "without num_beams above 1 or output_scores")
+    options, beams = settings.options, settings.num_beams > 1
+    needs = (
+        (_SAMPLING, settings.do_sample, "do_sample=True; set that or leave it out"),
+        (_BEAMS, beams, "num_beams above 1; set that or leave it out"),
+        (_ENDS, settings.ends, "an eos_token_id that could end a row"),
+        (_OUTPUTS, options.return_dict_in_generate, "return_dict_in_generate=True"),
+        (
+            ("renormalize_logits",),
+            beams or options.output_scores,
+            "num_beams above 1 or output_scores",
+        ),
+    )
+    for name, why in ((n, why) for names, there, why in needs if not there for n in names):
+        refuse(settings, name, f"without {why}")
 
 
 def refuse(settings: Settings, name: str, why: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ConfigError, shown
-from ..options import check, named, names_of, option
+from ..errors import ConfigError
+from ..options import check, named, names_of, one_of, option, refuse_idle
 from ..training import TrainingArguments
 from ..training.words import LACKING
 
@@ -66,17 +66,13 @@ class PretrainingOptions:
 
         training : the training arguments that were given
         """
-        if not isinstance(objective, str) or objective not in OWN:
-            raise ConfigError(
-                f"objective: got {shown(objective)}, expected one of {', '.join(OWN)}"
-            )
-        every = {name for names in OWN.values() for name in names}
-        for name in sorted(every.difference(OWN[objective])):
-            if getattr(self, name) is not None:
-                users = ", ".join(other for other, names in OWN.items() if name in names)
-                raise ConfigError(
-                    f"{name}: has no effect with objective {objective}, only with {users}"
-                )
+        one_of(*OWN).check("objective", objective)
+        users = {
+            n: [other for other in OWN if n in OWN[other]] for own in OWN.values() for n in own
+        }
+        for name, able in users.items():
+            why = f"with objective {objective}, only with {', '.join(able)}"
+            refuse_idle(self, (name, objective not in able, why))
         if "max_length" in training and (objective != "clm" or self.packing):
             raise ConfigError("max_length: has no effect here; set block_size")
 

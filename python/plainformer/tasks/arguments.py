@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..models.config import POOLINGS
-from ..options import COUNT, at_least, borrowed, check, named, names_of, one_of, option, refuse_idle
+from ..options import COUNT, above, borrowed, check, named, names_of, one_of, option, refuse_idle
 from ..training import TrainingArguments
 from ..training.words import LACKING
 from .data import DataOptions
@@ -63,7 +63,7 @@ class ModelOptions:
     replay_fraction: float | None = option(
         None,
         "Old examples in an epoch, of the new ones; others in each epoch  [default: 0.25]",
-        at_least(0),
+        above(0),
     )
     replay_validation: str | Sequence[Any] | None = option(
         None,

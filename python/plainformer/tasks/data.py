@@ -22,7 +22,7 @@ from ..data import (
 )
 from ..data.examples import Example
 from ..errors import ConfigError, DataError, shown
-from ..options import at_least, check, option
+from ..options import COUNT, check, option
 from .features import FeatureDataset
 from .problems import MultiLabel, Problem, Regression
 from .task import Task
@@ -39,7 +39,7 @@ class DataOptions:
     )
     skip_bad_lines: bool = option(False, "Count bad lines and leave them out.")
     max_train_samples: int | None = option(
-        None, "Learn from the first so many examples of the training data only.", at_least(1)
+        None, "Learn from the first so many examples of the training data only.", COUNT
     )
     tag_scheme: str | None = option(
         None, "The scheme of tags: IOB2, IOBES, BILOU or IOB1; default by their letters."

@@ -33,7 +33,7 @@ from ..data.special_tokens import remember_options, role_tokens, tokenizer_optio
 from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
 from ..generation.settings import ids_of_file, model_vocab_size
-from ..options import at_least, option
+from ..options import COUNT, option
 from .conversation import ReadSoFar
 from .registry import register
 from .task import (
@@ -57,7 +57,7 @@ class DialogueSettings(TaskSettings):
     """Options of dialogue."""
 
     max_new_tokens: int | None = option(
-        None, "Most tokens of an answer; default 64, or half of what the model takes.", at_least(1)
+        None, "Most tokens of an answer; default 64, or half of what the model takes.", COUNT
     )
     chat_template: str | None = option(
         None,

@@ -14,13 +14,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..training import TrainerCallback
+from ..options import documented
+from ..training import TrainerCallback, TrainingArguments
 from ..training.checkpoint import claim_directory
+from .arguments import OPTIONS
 from .registry import task_class
 from .result import FineTuneResult
 from .run import FineTuning
 
 
+@documented(*OPTIONS, TrainingArguments)
 def finetune(
     task: str,
     model: str | Path | Mapping[str, Any],
@@ -44,9 +47,9 @@ def finetune(
         before and after; validation also decides which model is best
     output_dir : where checkpoints, logs and at last the model go
     callbacks : of `Trainer`
-    options : fields of `DataOptions`, `ModelOptions`, `StrategyOptions`, of the task's settings,
-        and of `TrainingArguments`. With validation data, models are evaluated and saved every
-        epoch and the best by the task's metric is kept, unless the options say otherwise
+    options : those listed below, and the task's own settings (`Task.settings_class`). With
+        validation data, models are evaluated and saved every epoch and the best by the task's
+        metric is kept, unless the options say otherwise
 
     Raises
     ------

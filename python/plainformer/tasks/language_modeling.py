@@ -19,7 +19,7 @@ from ..data.decoding import decode_continuation, decode_text
 from ..data.tokenizer import encode_text, tell_unknown
 from ..errors import DataError
 from ..generation import generate
-from ..options import at_least, option
+from ..options import COUNT, option
 from .control import ControlledTexts
 from .generation_settings import GenerationSettings, generation_options
 from .registry import register
@@ -41,7 +41,7 @@ class LanguageModelingSettings(GenerationSettings):
     max_new_tokens: int | None = option(
         None,
         "Most tokens that are written; default 64, or with control codes half of what fits.",
-        at_least(1),
+        COUNT,
     )
 
 

@@ -30,7 +30,7 @@ from ..data import (
 )
 from ..errors import ConfigError
 from ..metrics import rouge_characters, squad_metrics
-from ..options import at_least, option
+from ..options import COUNT, NOT_NEGATIVE, option
 from .registry import register
 from .task import Array, Feature, Task, TaskSettings, float_array, probabilities
 
@@ -44,10 +44,10 @@ class QuestionAnsweringSettings(TaskSettings):
     overlap: int | None = option(
         None,
         "Tokens of the context that windows share; default a quarter of a window.",
-        at_least(0),
+        NOT_NEGATIVE,
     )
-    max_question_length: int = option(64, "Tokens of a question that are kept.", at_least(1))
-    max_answer_length: int = option(30, "Most tokens of an answer.", at_least(1))
+    max_question_length: int = option(64, "Tokens of a question that are kept.", COUNT)
+    max_answer_length: int = option(30, "Most tokens of an answer.", COUNT)
     null_threshold: float | None = option(
         None,
         "Answer nothing where the score of no answer exceeds the best one by more than this; "

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.batches import epoch_order, of_epoch
 from ..data.fingerprints import digest
-from ..errors import ConfigError
+from ..options import above
 from .features import TaskExamples
 
 # Another seed than the trainer's, which orders the mixture: the same would choose by its order.
@@ -32,8 +32,7 @@ class ReplayDataset:
     """
 
     def __init__(self, new: Any, old: Any, fraction: float):
-        if not fraction > 0:
-            raise ConfigError(f"replay_fraction: got {fraction}, expected above 0")
+        above(0).check("replay_fraction", fraction)
         self.new, self.old = new, old
         self.count = min(math.ceil(fraction * len(new)), len(old))
         self._chosen: Any = range(self.count)

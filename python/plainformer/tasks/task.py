@@ -29,7 +29,7 @@ from ..data import Encoded, LabelMap, TextEncoder
 from ..data.examples import FIELDS, texts_of
 from ..errors import ConfigError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
-from ..options import at_least, check, option
+from ..options import COUNT, check, option
 from ..reprs import unusual
 from ..training.collators import collate_rows
 from ..training.evaluation import run_batches
@@ -49,7 +49,7 @@ class TaskSettings:
     max_length: int | None = option(
         None,
         "Most tokens of an input, special tokens counted; default what the model takes.",
-        at_least(1),
+        COUNT,
         words="sequence_len max_seq_length max_seq_len",
     )
 
@@ -321,8 +321,7 @@ class Task:
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """Lists of `size` items in order, the last one perhaps shorter."""
-    if size < 1:
-        raise ConfigError(f"batch_size: got {size}, expected at least 1")
+    COUNT.check("batch_size", size)
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk

@@ -14,7 +14,7 @@ from ..data import TextExample
 from ..errors import ConfigError, DataError, shown
 from ..metrics import intent_metrics
 from ..models.config import PROBLEM_TYPES
-from ..options import NOT_EMPTY, at_least, one_of, option, options_of, that
+from ..options import COUNT, NOT_EMPTY, one_of, option, options_of, that
 from .problems import (
     MULTI,
     SINGLE,
@@ -39,7 +39,7 @@ class TextClassificationSettings(TaskSettings):
         "The label of queries outside of all intents, for metrics of its own; default oos, where "
         "there is such a label.",
     )
-    top_k: int | None = option(None, "So many labels are answered, best first.", at_least(1))
+    top_k: int | None = option(None, "So many labels are answered, best first.", COUNT)
     problem_type: str | None = option(
         None,
         "What a text has: single_label_classification, multi_label_classification or regression; "

@@ -32,7 +32,7 @@ from ..data.words import JOINERS, joiners_of, word_spans
 from ..errors import ConfigError
 from ..metrics import accuracy, entity_metrics, f1_score, spans_of
 from ..metrics.tags import is_tag
-from ..options import at_least, option
+from ..options import NOT_NEGATIVE, option
 from .registry import register
 from .task import Array, Feature, Task, TaskSettings, ends_of, float_array, probabilities
 
@@ -44,7 +44,7 @@ class TokenClassificationSettings(TaskSettings):
     overlap: int | None = option(
         None,
         "Sub-tokens that windows of a long sentence share; default a quarter of a window.",
-        at_least(0),
+        NOT_NEGATIVE,
     )
     word_joiners: str | None = option(
         None,

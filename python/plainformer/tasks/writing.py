@@ -20,7 +20,7 @@ from ..data.examples import FIELDS
 from ..data.special_tokens import remember_options, tokenizer_options
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig, generate
-from ..options import at_least, borrowed, option, refuse_idle, that
+from ..options import COUNT, borrowed, option, refuse_idle, that
 from .task import Array, Feature, LossSum, Task, TaskSettings
 
 _USUAL_TARGET = 128
@@ -32,7 +32,7 @@ class WritingSettings(TaskSettings):
     """Options of tasks that write."""
 
     max_target_length: int | None = option(
-        None, "Most tokens of a target; default 128, or half of what the model takes.", at_least(1)
+        None, "Most tokens of a target; default 128, or half of what the model takes.", COUNT
     )
     num_beams: int = borrowed(GenerationConfig, "num_beams", 4)
     length_penalty: float = borrowed(GenerationConfig, "length_penalty", 1.0)
