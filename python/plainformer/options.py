@@ -96,6 +96,7 @@ COUNT = at_least(1)
 NOT_NEGATIVE = at_least(0)
 SEED = at_least(0, 2**64 - 1)
 SHARE = that(lambda value: 0 <= value < 1, "from 0 to below 1")
+PART = that(lambda value: 0 < value < 1, "between 0 and 1")
 NOT_EMPTY = that(lambda value: not isinstance(value, str) or value.strip() != "", "not blank")
 SOME_TEXTS = that(
     lambda texts: len(texts) > 0 and all(text.strip() for text in texts), "at least one, none blank"

@@ -71,7 +71,7 @@ def test_common_names_stand_for_ours():
         ({"n_embd": "768"}, "n_embd: got '768', expected int"),
         ({"n_layer": True}, "n_layer: got True, expected int"),
         ({"n_head": 0}, "n_head: got 0, expected at least 1"),
-        ({"attn_pdrop": 1.0}, "attn_pdrop: got 1.0, expected at least 0 and below 1"),
+        ({"attn_pdrop": 1.0}, "attn_pdrop: got 1.0, expected from 0 to below 1"),
         ({"activation_function": "gelu_fast"}, "activation_function: got 'gelu_fast', expected"),
         ({"n_embd": 10, "n_head": 3}, "n_head: got 3, expected a divisor of n_embd = 10"),
         ({"dtype": "int8"}, "dtype: got 'int8', expected one of"),
@@ -265,7 +265,7 @@ class TestLabels:
 def test_optional_fields_have_types_too():
     with pytest.raises(ConfigError, match=r"classifier_dropout: got '0\.1', expected float"):
         BertConfig(classifier_dropout="0.1")
-    with pytest.raises(ConfigError, match=r"classifier_dropout: got 1\.5, expected at least 0"):
+    with pytest.raises(ConfigError, match=r"classifier_dropout: got 1\.5, expected from 0"):
         BertConfig(classifier_dropout=1.5)
 
 

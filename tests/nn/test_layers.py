@@ -52,7 +52,7 @@ class TestDropout:
 
     @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
     def test_probabilities_are_checked(self, p):
-        with pytest.raises(ConfigError, match=r"p: got .*expected a number of at least 0"):
+        with pytest.raises(ConfigError, match=r"p: got .*expected from 0 to below 1"):
             Dropout(p)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..errors import ConfigError, DataError, DTypeError, shown
+from ..options import one_of
 from ._scores import check_text, check_texts, check_whole
 
 SCHEMES = ("IOB2", "IOBES", "BILOU", "IOB1")
@@ -80,7 +81,7 @@ def check_tags(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
     ------
     ConfigError : an unknown scheme
     """
-    _check_scheme(scheme)
+    one_of(*SCHEMES).check("scheme", scheme)
     before, written = _OUT, "the beginning"
     for i, tag in enumerate((*check_texts("tags", tags), OUTSIDE)):
         try:
@@ -119,7 +120,7 @@ def spans_of(tags: Sequence[str], *, scheme: str | None = None, strict: bool = F
     pairs = [split_tag(tag) for tag in check_texts("tags", tags)]
     if not strict:
         return _lenient(pairs)
-    scheme = _check_scheme(scheme or detect_scheme(tags))
+    scheme = one_of(*SCHEMES).check("scheme", scheme or detect_scheme(tags))
     for tag in tags:
         if tag != OUTSIDE and tag[0] not in _PREFIXES[scheme]:
             raise DataError(f"tag {shown(tag)}: not of scheme {scheme}")
@@ -150,12 +151,6 @@ def tags_of(spans: Iterable[Span], length: int, *, scheme: str = "IOB2") -> list
         kind = f"-{span.type}" if span.type else ""
         tags[span.start : span.end] = [letter + kind for letter in letters]
     return tags
-
-
-def _check_scheme(scheme: str) -> str:
-    if scheme not in SCHEMES:
-        raise ConfigError(f"scheme: got {shown(scheme)}, expected one of {', '.join(SCHEMES)}")
-    return scheme
 
 
 def _disorder(scheme: str, before: Tag, now: Tag) -> str | None:

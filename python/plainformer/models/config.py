@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError, short, shown
 from ..kinds import check_kind, check_kinds
-from ..options import did_you_mean, one_of
+from ..options import SHARE, did_you_mean, one_of
 from ..reprs import brief
 
 __all__ = ["PretrainedConfig"]
@@ -114,14 +114,9 @@ class PretrainedConfig:
         check_token_ids(self)
         for name in self.layer_fields:
             _check_range(name, getattr(self, name), 1, MAX_LAYERS)
-        if self.dtype not in DTYPES:
-            wanted = ", ".join(DTYPES)
-            raise ConfigError(f"dtype: got {shown(self.dtype)}, expected one of {wanted}")
-        if self.problem_type not in (None, *PROBLEM_TYPES):
-            wanted = ", ".join(map(str, (None, *PROBLEM_TYPES)))
-            raise ConfigError(
-                f"problem_type: got {shown(self.problem_type)}, expected one of {wanted}"
-            )
+        one_of(*DTYPES).check("dtype", self.dtype)
+        if self.problem_type is not None:
+            one_of(*PROBLEM_TYPES).check("problem_type", self.problem_type)
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             raise ConfigError("num_labels: got 1, expected more for single_label_classification")
 
@@ -271,8 +266,8 @@ def check_probabilities(config: PretrainedConfig, *names: str) -> None:
     """Raise unless these fields are dropout probabilities: at least 0, below 1."""
     for name in names:
         p = getattr(config, name)
-        if p is not None and not 0 <= p < 1:
-            raise ConfigError(f"{name}: got {p}, expected at least 0 and below 1")
+        if p is not None:
+            SHARE.check(name, p)
 
 
 def check_activation(name: str, activation: str) -> str:

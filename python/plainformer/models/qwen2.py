@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import ConfigError, shown
+from .config import check_positive
 from .llama import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -54,8 +55,7 @@ class Qwen2Config(LlamaConfig):
         super().__post_init__()
         if not self.use_sliding_window:
             self.sliding_window = None
-        if self.sliding_window is not None and self.sliding_window < 1:
-            raise ConfigError(f"sliding_window: got {self.sliding_window}, expected at least 1")
+        check_positive(self, "sliding_window")
         if self.layer_types is None:
             full = self.num_hidden_layers
             if self.sliding_window is not None:

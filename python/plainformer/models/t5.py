@@ -21,6 +21,7 @@ import numpy as np
 from .. import functional
 from ..errors import ConfigError, shown
 from ..nn import Embedding, Linear, Seq2SeqCache, Sequences
+from ..options import at_least
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS, PretrainedConfig, check_positive, check_probabilities
 from .encoder import BareEncoder, Rows
@@ -84,8 +85,7 @@ class T5Config(PretrainedConfig):
         check_probabilities(self, *self.dropout_fields)
         self._check_feed_forward()
         buckets = self.relative_attention_num_buckets
-        if buckets < 4:
-            raise ConfigError(f"relative_attention_num_buckets: got {buckets}, expected at least 4")
+        at_least(4).check("relative_attention_num_buckets", buckets)
         if self.relative_attention_max_distance <= buckets // 2:
             raise ConfigError(
                 f"relative_attention_max_distance: got {self.relative_attention_max_distance}, "

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 from .. import functional
-from ..errors import ConfigError, shown
+from ..options import SHARE
 from ..tensor import Tensor
 from .module import Module
 
@@ -20,9 +18,7 @@ class Dropout(Module):
 
     def set_probability(self, p: float) -> None:
         """Zero this share of elements from now on."""
-        if not isinstance(p, Real) or not 0 <= p < 1:
-            raise ConfigError(f"p: got {shown(p)}, expected a number of at least 0 and below 1")
-        self.p = float(p)
+        self.p = float(SHARE.check("p", p))
 
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape to the same shape; takes one offset of the dropout state."""

@@ -14,7 +14,7 @@ from ..data import TextExample
 from ..errors import ConfigError, DataError, shown
 from ..metrics import intent_metrics
 from ..models.config import PROBLEM_TYPES
-from ..options import COUNT, NOT_EMPTY, one_of, option, options_of, that
+from ..options import COUNT, NOT_EMPTY, PART, one_of, option, options_of
 from .problems import (
     MULTI,
     SINGLE,
@@ -54,7 +54,7 @@ class TextClassificationSettings(TaskSettings):
     threshold: float | None = option(
         None,
         "The score from which on a text has a label, where it has several  [default: 0.5]",
-        that(lambda score: 0 < score < 1, "between 0 and 1"),
+        PART,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ...errors import ConfigError
+from ...options import PART
 from .._random import Draws
 from ..baselines import Labels, masked_labels
 from ..batches import IGNORE_INDEX, Example
@@ -46,11 +46,9 @@ class MaskedLanguageModeling:
         mlm_probability: float = 0.15,
         whole_word_mask: bool = False,
     ):
-        share = mlm_probability
-        if not 0 < share < 1:
-            raise ConfigError(f"mlm_probability: got {share}, expected more than 0, below 1")
+        self.mlm_probability = PART.check("mlm_probability", mlm_probability)
         self.mask = vocabulary.need_mask("mlm")
-        self.vocabulary, self.mlm_probability = vocabulary, share
+        self.vocabulary = vocabulary
         self.whole_word_mask = whole_word_mask
 
     def text_size(self, block_size: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ...errors import ConfigError
+from ...options import PART, at_least
 from .._random import Draws
 from ..baselines import Labels, target_labels, target_text
 from ..batches import Example
@@ -113,10 +114,8 @@ def place_spans(count: int, lengths: np.ndarray, draws: Draws) -> tuple[np.ndarr
 
 def check_noise(noise_density: float, mean_span_length: float) -> None:
     """Raise ConfigError for values out of range."""
-    if not 0 < noise_density < 1:
-        raise ConfigError(f"noise_density: got {noise_density}, expected more than 0, below 1")
-    if not 1 <= mean_span_length < 1000:
-        raise ConfigError(f"mean_span_length: got {mean_span_length}, expected 1 to 1000")
+    PART.check("noise_density", noise_density)
+    at_least(1, 1000).check("mean_span_length", mean_span_length)
 
 
 def _end_of(vocabulary: Vocabulary) -> np.int32:
