@@ -9,11 +9,14 @@ gradients of gradients are not recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import arithmetic, kernels
 from .errors import ConfigError, DTypeError, PlainformerError, ShapeError
 from .tape import Array, Backward, Gradients, Node, edge_of, is_grad_enabled, run_backward
+
+if TYPE_CHECKING:
+    from numpy import ndarray
 
 Operand = Any  # a Tensor, a number, or an array, which gets no gradient
 
@@ -94,7 +97,7 @@ class Tensor:
     def __bool__(self) -> bool:
         return bool(self.item())
 
-    def numpy(self) -> Array:
+    def numpy(self) -> ndarray:
         """The array itself, on the host; what is done with it is not recorded."""
         return kernels.asnumpy(self.data)
 

@@ -159,7 +159,7 @@ class Net(pf.nn.Module):
         self.first, self.second = pf.nn.Linear(4, 8), pf.nn.Linear(8, 2)
 
     def forward(self, x: pf.Tensor) -> pf.Tensor:
-        return self.second(pf.functional.relu(self.first(x)))  # type: ignore[no-any-return]
+        return self.second(pf.functional.relu(self.first(x)))
 
 
 def by_hand() -> None:
@@ -178,6 +178,8 @@ def by_hand() -> None:
     assert_type(x[0].mean(), pf.Tensor)
     assert_type(x.sum().item(), float)
     assert_type(x.shape, tuple[int, ...])
+    assert_type(x.numpy(), np.ndarray[tuple[Any, ...], np.dtype[Any]])
+    assert_type(pf.functional.layer_norm(x), pf.Tensor)
     assert_type(pf.nn.Sequential(pf.nn.Linear(4, 4)), pf.nn.Sequential)
     x32 = np.ones((2, 3), np.float32)
     assert pf.kernels.softmax(pf.kernels.gelu(x32)).dtype == np.float32

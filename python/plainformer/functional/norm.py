@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -13,6 +13,24 @@ from ..tensor import Array, Tensor, needs_grad, record, record_all
 from ._data import data_of, data_or_none, floats_of, last_size
 
 
+@overload
+def layer_norm(
+    x: Tensor,
+    weight: Tensor | None = ...,
+    bias: Tensor | None = ...,
+    eps: float = ...,
+    *,
+    residual: None = ...,
+) -> Tensor: ...
+@overload
+def layer_norm(
+    x: Tensor,
+    weight: Tensor | None = ...,
+    bias: Tensor | None = ...,
+    eps: float = ...,
+    *,
+    residual: Tensor,
+) -> tuple[Tensor, Tensor]: ...
 def layer_norm(
     x: Tensor,
     weight: Tensor | None = None,
@@ -49,6 +67,14 @@ def layer_norm(
     return tensors[0] if residual is None else tuple(tensors)
 
 
+@overload
+def rms_norm(
+    x: Tensor, weight: Tensor | None = ..., eps: float | None = ..., *, residual: None = ...
+) -> Tensor: ...
+@overload
+def rms_norm(
+    x: Tensor, weight: Tensor | None = ..., eps: float | None = ..., *, residual: Tensor
+) -> tuple[Tensor, Tensor]: ...
 def rms_norm(
     x: Tensor,
     weight: Tensor | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import functional
 from ..kinds import checked
 from ..tensor import Tensor
@@ -11,6 +13,8 @@ from .module import Module
 class ReLU(Module):
     """y = max(x, 0)."""
 
+    __call__: Callable[..., Tensor]
+
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape to the same shape."""
         return functional.relu(x)
@@ -18,6 +22,8 @@ class ReLU(Module):
 
 class GELU(Module):
     """y = x Phi(x), with the error function, or approximated with `approximate="tanh"`."""
+
+    __call__: Callable[..., Tensor]
 
     @checked
     def __init__(self, approximate: str = "none"):
@@ -31,6 +37,8 @@ class GELU(Module):
 class SiLU(Module):
     """y = x sigmoid(x)."""
 
+    __call__: Callable[..., Tensor]
+
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape to the same shape."""
         return functional.silu(x)
@@ -38,6 +46,8 @@ class SiLU(Module):
 
 class Tanh(Module):
     """y = tanh(x)."""
+
+    __call__: Callable[..., Tensor]
 
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape to the same shape."""

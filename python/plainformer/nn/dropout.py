@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import functional
 from ..options import SHARE
 from ..tensor import Tensor
@@ -10,6 +12,8 @@ from .module import Module
 
 class Dropout(Module):
     """Zero elements with probability p in training; in eval mode the identity."""
+
+    __call__: Callable[..., Tensor]
 
     p: float
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import functional
@@ -19,6 +21,8 @@ class Embedding(Module):
     As in torch, vectors begin as draws from N(0, 1), see `nn.manual_seed`; that of `padding_idx`
     begins at 0 and gets no gradient from here.
     """
+
+    __call__: Callable[..., Tensor]
 
     @checked
     def __init__(

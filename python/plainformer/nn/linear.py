@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import functional
@@ -17,6 +19,8 @@ class Linear(Module):
 
     Both begin as in `torch.nn.Linear`: uniform within 1/sqrt(in_features), see `nn.manual_seed`.
     """
+
+    __call__: Callable[..., Tensor]
 
     @checked
     def __init__(
@@ -53,6 +57,8 @@ class Conv1D(Module):
     GPT-2's layout: its first code wrote these layers as convolutions of width 1. As there, weights
     begin as draws from N(0, 0.02) and biases at 0.
     """
+
+    __call__: Callable[..., Tensor]
 
     @checked
     def __init__(
