@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from plainformer.data import special_ids
 from plainformer.data.encoding import TextEncoder
+from plainformer.data.special_tokens import special_ids
 from plainformer.data.tokenizer import (
     encode_text,
     read_tokenizer,

@@ -10,17 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data import (
-    check_labels,
-    describe,
-    examples_of,
-    label_counts,
-    label_set,
-    read_examples,
-    sort_labels,
-    unseen_labels,
-)
+from ..data import describe, examples_of, read_examples
 from ..data.examples import Example
+from ..data.labels import check_labels, label_counts, label_set, sort_labels, unseen_labels
 from ..errors import ConfigError, DataError, shown
 from ..options import COUNT, check, option
 from .features import FeatureDataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..data import label_counts
+from ..data.labels import label_counts
 from ..errors import shown
 from .task import Task
 

@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 
 from .. import models
 from ..checkpoints.matching import to_be_trained
-from ..data import LabelMap, SpecialIds, special_ids
+from ..data import LabelMap
+from ..data.special_tokens import SpecialIds, special_ids
 from ..data.tokenizer import vocab_size
 from ..errors import ConfigError
 from .directory import TaskDirectory, model_task_for

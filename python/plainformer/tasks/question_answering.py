@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..characters import is_chinese
-from ..data import (
-    Encoded,
+from ..data import Encoded
+from ..data.windows import (
     WindowScores,
     answer_target,
     answer_text,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..data import task_name
+from ..data.examples import task_name
 from ..models import fitting_models
 from .task import Task
 

@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data import (
-    Encoded,
-    TextExample,
-    TokenExample,
+from ..data import Encoded, TextExample, TokenExample
+from ..data.alignment import (
     WordWindow,
     fill_words,
     first_tokens,

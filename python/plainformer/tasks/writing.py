@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from ..data import SpecialIds, special_ids
 from ..data.batches import IGNORE_INDEX
 from ..data.decoding import decode_text
 from ..data.examples import FIELDS
-from ..data.special_tokens import remember_options, tokenizer_options
+from ..data.special_tokens import SpecialIds, remember_options, special_ids, tokenizer_options
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig, generate
 from ..options import COUNT, borrowed, option, refuse_idle, that
