@@ -57,7 +57,7 @@ def test_more_layers_than_arrays_are_refused_before_they_are_built(tmp_path, fam
             pf.load(path)
         assert time.process_time() - start < 0.5
         directory_of(path, family, **{field: MAX_LAYERS + 1})
-        with pytest.raises(ConfigError, match=f"{field}: got 1025, expected at most 1024"):
+        with pytest.raises(ConfigError, match=f"{field}: got 1025, expected .* at most 1024"):
             pf.load(path)
 
 
@@ -74,7 +74,7 @@ def test_a_size_that_is_not_the_files_is_named(tmp_path, family):
 
 def test_labels_are_bounded(tmp_path):
     path = directory_of(tmp_path / "m", "bert", num_labels=10_000_000)
-    with pytest.raises(ConfigError, match=r"num_labels: got 10000000, expected at most 1048576"):
+    with pytest.raises(ConfigError, match=r"num_labels: got 10000000, expected .* at most 1048576"):
         pf.load(path, "sequence-classification")
 
 

@@ -84,9 +84,9 @@ def test_warmup_longer_than_the_run_only_rises():
     [
         ("linear", {"power": 2}, "'power', schedule 'linear' takes none"),
         ("cosine", {"min_lr": 0.1}, "set the field min_lr instead"),
-        ("cosine", {"num_cycles": -1}, "num_cycles=-1, out of its range"),
-        ("polynomial", {"power": True}, "power=True, out of its range"),
-        ("warmup_stable_decay", {"decay_type": "step"}, "out of its range"),
+        ("cosine", {"num_cycles": -1}, "num_cycles: got -1, expected a number above 0"),
+        ("polynomial", {"power": True}, "power: got True, expected a number above 0"),
+        ("warmup_stable_decay", {"decay_type": "step"}, "decay_type: got 'step', expected one of"),
         ("triangle", {}, "lr_scheduler_type: got 'triangle'"),
     ],
 )

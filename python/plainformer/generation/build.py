@@ -48,11 +48,8 @@ def build_processors(
     """
     return [
         *_repetition(settings, prompts, sources, vocab_size),
-        *_banned_words(settings, vocab_size),
-        *_least_length(settings, prompts.ids.shape[1]),
-        *_constraints(settings, prompts, total, vocab_size, prefix_allowed_tokens_fn),
-        *_forced(settings, total, vocab_size),
-        *_suppressed(settings, prompts.ids.shape[1], vocab_size),
+        *_words_and_length(settings, prompts, total, vocab_size, prefix_allowed_tokens_fn),
+        *_tokens(settings, prompts.ids.shape[1], total, vocab_size),
         *map(OwnProcessor, own or ()),
     ]
 
@@ -105,58 +102,46 @@ def _repetition(
         yield EncoderNoRepeatNGram(options.encoder_no_repeat_ngram_size, sources)
 
 
-def _banned_words(settings: Settings, vocab_size: int) -> Iterable[LogitsProcessor]:
-    words = _words("bad_words_ids", settings.options.bad_words_ids, vocab_size)
-    if words:
-        yield NoBadWords(words, settings.ends)
-
-
-def _least_length(settings: Settings, prompt_length: int) -> Iterable[LogitsProcessor]:
-    options = settings.options
-    if not settings.ends:
-        return
-    if options.min_new_tokens:
-        yield MinLength(prompt_length + options.min_new_tokens, settings.ends)
-    elif options.min_length:
-        yield MinLength(options.min_length, settings.ends)
-
-
-def _constraints(
+def _words_and_length(
     settings: Settings,
     prompts: Prompts,
     total: int,
     vocab_size: int,
     allowed: Callable[[int, Array], Sequence[int]] | None,
 ) -> Iterable[LogitsProcessor]:
+    options, ends, length = settings.options, settings.ends, prompts.ids.shape[1]
+    banned = [ids_below("bad_words_ids", ids, vocab_size) for ids in options.bad_words_ids or ()]
+    if banned:
+        yield NoBadWords(banned, ends)
+    if ends and options.min_new_tokens:
+        yield MinLength(length + options.min_new_tokens, ends)
+    elif ends and options.min_length:
+        yield MinLength(options.min_length, ends)
     if allowed is not None:
         yield PrefixConstrained(allowed, settings.rows_per_prompt, prompts.starts)
-    words = _words("force_words_ids", settings.options.force_words_ids, vocab_size)
-    if words:
-        yield ForceWords(words, prompts.ids.shape[1], total, settings.ends)
+    wanted = [
+        ids_below("force_words_ids", ids, vocab_size) for ids in options.force_words_ids or ()
+    ]
+    if wanted:
+        yield ForceWords(wanted, length, total, ends)
 
 
-def _forced(settings: Settings, total: int, vocab_size: int) -> Iterable[LogitsProcessor]:
-    for name, length in (("forced_bos_token_id", 1), ("forced_eos_token_id", total - 1)):
-        ids = ids_below(name, getattr(settings.options, name), vocab_size)
-        if ids:
-            yield ForcedToken(length, ids)
-
-
-def _suppressed(
-    settings: Settings, prompt_length: int, vocab_size: int
+def _tokens(
+    settings: Settings, length: int, total: int, vocab_size: int
 ) -> Iterable[LogitsProcessor]:
     options = settings.options
+
+    def ids(name: str) -> list[int]:
+        return ids_below(name, getattr(options, name), vocab_size)
+
+    for name, place in (("forced_bos_token_id", 1), ("forced_eos_token_id", total - 1)):
+        if ids(name):
+            yield ForcedToken(place, ids(name))
     if options.exponential_decay_length_penalty is not None and settings.ends:
         start, factor = options.exponential_decay_length_penalty
-        yield ExponentialDecayLengthPenalty(prompt_length + start, factor, settings.ends)
-    ids = ids_below("suppress_tokens", options.suppress_tokens, vocab_size)
-    if ids:
-        yield SuppressTokens(ids)
-    first = ids_below("begin_suppress_tokens", options.begin_suppress_tokens, vocab_size)
-    if first:
-        forced = prompt_length == 1 and options.forced_bos_token_id is not None
-        yield SuppressTokens(first, prompt_length + forced)
-
-
-def _words(name: str, words: list[list[int]] | None, vocab_size: int) -> list[list[int]]:
-    return [ids_below(name, word, vocab_size) for word in words or ()]
+        yield ExponentialDecayLengthPenalty(length + start, factor, settings.ends)
+    if ids("suppress_tokens"):
+        yield SuppressTokens(ids("suppress_tokens"))
+    if ids("begin_suppress_tokens"):
+        forced = length == 1 and options.forced_bos_token_id is not None
+        yield SuppressTokens(ids("begin_suppress_tokens"), length + forced)

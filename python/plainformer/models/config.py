@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError, short, shown
 from ..kinds import check_kind, check_kinds
-from ..options import SHARE, did_you_mean, one_of
+from ..options import SHARE, at_least, did_you_mean, one_of
 from ..reprs import brief
 
 __all__ = ["PretrainedConfig"]
@@ -256,10 +256,8 @@ def check_token_ids(config: PretrainedConfig) -> None:
 
 
 def _check_range(name: str, value: int | None, least: int, most: int) -> None:
-    if value is None or least <= value <= most:
-        return
-    wanted = f"at least {least}" if value < least else f"at most {most}"
-    raise ConfigError(f"{name}: got {shown(value)}, expected {wanted}")
+    if value is not None:
+        at_least(least, most).check(name, value)
 
 
 def check_probabilities(config: PretrainedConfig, *names: str) -> None:

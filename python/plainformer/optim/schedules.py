@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 from ..errors import ConfigError, shown
-from ..options import one_of
+from ..kinds import fits
+from ..options import Rule, one_of, that
 
 Factor = Callable[[int], float]
 
@@ -102,34 +103,25 @@ class Schedule:
     depends on the length of the run."""
 
     factor: Callable[..., float]
-    options: Mapping[str, Callable[[Any], bool]]
+    options: Mapping[str, Rule]
     warmup: bool = True
     floor: bool = True
     total: bool = True
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
-
-
-def _positive_int(value: Any) -> bool:
-    return isinstance(value, int) and _positive(value)
-
-
-def _decay_name(value: Any) -> bool:
-    return isinstance(value, str) and value in _DECAYS
-
+_POSITIVE = that(lambda value: fits(value, float) and value > 0, "a number above 0")
+_STEPS = that(lambda value: fits(value, int) and value > 0, "an integer above 0")
 
 SCHEDULES: dict[str, Schedule] = {
     "linear": Schedule(linear_decay, {}),
-    "cosine": Schedule(cosine, {"num_cycles": _positive}),
-    "cosine_with_min_lr": Schedule(cosine, {"num_cycles": _positive}),
+    "cosine": Schedule(cosine, {"num_cycles": _POSITIVE}),
+    "cosine_with_min_lr": Schedule(cosine, {"num_cycles": _POSITIVE}),
     "constant": Schedule(constant, {}, warmup=False, floor=False, total=False),
     "constant_with_warmup": Schedule(constant, {}, floor=False, total=False),
-    "polynomial": Schedule(polynomial, {"power": _positive}),
-    "inverse_sqrt": Schedule(inverse_sqrt, {"timescale": _positive}, total=False),
+    "polynomial": Schedule(polynomial, {"power": _POSITIVE}),
+    "inverse_sqrt": Schedule(inverse_sqrt, {"timescale": _POSITIVE}, total=False),
     "warmup_stable_decay": Schedule(
-        warmup_stable_decay, {"num_decay_steps": _positive_int, "decay_type": _decay_name}
+        warmup_stable_decay, {"num_decay_steps": _STEPS, "decay_type": one_of(*_DECAYS)}
     ),
 }
 
@@ -144,8 +136,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
                 f"lr_scheduler_kwargs: got {shown(option)}, schedule {shown(name)} takes {wanted}"
                 + ("; set the field min_lr instead" if "min_lr" in option else "")
             )
-        if not known[option](value):
-            raise ConfigError(f"lr_scheduler_kwargs: got {option}={shown(value)}, out of its range")
+        known[option].check(f"lr_scheduler_kwargs: {option}", value)
 
 
 def make_schedule(
