@@ -170,7 +170,8 @@ def test_warnings_stay_on_while_threads_parse_sources():
 
     def job():
         assert parse(odd) is not None
-        return parse_rate(["    return '\\d'\n"], ["def f():\n    '''Doc.'''\n"])
+        heads, completions = ["def f():\n    '''Doc.'''\n"], ["    return '\\d'\n"]
+        return parse_rate(heads=heads, completions=completions)
 
     assert at_once([job] * THREADS, repeats=50) == [[1.0] * 50] * THREADS
     left = [one for one in warnings.filters if one not in before]
