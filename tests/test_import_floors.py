@@ -98,6 +98,17 @@ def test_every_file_has_a_floor():
     assert rooms <= set(HEIGHT), f"rooms without a floor: {sorted(rooms - set(HEIGHT))}"
 
 
+def test_compiled_modules_have_two_importers():
+    """What knows a backend stays in two rooms: above them arrays of any kind pass through."""
+    rooms = {
+        room_of(path)
+        for path in PACKAGE.rglob("*.py")
+        for name, _ in imported_names(path)
+        if name.split(".")[:2] in (["plainformer", "_cpu"], ["plainformer", "_cuda"])
+    }
+    assert rooms == {"kernels", "runtime"}
+
+
 def test_files_import_only_downwards():
     upward = [
         f"{path.relative_to(PACKAGE)}:{line} imports {room}"

@@ -27,9 +27,14 @@ T = TypeVar("T")
 _peaks: dict[tuple[str, str, int], float] = {}
 
 __all__ = [
+    "available_levels",
     "available_memory",
+    "compiled_file",
     "cpu_features",
+    "cpu_summary",
+    "current_level",
     "get_num_threads",
+    "measure_bandwidth",
     "measure_peak",
     "memory_stats",
     "num_threads",
@@ -204,25 +209,61 @@ def _text_of(path: str) -> str:
         return ""
 
 
-def measure_peak(dtype: Any = "float32", milliseconds: float = 50.0) -> float:
+def measure_peak(
+    dtype: Any = "float32", milliseconds: float = 50.0, *, again: bool = False
+) -> float:
     """Multiply-add FLOP a second of all threads together, as a loop on registers reaches them.
 
-    Measured once a process for each dtype, ISA level and number of threads. `dtype` is float32,
-    bfloat16, float64 or int8 (integer dot products; 0 where the level has no such instruction).
+    Measured once a process for each dtype, ISA level and number of threads, or `again`. `dtype` is
+    float32, bfloat16, float64 or int8 (integer dot products; 0 where the level has no such
+    instruction).
 
     Raises
     ------
     ConfigError : for another dtype
     """
     key = (str(dtype), _cpu.current_level(), get_num_threads())
-    if key not in _peaks:
+    if again or key not in _peaks:
         _peaks[key] = 1e9 * _cpu.measure_peak(key[0], milliseconds)
     return _peaks[key]
 
 
+def measure_bandwidth(kind: str, milliseconds: float = 200.0) -> float:
+    """Bytes a second that all threads together read or write of arrays beyond the caches.
+
+    `kind` is "read", "copy" or "stream", a copy that writes past the caches; a copy counts what it
+    reads and what it writes.
+
+    Raises
+    ------
+    ConfigError : for another kind
+    """
+    return 1e9 * _cpu.measure_bandwidth(kind, milliseconds)
+
+
+def cpu_summary() -> dict[str, Any]:
+    """The processor: its name, features, cache_bytes of three levels, memory_bytes."""
+    return _cpu.cpu_summary()
+
+
 def cpu_features() -> tuple[str, ...]:
     """Instruction sets of this processor that the kernels can use, as Linux names them."""
-    return tuple(_cpu.cpu_summary()["features"])
+    return tuple(cpu_summary()["features"])
+
+
+def current_level() -> str:
+    """The ISA level whose kernels are in use: PLAINFORMER_CPU_ISA's or the processor's best."""
+    return _cpu.current_level()
+
+
+def available_levels() -> list[str]:
+    """The ISA levels that this processor and build have, the best one last."""
+    return _cpu.available_levels()
+
+
+def compiled_file() -> str:
+    """The file of the compiled kernels."""
+    return str(_cpu.__file__)
 
 
 def use_level(name: str) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from .. import _cpu, runtime
+from .. import runtime
 from ._common import Command, echo, version
 
 # Module, what to install for it, and what it adds.
@@ -33,7 +33,7 @@ def info() -> dict[str, Any]:
 
 def gather() -> dict[str, Any]:
     """Everything the command shows, as one flat dictionary."""
-    cpu = _cpu.cpu_summary()
+    cpu = runtime.cpu_summary()
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -41,9 +41,9 @@ def gather() -> dict[str, Any]:
         "cpu_features": list(cpu["features"]),
         "cache_bytes": list(cpu["cache_bytes"]),
         "memory_bytes": cpu["memory_bytes"],
-        "level": _cpu.current_level(),
+        "level": runtime.current_level(),
         "level_reason": level_reason(),
-        "levels": _cpu.available_levels(),
+        "levels": runtime.available_levels(),
         **runtime.threadpool_info(),
         **runtime.memory_stats(),
         "optional_found": [name for name, *_ in OPTIONAL if is_installed(name)],

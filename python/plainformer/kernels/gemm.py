@@ -96,6 +96,8 @@ def matmul_backward(
     ------
     ShapeError, DTypeError : naming the argument, what it got and what was wanted
     """
+    transpose_a = check_flag("transpose_a", transpose_a)
+    transpose_b = check_flag("transpose_b", transpose_b)
     a, b = _checked_pair(a, b, transpose_a, transpose_b, None)
     check_array("grad_output", grad_output)
     check_same_dtype(a=a, grad_output=grad_output)
@@ -193,6 +195,8 @@ def linear_backward(
     code = _activation_code(activation)
     if not isinstance(needs, (list, tuple)) or len(needs) != 3:
         raise DTypeError(f"needs: got {shown(needs)}, expected three of True and False")
+    for i, flag in enumerate(needs):
+        check_flag(f"needs[{i}]", flag)
     z = None if activation is None else preactivation
     gradients = _linear_gradients(grad_output, x, weight, bias, z, code, needs)
     if gradients is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import _cpu, kernels, runtime
+from ... import kernels, runtime
 from .. import roofline
 from ..case import Case
 from ..cases import attention as attention_case
@@ -24,11 +24,11 @@ HANDLERS = {"roofline": roofline.measure}
 def describe() -> dict[str, Any]:
     """The level in use, the processor, and the hashes of what was compiled."""
     return {
-        "level": _cpu.current_level(),
-        "cpu": _cpu.cpu_summary(),
+        "level": runtime.current_level(),
+        "cpu": runtime.cpu_summary(),
         "threads": runtime.get_num_threads(),
         "numpy": np.__version__,
-        "sources": sources(_cpu.__file__),
+        "sources": sources(runtime.compiled_file()),
     }
 
 
