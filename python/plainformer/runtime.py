@@ -12,6 +12,7 @@ PLAINFORMER_POISON        1 fills fresh memory with NaN, to find uses before a w
 
 from __future__ import annotations
 
+import importlib.util
 import operator
 import os
 import re
@@ -244,6 +245,14 @@ def measure_bandwidth(kind: str, milliseconds: float = 200.0) -> float:
 def cpu_summary() -> dict[str, Any]:
     """The processor: its name, features, cache_bytes of three levels, memory_bytes."""
     return _cpu.cpu_summary()
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported, which is not done."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # None in sys.modules, or put there without a spec
+        return False
 
 
 def cpu_features() -> tuple[str, ...]:

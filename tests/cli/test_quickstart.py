@@ -45,7 +45,7 @@ def run(*arguments):
 def test_it_trains_draws_writes_and_says_what_next(small, tmp_path, monkeypatch, with_matplotlib):
     if with_matplotlib:
         pytest.importorskip("matplotlib")
-    monkeypatch.setattr(quickstart, "has_matplotlib", lambda: with_matplotlib)
+    monkeypatch.setattr(quickstart, "is_installed", lambda package: with_matplotlib)
     result, said = run("--output-dir", tmp_path / "out")
     assert result["steps"] == 30
     assert result["size"] == "small"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 from typing import Any
@@ -46,19 +45,14 @@ def gather() -> dict[str, Any]:
         "levels": runtime.available_levels(),
         **runtime.threadpool_info(),
         **runtime.memory_stats(),
-        "optional_found": [name for name, *_ in OPTIONAL if is_installed(name)],
-        "optional_missing": [name for name, *_ in OPTIONAL if not is_installed(name)],
+        "optional_found": [name for name, *_ in OPTIONAL if runtime.is_installed(name)],
+        "optional_missing": [name for name, *_ in OPTIONAL if not runtime.is_installed(name)],
     }
 
 
 def level_reason() -> str:
     forced = os.environ.get("PLAINFORMER_CPU_ISA", "").strip()
     return "PLAINFORMER_CPU_ISA" if forced else "best of this processor and build"
-
-
-def is_installed(module: str) -> bool:
-    """Whether a top-level module can be found; it is not imported."""
-    return importlib.util.find_spec(module) is not None
 
 
 def describe(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -91,7 +85,7 @@ def allocator_text(facts: dict[str, Any]) -> str:
 
 
 def optional_text(module: str, package: str, purpose: str) -> str:
-    how = "found" if is_installed(module) else f"not found, pip install '{package}'"
+    how = "found" if runtime.is_installed(module) else f"not found, pip install '{package}'"
     return f"{module} ({purpose}): {how}"
 
 

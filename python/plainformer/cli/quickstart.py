@@ -9,7 +9,7 @@ import click
 
 from ..errors import DataError
 from ..pipelines import pipeline
-from ..quickstart.chart import draw_png, has_matplotlib, read_curves, text_chart
+from ..quickstart.chart import draw_png, read_curves, text_chart
 from ..quickstart.clock import Clock
 from ..quickstart.corpus import python_documents, split_documents
 from ..quickstart.directory import mark, own_directory
@@ -23,6 +23,7 @@ from ..quickstart.docstrings import (
 )
 from ..quickstart.language_model import PROMPT, language_model, sample
 from ..quickstart.size import SIZES, VOCABULARY, Choice, Size, choose
+from ..runtime import is_installed
 from ..training import TrainingInterrupted
 from ._common import Command, Seconds, echo
 
@@ -135,7 +136,7 @@ def pretrain(
 def show_curve(output_dir: Path) -> None:
     """The loss over the steps: a PNG with matplotlib, in the terminal without."""
     curves = read_curves(output_dir / "log.jsonl")
-    if has_matplotlib():
+    if is_installed("matplotlib"):
         path = output_dir / "loss.png"
         draw_png(*curves, path)
         echo(f"loss curve in {path}")

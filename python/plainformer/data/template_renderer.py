@@ -7,7 +7,6 @@ again after a template ended it, and by each child of a fork for itself.
 from __future__ import annotations
 
 import atexit
-import importlib.util
 import json
 import os
 import select
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, short, shown
+from ..runtime import is_installed
 from . import jinja_sandbox
 from .jinja_sandbox import RefusalError
 
@@ -43,7 +43,7 @@ class Renderer:
     """
 
     def __init__(self, source: str):
-        if importlib.util.find_spec("jinja2") is None:
+        if not is_installed("jinja2"):
             raise ConfigError(
                 "chat_template: only ChatML works without jinja2; pip install 'plainformer[chat]'"
             )

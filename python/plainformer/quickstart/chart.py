@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -17,11 +16,6 @@ def read_curves(log: Path) -> tuple[Curve, Curve]:
     training = [(r["step"], r["loss"]) for r in records if "loss" in r]
     evaluation = [(r["step"], r["eval_loss"]) for r in records if "eval_loss" in r]
     return training, evaluation
-
-
-def has_matplotlib() -> bool:
-    """Whether the extra `viz` is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw_png(training: Curve, evaluation: Curve, path: Path) -> None:

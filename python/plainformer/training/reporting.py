@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import ConfigError
+from ..runtime import is_installed
 from .arguments import TrainingArguments
 from .callbacks import TrainerCallback
 from .state import TrainerControl, TrainerState
@@ -147,14 +147,6 @@ def reporters(report_to: str | Sequence[str] | None) -> list[TrainerCallback]:
     if "all" in names:
         names = [name for name, kind in REPORTERS.items() if is_installed(kind.package)]
     return [REPORTERS[name]() for name in dict.fromkeys(names) if name != "none"]
-
-
-def is_installed(package: str) -> bool:
-    """Whether a package could be imported."""
-    try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):  # None in sys.modules, or put there without a spec
-        return False
 
 
 def _numbers(record: dict[str, Any]) -> dict[str, float]:
