@@ -197,6 +197,28 @@ def test_a_wrong_loss_is_told(name, tmp_path, monkeypatch):
         trainer.evaluate()
 
 
+def test_data_may_evaluate_themselves(tmp_path):
+    class Scored(list):
+        scores = iter([0.5, 0.75, 0.25])
+
+        def evaluate(self, batch_size):
+            return {"score": np.float64(next(self.scores)), "size": batch_size}
+
+        def predict(self, batch_size):
+            return ["yes"] * len(self), None, {"size": batch_size}
+
+    options = {"eval_strategy": "steps", "eval_steps": 1, "metric_for_best_model": "score",
+               "load_best_model_at_end": True}  # fmt: skip
+    args = arguments(tmp_path, max_steps=3, per_device_eval_batch_size=5, **options)
+    data = Scored(points(8))
+    trainer = Trainer(Net(), args, data, data)
+    trainer.train()
+    assert (trainer.state.best_step, trainer.state.best_metric) == (2, 0.75)
+    evaluations = [one for one in trainer.state.log_history if "eval_score" in one]
+    assert [one["eval_size"] for one in evaluations] == [5, 5, 5]
+    assert trainer.predict(data) == (["yes"] * 8, None, {"test_size": 5})
+
+
 def test_columns_are_examples(tmp_path):
     data = points(10)
     columns = {"x": np.stack([row["x"] for row in data]), "labels": [r["labels"] for r in data]}

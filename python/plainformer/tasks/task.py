@@ -77,6 +77,11 @@ class TextLoss(LossSum):
 class Task:
     """A tokenizer and a model, put to a task.
 
+    `finetune` trains one; by hand it is what any trainer takes, with data that the task encodes and
+    collates, and examples that it evaluates:
+
+        Trainer(task.model, args, task.dataset(train), task.examples(validation), task.collate)
+
     Parameters
     ----------
     tokenizer : a `tokenizers.Tokenizer`, as `prepare_tokenizer` left it
