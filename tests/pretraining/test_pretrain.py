@@ -126,6 +126,7 @@ def test_callbacks_are_called(tmp_path, rows):
         ({"data": [1]}, ConfigError, "data: got a list with int"),
         ({"data": ["a.txt", {"text": "a"}]}, ConfigError, "data: got a list with dict"),
         ({"data": [{"text": "a"}, {"body": "a"}]}, DataError, "data:2: text is no text"),
+        ({"validation": [{"txt": "a"}]}, DataError, "validation:1: text is no text"),
         ({"data": "nowhere.txt"}, DataError, "nowhere.txt"),
         ({"config": None}, ConfigError, "config: got None, expected a config.json"),
         ({"config": 3}, ConfigError, "config: got int"),

@@ -107,12 +107,15 @@ class Pretraining:
         for name, value in (("config", config), ("tokenizer", tokenizer)):
             if model is not None and value is not None:
                 raise ConfigError(f"{name}: the directory of `model` has one; leave it out")
-        self.data = as_sources("data", data)
-        self.validation = None if validation is None else as_sources("validation", validation)
         self.config, self.spec, self.source = config, tokenizer, model
         self.objective, self._block_size = objective, block_size
         self.options, training = split(options)
         self.options.check_effects(objective, training)
+        column = self.options.text_column
+        self.data = as_sources("data", data, column)
+        self.validation = None
+        if validation is not None:
+            self.validation = as_sources("validation", validation, column)
         self.args = TrainingArguments(**{**training, "output_dir": os.fspath(output_dir)})
 
     def build(self) -> None:
@@ -167,15 +170,7 @@ class Pretraining:
         )
         baselines = measure_baselines(self.examples)
         output = trainer.train()
-        metrics = {
-            "output_dir": self.args.output_dir,
-            "seed": self.args.seed,
-            "steps": output.global_step,
-            "epochs": round(output.metrics["epoch"], 4),
-            "seconds": round(output.metrics["train_runtime"], 3),
-            "tokens_per_second": round(output.metrics["train_tokens_per_second"], 1),
-            "train_loss": output.training_loss,
-        }
+        metrics = output.figures(self.args)
         if self.held is not None:
             loss = trainer.evaluate()["eval_loss"]
             perplexity = math.exp(min(loss, 700.0))

@@ -20,12 +20,13 @@ TOKENS = ".bin"
 _EXPECTED = "expected files or globs, or a list of objects with a text"
 
 
-def as_sources(name: str, data: Any) -> list[Any]:
-    """The paths or objects of `data`; one path may stand alone.
+def as_sources(name: str, data: Any, column: str) -> list[Any]:
+    """The paths of `data`, of which one may stand alone, or the documents of its objects.
 
     Raises
     ------
     ConfigError : nothing, or something that is neither paths nor objects with a text
+    DataError : an object without a text under `column`
     """
     if isinstance(data, (str, os.PathLike)):
         return [data]
@@ -34,26 +35,27 @@ def as_sources(name: str, data: Any) -> list[Any]:
     items = list(data)
     if not items:
         raise ConfigError(f"{name}: got an empty list, {_EXPECTED}")
-    for kinds in ((str, os.PathLike), (Mapping, Document)):
-        if isinstance(items[0], kinds) and all(isinstance(item, kinds) for item in items):
-            return items
+    if all(isinstance(item, (str, os.PathLike)) for item in items):
+        return items
+    if all(isinstance(item, (Mapping, Document)) for item in items):
+        return [_document(name, item, column, row) for row, item in enumerate(items, 1)]
     other = next((i for i in items if not isinstance(i, (str, os.PathLike))), items[0])
     raise ConfigError(f"{name}: got a list with {type(other).__name__}, {_EXPECTED}")
 
 
 def given_documents(items: list[Any], options: PretrainingOptions) -> Documents | list[Document]:
-    """The documents of files, read each time they are asked for, or those of objects."""
-    if isinstance(items[0], (str, os.PathLike)):
-        return Documents([i for i in items if not _holds_tokens(i)], **options.reading)
-    return [_document(item, options.text_column, row) for row, item in enumerate(items, 1)]
+    """The documents of files, read each time they are asked for, or those at hand."""
+    if isinstance(items[0], Document):
+        return items
+    return Documents([i for i in items if not _holds_tokens(i)], **options.reading)
 
 
-def _document(item: Any, column: str, row: int) -> Document:
+def _document(name: str, item: Any, column: str, row: int) -> Document:
     if isinstance(item, Document):
         return item
     text = item.get(column)
     if not isinstance(text, str):
-        raise DataError(f"{short(column)} is no text", "data", row)
+        raise DataError(f"{short(column)} is no text", name, row)
     return Document(text, "")
 
 

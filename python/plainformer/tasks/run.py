@@ -128,13 +128,7 @@ class FineTuning:
             logger.warning("%s", doubt)
         metrics = {
             "task": self.kind.name,
-            "output_dir": self.args.output_dir,
-            "seed": self.args.seed,
-            "steps": output.global_step,
-            "epochs": round(output.metrics["epoch"], 4),
-            "seconds": round(output.metrics["train_runtime"], 3),
-            "tokens_per_second": round(output.metrics["train_tokens_per_second"], 1),
-            "train_loss": output.training_loss,
+            **output.figures(self.args),
             "trainable_parameters": trained,
             "parameters": total,
             **after,

@@ -53,6 +53,18 @@ class TrainOutput(NamedTuple):
         """The figures as a notebook shows them."""
         return table_of(self.metrics, f"{self.global_step} steps")
 
+    def figures(self, args: TrainingArguments) -> dict[str, Any]:
+        """What `finetune`, `pretrain` and their commands tell of a training, in short."""
+        return {
+            "output_dir": args.output_dir,
+            "seed": args.seed,
+            "steps": self.global_step,
+            "epochs": round(self.metrics["epoch"], 4),
+            "seconds": round(self.metrics["train_runtime"], 3),
+            "tokens_per_second": round(self.metrics["train_tokens_per_second"], 1),
+            "train_loss": self.training_loss,
+        }
+
 
 class Trainer:
     """Trains and evaluates a model.
