@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import check_directory
-from ..checkpoints.sentence_transformers import sentence_pooling
-from ..data import Document, make_tokenizer, parse_spec
+from ..data import parse_spec
 from ..data.fingerprints import digest
 from ..errors import ConfigError
 from ..models import save_adapter
@@ -31,22 +28,18 @@ from .data import (
     tell_lengths,
     training_labels,
 )
-from .directory import ADAPTER, TaskDirectory, TaskFiles, model_task_for
+from .directory import ADAPTER, TaskFiles
 from .doubts import doubts
 from .features import TaskExamples
-from .loading import LoadedModel, from_checkpoint, from_values
 from .problems import SingleLabel
 from .replay import ReplayDataset, ReplayExamples
 from .result import FineTuneResult
+from .source import ModelSource
 from .strategy import HEAD_LEARNING_RATE, StrategyOptions, apply_strategy
 from .task import Batch, Inputs, Task
 
 logger = logging.getLogger("plainformer")
 _TOLD = {"eval": "validation", "replay": "replay validation"}
-
-# The special tokens of a new tokenizer are those of what kind of model pre-trains; others are
-# encoders.
-_OBJECTIVES = {"causal-lm": "clm", "seq2seq-lm": "denoise"}
 
 
 class FineTuning:
@@ -64,9 +57,9 @@ class FineTuning:
         options = own_names(kind, options)
         self.data, self.model_options, self.strategy = (take_options(c, options) for c in OPTIONS)
         self._training = training_options(kind, options)
-        self.directory, self.config, self.source = _read_source(model)
+        self.source = ModelSource.read(model)
         # Whether the model was fine-tuned for this task before.
-        self.continues = self.directory is not None and self.directory.task == kind.name
+        self.continues = self.source.task == kind.name
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
         self.settings = {**self._saved_settings(), **own}
         make(kind.settings_class, self.settings, owner=kind.name)
@@ -99,10 +92,18 @@ class FineTuning:
         learned = self._learned()
         adds = self.continues and not self.model_options.new_head
         labels = training_labels(self.kind, learned, adds=adds, problem=problem)
-        tokenizer = self._tokenizer(learned)
+        tokenizer = self.source.tokenizer(self.kind, self.model_options.tokenizer, learned)
         settings = self.kind.settings_for(settings, learned)
-        self.kind.prepare_tokenizer(tokenizer, learned, self._word(), settings)
-        loaded = self._model(tokenizer, labels, None if problem is None else problem.name)
+        self.kind.prepare_tokenizer(tokenizer, learned, self.source.word(self.kind), settings)
+        loaded = self.source.model(
+            self.kind,
+            tokenizer,
+            labels,
+            self.model_options,
+            problem=None if problem is None else problem.name,
+            reads_sentences=self.strategy.head_only,
+            seed=self.args.seed,
+        )
         self.task = self.kind(tokenizer, loaded.model, settings)
         self.args = self._arguments(self.task.metric)
         if labels is not None:
@@ -151,7 +152,8 @@ class FineTuning:
 
     def _saved_settings(self) -> dict[str, Any]:
         """The settings that the directory was fine-tuned with, if for the same task."""
-        return self.directory.settings if self.directory is not None and self.continues else {}
+        directory = self.source.directory
+        return directory.settings if directory is not None and self.continues else {}
 
     def _check_effects(self) -> None:
         """An option that would do nothing is an error, before anything is read."""
@@ -168,7 +170,7 @@ class FineTuning:
     def _label_examples(self, settings: Any) -> Any:
         """What kind of labels is learned, if there are several; all examples have them so then."""
         problem = self.kind.problem_for(
-            settings, self.config, self._learned(), new_head=self.model_options.new_head
+            settings, self.source.config, self._learned(), new_head=self.model_options.new_head
         )
         if self.args.label_smoothing_factor and problem not in (None, SingleLabel):
             raise ConfigError(
@@ -184,66 +186,6 @@ class FineTuning:
     def _learned(self) -> list[Any]:
         """All examples that are learned from, new and old."""
         return [*self.train, *(self.old or ())]
-
-    def _tokenizer(self, examples: list[Any]) -> Any:
-        spec = self.model_options.tokenizer
-        own = None if self.directory is None else self.directory.saved_tokenizer()
-        if own is not None:
-            if spec is not None:
-                raise ConfigError(f"tokenizer: {self.source} has its own; leave it out")
-            return own
-        if spec is None:
-            raise ConfigError(
-                "tokenizer: got None, the model has none; expected a directory, char, char:SIZE, "
-                "bpe:SIZE or wordpiece:SIZE"
-            )
-        texts = [Document(text, "") for text in self.kind.texts(examples)]  # read more than once
-        parsed = parse_spec(spec)
-        return make_tokenizer(parsed, texts, _OBJECTIVES.get(self._word(), "mlm"))
-
-    def _word(self) -> str:
-        return model_task_for(self.kind, self.config, self.source)
-
-    def _pooling(self) -> str | None:
-        """What a new head reads, if that is not the family's own choice."""
-        wanted = self.model_options.pooling
-        if self.kind.name != "text-classification":
-            if wanted is not None:
-                raise ConfigError(f"pooling: has no effect on {self.kind.name}; leave it out")
-            return None
-        if wanted is None and self.strategy.head_only and self.directory is not None:
-            return sentence_pooling(self.directory.path)
-        return wanted
-
-    def _model(self, tokenizer: Any, labels: list[str] | None, problem: str | None) -> LoadedModel:
-        pooling = self._pooling()
-        if self.directory is not None:
-            return from_checkpoint(
-                self.kind,
-                self.directory,
-                tokenizer,
-                labels,
-                problem=problem,
-                pooling=pooling,
-                new_head=self.model_options.new_head,
-                seed=self.args.seed,
-                adapter=self.model_options.adapter,
-            )
-        if self.model_options.adapter is not None:
-            raise ConfigError("adapter: needs the model that it was made for, a directory")
-        if self.model_options.new_head:
-            raise ConfigError("new_head: has no effect on a model from a configuration")
-        if pooling is not None:
-            raise ConfigError("pooling: say classifier_pooling in the configuration; leave it out")
-        return from_values(
-            self.kind,
-            self.config,
-            tokenizer,
-            labels,
-            problem=problem,
-            seed=self.args.seed,
-            source=self.source,
-        )
 
     def _check_data(self) -> None:
         for name, examples in (("train", self.train), *self.tests.items()):
@@ -303,7 +245,8 @@ class FineTuning:
         beside = [
             name for name, p in model.named_parameters() if p.requires_grad and ".lora_" not in name
         ]
-        base = None if self.directory is None else self.directory.path
+        directory = self.source.directory
+        base = None if directory is None else directory.path
         save_adapter(model, Path(self.args.output_dir, ADAPTER), config, base=base, beside=beside)
         merge_lora(model)
 
@@ -319,9 +262,10 @@ class FineTuning:
 
     def _forget_nothing(self, before: dict[str, float]) -> None:
         """Old skills are those of the model as it came, without the rows added to its head."""
-        if "replay" not in self.tests or self.directory is None or not self.continues:
+        directory = self.source.directory
+        if "replay" not in self.tests or directory is None or not self.continues:
             return
-        old = self.directory.open()
+        old = directory.open()
         if old.labels.labels == self.task.labels.labels:
             return
         metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)
@@ -348,21 +292,6 @@ class FineTuning:
 def _weighted(task: Task, weights: Any, inputs: Sequence[Inputs]) -> Batch:
     """A batch to learn from, with what the losses of each label are multiplied with."""
     return {**task.collate(inputs), "class_weight": weights}
-
-
-def _read_source(model: Any) -> tuple[TaskDirectory | None, dict[str, Any], str]:
-    """The directory of a model, if it is one; the configuration that the model has or is built
-    from; and what to call it."""
-    if isinstance(model, Mapping):
-        return None, dict(model), "config"
-    if not isinstance(model, (str, os.PathLike)):
-        got = None if model is None else type(model).__name__
-        raise ConfigError(f"model: got {got}, expected a directory, a config.json or its contents")
-    path = os.fspath(model)
-    if os.path.isfile(path):
-        return None, read_json(path), path
-    directory = TaskDirectory.read(path)
-    return directory, directory.config, path
 
 
 def _check_places(options: Mapping[str, Any]) -> None:
