@@ -77,6 +77,17 @@ def test_the_seed_draws_the_same_again_and_other_tokens_each_turn(trained):
     assert one != other
 
 
+def test_the_seed_is_0_unless_told_and_is_told(trained):
+    drawn = ["--do-sample", "--temperature", "9.0"]
+    talks = [
+        run(trained / "talk", *flags, "--json", stdin="I am Bob\nI am Eve\n")[1:]
+        for flags in (drawn, [*drawn, "--seed", "0"], [*drawn, "--seed", "3"], [])
+    ]
+    assert [json.loads(out)["seed"] for out, _ in talks] == [0, 0, 3, None]
+    said = [text for _, text in talks]  # on standard error, beside JSON
+    assert said[0] == said[1] != said[2]
+
+
 def test_ctrl_c_stops_an_answer_and_keeps_what_was_said(trained, monkeypatch):
     inner, seen = Dialogue.stream, []
 

@@ -266,3 +266,14 @@ def test_lines_keep_their_order_and_number(outputs, tmp_path):
     assert [json.loads(line)["text"] for line in out.splitlines()] == [
         f"so good {i}" for i in range(500)
     ]
+
+
+def test_the_seed_of_what_is_drawn_is_told(outputs):
+    """0 unless told, so that the same command gives the same answers."""
+    drawn = ["predict", outputs / "language-modeling", "the sun", "--do-sample"]
+    seeds = ([], ["--sampling-seed", "0"], ["--sampling-seed", "5"])
+    first, again, other = (run(*drawn, *flags) for flags in seeds)
+    assert "the sun" in first
+    assert first == again != other
+    told = [json.loads(run(*drawn, *flags, "--json").splitlines()[-1])["seed"] for flags in seeds]
+    assert told == [0, 0, 5]
