@@ -87,7 +87,7 @@ class Pipeline(Generic[Alone, Each]):
         return self.task.alone(result) if isinstance(inputs, str) else result
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.task!r}, batch_size={self.batch_size})"
+        return f"{type(self).__name__}({self.task}, batch_size={self.batch_size})"
 
     def stream(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
         """The result of each input, in order; no more than a batch is held."""

@@ -63,7 +63,7 @@ class BatchEncoding(dict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name in self:
             return self[name]
-        raise AttributeError(f"got no {name!r}; there are {', '.join(self)}")
+        raise AttributeError(f"got no {shown(name)}; there are {', '.join(self)}")
 
     def tokens(self, batch_index: int = 0) -> list[str]:
         """The tokens of a text, without padding."""

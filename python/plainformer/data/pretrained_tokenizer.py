@@ -267,14 +267,11 @@ class PreTrainedTokenizer(TokenizerRoles):
         return -(-longest // (multiple or 1)) * (multiple or 1)
 
     def __repr__(self) -> str:
-        roles = "".join(
-            f"\n    {role}={token!r}," for role, token in self.special_tokens_map.items()
-        )
-        return (
-            f"{type(self).__name__}(\n    vocab_size={self.vocab_size}, len={len(self)},\n"
-            f"    model_max_length={self.model_max_length}, padding_side={self.padding_side!r},"
-            f"{roles}\n)"
-        )
+        told = {"model_max_length": self.model_max_length, "padding_side": self.padding_side}
+        told |= self.special_tokens_map
+        lines = "".join(f"\n    {name}={shown(value)}," for name, value in told.items())
+        sizes = f"vocab_size={self.vocab_size}, len={len(self)},"
+        return f"{type(self).__name__}(\n    {sizes}{lines}\n)"
 
 
 def load_tokenizer(directory: PathLike, **options: Any) -> PreTrainedTokenizer:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from ..errors import shown
 from ..parameter import Parameter
 from .freezing import count_parameters
 
@@ -39,7 +40,7 @@ def _text(module: Any, above: set[int], note: str = "") -> str:
         if isinstance(member, Parameter)
     ]
     settings = [
-        f"{name}={value!r}"
+        f"{name}={shown(value)}"
         for name, value in vars(module).items()
         if _is_setting(value) and not name.startswith("_")
     ]

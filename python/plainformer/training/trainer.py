@@ -131,7 +131,7 @@ class Trainer:
         prepare_model(model, self.args)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({type(self.model).__name__}, {self.args!r})"
+        return f"{type(self).__name__}({type(self.model).__name__}, {self.args})"
 
     def train(self, resume_from_checkpoint: str | Path | bool | None = None) -> TrainOutput:
         """Train until the last update, an early stop or Ctrl-C.
