@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import arithmetic, kernels
 from .errors import ConfigError, DTypeError, PlainformerError, ShapeError
-from .tape import Array, Backward, Gradients, Node, edge_of, is_grad_enabled, run_backward
+from .tape import Array as Array
+from .tape import Backward, Gradients, Node, edge_of, is_grad_enabled, run_backward
 
 if TYPE_CHECKING:
     from numpy import ndarray

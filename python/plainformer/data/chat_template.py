@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 from ..errors import DataError, short
 from .examples import Message
-from .template_renderer import RefusalError, Renderer
+from .jinja_sandbox import RefusalError
+from .template_renderer import Renderer
 
 START, END = "<|im_start|>", "<|im_end|>"
 # ChatML as Jinja, for transformers' `apply_chat_template`.

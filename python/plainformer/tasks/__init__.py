@@ -3,7 +3,7 @@
 from .conversation import Conversation
 from .dialogue import Dialogue
 from .directory import make_task, open_task
-from .features import TaskExamples
+from .features import Feature, TaskExamples
 from .finetune import finetune
 from .language_modeling import LanguageModeling
 from .multiple_choice import MultipleChoice
@@ -12,7 +12,7 @@ from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
 from .result import FineTuneResult
 from .summarization import Summarization
-from .task import Feature, Task, TaskSettings
+from .task import Task, TaskSettings
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .translation import Translation

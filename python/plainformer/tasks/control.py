@@ -9,7 +9,8 @@ import numpy as np
 from ..data.batches import IGNORE_INDEX
 from ..data.control_codes import ControlCodes
 from ..errors import ConfigError
-from .task import Array, Feature
+from .features import Feature
+from .task import Array
 
 
 class ControlledTexts:

@@ -34,18 +34,11 @@ from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
 from ..generation.settings import ids_of_file, model_vocab_size
 from ..options import COUNT, option
+from ..training.losses import LossSum
 from .conversation import ReadSoFar
+from .features import Feature, FeatureDataset
 from .registry import register
-from .task import (
-    Array,
-    Feature,
-    FeatureDataset,
-    LossSum,
-    Task,
-    TaskSettings,
-    TextLoss,
-    chunks,
-)
+from .task import Array, Task, TaskSettings, TextLoss, chunks
 from .writing import until
 
 _USUAL_ANSWER = 64

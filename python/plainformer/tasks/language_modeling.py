@@ -20,10 +20,12 @@ from ..data.tokenizer import encode_text, tell_unknown
 from ..errors import DataError
 from ..generation import generate
 from ..options import COUNT, option
+from ..training.losses import LossSum
 from .control import ControlledTexts
+from .features import Feature
 from .generation_settings import GenerationSettings, generation_options
 from .registry import register
-from .task import Array, Feature, Inputs, LossSum, Task, TextLoss
+from .task import Array, Inputs, Task, TextLoss
 from .writing import end_of, until
 
 _USUAL_LENGTH = 64

@@ -14,8 +14,10 @@ import numpy as np
 from ..errors import ShapeError
 from ..metrics import multiple_choice_accuracy
 from ..training.collators import collate_rows
+from ..training.losses import LossSum
+from .features import Feature
 from .registry import register
-from .task import Array, Batch, Feature, Inputs, LossSum, Task, probabilities
+from .task import Array, Batch, Inputs, Task, probabilities
 
 
 @register

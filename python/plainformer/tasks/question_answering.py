@@ -31,8 +31,9 @@ from ..data.windows import (
 from ..errors import ConfigError
 from ..metrics import rouge_characters, squad_metrics
 from ..options import COUNT, NOT_NEGATIVE, option
+from .features import Feature
 from .registry import register
-from .task import Array, Feature, Task, TaskSettings, float_array, probabilities
+from .task import Array, Task, TaskSettings, float_array, probabilities
 
 _USUAL_LENGTH = 384
 

@@ -25,8 +25,9 @@ from ..data.encoding import share_vocabulary
 from ..errors import ConfigError
 from ..metrics import accuracy, f1_score, relation_metrics
 from ..options import option
+from .features import Feature
 from .registry import register
-from .task import Array, Feature, Task, TaskSettings, ends_of, probabilities
+from .task import Array, Task, TaskSettings, ends_of, probabilities
 
 _MARKS = 4
 

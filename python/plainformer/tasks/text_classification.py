@@ -15,6 +15,7 @@ from ..errors import ConfigError, DataError, shown
 from ..metrics import intent_metrics
 from ..models.config import PROBLEM_TYPES
 from ..options import COUNT, NOT_EMPTY, PART, one_of, option, options_of
+from .features import Feature
 from .problems import (
     MULTI,
     SINGLE,
@@ -24,7 +25,7 @@ from .problems import (
     problem_to_learn,
 )
 from .registry import register
-from .task import Array, Feature, Task, TaskSettings
+from .task import Array, Task, TaskSettings
 
 _OUT_OF_SCOPE = "oos"
 _BEST = "best"

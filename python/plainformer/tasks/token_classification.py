@@ -31,8 +31,9 @@ from ..errors import ConfigError
 from ..metrics import accuracy, entity_metrics, f1_score, spans_of
 from ..metrics.tags import is_tag
 from ..options import NOT_NEGATIVE, option
+from .features import Feature
 from .registry import register
-from .task import Array, Feature, Task, TaskSettings, ends_of, float_array, probabilities
+from .task import Array, Task, TaskSettings, ends_of, float_array, probabilities
 
 
 @dataclass(frozen=True)

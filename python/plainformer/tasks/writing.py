@@ -20,7 +20,9 @@ from ..data.special_tokens import SpecialIds, remember_options, special_ids, tok
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig, generate
 from ..options import COUNT, borrowed, option, refuse_idle, that
-from .task import Array, Feature, LossSum, Task, TaskSettings
+from ..training.losses import LossSum
+from .features import Feature
+from .task import Array, Task, TaskSettings
 
 _USUAL_TARGET = 128
 _PAD, _END = "<pad>", "</s>"
