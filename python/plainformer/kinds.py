@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import operator
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import numpy as np
 
-from .errors import ConfigError, shown
+from .errors import ConfigError, DTypeError, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,6 +56,14 @@ def check_kind(
     if not fits(value, annotation):
         raise error(f"{name}: got {shown(value)}, expected {described(annotation)}")
     return value
+
+
+def as_index(name: str, value: Any) -> int:
+    """`value` as an int if Python takes it for one; else a DTypeError that names it."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number") from None
 
 
 def checked(function: F) -> F:

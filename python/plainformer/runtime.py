@@ -13,7 +13,6 @@ PLAINFORMER_POISON        1 fills fresh memory with NaN, to find uses before a w
 from __future__ import annotations
 
 import importlib.util
-import operator
 import os
 import re
 import threading
@@ -23,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from . import _cpu
 from .errors import ConfigError, DTypeError, shown, warn_once
+from .kinds import as_index
 
 T = TypeVar("T")
 _peaks: dict[tuple[str, str, int], float] = {}
@@ -58,10 +58,7 @@ def set_num_threads(n: int) -> None:
     ConfigError : unless 1 <= n <= 1024
     DTypeError : if n is no whole number
     """
-    try:
-        count = operator.index(n)
-    except TypeError:
-        raise DTypeError(f"num_threads: got {shown(n)}, expected a whole number") from None
+    count = as_index("num_threads", n)
     if not 1 <= count <= _cpu.MAX_THREADS:
         raise ConfigError(f"num_threads: got {count}, expected 1 to {_cpu.MAX_THREADS}")
     _cpu.set_num_threads(count)

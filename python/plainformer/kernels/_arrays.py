@@ -8,7 +8,6 @@ error, or copy a strided last axis (counted in `copies`), and tries again.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
+from ..kinds import as_index
 from ._backend import backend
 from .xp import xp
 
@@ -108,10 +108,7 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
 
 def check_size(name: str, value: Any, least: int = 0, most: float = LARGEST_SIZE) -> int:
     """`value` as an int of at least `least` and at most `most`."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number") from None
+    size = value if type(value) is int else as_index(name, value)
     if size < least:
         raise ShapeError(f"{name}: got {shown(size)}, expected at least {least}")
     if size > most:

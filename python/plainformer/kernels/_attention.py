@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
+from ..kinds import as_index
 from ._arrays import (
     accumulator_dtype,
     check_aligned,
@@ -167,10 +168,7 @@ def _dropout_word(name: str, value: Any, bits: int) -> int:
             f"{name}: got None, expected a whole number; kernels hold no random state, so "
             "dropout_p > 0 needs one that names the mask"
         )
-    try:
-        word = operator.index(value)
-    except TypeError:
-        raise DTypeError(f"{name}: got {shown(value)}, expected a whole number") from None
+    word = as_index(name, value)
     if not 0 <= word < 1 << bits:
         raise ConfigError(f"{name}: got {word}, expected 0 to 2**{bits} - 1")
     return word

@@ -136,11 +136,12 @@ def reduce_losses(losses: Any, count: Any, reduction: str) -> Any:
     total = ordered_sum(losses)
     if reduction == "sum":
         return total
-    if count == 0:
+    number = float(count)  # plain numbers: arithmetic on 0-d arrays takes longer than the loss
+    if number == 0:
         warn_once("cross entropy: every label is ignored; the loss is 0", stacklevel=4)
         return xp(total).zeros_like(total)
-    if count >= 1:  # as without weights of classes: nothing overflows
-        return xp(total).asarray(float(total) / float(count), total.dtype)
+    if number >= 1:  # as without weights of classes: nothing overflows
+        return xp(total).asarray(float(total) / number, total.dtype)
     with np.errstate(all="ignore"):
         return xp(total).asarray(total / count, total.dtype)
 

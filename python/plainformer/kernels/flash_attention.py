@@ -271,10 +271,12 @@ def _options(
     backend("q", q)
     left, right = checked_window(window_size, causal)
     dropout = checked_dropout(dropout_p, seed, offset)
+    if layout == PACKED:
+        longest_q = check_size("max_seqlen_q", longest_q)
+        longest_k = check_size("max_seqlen_k", longest_k)
     return (
-        layout, True, check_size("max_seqlen_q", longest_q), check_size("max_seqlen_k", longest_k),
-        checked_scale("softmax_scale", softmax_scale, q), checked_softcap(softcap), left, right,
-        True, *dropout,
+        layout, True, longest_q, longest_k, checked_scale("softmax_scale", softmax_scale, q),
+        checked_softcap(softcap), left, right, True, *dropout,
     )  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
-from ..errors import ConfigError, DTypeError, ShapeError, shown
+from ..errors import ConfigError, ShapeError, shown
+from ..kinds import as_index
 from ._arrays import (
     MOST_AXES,
     Array,
@@ -124,10 +124,7 @@ def _axis(axis: int, dim: int | None) -> int:
         if axis is not _LAST:
             raise ConfigError(f"axis, dim: got {axis} and {dim}, expected only one of the two")
         axis = dim
-    try:
-        axis = operator.index(axis)
-    except TypeError:
-        raise DTypeError(f"axis: got {shown(axis)}, expected a whole number") from None
+    axis = as_index("axis", axis)
     if not -MOST_AXES <= axis < MOST_AXES:  # of no array
         raise ShapeError(f"axis: got {shown(axis)}, expected {-MOST_AXES} to {MOST_AXES - 1}")
     return axis
