@@ -9,8 +9,10 @@ import pytest
 from plainformer.functional.random import dropout_state
 from plainformer.models import MODELS
 from plainformer.tape import no_grad
+from plainformer.training.callbacks import TrainerCallback
 from tests.device import DeviceArray, MixedKindsError, device, on_device, to_device
 from tests.models.tiny import batch_for, make, tasks_of
+from tests.training.tiny import rows, tiny_trainer
 
 CASES = [(family, task) for family in MODELS for task in tasks_of(family)
          if task != "feature-extraction"]  # which has no loss  # fmt: skip
@@ -104,3 +106,36 @@ def test_models_write_the_same_tokens(family, name):
     model = make(family, task, seed=3).eval()
     wanted = written(model, GENERATION[name])
     assert written(to_device(model), GENERATION[name]) == wanted
+
+
+RUNS = {
+    "adamw": {},
+    "bfloat16": {"bf16": True, "activation_checkpointing": True, "max_grad_norm": 0.5},
+    "sgd": {"optim": "sgd", "momentum": 0.9, "gradient_accumulation_steps": 2,
+            "eval_strategy": "steps", "eval_steps": 2, "load_best_model_at_end": True},
+}  # fmt: skip
+
+
+class StopAtTwo(TrainerCallback):
+    def on_step_end(self, args, state, control, **rest):
+        control.should_training_stop |= state.global_step == 2
+
+
+def trained(directory, move, options):
+    """The weights and the loss after a run that stops at step 2 and is resumed."""
+    found = []
+    for resume in (False, True):
+        trainer = tiny_trainer(
+            directory, max_steps=4, save_strategy="steps", save_steps=2,
+            callbacks=() if resume else [StopAtTwo()], **options,
+        )  # fmt: skip
+        move(trainer.model)
+        trainer.train(resume_from_checkpoint=resume)
+        found.append(trainer.evaluate(rows(6))["eval_loss"])
+    return found, {name: on_host(p) for name, p in trainer.model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_trainer_trains_saves_and_resumes_to_the_same_weights(name, tmp_path):
+    wanted = trained(tmp_path / "host", lambda model: model, RUNS[name])
+    assert trained(tmp_path / "device", to_device, RUNS[name]) == wanted

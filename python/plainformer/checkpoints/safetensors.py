@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from .. import kernels
 from ..errors import CheckpointError, DTypeError, short, shown
 from ..kinds import check_kind
 from .atomic import atomic_file
@@ -127,11 +128,12 @@ def load_file(path: PathLike) -> dict[str, np.ndarray]:
 
 
 def save_file(
-    tensors: Mapping[str, np.ndarray], path: PathLike, metadata: Mapping[str, str] | None = None
+    tensors: Mapping[str, Any], path: PathLike, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write arrays to `path`, whole or not at all, the same bytes as the safetensors library.
 
-    `metadata` (text to text) is added to `{"format": "pt"}`, which older readers demand.
+    Arrays of a device come to the host one by one. `metadata` (text to text) is added to
+    `{"format": "pt"}`, which older readers demand.
 
     Raises
     ------
@@ -150,18 +152,23 @@ def save_file(
             file.write(_bytes_of(tensors[name]))
 
 
-def _check_writable(name: str, array: np.ndarray) -> None:
+def _check_writable(name: str, array: Any) -> None:
     check_kind("tensors: a name", name, str, error=DTypeError)
     if name == _METADATA:
         raise CheckpointError(f"tensors: the name {_METADATA} belongs to the format")
-    if not isinstance(array, np.ndarray) or array.dtype not in _NAMES:
+    try:
+        kernels.xp(array)
+        is_known = array.dtype in _NAMES and not isinstance(array, np.generic)
+    except DTypeError:
+        is_known = False
+    if not is_known:
         got = getattr(array, "dtype", type(array).__name__)
         raise DTypeError(
             f"tensors[{shown(name)}]: got {got}, expected an array of {', '.join(DTYPES)}"
         )
 
 
-def _format_header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+def _format_header(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
     header: dict[str, Any] = {_METADATA: {"format": "pt", **metadata}}
     begin = 0
     for name, array in tensors.items():
@@ -176,8 +183,8 @@ def _format_header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str
     return text + b" " * (-len(text) % 8)  # the data starts aligned
 
 
-def _bytes_of(array: np.ndarray) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+def _bytes_of(array: Any) -> memoryview:
+    return np.ascontiguousarray(kernels.asnumpy(array)).reshape(-1).view(np.uint8).data
 
 
 def _read_header(file: BinaryIO, size: int) -> bytes:

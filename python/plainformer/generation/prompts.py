@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..errors import DTypeError, ShapeError
 from ..tensor import Array
 
@@ -68,7 +69,7 @@ def as_prompts(
     ShapeError, DTypeError : naming the argument, what it got and what was wanted
     """
     try:
-        ids = np.asarray(input_ids)
+        ids = kernels.asnumpy(kernels.array_of(input_ids))
     except MemoryError:
         raise ShapeError(f"{name}: got more ids than memory holds") from None
     except (ValueError, OverflowError):
@@ -115,7 +116,7 @@ def _ragged(rows: Any, attention_mask: Any, pad: int, name: str) -> Prompts:
 def _as_array(name: str, value: Any, kinds: str) -> Array:
     """The value as an array of numbers; `kinds` are NumPy's letters for those that will do."""
     try:
-        array = np.asarray(value)
+        array = kernels.asnumpy(kernels.array_of(value))
     except (ValueError, OverflowError):
         array = None
     if array is None or (array.size and array.dtype.kind not in kinds):

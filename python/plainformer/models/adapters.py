@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import check_directory
@@ -77,7 +75,7 @@ def save_adapter(
     }
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    save_file({name: np.ascontiguousarray(a) for name, a in state.items()}, directory / WEIGHTS)
+    save_file(state, directory / WEIGHTS)
     write_json_atomic(directory / CONFIG, values)
 
 

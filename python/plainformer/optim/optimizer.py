@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError, ConfigError, DTypeError, listed, short, shown
-from ..kernels import xp
+from ..kernels import asarray, xp
 from ..parameter import Parameter
 from ..tensor import Array
 
@@ -203,7 +203,7 @@ class Optimizer:
                 if slot == STEP:
                     kept[slot] = int(value)
                 else:
-                    kept[slot][...] = value
+                    kept[slot][...] = asarray(value, kept[slot])
         for i, group in enumerate(self.param_groups):
             for option in self.defaults:
                 value = np.asarray(state[f"param_groups.{i}.{option}"]).tolist()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import kernels
 from ..data.batches import IGNORE_INDEX
 from ..errors import ConfigError, shown
 from ..models.heads import PADDING_LOGIT
@@ -63,7 +64,7 @@ class Predictions:
             found = tuple(_masked(array, computed, self.fill) for array in found)
         self.logits.append(found)
         if labels := batch_labels(batch):
-            self.labels.append(labels)
+            self.labels.append(tuple(map(kernels.asnumpy, labels)))
 
     def joined(self) -> EvalPrediction:
         """All rows in order, short ones filled up."""
@@ -130,8 +131,12 @@ def _computed(output: Any, batch: Batch) -> np.ndarray | None:
     else:
         mask = batch.get("decoder_attention_mask")
         if mask is None and batch.get("labels") is not None:
-            return until_last_label(np.asarray(batch["labels"]))
-    return None if mask is None else np.asarray(mask) != 0
+            return until_last_label(_on_host(batch["labels"]))
+    return None if mask is None else _on_host(mask) != 0
+
+
+def _on_host(values: Any) -> np.ndarray:
+    return kernels.asnumpy(kernels.array_of(values))
 
 
 def _masked(array: np.ndarray, computed: np.ndarray, fill: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
+from .. import functional, kernels
 from ..data.batches import IGNORE_INDEX
 from ..errors import ConfigError, ShapeError, listed
 from ..nn.module import Module
@@ -28,7 +28,7 @@ def batch_labels(batch: Batch) -> Arrays:
     for names in _LABELS:
         found = [batch[name] for name in names if batch.get(name) is not None]
         if found:
-            return tuple(map(np.asarray, found))
+            return tuple(map(kernels.array_of, found))
     return ()
 
 
@@ -48,7 +48,7 @@ def count_labels(model: Any, batch: Batch) -> int:
             )
         return int(count(batch))
     if labels:
-        return int(np.count_nonzero(labels[0] != IGNORE_INDEX))
+        return int((labels[0] != IGNORE_INDEX).sum())
     return len(next(iter(batch.values()), ()))
 
 

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from .. import runtime
+from .. import kernels, runtime
 from ..nn import count_parameters
 
 
@@ -92,7 +90,7 @@ class Stopwatch:
 
 def _sequence_length(batch: dict[str, Any]) -> tuple[int, ...]:
     """(tokens of a sequence,), on average where documents are packed; () without input ids."""
-    length = np.shape(batch.get("input_ids", 0))[-1:]
+    length = kernels.array_of(batch.get("input_ids", 0)).shape[-1:]
     if length and batch.get("cu_seqlens") is not None:
         return (length[0] // max(1, len(batch["cu_seqlens"]) - 1),)
     return length

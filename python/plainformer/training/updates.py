@@ -10,8 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from .. import kernels
 from ..data.batches import epoch_order, of_epoch
 from ..data.fingerprints import digest
 from ..errors import ConfigError, shown
@@ -134,7 +133,7 @@ def as_dataset(name: str, dataset: Any) -> Any:
 
 
 def _is_column(values: Any) -> bool:
-    return np.ndim(values) > 0 if hasattr(values, "ndim") else isinstance(values, (list, tuple))
+    return values.ndim > 0 if hasattr(values, "ndim") else isinstance(values, (list, tuple))
 
 
 def sequential_batches(dataset: Sequence[Any], size: int, collate: Collator) -> Iterator[Batch]:
@@ -148,6 +147,8 @@ def count_tokens(batch: Batch) -> int:
     """Input tokens of a batch, without padding where an attention mask tells."""
     mask = batch.get("attention_mask")
     if mask is not None:
-        return int(np.count_nonzero(np.asarray(mask)))
+        return int((kernels.array_of(mask) != 0).sum())
     ids = batch.get("input_ids")
-    return 0 if ids is None else int(ids.size if hasattr(ids, "size") else np.size(ids))
+    return (
+        0 if ids is None else int(ids.size if hasattr(ids, "size") else kernels.array_of(ids).size)
+    )
