@@ -1,5 +1,6 @@
 """Operations on arrays: arrays of one kind in, the same kind out. No tape, no model."""
 
+from ._backend import array_of, asarray, asnumpy, xp
 from .activation import (
     geglu,
     geglu_backward,
@@ -39,7 +40,6 @@ from .optimizer import adamw_step, clip_grad_norm, sgd_step
 from .pack import PackedWeight, pack_weight
 from .rotary import rotary_embedding, rotary_embedding_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
-from .xp import array_of, asarray, asnumpy, xp
 
 __all__ = [
     "PackedWeight",

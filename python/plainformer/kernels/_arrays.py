@@ -16,8 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 from ..kinds import as_index
-from ._backend import backend
-from .xp import xp
+from ._backend import backend, xp
 
 # An array of any kind: what comes out is of the kind that came in.
 Array = TypeVar("Array", bound=Any)

@@ -22,8 +22,7 @@ from ._arrays import (
     contiguous,
     unit_last_axis,
 )
-from ._backend import backend
-from .xp import xp
+from ._backend import backend, xp
 
 REDUCTIONS = ("mean", "sum", "none")
 

@@ -3,19 +3,27 @@
 from ..functional.random import dropout_state
 from ..packing import packed_together
 from ..parameter import Buffer, Parameter
-from .activation import GELU, ReLU, SiLU, Tanh
 from .attention import Attention
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
 from .capture import capture, part, report_state
 from .containers import ModuleList, Sequential
-from .dropout import Dropout
-from .embedding import Embedding
 from .empty import init_empty_weights, manual_seed
 from .freezing import count_parameters
-from .linear import Conv1D, Linear, linear_together
+from .layers import (
+    GELU,
+    Conv1D,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    ReLU,
+    RMSNorm,
+    SiLU,
+    Tanh,
+    linear_together,
+)
 from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
 from .module import Module, evaluating
-from .norm import LayerNorm, RMSNorm
 from .positions import LearnedPositions, SinusoidalPositions
 from .recompute import recompute
 from .sequences import RaggedRows, Sequences, join

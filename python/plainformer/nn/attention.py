@@ -15,7 +15,7 @@ from ..kinds import checked
 from ..tensor import Array, Tensor
 from .cache import CrossCache, KeyValueCache
 from .capture import refuse_cache, report_attention
-from .dropout import Dropout
+from .layers import Dropout
 from .module import Module
 from .sequences import Sequences
 

@@ -19,9 +19,8 @@ from .. import functional, kernels
 from ..errors import ConfigError, listed, short, shown
 from ..options import COUNT, SHARE, above, check, documented, option
 from ..tensor import Tensor
-from .dropout import Dropout
 from .empty import undrawn_weights, weights_of
-from .linear import Conv1D, Linear
+from .layers import Conv1D, Dropout, Linear
 from .module import Module
 
 # Projections to queries and values in the families here, which peft adapts by default.
