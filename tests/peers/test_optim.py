@@ -5,7 +5,7 @@ import pytest
 
 from plainformer import optim
 from plainformer.nn import Parameter
-from plainformer.optim.schedules import SCHEDULES
+from plainformer.optim.lr_scheduler import SCHEDULES
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -14,8 +14,8 @@
 
 from .adamw import AdamW
 from .clip import clip_grad_norm_
+from .lr_scheduler import LambdaLR, get_scheduler
 from .optimizer import Optimizer
-from .scheduler import LambdaLR, get_scheduler
 from .sgd import SGD
 
 __all__ = ["SGD", "AdamW", "LambdaLR", "Optimizer", "clip_grad_norm_", "get_scheduler"]

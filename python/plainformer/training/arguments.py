@@ -8,7 +8,7 @@ from dataclasses import InitVar, asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError, shown
-from ..optim.schedules import SCHEDULES, check_options
+from ..optim.lr_scheduler import SCHEDULES, check_options
 from ..options import (
     COUNT,
     NOT_EMPTY,

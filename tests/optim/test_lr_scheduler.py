@@ -5,7 +5,7 @@ import math
 import pytest
 
 from plainformer.errors import ConfigError
-from plainformer.optim.schedules import SCHEDULES, make_schedule
+from plainformer.optim.lr_scheduler import SCHEDULES, make_schedule
 
 WARMUP, TOTAL, FLOOR = 5, 25, 0.1
 
