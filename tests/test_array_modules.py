@@ -56,7 +56,8 @@ def uses(source):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             path = (*path, node.name)
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "numpy":
-            found.append((".".join(path), node.lineno, "from numpy import"))
+            names = sorted({alias.name for alias in node.names} - NAMES)
+            found.extend((".".join(path), node.lineno, name) for name in names)
         is_numpy = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
         if is_numpy and node.value.id in ("np", "numpy") and node.attr not in NAMES:
             found.append((".".join(path), node.lineno, node.attr))
@@ -91,7 +92,7 @@ def test_nothing_above_the_kernels_takes_an_array_for_numpys():
     [
         ("import numpy as np\ny = np.zeros(3)", 1),
         ("y = map(np.asarray, xs)", 1),
-        ("from numpy import where", 1),
+        ("from numpy import where, ndarray", 1),
         ("y = np.add.reduce(x)", 1),
         ("y = numpy.exp(x)", 1),
         ("y = kernels.xp(x).zeros(3, np.float32)", 0),

@@ -76,22 +76,39 @@ class Module:
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """This module, whose name is empty, and all below it by the first path to each."""
-        return self._named_modules("", set())
+        return ((path, module) for path, module, _ in self._walk())
 
-    def _named_modules(self, path: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
-        if id(self) in seen:  # shared, or a child that knows its parent
-            return
-        seen.add(id(self))
-        yield path, self
-        for name, child in self.named_children():
-            yield from child._named_modules(f"{path}.{name}" if path else name, seen)
+    def _walk(self) -> Iterator[tuple[str, Module, list[tuple[str, Parameter]]]]:
+        """Every module once, by the first path to it, with the parameters and buffers of its own.
 
-    def _members(self) -> Iterator[tuple[str, Module | Parameter]]:
+        In one loop and with one look at each: training walks a model several times a step.
+        """
+        seen: set[int] = set()
+        waiting: list[tuple[str, Module]] = [("", self)]
+        while waiting:
+            path, module = waiting.pop()
+            if id(module) in seen:  # shared, or a child that knows its parent
+                continue
+            seen.add(id(module))
+            own: list[tuple[str, Parameter]] = []
+            below: list[tuple[str, Module]] = []
+            for name, member in module._members():
+                name = f"{path}.{name}" if path else name
+                if isinstance(member, Parameter):
+                    own.append((name, member))
+                else:
+                    below.append((name, member))
+            waiting += below[::-1]
+            yield path, module, own
+
+    def _members(self) -> list[tuple[str, Module | Parameter]]:
+        found: list[tuple[str, Module | Parameter]] = []
         for name, value in vars(self).items():
             if isinstance(value, (Module, Parameter)):
-                yield name, value
-            elif isinstance(value, _CONTAINERS):
-                yield from _inside(name, value)
+                found.append((name, value))
+            elif isinstance(value, _CONTAINERS) and value:
+                found += _inside(name, value)
+        return found
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its name, in order of assignment."""
@@ -100,11 +117,11 @@ class Module:
     def named_state(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter and buffer once: what is saved."""
         seen: set[int] = set()
-        for path, module in self.named_modules():
-            for name, member in module._members():
-                if isinstance(member, Parameter) and id(member) not in seen:
-                    seen.add(id(member))
-                    yield f"{path}.{name}" if path else name, member
+        for _, _, own in self._walk():
+            for name, parameter in own:
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield name, parameter
 
     def parameters(self) -> Iterator[Parameter]:
         """Every parameter once."""
@@ -127,8 +144,9 @@ class Module:
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        for _, _, own in self._walk():
+            for _, parameter in own:
+                parameter.grad = None
 
     def to(self: M, dtype: Any) -> M:
         """Convert parameters and buffers to float32, bfloat16 or float64 in place; returns self."""
@@ -185,7 +203,10 @@ def _inside(
         yield path, value
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _inside(f"{path}.{index}", item, around)
+            if isinstance(item, (Module, Parameter)):  # most often
+                yield f"{path}.{index}", item
+            elif isinstance(item, _CONTAINERS):
+                yield from _inside(f"{path}.{index}", item, around)
     elif isinstance(value, dict):
         for key, item in value.items():
             is_name = isinstance(key, (str, int)) and str(key) and "." not in str(key)
