@@ -12,7 +12,8 @@ def problems(path: Path) -> list[str]:
     found = []
     if path.stat().st_size >= LARGEST:
         found.append(f"{path.stat().st_size} bytes, expected below {LARGEST}")
-    for wanted in ("plainformer/py.typed", "plainformer/_cpu.pyi", "plainformer/__init__.py"):
+    typed = ("plainformer/py.typed", "plainformer/_cpu.pyi", "plainformer/__init__.pyi")
+    for wanted in (*typed, "plainformer/__init__.py"):
         if wanted not in names:
             found.append(f"{wanted} is missing")
     if sum(n.startswith("plainformer/_cpu.") and n.endswith((".so", ".pyd")) for n in names) != 1:
