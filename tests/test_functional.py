@@ -268,6 +268,31 @@ def test_attention_with_shared_heads_and_a_bias(leaf, rng, axes):
     )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"is_causal": True, "scale": 0.3},
+        {"attn_mask": np.arange(20).reshape(4, 5) % 3 > 0},
+        {"attn_mask": np.linspace(-1, 1, 20).reshape(4, 5)},
+        {"dropout_p": 0.3},
+        {"enable_gqa": True},
+    ],
+    ids=lambda options: "-".join(options) or "plain",
+)
+def test_attention_under_torchs_name(leaf, rng, options):
+    heads = 2 if "enable_gqa" in options else 4
+    q, k, v = leaf(2, 4, 4, 6), leaf(2, heads, 5, 6), leaf(2, heads, 5, 3)
+
+    def call():
+        with dropout_state(3):
+            return functional.scaled_dot_product_attention(q, k, v, **options)
+
+    check_gradients(call, [q, k, v], rng)
+    with no_grad():
+        assert call().data.tobytes() == call().data.tobytes()
+
+
 @pytest.mark.parametrize("interleaved", [False, True])
 def test_rotary_embedding(leaf, rng, interleaved):
     x = leaf(4, 2 * 6)
@@ -398,6 +423,26 @@ WRONG = {
         lambda: F.add(X, Tensor(X)),
         DTypeError,
         "a: got ndarray, expected a Tensor; Tens",
+    ),
+    "an array of an activation": (
+        lambda: F.relu(X),
+        DTypeError,
+        r"x: got ndarray, expected a Tensor; Tensor\(array\) makes one",
+    ),
+    "an array of softmax": (
+        lambda: F.log_softmax(X),
+        DTypeError,
+        r"x: got ndarray, expected a Tensor; Tensor\(array\) makes one",
+    ),
+    "an array of a product": (
+        lambda: F.matmul(Tensor(X), X.T),
+        DTypeError,
+        r"b: got ndarray, expected a Tensor; Tensor\(array\) makes one",
+    ),
+    "a list of ids": (
+        lambda: F.embedding([0, 1], Tensor(X)),
+        DTypeError,
+        r"input_ids: got builtins\.list, expected a NumPy array",
     ),
     "a number": (
         lambda: F.linear(Tensor(X), 3),

@@ -185,6 +185,10 @@ OPERATIONS: dict[str, Call] = {
                              positions=whole(0, 4, 1), cos=floats(5, 4), sin=floats(5, 4),
                              num_heads=one_of(2), interleaved=BOOL),
     "scale": Call(_F.scale, x=TX, factor=one_of(2.0)),
+    "scaled_dot_product_attention": Call(
+        _F.scaled_dot_product_attention, query=tensors(HEADS_FIRST[0]), key=tensors(HEADS_FIRST[1]),
+        value=tensors(HEADS_FIRST[1]),
+        **{k: v for k, v in SDPA.items() if k not in ("seed", "offset")}),
     "self_attention": Call(_F.self_attention, qkv=tensors(floats(5, 24)), cu_seqlens=CU_Q,
                            max_seqlen=one_of(3), num_heads=one_of(2)),
     "silu": Call(_F.silu, x=TX),

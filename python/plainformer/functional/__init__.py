@@ -12,6 +12,7 @@ from .attention import (
     bucket_bias,
     relative_bias,
     rotary_embedding,
+    scaled_dot_product_attention,
     self_attention,
     split_heads,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "rms_norm",
     "rotary_embedding",
     "scale",
+    "scaled_dot_product_attention",
     "self_attention",
     "silu",
     "softmax",

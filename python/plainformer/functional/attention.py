@@ -16,6 +16,7 @@ from ..errors import DTypeError, ShapeError, shown
 from ..kernels._arrays import accumulator_dtype, check_array, check_size
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import beside, data_of, data_or_none
+from .random import take
 
 _MOST_HEADS = 1 << 20
 
@@ -77,6 +78,38 @@ def attention(
         return (*joined, grads[3] if bias_grad else None)
 
     return record(y.reshape(shape), (q, k, v, bias), backward, is_fresh=True)
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Array | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Attention of heads (B, H, L, D) under torch's name; see the kernel for the options.
+
+    attn_mask : array of bools, True takes part, or of numbers, which get no gradient
+    dropout_p : as in torch also outside of training; its mask is the next of `dropout_state`
+    """
+    heads = data_of("query", query), data_of("key", key), data_of("value", value)
+    mask = None if attn_mask is None else beside("attn_mask", attn_mask, heads[0])
+    options: dict[str, Any] = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
+    if dropout_p:
+        seed, offset = take()
+        options |= {"dropout_p": dropout_p, "seed": seed, "offset": offset}
+    forward = kernels.scaled_dot_product_attention
+    if not needs_grad(query, key, value):
+        return Tensor(forward(*heads, mask, **options))
+    y, lse = forward(*heads, mask, **options, return_lse=True)
+
+    def backward(grad: Array) -> Sequence[Any]:
+        return kernels.scaled_dot_product_attention_backward(grad, *heads, y, lse, mask, **options)
+
+    return record(y, (query, key, value), backward, is_fresh=True)
 
 
 def attention_weights(
