@@ -10,7 +10,18 @@ PACKAGE = Path(plainformer.__file__).parent
 
 # From the ground up. A floor may import itself and everything below.
 FLOORS = [
-    {"_cpu", "_syntax", "characters", "errors", "kinds", "modes", "options", "reprs", "runtime"},
+    {
+        "_cpu",
+        "_syntax",
+        "characters",
+        "errors",
+        "kinds",
+        "modes",
+        "options",
+        "outputs",
+        "reprs",
+        "runtime",
+    },  # fmt: skip
     {"kernels"},
     {"checkpoints", "data", "metrics"},
     {"arithmetic", "functional", "packing", "parameter", "tape", "tensor"},

@@ -62,9 +62,11 @@ def test_outputs_show_shapes():
     model = make("gpt2", "causal-lm")
     found = model.generate([[1, 2]], 3, return_dict_in_generate=True, output_logits=True)
     assert repr(found) == (
-        "GenerateOutput(sequences=ndarray (1, 5) int64, lengths=ndarray (1,) int64, "
-        "logits=(3 x ndarray (1, 31) float32))"
+        "GenerateOutput(\n    sequences=ndarray (1, 5) int64,\n"
+        "    logits=(3 x ndarray (1, 31) float32),\n    lengths=ndarray (1,) int64,\n)"
     )
+    assert found[0] is found["sequences"] is found.sequences
+    assert found.keys() == {"sequences", "logits", "lengths"}
     predicted = PredictionOutput(np.zeros((3, 2)), None, {"test_loss": 0.5})
     assert repr(predicted) == (
         "PredictionOutput(predictions=ndarray (3, 2) float64, label_ids=None, "

@@ -79,7 +79,7 @@ class Job:
         options = self.settings.options
         return GenerateOutput(
             sequences,
-            lengths,
+            lengths=lengths,
             seed=self.seed,
             scores=tuple(self.scores) if options.output_scores else None,
             logits=tuple(self.logits) if options.output_logits else None,

@@ -10,11 +10,10 @@ L tokens, S sequences, V tokens in the vocabulary, C wide.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias, overload
+from typing import Any, ClassVar, TypeAlias
 
-from ..reprs import outline
+from ..outputs import Output
 from ..tensor import Tensor
 
 __all__ = [
@@ -34,7 +33,7 @@ MaybeNone: TypeAlias = Any
 States: TypeAlias = tuple[Tensor, ...]
 
 
-class ModelOutput:
+class ModelOutput(Output):
     """Base of all outputs, whose fields stand in transformers' order.
 
     loss : 0-d float32 Tensor, with labels
@@ -46,51 +45,6 @@ class ModelOutput:
     prefixes: ClassVar[dict[str, str]] = {"self": "", "encoder": "encoder_", "cross": "cross_"}
 
     loss: Tensor | MaybeNone = None  # of bare models, too, which have no field for it
-
-    def _there(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-    @overload
-    def __getitem__(self, key: str) -> Any: ...
-    @overload
-    def __getitem__(self, key: int) -> Any: ...
-    @overload
-    def __getitem__(self, key: slice) -> tuple[Any, ...]: ...
-    def __getitem__(self, key: Any) -> Any:
-        return self._there()[key] if isinstance(key, str) else self.to_tuple()[key]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._there()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._there())
-
-    def __len__(self) -> int:
-        return len(self._there())
-
-    def keys(self) -> KeysView[str]:
-        """The names of what is there."""
-        return self._there().keys()
-
-    def values(self) -> ValuesView[Any]:
-        """What is there."""
-        return self._there().values()
-
-    def items(self) -> ItemsView[str, Any]:
-        """What is there, with its names."""
-        return self._there().items()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """What is there under a name, or else the default."""
-        return self._there().get(name, default)
-
-    def to_tuple(self) -> tuple[Any, ...]:
-        """What is there, in order."""
-        return tuple(self._there().values())
-
-    def __repr__(self) -> str:
-        lines = [f"    {name}={outline(value)},\n" for name, value in self._there().items()]
-        return f"{type(self).__name__}(\n{''.join(lines)})" if lines else f"{type(self).__name__}()"
 
 
 @dataclass(repr=False)
