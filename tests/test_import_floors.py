@@ -10,18 +10,8 @@ PACKAGE = Path(plainformer.__file__).parent
 
 # From the ground up. A floor may import itself and everything below.
 FLOORS = [
-    {
-        "_cpu",
-        "_syntax",
-        "characters",
-        "errors",
-        "kinds",
-        "modes",
-        "options",
-        "outputs",
-        "reprs",
-        "runtime",
-    },  # fmt: skip
+    {"_cpu", "_syntax", "characters", "errors", "kinds", "modes", "options"}
+    | {"outputs", "reprs", "runtime"},
     {"kernels"},
     {"checkpoints", "data", "metrics"},
     {"arithmetic", "functional", "packing", "parameter", "tape", "tensor"},
