@@ -31,4 +31,5 @@ def test_what_holds_a_data_set_and_is_one_has_epochs_too():
                 taken = {a.arg for a in methods["__init__"].args.args}
                 if taken & {"dataset", "datasets", "chunks", "new", "old", "examples"}:
                     wrappers[node.name] = "for_epoch" in methods
-    assert wrappers == {"ReplayDataset": True, "ObjectiveExamples": True}
+    evaluated = {"TaskExamples": False}  # the same in every epoch
+    assert wrappers == {"ReplayDataset": True, "ObjectiveExamples": True, **evaluated}
