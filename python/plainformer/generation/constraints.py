@@ -13,7 +13,7 @@ import numpy as np
 from .. import kernels
 from ..errors import ConfigError, shown
 from ..tensor import Array
-from .processors import as_index
+from .processors import index_array
 from .settings import ids_below
 
 
@@ -39,7 +39,7 @@ class PrefixConstrained:
         for row, ids in enumerate(input_ids):
             prompt = row // self.rows_per_prompt
             found = self.allowed(prompt, ids[self.starts[row] :])
-            tokens = as_index(ids_below("prefix_allowed_tokens_fn", found, logits.shape[1]))
+            tokens = index_array(ids_below("prefix_allowed_tokens_fn", found, logits.shape[1]))
             if not len(tokens):
                 raise ConfigError(
                     f"prefix_allowed_tokens_fn: allowed no token for prompt {prompt}, expected "
@@ -74,7 +74,7 @@ class ForceWords:
         self.words = [tuple(word) for word in words]
         self.prompt_length = prompt_length
         self.last = max_length - bool(ends)
-        self.ends = as_index(ends)
+        self.ends = index_array(ends)
         for word in self.words:
             if set(word) & set(ends):
                 raise ConfigError(

@@ -31,7 +31,7 @@ def bounded_power(base: float, exponent: float) -> float:
     return base**exponent if abs(logarithm) < 60 else math.exp(math.copysign(60, logarithm))
 
 
-def as_index(ids: Iterable[int]) -> Array:
+def index_array(ids: Iterable[int]) -> Array:
     """Ids as an index array."""
     return kernels.array_of(list(ids)).astype(np.int64)
 
@@ -49,7 +49,7 @@ class SequenceBias:
             if len(ids) == 1:
                 self.singles.append((ids[0], bias))
             else:
-                self.longer.append((as_index(ids[:-1]), ids[-1], bias))
+                self.longer.append((index_array(ids[:-1]), ids[-1], bias))
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         for token, bias in self.singles:
@@ -143,7 +143,7 @@ class MinLength:
 
     def __init__(self, length: int, ends: Sequence[int]):
         self.length = length
-        self.ends = as_index(ends)
+        self.ends = index_array(ends)
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         if input_ids.shape[1] < self.length:
@@ -156,7 +156,7 @@ class ForcedToken:
 
     def __init__(self, length: int, ids: Sequence[int]):
         self.length = length
-        self.ids = as_index(ids)
+        self.ids = index_array(ids)
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         if input_ids.shape[1] == self.length:
@@ -186,7 +186,7 @@ class ExponentialDecayLengthPenalty:
     def __init__(self, start: int, factor: float, ends: Sequence[int]):
         self.start = start
         self.factor = factor
-        self.ends = as_index(ends)
+        self.ends = index_array(ends)
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
         beyond = input_ids.shape[1] - self.start
@@ -205,7 +205,7 @@ class SuppressTokens:
     """Ban ids, everywhere or only where rows are `length` tokens long."""
 
     def __init__(self, ids: Iterable[int], length: int | None = None):
-        self.ids = as_index(ids)
+        self.ids = index_array(ids)
         self.length = length
 
     def __call__(self, input_ids: Array, logits: Array) -> Array:
