@@ -26,7 +26,7 @@ from plainformer.bench import machine
 from plainformer.bench.process import TORCH_SETTINGS, Child, PeerMissingError
 from plainformer.bench.session import write_json
 from plainformer.data.batches import TokenBlocks
-from plainformer.training.updates import EpochView
+from plainformer.training.batches import EpochView
 
 HERE = Path(__file__).parent
 RANDOM_VOCAB = 65  # as many ids as tinyshakespeare has characters

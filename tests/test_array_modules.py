@@ -43,7 +43,7 @@ HOST = {
     "nn/sequences.py:Sequences.uniform": "borders of sequences that no array was asked for",
     "optim/optimizer.py:Optimizer.state_dict": "numbers of options, to be saved",
     "optim/optimizer.py:Optimizer.load_state_dict": "numbers of options, as they were saved",
-    "training/collators.py": _EXAMPLES,
+    "training/batches.py": _EXAMPLES,
     "training/evaluation.py": _EXAMPLES,
 }
 

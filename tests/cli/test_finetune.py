@@ -15,7 +15,7 @@ from plainformer.options import names_of
 from plainformer.tasks import TASKS, FineTuneResult
 from plainformer.tasks.arguments import OPTIONS
 from plainformer.training import TrainingArguments
-from plainformer.training.updates import UpdatePlan
+from plainformer.training.batches import UpdatePlan
 from tests.tasks.tiny import ENCODER, TEXTS, write_jsonl
 
 ROWS = [{"text": e.text, "label": e.label} for e in TEXTS]

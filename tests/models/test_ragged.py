@@ -6,7 +6,7 @@ import pytest
 from plainformer.errors import ConfigError, ShapeError
 from plainformer.models import MODELS
 from plainformer.nn import RaggedRows, Sequences, dropout_state
-from plainformer.training.collators import collate_rows
+from plainformer.training.batches import collate_rows
 
 from .tiny import batch_for, make, tasks_of
 

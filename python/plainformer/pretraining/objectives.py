@@ -22,7 +22,7 @@ from ..data.objectives import (
 )
 from ..data.shards import Shard
 from ..errors import ConfigError
-from ..training.collators import collate_rows
+from ..training.batches import collate_rows
 from .options import PretrainingOptions
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..metrics import multiple_choice_accuracy
-from ..training.collators import collate_rows
+from ..training.batches import collate_rows
 from ..training.losses import LossSum
 from .features import Feature
 from .registry import register

@@ -31,7 +31,7 @@ from ..errors import ConfigError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
 from ..options import COUNT, check, option
 from ..reprs import unusual
-from ..training.collators import collate_rows
+from ..training.batches import collate_rows
 from ..training.evaluation import run_batches
 from ..training.losses import LossSum
 from .features import Feature, FeatureDataset, TaskExamples

@@ -15,20 +15,18 @@ from ..checkpoints.locks import DirectoryLock
 from ..errors import CheckpointError, ConfigError, PlainformerWarning, listed
 from ..functional.random import dropout_state
 from .arguments import TrainingArguments
+from .batches import Collator, UpdatePlan, count_tokens
 from .best import best_score, compare, score_of
 from .callbacks import CallbackList
 from .checkpoint import Checkpoint, CheckpointDirectory
-from .collators import Collator
-from .flow import decide
 from .inputs import changed_inputs
 from .log import RunLog, strict
 from .losses import Batch, compute_loss, count_labels
 from .optimizers import ParameterOptions, Updates, all_finite, non_finite
 from .progress import make_progress
 from .signals import InterruptGuard, TrainingInterrupted
-from .state import TrainerControl, TrainerState
+from .state import TrainerControl, TrainerState, decide
 from .timing import Stopwatch
-from .updates import UpdatePlan, count_tokens
 
 logger = logging.getLogger("plainformer")
 

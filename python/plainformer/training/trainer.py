@@ -16,8 +16,8 @@ from ..checkpoints.safetensors import save_file
 from ..errors import ConfigError, shown
 from ..reprs import table_of
 from .arguments import TrainingArguments
+from .batches import Collator, PaddedCollator, as_dataset, sequential_batches
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
-from .collators import Collator, PaddedCollator
 from .evaluation import (
     ComputeMetrics,
     PredictionOutput,
@@ -34,7 +34,6 @@ from .optimizers import ParameterOptions
 from .reporting import reporters
 from .state import TrainerState
 from .trainable import Trainable, check_model, prepare_model
-from .updates import as_dataset, sequential_batches
 
 
 class TrainOutput(NamedTuple):

@@ -14,8 +14,7 @@ from plainformer.data.objectives import (
     SpanCorruption,
     flat_examples,
 )
-from plainformer.training.collators import collate_rows
-from plainformer.training.updates import EpochView
+from plainformer.training.batches import EpochView, collate_rows
 
 from .tokenizers import ids_of, vocabulary
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from plainformer.errors import ConfigError, ShapeError
+from plainformer.training.batches import UpdatePlan, count_tokens, sequential_batches
 from plainformer.training.losses import count_labels
-from plainformer.training.updates import UpdatePlan, count_tokens, sequential_batches
 
 from .tiny import tiny_args, tiny_model
 
