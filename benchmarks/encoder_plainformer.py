@@ -12,7 +12,7 @@ from plainformer import _cpu, kernels, runtime
 from plainformer.models import BertForSequenceClassification
 from plainformer.nn import dropout_state
 from plainformer.training import TrainingArguments
-from plainformer.training.optimizers import make_optimizer
+from plainformer.training.updates import make_optimizer
 
 
 def describe() -> dict[str, Any]:

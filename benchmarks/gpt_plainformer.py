@@ -11,7 +11,7 @@ from plainformer import _cpu, kernels, runtime
 from plainformer.models import GPT2Config, GPT2LMHeadModel
 from plainformer.optim import AdamW
 from plainformer.tape import no_grad
-from plainformer.training.optimizers import parameter_groups
+from plainformer.training.updates import parameter_groups
 
 
 def describe() -> dict[str, Any]:

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from plainformer.errors import ConfigError
+from plainformer.optim.lr_scheduler import steps_of
 from plainformer.options import options_of
 from plainformer.training import TrainingArguments
-from plainformer.training.arguments import steps_of
 from plainformer.training.words import LACKING
 
 FIELDS = {f.name for f in dataclasses.fields(TrainingArguments)}

@@ -128,6 +128,11 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
+def steps_of(value: float, total_steps: int) -> int:
+    """A number of updates given as such, or below 1 as a part of all updates (rounded up)."""
+    return math.ceil(value * total_steps) if value < 1 else int(value)
+
+
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """Raise ConfigError unless every one of `lr_scheduler_kwargs` is known to schedule `name`."""
     known = SCHEDULES[name].options

@@ -3,12 +3,12 @@
 from .arguments import TrainingArguments
 from .callbacks import EarlyStoppingCallback, TimeLimitCallback, TrainerCallback
 from .evaluation import EvalPrediction, PredictionOutput
-from .optimizers import ParameterOptions
 from .reporting import TensorBoardCallback, WandbCallback
 from .signals import TrainingInterrupted
 from .state import TrainerControl, TrainerState
 from .trainable import Trainable
 from .trainer import Trainer, TrainOutput
+from .updates import ParameterOptions
 
 __all__ = [
     "EarlyStoppingCallback",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError, shown
-from ..optim.lr_scheduler import SCHEDULES, check_options
+from ..optim.lr_scheduler import SCHEDULES, check_options, steps_of
 from ..options import (
     COUNT,
     NOT_EMPTY,
@@ -266,11 +265,6 @@ class TrainingArguments:
         """All options as plain values that JSON can hold."""
         values = asdict(self)
         return {k: list(v) if _is_list(v) else v for k, v in values.items()}
-
-
-def steps_of(value: float, total_steps: int) -> int:
-    """A number of updates given as such, or below 1 as a part of all updates (rounded up)."""
-    return math.ceil(value * total_steps) if value < 1 else int(value)
 
 
 def _is_list(value: Any) -> bool:

@@ -22,11 +22,11 @@ from .checkpoint import Checkpoint, CheckpointDirectory
 from .inputs import changed_inputs
 from .log import RunLog, strict
 from .losses import Batch, compute_loss, count_labels
-from .optimizers import ParameterOptions, Updates, all_finite, non_finite
 from .progress import make_progress
 from .signals import InterruptGuard, TrainingInterrupted
 from .state import TrainerControl, TrainerState, decide
 from .timing import Stopwatch
+from .updates import ParameterOptions, Updates, all_finite, non_finite
 
 logger = logging.getLogger("plainformer")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..errors import CheckpointError, listed
 from ..kinds import check_kinds
-from .arguments import TrainingArguments, steps_of
+from ..optim.lr_scheduler import steps_of
+from .arguments import TrainingArguments
 
 
 @dataclass

@@ -30,10 +30,10 @@ from .inputs import as_json, dataset_inputs, model_inputs
 from .log import RunLog
 from .loop import TrainingLoop
 from .losses import LossSum
-from .optimizers import ParameterOptions
 from .reporting import reporters
 from .state import TrainerState
 from .trainable import Trainable, check_model, prepare_model
+from .updates import ParameterOptions
 
 
 class TrainOutput(NamedTuple):

@@ -8,8 +8,8 @@ import pytest
 from plainformer.errors import CheckpointError, ConfigError, NonFiniteError
 from plainformer.nn import count_parameters
 from plainformer.training import ParameterOptions, Trainer
-from plainformer.training.optimizers import Updates, make_optimizer, parameter_groups
 from plainformer.training.trainable import choose_trainable
+from plainformer.training.updates import Updates, make_optimizer, parameter_groups
 
 from .tiny import rows, tiny_args, tiny_model
 
