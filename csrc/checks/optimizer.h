@@ -23,15 +23,16 @@ class Step {
     // False where an array is not what the step needs.
     bool add(const StepArrays& a) {
         ParameterSlot<T> slot{};
+        slot.size = a.param.size();
         if (!is_writable(a.param, dtype_of<T>) || !set_gradient(a, &slot) ||
-            !set_state(a.moment, a.param, &slot.m) || !set_state(a.square, a.param, &slot.v) ||
-            !set_state(a.master, a.param, &slot.master))
+            !set_state(a.moment, a, slot.size, &slot.m) ||
+            !set_state(a.square, a, slot.size, &slot.v) ||
+            !set_state(a.master, a, slot.size, &slot.master))
             return false;
         slot.p = a.param.template mutable_data<T>();
-        slot.size = a.param.size();
         slots.push_back(slot);
-        arrays_.add(a.param, true);
-        arrays_.add(a.grad, false);
+        arrays_.add(slot.p, slot.size * a.param.item_size(), true);
+        arrays_.add(a.grad.template data<void>(), slot.size * a.grad.item_size(), false);
         return true;
     }
 
@@ -46,11 +47,11 @@ class Step {
         return a.grad.dtype() == dtype_of<acc_t<T>>;
     }
 
-    bool set_state(const ArrayView& state, const ArrayView& param, acc_t<T>** data) {
+    bool set_state(const ArrayView& state, const StepArrays& a, int64_t size, acc_t<T>** data) {
         if (state.is_none()) return true;
-        if (!is_writable(state, dtype_of<acc_t<T>>) || !state.same_shape(param)) return false;
+        if (!is_writable(state, dtype_of<acc_t<T>>) || !state.same_shape(a.param)) return false;
         *data = state.template mutable_data<acc_t<T>>();
-        arrays_.add(state, true);
+        arrays_.add(*data, size * state.item_size(), true);
         return true;
     }
 

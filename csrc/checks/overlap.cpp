@@ -139,9 +139,9 @@ bool are_apart(std::initializer_list<const ArrayView*> outputs,
     return true;
 }
 
-void ManyArrays::add(const ArrayView& x, bool is_written) {
-    const int64_t bytes = x.size() * x.item_size();
-    if (bytes > 0) extents_.push_back({x.data<char>(), x.data<char>() + bytes, is_written});
+void ManyArrays::add(const void* data, int64_t bytes, bool is_written) {
+    const char* const begin = static_cast<const char*>(data);
+    if (bytes > 0) extents_.push_back({begin, begin + bytes, is_written});
 }
 
 bool ManyArrays::are_apart() {

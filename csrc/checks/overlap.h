@@ -45,7 +45,7 @@ bool are_apart(std::initializer_list<const ArrayView*> outputs,
 class ManyArrays {
   public:
     explicit ManyArrays(size_t count) { extents_.reserve(count); }
-    void add(const ArrayView& x, bool is_written);
+    void add(const void* data, int64_t bytes, bool is_written);
     bool are_apart();
 
   private:

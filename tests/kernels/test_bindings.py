@@ -100,3 +100,31 @@ def test_rows_of_nothing_are_none_whatever_their_strides(dtype):
     _, mean, rstd = kernels.layer_norm(x, 500, return_stats=True)
     assert kernels.layer_norm_backward(x, x, None, mean, rstd)[0].shape == x.shape
     assert not kernels.embedding_backward(x, ids, 3).any()
+
+
+def test_what_is_no_argument_of_its_kind_is_a_type_error():
+    x = np.ones((2, 3), np.float32)
+    for call in (
+        lambda: _cpu.add(x),
+        lambda: _cpu.add(x, x, x),
+        lambda: _cpu.add(x, b=x),
+        lambda: _cpu.softmax(x, 1 << 70, False, None),  # axes fit 32 bits
+        lambda: _cpu.softmax(x, 1 << 31, False, None),
+        lambda: _cpu.softmax(x, 1.0, False, None),
+        lambda: _cpu.softmax(x, None, False, None),
+        lambda: _cpu.softmax(x, -1, 1, None),  # flags are True and False
+        lambda: _cpu.softmax(x, -1, None, None),
+        lambda: _cpu.dropout(x, "0.5", 1, 0),
+        lambda: _cpu.dropout(x, 0.5, -1, 0),  # seeds have 64 bits and no sign
+        lambda: _cpu.dropout(x, 0.5, 1 << 64, 0),
+        lambda: _cpu.dropout(x, 0.5, 1, 1 << 32),
+        lambda: _cpu.attention(x, x, x, None, None, None, None, [0] * 12, None, False),
+        lambda: _cpu.pack_weight(3),
+    ):
+        with pytest.raises(TypeError):
+            call()
+    for whole in (np.int64(1), np.uint8(1), True):
+        assert _cpu.softmax(x, whole, False, None) is not None
+    assert _cpu.dropout(x, np.float32(0.5), (1 << 64) - 1, 7) is not None
+    assert _cpu.add(x, 3) is None
+    assert _cpu.add.__module__ == "plainformer._cpu"

@@ -10,6 +10,7 @@ import ml_dtypes
 
 from ..errors import DTypeError, ShapeError
 from ._arrays import (
+    FLOATS,
     check_array,
     check_flag,
     check_ndim,
@@ -24,6 +25,9 @@ from ._arrays import (
     float64,
 )
 from ._backend import backend
+
+_SMALLEST_STEPS = {dtype: float(ml_dtypes.finfo(dtype).eps) for dtype in FLOATS}
+"""What 1 is apart from the next larger number: PyTorch's `eps` of `rms_norm`."""
 
 
 def layer_norm(
@@ -111,8 +115,9 @@ def rms_norm(
     Zhang, Sennrich, "Root Mean Square Layer Normalization", 2019, arXiv:1910.07467.
     """
     if eps is None:
-        check_array("x", x)
-        eps = float(ml_dtypes.finfo(x.dtype).eps)
+        eps = _SMALLEST_STEPS.get(getattr(x, "dtype", None))
+        if eps is None:
+            check_array("x", x)  # no such array: the error
     return _norm(x, normalized_shape, weight, None, eps, residual, out, return_stats, True)
 
 
