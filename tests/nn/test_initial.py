@@ -134,6 +134,19 @@ def test_models_draw_once_and_loading_draws_nothing(family, no_draws, tmp_path, 
         assert p.data.tobytes() == q.data.tobytes(), name
 
 
+def test_a_class_that_takes_a_seed_draws_by_itself_whatever_was_drawn_before(no_draws):
+    class Own(pf.GPT2LMHeadModel):
+        def __init__(self, config, seed=0):
+            super().__init__(config, seed=None)
+            self.extra = nn.Linear(3, 4)
+            self.init_weights(seed)
+
+    config = pf.GPT2Config.from_dict(config_of("gpt2"))
+    first, second = Own(config).state_dict(), Own(config).state_dict()
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+    assert not first["extra.bias"].any()
+
+
 def test_a_layer_that_a_subclass_adds_to_a_model_is_drawn():
     class Own(pf.GPT2LMHeadModel):
         def __init__(self, config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, overload
@@ -43,7 +44,7 @@ class PreTrainedModel(Module):
         """A class that takes a seed draws its weights itself, and its layers draw none before."""
         super().__init_subclass__(**options)
         init = vars(cls).get("__init__")
-        if init is not None and "seed" in init.__annotations__:
+        if init is not None and "seed" in inspect.signature(init).parameters:
             cls.__init__ = undrawn_weights()(init)  # type: ignore[method-assign]
 
     def __call__(
