@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plainformer.data import ExampleReader, read_examples
+from plainformer.data import read_examples
 from plainformer.data.examples import (
     FIELDS,
     Answer,
@@ -25,6 +25,7 @@ from plainformer.data.examples import (
     task_name,
 )
 from plainformer.errors import ConfigError, DataError
+from plainformer.tasks.requests import Requests
 
 
 def write(path, data):
@@ -497,19 +498,18 @@ def test_a_first_row_that_may_be_a_header_is_not_taken_for_an_example(tmp_path):
             read_examples(write(tmp_path / "a.csv", rows), "text-classification")
 
 
-def test_reading_again_gives_the_same_and_counts_anew(tmp_path):
+def test_what_is_left_out_is_counted(tmp_path):
     data = jsonl({"text": "a", "label": "x"}) + "{\n\n"
-    reader = ExampleReader(
+    found = read_examples(
         write(tmp_path / "a.jsonl", data), "text-classification", skip_bad_lines=True
     )
-    for _ in range(2):
-        assert [example.text for example in reader] == ["a"]
-        assert (reader.skipped, dict(reader.ignored)) == (1, {"blank lines": 1})
-        (told,) = reader.bad_lines
-        assert told.startswith(f"{tmp_path / 'a.jsonl'}:2: not JSON")
+    assert [example.text for example in found] == ["a"]
+    assert (found.skipped, found.ignored) == (1, {"blank lines": 1})
+    (told,) = found.bad_lines
+    assert told.startswith(f"{tmp_path / 'a.jsonl'}:2: not JSON")
 
 
-def test_streaming_takes_no_memory_a_line(tmp_path):
+def test_records_take_no_memory_a_line(tmp_path):
     """8 MB of lines, a fraction of it in memory, in each format that is read line by line."""
     text = "word " * 200
     many = {
@@ -518,21 +518,20 @@ def test_streaming_takes_no_memory_a_line(tmp_path):
         ("translation", "a.tsv"): "source\ttarget\n" + f"{text}\tx\n" * 8000,
     }
     for (task, name), content in many.items():
-        reader = ExampleReader(write(tmp_path / name, content), task)
-        assert sum(1 for _ in reader) == 8000
+        path = str(write(tmp_path / name, content))
+        assert sum(1 for _ in Requests(task, path)) == 8000
         tracemalloc.start()
-        for _ in reader:
+        for _ in Requests(task, path):
             pass
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < len(content) / 3, name
 
 
-def test_stopping_early_closes_the_file(tmp_path, recwarn):
-    path = write(tmp_path / "a.jsonl", jsonl({"text": "a", "label": "x"}) * 9)
-    iterator = iter(ExampleReader(path, "text-classification"))
-    assert next(iterator).text == "a"
-    iterator.close()
+def test_an_error_closes_the_file(tmp_path, recwarn):
+    path = write(tmp_path / "a.jsonl", jsonl({"text": "a", "label": "x"}) * 9 + "{")
+    with pytest.raises(DataError, match="not JSON"):
+        read_examples(path, "text-classification")
     assert not [w for w in recwarn if issubclass(w.category, ResourceWarning)]
 
 

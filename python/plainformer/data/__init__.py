@@ -16,7 +16,7 @@ from .examples import (
     TextExample,
     TokenExample,
 )
-from .labelled import ExampleReader, Examples, examples_of, read_examples
+from .labelled import Examples, examples_of, read_examples
 from .labels import LabelMap
 from .pretrained_tokenizer import PreTrainedTokenizer, as_backend, load_tokenizer
 from .shards import Shard, open_shard, shard_writer, write_shard
@@ -36,7 +36,6 @@ __all__ = [
     "Documents",
     "Encoded",
     "EvaluationWindows",
-    "ExampleReader",
     "Examples",
     "LabelMap",
     "Message",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,15 @@ from .batches import pad_arrays
 from .encoding import Encoded
 from .special_tokens import SpecialIds
 
-
-@dataclass(frozen=True)
-class EncodingFields:
-    """What is asked for beside `input_ids`."""
-
-    token_type_ids: bool
-    attention_mask: bool
-    special_tokens_mask: bool
-    offset_mapping: bool
-    overflow_to_sample_mapping: bool
-    length: bool
+# What models and callers are given of each text, beside `input_ids`.
+_COLUMNS: dict[str, Callable[[Encoded], np.ndarray]] = {
+    "token_type_ids": lambda one: one.token_type_ids,
+    "attention_mask": lambda one: np.ones(len(one), np.int32),
+    "special_tokens_mask": lambda one: (one.sequence_ids < 0).astype(np.int32),
+    "offset_mapping": lambda one: (
+        np.empty((0, 2), np.int32) if one.offsets is None else one.offsets
+    ),
+}
 
 
 class BatchEncoding(dict[str, Any]):
@@ -84,22 +81,16 @@ class BatchEncoding(dict[str, Any]):
 
 
 def encoding_fields(
-    encoded: Sequence[Encoded], fields: EncodingFields, length: int | None, special: SpecialIds
+    encoded: Sequence[Encoded], wanted: Mapping[str, bool], length: int | None, special: SpecialIds
 ) -> dict[str, list[Any]]:
-    """Columns: an array (L,), or (length,) where that is given, of each text."""
+    """Columns: an array (L,), or (length,) where that is given, of each text.
+
+    wanted : which columns are asked for beside `input_ids`
+    """
     columns = {"input_ids": [one.input_ids for one in encoded]}
-    if fields.token_type_ids:
-        columns["token_type_ids"] = [one.token_type_ids for one in encoded]
-    if fields.attention_mask:
-        columns["attention_mask"] = [np.ones(len(one), np.int32) for one in encoded]
-    if fields.special_tokens_mask:
-        columns["special_tokens_mask"] = [
-            (one.sequence_ids < 0).astype(np.int32) for one in encoded
-        ]
-    if fields.offset_mapping:
-        columns["offset_mapping"] = [
-            np.empty((0, 2), np.int32) if one.offsets is None else one.offsets for one in encoded
-        ]
+    for name, of in _COLUMNS.items():
+        if wanted[name]:
+            columns[name] = [of(one) for one in encoded]
     if length is not None:
         fills = {"input_ids": special.pad_token_id or 0, "special_tokens_mask": 1}
         side = special.padding_side
@@ -109,9 +100,9 @@ def encoding_fields(
                 for array in column
             ]
     result: dict[str, list[Any]] = dict(columns)
-    if fields.overflow_to_sample_mapping:
+    if wanted["overflow_to_sample_mapping"]:
         result["overflow_to_sample_mapping"] = [one.index for one in encoded]
-    if fields.length:
+    if wanted["length"]:
         result["length"] = [len(ids) for ids in columns["input_ids"]]
     return result
 

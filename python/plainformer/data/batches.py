@@ -50,7 +50,7 @@ def of_epoch(dataset: Any, seed: int, epoch: int) -> Any:
     return dataset if for_epoch is None else for_epoch(seed, epoch)
 
 
-class TokenBlocks:
+class TokenBlocks(Blocks):
     """Consecutive blocks of T inputs for training: `{"input_ids": (T,), "shift_labels": (T,)}`.
 
     Block i covers tokens [offset + i T, offset + i T + T], one more than T. `for_epoch` gives the
@@ -60,34 +60,20 @@ class TokenBlocks:
     ----------
     tokens : array (N,) of unsigned or signed integers, memory-mapped or not; N >= T + 1
     block_size : int, T
-    offset : int, the first token used
 
     Raises
     ------
     DataError : too few tokens for one block
     """
 
-    def __init__(self, tokens: np.ndarray, block_size: int, *, offset: int = 0):
-        self._blocks = Blocks(tokens, block_size, ahead=1, offset=offset)
-        self.tokens, self.block_size, self.offset = self._blocks.tokens, block_size, offset
+    def __init__(self, tokens: np.ndarray, block_size: int):
+        super().__init__(tokens, block_size, ahead=1)
 
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return _example(*self._blocks[index])
-
-    def for_epoch(self, seed: int, epoch: int) -> TokenBlocks:
-        """The blocks of one epoch: a start offset drawn from (seed, epoch)."""
-        offset = self._blocks.for_epoch(seed, epoch).offset
-        return TokenBlocks(self.tokens, self.block_size, offset=offset)
-
-    def fingerprint(self) -> str:
-        """A digest of the tokens and of how they are cut; reads them all."""
-        return self._blocks.fingerprint()
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:  # type: ignore[override]
+        return _example(self.tokens_of(index))
 
 
-class EvaluationWindows:
+class EvaluationWindows(Windows):
     """Consecutive windows of T inputs from the first token; every token but the first is a label
     exactly once, and the last window may be short.
 
@@ -96,17 +82,10 @@ class EvaluationWindows:
     """
 
     def __init__(self, tokens: np.ndarray, block_size: int):
-        self._windows = Windows(tokens, block_size, ahead=1)
+        super().__init__(tokens, block_size, ahead=1)
 
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return _example(*self._windows[index])
-
-    def fingerprint(self) -> str:
-        """A digest of the tokens and of how they are cut; reads them all."""
-        return self._windows.fingerprint()
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:  # type: ignore[override]
+        return _example(self.tokens_of(index))
 
 
 _MASKS = {"input_ids": "attention_mask", "decoder_input_ids": "decoder_attention_mask"}

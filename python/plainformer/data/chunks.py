@@ -10,7 +10,8 @@ more, the label of its last one; the next array of the same text begins with it.
 
 from __future__ import annotations
 
-from typing import Protocol
+from copy import copy
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ._random import words
 from .fingerprints import digest
 
 _DOCUMENTS = 1 << 16  # documents whose rows are planned at once
+B = TypeVar("B", bound="Blocks")
 
 
 class Chunks(Protocol):
@@ -30,67 +32,72 @@ class Chunks(Protocol):
     def __getitem__(self, index: int, /) -> list[np.ndarray]: ...
 
 
-class Blocks:
-    """Consecutive blocks of `size` tokens for training: chunk i is `[tokens[offset + i size :]]`.
-
-    `for_epoch` gives the same number of blocks at that epoch's own offset, so that block borders
-    fall elsewhere in each epoch; up to 2 size - 1 tokens at the ends are left out of an epoch.
-
-    Parameters
-    ----------
-    tokens : array (N,) of unsigned or signed integers, memory-mapped or not; N >= size + ahead
-    size : int
-    ahead : 0 or 1
-    offset : int, the first token used
-
-    Raises
-    ------
-    DataError : too few tokens for one block
-    """
-
-    def __init__(self, tokens: np.ndarray, size: int, *, ahead: int = 0, offset: int = 0):
-        self.tokens = check_tokens(tokens, size, size + ahead)
-        self.size, self.ahead, self.offset = size, ahead, offset
-
-    def __len__(self) -> int:
-        return max(1, (len(self.tokens) + 1 - self.ahead) // self.size - 1)
-
-    def __getitem__(self, index: int) -> list[np.ndarray]:
-        start = self.offset + check_index(index, len(self)) * self.size
-        return [self.tokens[start : start + self.size + self.ahead]]
-
-    def for_epoch(self, seed: int, epoch: int) -> Blocks:
-        """The blocks of one epoch: a start offset drawn from (seed, epoch)."""
-        spare = len(self.tokens) - self.ahead - len(self) * self.size
-        choices = min(self.size, spare + 1)
-        offset = int(words(seed, epoch, 1)[0] % np.uint64(choices))
-        return Blocks(self.tokens, self.size, ahead=self.ahead, offset=offset)
-
-    def fingerprint(self) -> str:
-        """A digest of the tokens and of how they are cut; reads them all."""
-        return digest(["Blocks", self.size, self.ahead, self.tokens])
-
-
 class Windows:
     """Consecutive windows from the first token to the last, which may be short: for evaluation.
 
-    Parameters and errors: `Blocks`; 1 + `ahead` tokens are enough here.
+    Window i is `tokens[i size : (i + 1) size + ahead]`.
+
+    Parameters
+    ----------
+    tokens : array (N,) of unsigned or signed integers, memory-mapped or not; N >= 1 + ahead
+    size : int
+    ahead : 0 or 1
+
+    Raises
+    ------
+    DataError : too few tokens
     """
 
+    kind = "Windows"
+    offset = 0  # the first token used
+
     def __init__(self, tokens: np.ndarray, size: int, *, ahead: int = 0):
-        self.tokens = check_tokens(tokens, size, 1 + ahead)
+        self.tokens = check_tokens(tokens, size, self._least(size) + ahead)
         self.size, self.ahead = size, ahead
+
+    def _least(self, size: int) -> int:
+        return 1
 
     def __len__(self) -> int:
         return -(-(len(self.tokens) - self.ahead) // self.size)
 
     def __getitem__(self, index: int) -> list[np.ndarray]:
-        start = check_index(index, len(self)) * self.size
-        return [self.tokens[start : start + self.size + self.ahead]]
+        return [self.tokens_of(index)]
+
+    def tokens_of(self, index: int) -> np.ndarray:
+        """The tokens of a chunk, and those ahead."""
+        start = self.offset + check_index(index, len(self)) * self.size
+        return self.tokens[start : start + self.size + self.ahead]
 
     def fingerprint(self) -> str:
         """A digest of the tokens and of how they are cut; reads them all."""
-        return digest(["Windows", self.size, self.ahead, self.tokens])
+        return digest([self.kind, self.size, self.ahead, self.tokens])
+
+
+class Blocks(Windows):
+    """Consecutive blocks of `size` tokens for training, none of them short.
+
+    `for_epoch` gives the same number of blocks at that epoch's own offset, so that block borders
+    fall elsewhere in each epoch; up to 2 size - 1 tokens at the ends are left out of an epoch.
+
+    Parameters and errors: `Windows`; `size` + `ahead` tokens are needed here.
+    """
+
+    kind = "Blocks"
+
+    def _least(self, size: int) -> int:
+        return size
+
+    def __len__(self) -> int:
+        return max(1, (len(self.tokens) + 1 - self.ahead) // self.size - 1)
+
+    def for_epoch(self: B, seed: int, epoch: int) -> B:
+        """The blocks of one epoch: a start offset drawn from (seed, epoch)."""
+        spare = len(self.tokens) - self.ahead - len(self) * self.size
+        choices = min(self.size, spare + 1)
+        view = copy(self)
+        view.offset = int(words(seed, epoch, 1)[0] % np.uint64(choices))
+        return view
 
 
 class PackedDocuments:

@@ -21,7 +21,7 @@ from ..checkpoints.habits import without_habits
 from ..errors import ConfigError, DTypeError, shown
 from ..kinds import checked
 from ._library import library_errors
-from .batch_encoding import BatchEncoding, EncodingFields, encoding_fields
+from .batch_encoding import BatchEncoding, encoding_fields
 from .chat_template import chat_template, source_of
 from .dialogues import DialogueEncoder
 from .encoding import MAX_TOKENS, Encoded, is_words
@@ -101,16 +101,16 @@ class PreTrainedTokenizer(TokenizerRoles):
             add_special_tokens=add_special_tokens,
         )
         names = self.special.model_input_names
-        fields = EncodingFields(
-            token_type_ids=_either(return_token_type_ids, "token_type_ids" in names),
-            attention_mask=_either(return_attention_mask, True),
-            special_tokens_mask=return_special_tokens_mask,
-            offset_mapping=return_offsets_mapping,
-            overflow_to_sample_mapping=overflows,
-            length=return_length,
-        )
+        wanted = {
+            "token_type_ids": _either(return_token_type_ids, "token_type_ids" in names),
+            "attention_mask": _either(return_attention_mask, True),
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+            "overflow_to_sample_mapping": overflows,
+            "length": return_length,
+        }
         length = self._length(padding, max_length, pad_to_multiple_of, encoded)
-        columns = encoding_fields(encoded, fields, length, self.special)
+        columns = encoding_fields(encoded, wanted, length, self.special)
         return BatchEncoding(
             columns, encoded, self.convert_ids_to_tokens, return_tensors, single and not overflows
         )

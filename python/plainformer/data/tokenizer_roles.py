@@ -42,11 +42,28 @@ class _TokenId:
         return found
 
 
+class _Side:
+    """A side, "right" or "left"; may be set."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, tokenizer: TokenizerRoles, owner: type | None = None) -> str:
+        side: str = getattr(tokenizer.special, self._name)
+        return side
+
+    def __set__(self, tokenizer: TokenizerRoles, side: str) -> None:
+        if side not in ("right", "left"):
+            raise ConfigError(f"{self._name}: got {shown(side)}, expected 'right' or 'left'")
+        tokenizer._set_option(self._name, side)
+
+
 class TokenizerRoles:
     """Base of `PreTrainedTokenizer`: what its tokens are for.
 
     bos_token, eos_token, ... : the token of each role, and its id as bos_token_id, ...; None
         without one
+    padding_side, truncation_side : where texts are filled up and cut, "right" or "left"
     """
 
     bos_token, eos_token, unk_token, sep_token = _Token(), _Token(), _Token(), _Token()
@@ -54,6 +71,7 @@ class TokenizerRoles:
     bos_token_id, eos_token_id, unk_token_id = _TokenId(), _TokenId(), _TokenId()
     sep_token_id, pad_token_id = _TokenId(), _TokenId()
     cls_token_id, mask_token_id = _TokenId(), _TokenId()
+    padding_side, truncation_side = _Side(), _Side()
 
     def __init__(self, tokenizer: Tokenizer):
         self.backend_tokenizer = tokenizer
@@ -84,29 +102,6 @@ class TokenizerRoles:
     def model_max_length(self) -> int | None:
         """Most tokens that the model takes; None where that is not known."""
         return self.special.model_max_length
-
-    @property
-    def padding_side(self) -> str:
-        """Either "right" or "left"; may be set, as `truncation_side` may."""
-        return self.special.padding_side
-
-    @padding_side.setter
-    def padding_side(self, side: str) -> None:
-        self._set_side("padding_side", side)
-
-    @property
-    def truncation_side(self) -> str:
-        """Where texts are cut, "right" or "left"."""
-        return self.special.truncation_side
-
-    @truncation_side.setter
-    def truncation_side(self, side: str) -> None:
-        self._set_side("truncation_side", side)
-
-    def _set_side(self, name: str, side: str) -> None:
-        if side not in ("right", "left"):
-            raise ConfigError(f"{name}: got {shown(side)}, expected 'right' or 'left'")
-        self._set_option(name, side)
 
     def _set_option(self, name: str, value: Any) -> None:
         """What the files beside the tokenizer would say."""

@@ -55,7 +55,7 @@ class BlockDataset(TokenBlocks):
 
     def lengths(self) -> Array:
         """Tokens of each block."""
-        return np.full(len(self), self.block_size)
+        return np.full(len(self), self.size)
 
 
 @register

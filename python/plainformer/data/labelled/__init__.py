@@ -5,6 +5,6 @@ A builder (`build`, `tagged`) turns a record into an example and says what is wr
 """
 
 from .objects import examples_of
-from .reader import ExampleReader, Examples, read_examples
+from .reader import Examples, read_examples
 
-__all__ = ["ExampleReader", "Examples", "examples_of", "read_examples"]
+__all__ = ["Examples", "examples_of", "read_examples"]

@@ -1,11 +1,9 @@
-"""Files to examples: streamed by `ExampleReader`, or held by `read_examples`."""
+"""Files to examples."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...checkpoints.files import PathLike
@@ -27,93 +25,60 @@ from .tagged import TokenBuilder
 _TOLD = {"jsonl": "JSONL", "squad": "SQuAD JSON", "conll": "CoNLL columns", "lines": "text"}
 
 
-class ExampleReader:
-    """The examples of some files, read again each time they are iterated over, one at a time.
-
-    Memory does not grow with the files, except for SQuAD's JSON (one value) and language-modeling
-    (plain text is one document). `read_examples` has the parameters; `before_waiting` is called
-    whenever standard input has nothing more for now, before it is waited for.
-
-    Attributes, of the last pass: `skipped` bad lines, `bad_lines` the first messages about them,
-    `ignored` counts of other lines that are no example, `formats` what each file was found to be.
-    """
+class _Reader:
+    """Reads the files of one data set; `formats` has what each was found to be."""
 
     def __init__(
         self,
-        paths: PathLike | Iterable[PathLike],
         task: str,
-        *,
-        skip_bad_lines: bool = False,
-        columns: Mapping[str, Any] | None = None,
-        labelled: bool = True,
-        tag_scheme: str | None = None,
-        before_waiting: Callable[[], None] | None = None,
+        labelled: bool,
+        names: Mapping[str, Any],
+        tag_scheme: str | None,
+        reading: Reading,
     ):
-        self.task = task_name(task)
-        self._before_waiting = before_waiting
-        is_text = self.task == "language-modeling"
-        self.files = find_files(paths, SEARCHED if is_text else ())
-        if not self.files:
-            raise DataError("paths: got none, expected at least one file")
-        self.labelled = labelled
-        self.skip_bad_lines = skip_bad_lines
-        self.names = field_names(self.task, columns)
-        self.tag_scheme = tag_scheme
+        self.task, self.labelled, self.names, self.reading = task, labelled, names, reading
         self.formats: dict[str, str] = {}
-        self._reading = Reading(skip_bad_lines)
+        self._build = make_builder(task, names, labelled, tag_scheme)
 
-    @property
-    def skipped(self) -> int:
-        return self._reading.skipped
-
-    @property
-    def bad_lines(self) -> list[str]:
-        return self._reading.bad_lines
-
-    @property
-    def ignored(self) -> Counter[str]:
-        return self._reading.ignored
-
-    def __iter__(self) -> Iterator[Example]:
-        reading = self._reading = Reading(self.skip_bad_lines)
-        self.formats = {}
-        build = make_builder(self.task, self.names, self.labelled, self.tag_scheme)
-        total = 0
-        for files in self._groups():
+    def examples(self, all_files: list[str]) -> Iterator[Example]:
+        """The examples of all files, of which each must have one."""
+        reading, total = self.reading, 0
+        for files in self._groups(all_files):
             before, count = reading.skipped, 0
-            with closing(self._examples(files, build)) as examples:
-                for example in examples:
-                    count += 1
-                    yield example
+            for example in self._examples(files):
+                count += 1
+                yield example
             skipped = reading.skipped - before
             name = "standard input" if files[0] == STANDARD_INPUT else files[0]
-            if count == 0 and not (self.task == "language-modeling" and self.skip_bad_lines):
+            if count == 0 and not (self.task == "language-modeling" and reading.skip_bad_lines):
                 raise DataError(f"holds no examples{reading.told(skipped)}", name)
             reading.tell(name, self.formats[name], count, "example", skipped)
             total += count
         if total == 0:
-            raise DataError(f"holds no examples, {self.skipped} bad lines skipped", self.files[0])
+            told = f"holds no examples, {reading.skipped} bad lines skipped"
+            raise DataError(told, all_files[0])
 
-    def _groups(self) -> list[list[str]]:
+    def _groups(self, files: list[str]) -> list[list[str]]:
         """Files by what is read together: two plain text files are one set of pairs."""
-        ends = {os.path.splitext(file)[1].lower() for file in self.files}
+        ends = {os.path.splitext(file)[1].lower() for file in files}
         is_text = not ends & {".json", *JSON_LINES, *TABLES}
-        if is_text and len(self.files) == 2 and "pairs" in FIELDS[self.task].formats:
-            return [self.files]
-        return [[file] for file in self.files]
+        if is_text and len(files) == 2 and "pairs" in FIELDS[self.task].formats:
+            return [files]
+        return [[file] for file in files]
 
-    def _examples(self, files: list[str], build: Any) -> Generator[Example, None, None]:
+    def _examples(self, files: list[str]) -> Iterator[Example]:
+        build = self._build
         if len(files) == 2:
             with Source(files[0]) as first, Source(files[1]) as second:
                 self.formats[first.name] = f"text, line by line with {second.name}"
                 one, other = required_fields(self.task, True)
                 records = read_parallel(first, second, (one, other))
-                yield from build.examples(records, self._reading, first.name)
+                yield from build.examples(records, self.reading, first.name)
         elif self.task == "language-modeling" and not self._has_labels(files[0]):
             yield from self._texts(files[0])
         else:
-            with Source(files[0], self._before_waiting) as source:
-                yield from build.examples(self._records(source), self._reading, source.name)
+            with Source(files[0]) as source:
+                yield from build.examples(self._records(source), self.reading, source.name)
                 if isinstance(build, TokenBuilder) and build.scheme:
                     self.formats[source.name] += f", tags {build.scheme}"
 
@@ -127,7 +92,7 @@ class ExampleReader:
     def _texts(self, file: str) -> Iterator[Example]:
         self.formats[file] = "text"
         parts: list[str] = []
-        for document in read_documents(file, str(self.names["text"]), self._reading):
+        for document in read_documents(file, str(self.names["text"]), self.reading):
             parts.append(document.text)
             if not document.continues:  # a long file comes in parts
                 line = document.line if len(parts) == 1 else 1
@@ -185,17 +150,16 @@ class Examples:
     source : the files, as given
     formats : what each file was found to be
     format : the same as one line
-    skipped, bad_lines, ignored : as `ExampleReader`
+    skipped : bad lines left out
+    bad_lines : the first messages about them
+    ignored : counts of other lines that are no example
     """
 
-    def __init__(self, reader: ExampleReader):
-        self._examples = list(reader)
-        self.task = reader.task
-        self.source = tuple(reader.files)
-        self.formats = dict(reader.formats)
-        self.skipped = reader.skipped
-        self.bad_lines = list(reader.bad_lines)
-        self.ignored = dict(reader.ignored)
+    def __init__(self, reader: _Reader, files: list[str]):
+        self._examples = list(reader.examples(files))
+        self.task, self.formats, self.source = reader.task, reader.formats, tuple(files)
+        self.skipped, self.bad_lines = reader.reading.skipped, reader.reading.bad_lines
+        self.ignored = dict(reader.reading.ignored)
 
     @property
     def format(self) -> str:
@@ -245,16 +209,12 @@ def read_examples(
         file and line: bytes that are not UTF-8, and whatever is not an example of the task
     ConfigError : an unknown task, field in `columns`, or scheme
     """
-    return Examples(
-        ExampleReader(
-            paths,
-            task,
-            skip_bad_lines=skip_bad_lines,
-            columns=columns,
-            labelled=labelled,
-            tag_scheme=tag_scheme,
-        )
-    )
+    task = task_name(task)
+    files = find_files(paths, SEARCHED if task == "language-modeling" else ())
+    if not files:
+        raise DataError("paths: got none, expected at least one file")
+    names, reading = field_names(task, columns), Reading(skip_bad_lines)
+    return Examples(_Reader(task, labelled, names, tag_scheme, reading), files)
 
 
 def field_names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
