@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from plainformer.data import windows
 from plainformer.data.windows import SpanScore, WindowScores, best_spans, token_windows
-from plainformer.errors import ConfigError, DataError, ShapeError
+from plainformer.errors import ConfigError
 
 SIZES = st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n - 1)))
 
@@ -76,7 +76,7 @@ def test_every_gold_answer_is_reachable(context, sizes):
 def all_pairs(scores, longest):
     """Every answer of every window, the slow way."""
     found = {}
-    for start, end, offsets, _ in scores:
+    for start, end, offsets in scores:
         inside = [t for t in range(len(offsets)) if offsets[t][0] >= 0]
         for i, first in enumerate(inside):
             for last in inside[i : i + longest]:
@@ -99,7 +99,7 @@ def test_best_spans_are_the_best_of_all_pairs(seed, count, longest, n_best):
     expected = all_pairs(scores, longest)
     assert [s.score for s in best] == [score for score, _ in expected[:n_best]]
     assert {(s.start, s.end) for s in best} <= {span for _, span in expected}
-    assert null_score == min(s[0] + e[0] for s, e, _, _ in scores)
+    assert null_score == min(s[0] + e[0] for s, e, _ in scores)
 
 
 def test_a_window_without_context_has_the_null_score_only():
@@ -130,10 +130,7 @@ def test_answers_longer_than_the_overlap_get_a_window_of_their_own():
     assert token_windows(20, 8, 2, cover=[(4, 14)]) == token_windows(20, 8, 2)  # can never fit
     assert windows.answer_target((3, 11), (4, 10), shift=5) == (6, 11)
     assert windows.answer_target((0, 8), (4, 10), shift=5) == (0, 0)
-    assert windows.answer_target((0, 8), None, shift=5, null_index=1) == (1, 1)
-
-
-ONE = WindowScores(np.zeros(2), np.zeros(2), np.array([[-1, -1], [0, 1]]))
+    assert windows.answer_target((0, 8), None, shift=5) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -141,22 +138,6 @@ ONE = WindowScores(np.zeros(2), np.zeros(2), np.array([[-1, -1], [0, 1]]))
     [
         (lambda: token_windows(5, 4, 4), ConfigError, "overlap: got 4"),
         (lambda: token_windows(5, 0, 0), ConfigError, "max_length: got 0"),
-        (lambda: token_windows(5, 4, 0, cover=[(3, 6)]), ShapeError, r"got \(3, 6\)"),
-        (lambda: token_windows(5, 4, 0, cover=[(3, 3)]), ShapeError, r"got \(3, 3\)"),
-        (lambda: windows.answer_tokens(np.zeros((2, 3)), 0, 1), ShapeError, r"\(2, 3\)"),
-        (lambda: best_spans([]), ShapeError, "got none"),
-        (lambda: best_spans([ONE], n_best=0), ConfigError, "n_best: got 0"),
-        (lambda: best_spans([ONE], max_answer_length=0), ConfigError, "max_answer_length"),
-        (
-            lambda: best_spans([ONE, ONE._replace(end_logits=np.zeros(3))]),
-            ShapeError,
-            r"windows\[1\]: got logits \(2,\), \(3,\)",
-        ),
-        (
-            lambda: best_spans([ONE._replace(start_logits=np.array([0, np.nan]))]),
-            DataError,
-            r"windows\[0\]: got NaN",
-        ),
     ],
 )
 def test_bad_input_is_named(call, error, message):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, ShapeError
+from ..errors import ConfigError, ShapeError
 from .batches import IGNORE_INDEX
 
 
@@ -27,10 +27,15 @@ class WordWindow(NamedTuple):
     own_start: int
     own_stop: int
 
+    @property
+    def owned(self) -> slice:
+        """Those decided here, among the window's words."""
+        return slice(self.own_start - self.start, self.own_stop - self.start)
+
 
 def fill_words(
     ids: Sequence[int] | np.ndarray,
-    word_ids: Sequence[int | None],
+    word_ids: Sequence[int] | np.ndarray,
     num_words: int,
     unknown_id: int,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -42,28 +47,14 @@ def fill_words(
     Parameters
     ----------
     ids : (T,) sub-tokens
-    word_ids : (T,) the word of each, in order, None for tokens of no word
+    word_ids : (T,) the word of each, -1 for tokens of no word
     num_words : int, W
     unknown_id : int
-
-    Raises
-    ------
-    ShapeError : `ids` and `word_ids` of different lengths
-    DataError : words out of order, or beyond `num_words`
     """
-    if len(ids) != len(word_ids):
-        raise ShapeError(f"word_ids: got {len(word_ids)}, expected one for each of {len(ids)} ids")
     words: list[list[int]] = [[] for _ in range(num_words)]
-    before = 0
     for token, word in zip(ids, word_ids):
-        if word is None:
-            continue
-        if not before <= word < num_words:
-            raise DataError(
-                f"word_ids: got {word} after {before}, expected rising below {num_words}"
-            )
-        words[word].append(int(token))
-        before = word
+        if word >= 0:
+            words[word].append(int(token))
     words = [word or [unknown_id] for word in words]
     flat = np.array([token for word in words for token in word], np.int64)
     return flat, np.array([len(word) for word in words], np.int64)
@@ -91,9 +82,7 @@ def word_windows(
     Raises
     ------
     ConfigError : `max_length` below 1, `overlap` not in [0, max_length)
-    DataError : a word without sub-tokens
     """
-    counts = _check_counts(counts)
     check_window(max_length, overlap)
     ends = np.concatenate([[0], np.cumsum(counts)])  # sub-tokens before each word
     spans: list[tuple[int, int]] = []
@@ -113,7 +102,7 @@ def window_tokens(
     window: WordWindow, counts: Sequence[int] | np.ndarray, max_length: int
 ) -> np.ndarray:
     """Indices (T,) int64, T <= max_length, of a window's sub-tokens among those of all words."""
-    counts = _check_counts(counts)
+    counts = np.asarray(counts)
     first = int(counts[: window.start].sum())
     length = int(counts[window.start : window.stop].sum())
     return first + np.arange(min(length, max_length), dtype=np.int64)
@@ -137,20 +126,19 @@ def window_labels(
     ------
     ShapeError : as many labels as words are wanted
     """
-    counts = _check_counts(counts)
-    labels = np.asarray(labels, np.int64)
-    if labels.shape != counts.shape:
-        raise ShapeError(f"labels: got shape {labels.shape}, expected {counts.shape}, one a word")
+    if len(labels) != len(counts):
+        raise ShapeError(
+            f"labels: got shape ({len(labels)},), expected ({len(counts)},), one a word"
+        )
     tokens = window_tokens(window, counts, max_length)
     result = np.full(tokens.shape, IGNORE_INDEX, np.int64)
-    owned = slice(window.own_start - window.start, window.own_stop - window.start)
-    result[first_tokens(window, counts)[owned]] = labels[window.own_start : window.own_stop]
+    result[first_tokens(window, counts)[window.owned]] = labels[window.own_start : window.own_stop]
     return result
 
 
 def first_tokens(window: WordWindow, counts: Sequence[int] | np.ndarray) -> np.ndarray:
     """Positions (window's words,) int64 of each word's first sub-token in the window."""
-    inside = _check_counts(counts)[window.start : window.stop]
+    inside = np.asarray(counts)[window.start : window.stop]
     return np.cumsum(inside) - inside
 
 
@@ -165,23 +153,8 @@ def merge_words(windows: Sequence[WordWindow], rows: Sequence[np.ndarray]) -> np
     Returns
     -------
     array (W, ...)
-
-    Raises
-    ------
-    ShapeError : not an array for each window with a row for each of its words
     """
-    if len(rows) != len(windows) or not windows:
-        raise ShapeError(f"rows: got {len(rows)}, expected one for each of {len(windows)} windows")
-    parts = []
-    for i, (window, row) in enumerate(zip(windows, rows)):
-        if len(row) != window.stop - window.start:
-            raise ShapeError(
-                f"rows[{i}]: got {len(row)} rows, expected the window's "
-                f"{window.stop - window.start} words"
-            )
-        owned = slice(window.own_start - window.start, window.own_stop - window.start)
-        parts.append(np.asarray(row)[owned])
-    return np.concatenate(parts)
+    return np.concatenate([row[window.owned] for window, row in zip(windows, rows)])
 
 
 def check_window(size: int, overlap: int) -> None:
@@ -200,16 +173,3 @@ def _next_start(ends: np.ndarray, start: int, stop: int, max_length: int, overla
     the word at `stop` still fits."""
     reach = max(ends[stop] - overlap, ends[stop + 1] - max_length)
     return min(max(int(np.searchsorted(ends, reach)), start + 1), stop)
-
-
-def _check_counts(counts: Sequence[int] | np.ndarray) -> np.ndarray:
-    counts = np.asarray(counts, np.int64)
-    if counts.ndim != 1:
-        raise ShapeError(f"counts: got shape {counts.shape}, expected one number a word")
-    if counts.size and counts.min() < 1:
-        word = int(np.argmin(counts))
-        raise DataError(
-            f"counts: word {word} has {counts[word]} sub-tokens, expected at least 1; give it the "
-            "unknown token (fill_words)"
-        )
-    return counts

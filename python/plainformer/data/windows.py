@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, ShapeError
 from .alignment import check_window
 
 TokenSpan = tuple[int, int]
@@ -20,14 +19,13 @@ TokenSpan = tuple[int, int]
 class WindowScores(NamedTuple):
     """What a model said about one window of T tokens, question and special tokens included.
 
-    `offsets` (T, 2) are characters of the context, (-1, -1) for tokens that are none of it;
-    `null_index` is the token that stands for "no answer", the first.
+    `offsets` (T, 2) are characters of the context, (-1, -1) for tokens that are none of it. The
+    first token stands for "no answer".
     """
 
     start_logits: np.ndarray
     end_logits: np.ndarray
     offsets: np.ndarray
-    null_index: int = 0
 
 
 class SpanScore(NamedTuple):
@@ -60,14 +58,11 @@ def token_windows(
     Raises
     ------
     ConfigError : `size` below 1, `overlap` not in [0, size)
-    ShapeError : a span that is empty or leaves the context
     """
     check_window(size, overlap)
     starts = range(0, max(1, length - overlap), size - overlap)
     windows = [(start, min(start + size, length)) for start in starts]
     for first, stop in cover:
-        if not 0 <= first < stop <= length:
-            raise ShapeError(f"cover: got ({first}, {stop}), expected inside {length} tokens")
         inside = any(contains(window, (first, stop)) for window in windows)
         if not inside and stop - first <= size:
             start = max(0, min(first - (size - (stop - first)) // 2, length - size))
@@ -87,12 +82,7 @@ def answer_tokens(offsets: np.ndarray, start: int, end: int) -> TokenSpan | None
     ----------
     offsets : (L, 2) integers, in order
     start, end : int, characters, end not included
-
-    Raises
-    ------
-    ShapeError : `offsets` is not (L, 2)
     """
-    offsets = _check_offsets(offsets)
     begins, ends = offsets[:, 0], offsets[:, 1]
     inside = np.flatnonzero((begins < end) & (ends > start) & (ends > begins))
     return (int(inside[0]), int(inside[-1]) + 1) if inside.size else None
@@ -103,12 +93,7 @@ def trimmed_offsets(text: str, offsets: np.ndarray) -> np.ndarray:
 
     The tokens of byte-level and Metaspace tokenizers begin with the space before a word, and an
     answer begins with the word.
-
-    Raises
-    ------
-    ShapeError : `offsets` is not (L, 2)
     """
-    offsets = _check_offsets(offsets)
     places = np.arange(len(text))
     word = np.array([not character.isspace() for character in text], bool)
     following = np.minimum.accumulate(np.where(word, places, len(text))[::-1])[::-1]
@@ -119,11 +104,9 @@ def trimmed_offsets(text: str, offsets: np.ndarray) -> np.ndarray:
     return np.where(kept[:, None], np.stack([begins, ends], axis=1), -1)
 
 
-def answer_target(
-    window: TokenSpan, span: TokenSpan | None, *, shift: int, null_index: int = 0
-) -> tuple[int, int]:
-    """(first, last) position in the model's input of an answer, `null_index` twice if it does not
-    lie whole in this window.
+def answer_target(window: TokenSpan, span: TokenSpan | None, *, shift: int) -> tuple[int, int]:
+    """(first, last) position in the model's input of an answer; the first token twice if it does
+    not lie whole in this window.
 
     Parameters
     ----------
@@ -132,7 +115,7 @@ def answer_target(
     shift : int, tokens before the context ([CLS] question [SEP])
     """
     if span is None or not contains(window, span):
-        return null_index, null_index
+        return 0, 0
     return span[0] - window[0] + shift, span[1] - 1 - window[0] + shift
 
 
@@ -143,7 +126,7 @@ def best_spans(
 
     An answer's score is start logit + end logit, over all pairs of tokens of the context that are
     at most `max_answer_length` long; of the same characters in several windows the best counts.
-    The null score is the least over windows of both logits at `null_index`: there is no answer
+    The null score is the least over windows of both logits of the first token: there is no answer
     only if no window has one.
 
     Parameters
@@ -156,24 +139,13 @@ def best_spans(
     -------
     list of SpanScore, best first, equals by position; empty if no window has context
     float, the null score
-
-    Raises
-    ------
-    ShapeError : no windows, or arrays of different lengths
-    DataError : a logit that is NaN
-    ConfigError : `n_best` or `max_answer_length` below 1
     """
-    for name, value in (("n_best", n_best), ("max_answer_length", max_answer_length)):
-        if value < 1:
-            raise ConfigError(f"{name}: got {value}, expected at least 1")
-    if not windows:
-        raise ShapeError("windows: got none, expected at least one")
     best: dict[tuple[int, int], float] = {}
     nulls = []
-    for i, window in enumerate(windows):
-        start, end, offsets = _check_scores(i, window)
-        nulls.append(float(start[window.null_index] + end[window.null_index]))
-        for span, score in _window_spans(start, end, offsets, n_best, max_answer_length):
+    for window in windows:
+        start, end = (np.asarray(logits, np.float64) for logits in window[:2])
+        nulls.append(float(start[0] + end[0]))
+        for span, score in _window_spans(start, end, window.offsets, n_best, max_answer_length):
             best[span] = max(score, best.get(span, score))
     ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
     return [SpanScore(*span, score) for span, score in ranked[:n_best]], min(nulls)
@@ -215,26 +187,3 @@ def _window_spans(
         first, more = divmod(int(index), length)
         left, right = offsets[context[first], 0], offsets[context[first + more], 1]
         yield (int(left), int(right)), float(flat[index])
-
-
-def _check_scores(index: int, window: WindowScores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    start = np.asarray(window.start_logits, np.float64)
-    end = np.asarray(window.end_logits, np.float64)
-    offsets = _check_offsets(window.offsets)
-    if start.ndim != 1 or start.shape != end.shape or len(start) != len(offsets) or not len(start):
-        raise ShapeError(
-            f"windows[{index}]: got logits {start.shape}, {end.shape} and offsets "
-            f"{offsets.shape}, expected (T,), (T,) and (T, 2)"
-        )
-    if np.isnan(start).any() or np.isnan(end).any():
-        raise DataError(f"windows[{index}]: got NaN in its logits")
-    return start, end, offsets
-
-
-def _check_offsets(offsets: np.ndarray) -> np.ndarray:
-    offsets = np.asarray(offsets)
-    if offsets.size == 0:
-        return offsets.reshape(0, 2)
-    if offsets.ndim != 2 or offsets.shape[1] != 2:
-        raise ShapeError(f"offsets: got shape {offsets.shape}, expected (tokens, 2)")
-    return offsets

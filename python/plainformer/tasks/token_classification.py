@@ -98,8 +98,7 @@ class TokenClassification(Task):
             return []
         special = self.encoder.special
         unknown = special.unk_token_id if special.unk_token_id is not None else 0
-        word_ids = [None if i < 0 else int(i) for i in np.asarray(encoded.word_ids)]
-        ids, counts = fill_words(encoded.input_ids, word_ids, words, unknown)
+        ids, counts = fill_words(encoded.input_ids, np.asarray(encoded.word_ids), words, unknown)
         before, after = ends_of(encoded)
         size, overlap = self._window_size(len(before) + len(after), len(ids))
         features = []
