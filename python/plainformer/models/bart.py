@@ -98,8 +98,7 @@ class BartReader(BartPreTrainedModel, Encoder):
     seen all of the text.
     """
 
-    def __init__(self, config: BartConfig):
-        self.config = config
+    def build(self, config: BartConfig) -> None:
         self.model = EncoderDecoder(config, self.layout(config))
 
     def hidden_rows(self, rows: Rows) -> Tensor:
@@ -148,11 +147,9 @@ class BartForSequenceClassification(BartReader, SequenceClassifier):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    def __init__(self, config: BartConfig, seed: int | None = 0):
-        super().__init__(config)
+    def build(self, config: BartConfig) -> None:
+        super().build(config)
         self.classification_head = BartClassificationHead(config)
-        if seed is not None:
-            self.init_weights(seed)
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The states (S, C) that the head reads."""
@@ -167,11 +164,9 @@ class BartForSequenceClassification(BartReader, SequenceClassifier):
 class BartForQuestionAnswering(BartReader, QuestionAnswerer):
     """BART that finds answers in a text. Parameters: see `BartForSequenceClassification`."""
 
-    def __init__(self, config: BartConfig, seed: int | None = 0):
-        super().__init__(config)
+    def build(self, config: BartConfig) -> None:
+        super().build(config)
         self.qa_outputs = Linear(config.d_model, 2)
-        if seed is not None:
-            self.init_weights(seed)
 
 
 def last_rows_with(ids: Array, sequences: Sequences, tokens: Any) -> Array:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import functional
-from ..errors import ConfigError
 from ..nn import (
     Attention,
     Dropout,
@@ -29,13 +28,7 @@ from ..nn import (
 )
 from ..tensor import Tensor
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .config import (
-    PretrainedConfig,
-    check_activation,
-    check_pooling,
-    check_positive,
-    check_probabilities,
-)
+from .config import PretrainedConfig, check_activation, check_divides
 from .encoder import BareEncoder, Encoder, Rows
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
@@ -86,18 +79,8 @@ class BertConfig(PretrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_pooling(self.classifier_pooling)
-        check_positive(
-            self, "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-            "intermediate_size", "max_position_embeddings", "type_vocab_size",
-        )  # fmt: skip
-        check_probabilities(self, *self.dropout_fields)
         check_activation("hidden_act", self.hidden_act)
-        if self.hidden_size % self.num_attention_heads:
-            raise ConfigError(
-                f"num_attention_heads: got {self.num_attention_heads}, expected a divisor of "
-                f"hidden_size = {self.hidden_size}"
-            )
+        check_divides(self, "num_attention_heads", "hidden_size")
 
     @property
     def context_length(self) -> int:
@@ -266,12 +249,13 @@ class BertModel(BertPreTrainedModel, BareEncoder):
     """
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True, *, seed: int | None = 0):
-        self.config = config
+        self.pools = add_pooling_layer
+        super().__init__(config, seed)
+
+    def build(self, config: BertConfig) -> None:
         self.embeddings = self.make_embeddings(config)
         self.encoder = BertEncoder(config)
-        self.pooler = BertPooler(config) if add_pooling_layer else None
-        if seed is not None:
-            self.init_weights(seed)
+        self.pooler = BertPooler(config) if self.pools else None
 
     def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
         """The first layer."""
@@ -324,14 +308,11 @@ class BertForMaskedLM(BertPreTrainedModel, MaskedLM):
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
 
-    def __init__(self, config: BertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: BertConfig) -> None:
         self.add_body(config)
         self.cls = BertHeads(config)
         if config.tie_word_embeddings:
             self.projection().weight = self.base_model.embeddings.word_embeddings.weight
-        if seed is not None:
-            self.init_weights(seed)
 
     def transformed(self, x: Tensor) -> Tensor:
         """States (M, C) as the projection to the vocabulary takes them."""
@@ -345,13 +326,10 @@ class BertForMaskedLM(BertPreTrainedModel, MaskedLM):
 class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
     """BERT that classifies sequences. Parameters: see `BertModel`."""
 
-    def __init__(self, config: BertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: BertConfig) -> None:
         self.add_body(config, pools=config.classifier_pooling is None)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.hidden_size, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, num_labels), of the pooler or of what `classifier_pooling` says."""
@@ -365,36 +343,27 @@ class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
 class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
     """BERT that classifies tokens. Parameters: see `BertModel`."""
 
-    def __init__(self, config: BertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: BertConfig) -> None:
         self.add_body(config)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.hidden_size, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)
 
 
 class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
     """BERT that finds answers in a text. Parameters: see `BertModel`."""
 
-    def __init__(self, config: BertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: BertConfig) -> None:
         self.add_body(config)
         self.qa_outputs = Linear(config.hidden_size, span_labels(config))
-        if seed is not None:
-            self.init_weights(seed)
 
 
 class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
     """BERT that chooses between texts. Parameters: see `BertModel`."""
 
-    def __init__(self, config: BertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: BertConfig) -> None:
         self.add_body(config, pools=True)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.hidden_size, 1)
-        if seed is not None:
-            self.init_weights(seed)
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1)."""
@@ -404,10 +373,7 @@ class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
 class BertForRelationExtraction(BertPreTrainedModel, RelationClassifier):
     """BERT that classifies relations. Parameters: see `BertModel`."""
 
-    def __init__(self, config: BertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: BertConfig) -> None:
         self.add_body(config)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(2 * config.hidden_size, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError, short, shown
-from ..kinds import check_kind, check_kinds
+from ..kinds import annotations_of, check_kind, check_kinds
 from ..options import SHARE, at_least, did_you_mean, one_of
 from ..reprs import brief
 
@@ -67,6 +67,9 @@ LABEL_FIELDS = frozenset({"num_labels", "id2label", "label2id"})
 # What one vector of a sequence may be: its first row, the mean of all, its last row.
 POOLINGS = ("cls", "mean", "last")
 
+# Words that fields may be, where a configuration has them and they are not None.
+_CHOICES = {"dtype": DTYPES, "problem_type": PROBLEM_TYPES, "classifier_pooling": POOLINGS}
+
 # Hugging Face's names of activations, and what kernels call them.
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -82,6 +85,8 @@ ACTIVATIONS = {
 class PretrainedConfig:
     """Base of all configurations. `extra` keeps the inert fields of a file, to write them back.
 
+    A field of whole numbers is a size, at least 1, unless it is an id or one of `not_sizes`.
+
     num_labels, id2label, label2id : classes of a classification head, {0: "LABEL_0", ...} without
         names; each follows from the others, and they must agree
     """
@@ -92,6 +97,7 @@ class PretrainedConfig:
     fixed: ClassVar[dict[str, Any]] = {}
     dropout_fields: ClassVar[tuple[str, ...]] = ()
     layer_fields: ClassVar[tuple[str, ...]] = ()  # how many layers there are
+    not_sizes: ClassVar[tuple[str, ...]] = ()  # whole numbers that have rules of their own
 
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -114,9 +120,14 @@ class PretrainedConfig:
         check_token_ids(self)
         for name in self.layer_fields:
             _check_range(name, getattr(self, name), 1, MAX_LAYERS)
-        one_of(*DTYPES).check("dtype", self.dtype)
-        if self.problem_type is not None:
-            one_of(*PROBLEM_TYPES).check("problem_type", self.problem_type)
+        for name, words in _CHOICES.items():
+            if getattr(self, name, None) is not None:
+                one_of(*words).check(name, getattr(self, name))
+        for name in _size_fields(type(self)):
+            _check_range(name, getattr(self, name), 1, MAX_SIZE)
+        for name in self.dropout_fields:
+            if getattr(self, name) is not None:
+                SHARE.check(name, getattr(self, name))
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             raise ConfigError("num_labels: got 1, expected more for single_label_classification")
 
@@ -187,12 +198,6 @@ class PretrainedConfig:
         return {**self.extra, "model_type": self.model_type, **own, "torch_dtype": self.dtype}
 
 
-def check_pooling(how: str | None) -> None:
-    """Raise ConfigError unless this is what a head for texts can read, or None."""
-    if how is not None:
-        one_of(*POOLINGS).check("classifier_pooling", how)
-
-
 def label_names(
     num_labels: int | None, id2label: Any, label2id: Mapping[str, int] | None
 ) -> dict[int, str]:
@@ -241,10 +246,22 @@ def check_fixed(name: str, value: Any, wanted: Any) -> None:
         raise ConfigError(f"{name}: got {shown(value)}, only {shown(wanted)} is supported")
 
 
-def check_positive(config: PretrainedConfig, *names: str) -> None:
-    """Raise unless these fields are sizes or None: at least 1, no more than an index can be."""
-    for name in names:
-        _check_range(name, getattr(config, name), 1, MAX_SIZE)
+def _size_fields(kind: Any) -> list[str]:
+    """Fields that are at least 1 and no more than an index can be, or None."""
+    return [
+        name
+        for name, annotation in annotations_of(kind).items()
+        if annotation in (int, int | None)
+        and not name.endswith("_token_id")
+        and name not in kind.not_sizes
+    ]
+
+
+def check_divides(config: PretrainedConfig, name: str, width: str) -> None:
+    """Raise unless the field `name` divides the field `width` into equal parts."""
+    parts, whole = getattr(config, name), getattr(config, width)
+    if whole % parts:
+        raise ConfigError(f"{name}: got {parts}, expected a divisor of {width} = {whole}")
 
 
 def check_token_ids(config: PretrainedConfig) -> None:
@@ -258,14 +275,6 @@ def check_token_ids(config: PretrainedConfig) -> None:
 def _check_range(name: str, value: int | None, least: int, most: int) -> None:
     if value is not None:
         at_least(least, most).check(name, value)
-
-
-def check_probabilities(config: PretrainedConfig, *names: str) -> None:
-    """Raise unless these fields are dropout probabilities: at least 0, below 1."""
-    for name in names:
-        p = getattr(config, name)
-        if p is not None:
-            SHARE.check(name, p)
 
 
 def check_activation(name: str, activation: str) -> str:

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..errors import ConfigError
 from ..nn import (
     Attention,
     Dropout,
@@ -29,13 +28,7 @@ from ..nn import (
 from ..nn.positions import sinusoids
 from ..tensor import Array, Tensor
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .config import (
-    PretrainedConfig,
-    check_activation,
-    check_pooling,
-    check_positive,
-    check_probabilities,
-)
+from .config import PretrainedConfig, check_activation, check_divides
 from .encoder import BareEncoder, Encoder, Rows
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
@@ -89,17 +82,8 @@ class DistilBertConfig(PretrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_pooling(self.classifier_pooling)
-        check_positive(
-            self, "vocab_size", "max_position_embeddings", "n_layers", "n_heads", "dim",
-            "hidden_dim",
-        )  # fmt: skip
-        check_probabilities(self, *self.dropout_fields)
         check_activation("activation", self.activation)
-        if self.dim % self.n_heads:
-            raise ConfigError(
-                f"n_heads: got {self.n_heads}, expected a divisor of dim = {self.dim}"
-            )
+        check_divides(self, "n_heads", "dim")
 
     @property
     def num_layers(self) -> int:
@@ -221,12 +205,9 @@ class DistilBertModel(DistilBertPreTrainedModel, BareEncoder):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: DistilBertConfig) -> None:
         self.embeddings = Embeddings(config)
         self.transformer = Transformer(config)
-        if seed is not None:
-            self.init_weights(seed)
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C)."""
@@ -240,8 +221,7 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, MaskedLM):
         "vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"
     }
 
-    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: DistilBertConfig) -> None:
         activation = check_activation("activation", config.activation)
         self.distilbert = DistilBertModel(config, seed=None)
         self.vocab_transform = Linear(config.dim, config.dim, activation=activation)
@@ -249,8 +229,6 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, MaskedLM):
         self.vocab_projector = Linear(config.dim, config.vocab_size)
         if config.tie_word_embeddings:
             self.vocab_projector.weight = self.distilbert.embeddings.word_embeddings.weight
-        if seed is not None:
-            self.init_weights(seed)
 
     def transformed(self, x: Tensor) -> Tensor:
         """States (M, C) as the projection to the vocabulary takes them."""
@@ -264,14 +242,11 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, MaskedLM):
 class DistilBertForSequenceClassification(DistilBertPreTrainedModel, SequenceClassifier):
     """DistilBERT that classifies sequences. Parameters: see `DistilBertModel`."""
 
-    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
         self.pre_classifier = Linear(config.dim, config.dim, activation="relu")
         self.classifier = Linear(config.dim, len(config.id2label))
         self.dropout = Dropout(config.seq_classif_dropout)
-        if seed is not None:
-            self.init_weights(seed)
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, num_labels)."""
@@ -282,25 +257,19 @@ class DistilBertForSequenceClassification(DistilBertPreTrainedModel, SequenceCla
 class DistilBertForTokenClassification(DistilBertPreTrainedModel, TokenClassifier):
     """DistilBERT that classifies tokens. Parameters: see `DistilBertModel`."""
 
-    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
         self.dropout = Dropout(config.dropout)
         self.classifier = Linear(config.dim, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)
 
 
 class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, QuestionAnswerer):
     """DistilBERT that finds answers in a text. Parameters: see `DistilBertModel`."""
 
-    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
         self.qa_outputs = Linear(config.dim, span_labels(config))
         self.dropout = Dropout(config.qa_dropout)
-        if seed is not None:
-            self.init_weights(seed)
 
     def span_rows(self, x: Tensor) -> Tensor:
         """Logits (N, 2)."""
@@ -310,14 +279,11 @@ class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, QuestionAnswerer
 class DistilBertForMultipleChoice(DistilBertPreTrainedModel, ChoiceClassifier):
     """DistilBERT that chooses between texts. Parameters: see `DistilBertModel`."""
 
-    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
         self.pre_classifier = Linear(config.dim, config.dim, activation="relu")
         self.classifier = Linear(config.dim, 1)
         self.dropout = Dropout(config.seq_classif_dropout)
-        if seed is not None:
-            self.init_weights(seed)
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, 1)."""
@@ -328,10 +294,7 @@ class DistilBertForMultipleChoice(DistilBertPreTrainedModel, ChoiceClassifier):
 class DistilBertForRelationExtraction(DistilBertPreTrainedModel, RelationClassifier):
     """DistilBERT that classifies relations. Parameters: see `DistilBertModel`."""
 
-    def __init__(self, config: DistilBertConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
         self.dropout = Dropout(config.seq_classif_dropout)
         self.classifier = Linear(2 * config.dim, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)

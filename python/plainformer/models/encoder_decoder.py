@@ -239,15 +239,12 @@ class EncoderDecoderLM(EncoderDecoderModel, Seq2SeqLM):
 
     has_logits_bias: ClassVar[bool] = True  # a constant added to the logits, kept in checkpoints
 
-    def __init__(self, config: Any, seed: int | None = 0):
-        self.config = config
+    def build(self, config: Any) -> None:
         self.model = EncoderDecoder(config, self.layout(config))
         if self.has_logits_bias:
             self.final_logits_bias = Buffer(new_array((1, config.target_vocab_size)))
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.d_model, config.target_vocab_size, bias=False)
-        if seed is not None:
-            self.init_weights(seed)
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""

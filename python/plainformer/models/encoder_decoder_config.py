@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import ConfigError
-from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .config import PretrainedConfig, check_activation, check_divides
 
 
 @dataclass(repr=False)
@@ -48,19 +48,9 @@ class EncoderDecoderConfig(PretrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(
-            self, "vocab_size", "max_position_embeddings", "d_model", "encoder_layers",
-            "encoder_attention_heads", "encoder_ffn_dim", "decoder_layers",
-            "decoder_attention_heads", "decoder_ffn_dim",
-        )  # fmt: skip
-        check_probabilities(self, *self.dropout_fields)
         check_activation("activation_function", self.activation_function)
         for name in ("encoder_attention_heads", "decoder_attention_heads"):
-            if self.d_model % getattr(self, name):
-                raise ConfigError(
-                    f"{name}: got {getattr(self, name)}, expected a divisor of "
-                    f"d_model = {self.d_model}"
-                )
+            check_divides(self, name, "d_model")
         check_padding(self)
 
     @property
@@ -104,7 +94,6 @@ class TranslationConfig(EncoderDecoderConfig):
         if self.decoder_vocab_size is None:
             self.decoder_vocab_size = self.vocab_size
         super().__post_init__()
-        check_positive(self, "decoder_vocab_size")
         if self.share_encoder_decoder_embeddings and self.decoder_vocab_size != self.vocab_size:
             raise ConfigError(
                 f"decoder_vocab_size: got {self.decoder_vocab_size}, expected vocab_size = "

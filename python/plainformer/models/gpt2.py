@@ -17,7 +17,6 @@ from typing import ClassVar
 import numpy as np
 
 from .. import functional
-from ..errors import ConfigError
 from ..nn import (
     Attention,
     Conv1D,
@@ -34,7 +33,7 @@ from ..nn import (
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
-from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .config import PretrainedConfig, check_activation, check_divides
 from .decoder_classifiers import LastTokenClassifier
 from .encoder import BareEncoder, Rows
 from .inputs import check_positions
@@ -90,13 +89,8 @@ class GPT2Config(PretrainedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(self, "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner")
-        check_probabilities(self, *self.dropout_fields)
         check_activation("activation_function", self.activation_function)
-        if self.n_embd % self.n_head:
-            raise ConfigError(
-                f"n_head: got {self.n_head}, expected a divisor of n_embd = {self.n_embd}"
-            )
+        check_divides(self, "n_head", "n_embd")
 
     @property
     def context_length(self) -> int:
@@ -238,16 +232,13 @@ class GPT2Model(GPT2PreTrainedModel, BareEncoder):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    def __init__(self, config: GPT2Config, seed: int | None = 0):
-        self.config = config
+    def build(self, config: GPT2Config) -> None:
         self.recomputes = False
         self.wte = Embedding(config.vocab_size, config.n_embd)
         self.wpe = Embedding(config.n_positions, config.n_embd)
         self.drop = Dropout(config.embd_pdrop)
         self.h = [GPT2Block(config, layer) for layer in range(config.n_layer)]
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
-        if seed is not None:
-            self.init_weights(seed)
 
     def states(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
@@ -278,13 +269,10 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, CausalLM):
 
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.wte.weight"}
 
-    def __init__(self, config: GPT2Config, seed: int | None = 0):
-        self.config = config
+    def build(self, config: GPT2Config) -> None:
         self.transformer = GPT2Model(config, seed=None)
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
-        if seed is not None:
-            self.init_weights(seed)
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
@@ -307,21 +295,15 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, CausalLM):
 class GPT2ForSequenceClassification(GPT2PreTrainedModel, LastTokenClassifier):
     """GPT-2 that classifies sequences. Parameters: see `GPT2LMHeadModel`."""
 
-    def __init__(self, config: GPT2Config, seed: int | None = 0):
-        self.config = config
+    def build(self, config: GPT2Config) -> None:
         self.transformer = GPT2Model(config, seed=None)
         self.score = Linear(config.n_embd, len(config.id2label), bias=False)
-        if seed is not None:
-            self.init_weights(seed)
 
 
 class GPT2ForTokenClassification(GPT2PreTrainedModel, TokenClassifier):
     """GPT-2 that classifies tokens. Parameters: see `GPT2LMHeadModel`."""
 
-    def __init__(self, config: GPT2Config, seed: int | None = 0):
-        self.config = config
+    def build(self, config: GPT2Config) -> None:
         self.transformer = GPT2Model(config, seed=None)
         self.dropout = Dropout(config.head_dropout())
         self.classifier = Linear(config.n_embd, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)

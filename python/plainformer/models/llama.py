@@ -32,7 +32,7 @@ from ..nn.rotary import Rotary, check_rope
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
-from .config import PretrainedConfig, check_activation, check_positive, check_probabilities
+from .config import PretrainedConfig, check_activation, check_divides
 from .decoder_classifiers import LastTokenClassifier
 from .encoder import BareEncoder, Rows
 from .inputs import check_positions
@@ -56,15 +56,7 @@ class LlamaConfig(PretrainedConfig):
     fixed: ClassVar[dict[str, Any]] = {"pretraining_tp": 1, "rope_interleaved": False}
     dropout_fields = ("attention_dropout", "classifier_dropout")
     layer_fields = ("num_hidden_layers",)
-    sizes: ClassVar[tuple[str, ...]] = (
-        "vocab_size",
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "max_position_embeddings",
-    )
+    not_sizes: ClassVar[tuple[str, ...]] = ("head_dim",)
 
     vocab_size: int = 32000
     hidden_size: int = 4096
@@ -90,20 +82,10 @@ class LlamaConfig(PretrainedConfig):
         super().__post_init__()
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
-        check_positive(self, *self.sizes)
-        check_probabilities(self, *self.dropout_fields)
         if self.head_dim is None:
+            check_divides(self, "num_attention_heads", "hidden_size")
             self.head_dim = self.hidden_size // self.num_attention_heads
-            if self.hidden_size % self.num_attention_heads:
-                raise ConfigError(
-                    f"num_attention_heads: got {self.num_attention_heads}, expected a divisor of "
-                    f"hidden_size = {self.hidden_size}"
-                )
-        if self.num_attention_heads % self.num_key_value_heads:
-            raise ConfigError(
-                f"num_key_value_heads: got {self.num_key_value_heads}, expected a divisor of "
-                f"num_attention_heads = {self.num_attention_heads}"
-            )
+        check_divides(self, "num_key_value_heads", "num_attention_heads")
         if self.head_dim < 2 or self.head_dim % 2:
             raise ConfigError(f"head_dim: got {self.head_dim}, expected an even number above 0")
         gate = check_activation("hidden_act", self.hidden_act)
@@ -275,15 +257,12 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    def __init__(self, config: LlamaConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: LlamaConfig) -> None:
         self.recomputes = False
         self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = [LlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers)]
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary = Rotary(config.head_dim or 0, config.rope_parameters or {})
-        if seed is not None:
-            self.init_weights(seed)
 
     def states(
         self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
@@ -315,13 +294,10 @@ class LlamaForCausalLM(LlamaPreTrainedModel, CausalLM):
 
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
 
-    def __init__(self, config: LlamaConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: LlamaConfig) -> None:
         self.model = LlamaModel(config, seed=None)
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
-        if seed is not None:
-            self.init_weights(seed)
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
@@ -340,24 +316,18 @@ class LlamaForCausalLM(LlamaPreTrainedModel, CausalLM):
 class LlamaForSequenceClassification(LlamaPreTrainedModel, LastTokenClassifier):
     """A Llama that classifies sequences. Parameters: see `LlamaForCausalLM`."""
 
-    def __init__(self, config: LlamaConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: LlamaConfig) -> None:
         self.model = LlamaModel(config, seed=None)
         self.score = Linear(config.hidden_size, len(config.id2label), bias=False)
-        if seed is not None:
-            self.init_weights(seed)
 
 
 class LlamaForTokenClassification(LlamaPreTrainedModel, TokenClassifier):
     """A Llama that classifies tokens. Parameters: see `LlamaForCausalLM`."""
 
-    def __init__(self, config: LlamaConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: LlamaConfig) -> None:
         self.model = LlamaModel(config, seed=None)
         self.dropout = Dropout(config.head_dropout())
         self.score = Linear(config.hidden_size, len(config.id2label))
-        if seed is not None:
-            self.init_weights(seed)
 
     def token_logits(self, x: Tensor) -> Tensor:
         """Logits (N, num_labels)."""

@@ -40,6 +40,18 @@ class PreTrainedModel(Module):
 
     config: Any
 
+    def __init__(self, config: Any, seed: int | None = 0):
+        """The model of `config`, with weights of `seed`; None leaves matrices at zero, to load."""
+        self.config = config
+        with undrawn_weights():
+            self.build(config)
+        if seed is not None:
+            self.init_weights(seed)
+
+    def build(self, config: Any) -> None:
+        """Make the modules that the model is of."""
+        raise NotImplementedError(f"{type(self).__name__} defines no build")
+
     def __init_subclass__(cls, **options: Any) -> None:
         """A class that takes a seed draws its weights itself, and its layers draw none before."""
         super().__init_subclass__(**options)
@@ -160,7 +172,7 @@ class PreTrainedModel(Module):
         stored = cls.read_state(load_state(path), config)
         check_layers(config, stored, str(path))
         with init_empty_weights():  # arrays of the file are put in their place
-            model = cls(config, seed=None)  # type: ignore[call-arg]
+            model = cls(config, seed=None)
         parameters = {
             name: parameter
             for name, parameter in model.named_state()

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import ConfigError, shown
-from .config import check_positive
+from ..options import at_least
+from .config import MAX_SIZE
 from .llama import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -40,6 +41,7 @@ class Qwen2Config(LlamaConfig):
         "mlp_bias": False,
         "use_mrope": False,
     }
+    not_sizes = (*LlamaConfig.not_sizes, "max_window_layers", "sliding_window")
 
     vocab_size: int = 151936
     intermediate_size: int = 22016
@@ -55,7 +57,8 @@ class Qwen2Config(LlamaConfig):
         super().__post_init__()
         if not self.use_sliding_window:
             self.sliding_window = None
-        check_positive(self, "sliding_window")
+        elif self.sliding_window is not None:
+            at_least(1, MAX_SIZE).check("sliding_window", self.sliding_window)
         if self.layer_types is None:
             full = self.num_hidden_layers
             if self.sliding_window is not None:

@@ -170,7 +170,7 @@ def from_config(
     found = model_class(values, task, "config")
     config = found.config_class.from_dict(values, **overrides)
     check_memory(parameter_shapes(found, config), config)
-    return found(config, seed=seed)  # type: ignore[call-arg]
+    return found(config, seed=seed)
 
 
 def model_class(

@@ -131,14 +131,11 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, MaskedLM):
         "lm_head.decoder.bias": "lm_head.bias",
     }
 
-    def __init__(self, config: RobertaConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: RobertaConfig) -> None:
         self.add_body(config)
         self.lm_head = RobertaLMHead(config)
         if config.tie_word_embeddings:
             self.projection().weight = self.base_model.embeddings.word_embeddings.weight
-        if seed is not None:
-            self.init_weights(seed)
 
     def transformed(self, x: Tensor) -> Tensor:
         """States (M, C) as the projection to the vocabulary takes them."""
@@ -171,12 +168,9 @@ class RobertaClassificationHead(Module):
 class RobertaForSequenceClassification(RobertaPreTrainedModel, SequenceClassifier):
     """RoBERTa that classifies sequences. Parameters: see `BertModel`."""
 
-    def __init__(self, config: RobertaConfig, seed: int | None = 0):
-        self.config = config
+    def build(self, config: RobertaConfig) -> None:
         self.add_body(config)
         self.classifier = RobertaClassificationHead(config)
-        if seed is not None:
-            self.init_weights(seed)
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Logits (S, num_labels)."""

@@ -23,7 +23,7 @@ from ..errors import ConfigError, shown
 from ..nn import Embedding, Linear, Seq2SeqCache, Sequences
 from ..options import at_least
 from ..tensor import Array, Tensor
-from .config import ACTIVATIONS, PretrainedConfig, check_positive, check_probabilities
+from .config import ACTIVATIONS, PretrainedConfig
 from .encoder import BareEncoder, Rows
 from .pretrained import PreTrainedModel, normal_matrix
 from .seq2seq_lm import EncoderOutput, Seq2SeqLM
@@ -51,6 +51,7 @@ class T5Config(PretrainedConfig):
     fixed: ClassVar[dict[str, Any]] = {"is_encoder_decoder": True}
     dropout_fields = ("dropout_rate",)
     layer_fields = ("num_layers", "num_decoder_layers")
+    not_sizes = ("relative_attention_num_buckets",)
 
     vocab_size: int = 32128
     d_model: int = 512
@@ -78,11 +79,6 @@ class T5Config(PretrainedConfig):
             self.num_decoder_layers = self.num_layers
         if self.scale_decoder_outputs is None:
             self.scale_decoder_outputs = self.tie_word_embeddings
-        check_positive(
-            self, "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers",
-            "num_heads", "relative_attention_max_distance",
-        )  # fmt: skip
-        check_probabilities(self, *self.dropout_fields)
         self._check_feed_forward()
         buckets = self.relative_attention_num_buckets
         at_least(4).check("relative_attention_num_buckets", buckets)
@@ -172,15 +168,12 @@ class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    def __init__(self, config: T5Config, seed: int | None = 0):
-        self.config = config
+    def build(self, config: T5Config) -> None:
         self.shared = Embedding(config.vocab_size, config.d_model)
         self.encoder = T5Stack(config, self.shared, is_decoder=False)
         self.decoder = T5Stack(config, self.shared, is_decoder=True)
         if not config.tie_word_embeddings:
             self.lm_head = Linear(config.d_model, config.vocab_size, bias=False)
-        if seed is not None:
-            self.init_weights(seed)
 
     def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
         """Encoder states (N, C) of source ids (N,)."""
@@ -234,12 +227,9 @@ class T5EncoderModel(T5PreTrainedModel, BareEncoder):
 
     head_keys = ("lm_head.*", "decoder.*")
 
-    def __init__(self, config: T5Config, seed: int | None = 0):
-        self.config = config
+    def build(self, config: T5Config) -> None:
         self.shared = Embedding(config.vocab_size, config.d_model)
         self.encoder = T5Stack(config, self.shared, is_decoder=False)
-        if seed is not None:
-            self.init_weights(seed)
 
     def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
         """T5 looks at distances; positions of a caller's own would change nothing."""
