@@ -417,7 +417,7 @@ def test_named_templates(tmp_path, tokenizer):
     named = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": BY_HAND}]
     remember_options(tokenizer, {"chat_template": named})
     save_tokenizer(tokenizer, tmp_path)
-    remember_options(tokenizer, {})
+    remember_options(tokenizer, {"chat_template": None})
     assert source_of(tokenizer_options(read_tokenizer(tmp_path))) == BY_HAND
     assert source_of({"chat_template": named[:1]}) is None
     assert source_of({}) is None
@@ -427,7 +427,7 @@ def test_a_template_left_by_another_tokenizer_goes(tmp_path, tokenizer):
     remember_options(tokenizer, {"chat_template": BY_HAND})
     save_tokenizer(tokenizer, tmp_path)
     assert (tmp_path / "chat_template.jinja").read_text() == BY_HAND
-    remember_options(tokenizer, {})
+    remember_options(tokenizer, {"chat_template": None})
     save_tokenizer(tokenizer, tmp_path)
     assert source_of(tokenizer_options(read_tokenizer(tmp_path))) is None
 

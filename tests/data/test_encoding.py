@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from plainformer.data.encoding import DataCollatorWithPadding, TextEncoder, share_vocabulary
-from plainformer.data.special_tokens import SpecialIds
+from plainformer.data.batches import collate
+from plainformer.data.encoding import TextEncoder, share_vocabulary
 from plainformer.data.tokenizer import read_tokenizer, train_bpe, train_char, train_wordpiece
 from plainformer.errors import ConfigError, DataError, DTypeError, ShapeError
 
@@ -235,7 +235,6 @@ def test_the_tokenizer_stays_as_it_is():
     encoder = TextEncoder(tokenizer)
     assert len(encoder.encode(["we " * 20])[0]) == 22
     assert len(encoder.encode(["we " * 20], max_length=7)[0]) == 7
-    encoder.encode_batch(["we", "me me"], max_length=3)
     assert tokenizer.to_str() == before
 
 
@@ -265,55 +264,38 @@ def test_sharing_copies_ids_with_gaps(tmp_path):
     )
 
 
-def test_a_batch():
-    batch = BERT.encode_batch(["we", "we speak me"], ["me", ""])
-    assert list(batch) == ["input_ids", "token_type_ids", "attention_mask"]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0], [1] * 6]
-    assert batch["token_type_ids"].tolist() == [[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 1]]
-    assert batch["input_ids"][0].tolist()[-1] == 0
-    assert all(array.dtype == np.int32 for array in batch.values())
-    assert list(GPT2.encode_batch(["we"])) == ["input_ids", "attention_mask"]
-
-
 class TestPadding:
-    special = SpecialIds(pad_token_id=7)
-
     def test_fills_go_by_name(self):
         examples = [
             {"input_ids": [1, 2, 3], "labels": [4, 5, 6], "word_ids": [0, 1, 2]},
             {"input_ids": [1], "labels": [4], "word_ids": [9]},
         ]
-        batch = DataCollatorWithPadding(self.special)(examples)
+        batch = collate(examples, pad_token_id=7)
         assert batch["input_ids"].tolist() == [[1, 2, 3], [1, 7, 7]]
         assert batch["labels"].tolist() == [[4, 5, 6], [4, -100, -100]]
         assert batch["word_ids"].tolist() == [[0, 1, 2], [9, 0, 0]]
         assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
 
     def test_left(self):
-        left = DataCollatorWithPadding(dataclasses.replace(self.special, padding_side="left"))
-        batch = left([{"input_ids": [1, 2]}, {"input_ids": [3]}])
+        batch = collate([{"input_ids": [1, 2]}, {"input_ids": [3]}], pad_token_id=7, side="left")
         assert batch["input_ids"].tolist() == [[1, 2], [7, 3]]
         assert batch["attention_mask"].tolist() == [[1, 1], [0, 1]]
 
     def test_without_a_padding_token(self):
-        batch = DataCollatorWithPadding(SpecialIds())([{"input_ids": [1, 2]}, {"input_ids": [3]}])
+        batch = collate([{"input_ids": [1, 2]}, {"input_ids": [3]}])
         assert batch["input_ids"].tolist() == [[1, 2], [3, 0]]
 
     def test_multiples(self):
-        batch = DataCollatorWithPadding(self.special, 4)([{"input_ids": [1] * 5}])
+        batch = collate([{"input_ids": [1] * 5}], multiple=4)
         assert batch["input_ids"].shape == batch["attention_mask"].shape == (1, 8)
-        with pytest.raises(ConfigError, match="pad_to_multiple_of: got 0"):
-            DataCollatorWithPadding(self.special, 0)
 
     def test_a_mask_of_the_examples_is_kept(self):
         examples = [{"input_ids": [1, 2], "attention_mask": [0, 1]}]
-        assert DataCollatorWithPadding(self.special)(examples)["attention_mask"].tolist() == [
-            [0, 1]
-        ]
+        assert collate(examples)["attention_mask"].tolist() == [[0, 1]]
 
     def test_scalars_and_vectors(self):
         examples = [{"input_ids": [1], "labels": i, "box": np.ones((i, 2))} for i in (1, 3)]
-        batch = DataCollatorWithPadding(self.special)(examples)
+        batch = collate(examples, pad_token_id=7)
         assert batch["labels"].tolist() == [1, 3]
         assert batch["box"].shape == (2, 3, 2)
 
@@ -327,4 +309,4 @@ class TestPadding:
     )
     def test_bad_examples(self, examples, message):
         with pytest.raises(ShapeError, match=message):
-            DataCollatorWithPadding(self.special)(examples)
+            collate(examples)

@@ -103,14 +103,6 @@ def test_a_role_outside_the_vocabulary_is_warned_about_and_left_out(tmp_path):
     assert ids.pad_token_id is None
 
 
-def test_the_files_of_another_directory(tmp_path):
-    tokenizer = tok.read_tokenizer(write(tmp_path / "a"))
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "tokenizer_config.json").write_text('{"eos_token": "<y>"}')
-    assert special_ids(tokenizer, tmp_path / "b").eos_token_id == 7
-    assert special_ids(tokenizer).eos_token_id is None
-
-
 def test_roles_and_settings_survive_a_save(tmp_path):
     config = {
         "bos_token": "<x>",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from plainformer.data import tokenizer as tok
 from plainformer.data._library import unseen_panics
-from plainformer.data.special_tokens import END_OF_TEXT
+from plainformer.data.special_tokens import END_OF_TEXT, special_ids
 from plainformer.data.text import Document, Documents
 from plainformer.errors import CheckpointError, ConfigError, DataError
 from tests.processes import run_python
@@ -39,7 +39,7 @@ def test_char_ids_are_in_code_point_order_and_bytes_behind_them():
     assert [part["type"] for part in state["decoder"]["decoders"]] == ["ByteFallback", "Fuse"]
     assert state["added_tokens"] == []
     assert tok.vocab_size(tokenizer) == 6 + 256
-    assert tok.end_of_text_id(tokenizer) is None
+    assert special_ids(tokenizer).end_token_id is None
 
 
 @settings(deadline=None)
@@ -133,7 +133,7 @@ BPE = tok.train_bpe([TEXT], 300)
 
 def test_bpe_vocabulary():
     assert tok.vocab_size(BPE) == 300
-    assert BPE.token_to_id(END_OF_TEXT) == tok.end_of_text_id(BPE) == 0
+    assert BPE.token_to_id(END_OF_TEXT) == special_ids(BPE).end_token_id == 0
     assert len(tok.encode_text(BPE, TEXT)) < len(TEXT) / 2
 
 
@@ -163,7 +163,7 @@ def test_bpe_for_masks_is_robertas(objective):
     ]
     assert tok.vocab_size(tokenizer) == 300
     assert tokenizer.encode("hear me").ids[0] == 0
-    assert tokenizer.encode("hear me").ids[-1] == tok.end_of_text_id(tokenizer) == 2
+    assert tokenizer.encode("hear me").ids[-1] == special_ids(tokenizer).end_token_id == 2
     # What a mask hides includes the space before the word.
     assert "\u0120" not in tokenizer.encode("hear <mask> me").tokens
     assert tokenizer.encode("hear", "me").tokens.count("</s>") == 3

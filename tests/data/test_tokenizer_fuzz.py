@@ -46,7 +46,7 @@ def use(directory):
             with contextlib.suppress(DataError):
                 encode_text(tokenizer, TEXTS[0])
             with contextlib.suppress(DataError, ConfigError):
-                TextEncoder(tokenizer).encode_batch(TEXTS, TEXTS, max_length=9)
+                TextEncoder(tokenizer).encode(TEXTS, TEXTS, max_length=9)
             save_tokenizer(tokenizer, directory / "saved")
     if message is not None:
         assert str(directory) in message

@@ -36,7 +36,7 @@ def _use(directory: Path) -> None:
     special_ids(tokenizer)
     with contextlib.suppress(DataError):
         encode_text(tokenizer, TEXTS[0])
-    TextEncoder(tokenizer).encode_batch(TEXTS[:1], TEXTS[1:2], max_length=9)
+    TextEncoder(tokenizer).encode(TEXTS[:1], TEXTS[1:2], max_length=9)
     save_tokenizer(tokenizer, directory / "saved")
 
 

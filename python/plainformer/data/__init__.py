@@ -3,7 +3,7 @@
 from .batch_encoding import BatchEncoding
 from .batches import EvaluationWindows, TokenBlocks, collate
 from .description import Description, describe
-from .encoding import DataCollatorWithPadding, Encoded, TextEncoder
+from .encoding import Encoded, TextEncoder
 from .examples import (
     Answer,
     CharSpan,
@@ -29,7 +29,6 @@ __all__ = [
     "BatchEncoding",
     "CharSpan",
     "ChoiceExample",
-    "DataCollatorWithPadding",
     "Description",
     "DialogueExample",
     "Document",

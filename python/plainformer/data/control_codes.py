@@ -12,23 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
 from ..errors import DataError
 from .encoding import TextEncoder, share_vocabulary
 from .labels import sort_labels
+from .special_tokens import add_marks
 
 _START, _END = "<|label:", "|>"
 
 
 def add_control_codes(tokenizer: Tokenizer, labels: Iterable[str]) -> None:
     """Give a tokenizer the codes of labels that it lacks, behind its tokens, in sorted order."""
-    tokenizer.add_special_tokens(
-        [
-            AddedToken(f"{_START}{label}{_END}", normalized=False)
-            for label in sort_labels(set(labels) - control_codes(tokenizer).keys())
-        ]
-    )
+    add_marks(tokenizer, (f"{_START}{label}{_END}" for label in sort_labels(labels)))
 
 
 def control_codes(tokenizer: Tokenizer) -> dict[str, int]:
@@ -50,9 +46,7 @@ class ControlCodes:
     """
 
     def __init__(self, tokenizer: Tokenizer):
-        plain = share_vocabulary(tokenizer)
-        plain.encode_special_tokens = True  # a text that spells a code is still text
-        self._encoder = TextEncoder(plain)
+        self._encoder = TextEncoder(share_vocabulary(tokenizer, all_is_text=True))
         self.ids = control_codes(tokenizer)
 
     def encode(

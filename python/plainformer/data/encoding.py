@@ -1,4 +1,4 @@
-"""Texts and pairs of texts to what models take: special tokens, truncation, windows, padding.
+"""Texts and pairs of texts to what models take: special tokens, truncation, windows.
 
 The `tokenizers` library keeps truncation inside the tokenizer, where two users of it would disturb
 each other. `TextEncoder` never touches the tokenizer it is given: it cuts with copies, which share
@@ -7,7 +7,7 @@ the vocabulary and so cost microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,6 @@ from tokenizers import Encoding, Tokenizer
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
 from ..kinds import check_kind
 from ._library import METASPACE, library_errors, parts_of, refused
-from .batches import Batch, collate
 from .special_tokens import SpecialIds, special_ids
 
 Text = str | Sequence[str]  # words where is_split_into_words
@@ -123,18 +122,6 @@ class TextEncoder:
         )
         return [self._encoded(w, i, precise, is_split_into_words) for i, w in windows]
 
-    def encode_batch(
-        self, texts: Sequence[Text], pairs: Sequence[Text] | None = None, **options: Any
-    ) -> Batch:
-        """`encode` and `pad`: arrays (B, L) by the names that the model takes."""
-        encoded = self.encode(texts, pairs, **options)
-        return DataCollatorWithPadding(self.special)([self.inputs(e) for e in encoded])
-
-    def inputs(self, encoded: Encoded) -> dict[str, np.ndarray]:
-        """What the model takes of one result, without padding: an example for a collator."""
-        arrays = {"input_ids": encoded.input_ids, "token_type_ids": encoded.token_type_ids}
-        return {k: v for k, v in arrays.items() if k in self.special.model_input_names}
-
     def _check_cut(
         self,
         max_length: int | None,
@@ -230,36 +217,11 @@ class TextEncoder:
         )
 
 
-class DataCollatorWithPadding:
-    """Examples of different lengths to a batch of arrays (B, L), with its attention mask.
+def share_vocabulary(tokenizer: Tokenizer, *, all_is_text: bool = False) -> Tokenizer:
+    """A tokenizer of the same parts, without truncation and padding; its settings are its own.
 
-    Short arrays are filled on the tokenizer's padding side: input_ids with the padding token (0
-    without one), labels with -100, everything else with 0; `attention_mask` is added where examples
-    have none. Scalars, such as a label a text, are stacked.
-
-    Parameters
-    ----------
-    special : SpecialIds
-    pad_to_multiple_of : int, make L a multiple of it; 1 pads to the longest
+    all_is_text : a text that spells a special token is still text
     """
-
-    def __init__(self, special: SpecialIds, pad_to_multiple_of: int = 1):
-        if pad_to_multiple_of < 1:
-            raise ConfigError(f"pad_to_multiple_of: got {pad_to_multiple_of}, expected at least 1")
-        pad = special.pad_token_id
-        self._options: dict[str, Any] = {
-            "pad_token_id": 0 if pad is None else pad,
-            "side": special.padding_side,
-            "multiple": pad_to_multiple_of,
-        }
-
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
-        """Stack examples, mappings with at least `input_ids`. Errors: see `collate`."""
-        return collate(examples, **self._options)
-
-
-def share_vocabulary(tokenizer: Tokenizer) -> Tokenizer:
-    """A tokenizer of the same parts, without truncation and padding; its settings are its own."""
     copy = Tokenizer(tokenizer.model)
     for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         if getattr(tokenizer, part) is not None:
@@ -271,7 +233,7 @@ def share_vocabulary(tokenizer: Tokenizer) -> Tokenizer:
         copy = Tokenizer.from_str(tokenizer.to_str())
         copy.no_truncation()
         copy.no_padding()
-    copy.encode_special_tokens = tokenizer.encode_special_tokens
+    copy.encode_special_tokens = all_is_text or tokenizer.encode_special_tokens
     return copy
 
 

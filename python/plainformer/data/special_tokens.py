@@ -8,14 +8,14 @@ A tokenizer that was loaded remembers what its files said, so that saving writes
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
-from ..checkpoints.files import PathLike, read_json, read_text
+from ..checkpoints.files import read_json, read_text
 from ..errors import CheckpointError, shown, warn_once
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -108,17 +108,13 @@ class SpecialIds:
         return tuple(sorted(ids.union(self.additional_special_token_ids)))
 
 
-def special_ids(tokenizer: Tokenizer, directory: PathLike | None = None) -> SpecialIds:
+def special_ids(tokenizer: Tokenizer) -> SpecialIds:
     """The special tokens of `tokenizer` by role.
 
-    Roles come from the files in `directory`, or without one from those that the tokenizer was
-    loaded with; a role that they do not mention goes by the well-known families.
-
-    Raises
-    ------
-    CheckpointError : a damaged file, or a value of the wrong kind
+    Roles come from the files that the tokenizer was loaded with; a role that they do not mention
+    goes by the well-known families.
     """
-    options = tokenizer_options(tokenizer) if directory is None else read_options(Path(directory))
+    options = tokenizer_options(tokenizer)
     tokens = role_tokens(tokenizer, options)
     ids = {f"{role}_id": _id_of(tokenizer, token, role) for role, token in tokens.items()}
     extra = (
@@ -152,8 +148,15 @@ def read_options(directory: Path) -> dict[str, Any]:
 
 
 def remember_options(tokenizer: Tokenizer, options: Mapping[str, Any]) -> None:
-    """Let `save_tokenizer` and `special_ids` find what the files of `tokenizer` said."""
-    setattr(tokenizer, _ATTRIBUTE, dict(options))
+    """Let `save_tokenizer` and `special_ids` find what the files of `tokenizer` said, or would
+    say; what was remembered of others stays."""
+    setattr(tokenizer, _ATTRIBUTE, {**tokenizer_options(tokenizer), **options})
+
+
+def add_marks(tokenizer: Tokenizer, marks: Iterable[str]) -> None:
+    """Add special tokens, spelled exactly so, where a tokenizer lacks them."""
+    lacking = [mark for mark in marks if tokenizer.token_to_id(mark) is None]
+    tokenizer.add_special_tokens([AddedToken(mark, normalized=False) for mark in lacking])
 
 
 def tokenizer_options(tokenizer: Tokenizer) -> dict[str, Any]:

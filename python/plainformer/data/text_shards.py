@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 from ..checkpoints.files import PathLike
 from ..errors import DataError
 from .shards import Shard, open_shard, shard_writer
+from .special_tokens import special_ids
 from .text import Document, Documents
-from .tokenizer import encode_parts, end_of_text_id, vocab_size
+from .tokenizer import encode_parts, vocab_size
 
 _SECONDS = 10.0  # between two messages
 _log = logging.getLogger("plainformer")
@@ -76,7 +77,7 @@ def _up_to_date(path: Path, source: str) -> Shard | None:
 def _encode(
     path: Path, tokenizer: Tokenizer, documents: Iterable[Document], source: str | None
 ) -> None:
-    end = end_of_text_id(tokenizer)
+    end = special_ids(tokenizer).end_token_id
     between = None if end is None else np.array([end])
     begins, said = True, time.monotonic()
     with shard_writer(path, vocab_size=vocab_size(tokenizer), source=source) as writer:

@@ -41,7 +41,6 @@ from .tokenizer_training import (
     train_bpe,
     train_char,
     train_wordpiece,
-    vocab_size_of,
 )
 from .vocab_files import MAX_VOCAB, from_vocab_files
 
@@ -176,12 +175,7 @@ def save_tokenizer(
 
 def vocab_size(tokenizer: Tokenizer) -> int:
     """Rows that an embedding needs: one more than the largest id, added tokens included."""
-    return vocab_size_of(tokenizer)
-
-
-def end_of_text_id(tokenizer: Tokenizer) -> int | None:
-    """The id of the token that ends a document; None for tokenizers without one (char)."""
-    return special_ids(tokenizer).end_token_id
+    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> np.ndarray:
@@ -204,7 +198,7 @@ def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document]) -> np.
     DataError : a character outside the vocabulary, with file and line
     """
     dtype = np.uint16 if vocab_size(tokenizer) <= 1 << 16 else np.uint32
-    end = end_of_text_id(tokenizer)
+    end = special_ids(tokenizer).end_token_id
     between = [] if end is None else [np.array([end], dtype)]
     parts: list[np.ndarray] = []
     starts = True

@@ -106,5 +106,5 @@ class TokenizerRoles:
     def _set_option(self, name: str, value: Any) -> None:
         """What the files beside the tokenizer would say."""
         inner = self.backend_tokenizer
-        remember_options(inner, {**tokenizer_options(inner), name: value})
+        remember_options(inner, {name: value})
         self._encoder = TextEncoder(inner)

@@ -168,11 +168,6 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, objective: str = "mlm
     return _finish(tokenizer, sentinels, vocab_size)
 
 
-def vocab_size_of(tokenizer: Tokenizer) -> int:
-    """One more than the largest id, added tokens included."""
-    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-
-
 def _sentinels(objective: str) -> list[str]:
     """In the order of their ids: T5 counts down to `<extra_id_0>`, the last of the vocabulary."""
     return SENTINELS[::-1] if objective == "span" else []
@@ -197,7 +192,7 @@ def _finish(tokenizer: Tokenizer, sentinels: list[str], wanted: int) -> Tokenize
     if sentinels:
         tokenizer.add_special_tokens(sentinels)
         remember_options(tokenizer, {"additional_special_tokens": SENTINELS})
-    got = vocab_size_of(tokenizer)
+    got = tokenizer.get_vocab_size()
     if got < wanted:
         _log.info("tokenizer: the text gave %d tokens of the %d asked for", got, wanted)
     return tokenizer

@@ -16,7 +16,6 @@ from ..data.pretrained_tokenizer import as_backend
 from ..data.special_tokens import special_ids
 from ..data.text import Document
 from ..data.tokenizer import (
-    end_of_text_id,
     make_tokenizer,
     parse_spec,
     read_tokenizer,
@@ -130,7 +129,8 @@ def config_for(
 def named_ids(tokenizer: Tokenizer, objective: str) -> dict[str, int | None]:
     """The special ids that a configuration names. A decoder starts as the objective's first model
     does: T5's from padding, BART's from the end of text."""
-    roles, end = special_ids(tokenizer), end_of_text_id(tokenizer)
+    roles = special_ids(tokenizer)
+    end = roles.end_token_id
     first = (i for i in (roles.bos_token_id, roles.cls_token_id, end) if i is not None)
     ids = {"bos_token_id": next(first, None), "eos_token_id": end}
     if roles.pad_token_id is not None:

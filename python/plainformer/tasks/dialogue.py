@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
 from ..checkpoints.files import read_text
 from ..data import DialogueExample, Message
@@ -29,7 +29,7 @@ from ..data.batches import IGNORE_INDEX
 from ..data.chat_template import CHATML, END, START, chat_template, source_of
 from ..data.decoding import decode_text
 from ..data.dialogues import DialogueEncoder, EncodedDialogue
-from ..data.special_tokens import remember_options, role_tokens, tokenizer_options
+from ..data.special_tokens import add_marks, remember_options, role_tokens, tokenizer_options
 from ..errors import ConfigError, DataError
 from ..generation import TextPieces, generate, stream
 from ..generation.settings import ids_of_file, model_vocab_size
@@ -93,17 +93,9 @@ class Dialogue(Task):
         """Give a tokenizer without a template ChatML and its two markers."""
         if settings.chat_template is not None:
             use_template(tokenizer, settings.chat_template)
-        options = tokenizer_options(tokenizer)
-        if source_of(options) not in (None, CHATML):
-            return
-        tokenizer.add_special_tokens(
-            [
-                AddedToken(mark, normalized=False)
-                for mark in (START, END)
-                if tokenizer.token_to_id(mark) is None
-            ]
-        )
-        remember_options(tokenizer, {**options, "chat_template": CHATML})
+        if source_of(tokenizer_options(tokenizer)) in (None, CHATML):
+            add_marks(tokenizer, (START, END))
+            remember_options(tokenizer, {"chat_template": CHATML})
 
     @classmethod
     def texts(cls, examples: Iterable[Any]) -> Iterator[str]:
@@ -242,9 +234,7 @@ class Dialogue(Task):
 
 def use_template(tokenizer: Tokenizer, file: str | Path) -> None:
     """Make the text of a file the template of a tokenizer."""
-    remember_options(
-        tokenizer, {**tokenizer_options(tokenizer), "chat_template": read_text(Path(file))}
-    )
+    remember_options(tokenizer, {"chat_template": read_text(Path(file))})
 
 
 def _source(tokenizer: Tokenizer) -> str:

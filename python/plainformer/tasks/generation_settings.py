@@ -72,8 +72,7 @@ def _in_running_text(word: str) -> str:
 
 def _ids(name: str, tokenizer: Tokenizer, words: Iterable[str]) -> list[list[int]]:
     """Ids of each word, the same ones once."""
-    plain = share_vocabulary(tokenizer)
-    plain.encode_special_tokens = True  # a word that spells a special token is a word
+    plain = share_vocabulary(tokenizer, all_is_text=True)
     found = {word: plain.encode(word, add_special_tokens=False).ids for word in words}
     none = next((word for word, ids in found.items() if not ids), None)
     if none is not None:

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
 from ..data import Encoded, RelationExample, TextEncoder
 from ..data.encoding import share_vocabulary
+from ..data.special_tokens import add_marks
 from ..errors import ConfigError
 from ..metrics import accuracy, f1_score, relation_metrics
 from ..options import option
@@ -51,8 +52,7 @@ class RelationExtraction(Task):
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
         super().__init__(tokenizer, model, settings)
-        plain = share_vocabulary(tokenizer)
-        plain.encode_special_tokens = True  # a text that spells a marker is still text
+        plain = share_vocabulary(tokenizer, all_is_text=True)
         self.encoder = TextEncoder(plain, self.encoder.special)
         if tokenizer.token_to_id("[E1]") is None:
             raise ConfigError("tokenizer: has no [E1]; the model was not fine-tuned for relations")
@@ -69,9 +69,7 @@ class RelationExtraction(Task):
             for kind in (None, *sorted(kinds))
             for mark in marks_of(place, kind)
         ]
-        tokenizer.add_special_tokens(
-            [AddedToken(m, normalized=False) for m in marks if tokenizer.token_to_id(m) is None]
-        )
+        add_marks(tokenizer, marks)
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         encoded = self.encoder.encode(

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from ..data.batches import IGNORE_INDEX
 from ..data.decoding import decode_text
 from ..data.examples import FIELDS
-from ..data.special_tokens import SpecialIds, remember_options, special_ids, tokenizer_options
+from ..data.special_tokens import SpecialIds, remember_options, special_ids
 from ..errors import ConfigError, shown
 from ..generation import GenerationConfig, generate
 from ..options import COUNT, borrowed, option, refuse_idle, that
@@ -209,7 +209,7 @@ def end_of(special: SpecialIds, task: str) -> int:
 def add_token(tokenizer: Tokenizer, role: str, token: str) -> None:
     """Add a token that plays a role, such as pad_token, to a tokenizer without one."""
     tokenizer.add_special_tokens([token])
-    remember_options(tokenizer, {**tokenizer_options(tokenizer), role: token})
+    remember_options(tokenizer, {role: token})
 
 
 def cut_to(ids: Array, tail: Array, limit: int | None, *, keep: int) -> tuple[Array, bool]:

@@ -13,7 +13,7 @@ from ...errors import ConfigError
 from .._library import METASPACE
 from ..decoding import byte_letters
 from ..special_tokens import special_ids
-from ..tokenizer import end_of_text_id, vocab_size
+from ..tokenizer import vocab_size
 
 _SENTENCE_ENDS = tuple(".!?\u3002\uff01\uff1f")
 
@@ -49,7 +49,7 @@ class Vocabulary:
         prefix, suffix = _frame(tokenizer)
         return cls(
             tokenizer, size, special, prefix, suffix, _sentinels(tokenizer),
-            end_of_text_id(tokenizer), roles.mask_token_id, roles.pad_token_id,
+            roles.end_token_id, roles.mask_token_id, roles.pad_token_id,
         )  # fmt: skip
 
     def need_mask(self, objective: str) -> int:
