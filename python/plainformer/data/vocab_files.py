@@ -46,22 +46,13 @@ _FLAGS = {  # with their defaults
     "add_eos_token": False,
 }
 _SENTENCEPIECE = (".model", ".spm")
-_KINDS = {
-    "BertTokenizer": "wordpiece",
-    "DistilBertTokenizer": "wordpiece",
-    "ElectraTokenizer": "wordpiece",
-    "GPT2Tokenizer": "gpt2",
-    "RobertaTokenizer": "roberta",
-    "BartTokenizer": "roberta",
-    "Qwen2Tokenizer": "qwen2",
-    "bert": "wordpiece",  # and by the model's type
-    "distilbert": "wordpiece",
-    "electra": "wordpiece",
-    "gpt2": "gpt2",
-    "roberta": "roberta",
-    "bart": "roberta",
-    "qwen2": "qwen2",
-}
+_KINDS = {  # by the class of the tokenizer, and by the type of the model
+    "BertTokenizer": "wordpiece", "DistilBertTokenizer": "wordpiece",
+    "ElectraTokenizer": "wordpiece", "GPT2Tokenizer": "gpt2", "RobertaTokenizer": "roberta",
+    "BartTokenizer": "roberta", "Qwen2Tokenizer": "qwen2",
+    "bert": "wordpiece", "distilbert": "wordpiece", "electra": "wordpiece", "gpt2": "gpt2",
+    "roberta": "roberta", "bart": "roberta", "qwen2": "qwen2",
+}  # fmt: skip
 _ANY_CLASS = {"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"}
 # How Qwen2 cuts text before the merges, from its tokenizer.json.
 _QWEN2 = (

@@ -51,6 +51,19 @@ def score_counts(correct: int, predicted: int, actual: int) -> LabelScore:
     return LabelScore(precision, recall, ratio(2 * correct, predicted + actual), actual)
 
 
+def scores_by(
+    predicted: Iterable[Any],
+    actual: Iterable[Any],
+    correct: Iterable[Any],
+    order: Iterable[Any] | None = None,
+) -> dict[Any, LabelScore]:
+    """The scores of each label in `order`, by default of all that occur, sorted; the others are
+    the labels of what was predicted, of what is so, and of what is both, one each time."""
+    found, wanted, both = Counter(predicted), Counter(actual), Counter(correct)
+    labels = sorted({*found, *wanted}) if order is None else order
+    return {label: score_counts(both[label], found[label], wanted[label]) for label in labels}
+
+
 def ratio(part: float, whole: float) -> float:
     """part / whole, 0.0 where both are 0."""
     return part / whole if whole else 0.0

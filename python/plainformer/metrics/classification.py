@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError, shown
 from ..options import one_of
-from ._scores import Label, LabelScore, as_labels, by_name, label_pairs, mean, ratio, score_counts
+from ._scores import Label, LabelScore, as_labels, by_name, label_pairs, mean, ratio, scores_by
 
 Labels = Sequence[Any] | np.ndarray
 _AVERAGES = ("macro", "micro", "weighted")
@@ -91,12 +91,8 @@ def label_scores(
     ConfigError : `labels` is empty or names one twice
     """
     found, wanted = label_pairs(predictions, references)
-    predicted, actual = Counter(found), Counter(wanted)
-    correct = Counter(r for p, r in zip(found, wanted) if p == r)
-    return {
-        label: score_counts(correct[label], predicted[label], actual[label])
-        for label in _order(found, wanted, labels)
-    }
+    right = (r for p, r in zip(found, wanted) if p == r)
+    return scores_by(found, wanted, right, _order(found, wanted, labels))
 
 
 @by_name

@@ -6,11 +6,19 @@ Nakayama, seqeval, 2018.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import ConfigError, DataError, DTypeError, ShapeError, shown
-from ._scores import LabelScore, by_name, check_pairs, check_texts, mean, ratio, score_counts
+from ._scores import (
+    LabelScore,
+    by_name,
+    check_pairs,
+    check_texts,
+    mean,
+    ratio,
+    score_counts,
+    scores_by,
+)
 from .tags import Span, detect_scheme, spans_of
 
 Sentences = Sequence[Sequence[str]]
@@ -74,13 +82,9 @@ def entity_metrics(
 
 
 def _by_type(found: Entities, wanted: Entities) -> dict[str, LabelScore]:
-    predicted = Counter(span.type for _, span in found)
-    actual = Counter(span.type for _, span in wanted)
-    correct = Counter(span.type for _, span in found & wanted)
-    return {
-        kind: score_counts(correct[kind], predicted[kind], actual[kind])
-        for kind in sorted({*predicted, *actual})
-    }
+    return scores_by(
+        *([span.type for _, span in entities] for entities in (found, wanted, found & wanted))
+    )
 
 
 def _entities(

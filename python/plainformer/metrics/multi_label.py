@@ -6,21 +6,11 @@ labels.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..errors import DTypeError
-from ._scores import (
-    LabelScore,
-    as_labels,
-    by_name,
-    check_list,
-    check_pairs,
-    mean,
-    ratio,
-    score_counts,
-)
+from ._scores import LabelScore, as_labels, by_name, check_list, check_pairs, mean, ratio, scores_by
 
 Sets = Sequence[Collection[Any]]
 
@@ -40,16 +30,11 @@ def multi_label_scores(*, references: Sets, predictions: Sets) -> dict[Any, Labe
     """
     found, wanted = _sets("predictions", predictions), _sets("references", references)
     check_pairs(predictions, references)
-    predicted, actual, correct = (
-        Counter(label for own in sets for label in own)
-        for sets in (found, wanted, [a & b for a, b in zip(found, wanted)])
-    )
-    return {
-        label: score_counts(correct[label], predicted[label], actual[label])
-        for label in sorted(
-            {*predicted, *actual}, key=lambda label: (isinstance(label, str), label)
-        )
-    }
+    both = [a & b for a, b in zip(found, wanted)]
+    flat = ([label for own in sets for label in own] for sets in (found, wanted, both))
+    kinds = frozenset().union(*found, *wanted)
+    order = sorted(kinds, key=lambda label: (isinstance(label, str), label))
+    return scores_by(*flat, order)
 
 
 def multi_label_metrics(references: Sets, predictions: Sets) -> dict[str, float]:

@@ -83,8 +83,7 @@ def _ranks(x: np.ndarray) -> np.ndarray:
 
 def _pairs(predictions: Any, references: Any) -> tuple[np.ndarray, np.ndarray]:
     check_pairs(predictions, references)
-    found, wanted = _numbers("predictions", predictions), _numbers("references", references)
-    return found, wanted
+    return _numbers("predictions", predictions), _numbers("references", references)
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:

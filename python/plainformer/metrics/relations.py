@@ -7,11 +7,10 @@ Pairs of Nominals", arXiv:1911.10422; the scorer is version 1.2, by Preslav Nako
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import ConfigError, shown
-from ._scores import LabelScore, by_name, check_pairs, check_texts, mean, score_counts
+from ._scores import LabelScore, by_name, check_pairs, check_texts, mean, score_counts, scores_by
 from .classification import accuracy
 
 _DIRECTION = re.compile(r"\(e[12],e[12]\)$")
@@ -28,15 +27,9 @@ def relation_scores(
     against precision and recall of R. Parameters and errors: `relation_metrics`.
     """
     _check(predictions, references, other)
-    undirected = [relation_of(label) for label in predictions]
-    predicted = Counter(undirected)
-    actual = Counter(relation_of(label) for label in references)
-    correct = Counter(relation_of(r) for p, r in zip(predictions, references) if p == r)
-    return {
-        name: score_counts(correct[name], predicted[name], actual[name])
-        for name in sorted(actual)
-        if name != other
-    }
+    right = (r for p, r in zip(predictions, references) if p == r)
+    found, wanted, both = (list(map(relation_of, own)) for own in (predictions, references, right))
+    return scores_by(found, wanted, both, sorted({*wanted} - {other}))
 
 
 @by_name
