@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,9 @@ from click.testing import CliRunner
 
 from plainformer.cli._option_flags import option_flags
 from plainformer.errors import ConfigError
+from plainformer.generation import GenerationConfig
+from plainformer.generation.call import Call
+from plainformer.nn import LoraConfig
 from plainformer.options import (
     COUNT,
     SHARE,
@@ -34,6 +38,16 @@ from plainformer.options import (
     refuse_idle,
     takes_words,
 )
+from plainformer.pretraining import PretrainingOptions
+from plainformer.tasks import TASKS
+from plainformer.tasks.arguments import OPTIONS, OpeningOptions
+from plainformer.training import TrainingArguments
+
+OPTIONS_OF_THE_LIBRARY = [
+    *(Call, GenerationConfig, LoraConfig, OpeningOptions, PretrainingOptions, TrainingArguments),
+    *OPTIONS,
+    *(task.settings_class for task in TASKS.values()),
+]
 
 
 @takes_words("a word of soup", lacking("salt", 0, instead="did you mean pepper?"))
@@ -72,6 +86,16 @@ def test_values_are_read_into_plain_ones():
     assert (soup.pots, soup.heat, soup.kind, soup.book) == (3, 0.5, "thick", "a")
     assert [type(v) for v in (soup.pots, soup.heat, soup.book)] == [int, float, str]
     assert given(soup) == ["pots", "book"]
+    soup = Soup(np.array(3), np.array(0.5), lid=np.array(True), salt=np.bool_(False))
+    assert (soup.pots, soup.heat, soup.lid) == (3, 0.5, True)
+    assert type(Soup(IntEnum("Sizes", "small")(1)).pots) is int
+
+
+@pytest.mark.parametrize("kind", OPTIONS_OF_THE_LIBRARY, ids=lambda kind: kind.__name__)
+def test_defaults_are_as_they_are_read(kind):
+    assert options_of(kind)
+    for known in options_of(kind).values():
+        assert known.read(known.default) is known.default, known.name
 
 
 @pytest.mark.parametrize(
@@ -89,7 +113,7 @@ def test_values_are_read_into_plain_ones():
         ({"stirred": "often"}, "stirred: got 'often', expected bool or 'never' or None"),
         ({"pages": [1, "2"]}, "expected int or a list of integers or None"),
         ({"salt": 2}, "salt: got 2, which is not supported; did you mean pepper?"),
-        ({"pans": 1, "kettles": 2}, "kettles: pots is given twice, by two of its names; keep one"),
+        ({"pans": 1, "kettles": 2}, "pots: given twice, as pans and kettles; keep one"),
         ({"pepper_ratio": 1.5}, "pepper_ratio: got 1.5, expected float, from 0 to below 1"),
         ({"pats": 1}, r"pats: not a word of soup; did you mean pots\?"),
         ({"zzz": 1}, "zzz: not a word of soup$"),

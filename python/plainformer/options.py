@@ -154,7 +154,7 @@ class Option:
         """Whether None is among its values."""
         return self.kind is Any or _NONE in get_args(self.kind)
 
-    @property
+    @functools.cached_property
     def kinds(self) -> tuple[Any, ...]:
         """The members of a union with None, but for None; any other annotation alone."""
         members = get_args(self.kind) if self.optional else ()
@@ -169,23 +169,31 @@ class Option:
         return ", ".join([*words, self.rule.wanted, *["or None"] * self.optional])
 
     def read(self, value: Any) -> Any:
-        """The value that is used: Python's for NumPy's numbers, a path's text, and as the rule has
-        it.
+        """The value that is used: a plain one, as the rule has it.
 
         Raises
         ------
         ConfigError : naming the option, what it got and what was wanted
         """
-        plain = value.item() if isinstance(value, np.generic) else value
-        plain = os.fspath(plain) if isinstance(plain, os.PathLike) else plain
+        plain = _plain(value)
         if plain is None and self.optional:
             return None
         try:
-            if not (self.rule and self.rule.alone) and not fits(plain, self.kind):
+            alone = self.rule is not None and self.rule.alone
+            if not alone and not any(fits(plain, kind) for kind in self.kinds):
                 raise ValueError
-            return self.rule.read(plain) if self.rule else plain
+            return plain if self.rule is None else self.rule.read(plain)
         except _WRONG:
             raise _error(self.name, value, self.wanted) from None
+
+
+def _plain(value: Any) -> Any:
+    """Python's value for a scalar of NumPy's and for a kind of int, a path's text."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def options_of(kind: type) -> dict[str, Option]:
@@ -212,11 +220,11 @@ def check(instance: Any) -> None:
     """Raise ConfigError for the first option whose value is of another kind or breaks its rule.
 
     For a `__post_init__`, whose class then looks at what its options are beside each other.
+    Defaults are as they are read.
     """
     for name, known in options_of(type(instance)).items():
         value = getattr(instance, name)
-        read = known.read(value)
-        if read is not value:
+        if value is not known.default and (read := known.read(value)) is not value:
             object.__setattr__(instance, name, read)
 
 
@@ -231,9 +239,9 @@ def refuse_idle(instance: Any, *idle: tuple[str, bool, str]) -> None:
 
     idle : its name, whether it does nothing, and why: "with ...", "without ...", "beside ..."
     """
-    names = given(instance)
+    known = options_of(type(instance))
     for name, is_idle, why in idle:
-        if is_idle and name in names:
+        if is_idle and getattr(instance, name) != known[name].default:
             raise ConfigError(f"{name}: has no effect {why}; leave it out or change the other")
 
 
@@ -250,6 +258,7 @@ class Lacking:
 
     def check(self, name: str, value: Any) -> None:
         """Raise ConfigError if the value asks for something."""
+        value = _plain(value)
         items = value if isinstance(value, list) else [value]
         plain = all(isinstance(one, (bool, int, float, str)) for one in items)
         if value is not None and not (plain and value in self.nothing):
@@ -278,11 +287,12 @@ def named(
     """
     own, words = _words_of(kinds)
     found: dict[str, Any] = {}
+    said: dict[str, str] = {}
     for word, value in given.items():
         name = word if word in own else words[word].name if word in words else None
-        if name in found:
-            raise ConfigError(f"{word}: {name} is given twice, by two of its names; keep one")
         if name is not None:
+            if said.setdefault(name, word) != word:
+                raise ConfigError(f"{name}: given twice, as {said[name]} and {word}; keep one")
             rule = None if word in own else words[word].words[word]
             found[name] = replace(words[word], name=word, rule=rule).read(value) if rule else value
         elif lacking is not None and word in lacking:

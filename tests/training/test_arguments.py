@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from plainformer.errors import ConfigError
@@ -82,7 +83,7 @@ def test_a_typing_error_is_answered_with_the_nearest_name():
 
 
 def test_one_field_by_two_names_is_refused():
-    with pytest.raises(ConfigError, match="learning_rate is given twice"):
+    with pytest.raises(ConfigError, match="learning_rate: given twice"):
         TrainingArguments(lr=0.1, learning_rate=0.1)
 
 
@@ -143,6 +144,7 @@ BAD = [
     ("eval_strategy", "always"),
     ("eval_steps", 0),
     ("report_to", "comet"),
+    ("report_to", np.array(["none"])),
     ("disable_tqdm", 0),
     ("save_strategy", True),
     ("save_steps", -5),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..options import SEED, check, names_of, option, that
+from ..options import SEED, check, option, options_of, that
 from ..tensor import Array
 from .build import build_criteria, build_processors, stop_strings
 from .config import GenerationConfig
@@ -94,7 +94,7 @@ def make_job(
     **options: Any,
 ) -> Job:
     """Check the arguments of a call and prepare what a search needs."""
-    call = Call(**{name: options.pop(name) for name in names_of(Call) if name in options})
+    call = Call(**{name: options.pop(name) for name in options_of(Call) if name in options})
     settings = resolve(model, call.generation_config, {"max_new_tokens": max_new_tokens, **options})
     _check_call(settings, call, shows_text)
     reads_sources = hasattr(model, "encode")

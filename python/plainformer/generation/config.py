@@ -202,21 +202,22 @@ class GenerationConfig:
 
     def said(self) -> dict[str, Any]:
         """The options that are not None."""
-        return {name: getattr(self, name) for name in FIELDS if getattr(self, name) is not None}
+        return {n: v for n, v in vars(self).items() if v is not None and n in OPTIONS}
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of `generation_config.json`: what is said, and what was read beside it."""
         return {**self.extra, **self.said()}
 
-    def check_supported(self) -> None:
-        """Raise for an option in `extra` that would change the output and that we lack."""
-        for name, value in self.extra.items():
-            if name in UNSUPPORTED:
-                UNSUPPORTED[name].check(name, value)
-
 
 OPTIONS = options_of(GenerationConfig)
 FIELDS = tuple(OPTIONS)
+
+
+def check_supported(extra: Mapping[str, Any]) -> None:
+    """Raise for an option of a file that would change the output and that we lack."""
+    for name, value in extra.items():
+        if name in UNSUPPORTED:
+            UNSUPPORTED[name].check(name, value)
 
 
 def check_names(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,11 @@ files are used where they apply.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
-from .config import OPTIONS, SPECIAL_IDS, GenerationConfig, check_names
+from .config import OPTIONS, SPECIAL_IDS, GenerationConfig, check_names, check_supported
 from .rules import ANY_IDS, IDS
 from .sampling import Sampling
 
@@ -71,7 +71,7 @@ def resolve(
             raise ConfigError(f"{second}: has no effect beside {first}; leave one of them out")
         if second in asked:
             base.pop(first, None)
-    merged = replace(GenerationConfig(), **base, **asked)
+    merged = GenerationConfig(**base, **asked)
     given = {} if generation_config is None else generation_config.said()
     settings = _settings(model, frozenset(asked), merged, asked.keys() | given.keys())
     _check_rows(settings)
@@ -86,8 +86,7 @@ def _model_options(
     base: dict[str, Any] = {}
     for config in (model.generation_config, given):
         if config is not None:
-            unanswered = {n: v for n, v in config.extra.items() if options.get(n) is None}
-            GenerationConfig(extra=unanswered).check_supported()
+            check_supported({n: v for n, v in config.extra.items() if options.get(n) is None})
             base |= config.said()
     if base.get("top_k") == 0:
         del base["top_k"]  # transformers' word for all

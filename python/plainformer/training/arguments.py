@@ -7,6 +7,7 @@ from dataclasses import InitVar, asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError, shown
+from ..kinds import fits
 from ..optim.lr_scheduler import SCHEDULES, check_options, steps_of
 from ..options import (
     COUNT,
@@ -39,7 +40,10 @@ _SOME_STEPS = that(
 )
 _REPORTS = ("tensorboard", "wandb", "all", "none")
 _SOME_REPORTS = that(
-    lambda v: all(name in _REPORTS for name in (v if type(v) in (list, tuple) else [v])),
+    lambda v: (
+        fits(v, str | Sequence[str])
+        and all(name in _REPORTS for name in ([v] if isinstance(v, str) else v))
+    ),
     f"{', '.join(_REPORTS)} or a list of these",
     alone=True,
 )
