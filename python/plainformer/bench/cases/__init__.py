@@ -1,4 +1,8 @@
-"""The operations that are measured: one file each, found by its name."""
+"""The operations that are measured: one file each, found by its name.
+
+A file has SUMMARY and AXES in words, SHAPES, `inputs`, `reference` and `work`; where it needs them
+also VARIANTS (without it, forward and backward), ONLY and `observe`. `Operation` says what each is.
+"""
 
 from __future__ import annotations
 
@@ -27,4 +31,15 @@ NAMES = (
 def operation(name: str) -> Operation:
     """The operation called `name`, one of NAMES."""
     module = importlib.import_module(f".{name}", __name__)
-    return module.OPERATION
+    return Operation(
+        name,
+        module.SUMMARY,
+        module.AXES,
+        getattr(module, "VARIANTS", ("forward", "backward")),
+        module.SHAPES,
+        module.inputs,
+        module.reference,
+        module.work,
+        getattr(module, "ONLY", {}),
+        getattr(module, "observe", None),
+    )

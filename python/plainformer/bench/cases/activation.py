@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from . import _formulas
+
+SUMMARY = "GELU (erf and tanh), SiLU, ReLU"
+AXES = "rows x columns"
 
 SHAPES = [
     {"rows": 2048, "columns": 3072},
@@ -47,6 +50,7 @@ _FORMULAS = {
     "silu": _silu,
     "relu": lambda x: (np.maximum(x, 0), (x > 0).astype(x.dtype)),
 }
+VARIANTS = tuple(f"{name}{suffix}" for name in _FORMULAS for suffix in ("", "_backward"))
 
 
 def reference(case: Case, x: Any, grad_output: Any) -> tuple[Any, ...]:
@@ -60,15 +64,3 @@ def work(case: Case) -> Work:
     N, C = case.sizes("rows", "columns")
     arrays = 2 if case.variant.endswith("_backward") else 1
     return Work(read=arrays * case.itemsize * N * C, write=case.itemsize * N * C)
-
-
-OPERATION = Operation(
-    name="activation",
-    summary="GELU (erf and tanh), SiLU, ReLU",
-    axes="rows x columns",
-    variants=tuple(f"{name}{suffix}" for name in _FORMULAS for suffix in ("", "_backward")),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from . import _formulas
+
+SUMMARY = "scaled dot product attention, fused"
+AXES = "batch x heads x length x width"
 
 
 def _shape(
@@ -25,7 +28,7 @@ SHAPES = [
     _shape(32, 12, 128, 32),
     _shape(2, 16, 512, 128, kv_heads=4, causal=True),
 ]
-LONG = _shape(1, 1, 16384, 64, causal=True)
+ONLY = {"forward": [*SHAPES, _shape(1, 1, 16384, 64, causal=True)]}
 
 
 def kv_heads(case: Case) -> int:
@@ -87,16 +90,3 @@ def work(case: Case) -> Work:
     if case.variant == "backward":
         return Work(flop, 3 * queries + 2 * keys, queries + 2 * keys, terms=L)
     return Work(flop, queries + 2 * keys, queries, terms=L)
-
-
-OPERATION = Operation(
-    name="attention",
-    summary="scaled dot product attention, fused",
-    axes="batch x heads x length x width",
-    variants=("forward", "backward"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-    only={"forward": [*SHAPES, LONG]},
-)

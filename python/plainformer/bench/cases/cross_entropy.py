@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from . import _formulas
+
+SUMMARY = "mean cross entropy of logits"
+AXES = "tokens x classes"
 
 SHAPES = [
     {"tokens": 1024, "classes": 50257},
@@ -37,15 +40,3 @@ def work(case: Case) -> Work:
     N, V = case.sizes("tokens", "classes")
     logits = case.itemsize * N * V
     return Work(read=logits, write=logits if case.variant == "backward" else 0, terms=V)
-
-
-OPERATION = Operation(
-    name="cross_entropy",
-    summary="mean cross entropy of logits",
-    axes="tokens x classes",
-    variants=("forward", "backward"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

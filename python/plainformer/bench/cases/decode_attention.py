@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from . import _formulas
 from .attention import kv_heads
+
+SUMMARY = "one query a row against a cache of keys and values"
+AXES = "batch x heads x keys x width"
+VARIANTS = ("forward",)
 
 
 def _shape(B: int, H: int, L: int, D: int, *, groups: str = "") -> dict[str, Any]:
@@ -51,15 +55,3 @@ def work(case: Case) -> Work:
     return Work(
         read=queries + 2 * case.itemsize * B * L * kv_heads(case) * D, write=queries, terms=L
     )
-
-
-OPERATION = Operation(
-    name="decode_attention",
-    summary="one query a row against a cache of keys and values",
-    axes="batch x heads x keys x width",
-    variants=("forward",),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

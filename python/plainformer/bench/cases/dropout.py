@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 
 P = 0.125  # exact in 16 bits, to which ours rounds it, so that every peer scales alike
+SUMMARY = f"dropout with p = {P}"
+AXES = "rows x columns"
 SHAPES = [
     {"rows": 8192, "columns": 768},
     {"rows": 768, "columns": 128},
@@ -43,16 +45,3 @@ def work(case: Case) -> Work:
     """One array in, one out, both ways: the mask can be computed again."""
     N, C = case.sizes("rows", "columns")
     return Work(read=case.itemsize * N * C, write=case.itemsize * N * C)
-
-
-OPERATION = Operation(
-    name="dropout",
-    summary=f"dropout with p = {P}",
-    axes="rows x columns",
-    variants=("forward", "backward"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-    observe=observe,
-)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
+
+SUMMARY = "table lookup; backward gives the dense gradient"
+AXES = "tokens x classes x width"
 
 SHAPES = [
     {"tokens": 8192, "classes": 50257, "width": 768},
@@ -40,15 +43,3 @@ def work(case: Case) -> Work:
     if case.variant == "forward":
         return Work(read=rows, write=rows)
     return Work(read=rows, write=table, terms=max(1, N // V))
-
-
-OPERATION = Operation(
-    name="embedding",
-    summary="table lookup; backward gives the dense gradient",
-    axes="tokens x classes x width",
-    variants=("forward", "backward"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

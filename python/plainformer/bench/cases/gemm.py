@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
+
+SUMMARY = "matrix product, plain arrays packed at every call"
+AXES = "M x N x K"
+VARIANTS = ("nn", "nt", "tn")
 
 
 def _shape(M: int, N: int, K: int) -> dict[str, int]:
@@ -29,6 +33,7 @@ TRANSPOSED_SHAPES = [
     _shape(1024, 3072, 768),
     _shape(768, 128, 512),
 ]
+ONLY = {"nt": TRANSPOSED_SHAPES, "tn": TRANSPOSED_SHAPES}
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:
@@ -49,16 +54,3 @@ def work(case: Case) -> Work:
     M, N, K = case.sizes("M", "N", "K")
     size = case.itemsize
     return Work(2.0 * M * N * K, read=size * (M * K + K * N), write=size * M * N, terms=K)
-
-
-OPERATION = Operation(
-    name="gemm",
-    summary="matrix product, plain arrays packed at every call",
-    axes="M x N x K",
-    variants=("nn", "nt", "tn"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-    only={"nt": TRANSPOSED_SHAPES, "tn": TRANSPOSED_SHAPES},
-)

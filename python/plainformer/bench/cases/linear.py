@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from . import _formulas
+
+SUMMARY = "x W^T + b with plain or packed weights; GELU (erf) as epilogue"
+AXES = "tokens x outputs x inputs"
+VARIANTS = ("forward", "gelu", "packed", "backward")
 
 
 def _shape(tokens: int, outputs: int, inputs: int) -> dict[str, int]:
@@ -32,6 +36,7 @@ PACKED_SHAPES = [
     *(_shape(tokens, 3072, 768) for tokens in (1, 4, 16, 64, 1024)),
     *(_shape(16, *sizes) for sizes in ((384, 384), (1536, 384), (384, 1536))),
 ]
+ONLY = {"packed": PACKED_SHAPES, "backward": SHAPES[:5]}
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:
@@ -61,16 +66,3 @@ def work(case: Case) -> Work:
     if case.variant == "backward":
         return Work(4.0 * M * N * K, matrices + size * M * N, matrices, terms=max(M, N))
     return Work(2.0 * M * N * K, read=matrices, write=size * M * N, terms=K)
-
-
-OPERATION = Operation(
-    name="linear",
-    summary="x W^T + b with plain or packed weights; GELU (erf) as epilogue",
-    axes="tokens x outputs x inputs",
-    variants=("forward", "gelu", "packed", "backward"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-    only={"packed": PACKED_SHAPES, "backward": SHAPES[:5]},
-)

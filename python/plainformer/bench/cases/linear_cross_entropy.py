@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from . import _formulas
+
+SUMMARY = "linear head and mean cross entropy: the loss alone, or with all gradients"
+AXES = "tokens x classes x width"
+VARIANTS = ("train", "loss")
 
 SHAPES = [
     {"tokens": 1024, "classes": 50257, "width": 768},
@@ -44,15 +48,3 @@ def work(case: Case) -> Work:
     products = 3 if case.variant == "train" else 1
     written = arrays if case.variant == "train" else 0
     return Work(2.0 * products * N * V * C, read=arrays, write=written, terms=V)
-
-
-OPERATION = Operation(
-    name="linear_cross_entropy",
-    summary="linear head and mean cross entropy: the loss alone, or with all gradients",
-    axes="tokens x classes x width",
-    variants=("train", "loss"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
+
+SUMMARY = "layer norm and RMS norm"
+AXES = "rows x columns"
+VARIANTS = (
+    "layer_norm",
+    "layer_norm_backward",
+    "layer_norm_residual",
+    "rms_norm",
+    "rms_norm_backward",
+)
 
 EPS = 1e-5
 SHAPES = [
@@ -73,21 +83,3 @@ def work(case: Case) -> Work:
         write=array * (2 if residual else 1),
         terms=max(N, C) if backward else C,
     )
-
-
-OPERATION = Operation(
-    name="norm",
-    summary="layer norm and RMS norm",
-    axes="rows x columns",
-    variants=(
-        "layer_norm",
-        "layer_norm_backward",
-        "layer_norm_residual",
-        "rms_norm",
-        "rms_norm_backward",
-    ),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

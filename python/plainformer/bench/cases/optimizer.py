@@ -10,9 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
+
+SUMMARY = "AdamW, SGD with momentum, global gradient norm"
+AXES = "layers x width"
+VARIANTS = ("adamw", "sgd", "norm")
 
 LR, BETAS, EPS, WEIGHT_DECAY, MOMENTUM, MAX_NORM = 1e-3, (0.9, 0.99), 1e-8, 0.1, 0.9, 1.0
+ADAMW: dict[str, Any] = {"lr": LR, "betas": BETAS, "eps": EPS, "weight_decay": WEIGHT_DECAY}
+SGD: dict[str, Any] = {"lr": LR, "momentum": MOMENTUM}
 SHAPES = [
     {"layers": 6, "width": 768},
     {"layers": 4, "width": 128},
@@ -56,15 +62,3 @@ def work(case: Case) -> Work:
         read=count * (2 * case.itemsize + 4 * moments),
         write=count * (case.itemsize + 4 * moments),
     )
-
-
-OPERATION = Operation(
-    name="optimizer",
-    summary="AdamW, SGD with momentum, global gradient norm",
-    axes="layers x width",
-    variants=("adamw", "sgd", "norm"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

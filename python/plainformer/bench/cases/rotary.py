@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
+
+SUMMARY = "rotary position embedding"
+AXES = "tokens x heads x width"
+VARIANTS = ("half_split", "interleaved")
 
 SHAPES = [
     {"tokens": 2048, "H": 32, "D": 64},
@@ -48,15 +52,3 @@ def work(case: Case) -> Work:
     """One array in, one out."""
     N, H, D = case.sizes("tokens", "H", "D")
     return Work(read=case.itemsize * N * H * D, write=case.itemsize * N * H * D, terms=2)
-
-
-OPERATION = Operation(
-    name="rotary",
-    summary="rotary position embedding",
-    axes="tokens x heads x width",
-    variants=("half_split", "interleaved"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

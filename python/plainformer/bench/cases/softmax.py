@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from . import _formulas
+
+SUMMARY = "softmax over the last axis"
+AXES = "rows x columns"
 
 SHAPES = [
     {"rows": 6144, "columns": 1024},
@@ -39,15 +42,3 @@ def work(case: Case) -> Work:
     N, C = case.sizes("rows", "columns")
     arrays = 2 if case.variant == "backward" else 1
     return Work(read=arrays * case.itemsize * N * C, write=case.itemsize * N * C, terms=C)
-
-
-OPERATION = Operation(
-    name="softmax",
-    summary="softmax over the last axis",
-    axes="rows x columns",
-    variants=("forward", "backward"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-)

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Operation, Work, normal
+from ..case import Arrays, Case, Work, normal
 from .attention import head_gradients, probabilities
+
+SUMMARY = "attention of packed sequences, lengths spread evenly from shortest to longest"
+AXES = "sequences x heads x shortest x longest x width"
 
 
 def _shape(
@@ -81,16 +84,3 @@ def work(case: Case) -> Work:
     if case.variant == "backward":
         return Work(flop, 5 * rows, 3 * rows, terms=terms)
     return Work(flop, 3 * rows, rows, terms=terms)
-
-
-OPERATION = Operation(
-    name="varlen_attention",
-    summary="attention of packed sequences, lengths spread evenly from shortest to longest",
-    axes="sequences x heads x shortest x longest x width",
-    variants=("forward", "backward"),
-    shapes=SHAPES,
-    inputs=inputs,
-    reference=reference,
-    work=work,
-    observe=observe,
-)

@@ -76,46 +76,28 @@ def linear_backward(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any
 # ---- attention -----------------------------------------------------------------------------------
 
 
-def _attention_options(case: Case) -> dict[str, Any]:
-    grouped = attention_case.kv_heads(case) != case["H"]
-    return {"is_causal": case["causal"], "enable_gqa": grouped}
-
-
-@WAYS("attention")
+@WAYS("attention", "forward", "backward")
 def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
-    options = _attention_options(case)
-    return lambda: kernels.scaled_dot_product_attention(query, key, value, **options)
-
-
-@WAYS("attention", "backward")
-def attention_backward(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
-    options = _attention_options(case)
-    output, lse = kernels.scaled_dot_product_attention(
-        query, key, value, return_lse=True, **options
-    )
+    grouped = attention_case.kv_heads(case) != case["H"]
+    options = {"is_causal": case["causal"], "enable_gqa": grouped}
+    attend = kernels.scaled_dot_product_attention
+    if case.variant == "forward":
+        return lambda: attend(query, key, value, **options)
+    output, lse = attend(query, key, value, return_lse=True, **options)
     return lambda: kernels.scaled_dot_product_attention_backward(
         grad_output, query, key, value, output, lse, **options
     )
 
 
-@WAYS("varlen_attention")
+@WAYS("varlen_attention", "forward", "backward")
 def varlen_attention(
     case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
 ) -> Call:
     sequences = starts, starts, case["longest"], case["longest"]
-    causal = case["causal"]
-    return lambda: kernels.flash_attn_varlen_func(query, key, value, *sequences, causal=causal)
-
-
-@WAYS("varlen_attention", "backward")
-def varlen_attention_backward(
-    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
-) -> Call:
-    sequences = starts, starts, case["longest"], case["longest"]
-    causal = case["causal"]
-    output, lse = kernels.flash_attn_varlen_func(
-        query, key, value, *sequences, causal=causal, return_lse=True
-    )
+    causal, attend = case["causal"], kernels.flash_attn_varlen_func
+    if case.variant == "forward":
+        return lambda: attend(query, key, value, *sequences, causal=causal)
+    output, lse = attend(query, key, value, *sequences, causal=causal, return_lse=True)
     return lambda: kernels.flash_attn_varlen_backward(
         grad_output, query, key, value, output, lse, *sequences, causal=causal
     )
@@ -269,17 +251,7 @@ def adamw(case: Case, params: Any, grads: Any) -> Call:
     first, second, steps = _state(params), _state(params), iter(range(1, 2**62))
 
     def call() -> Any:
-        kernels.adamw_step(
-            params,
-            grads,
-            first,
-            second,
-            step=next(steps),
-            lr=optimizer_case.LR,
-            betas=optimizer_case.BETAS,
-            eps=optimizer_case.EPS,
-            weight_decay=optimizer_case.WEIGHT_DECAY,
-        )
+        kernels.adamw_step(params, grads, first, second, step=next(steps), **optimizer_case.ADAMW)
         return params
 
     return call
@@ -291,9 +263,7 @@ def sgd(case: Case, params: Any, grads: Any) -> Call:
     momenta = _state(params)
 
     def call() -> Any:
-        kernels.sgd_step(
-            params, grads, momenta, lr=optimizer_case.LR, momentum=optimizer_case.MOMENTUM
-        )
+        kernels.sgd_step(params, grads, momenta, **optimizer_case.SGD)
         return params
 
     return call

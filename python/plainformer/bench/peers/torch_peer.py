@@ -5,6 +5,7 @@ Backwards are `torch.autograd.grad` through a graph made once, as a training ste
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -56,13 +57,17 @@ def _without_grad(function: Any, *args: Any, **options: Any) -> Call:
     return call
 
 
-def _gradients(output: Any, inputs: Any, grad_output: Any) -> Call:
-    """The backward from `output` to `inputs`."""
-    return lambda: torch.autograd.grad(output, inputs, grad_output, retain_graph=True)
-
-
 def _leaves(*tensors: Any) -> list[Any]:
     return [t.detach().requires_grad_() for t in tensors]
+
+
+def _either(case: Case, function: Any, tensors: Any, grad_output: Any) -> Call:
+    """`function` of the tensors, or for a variant backward their gradients."""
+    if not case.variant.endswith("backward"):
+        return _without_grad(function, *tensors)
+    leaves = _leaves(*tensors)
+    output = function(*leaves)
+    return lambda: torch.autograd.grad(output, leaves, grad_output, retain_graph=True)
 
 
 # ---- products ------------------------------------------------------------------------------------
@@ -82,20 +87,14 @@ def gemm_out(case: Case, a: Any, b: Any) -> Call:
     return _without_grad(torch.matmul, a, b, out=a.new_empty(a.shape[0], b.shape[1]))
 
 
-@WAYS("linear", "forward", "packed")
+@WAYS("linear", "forward", "packed", "backward")
 def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
-    return _without_grad(F.linear, x, weight, bias)
+    return _either(case, F.linear, (x, weight, bias), grad_output)
 
 
 @WAYS("linear", "gelu")
 def linear_gelu(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     return _without_grad(lambda: F.gelu(F.linear(x, weight, bias)))
-
-
-@WAYS("linear", "backward")
-def linear_backward(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
-    leaves = _leaves(x, weight, bias)
-    return _gradients(F.linear(*leaves), leaves, grad_output)
 
 
 # ---- attention -----------------------------------------------------------------------------------
@@ -108,15 +107,9 @@ def _attend(case: Case, query: Any, key: Any, value: Any) -> Any:
     )
 
 
-@WAYS("attention")
+@WAYS("attention", "forward", "backward")
 def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
-    return _without_grad(_attend, case, query, key, value)
-
-
-@WAYS("attention", "backward")
-def attention_backward(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
-    leaves = _leaves(query, key, value)
-    return _gradients(_attend(case, *leaves), leaves, grad_output)
+    return _either(case, partial(_attend, case), (query, key, value), grad_output)
 
 
 def _padded(case: Case, *packed: Any) -> list[Any]:
@@ -131,19 +124,15 @@ def _padded(case: Case, *packed: Any) -> list[Any]:
     return [*(x.contiguous() for x in arrays), keys[:, None, None]]
 
 
-def _attend_padded(case: Case, arrays: Any, keys: Any) -> Any:
-    if case["causal"]:  # then no row that counts sees padding
-        return F.scaled_dot_product_attention(*arrays, is_causal=True)
-    mask = None if bool(keys.all()) else keys
-    return F.scaled_dot_product_attention(*arrays, mask)
-
-
-@WAYS("varlen_attention")
+@WAYS("varlen_attention", "forward", "backward")
 def varlen_attention(
     case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
 ) -> Call:
-    *arrays, keys = _padded(case, query, key, value)
-    return _without_grad(_attend_padded, case, arrays, keys)
+    *arrays, grad, keys = _padded(case, query, key, value, grad_output)
+    causal = case["causal"]  # then no row that counts sees padding
+    mask = None if causal or bool(keys.all()) else keys
+    attend = partial(F.scaled_dot_product_attention, attn_mask=mask, is_causal=causal)
+    return _either(case, attend, arrays, grad)
 
 
 @WAYS("varlen_attention", name="one by one")
@@ -159,15 +148,6 @@ def varlen_attention_one_by_one(
         return torch.cat(parts, dim=1).transpose(0, 1)
 
     return _without_grad(call)
-
-
-@WAYS("varlen_attention", "backward")
-def varlen_attention_backward(
-    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
-) -> Call:
-    *arrays, grad, keys = _padded(case, query, key, value, grad_output)
-    leaves = _leaves(*arrays)
-    return _gradients(_attend_padded(case, leaves, keys), leaves, grad)
 
 
 def _attend_cache(case: Case, query: Any, key: Any, value: Any) -> Any:
@@ -190,9 +170,9 @@ def decode_attention_of_heads(case: Case, query: Any, key: Any, value: Any, leng
 # ---- rows ----------------------------------------------------------------------------------------
 
 
-@WAYS("softmax")
+@WAYS("softmax", "forward", "backward")
 def softmax(case: Case, x: Any, grad_output: Any) -> Call:
-    return _without_grad(F.softmax, x, -1)
+    return _either(case, partial(F.softmax, dim=-1), (x,), grad_output)
 
 
 @WAYS("softmax", name="out")
@@ -200,41 +180,31 @@ def softmax_out(case: Case, x: Any, grad_output: Any) -> Call:
     return _without_grad(torch.softmax, x, -1, out=torch.empty_like(x))
 
 
-@WAYS("softmax", "backward")
-def softmax_backward(case: Case, x: Any, grad_output: Any) -> Call:
-    leaves = _leaves(x)
-    return _gradients(F.softmax(leaves[0], -1), leaves, grad_output)
+def _layer_norm(x: Any, weight: Any, bias: Any) -> Any:
+    return F.layer_norm(x, x.shape[-1:], weight, bias, norm_case.EPS)
 
 
-def _normalize(case: Case, x: Any, weight: Any, bias: Any) -> Any:
-    if case.variant.startswith("layer_norm"):
-        return F.layer_norm(x, x.shape[-1:], weight, bias, norm_case.EPS)
+def _rms_norm(x: Any, weight: Any) -> Any:
     return F.rms_norm(x, x.shape[-1:], weight, norm_case.EPS)
 
 
-@WAYS("norm", "layer_norm", "rms_norm")
-def norm(case: Case, x: Any, weight: Any, bias: Any, **unused: Any) -> Call:
-    return _without_grad(_normalize, case, x, weight, bias)
+@WAYS("norm", "layer_norm", "layer_norm_backward")
+def layer_norm(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any, **unused: Any) -> Call:
+    return _either(case, _layer_norm, (x, weight, bias), grad_output)
+
+
+@WAYS("norm", "rms_norm", "rms_norm_backward")
+def rms_norm(case: Case, x: Any, weight: Any, grad_output: Any, **unused: Any) -> Call:
+    return _either(case, _rms_norm, (x, weight), grad_output)
 
 
 @WAYS("norm", "layer_norm_residual")
 def norm_residual(case: Case, x: Any, weight: Any, bias: Any, residual: Any, **unused: Any) -> Call:
     def both() -> Any:
         total = x + residual
-        return _normalize(case, total, weight, bias), total
+        return _layer_norm(total, weight, bias), total
 
     return _without_grad(both)
-
-
-@WAYS("norm", "layer_norm_backward", "rms_norm_backward")
-def norm_backward(
-    case: Case, x: Any, weight: Any, bias: Any, grad_output: Any, **unused: Any
-) -> Call:
-    leaves = _leaves(x, weight, bias)
-    output = _normalize(case, *leaves)
-    return _gradients(
-        output, leaves if case.variant.startswith("layer_norm") else leaves[:2], grad_output
-    )
 
 
 # ---- elementwise ---------------------------------------------------------------------------------
@@ -247,41 +217,23 @@ _ACTIVATIONS = {
 }
 
 
-@WAYS("activation", *_ACTIVATIONS)
+@WAYS("activation", *_ACTIVATIONS, *(f"{name}_backward" for name in _ACTIVATIONS))
 def activation(case: Case, x: Any, grad_output: Any) -> Call:
-    return _without_grad(_ACTIVATIONS[case.variant], x)
+    function = _ACTIVATIONS[case.variant.removesuffix("_backward")]
+    return _either(case, function, (x,), grad_output)
 
 
-@WAYS("activation", *(f"{name}_backward" for name in _ACTIVATIONS))
-def activation_backward(case: Case, x: Any, grad_output: Any) -> Call:
-    leaves = _leaves(x)
-    output = _ACTIVATIONS[case.variant.removesuffix("_backward")](leaves[0])
-    return _gradients(output, leaves, grad_output)
-
-
-@WAYS("dropout")
+@WAYS("dropout", "forward", "backward")
 def dropout(case: Case, x: Any, grad_output: Any) -> Call:
-    return _without_grad(F.dropout, x, dropout_case.P, training=True)
-
-
-@WAYS("dropout", "backward")
-def dropout_backward(case: Case, x: Any, grad_output: Any) -> Call:
-    leaves = _leaves(x)
-    return _gradients(F.dropout(leaves[0], dropout_case.P, training=True), leaves, grad_output)
+    return _either(case, partial(F.dropout, p=dropout_case.P, training=True), (x,), grad_output)
 
 
 # ---- loss and table ------------------------------------------------------------------------------
 
 
-@WAYS("cross_entropy")
+@WAYS("cross_entropy", "forward", "backward")
 def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
-    return _without_grad(F.cross_entropy, logits, target)
-
-
-@WAYS("cross_entropy", "backward")
-def cross_entropy_backward(case: Case, logits: Any, target: Any) -> Call:
-    leaves = _leaves(logits)
-    return _gradients(F.cross_entropy(leaves[0], target), leaves, None)
+    return _either(case, partial(F.cross_entropy, target=target), (logits,), None)
 
 
 @WAYS("linear_cross_entropy", "loss")
@@ -300,15 +252,9 @@ def linear_cross_entropy_train(case: Case, x: Any, weight: Any, target: Any) -> 
     return call
 
 
-@WAYS("embedding")
+@WAYS("embedding", "forward", "backward")
 def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
-    return _without_grad(F.embedding, ids, weight)
-
-
-@WAYS("embedding", "backward")
-def embedding_backward(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
-    leaves = _leaves(weight)
-    return _gradients(F.embedding(ids, leaves[0]), leaves, grad_output)
+    return _either(case, partial(F.embedding, ids), (weight,), grad_output)
 
 
 @WAYS("rotary", "half_split")
@@ -359,24 +305,13 @@ def _parameters(params: Any, grads: Any) -> Any:
 @WAYS("optimizer", "adamw", name="fused")
 def adamw(case: Case, params: Any, grads: Any) -> Call:
     copies = _parameters(params, grads)
-    optimizer = torch.optim.AdamW(
-        copies,
-        lr=optimizer_case.LR,
-        betas=optimizer_case.BETAS,
-        eps=optimizer_case.EPS,
-        weight_decay=optimizer_case.WEIGHT_DECAY,
-        fused=True,
-    )
-    return _step(optimizer, copies)
+    return _step(torch.optim.AdamW(copies, **optimizer_case.ADAMW, fused=True), copies)
 
 
 @WAYS("optimizer", "sgd", name="fused")
 def sgd(case: Case, params: Any, grads: Any) -> Call:
     copies = _parameters(params, grads)
-    optimizer = torch.optim.SGD(
-        copies, lr=optimizer_case.LR, momentum=optimizer_case.MOMENTUM, fused=True
-    )
-    return _step(optimizer, copies)
+    return _step(torch.optim.SGD(copies, **optimizer_case.SGD, fused=True), copies)
 
 
 @WAYS("optimizer", "norm")
