@@ -77,11 +77,11 @@ def test_the_list_of_writers_is_whole(rng):
     listed = {name for name, _ in writers(rng, np.dtype(np.float32))}
     for name in kernels.__all__:
         kernel = getattr(kernels, name)
-        if inspect.isclass(kernel):
+        if inspect.isclass(kernel) or name in EXEMPT:
             continue
         parameters = inspect.signature(kernel).parameters
         writes = "out" in parameters or "k_cache" in parameters or name.endswith("_step")
-        assert writes == (name in listed or name in EXEMPT), name
+        assert writes == (name in listed), name
 
 
 def test_outputs_that_lie_between_each_other_share_nothing(dtype, rng):

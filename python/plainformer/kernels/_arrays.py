@@ -79,6 +79,15 @@ def check_shape(shape: Sequence[int], **arrays: Any) -> None:
             raise ShapeError(f"{name}: got shape {array.shape}, expected {tuple(shape)}")
 
 
+def check_alike(**arrays: Any) -> None:
+    """Raise unless all are arrays with the dtype and the shape of the first."""
+    first = next(iter(arrays.values()))
+    for name, array in arrays.items():
+        check_array(name, array)
+    check_same_dtype(**arrays)
+    check_shape(first.shape, **arrays)
+
+
 def check_ndim(name: str, array: Any, least: int) -> None:
     """Raise unless the array has at least `least` axes."""
     if array.ndim < least:

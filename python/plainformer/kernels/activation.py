@@ -6,11 +6,10 @@ from typing import Any
 
 from ._arrays import (
     Array,
+    check_alike,
     check_array,
     check_choice,
     check_out,
-    check_same_dtype,
-    check_shape,
     computed,
     contiguous,
 )
@@ -283,7 +282,7 @@ def _activation_backward(grad_output: Any, x: Any, kind: int) -> Any:
     module = backend("x", x)
     dx = module.activation_backward(grad_output, x, kind)
     if dx is None:  # not the canonical case: explain, or copy strided arrays
-        _check_alike(x=x, grad_output=grad_output)
+        check_alike(x=x, grad_output=grad_output)
         arrays = contiguous(grad_output), contiguous(x)
         dx = computed(module.activation_backward(*arrays, kind))
     return dx
@@ -293,7 +292,7 @@ def _gated(gate: Any, up: Any, kind: int) -> Any:
     module = backend("gate", gate)
     y = module.gated_activation(gate, up, kind)
     if y is None:  # not the canonical case: explain, or copy strided arrays
-        _check_alike(gate=gate, up=up)
+        check_alike(gate=gate, up=up)
         y = computed(module.gated_activation(contiguous(gate), contiguous(up), kind))
     return y
 
@@ -302,16 +301,7 @@ def _gated_backward(grad_output: Any, gate: Any, up: Any, kind: int) -> Any:
     module = backend("gate", gate)
     grads = module.gated_activation_backward(grad_output, gate, up, kind)
     if grads is None:  # not the canonical case: explain, or copy strided arrays
-        _check_alike(gate=gate, grad_output=grad_output, up=up)
+        check_alike(gate=gate, grad_output=grad_output, up=up)
         arrays = map(contiguous, (grad_output, gate, up))
         grads = computed(module.gated_activation_backward(*arrays, kind))
     return grads
-
-
-def _check_alike(**arrays: Any) -> None:
-    """Raise unless all are arrays with the shape and dtype of the first."""
-    first = next(iter(arrays.values()))
-    for name, array in arrays.items():
-        check_array(name, array)
-    check_same_dtype(**arrays)
-    check_shape(first.shape, **arrays)

@@ -8,10 +8,9 @@ from ..errors import DTypeError
 from ._arrays import (
     Array,
     accumulator_dtype,
+    check_alike,
     check_array,
     check_out,
-    check_same_dtype,
-    check_shape,
     computed,
     contiguous,
 )
@@ -35,10 +34,7 @@ def add(a: Array, b: Any) -> Array:
     """
     y = backend("a", a).add(a, b)
     if y is None:  # not the canonical case: explain, or copy a strided array
-        check_array("a", a)
-        check_array("b", b)
-        check_same_dtype(a=a, b=b)
-        check_shape(a.shape, b=b)
+        check_alike(a=a, b=b)
         y = computed(backend("a", a).add(contiguous(a), contiguous(b)))
     return y
 

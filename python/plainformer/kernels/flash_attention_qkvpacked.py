@@ -15,27 +15,13 @@ from .flash_attention import (
 )
 
 
-def flash_attn_qkvpacked_func(
-    qkv: Any,
-    dropout_p: float = 0.0,
-    softmax_scale: float | None = None,
-    causal: bool = False,
-    window_size: tuple[int, int] = (-1, -1),
-    softcap: float = 0.0,
-    alibi_slopes: Any = None,
-    *,
-    attn_bias: Any = None,
-    out: Any = None,
-    return_lse: bool = False,
-    seed: int | None = None,
-    offset: int = 0,
-) -> Any:
+def flash_attn_qkvpacked_func(qkv: Any, *options: Any, **named: Any) -> Any:
     """`flash_attn_func` of a sequence with itself, its three arguments read where they stand.
 
     Parameters
     ----------
     qkv : array (B, S, 3, H, D): queries, keys and values; a projection of width 3 H D reshaped
-    the options : as in `flash_attn_func`
+    options, named : what `flash_attn_func` takes behind v, by position or by name
 
     Returns
     -------
@@ -46,11 +32,7 @@ def flash_attn_qkvpacked_func(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
         and v are the parts of qkv
     """
-    q, k, v = _split("qkv", qkv, 5)
-    return flash_attn_func(
-        q, k, v, dropout_p, softmax_scale, causal, window_size, softcap, alibi_slopes,
-        attn_bias=attn_bias, out=out, return_lse=return_lse, seed=seed, offset=offset,
-    )  # fmt: skip
+    return flash_attn_func(*_split("qkv", qkv, 5), *options, **named)
 
 
 def flash_attn_qkvpacked_backward(
@@ -59,24 +41,16 @@ def flash_attn_qkvpacked_backward(
     output: Any,
     lse: Any,
     *,
-    dropout_p: float = 0.0,
-    softmax_scale: float | None = None,
-    causal: bool = False,
-    window_size: tuple[int, int] = (-1, -1),
-    softcap: float = 0.0,
-    alibi_slopes: Any = None,
-    attn_bias: Any = None,
     bias_grad: bool = False,
     out: Any = None,
-    seed: int | None = None,
-    offset: int = 0,
+    **options: Any,
 ) -> Any:
     """Gradient of `flash_attn_qkvpacked_func`, written into one array.
 
     Parameters
     ----------
     grad_output : array like output
-    qkv and the options : as given to the forward
+    qkv and the options, by name : as given to the forward
     output, lse : what the forward returned
     bias_grad : bool, also return the gradient of attn_bias
     out : array like qkv to write; None means a new one
@@ -90,33 +64,15 @@ def flash_attn_qkvpacked_backward(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
         and v are the parts of qkv
     """
-    q, k, v = _split("qkv", qkv, 5)
+    parts = _split("qkv", qkv, 5)
     dqkv = _new_like(qkv) if out is None else out
-    _, _, _, *rest = flash_attn_backward(
-        grad_output, q, k, v, output, lse, dropout_p=dropout_p, softmax_scale=softmax_scale,
-        causal=causal, window_size=window_size, softcap=softcap, alibi_slopes=alibi_slopes,
-        attn_bias=attn_bias, bias_grad=bias_grad, out=_split("out", dqkv, 5), seed=seed,
-        offset=offset,
-    )  # fmt: skip
+    options = {**options, "bias_grad": bias_grad, "out": _split("out", dqkv, 5)}
+    _, _, _, *rest = flash_attn_backward(grad_output, *parts, output, lse, **options)
     return (dqkv, *rest) if bias_grad else dqkv
 
 
 def flash_attn_varlen_qkvpacked_func(
-    qkv: Any,
-    cu_seqlens: Any,
-    max_seqlen: int,
-    dropout_p: float = 0.0,
-    softmax_scale: float | None = None,
-    causal: bool = False,
-    window_size: tuple[int, int] = (-1, -1),
-    softcap: float = 0.0,
-    alibi_slopes: Any = None,
-    *,
-    attn_bias: Any = None,
-    out: Any = None,
-    return_lse: bool = False,
-    seed: int | None = None,
-    offset: int = 0,
+    qkv: Any, cu_seqlens: Any, max_seqlen: int, *options: Any, **named: Any
 ) -> Any:
     """`flash_attn_varlen_func` of sequences with themselves, all read where they stand.
 
@@ -125,7 +81,7 @@ def flash_attn_varlen_qkvpacked_func(
     qkv : array (total, 3, H, D): queries, keys and values; a projection of width 3 H D reshaped
     cu_seqlens : int32 array (S + 1,), from 0 up to total
     max_seqlen : int, at least the longest sequence
-    the options : as in `flash_attn_varlen_func`
+    options, named : what `flash_attn_varlen_func` takes behind max_seqlen_k, likewise
 
     Returns
     -------
@@ -136,12 +92,8 @@ def flash_attn_varlen_qkvpacked_func(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
         and v are the parts of qkv
     """
-    q, k, v = _split("qkv", qkv, 4)
-    return flash_attn_varlen_func(
-        q, k, v, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen,
-        dropout_p, softmax_scale, causal, window_size, softcap, alibi_slopes,
-        attn_bias=attn_bias, out=out, return_lse=return_lse, seed=seed, offset=offset,
-    )  # fmt: skip
+    sequences = cu_seqlens, cu_seqlens, max_seqlen, max_seqlen
+    return flash_attn_varlen_func(*_split("qkv", qkv, 4), *sequences, *options, **named)
 
 
 def flash_attn_varlen_qkvpacked_backward(
@@ -152,24 +104,16 @@ def flash_attn_varlen_qkvpacked_backward(
     cu_seqlens: Any,
     max_seqlen: int,
     *,
-    dropout_p: float = 0.0,
-    softmax_scale: float | None = None,
-    causal: bool = False,
-    window_size: tuple[int, int] = (-1, -1),
-    softcap: float = 0.0,
-    alibi_slopes: Any = None,
-    attn_bias: Any = None,
     bias_grad: bool = False,
     out: Any = None,
-    seed: int | None = None,
-    offset: int = 0,
+    **options: Any,
 ) -> Any:
     """Gradient of `flash_attn_varlen_qkvpacked_func`, written into one array.
 
     Parameters
     ----------
     grad_output : array like output
-    qkv, cu_seqlens, max_seqlen and the options : as given to the forward
+    qkv, cu_seqlens, max_seqlen and the options, by name : as given to the forward
     output, lse : what the forward returned
     bias_grad : bool, also return the gradient of attn_bias
     out : array like qkv to write; None means a new one
@@ -183,15 +127,13 @@ def flash_attn_varlen_qkvpacked_backward(
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted; q, k
         and v are the parts of qkv
     """
-    q, k, v = _split("qkv", qkv, 4)
+    parts = _split("qkv", qkv, 4)
     dqkv = _new_like(qkv) if out is None else out
+    sequences = cu_seqlens, cu_seqlens, max_seqlen, max_seqlen
+    options = {**options, "bias_grad": bias_grad, "out": _split("out", dqkv, 4)}
     _, _, _, *rest = flash_attn_varlen_backward(
-        grad_output, q, k, v, output, lse, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen,
-        dropout_p=dropout_p, softmax_scale=softmax_scale,
-        causal=causal, window_size=window_size, softcap=softcap, alibi_slopes=alibi_slopes,
-        attn_bias=attn_bias, bias_grad=bias_grad, out=_split("out", dqkv, 4), seed=seed,
-        offset=offset,
-    )  # fmt: skip
+        grad_output, *parts, output, lse, *sequences, **options
+    )
     return (dqkv, *rest) if bias_grad else dqkv
 
 

@@ -11,6 +11,7 @@ import ml_dtypes
 from ..errors import DTypeError, ShapeError
 from ._arrays import (
     FLOATS,
+    check_alike,
     check_array,
     check_flag,
     check_ndim,
@@ -240,9 +241,7 @@ def _check_forward(
         raise ShapeError(f"x: got shape {x.shape}, expected one that ends in {shape}")
     _check_parameters(x, shape, weight, bias)
     if residual is not None:
-        check_array("residual", residual)
-        check_same_dtype(x=x, residual=residual)
-        check_shape(x.shape, residual=residual)
+        check_alike(x=x, residual=residual)
     if out is not None:
         check_out(out, x.shape, x.dtype, x=x, weight=weight, bias=bias, residual=residual)
     return shape
@@ -251,10 +250,7 @@ def _check_forward(
 def _check_backward(
     grad_output: Any, x: Any, weight: Any, bias: Any, grad_residual: Any, stats: dict[str, Any]
 ) -> None:
-    check_array("x", x)
-    check_array("grad_output", grad_output)
-    check_same_dtype(x=x, grad_output=grad_output)
-    check_shape(x.shape, grad_output=grad_output)
+    check_alike(x=x, grad_output=grad_output)
     check_ndim("x", x, 1)
     for name, array in stats.items():
         check_array(name, array, (float64 if x.dtype == float64 else float32,))
@@ -264,9 +260,7 @@ def _check_backward(
     check_shape(x.shape[:rows], **stats)
     _check_parameters(x, x.shape[rows:], weight, bias)
     if grad_residual is not None:
-        check_array("grad_residual", grad_residual)
-        check_same_dtype(x=x, grad_residual=grad_residual)
-        check_shape(x.shape, grad_residual=grad_residual)
+        check_alike(x=x, grad_residual=grad_residual)
 
 
 def _check_parameters(x: Any, shape: tuple[int, ...], weight: Any, bias: Any) -> None:

@@ -9,11 +9,10 @@ from ..kinds import as_index
 from ._arrays import (
     MOST_AXES,
     Array,
+    check_alike,
     check_array,
     check_ndim,
     check_out,
-    check_same_dtype,
-    check_shape,
     computed,
     contiguous,
 )
@@ -152,9 +151,7 @@ def _softmax_backward(grad_output: Any, output: Any, axis: int, log: bool) -> An
         dx = None
     if dx is None:  # not the canonical case: explain, or copy strided arrays
         _check_axis("output", output, axis)
-        check_array("grad_output", grad_output)
-        check_same_dtype(output=output, grad_output=grad_output)
-        check_shape(output.shape, grad_output=grad_output)
+        check_alike(output=output, grad_output=grad_output)
         arrays = contiguous(grad_output), contiguous(output)
         dx = computed(module.softmax_backward(*arrays, axis, log))
     return dx
