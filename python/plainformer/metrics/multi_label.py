@@ -31,10 +31,10 @@ def multi_label_scores(*, references: Sets, predictions: Sets) -> dict[Any, Labe
     found, wanted = _sets("predictions", predictions), _sets("references", references)
     check_pairs(predictions, references)
     both = [a & b for a, b in zip(found, wanted)]
-    flat = ([label for own in sets for label in own] for sets in (found, wanted, both))
+    counted = ([label for own in sets for label in own] for sets in (found, wanted, both))
     kinds = frozenset().union(*found, *wanted)
     order = sorted(kinds, key=lambda label: (isinstance(label, str), label))
-    return scores_by(*flat, order)
+    return scores_by(*counted, order=order)
 
 
 def multi_label_metrics(references: Sets, predictions: Sets) -> dict[str, float]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
 from .._random import Draws
-from ..baselines import Labels, target_labels, target_text
 from ..batches import Example
-from .spans import check_noise, place_spans
+from .spans import FromTarget, check_noise, place_spans
 from .vocabulary import Vocabulary
 
 _LONGEST = 64  # of a table of span lengths, in means; a longer one has no chance
 
 
-class Denoising:
+class Denoising(FromTarget):
     """`{"input_ids": (L,), "labels": (M,)}` for an encoder and a decoder.
 
     Text infilling: spans with lengths from a Poisson distribution of mean `mean_span_length`, in
@@ -39,8 +37,6 @@ class Denoising:
     ConfigError : a value out of range, or no mask token
     """
 
-    ahead = 0
-
     def __init__(
         self,
         vocabulary: Vocabulary,
@@ -51,32 +47,20 @@ class Denoising:
     ):
         check_noise(noise_density, mean_span_length)
         self.mask = vocabulary.need_mask("denoise")
-        self.vocabulary, self.density = vocabulary, noise_density
+        super().__init__(vocabulary)
+        self.density = noise_density
         self.permute_sentences = permute_sentences
         self._cumulative = _poisson_cdf(mean_span_length)
 
     def text_size(self, block_size: int) -> int:
         """What the tokenizer's prefix and suffix leave of `block_size`."""
-        return block_size - len(self.vocabulary.prefix) - len(self.vocabulary.suffix)
+        return self.vocabulary.room(block_size)
 
     def __call__(self, text: np.ndarray, draws: Draws) -> Example:
         """The example of `text` (N,)."""
         damaged = self._permuted(text, draws) if self.permute_sentences else text
-        return {
-            "input_ids": self._framed(self._infill(damaged, draws)),
-            "labels": self._framed(text),
-        }
-
-    def labels(self, examples: Iterable[Example]) -> Labels:
-        """The labels of examples, each after the one before it."""
-        return target_labels(examples, self.vocabulary.size)
-
-    def counted(self, text: np.ndarray, draws: Draws) -> np.ndarray:
-        """What baselines count of a training text: its labels."""
-        return target_text(self(text, draws), self.vocabulary.size)
-
-    def _framed(self, text: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.vocabulary.prefix, text, self.vocabulary.suffix])
+        framed = self.vocabulary.framed
+        return {"input_ids": framed(self._infill(damaged, draws)), "labels": framed(text)}
 
     def _permuted(self, text: np.ndarray, draws: Draws) -> np.ndarray:
         """The sentences of `text` in a random order; the last one may have no end."""

@@ -53,13 +53,12 @@ class MaskedLanguageModeling:
 
     def text_size(self, block_size: int) -> int:
         """What the tokenizer's prefix and suffix leave of `block_size`."""
-        return block_size - len(self.vocabulary.prefix) - len(self.vocabulary.suffix)
+        return self.vocabulary.room(block_size)
 
     def __call__(self, text: np.ndarray, draws: Draws) -> Example:
         """The example of `text` (N,), framed as the tokenizer frames one text."""
-        prefix, suffix = self.vocabulary.prefix, self.vocabulary.suffix
-        chosen = len(prefix) + self._choose(text, draws)
-        ids = np.concatenate([prefix, text, suffix])
+        chosen = len(self.vocabulary.prefix) + self._choose(text, draws)
+        ids = self.vocabulary.framed(text)
         labels = np.full(len(ids), IGNORE_INDEX, np.int32)
         labels[chosen] = ids[chosen]
         ids[chosen] = self._hide(ids[chosen], draws)

@@ -14,7 +14,29 @@ from ..batches import Example
 from .vocabulary import Vocabulary
 
 
-class SpanCorruption:
+class FromTarget:
+    """What objectives share whose target is a text of its own, written by a decoder."""
+
+    ahead = 0
+
+    def __init__(self, vocabulary: Vocabulary):
+        self.vocabulary = vocabulary
+        self.start = vocabulary.size  # stands before the first label, in counts alone
+
+    def __call__(self, text: np.ndarray, draws: Draws) -> Example:
+        """The example of `text` (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} makes no examples")
+
+    def labels(self, examples: Iterable[Example]) -> Labels:
+        """The labels of examples, each after the one before it."""
+        return target_labels(examples, self.start)
+
+    def counted(self, text: np.ndarray, draws: Draws) -> np.ndarray:
+        """What baselines count of a training text: its labels."""
+        return target_text(self(text, draws), self.start)
+
+
+class SpanCorruption(FromTarget):
     """`{"input_ids": (L,), "labels": (M,)}` for an encoder and a decoder.
 
     A part `noise_density` of a text is cut out in spans of `mean_span_length` tokens on average.
@@ -39,8 +61,6 @@ class SpanCorruption:
     ConfigError : a value out of range, no end of text, too few sentinels for block_size
     """
 
-    ahead = 0
-
     def __init__(
         self,
         vocabulary: Vocabulary,
@@ -50,11 +70,10 @@ class SpanCorruption:
         mean_span_length: float = 3.0,
     ):
         check_noise(noise_density, mean_span_length)
-        self.density, self.mean, self.sentinels = (
-            noise_density, mean_span_length, vocabulary.sentinels,
-        )  # fmt: skip
+        super().__init__(vocabulary)
+        self.density, self.mean = noise_density, mean_span_length
+        self.sentinels = vocabulary.sentinels
         self.end = _end_of(vocabulary)
-        self.start = vocabulary.size  # stands before the first label, in counts alone
         _, spans = self.counts(self.text_size(block_size))
         if spans > len(self.sentinels):
             raise ConfigError(
@@ -88,14 +107,6 @@ class SpanCorruption:
         ids = np.insert(text[~removed], places, sentinels)
         labels = np.insert(text[removed], np.cumsum(lengths) - lengths, sentinels)
         return {"input_ids": np.append(ids, self.end), "labels": np.append(labels, self.end)}
-
-    def labels(self, examples: Iterable[Example]) -> Labels:
-        """The labels of examples, each after the one before it."""
-        return target_labels(examples, self.start)
-
-    def counted(self, text: np.ndarray, draws: Draws) -> np.ndarray:
-        """What baselines count of a training text: its labels."""
-        return target_text(self(text, draws), self.start)
 
 
 def place_spans(count: int, lengths: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:

@@ -61,6 +61,14 @@ class Vocabulary:
             )
         return self.mask
 
+    def room(self, block_size: int) -> int:
+        """What prefix and suffix leave of `block_size`."""
+        return block_size - len(self.prefix) - len(self.suffix)
+
+    def framed(self, text: np.ndarray) -> np.ndarray:
+        """A text (N,) as the tokenizer frames one."""
+        return np.concatenate([self.prefix, text, self.suffix])
+
     @cached_property
     def ordinary(self) -> np.ndarray:
         """Ids (n,) of tokens that stand for text."""
