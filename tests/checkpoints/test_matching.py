@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from plainformer.checkpoints.matching import GAMMA_BETA, fit_state, match_keys, to_be_trained
+from plainformer.checkpoints.matching import GAMMA_BETA, fit_state, to_be_trained
 from plainformer.errors import CheckpointError, PlainformerWarning
 
 EXPECTED = {
@@ -24,20 +24,20 @@ def test_prefix_may_be_present_or_absent(prefix):
         "lm_head.weight": np.zeros((7, 4)),
         f"{prefix}h.0.attn.bias": np.zeros(1),
     }
-    matched = match_keys(state, EXPECTED, prefix="transformer.", ignore=["*h.?.attn.bias"])
+    matched, _ = fit_state(state, EXPECTED, prefix="transformer.", ignore=["*h.?.attn.bias"])
     assert list(matched) == list(EXPECTED)
     assert matched["transformer.ln_f.bias"].sum() == 4
 
 
 def test_model_without_prefix_reads_a_file_with_it():
     state = {"bert.a": np.zeros(2)}
-    assert match_keys(state, {"a": (2,)}, prefix="bert.").keys() == {"a"}
+    assert fit_state(state, {"a": (2,)}, prefix="bert.")[0].keys() == {"a"}
 
 
 def test_everything_that_does_not_fit_is_one_error():
     state = {"wte.weight": np.zeros((9, 4)), "ln_f.bias": np.zeros(4), "extra": np.zeros(1)}
     with pytest.raises(CheckpointError) as error:
-        match_keys(state, EXPECTED, prefix="transformer.", source="some/dir")
+        fit_state(state, EXPECTED, prefix="transformer.", source="some/dir")
     assert str(error.value) == (
         "some/dir: does not fit the model: missing keys (1): lm_head.weight; "
         "unexpected keys (1): extra; mismatched shapes (1): "
@@ -48,13 +48,13 @@ def test_everything_that_does_not_fit_is_one_error():
 def test_the_same_tensor_twice_is_unexpected():
     state = {"transformer.wte.weight": np.zeros(1), "wte.weight": np.zeros(1)}
     with pytest.raises(CheckpointError, match=r"unexpected keys \(1\): wte\.weight"):
-        match_keys(state, {"transformer.wte.weight": (1,)}, prefix="transformer.")
+        fit_state(state, {"transformer.wte.weight": (1,)}, prefix="transformer.")
 
 
 def test_long_lists_are_cut():
     expected = {f"w{i}": (1,) for i in range(20)}
     with pytest.raises(CheckpointError, match=r"missing keys \(20\): w0, .*w7, and 12 more"):
-        match_keys({}, expected)
+        fit_state({}, expected)
 
 
 BERT = {

@@ -1,7 +1,7 @@
 """Files in and out: checked safetensors, Hugging Face directories, atomic writing. NumPy only."""
 
 from .huggingface import load_state, read_config, save_model
-from .matching import LoadReport, fit_state, match_keys
+from .matching import LoadReport, fit_state
 from .safetensors import SafetensorsFile, load_file, save_file
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "fit_state",
     "load_file",
     "load_state",
-    "match_keys",
     "read_config",
     "save_file",
     "save_model",

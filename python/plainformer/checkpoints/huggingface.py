@@ -24,7 +24,6 @@ import numpy as np
 from ..errors import CheckpointError, ConfigError, DTypeError, listed, shown
 from .atomic import write_json_atomic
 from .files import PathLike, plain_name, read_json
-from .matching import match_keys as match_keys
 from .safetensors import SafetensorsFile, save_file
 
 CONFIG = "config.json"

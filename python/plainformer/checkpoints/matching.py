@@ -141,18 +141,6 @@ def fit_state(
     return MatchedState(state, {name: names[name] for name in expected if name not in new}), report
 
 
-def match_keys(
-    state: Mapping[str, np.ndarray],
-    expected: Mapping[str, Shape],
-    *,
-    prefix: str = "",
-    ignore: Iterable[str] = (),
-    source: str = "checkpoint",
-) -> MatchedState:
-    """`fit_state` where every expected array must be there: exactly the names of `expected`."""
-    return fit_state(state, expected, prefix=prefix, ignore=ignore, source=source)[0]
-
-
 def _finder(
     targets: Iterable[str], prefix: str, renames: Mapping[str, str]
 ) -> Callable[[str], str | None]:

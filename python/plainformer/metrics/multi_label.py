@@ -7,6 +7,7 @@ labels.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any
 
 from ..errors import DTypeError
@@ -31,10 +32,9 @@ def multi_label_scores(*, references: Sets, predictions: Sets) -> dict[Any, Labe
     found, wanted = _sets("predictions", predictions), _sets("references", references)
     check_pairs(predictions, references)
     both = [a & b for a, b in zip(found, wanted)]
-    counted = ([label for own in sets for label in own] for sets in (found, wanted, both))
     kinds = frozenset().union(*found, *wanted)
     order = sorted(kinds, key=lambda label: (isinstance(label, str), label))
-    return scores_by(*counted, order=order)
+    return scores_by(chain(*found), chain(*wanted), chain(*both), order)
 
 
 def multi_label_metrics(references: Sets, predictions: Sets) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import ml_dtypes
 import numpy as np
 
-from ..checkpoints.huggingface import match_keys
+from ..checkpoints.matching import fit_state
 from ..errors import ConfigError, DTypeError, shown
 from ..modes import Mode
 from ..parameter import Buffer, Parameter
@@ -188,7 +188,8 @@ class Module:
         """
         parameters = dict(self.named_state())
         shapes = {name: parameter.shape for name, parameter in parameters.items()}
-        for name, array in match_keys(state, shapes, source="state").items():
+        matched, _ = fit_state(state, shapes, source="state")
+        for name, array in matched.items():
             parameters[name].copy_from(array)
 
 

@@ -48,13 +48,8 @@ def python_documents(
     DataError : no sources with text below `root`
     """
     root = _library(root)
-    documents: list[Document] = []
-    size = 0
-    for document in _all_documents(root, without):
-        documents.append(document)
-        size += len(document.text.encode())
-        if size >= max_bytes:
-            break
+    every = _all_documents(root, without)
+    documents = _first(((document, len(document.text.encode())) for document in every), max_bytes)
     if not documents:
         raise DataError(
             "no Python sources with docstrings in it; this Python comes without them: "
@@ -71,16 +66,8 @@ def python_sources(root: str | Path | None = None, *, max_bytes: int = MAX_BYTES
     Parameters and errors: `python_documents`
     """
     root = _library(root)
-    documents: list[Document] = []
-    size = 0
-    for path in _sources(root):
-        if size >= max_bytes:
-            break
-        if not _parse(path).body:
-            continue
-        with tokenize.open(path) as file:  # in the encoding that it declares
-            documents.append(Document(file.read(), str(path), spans_lines=True))
-        size += path.stat().st_size
+    paths = (path for path in _sources(root) if _parse(path).body)
+    documents = _first(((_source(path), path.stat().st_size) for path in paths), max_bytes)
     if not documents:
         raise DataError("no Python sources in it; this Python comes without them", str(root))
     return documents
@@ -137,6 +124,23 @@ def summary(docstring: str) -> str:
 def by_digest(texts: Iterable[str]) -> list[str]:
     """Texts by their SHA-256: an order as good as random that depends on the texts alone."""
     return sorted(texts, key=_digest)
+
+
+def _first(documents: Iterable[tuple[Document, int]], max_bytes: int) -> list[Document]:
+    """The documents, each with its size, up to the one with which they have so many bytes."""
+    found: list[Document] = []
+    left = max_bytes
+    for document, size in documents:
+        found.append(document)
+        left -= size
+        if left <= 0:
+            break
+    return found
+
+
+def _source(path: Path) -> Document:
+    with tokenize.open(path) as file:  # in the encoding that it declares
+        return Document(file.read(), str(path), spans_lines=True)
 
 
 def _library(root: str | Path | None) -> Path:

@@ -22,15 +22,9 @@ from .corpus import by_digest, module_summaries
 
 # Packages and modules that are in every Python from 3.10 on, with docstrings to spare.
 MODULES = (
-    "asyncio",
-    "email",
-    "inspect",
-    "ipaddress",
-    "logging",
-    "mailbox",
-    "multiprocessing",
-    "tarfile",
-)
+    "asyncio", "email", "inspect", "ipaddress", "logging", "mailbox", "multiprocessing", "tarfile",
+)  # fmt: skip
+TASK = "text-classification"
 LABELS = 8  # a module to learn from
 HELD_BACK = 40  # a module to test on
 SHORTEST = 25  # characters
@@ -98,29 +92,14 @@ def is_fair(text: str) -> bool:
 
 def pretrained(task: DocstringTask, directory: Path, seed: int, clock: Clock) -> dict[str, Any]:
     """Fine-tune the model of `directory` into `directory/classifier`; its figures."""
-    train, validation = task.write(directory / "docstrings")
-    return finetune(
-        "text-classification",
-        directory,
-        str(train),
-        str(validation),
-        output_dir=directory / "classifier",
-        callbacks=clock.limits(0.5),
-        seed=seed,
-        **TRAINING,
-    ).metrics
+    train, validation = map(str, task.write(directory / "docstrings"))
+    how = {"seed": seed, "callbacks": clock.limits(0.5), **TRAINING}
+    out = directory / "classifier"
+    return finetune(TASK, directory, train, validation, output_dir=out, **how).metrics
 
 
 def from_scratch(task: DocstringTask, directory: Path, seed: int, clock: Clock) -> dict[str, Any]:
     """The same from new weights, into `directory/scratch`; its figures."""
-    return finetune(
-        "text-classification",
-        directory / "config.json",
-        task.train,
-        task.validation,
-        output_dir=directory / "scratch",
-        tokenizer=str(directory),
-        callbacks=clock.limits(1.0),
-        seed=seed,
-        **TRAINING,
-    ).metrics
+    config, out = directory / "config.json", directory / "scratch"
+    how = {"seed": seed, "callbacks": clock.limits(1.0), "tokenizer": str(directory), **TRAINING}
+    return finetune(TASK, config, task.train, task.validation, output_dir=out, **how).metrics

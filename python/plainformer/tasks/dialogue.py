@@ -31,7 +31,7 @@ from ..data.decoding import decode_text
 from ..data.dialogues import DialogueEncoder, EncodedDialogue
 from ..data.special_tokens import add_marks, remember_options, role_tokens, tokenizer_options
 from ..errors import ConfigError, DataError
-from ..generation import TextPieces, generate, stream
+from ..generation import TextPieces, stream
 from ..generation.settings import ids_of_file, model_vocab_size
 from ..options import COUNT, option
 from ..training.losses import LossSum
@@ -39,7 +39,7 @@ from .conversation import ReadSoFar
 from .features import Feature, FeatureDataset
 from .registry import register
 from .task import Array, Task, TaskSettings, TextLoss, chunks
-from .writing import until
+from .writing import new_ids
 
 _USUAL_ANSWER = 64
 logger = logging.getLogger("plainformer")
@@ -200,10 +200,8 @@ class Dialogue(Task):
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         prompts = [feature.place for feature in features]
-        options = {"eos_token_id": self.ends, **self.seeded()}
-        rows = generate(self.model, prompts, self.max_new_tokens, **options)
-        new = np.asarray(rows)[:, max(map(len, prompts)) :]
-        return [until(row, *self.ends) for row in new]
+        start = max(map(len, prompts))
+        return new_ids(self.model, prompts, self.max_new_tokens, self.ends, start, **self.seeded())
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
         return decode_text(self.tokenizer, outputs[0].tolist()).strip()

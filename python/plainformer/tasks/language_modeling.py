@@ -18,7 +18,6 @@ from ..data.control_codes import add_control_codes
 from ..data.decoding import decode_continuation, decode_text
 from ..data.tokenizer import encode_text, tell_unknown
 from ..errors import DataError
-from ..generation import generate
 from ..options import COUNT, option
 from ..training.losses import LossSum
 from .control import ControlledTexts
@@ -26,7 +25,7 @@ from .features import Feature
 from .generation_settings import GenerationSettings, generation_options
 from .registry import register
 from .task import Array, Inputs, Task, TextLoss
-from .writing import end_of, until
+from .writing import end_of, new_ids
 
 _USUAL_LENGTH = 64
 
@@ -155,11 +154,10 @@ class LanguageModeling(Task):
     def _write(self, prompts: list[Array]) -> list[list[Array]]:
         """New ids of each text of each prompt, without the end."""
         count = self.settings.num_return_sequences
-        ends = {} if self.end is None else {"eos_token_id": self.end}
-        options = {**ends, **self._options, **self.seeded()}
-        rows = generate(self.model, prompts, self.max_new_tokens, **options)
-        new = np.asarray(rows)[:, max(map(len, prompts)) :]
-        texts = [row if self.end is None else until(row, self.end) for row in new]
+        ends = [] if self.end is None else [self.end]
+        options = {**self._options, **self.seeded()}
+        start = max(map(len, prompts))
+        texts = new_ids(self.model, prompts, self.max_new_tokens, ends, start, **options)
         return [texts[i : i + count] for i in range(0, len(texts), count)]
 
     def _max_new_tokens(self) -> int:
@@ -189,14 +187,8 @@ class LanguageModeling(Task):
         return " ".join(texts)
 
     def record(self, example: Any, prediction: Any) -> dict[str, Any]:
-        asked = (
-            {"text": example.text}
-            if self.control is None
-            else {
-                "label": example.label,
-                "text": example.text,
-            }
-        )
+        asked = {} if self.control is None else {"label": example.label}
+        asked["text"] = example.text
         if isinstance(prediction, list):
             texts = [one["generated_text"] for one in self.answer(example, prediction)]
             return {**asked, "generated_texts": texts}

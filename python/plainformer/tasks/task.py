@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -27,7 +28,7 @@ from tokenizers import Tokenizer
 from .. import kernels
 from ..data import Encoded, LabelMap, TextEncoder
 from ..data.examples import FIELDS, texts_of
-from ..errors import ConfigError, NonFiniteError, listed
+from ..errors import ConfigError, DataError, NonFiniteError, listed
 from ..metrics import bits_per_character, perplexity
 from ..options import COUNT, check, option
 from ..reprs import unusual
@@ -330,6 +331,17 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+@contextmanager
+def at_line_of(example: Any) -> Iterator[None]:
+    """What is wrong with an example is a DataError, which says where it came from if it is new."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error), example.file or None, example.line) from error
 
 
 def ends_of(encoded: Encoded) -> tuple[Array, Array]:

@@ -11,21 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..data import TextExample
-from ..errors import ConfigError, DataError, shown
+from ..errors import ConfigError, shown
 from ..metrics import intent_metrics
 from ..models.config import PROBLEM_TYPES
 from ..options import COUNT, NOT_EMPTY, PART, one_of, option, options_of
 from .features import Feature
-from .problems import (
-    MULTI,
-    SINGLE,
-    Problem,
-    SingleLabel,
-    problem_of,
-    problem_to_learn,
-)
+from .problems import MULTI, SINGLE, Problem, SingleLabel, problem_of, problem_to_learn
 from .registry import register
-from .task import Array, Task, TaskSettings
+from .task import Array, Task, TaskSettings, at_line_of
 
 _OUT_OF_SCOPE = "oos"
 _BEST = "best"
@@ -139,12 +132,9 @@ class TextClassification(Task):
         return _label_of(example, type(self.problem), self.problem.separator)
 
     def _target(self, example: Any) -> Any:
-        try:
-            return self.problem.target(self._label(example))
-        except DataError:
-            raise
-        except ValueError as error:
-            raise DataError(str(error), example.file or None, example.line) from error
+        label = self._label(example)
+        with at_line_of(example):
+            return self.problem.target(label)
 
     def answer(
         self, example: TextExample, prediction: Array, *, top_k: int | str | None = _BEST
@@ -183,7 +173,5 @@ class TextClassification(Task):
 
 def _label_of(example: Any, problem: type[Problem], separator: str | None) -> Any:
     """The label of an example as its problem has it. Raises DataError with file and line."""
-    try:
+    with at_line_of(example):
         return problem.label(example.label, separator)
-    except ValueError as error:
-        raise DataError(str(error), example.file or None, example.line) from error

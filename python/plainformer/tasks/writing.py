@@ -165,9 +165,8 @@ class Writer(Task):
             options["length_penalty"] = settings.length_penalty
         if settings.no_repeat_ngram_size is not None:
             options["no_repeat_ngram_size"] = settings.no_repeat_ngram_size
-        rows = generate(self.model, sources, self.max_target, eos_token_id=self.end, **options)
-        longest = 1 if self.reads_sources else max(map(len, sources))
-        return [until(row[longest:], self.end) for row in np.asarray(rows)]
+        start = 1 if self.reads_sources else max(map(len, sources))
+        return new_ids(self.model, sources, self.max_target, [self.end], start, **options)
 
     def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
         return decode_text(self.tokenizer, outputs[0].tolist()).strip()
@@ -225,7 +224,15 @@ def cut_to(ids: Array, tail: Array, limit: int | None, *, keep: int) -> tuple[Ar
     return np.concatenate([ids[: room - keep], end, tail]).astype(np.int32), True
 
 
-def until(ids: Array, *stops: int) -> Array:
-    """The ids before the first of the stops."""
-    ends = np.flatnonzero(np.isin(ids, stops))
-    return ids[: ends[0]] if ends.size else ids
+def new_ids(
+    model: Any, prompts: list[Array], most: int, ends: list[int], start: int, **options: Any
+) -> list[Array]:
+    """What `generate` writes behind each prompt, before the first of the ends, if there are any.
+
+    start : where new ids begin in the rows
+    """
+    if ends:
+        options["eos_token_id"] = ends
+    rows = np.asarray(generate(model, prompts, most, **options))[:, start:]
+    stops = ((row, np.flatnonzero(np.isin(row, ends))) for row in rows)
+    return [row[: stop[0]] if stop.size else row for row, stop in stops]
