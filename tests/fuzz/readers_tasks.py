@@ -16,7 +16,7 @@ from plainformer.options import names_of
 from plainformer.tasks import TASKS, open_task
 from plainformer.tasks.arguments import OPTIONS, take_options
 from plainformer.tasks.directory import TaskFiles
-from plainformer.tasks.loading import from_values
+from plainformer.tasks.loading import Head, from_values
 from plainformer.training import TrainingArguments
 from tests.tasks import tiny
 
@@ -36,7 +36,7 @@ def _make_task(name: str, directory: Path) -> None:
     settings = kind.settings_for(kind.settings_class(), examples)
     kind.prepare_tokenizer(tokenizer, examples, kind.model_tasks[0], settings)
     labels = _labels(name, examples)
-    model = from_values(kind, dict(config), tokenizer, labels, seed=0, source="config").model
+    model = from_values(kind, dict(config), tokenizer, Head(labels), 0, source="config").model
     model.save_pretrained(directory)
     TaskFiles(kind(tokenizer, model, settings)).save_pretrained(directory)
 

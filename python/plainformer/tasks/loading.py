@@ -35,16 +35,28 @@ class LoadedModel(NamedTuple):
     new_parameters: tuple[str, ...]
 
 
+class Head(NamedTuple):
+    """What the head of a model is to give.
+
+    labels : those of the training data; None for tasks without
+    problem : the `problem_type` that is learned; a head for another starts anew
+    pooling : what a new head for texts reads, of `POOLINGS`; None leaves it to the family
+    starts_anew : with the labels of the data alone
+    """
+
+    labels: Sequence[str] | None = None
+    problem: str | None = None
+    pooling: str | None = None
+    starts_anew: bool = False
+
+
 def from_checkpoint(
     kind: type[Task],
     directory: TaskDirectory,
     tokenizer: Tokenizer,
-    labels: Sequence[str] | None,
-    *,
-    problem: str | None = None,
-    pooling: str | None = None,
-    new_head: bool,
+    head: Head,
     seed: int,
+    *,
     adapter: str | None = None,
 ) -> LoadedModel:
     """The model of a directory with the head of a task.
@@ -53,10 +65,6 @@ def from_checkpoint(
 
     Parameters
     ----------
-    labels : those of the training data; None for tasks without
-    problem : the `problem_type` that is learned; a head for another starts anew
-    pooling : what a new head for texts reads, of `POOLINGS`; None leaves it to the family
-    new_head : start the head anew, with the labels of the data alone
     seed : of new weights
     adapter : a directory with a LoRA adapter, added to the weights
     """
@@ -64,14 +72,15 @@ def from_checkpoint(
     if adapter is not None:
         models.load_adapter(model, adapter)
     overrides: dict[str, Any] = {}
-    if labels is not None:
-        fresh = bool(new) or new_head or problem not in (None, _said(model.config))
-        wanted, keeps = _head_labels(model.config, labels, problem, fresh)
+    if head.labels is not None:
+        other = head.problem not in (None, _said(model.config))
+        fresh = bool(new) or head.starts_anew or other
+        wanted, keeps = _head_labels(model.config, head.labels, head.problem, fresh)
         if wanted.id2label != model.config.id2label:
             overrides["id2label"] = wanted.id2label
-        overrides |= _problem_type(problem, model.config.problem_type)
-        if not keeps and pooling is not None:
-            overrides |= _reads(model.config, pooling)
+        overrides |= _problem_type(head.problem, model.config.problem_type)
+        if not keeps and head.pooling is not None:
+            overrides |= _reads(model.config, head.pooling)
         if not keeps:  # a head for labels that nobody named is no use
             new = tuple(dict.fromkeys([*new, *head_parameters(model)]))
     size = vocab_size(tokenizer)
@@ -118,10 +127,9 @@ def from_values(
     kind: type[Task],
     values: dict[str, Any],
     tokenizer: Tokenizer,
-    labels: Sequence[str] | None,
-    *,
-    problem: str | None = None,
+    head: Head,
     seed: int,
+    *,
     source: str,
 ) -> LoadedModel:
     """A new model from the contents of a `config.json`; vocabulary and special ids come from the
@@ -133,9 +141,9 @@ def from_values(
             "tokens; leave it out, the tokenizer sets it"
         )
     overrides: dict[str, Any] = {**_special(special_ids(tokenizer), values), "vocab_size": size}
-    if labels is not None:
-        overrides["id2label"] = LabelMap(labels).id2label
-        overrides |= _problem_type(problem, values.get("problem_type"))
+    if head.labels is not None:
+        overrides["id2label"] = LabelMap(head.labels).id2label
+        overrides |= _problem_type(head.problem, values.get("problem_type"))
     word = model_task_for(kind, values, source)
     if word == "seq2seq-lm":
         overrides |= _decoder_ids(

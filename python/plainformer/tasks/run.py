@@ -31,6 +31,7 @@ from .data import (
 from .directory import ADAPTER, TaskFiles
 from .doubts import doubts
 from .features import TaskExamples
+from .loading import Head
 from .problems import SingleLabel
 from .replay import ReplayDataset, ReplayExamples
 from .result import FineTuneResult
@@ -98,9 +99,8 @@ class FineTuning:
         loaded = self.source.model(
             self.kind,
             tokenizer,
-            labels,
+            Head(labels, None if problem is None else problem.name),
             self.model_options,
-            problem=None if problem is None else problem.name,
             reads_sentences=self.strategy.head_only,
             seed=self.args.seed,
         )

@@ -13,7 +13,7 @@ from ..data import Document, make_tokenizer, parse_spec
 from ..errors import ConfigError
 from .arguments import ModelOptions
 from .directory import TaskDirectory, model_task_for
-from .loading import LoadedModel, from_checkpoint, from_values
+from .loading import Head, LoadedModel, from_checkpoint, from_values
 from .task import Task
 
 # The special tokens of a new tokenizer are those of what kind of model pre-trains; others are
@@ -77,29 +77,21 @@ class ModelSource:
         self,
         kind: type[Task],
         tokenizer: Any,
-        labels: list[str] | None,
+        head: Head,
         options: ModelOptions,
         *,
-        problem: str | None,
         reads_sentences: bool,
         seed: int,
     ) -> LoadedModel:
-        """The model for a task, with a head for these labels.
+        """The model for a task, with the head that is wanted, as the options say.
 
         reads_sentences : a new head reads by default what the encoder was trained with
         """
         pooling = self._pooling(kind, options.pooling, reads_sentences)
+        head = head._replace(pooling=pooling, starts_anew=options.new_head)
         if self.directory is not None:
             return from_checkpoint(
-                kind,
-                self.directory,
-                tokenizer,
-                labels,
-                problem=problem,
-                pooling=pooling,
-                new_head=options.new_head,
-                seed=seed,
-                adapter=options.adapter,
+                kind, self.directory, tokenizer, head, seed, adapter=options.adapter
             )
         if options.adapter is not None:
             raise ConfigError("adapter: needs the model that it was made for, a directory")
@@ -107,9 +99,7 @@ class ModelSource:
             raise ConfigError("new_head: has no effect on a model from a configuration")
         if pooling is not None:
             raise ConfigError("pooling: say classifier_pooling in the configuration; leave it out")
-        return from_values(
-            kind, self.config, tokenizer, labels, problem=problem, seed=seed, source=self.name
-        )
+        return from_values(kind, self.config, tokenizer, head, seed, source=self.name)
 
     def _pooling(self, kind: type[Task], wanted: str | None, reads_sentences: bool) -> str | None:
         """What a new head reads, if that is not the family's own choice."""
