@@ -39,7 +39,8 @@ class Decoder:
         inner = getattr(tokenizer, "backend_tokenizer", tokenizer)  # of one in transformers' way
         self._tokenizer = inner if isinstance(inner, Tokenizer) else None
         self._decode = tokenizer.decode if self._tokenizer is None else inner.decode
-        kinds = [] if self._tokenizer is None else _decoder_kinds(self._tokenizer)
+        parts = [] if self._tokenizer is None else parts_of(inner.decoder)
+        kinds = [part["type"] for part in parts]  # in their order
         fuse = kinds.index("Fuse") if "Fuse" in kinds else len(kinds)
         self._falls_back = "ByteFallback" in kinds[:fuse]
         self._byte_level = "ByteLevel" in kinds
@@ -238,11 +239,6 @@ def byte_letters() -> dict[str, int]:
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     other = [byte for byte in range(256) if byte not in plain]
     return {chr(b): b for b in plain} | {chr(0x100 + i): b for i, b in enumerate(other)}
-
-
-def _decoder_kinds(tokenizer: Tokenizer) -> list[str]:
-    """The types of a tokenizer's decoders in their order."""
-    return [part["type"] for part in parts_of(tokenizer.decoder)]
 
 
 def _is_cut(data: bytes) -> bool:

@@ -200,7 +200,7 @@ class TextEncoder:
     def _words(self, texts: Sequence[Text]) -> list[list[str]]:
         if not self._needs_space:
             return [list(words) for words in texts]
-        return [[_spaced(word) for word in words] for words in texts]
+        return [[f" {word}" if word else word for word in words] for words in texts]
 
     def _encoded(self, encoding: Encoding, index: int, precise: bool, words: bool) -> Encoded:
         word_ids = _with_gaps(encoding.word_ids) if precise else None
@@ -248,10 +248,6 @@ def _glues_words(tokenizer: Tokenizer) -> bool:
     schemes = [p["prepend_scheme"] for p in parts if p["type"] == "Metaspace"]
     prepends = any(p["type"] == "Prepend" for p in parts)
     return (written and not prepends and not schemes) or "never" in schemes
-
-
-def _spaced(word: str) -> str:
-    return f" {word}" if word else word
 
 
 def _ids(values: Sequence[int]) -> np.ndarray:

@@ -10,13 +10,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from ..checkpoints.files import PathLike
 from ..errors import DataError
 from .shards import Shard, open_shard, shard_writer
-from .special_tokens import special_ids
 from .text import Document, Documents
 from .tokenizer import encode_parts, vocab_size
 
@@ -77,17 +75,12 @@ def _up_to_date(path: Path, source: str) -> Shard | None:
 def _encode(
     path: Path, tokenizer: Tokenizer, documents: Iterable[Document], source: str | None
 ) -> None:
-    end = special_ids(tokenizer).end_token_id
-    between = None if end is None else np.array([end])
-    begins, said = True, time.monotonic()
+    said = time.monotonic()
     with shard_writer(path, vocab_size=vocab_size(tokenizer), source=source) as writer:
-        for ids, continues in encode_parts(tokenizer, documents):
+        for ids, begins in encode_parts(tokenizer, documents):
             if begins:
-                if writer.documents and between is not None:
-                    writer.append(between)
                 writer.begin_document()
             writer.append(ids)
-            begins = not continues
             if time.monotonic() - said > _SECONDS:
                 said = time.monotonic()
                 _log.info("%s: %d documents, %d tokens", path, writer.documents, writer.tokens)

@@ -198,13 +198,7 @@ def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document]) -> np.
     DataError : a character outside the vocabulary, with file and line
     """
     dtype = np.uint16 if vocab_size(tokenizer) <= 1 << 16 else np.uint32
-    end = special_ids(tokenizer).end_token_id
-    between = [] if end is None else [np.array([end], dtype)]
-    parts: list[np.ndarray] = []
-    starts = True
-    for ids, continues in encode_parts(tokenizer, documents):
-        parts += [*(between if parts and starts else []), np.asarray(ids, dtype)]
-        starts = not continues
+    parts = [np.asarray(ids, dtype) for ids, _ in encode_parts(tokenizer, documents)]
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
@@ -222,14 +216,19 @@ def tell_unknown(name: str, tokenizer: Tokenizer, ids: np.ndarray) -> None:
 def encode_parts(
     tokenizer: Tokenizer, documents: Iterable[Document]
 ) -> Iterator[tuple[np.ndarray, bool]]:
-    """(ids (N,), whether the next ones go on with the same text) of each document or part of one.
+    """(ids (N,), whether a document begins with them) of all documents, and of what ends each.
 
-    Memory is bounded by a batch of about a million characters, or the longest document.
+    The end-of-text token, if any, stands between two, and counts to the one that it ends. Memory is
+    bounded by a batch of about a million characters, or the longest document.
     """
-    table = _character_table(tokenizer)
+    table, end = _character_table(tokenizer), special_ids(tokenizer).end_token_id
+    is_first, begins = True, True
     for batch in _in_batches(documents):
         for document, ids in zip(batch, _encode_batch(tokenizer, table, batch)):
-            yield np.asarray(ids, np.int64), document.continues
+            if begins and not is_first and end is not None:
+                yield np.array([end]), False
+            yield np.asarray(ids, np.int64), begins
+            is_first, begins = False, not document.continues
 
 
 def _in_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -68,17 +68,13 @@ class Answers:
             if is_bad and not self._skip:
                 self._flush()
                 raise self._refusal([request], rest or ())
-            if is_bad:
-                self._tell_bad(request)
+            if is_bad and self.bad < _TOLD:
+                _log.warning("skipped: %s", DataError(request.problem, self._name, request.line))
+            self.bad += is_bad
             self.blank += request.problem == BLANK
             self.count += record is not None
             self._write(record if record is not None else self._null(request))
         self._flush()
-
-    def _tell_bad(self, request: Request) -> None:
-        self.bad += 1
-        if self.bad <= _TOLD:
-            _log.warning("skipped: %s", DataError(request.problem, self._name, request.line))
 
     def _answered(
         self, requests: list[Request]

@@ -62,7 +62,9 @@ class FineTuning:
         # Whether the model was fine-tuned for this task before.
         self.continues = self.source.task == kind.name
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
-        self.settings = {**self._saved_settings(), **own}
+        directory = self.source.directory
+        saved = directory.settings if directory is not None and self.continues else {}
+        self.settings = {**saved, **own}
         make(kind.settings_class, self.settings, owner=kind.name)
         self._output_dir, self._has_validation = output_dir, has_validation
         self.args = self._arguments(kind.metric)
@@ -108,7 +110,8 @@ class FineTuning:
         self.args = self._arguments(self.task.metric)
         if labels is not None:
             logger.info("labels of the model: %d", len(self.task.labels))
-        self._check_data()
+        for name, examples in (("train", self.train), *self.tests.items()):
+            check_known(self.task, _TOLD.get(name, name), examples)
         self.parameter_options: dict[str, ParameterOptions] = {}
         if self.strategy != StrategyOptions():
             self.parameter_options = apply_strategy(
@@ -150,11 +153,6 @@ class FineTuning:
             given.setdefault("learning_rate", HEAD_LEARNING_RATE)
         return training_arguments(given, self._output_dir, metric, self._has_validation, has_old)
 
-    def _saved_settings(self) -> dict[str, Any]:
-        """The settings that the directory was fine-tuned with, if for the same task."""
-        directory = self.source.directory
-        return directory.settings if directory is not None and self.continues else {}
-
     def _check_effects(self) -> None:
         """An option that would do nothing is an error, before anything is read."""
         if self.args.label_smoothing_factor and not self.kind.smooths:
@@ -186,10 +184,6 @@ class FineTuning:
     def _learned(self) -> list[Any]:
         """All examples that are learned from, new and old."""
         return [*self.train, *(self.old or ())]
-
-    def _check_data(self) -> None:
-        for name, examples in (("train", self.train), *self.tests.items()):
-            check_known(self.task, _TOLD.get(name, name), examples)
 
     # Parts of `run`
 

@@ -152,16 +152,13 @@ class TextClassification(Task):
         return [answer] if isinstance(answer, dict) else answer
 
     def record(self, example: TextExample, prediction: Array) -> dict[str, Any]:
-        return {"text": example.text, **self.problem.found(prediction), **self._top(prediction)}
+        found = {"text": example.text, **self.problem.found(prediction)}
+        count = self.settings.top_k
+        return found if count is None else {**found, "top_k": self._ranked(prediction, count)}
 
     def plain(self, record: Mapping[str, Any]) -> str:
         """The label or the labels; the score where that is the answer."""
         return "" if record["label"] is None else self.problem.plain(record)
-
-    def _top(self, prediction: Array) -> dict[str, Any]:
-        """The best labels, where a setting says how many."""
-        count = self.settings.top_k
-        return {} if count is None else {"top_k": self._ranked(prediction, count)}
 
     def _ranked(self, prediction: Array, count: int | None) -> list[dict[str, Any]]:
         order = np.argsort(-prediction, kind="stable")[:count]
