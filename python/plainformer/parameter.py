@@ -51,11 +51,14 @@ class Parameter(Tensor):
 
     def writable(self) -> Array:
         """The array itself, to write now; ask again before every later write."""
-        if getattr(self._array.flags, "writeable", True):
-            self._count_write()
-        else:  # a mapped file, or an array that its owner protected
-            self.assign(self._array.copy())
-        return self._array
+        array = self._array
+        if not getattr(array.flags, "writeable", True):
+            self.assign(array.copy())  # a mapped file, or what its owner protected
+            return self._array
+        self.version += 1  # not by _count_write: every update writes every parameter
+        if self.pack is not None:
+            self.drop_pack()
+        return array
 
     def _count_write(self) -> None:
         self.version += 1

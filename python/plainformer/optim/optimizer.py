@@ -116,23 +116,39 @@ class Optimizer:
             `kernels.clip_grad_norm` returns it
         """
         for group in self.param_groups:
-            for (step, _), params in self._due(group["params"]).items():
-                self._update(self._arrays(params), group, step, grad_scale)
-                for parameter in params:
-                    self.state[parameter][STEP] = step
+            for step, states, arrays in self._due(group["params"]):
+                self._update(arrays, group, step, grad_scale)
+                for state in states:
+                    state[STEP] = step
 
-    def _due(self, params: Iterable[Parameter]) -> dict[tuple[int, int], list[Parameter]]:
-        """Parameters with a gradient by the step that is their next, and by bytes an element, which
-        tell their dtypes apart: a kernel takes arrays of one."""
-        due: dict[tuple[int, int], list[Parameter]] = {}
-        own, whole = self.state, 1 + len(self.slots)  # entries of a state, its master apart
+    def _due(
+        self, params: Iterable[Parameter]
+    ) -> Iterator[tuple[int, list[dict[str, Any]], OptimizerArrays]]:
+        """What is kept of parameters with a gradient, and their arrays, by the step that is their
+        next and by bytes an element, which tell their dtypes apart: a kernel takes arrays of one.
+
+        In one loop and with one look at each: this is most of an update of small parameters.
+        """
+        due: dict[tuple[int, int], tuple[list[Array], list[Array], list[dict[str, Any]]]] = {}
+        own, made, size = self.state, -1, 0
         for parameter in params:
-            if parameter.grad is not None:
-                size, state = parameter.data.itemsize, own.get(parameter)
-                if state is None or len(state) < whole + (size == 2):
-                    state = self._state_of(parameter)
-                due.setdefault((state[STEP] + 1, size), []).append(parameter)
-        return due
+            grad = parameter.grad
+            if grad is not None:
+                array = parameter.writable()
+                state = own.get(parameter) or self._state_of(parameter)
+                if state[STEP] != made or array.itemsize != size:
+                    made, size = state[STEP], array.itemsize
+                    arrays, grads, states = due.setdefault((made, size), ([], [], []))
+                arrays.append(array)
+                grads.append(grad)
+                states.append(state)
+        for (made, size), (arrays, grads, states) in due.items():
+            if min(map(len, states)) < 1 + len(self.slots) + (size == 2):  # a state is not whole
+                for parameter in params:
+                    self._state_of(parameter)
+            masters = [state[MASTER] for state in states] if size == 2 else None
+            slots = {slot: [state[slot] for state in states] for slot in self.slots}
+            yield made + 1, states, OptimizerArrays(arrays, grads, masters, slots)
 
     def _state_of(self, parameter: Parameter) -> dict[str, Any]:
         """What is kept of a parameter, made when first asked for."""
@@ -144,16 +160,6 @@ class Optimizer:
         if size == 2 and MASTER not in state:
             state[MASTER] = parameter.data.astype(wide)
         return state
-
-    def _arrays(self, params: list[Parameter]) -> OptimizerArrays:
-        states = [self.state[parameter] for parameter in params]
-        has_masters = params[0].data.itemsize == 2
-        return OptimizerArrays(
-            params=[parameter.writable() for parameter in params],
-            grads=[parameter.grad for parameter in params],
-            masters=[state[MASTER] for state in states] if has_masters else None,
-            slots={slot: [state[slot] for state in states] for slot in self.slots},
-        )
 
     def _update(
         self, arrays: OptimizerArrays, group: Mapping[str, Any], step: int, grad_scale: float
