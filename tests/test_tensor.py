@@ -1,12 +1,17 @@
 """The tape: order, freeing, leaves, hooks, recording on and off."""
 
+import copy
+import operator
+import pickle
 import weakref
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+from plainformer import functional
 from plainformer.errors import DTypeError, PlainformerError, ShapeError
+from plainformer.optim import SGD
 from plainformer.parameter import Parameter
 from plainformer.tape import enable_grad, is_grad_enabled, no_grad, run_backward
 from plainformer.tensor import Tensor, needs_grad, record, record_all
@@ -272,3 +277,59 @@ def test_arrays_are_asked_for_by_name():
     x = Tensor(np.ones(3, np.float32), requires_grad=True)
     assert np.asarray(x) is x.data
     assert float(np.asarray(x).sum()) == 3.0
+
+
+WRONG_GRADIENTS = {
+    "a list": ([1.0, 1.0], DTypeError, "grad: got builtins.list"),
+    "a number": (1.0, DTypeError, "grad: got builtins.float"),
+    "another type": (np.ones(2), DTypeError, "grad: got dtype float64, expected float32"),
+    "another shape": (np.ones(3, np.float32), ShapeError, r"grad: got shape \(3,\)"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_GRADIENTS)
+def test_a_wrong_gradient_is_told(name):
+    grad, error, words = WRONG_GRADIENTS[name]
+    x = leaf(1.0, 2.0)
+    with pytest.raises(error, match=words):
+        (x * 2).backward(grad)
+    assert x.grad is None
+    (x * 2).backward(Tensor(np.ones(2, np.float32)))
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_gradients_of_leaves_are_contiguous_as_optimizers_need_them():
+    first, second = (Parameter(np.ones((3, n), np.float32)) for n in (4, 2))
+    wide = Parameter(np.ones((3, 5), np.float32))
+    joined = functional.concatenate([first, second])
+    functional.linear(Tensor(np.ones((2, 3), np.float32)), wide.T).sum().backward()
+    joined.sum().backward()
+    parameters = [first, second, wide]
+    assert all(parameter.grad.flags.c_contiguous for parameter in parameters)
+    SGD(parameters, lr=1.0).step()
+    assert [parameter.data.max() for parameter in parameters] == [0, 0, -1]
+
+
+def test_copies_are_of_leaves():
+    x = leaf(1.0, 2.0)
+    assert copy.deepcopy(x).requires_grad
+    for call in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(PlainformerError, match=r"copy tensor\.detach"):
+            call(x * 2)
+
+
+@pytest.mark.parametrize("data", [[1.0], 1.0, None, np.float32(1), leaf(1.0)], ids=repr)
+def test_a_parameter_is_an_array(data):
+    parameter = Parameter(np.ones(1, np.float32))
+    for call in (Parameter, parameter.assign):
+        with pytest.raises(DTypeError, match="data: got"):
+            call(data)
+    assert parameter.data == 1
+
+
+@pytest.mark.parametrize("symbol", ["iadd", "isub", "imul", "itruediv", "ipow", "imatmul"])
+def test_a_parameter_is_not_replaced_in_silence(symbol):
+    """`weight -= lr * grad` would leave the model as it is."""
+    weight = Parameter(np.ones(2, np.float32))
+    with pytest.raises(PlainformerError, match=r"parameter\.writable\(\)"), no_grad():
+        getattr(operator, symbol)(weight, np.ones(2, np.float32))

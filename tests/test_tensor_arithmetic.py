@@ -249,6 +249,15 @@ WRONG = {
     "permute": (lambda x: x.permute(0, 0), ShapeError, "axes: got"),
     "reshape": (lambda x: x.reshape(4), ShapeError, r"shape: got \(4,\), expected sizes"),
     "power of a tensor": (lambda x: x**x, DTypeError, "exponent: got .*expected a number"),
+    "no floats": (lambda x: Tensor(np.arange(3)) * 2, DTypeError, r"^\*: got dtype int64"),
+    "no floats, mean": (lambda x: Tensor(np.arange(4)).mean(), DTypeError, "^mean.*int64"),
+    "no floats, minus": (lambda x: -Tensor(np.arange(3)), DTypeError, "^-: got dtype int64"),
+    "power of texts": (lambda x: Tensor(np.array(["a"])) ** 2, DTypeError, "got dtype <U1"),
+    "a large number": (lambda x: x + 10**400, ConfigError, "got an integer of 1329 bits"),
+    "a truth": (lambda x: x + np.True_, DTypeError, "got True, expected a number"),
+    "keepdims": (lambda x: x.sum(0, "no"), DTypeError, "keepdims: got 'no'"),
+    "axes to transpose": (lambda x: x.transpose(0, (0, 1)), DTypeError, r"axis: got \(0, 1\)"),
+    "transpose by None": (lambda x: x.transpose(None, 1), DTypeError, "axis: got None"),
     "less": (lambda x: x < 1, DTypeError, "^<: Tensors are not compared"),
     "greater": (lambda x: x >= 1, DTypeError, "^>: Tensors are not compared"),
     "equal": (lambda x: x == 1, DTypeError, "^==: Tensors are not compared"),
@@ -262,6 +271,25 @@ def test_each_wrong_use_has_one_clear_error(name, requires_grad):
     call, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         call(Tensor(ONES, requires_grad=requires_grad))
+
+
+def test_a_number_of_numpys_is_an_array_without_axes(leaf, rng):
+    mean = Tensor(np.arange(1.0, 3.0).mean(), requires_grad=True)
+    assert isinstance(mean.data, np.ndarray)
+    check_gradients(lambda: mean * 2 + mean, [mean], rng)
+    assert int(mean) == 1
+
+
+def test_indices_of_torchs_scripts(leaf, rng):
+    x, ids = leaf(2, 3), Tensor(np.array([2, 0, 2]))
+    for where in (True, np.False_, (slice(None), ids), (0, ids), (None, True)):
+        arrays = tuple(
+            part.data if part is ids else part
+            for part in (where if isinstance(where, tuple) else (where,))
+        )
+        np.testing.assert_array_equal(x[where].data, x.data[arrays])
+        check_gradients(lambda where=where: x[where], [x], rng)
+    np.testing.assert_array_equal(x.mean(dim=1, keepdim=True).data, x.data.mean(1, keepdims=True))
 
 
 def test_a_tensor_is_itself_and_a_key():

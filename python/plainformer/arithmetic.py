@@ -15,7 +15,8 @@ import numpy as np
 
 from . import kernels
 from .errors import ConfigError, DTypeError, ShapeError, shown
-from .kernels._arrays import FLOATS, accumulator_dtype, check_array, check_number
+from .kernels._arrays import FLOATS, accumulator_dtype, check_array, check_flag, check_number
+from .kinds import as_index
 
 Array = Any
 Result = tuple[Array, Callable[[Array], Sequence[Any]]]
@@ -65,6 +66,7 @@ def divide(a: Any, b: Any) -> Result:
 
 def power(a: Any, exponent: Any) -> Result:
     """y = a ** exponent, for a number as exponent."""
+    check_array("**", a)
     n = check_number("exponent", exponent)
     to_a = _back_to(a)
 
@@ -76,6 +78,7 @@ def power(a: Any, exponent: Any) -> Result:
 
 def negative(a: Array) -> Result:
     """y = -a."""
+    check_array("-", a)
     to_a = _back_to(a)
     return _rounded(operator.neg, a), lambda grad: (to_a(-grad),)
 
@@ -130,6 +133,8 @@ def index(a: Array, where: Any) -> Result:
 @_quiet
 def reduce(a: Array, axis: Any, keepdims: bool, mean: bool) -> Result:
     """The sum, or the mean, over one axis, several, or all (None)."""
+    check_array("mean()" if mean else "sum()", a)
+    keepdims = check_flag("keepdims", keepdims)
     axes = _axes(axis, a.ndim)
     count = 1
     for i in axes:
@@ -174,7 +179,7 @@ def permute(a: Array, axes: Any) -> Result:
 
 def transpose(a: Array, dim0: int, dim1: int) -> Result:
     """A view in which two axes have changed places."""
-    first, second = (_axes(dim, a.ndim)[0] for dim in (dim0, dim1))
+    first, second = (_axes(as_index("axis", dim), a.ndim)[0] for dim in (dim0, dim1))
     axes = [*range(a.ndim)]
     axes[first], axes[second] = second, first
     return permute(a, axes)
@@ -183,10 +188,12 @@ def transpose(a: Array, dim0: int, dim1: int) -> Result:
 def _pair(symbol: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Both sides, checked: an array and an array of its type, or an array and a number.
 
-    Arrays of whole numbers and of bools count as numbers.
+    Arrays of whole numbers and of bools count as numbers beside an array of floats.
     """
     first, second = _side(symbol, a), _side(symbol, b)
     floats = [x for x in (first, second) if _is_array(x) and x.dtype in FLOATS]
+    if not floats:
+        check_array(symbol, first if _is_array(first) else second)
     like = floats[0]
     for x in floats[1:]:
         if x.dtype != like.dtype:
@@ -208,8 +215,9 @@ def _pair(symbol: str, a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _side(symbol: str, x: Any) -> Any:
-    if (isinstance(x, np.generic) and x.dtype in FLOATS) or type(x) in (int, float):
-        return check_number(symbol, float(x))
+    if isinstance(x, (int, float, np.generic)) and not isinstance(x, bool):
+        is_float = isinstance(x, np.generic) and x.dtype in FLOATS  # bfloat16's are no np.floating
+        return check_number(symbol, float(x) if is_float else x)
     if not _is_array(x):
         raise DTypeError(f"{symbol}: got {shown(x)}, expected a Tensor, a number or an array")
     if x.dtype.kind not in "iub":
@@ -274,9 +282,7 @@ def _index(a: Array, where: Any) -> tuple[Any, ...]:
 
 
 def _index_part(a: Array, part: Any) -> Any:
-    if part is None or part is Ellipsis or type(part) is int:
-        return part
-    if isinstance(part, slice):
+    if part is None or part is Ellipsis or isinstance(part, (int, slice)):
         return part
     if isinstance(part, list):
         part = kernels.array_of(part) if part else kernels.array_of(part).astype(np.int64)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import kernels
+from .errors import PlainformerError
+from .kernels._backend import backend
 from .packing import Pack, packed_together
 from .tensor import Array, Tensor
 
@@ -33,7 +35,13 @@ class Parameter(Tensor):
         return self._view
 
     def assign(self, array: Array) -> None:
-        """Hold this array from now on; it is not copied and may change shape and dtype."""
+        """Hold this array from now on; it is not copied and may change shape and dtype.
+
+        Raises
+        ------
+        DTypeError : it is no array
+        """
+        backend("data", array)
         self._array = array
         self._view = array.view()
         if getattr(self._view.flags, "writeable", False):  # on a device nothing can be protected
@@ -44,6 +52,15 @@ class Parameter(Tensor):
         """Hold a copy of this array from now on, in the dtype that is held, or another."""
         beside = kernels.asarray(array, self._array)
         self.assign(kernels.xp(beside).array(beside, dtype=dtype or self.dtype, order="C"))
+
+    def _refuse_in_place(self, other: Any) -> Any:
+        """`p -= x` would give the name `p` to a new Tensor, and leave the weights as they are."""
+        raise PlainformerError(
+            "+= -= *= /= **=: got a Parameter, which they do not write; write "
+            "parameter.writable()[...] -= ..., or use an optimizer"
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _refuse_in_place
 
     def __reduce__(self) -> tuple:
         """Copies get an array and a view of it, not two arrays."""

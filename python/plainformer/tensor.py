@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import arithmetic, kernels
 from .errors import ConfigError, DTypeError, PlainformerError, ShapeError
+from .kernels._arrays import check_array, check_shape
 from .tape import Array as Array
 from .tape import Backward, Gradients, Node, edge_of, is_grad_enabled, run_backward
 
@@ -40,7 +41,7 @@ class Tensor:
         if not hasattr(data, "dtype") or isinstance(data, Tensor):
             raise DTypeError(f"data: got {type(data).__name__}, expected an array")
         # Not by _set_up: every operation makes a Tensor, and a call costs as much as all of this.
-        self.data = data
+        self.data = data if hasattr(data, "__setitem__") else kernels.array_of(data)
         self.requires_grad = requires_grad
         self.grad: Array | None = None
         self._owns_grad = False
@@ -94,6 +95,9 @@ class Tensor:
 
     def __float__(self) -> float:
         return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -159,24 +163,30 @@ class Tensor:
         return _apply(arithmetic.negative, self)
 
     def __getitem__(self, where: Any) -> Tensor:
+        if isinstance(where, tuple):
+            where = tuple([part.data if isinstance(part, Tensor) else part for part in where])
         return _apply(arithmetic.index, self, where)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
-    def sum(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None) -> Tensor:
+    def sum(
+        self, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool = False
+    ) -> Tensor:
         """The sum over an axis, several, or all; bfloat16 is added up in float32.
 
-        `dim` is PyTorch's word for `axis`, and both are an error.
+        `dim` and `keepdim` are PyTorch's words; both `axis` and `dim` are an error.
         """
-        return _apply(arithmetic.reduce, self, _one_of(axis, dim), keepdims, False)
+        return _apply(arithmetic.reduce, self, _one_of(axis, dim), keepdims or keepdim, False)
 
-    def mean(self, axis: Any = None, keepdims: bool = False, *, dim: Any = None) -> Tensor:
+    def mean(
+        self, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool = False
+    ) -> Tensor:
         """The mean over an axis, several, or all; bfloat16 is added up in float32.
 
-        `dim` is PyTorch's word for `axis`, and both are an error.
+        `dim` and `keepdim` are PyTorch's words; both `axis` and `dim` are an error.
         """
-        return _apply(arithmetic.reduce, self, _one_of(axis, dim), keepdims, True)
+        return _apply(arithmetic.reduce, self, _one_of(axis, dim), keepdims or keepdim, True)
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape, `reshape(2, -1)` or `reshape((2, -1))`."""
@@ -210,6 +220,14 @@ class Tensor:
 
     __le__, __ge__ = __lt__, __gt__
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._node is not None:
+            raise PlainformerError(
+                "copy: got the output of an operation, which the tape holds, expected a leaf; "
+                "copy tensor.detach()"
+            )
+        return super().__reduce_ex__(protocol)
+
     def detach(self) -> Tensor:
         """The same array, off the tape."""
         return Tensor(self.data)
@@ -225,10 +243,11 @@ class Tensor:
         self._hooks = [*(self._hooks or ()), hook]
         return lambda: self._hooks.remove(hook) if self._hooks else None
 
-    def backward(self, grad: Array | None = None) -> None:
+    def backward(self, grad: Array | Tensor | None = None) -> None:
         """Add the gradient of this Tensor to `.grad` of every leaf that it was made from.
 
-        `grad` is the gradient that flows into this Tensor; a Tensor of one element takes 1.
+        `grad` is the gradient that flows into this Tensor, of its shape and dtype; a Tensor of one
+        element takes 1.
         """
         if not self.requires_grad:
             raise PlainformerError(
@@ -239,8 +258,10 @@ class Tensor:
             if self.size != 1:
                 raise ShapeError(f"grad: missing; only one element gets 1, got shape {self.shape}")
             grad = kernels.xp(self.data).ones_like(self.data)
-        elif grad.shape != self.shape:
-            raise ShapeError(f"grad: got shape {grad.shape}, expected {self.shape}")
+        else:
+            grad = grad.data if isinstance(grad, Tensor) else grad
+            check_array("grad", grad, (self.dtype,))
+            check_shape(self.shape, grad=grad)
         run_backward((self,), (grad,))
 
     @property
@@ -252,10 +273,12 @@ class Tensor:
     def accumulate_grad(self, grad: Array, is_fresh: bool = False) -> None:
         """Add to `.grad`. A second bfloat16 gradient makes the sum float32.
 
-        The first gradient is kept as it came; unless `is_fresh`, it may be shared with others and
-        is copied before more is added.
+        The first gradient is kept as it came if it is contiguous, as optimizers need it; unless
+        `is_fresh`, it may be shared with others and is copied before more is added.
         """
         if self.grad is None:
+            if not grad.flags.c_contiguous:
+                grad, is_fresh = grad.copy(order="C"), True
             self.grad, self._owns_grad = grad, is_fresh
             return
         if self.sum_in_place is None:

@@ -48,17 +48,23 @@ def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] = FLOATS) -> N
     has at most 8 axes."""
     backend(name, array)
     if array.dtype not in dtypes or not array.dtype.isnative:
-        wanted = " or ".join(str(d) for d in dtypes)
+        own = f"{name}." if name.partition("[")[0].isidentifier() else ""
+        wanted = " or ".join(dict.fromkeys(map(str, dtypes)))
         hint = (
             "; CPU kernels have no float16, use bfloat16 or float32"
             if (array.dtype == np.float16)
-            else f"; convert it with {name}.astype(...)"
+            else f"; convert it with {own}astype(...)"
         )
         raise DTypeError(f"{name}: got dtype {array.dtype}, expected {wanted}{hint}")
     if array.ndim > MOST_AXES:
         raise ShapeError(
             f"{name}: got {array.ndim} axes, expected at most {MOST_AXES}; reshape the leading ones"
         )
+
+
+def holds_numbers(x: Any) -> bool:
+    """Whether `x` is an array of numbers or bools, which another float type can hold."""
+    return hasattr(x, "astype") and x.dtype.kind in "biufV"  # V is bfloat16
 
 
 def check_same_dtype(**arrays: Any) -> None:
