@@ -42,7 +42,7 @@ HOST = {
     "nn/rotary.py": _NUMBERS,
     "nn/sequences.py:Sequences.uniform": "borders of sequences that no array was asked for",
     "optim/optimizer.py:Optimizer.state_dict": "numbers of options, to be saved",
-    "optim/optimizer.py:Optimizer.load_state_dict": "numbers of options, as they were saved",
+    "optim/optimizer.py:Optimizer._read_options": "numbers of options, as they were saved",
     "training/batches.py": _EXAMPLES,
     "training/evaluation.py": _EXAMPLES,
 }

@@ -221,8 +221,17 @@ def test_any_function_is_a_schedule():
     assert optimizer.param_groups[0]["lr"] == 1.0
     with pytest.raises(ConfigError, match="got 2 functions, expected 1"):
         optim.LambdaLR(optimizer, [float, float])
-    with pytest.raises(CheckpointError, match="base_lrs"):
-        scheduler.load_state_dict({"last_epoch": 1, "base_lrs": []})
+    for wrong in ({"last_epoch": 1, "base_lrs": []}, {"last_epoch": -1, "base_lrs": [1.0]}):
+        with pytest.raises(CheckpointError, match="base_lrs"):
+            scheduler.load_state_dict(wrong)
+    for state in ({}, None, {"last_epoch": "1", "base_lrs": [1.0]}):
+        with pytest.raises(CheckpointError, match="state"):
+            scheduler.load_state_dict(state)
+    for given in (5, "a", [5]):
+        with pytest.raises(ConfigError, match=r"lr_lambda: got .*expected a function"):
+            optim.LambdaLR(optimizer, given)
+    with pytest.raises(DTypeError, match="lr_lambda: result: got None"):
+        optim.LambdaLR(optimizer, lambda step: None)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +243,12 @@ def test_any_function_is_a_schedule():
         ("constant_with_warmup", {"min_lr": 0.01}, "min_lr: has no effect"),
         ("cosine", {"num_training_steps": 3, "min_lr": 1.0}, "min_lr: got 1.0, expected from 0"),
         ("linear", {"num_training_steps": 3, "scheduler_specific_kwargs": {"power": 2}}, "power"),
+        ("linear", {"num_training_steps": 3, "scheduler_specific_kwargs": [1]}, "got \\[1\\]"),
+        ("linear", {"num_training_steps": -3}, "num_training_steps: got -3"),
+        ("linear", {"num_training_steps": "3"}, "num_training_steps: got '3'"),
+        ("linear", {"num_training_steps": 3, "num_warmup_steps": 0.1}, "num_warmup_steps: got 0.1"),
+        ("linear", {"num_training_steps": 3, "num_warmup_steps": -1}, "num_warmup_steps: got -1"),
+        ("cosine", {"num_training_steps": 3, "min_lr": "0"}, "min_lr: got '0'"),
     ],
 )
 def test_options_of_schedules_are_checked(name, options, words):
@@ -249,3 +264,79 @@ def test_schedules_without_an_end_need_no_number_of_steps(name):
     for _ in range(3):
         scheduler.step()
     assert 0 < optimizer.param_groups[0]["lr"] <= 0.1
+
+
+WRONG_RATES = {
+    "text": ({"lr": "fast"}, DTypeError, "lr: got 'fast', expected a number"),
+    "none": ({"lr": None}, DTypeError, "lr: got None"),
+    "scale": ({"lr": 0.1, "lr_scale": -1}, ConfigError, "lr_scale: got -1"),
+    "large": ({"lr": 10**400}, ConfigError, "lr: got an integer of 1329 bits"),
+}
+
+
+@pytest.mark.parametrize("kind", [optim.AdamW, optim.SGD])
+@pytest.mark.parametrize("name", WRONG_RATES)
+def test_a_rate_is_a_number_at_once_and_when_it_is_written(kind, name):
+    options, error, words = WRONG_RATES[name]
+    [weight] = parameters((2,))
+    optimizer, before = kind([weight]), bytes_of([weight])
+    optimizer.param_groups[0].update(options)
+    for call in (lambda: kind([{"params": [weight], **options}]), optimizer.step):
+        with pytest.raises(error, match=words):
+            call()
+    assert bytes_of([weight]) == before
+
+
+def test_what_is_no_group_or_pair_is_told():
+    first, second = parameters((2,), (3,))
+    optimizer = optim.SGD([("first", first)])
+    with pytest.raises(DTypeError, match="group: got Parameter"):
+        optimizer.add_param_group(second)
+    with pytest.raises(ConfigError, match="params: got first twice"):
+        optimizer.add_param_group({"params": [first]})
+    with pytest.raises(DTypeError, match="params: got tuple"):
+        optim.SGD([(1, first)])
+    with pytest.raises(ConfigError, match=r"momentum: got 0\.9 for a group of an SGD without"):
+        optimizer.add_param_group({"params": [second], "momentum": 0.9})
+
+
+WRONG_STATES = {
+    "no dict": (lambda state: None, "state: got None"),
+    "a list": (lambda state: {**state, "exp_avg.1": [0.0]}, "exp_avg.1: got .*expected an array"),
+    "texts": (lambda state: {**state, "exp_avg.1": np.array(["a"] * 3)}, "expected an array"),
+    "a rate": (lambda state: {**state, "param_groups.0.lr": np.asarray(-1.0)}, "0: lr: got -1.0"),
+    "a step": (lambda state: {**state, "step.1": np.asarray(-1)}, "step: got -1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_STATES)
+def test_nothing_of_a_wrong_state_is_taken(name):
+    change, words = WRONG_STATES[name]
+    params = parameters((2,), (3,))
+    optimizer, other = optim.AdamW(params), optim.AdamW(parameters((2,), (3,)))
+    optimizer.step()
+    with pytest.raises(CheckpointError, match=words):
+        other.load_state_dict(change(optimizer.state_dict()))
+    assert not any(array.any() for n, array in other.state_dict().items() if "param" not in n)
+
+
+@pytest.mark.parametrize("given", ["weights", None, 3, [np.ones(2)], nn.Linear(2, 2)], ids=repr)
+def test_what_cannot_be_clipped_is_told(given):
+    with pytest.raises(DTypeError, match="parameters: got"):
+        optim.clip_grad_norm_(given, 1.0)
+
+
+def test_states_come_whole_where_a_part_was_given():
+    """As `Trainer` gives the masters, and after a change of dtype between steps."""
+    weight, other = parameters((2,), (3,))
+    optimizer = optim.AdamW([weight, other])
+    optimizer.state[other] = {"step": 0}
+    optimizer.step()
+    for parameter in (weight, other):
+        parameter.assign(parameter.data.astype(BFLOAT16))
+        give_gradient(parameter)
+    optimizer.step()
+    for parameter in (weight, other):
+        state = optimizer.state[parameter]
+        assert sorted(state) == ["exp_avg", "exp_avg_sq", "master", "step"]
+        assert state["step"] == 2

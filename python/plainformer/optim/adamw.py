@@ -41,7 +41,7 @@ class AdamW(Optimizer):
             arrays.slots["exp_avg"],
             arrays.slots["exp_avg_sq"],
             step=step,
-            lr=group["lr"] * group["lr_scale"],
+            lr=self._rate(group),
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],

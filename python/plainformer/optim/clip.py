@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .. import kernels
-from ..errors import NonFiniteError
+from ..errors import DTypeError, NonFiniteError, shown
 from ..functional import scale
 from ..parameter import Parameter
 from ..tensor import Tensor
@@ -33,7 +33,12 @@ def clip_grad_norm_(
     ----------
     Pascanu et al., "On the difficulty of training recurrent neural networks", 2013.
     """
-    given = [parameters] if isinstance(parameters, Parameter) else list(parameters)
+    given = [parameters] if isinstance(parameters, Parameter) else parameters
+    if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
+        raise DTypeError(f"parameters: got {shown(given)}, expected an iterable of Parameters")
+    given = list(given)
+    if not all(isinstance(one, Parameter) for one in given):
+        raise DTypeError(f"parameters: got {shown(given)}, expected nn.Parameters")
     found = [parameter for parameter in given if parameter.grad is not None]
     norm, factor = kernels.clip_grad_norm([parameter.grad for parameter in found], max_norm)
     if not math.isfinite(norm):

@@ -14,8 +14,9 @@ from functools import partial
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError, shown
-from ..kinds import fits
-from ..options import Rule, one_of, that
+from ..kernels._arrays import check_number
+from ..kinds import check_kind, checked, fits
+from ..options import NOT_NEGATIVE, Rule, one_of, that
 from .optimizer import Optimizer
 
 Factor = Callable[[int], float]
@@ -193,7 +194,10 @@ class LambdaLR:
             raise ConfigError(f"optimizer: got {shown(optimizer)}, expected a pf.optim.Optimizer")
         groups = optimizer.param_groups
         self.optimizer = optimizer
-        self.lr_lambdas = [lr_lambda] * len(groups) if callable(lr_lambda) else list(lr_lambda)
+        factors: Any = [lr_lambda] * len(groups) if callable(lr_lambda) else lr_lambda
+        if not isinstance(factors, (list, tuple)) or not all(map(callable, factors)):
+            raise ConfigError(f"lr_lambda: got {shown(lr_lambda)}, expected a function, or a list")
+        self.lr_lambdas: list[Factor] = list(factors)
         if len(self.lr_lambdas) != len(groups):
             raise ConfigError(
                 f"lr_lambda: got {len(self.lr_lambdas)} functions, expected {len(groups)}, one a "
@@ -218,20 +222,27 @@ class LambdaLR:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken. CheckpointError where it is of another."""
-        if len(state["base_lrs"]) != len(self.base_lrs):
+        check_kind("state", state, Mapping[str, Any], error=CheckpointError)
+        kinds = {"last_epoch": int, "base_lrs": list[float]}
+        step, rates = (
+            check_kind(f"state: {name}", state.get(name), kind, error=CheckpointError)
+            for name, kind in kinds.items()
+        )
+        if len(rates) != len(self.base_lrs) or step < 0:
             raise CheckpointError(
-                f"state: base_lrs: got {len(state['base_lrs'])}, expected "
-                f"{len(self.base_lrs)}, one a group"
+                f"state: got base_lrs={rates} and last_epoch={step}, expected "
+                f"{len(self.base_lrs)} rates, one a group, and a number of updates"
             )
-        self.last_epoch, self.base_lrs = int(state["last_epoch"]), list(state["base_lrs"])
+        self.last_epoch, self.base_lrs = step, list(rates)
         self._set()
 
     def _set(self) -> None:
         groups = self.optimizer.param_groups
         for group, base, factor in zip(groups, self.base_lrs, self.lr_lambdas):
-            group["lr"] = base * factor(self.last_epoch)
+            group["lr"] = base * check_number("lr_lambda: result", factor(self.last_epoch))
 
 
+@checked
 def get_scheduler(
     name: str,
     optimizer: Optimizer,
@@ -258,6 +269,8 @@ def get_scheduler(
     ConfigError : an unknown name or option, or one that is missing or would have no effect
     """
     make_schedule(name, total_steps=1, options=scheduler_specific_kwargs)  # checks both
+    NOT_NEGATIVE.check("num_warmup_steps", num_warmup_steps)
+    NOT_NEGATIVE.check("num_training_steps", num_training_steps or 0)
     schedule = SCHEDULES[name]
     if num_training_steps is None and schedule.total:
         raise ConfigError(f"num_training_steps: got None, schedule {shown(name)} needs a number")

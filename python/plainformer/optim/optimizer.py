@@ -13,8 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CheckpointError, ConfigError, DTypeError, listed, short, shown
+from ..errors import (
+    CheckpointError,
+    ConfigError,
+    DTypeError,
+    PlainformerError,
+    listed,
+    short,
+    shown,
+)
 from ..kernels import asarray, xp
+from ..kernels._arrays import check_number, holds_numbers
 from ..parameter import Parameter
 from ..tensor import Array
 
@@ -75,6 +84,8 @@ class Optimizer:
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Take one more dict of `params` and options."""
+        if not isinstance(group, Mapping):
+            raise DTypeError(f"group: got {shown(group)}, expected a dict of params and options")
         unknown = [name for name in group if name not in {"params", *self.defaults}]
         if unknown:
             raise ConfigError(
@@ -85,17 +96,29 @@ class Optimizer:
         members = [given] if isinstance(given, Parameter) else list(given)
         if not members:
             raise ConfigError("params: got no parameters, expected at least one")
-        new = {**self.defaults, **group, "params": [self._take(one) for one in members]}
-        self._update(OptimizerArrays([], [], None, {slot: [] for slot in self.slots}), new, 1, 1.0)
+        new = {**self.defaults, **group}
+        self._check_options(new)
+        new["params"] = [self._take(one) for one in members]
         self.param_groups.append(new)
+
+    def _check_options(self, group: Mapping[str, Any]) -> None:
+        """What the kernel says of an update of nothing."""
+        self._update(OptimizerArrays([], [], None, {s: [] for s in self.slots}), group, 1, 1.0)
+
+    @staticmethod
+    def _rate(group: Mapping[str, Any]) -> float:
+        """The learning rate of a group."""
+        rates = [check_number(name, group[name], 0.0) for name in ("lr", "lr_scale")]
+        return rates[0] * rates[1]
 
     def _take(self, one: Any) -> Parameter:
         """A parameter, noted under its name or its number."""
-        is_pair = isinstance(one, tuple) and len(one) == 2
+        is_pair = isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str)
         name, parameter = one if is_pair else (str(len(self._names)), one)
         if not isinstance(parameter, Parameter):
             raise DTypeError(f"params: got {type(parameter).__name__}, expected nn.Parameters")
         if parameter in self._names or name in self._names.values():
+            name = self._names.get(parameter, name)
             raise ConfigError(f"params: got {short(name)} twice, expected each parameter once")
         self._names[parameter] = name
         return parameter
@@ -170,7 +193,7 @@ class Optimizer:
         """All state as arrays, for `checkpoints.save_file`: `exp_avg.NAME`, `step.NAME`, and of
         each group its options, `param_groups.0.lr`.
 
-        OptimizerArrays are the optimizer's own, not copies.
+        Arrays are the optimizer's own, not copies.
         """
         found = {
             f"{slot}.{name}": np.asarray(value) if slot == STEP else value
@@ -188,8 +211,10 @@ class Optimizer:
 
         Raises
         ------
-        CheckpointError : names or shapes differ; nothing is written
+        CheckpointError : names or shapes differ, or an option is out of range; nothing is written
         """
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"state: got {shown(state)}, expected a dict of arrays")
         own = self.state_dict()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())
@@ -198,19 +223,31 @@ class Optimizer:
                 f"{short(odd[0])}"
             )
         for name, array in own.items():
-            if array.shape != state[name].shape:
+            given = state[name]
+            if not holds_numbers(given):
+                raise CheckpointError(f"state: {name}: got {shown(given)}, expected an array")
+            if array.shape != given.shape:
                 raise CheckpointError(
-                    f"state: {name} has shape {shown(state[name].shape)}, expected {array.shape}"
+                    f"state: {name} has shape {shown(given.shape)}, expected {array.shape}"
                 )
+        steps = {name: int(state[f"{STEP}.{name}"]) for name, _ in self.named_parameters()}
+        if min(steps.values()) < 0:
+            raise CheckpointError(f"state: step: got {min(steps.values())}, expected at least 0")
+        options = [self._read_options(i, state) for i in range(len(self.param_groups))]
         for name, parameter in self.named_parameters():
             kept = self.state[parameter]
-            for slot in kept:
-                value = state[f"{slot}.{name}"]
-                if slot == STEP:
-                    kept[slot] = int(value)
-                else:
-                    kept[slot][...] = asarray(value, kept[slot])
-        for i, group in enumerate(self.param_groups):
-            for option in self.defaults:
-                value = np.asarray(state[f"param_groups.{i}.{option}"]).tolist()
-                group[option] = tuple(value) if isinstance(value, list) else value
+            for slot in kept.keys() - {STEP}:
+                kept[slot][...] = asarray(state[f"{slot}.{name}"], kept[slot])
+            kept[STEP] = steps[name]
+        for group, new in zip(self.param_groups, options):
+            group.update(new)
+
+    def _read_options(self, i: int, state: Mapping[str, Array]) -> dict[str, Any]:
+        """The options of group `i` in what `state_dict` gave."""
+        values = {o: np.asarray(state[f"param_groups.{i}.{o}"]).tolist() for o in self.defaults}
+        found = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            self._check_options(found)
+        except PlainformerError as error:
+            raise CheckpointError(f"state: param_groups.{i}: {error}") from None
+        return found

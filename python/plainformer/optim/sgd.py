@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import kernels
+from ..errors import ConfigError
 from .optimizer import Optimizer, OptimizerArrays, Params
 
 
@@ -35,11 +36,16 @@ class SGD(Optimizer):
     def _update(
         self, arrays: OptimizerArrays, group: Mapping[str, Any], step: int, grad_scale: float
     ) -> None:
+        if group["momentum"] and not self.slots:
+            raise ConfigError(
+                f"momentum: got {group['momentum']} for a group of an SGD without, expected it of "
+                "the optimizer as well; other groups may have 0"
+            )
         kernels.sgd_step(
             arrays.params,
             arrays.grads,
             arrays.slots.get("momentum_buffer"),
-            lr=group["lr"] * group["lr_scale"],
+            lr=self._rate(group),
             momentum=group["momentum"],
             nesterov=group["nesterov"],
             weight_decay=group["weight_decay"],
