@@ -47,3 +47,30 @@ def test_a_list_belongs_to_its_module_and_takes_adapters():
 def test_what_is_no_module_is_named(make):
     with pytest.raises(DTypeError, match=r"module 0: got .*expected an nn\.Module"):
         make(functional.relu)
+
+
+def test_slices_of_subclasses_are_lists_of_their_base():
+    """The `__init__` of a subclass takes what it likes."""
+
+    class Row(nn.Sequential):
+        def __init__(self, width):
+            super().__init__(nn.Linear(width, 2), nn.ReLU())
+
+    class Rows(nn.ModuleList):
+        def __init__(self, count):
+            super().__init__(Row(3) for _ in range(count))
+
+    assert type(Row(3)[:1]) is nn.Sequential
+    assert type(Rows(3)[1:]) is nn.ModuleList
+    assert len(Rows(3)[1:]) == 2
+
+
+def test_what_is_no_list_and_no_place_is_told():
+    for given in (nn.ReLU(), 5, None):
+        with pytest.raises(DTypeError, match="modules: got"):
+            nn.ModuleList(given)
+    layers = nn.ModuleList([nn.ReLU()])
+    for place in (slice(0, 1), "0"):
+        with pytest.raises(DTypeError, match="index: got"):
+            layers[place] = nn.Tanh()
+    assert list(vars(layers)) == ["0"]

@@ -11,6 +11,7 @@ from plainformer.errors import CheckpointError, ConfigError, DTypeError
 from plainformer.nn import LayerNorm, Linear, Module
 from plainformer.nn.freezing import matches
 from plainformer.parameter import Buffer, Parameter
+from plainformer.tensor import Tensor
 
 
 class Layer(Module):
@@ -260,3 +261,19 @@ def test_a_list_that_holds_itself_is_looked_into_once():
     module.layers = [nn.Linear(2, 2)]
     module.layers.append({"all": module.layers})
     assert [name for name, _ in module.named_parameters()] == ["layers.0.weight", "layers.0.bias"]
+
+
+@pytest.mark.parametrize("wrong", [None, [1], "list", "texts", "tensor"])
+def test_a_state_that_holds_no_arrays_is_told_and_nothing_is_written(wrong):
+    model = Linear(2, 2)
+    zeros = {name: np.zeros_like(array) for name, array in model.state_dict().items()}
+    odd = {"list": [0.0, 0.0], "texts": np.array(["a", "b"]), "tensor": Tensor(np.zeros(2))}
+    state = {**zeros, "bias": odd[wrong]} if isinstance(wrong, str) else wrong
+    with pytest.raises(CheckpointError, match=r"^state: .*expected"):
+        model.load_state_dict(state)
+    assert model.weight.data.all()
+
+
+def test_globs_are_a_list():
+    with pytest.raises(ConfigError, match="patterns: got 5, expected a list of globs"):
+        Linear(2, 2).freeze(5)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, overload
 
 from ..errors import DTypeError, shown
+from ..kinds import as_index
 from .module import Module
 
 
@@ -31,6 +32,8 @@ class ModuleList(Module):
 
     def extend(self, modules: Iterable[Module]) -> Any:
         """Put modules at the end; returns self."""
+        if not isinstance(modules, Iterable):
+            raise DTypeError(f"modules: got {shown(modules)}, expected several, in a list")
         for module in modules:
             self.append(module)
         return self
@@ -52,14 +55,15 @@ class ModuleList(Module):
     def __getitem__(self, index: slice) -> ModuleList: ...
     def __getitem__(self, index: int | slice) -> Any:
         found = list(self)[index]
-        return type(self)._of(found) if isinstance(found, list) else found
+        return self._of(found) if isinstance(found, list) else found
 
-    @classmethod
-    def _of(cls, modules: list[Module]) -> ModuleList:
-        return cls(modules)
+    @staticmethod
+    def _of(modules: list[Module]) -> ModuleList:
+        """What a slice is, of subclasses too, whose `__init__` takes what it likes."""
+        return ModuleList(modules)
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self._set(range(len(self))[index], module)
+        self._set(range(len(self))[as_index("index", index)], module)
 
 
 class Sequential(ModuleList):
@@ -77,9 +81,9 @@ class Sequential(ModuleList):
     def __init__(self, *modules: Module):
         super().__init__(modules)
 
-    @classmethod
-    def _of(cls, modules: list[Module]) -> ModuleList:
-        return cls(*modules)
+    @staticmethod
+    def _of(modules: list[Module]) -> ModuleList:
+        return Sequential(*modules)
 
     def forward(self, x: Any) -> Any:
         """What the last module returns."""

@@ -25,8 +25,9 @@ def matching(names: Iterable[str], globs: Iterable[str], argument: str = "patter
     ConfigError : a glob that matches nothing, or one text where a list was wanted; `argument` is
         what the message calls them
     """
-    if isinstance(globs, str):
-        raise ConfigError(f"{argument}: got the string {shown(globs)}, expected a list of globs")
+    if isinstance(globs, str) or not isinstance(globs, Iterable):
+        kind = "the string " if isinstance(globs, str) else ""
+        raise ConfigError(f"{argument}: got {kind}{shown(globs)}, expected a list of globs")
     names = list(names)
     found: set[str] = set()
     for glob in globs:

@@ -153,7 +153,7 @@ class Dropout(Module):
 
     p: float
 
-    def __init__(self, p: float):
+    def __init__(self, p: float = 0.5):
         self.set_probability(p)
 
     def set_probability(self, p: float) -> None:

@@ -16,7 +16,8 @@ import ml_dtypes
 import numpy as np
 
 from ..checkpoints.matching import fit_state
-from ..errors import ConfigError, DTypeError, shown
+from ..errors import CheckpointError, ConfigError, DTypeError, short, shown
+from ..kernels._arrays import holds_numbers
 from ..modes import Mode
 from ..parameter import Buffer, Parameter
 from ..tape import no_grad
@@ -186,6 +187,13 @@ class Module:
         ------
         CheckpointError : naming every missing, unexpected and mismatched array; nothing is written
         """
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"state: got {shown(state)}, expected a dict of arrays")
+        for name, array in state.items():
+            if not holds_numbers(array):
+                raise CheckpointError(
+                    f"state: {short(name)}: got {shown(array)}, expected an array"
+                )
         parameters = dict(self.named_state())
         shapes = {name: parameter.shape for name, parameter in parameters.items()}
         matched, _ = fit_state(state, shapes, source="state")
