@@ -10,7 +10,12 @@ from plainformer.checkpoints import load_file
 from plainformer.errors import ConfigError, DataError
 from plainformer.nn import Linear, Module
 from plainformer.tensor import Tensor
-from plainformer.training import Trainer, TrainingArguments
+from plainformer.training import (
+    ParameterOptions,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from .tiny import rows, tiny_args, tiny_model, tree, weights
 
@@ -296,3 +301,38 @@ def test_metrics_that_are_no_numbers_are_told(metrics, words, tmp_path):
     trainer = Trainer(tiny_model(), tiny_args(tmp_path), compute_metrics=lambda _: metrics)
     with pytest.raises(ConfigError, match=f"compute_metrics: .*{words}"):
         trainer.evaluate(rows(4))
+
+
+WRONG_ARGUMENTS = {
+    "args": ({"output_dir": "out"}, "args: got .*expected TrainingArguments"),
+    "compute_metrics": (5, "compute_metrics: got 5, expected a function"),
+    "data_collator": ("pad", "data_collator: got 'pad', expected a function"),
+    "callbacks": (TrainerCallback(), "callbacks: got .*expected a list"),
+    "processing_class": ("bert", "processing_class: got 'bert', expected a tokenizer"),
+    "parameter_options": ({"wieght": ParameterOptions()}, "the model has no parameter 'wieght'"),
+}
+OPTIONS = {
+    "kind": ({"lr_scale": 2.0}, "parameter_options: got"),
+    "scale": (ParameterOptions(lr_scale=-2.0), "lr_scale: got -2.0, expected at least 0"),
+    "epoch": (ParameterOptions(start_epoch="1"), "start_epoch: got '1', expected float"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ARGUMENTS)
+def test_what_a_run_would_stumble_over_is_told_before_it(name, tmp_path):
+    value, words = WRONG_ARGUMENTS[name]
+    given = {"args": arguments(tmp_path), "train_dataset": points(4), name: value}
+    with pytest.raises(ConfigError, match=words):
+        Trainer(Net(), **given)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_of_parameters_are_checked(name, tmp_path):
+    own, words = OPTIONS[name]
+    with pytest.raises(ConfigError, match=words):
+        Trainer(Net(), arguments(tmp_path), parameter_options={"layers.first.bias": own})
+
+
+def test_smoothing_that_a_model_does_not_take_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="label_smoothing_factor: Net takes no label_smoothing"):
+        Trainer(Net(), arguments(tmp_path, label_smoothing_factor=0.1))

@@ -12,6 +12,7 @@ from ..nn.module import DTYPES
 from ..parameter import Parameter
 from ..tensor import Array
 from .arguments import TrainingArguments
+from .losses import takes
 
 logger = logging.getLogger("plainformer")
 
@@ -75,6 +76,10 @@ def prepare_model(model: Any, args: TrainingArguments) -> None:
         raise ConfigError(f"dropout: got {args.dropout}, the model has no dropout; leave it out")
     if args.activation_checkpointing:
         _method(model, "gradient_checkpointing_enable", "activation_checkpointing")()
+    if args.label_smoothing_factor and not takes(model, "label_smoothing"):
+        raise ConfigError(
+            f"label_smoothing_factor: {type(model).__name__} takes no label_smoothing; leave it out"
+        )
     trained, total = count_parameters(model)
     logger.info("training %d of %d parameters", trained, total)
 

@@ -14,6 +14,7 @@ from ..checkpoints.huggingface import WEIGHTS
 from ..checkpoints.locks import lock_directory
 from ..checkpoints.safetensors import save_file
 from ..errors import ConfigError, shown
+from ..kinds import check_kind
 from ..reprs import table_of
 from .arguments import TrainingArguments
 from .batches import Collator, PaddedCollator, as_dataset, sequential_batches
@@ -33,7 +34,7 @@ from .losses import LossSum
 from .reporting import reporters
 from .state import TrainerState
 from .trainable import Trainable, check_model, prepare_model
-from .updates import ParameterOptions
+from .updates import ParameterOptions, checked_options
 
 
 class TrainOutput(NamedTuple):
@@ -111,19 +112,22 @@ class Trainer:
         check_model(model)
         self.model: Any = model
         self.args = args if args is not None else TrainingArguments()
+        check_kind("args", self.args, TrainingArguments)
         self.args.check()  # fields may have been set since it was made
         self.train_dataset, self.eval_dataset = (
             None if dataset is None else as_dataset(name, dataset)
             for name, dataset in (("train_dataset", train_dataset), ("eval_dataset", eval_dataset))
         )
-        self.compute_metrics = compute_metrics
-        self.processing_class = processing_class
-        self.parameter_options = dict(parameter_options or {})
+        self.compute_metrics = _function("compute_metrics", compute_metrics)
+        self.processing_class = _savable(processing_class)
+        self.parameter_options = checked_options(model, parameter_options or {})
         self._inputs = inputs
         self.collate = self._collator(data_collator)
-        self.callbacks = CallbackList(
-            [*self._own_callbacks(), *reporters(self.args.report_to), *(callbacks or [])]
-        )
+        given = [] if callbacks is None else callbacks
+        if not isinstance(given, Iterable):
+            raise ConfigError(f"callbacks: got {shown(given)}, expected a list of TrainerCallbacks")
+        own = [*self._own_callbacks(), *reporters(self.args.report_to)]
+        self.callbacks = CallbackList([*own, *given])
         self.state = TrainerState()
         self.log: RunLog
         self._check_evaluation()
@@ -233,8 +237,7 @@ class Trainer:
         return loss, found
 
     def _collator(self, data_collator: Collator | None) -> Collator:
-        if data_collator is not None and not callable(data_collator):
-            raise ConfigError(f"data_collator: got {shown(data_collator)}, expected a function")
+        _function("data_collator", data_collator)
         if data_collator is None:
             return PaddedCollator(self.model, self.args.max_length)
         if self.args.max_length is not None:
@@ -262,3 +265,20 @@ class Trainer:
             "train_tokens_per_second": tokens / seconds,
         }
         return TrainOutput(self.state.global_step, loss, metrics)
+
+
+def _function(name: str, given: Any) -> Any:
+    """An argument that is a function, or None."""
+    if given is not None and not callable(given):
+        raise ConfigError(f"{name}: got {shown(given)}, expected a function")
+    return given
+
+
+def _savable(tokenizer: Any) -> Any:
+    """A `processing_class` that can be written: told before a run, not at its first checkpoint."""
+    writes = hasattr(tokenizer, "save_pretrained") or hasattr(tokenizer, "save")
+    if tokenizer is not None and not writes:
+        raise ConfigError(
+            f"processing_class: got {shown(tokenizer)}, expected a tokenizer with save_pretrained"
+        )
+    return tokenizer

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import kernels
-from ..errors import CheckpointError, ConfigError, NonFiniteError
+from ..errors import CheckpointError, ConfigError, NonFiniteError, shown
 from ..kernels import xp
+from ..kinds import check_kind, check_kinds
 from ..optim import SGD, AdamW, Optimizer, get_scheduler
+from ..options import NOT_NEGATIVE, did_you_mean
 from ..tensor import Array
 from .arguments import TrainingArguments
 from .trainable import float32_values, set_storage
@@ -28,6 +30,22 @@ class ParameterOptions:
 
     lr_scale: float = 1.0
     start_epoch: float = 0.0
+
+
+def checked_options(
+    model: Any, options: Mapping[str, ParameterOptions]
+) -> dict[str, ParameterOptions]:
+    """Options of parameters that there are; ConfigError names what is not so."""
+    check_kind("parameter_options", options, Mapping[str, ParameterOptions])
+    names = {name for name, _ in model.named_parameters()}
+    for name, own in options.items():
+        if name not in names:
+            word = did_you_mean(name, names)
+            raise ConfigError(f"parameter_options: the model has no parameter {shown(name)}{word}")
+        check_kinds(own, where=f"parameter_options: {name}: ")
+        for option in ("lr_scale", "start_epoch"):
+            NOT_NEGATIVE.check(f"parameter_options: {name}: {option}", getattr(own, option))
+    return dict(options)
 
 
 def parameter_groups(
