@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,6 +61,7 @@ def figures(instance: Any, values: Mapping[str, Any]) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
     """An HTML table for notebooks; the first cell of each row names it."""
+    import html  # its table of entities takes time, and few objects are shown in notebooks
 
     def row(cells: Sequence[Any], kinds: Sequence[str]) -> str:
         texts = (html.escape(figure(cell)) for cell in cells)

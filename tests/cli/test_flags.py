@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from plainformer.cli import COMMANDS, LazyGroup, main
 from plainformer.cli._flags import _WORDS, in_flags
+from plainformer.cli._option_flags import OptionFlag
 from plainformer.cli.finetune import finetune
 from plainformer.cli.pretrain import pretrain
 from plainformer.options import options_of
@@ -41,10 +42,10 @@ def flags_of(command):
     ("command", "wrong", "right"),
     [
         ("finetune ner", "--lr", "--learning-rate"),
-        ("finetune ner", "--learning_rate", "--learning-rate"),
+        ("finetune ner", "--learning-rat", "--learning-rate"),
         ("finetune ner", "--epochs", "--num-train-epochs"),
         ("finetune ner", "--batch-size", "--per-device-train-batch-size"),
-        ("finetune ner", "--output_dir", "--output-dir"),
+        ("finetune ner", "--output_di", "--output-dir"),
         ("finetune ner", "--out", "--output-dir"),
         ("finetune ner", "--model_name_or_path", "--model"),
         ("finetune ner", "--train_file", "--train"),
@@ -59,7 +60,10 @@ def flags_of(command):
         ("predict DIR", "--beams", "--num-beams"),
         ("predict DIR", "--file", "--input"),
         ("predict DIR", "--output-file", "--output"),
-        ("predict DIR", "--top_k", "--top-k"),
+        ("predict DIR", "--topk", "--top-k"),
+        ("pretrain", "--train_file", "--data"),
+        ("pretrain", "--config_name", "--config"),
+        ("pretrain", "--data-seed", "--seed"),
         ("evaluate DIR", "--test-file", "--data"),
         ("evaluate DIR", "--eval-batch-size", "--batch-size"),
         ("generate DIR", "--max-tokens", "--max-new-tokens"),
@@ -72,7 +76,7 @@ def flags_of(command):
 def test_words_of_other_tools_and_slips_are_answered_with_the_flag(tmp_path, command, wrong, right):
     words = [str(tmp_path) if word == "DIR" else word for word in command.split()]
     error = error_of(*words, wrong, "3")
-    assert error.startswith(f"Error: No such flag {wrong}")
+    assert error.startswith(f"Error: No such flag {wrong.replace('_', '-')}")
     assert f"did you mean {right}" in error
     result = CliRunner().invoke(main, [*words, wrong, "3", "--json"])
     assert json.loads(result.stdout)["error"] == error.removeprefix("Error: ")
@@ -91,6 +95,63 @@ def test_every_known_word_has_an_answer(command, word):
         assert error.endswith(f"did you mean --{ALIASES[word].replace('_', '-')}?") or (
             f"--{word.replace('_', '-')}" in known
         )
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "told"),
+    [
+        ("pretrain", "--device", "models run on the CPU; leave it out"),
+        ("finetune ner", "--fp16", "float16 does not train on a CPU; did you mean --bf16?"),
+        ("pretrain", "--n_layer", "sizes of a model are in its config.json"),
+        ("pretrain", "--validation_split_percentage",
+         "name the files to evaluate on with --validation"),
+    ],
+)  # fmt: skip
+def test_words_that_no_flag_stands_for_are_answered_in_words(command, word, told):
+    assert error_of(*command.split(), f"{word}=3").endswith(f"; {told}")
+
+
+def test_flags_may_be_written_with_underscores(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("{}")
+    error = error_of("pretrain", "--output_dir", tmp_path, "--data", "x", "--max_steps=0",
+                     "--config", tmp_path / "a", "--tokenizer", "char")  # fmt: skip
+    assert error == "Error: --max-steps: got 0, expected int, at least 1, or -1"
+    with finetune.make_context(
+        "finetune", ["ner", "--replay_validation", "a", "b"], **main.context_settings
+    ) as context:
+        assert context.params["replay_validation"] == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("pretrian", "No such command 'pretrian'; did you mean pretrain?"),
+        ("tokenizer tran", "No such command 'tran'; did you mean train?"),
+        ("tokenizer zzz", "No such command 'zzz'; expected one of encode, train"),
+    ],
+)
+def test_a_wrong_command_is_answered_with_what_was_meant(words, told):
+    assert error_of(*words.split()) == f"Error: {told}"
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda value: str(value))
+def test_every_flag_says_what_it_does_and_its_default(name, command):
+    out = " ".join(CliRunner().invoke(main, [*name.split(), "--help"]).output.split())
+    for flag in (p for p in command.params if isinstance(p, click.Option)):
+        assert flag.help, flag.name
+        assert flag.opts[0] in out
+    for option in options_of(TrainingArguments).values():
+        flag = next((p for p in command.params if p.name == option.name), None)
+        if isinstance(flag, OptionFlag) and option.default is not None:
+            assert "[default: " in flag.help
+
+
+def test_help_speaks_of_flags():
+    out = " ".join(CliRunner().invoke(main, ["finetune", "--help"]).output.split())
+    assert "positive, it replaces --num-train-epochs." in out
+    assert "never of bias and norms. [default: 0.0]" in out
+    assert "When to evaluate: no, steps or epoch. [default: no, with validation data epoch]" in out
 
 
 def test_words_mean_flags_that_there_are():
@@ -113,7 +174,8 @@ def test_an_unknown_flag_of_any_command_is_one_line(name, command):
          "--eval-steps: got 5, has no effect with --eval-strategy no; leave it out"),
         ("set resume_from_checkpoint=True, overwrite_output_dir=True or another output_dir",
          "set --resume-from-checkpoint, --overwrite-output-dir or another --output-dir"),
-        ("bf16=False", "bf16=False"),
+        ("bf16=False", "--no-bf16"),
+        ("the seed beside seed=3 and optim='sgd'", "the seed beside --seed 3 and --optim sgd"),
         ("activation_checkpointing=False", "--no-activation-checkpointing"),
         ("Try a lower learning_rate, more warmup_steps or a lower max_grad_norm.",
          "Try a lower --learning-rate, more --warmup-steps or a lower --max-grad-norm."),
@@ -144,8 +206,8 @@ def test_a_bad_value_of_any_training_flag_is_told_as_the_flag(tmp_path, field):
     flag = f"--{field.name.replace('_', '-')}"
     value = WORDS.get(field.name) or BAD[str(field.type).split(" ")[0]]
     words = ["finetune", "ner", "--model", tmp_path / "config.json", "--train", "nothing"]
-    if flag not in flags_of(finetune) or field.name == "save_total_limit":
-        pytest.skip("not a flag of its own, or any number goes")
+    if flag not in flags_of(finetune):
+        pytest.skip("not a flag of its own")
     error = error_of(*words, "--output-dir", tmp_path / "out", f"{flag}={value}")
     assert error.startswith(f"Error: {flag}: "), error
 

@@ -148,7 +148,7 @@ BAD = [
     ("disable_tqdm", 0),
     ("save_strategy", True),
     ("save_steps", -5),
-    ("save_total_limit", 0),
+    ("save_total_limit", -1),
     ("load_best_model_at_end", None),
     ("metric_for_best_model", ""),
     ("greater_is_better", "no"),

@@ -62,7 +62,7 @@ def test_the_newest_are_kept(tmp_path):
 
 
 def test_without_a_limit_all_are_kept(tmp_path):
-    tiny_trainer(tmp_path, save_strategy="epoch", save_total_limit=None).train()
+    tiny_trainer(tmp_path, save_strategy="epoch", save_total_limit=0).train()
     assert names(tmp_path) == ["checkpoint-10", "checkpoint-5"]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ._flags import Group
+
 COMMANDS = {
     "bench": "Measure kernels against NumPy and PyTorch.",
     "chat": "Talk to a model fine-tuned for dialogue.",
@@ -23,7 +25,13 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+CONTEXT = {
+    "help_option_names": ["-h", "--help"],
+    "token_normalize_func": lambda name: name.replace("_", "-"),  # as other tools write flags
+}
+
+
+class LazyGroup(Group):
     """Imports `plainformer.cli.<command>` only when that command runs.
 
     Ctrl-C before a command can answer it, while it is imported, is one line and exit code 130 too.
@@ -68,7 +76,7 @@ def _interrupts(wants_json: bool) -> Iterator[None]:
         raise click.exceptions.Exit(130) from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings=CONTEXT)
 @click.version_option(package_name="plainformer")
 def main() -> None:
     """The Transformer, whole and small."""

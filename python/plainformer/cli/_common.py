@@ -140,7 +140,7 @@ def _repeat_flags(args: list[str], flags: set[str]) -> list[str]:
     flag, values = None, 0
     for word in args:
         if word.startswith("-"):
-            flag, values = (word if word in flags else None), 0
+            flag, values = (word if word.replace("_", "-") in flags else None), 0
         elif flag:
             result += [flag] if values else []
             values += 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from ..errors import short
+from ..errors import short, shown
 
 # What other tools call our flags that are no options, which know their words themselves; the
 # first flag that a command has is meant.
@@ -22,31 +23,45 @@ _WORDS = {
     "validation": "dev eval eval-data eval-file val val-data val-file valid validation-data "
                   "validation-file",
     "test": "test-file",
-    "data": "data-path dataset dataset-name eval-data eval-file file input test-file",
+    "data": "data-path dataset dataset-name eval-data eval-file file input test-file train "
+            "train-data train-file",
     "train": "data data-path dataset dataset-name file input train-data train-file",
+    "config": "config-name config-overrides model-type",
     "input": "data data-path dataset file text",
     "output-dir": "out out-dir output save-dir",
     "output": "out output-dir output-file",
     "adapter": "lora peft-model",
     "bf16": "precision",
-    "dtype": "precision",
+    "dtype": "precision torch-dtype",
     "system": "prompt",
-    "text-column": "text-col",
-    "columns": "text-col",
+    "text-column": "text-col text-column-name",
+    "columns": "label-column-name text-col text-column-name",
     "tokenizer": "tokenizer-name",
     "report-to": "wandb",
 }  # fmt: skip
 _INSTEAD = {
     "cuda": "there is no GPU to choose; leave it out",
+    "cache-dir": "nothing is downloaded; leave it out",
     "device": "models run on the CPU; leave it out",
     "gpu": "models run on the CPU; leave it out",
     "format": "formats are told by the file's name and beginning; leave it out",
+    "max-eval-samples": "an evaluation always covers all its data; leave it out",
+    "pad-to-max-length": "nothing is padded; leave it out",
+    "preprocessing-num-workers": "data is read as it is needed; leave it out",
+    "streaming": "data may be larger than memory; leave it out",
+    "task-name": "the task is the first word behind finetune, the data is in files",
+    "trust-remote-code": "no code of models is run; leave it out",
+    "use-fast-tokenizer": "all are fast; leave it out",
+    "validation-split-percentage": "name the files to evaluate on with --validation",
     "num-workers": "data is read as it is needed; leave it out",
     "quiet": "messages go to standard error: 2>/dev/null hides them",
     "threads": "set PLAINFORMER_NUM_THREADS in the environment",
     "num-threads": "set PLAINFORMER_NUM_THREADS in the environment",
     "verbose": "all is said already; leave it out",
 }
+_INSTEAD |= dict.fromkeys(
+    ("n-layer", "n-head", "n-embd", "vocab-size", "bias"), "sizes of a model are in its config.json"
+)
 _IN_PYTHON = re.compile(r" \(in Python: [^()]*\)")  # what a message tells beside the flag
 _ASSIGNED = r"(?:=(True|False|None|'[^']*'|[-+.\w]+))?"
 
@@ -55,7 +70,8 @@ def in_flags(message: str, command: click.Command) -> str:
     """A message in which the command's arguments have the names of their flags.
 
     `learning_rate` is `--learning-rate` wherever it stands alone, `seed` where it begins the
-    message or stands in backticks; `name=True` is the flag, `name=3` the flag and its value.
+    message, has a value or stands in backticks; `name=True` is the flag, `name=3` the flag and its
+    value.
     """
     flags = {
         p.name: p.opts[0]
@@ -67,22 +83,40 @@ def in_flags(message: str, command: click.Command) -> str:
     begin = re.match(r"(\w+)(?=: )", message)
     if begin and begin[1] in flags and "_" not in begin[1]:
         message = flags[begin[1]] + message[begin.end() :]
-    return _renamed(message, {name: flag for name, flag in flags.items() if "_" in name})
+    return _renamed(message, flags)
 
 
-def _renamed(message: str, flags: Mapping[str, str]) -> str:
-    """`name`, `name=True` and `name=3` as flags, where they stand alone."""
-    names = sorted(flags, key=len, reverse=True)
-    if not names:
+def _renamed(message: str, flags: Mapping[str, str], *, all_alone: bool = False) -> str:
+    """`name=True` and `name=3` as flags, and `name` alone if it has an underscore or all have."""
+    if not flags:
         return message
-    pattern = rf"(?<![\w/.'\"-])({'|'.join(names)}){_ASSIGNED}(?![\w/'\"]|\.\w)"
-    return re.sub(pattern, lambda found: _flag(flags[found[1]], found[2]), message)
+    names = "|".join(sorted(flags, key=len, reverse=True))
+    pattern = rf"(?<![\w/.'\"-])({names}){_ASSIGNED}(?![\w/'\"]|\.\w)"
+
+    def renamed(found: re.Match[str]) -> str:
+        is_meant = all_alone or found[2] is not None or "_" in found[1]
+        return _flag(flags[found[1]], found[2]) if is_meant else found[0]
+
+    return re.sub(pattern, renamed, message)
 
 
 def _flag(flag: str, value: str | None) -> str:
     if value in (None, "True"):
         return flag
     return f"--no-{flag[2:]}" if value == "False" else f"{flag} {value}".replace("'", "")
+
+
+class Group(click.Group):
+    """Commands; a wrong one is answered with what was meant."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            near = difflib.get_close_matches(short(name), known, 1)
+            meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+            raise click.UsageError(f"No such command {shown(name)}; {meant}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def meant_by(word: str, command: click.Command) -> str:
@@ -108,7 +142,10 @@ def unknown_flag(error: click.NoSuchOption, command: click.Command) -> str:
 
 
 def _told_in_flags(told: str, known: list[str]) -> str:
-    return _renamed(told, {flag[2:].replace("-", "_"): flag for flag in known})
+    """What to do instead, with flags for names; what is meant stands behind "did you mean"."""
+    flags = {flag[2:].replace("-", "_"): flag for flag in known}
+    told, asks, meant = told.partition("did you mean ")
+    return _renamed(told, flags) + asks + _renamed(meant, flags, all_alone=True)
 
 
 def _training_words() -> dict[str, str]:

@@ -25,6 +25,13 @@ _OWN = (*WORDS.values(), "stop_strings", *PYTHON_ONLY)
 _DEFAULTS = {
     "max_new_tokens": "100",
     "do_sample": "as the model's files say; else draw, but not with beams or an encoder",
+    **dict.fromkeys(("num_beams", "num_return_sequences", "length_penalty"), "1"),
+    "early_stopping": "false",
+    "use_cache": "on",
+    **dict.fromkeys(("temperature", "top_p"), "1"),
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), "1"),
+    "top_k": "all",
+    "min_p": "0",
 }
 
 

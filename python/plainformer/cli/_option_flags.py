@@ -16,7 +16,7 @@ import click
 
 from ..errors import shown
 from ..options import Option, names_of, options_of
-from ._yaml import YamlError, parse_object
+from ._flags import in_flags
 
 Decorator = Callable[[Any], Any]
 
@@ -33,6 +33,10 @@ class OptionFlag(click.Option):
     def __init__(self, *args: Any, words: Iterable[str] = (), **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.words = [word.replace("_", "-") for word in words]
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (record[0], in_flags(record[1], ctx.command))
 
 
 def option_flags(
@@ -68,12 +72,13 @@ def _joined(one: Option, other: Option) -> Option:
 
 def option_flag(option: Option, default: str | None = None) -> Decorator:
     """The flag of an option, by its kind."""
-    flag = "--" + option.name.replace("_", "-")
+    name = option.name.replace("_", "-")
     how = _of_kind(option.kinds)
-    if how.pop("is_switch", False):
-        flag = f"{flag}/--no-{flag[2:]}"
-    if default is None and option.default not in (None, False):
+    flag = f"--{name}/--no-{name}" if how.pop("is_switch", False) else f"--{name}"
+    if default is None and option.default is not None:
         default = str(option.default)
+        if isinstance(option.default, bool):
+            default = "on" if option.default else "off"
     text = option.help
     if how.get("multiple"):
         text += " May be repeated."
@@ -105,8 +110,8 @@ def _of_kind(kinds: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _parse_bare(_: click.Context, option: click.Parameter, value: str | None) -> Any:
-    """True for the flag without a word."""
-    return True if value == "" else value
+    """True for the flag without a word, or with that one."""
+    return True if value in ("", "true", "True") else value
 
 
 def _parse_switch(_: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -122,6 +127,8 @@ def _parse_json(_: click.Context, option: click.Parameter, value: str | None) ->
 
 def _parse_object(_: click.Context, option: click.Parameter, value: str | None) -> Any:
     """An object written as JSON, whose quotation marks may be left out."""
+    from ._yaml import YamlError, parse_object  # not for --help, nor where none is given
+
     if value is None:
         return None
     try:

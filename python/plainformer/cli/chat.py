@@ -20,6 +20,7 @@ from ._common import Command, ModelDirectory, echo, usage_errors, wants_json
 from ._option_flags import flags_given, option_flags
 
 SAMPLING = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
+_DEFAULTS = {"do_sample": "as the model was fine-tuned"}
 RESET, EXIT = "/reset", "/exit"
 
 
@@ -27,7 +28,7 @@ RESET, EXIT = "/reset", "/exit"
 @click.argument("directory", type=ModelDirectory())
 @click.option("--system", help="A message that the dialogue begins with.")
 @option_flags(DialogueSettings, only=("max_new_tokens", "chat_template"))
-@option_flags(GenerationConfig, only=SAMPLING)
+@option_flags(GenerationConfig, only=SAMPLING, defaults=_DEFAULTS)
 @click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
 @option_flags(OpeningOptions, only=("adapter", "dtype"))
 def chat(

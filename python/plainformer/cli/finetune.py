@@ -9,6 +9,7 @@ import click
 
 from ..tasks import finetune as run_finetune
 from ..tasks import task_class
+from ..tasks.strategy import HEAD_LEARNING_RATE
 from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
 from ._option_flags import option_flags
@@ -17,6 +18,13 @@ from ._task_flags import finetune_flags, settings_flags
 
 REQUIRED = ("model", "train", "output_dir")
 FILES = ("train", "validation", "test", "replay", "replay_validation")
+_WATCHED = "with validation data "
+DEFAULTS = {  # see `training_arguments`
+    "learning_rate": f"{TrainingArguments.learning_rate}, with --head-only {HEAD_LEARNING_RATE}",
+    "eval_strategy": f"no, {_WATCHED}epoch",
+    "save_strategy": f"steps, {_WATCHED}epoch",
+    "load_best_model_at_end": f"off, {_WATCHED}on",
+}
 EPILOG = (
     "Data is JSONL, CSV, TSV, CoNLL columns or SQuAD JSON, told by its beginning. TASK is "
     "text-classification, token-classification (ner), relation-extraction, question-answering, "
@@ -38,7 +46,7 @@ EPILOG = (
 @finetune_flags
 @settings_flags
 @run_file_option
-@option_flags(TrainingArguments, exclude=("output_dir", "max_length"))
+@option_flags(TrainingArguments, exclude=("output_dir", "max_length"), defaults=DEFAULTS)
 def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:
     """Fine-tune a model for TASK, test it before and after, and write it ready for use."""
     with usage_errors():

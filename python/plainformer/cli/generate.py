@@ -31,7 +31,9 @@ BETWEEN = "-" * 20
     help="A file with a prompt a line; - for standard input.",
 )
 @click.option("--label", help="Begin with the control code of this label; PROMPT may be left out.")
-@click.option("--batch-size", type=click.IntRange(1), default=16, help="Prompts at once.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Prompts at once."
+)
 @click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
 @generation_flags
 @option_flags(OpeningOptions, only=("dtype",))

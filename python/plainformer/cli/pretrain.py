@@ -34,7 +34,7 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 @click.option(
     "--tokenizer", help="A directory, or char[:SIZE], bpe:SIZE, wordpiece:SIZE to train one."
 )
-@click.option("--block-size", type=int, help="Tokens in a training example  [default: positions]")
+@click.option("--block-size", type=int, help="Tokens in a training example.  [default: positions]")
 @click.option("--output-dir", help="Where model, checkpoints and logs go.")
 @option_flags(PretrainingOptions)
 @run_file_option

@@ -21,9 +21,10 @@ from ..data.tokenizer import (
 from ..errors import ConfigError, shown
 from ..pretraining.options import MODEL_TASK_OF
 from ._common import Command, FilesOption, echo, usage_errors
+from ._flags import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def tokenizer() -> None:
     """Train a tokenizer, or show how it cuts text."""
 

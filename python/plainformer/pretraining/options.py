@@ -37,20 +37,20 @@ class PretrainingOptions:
     packing: bool = option(
         False,
         "Documents that do not see each other, several in an example; without, examples are cut "
-        "from all text in a row  [default: no-packing]",
+        "from all text in a row.",
     )
-    mlm_probability: float | None = option(None, "mlm: share of hidden tokens  [default: 0.15]")
+    mlm_probability: float | None = option(None, "mlm: share of hidden tokens; default 0.15.")
     whole_word_mask: bool | None = option(
-        None, "mlm: hide all tokens of a word or none  [default: no-whole-word-mask]"
+        None, "mlm: hide all tokens of a word or none; default each by itself."
     )
     noise_density: float | None = option(
-        None, "span, denoise: share of tokens cut out  [default: span 0.15, denoise 0.3]"
+        None, "span, denoise: share of tokens cut out; default span 0.15, denoise 0.3."
     )
     mean_span_length: float | None = option(
-        None, "span, denoise: tokens of a span on average  [default: 3]"
+        None, "span, denoise: tokens of a span on average; default 3."
     )
     permute_sentences: bool | None = option(
-        None, "denoise: shuffle sentences too  [default: no-permute-sentences]"
+        None, "denoise: shuffle sentences too; default in order."
     )
 
     def __post_init__(self) -> None:

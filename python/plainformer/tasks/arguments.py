@@ -62,7 +62,7 @@ class ModelOptions:
     )
     replay_fraction: float | None = option(
         None,
-        "Old examples in an epoch, of the new ones; others in each epoch  [default: 0.25]",
+        "Old examples in an epoch, of the new ones; others in each epoch. Default 0.25.",
         above(0),
     )
     replay_validation: str | Sequence[Any] | None = option(

@@ -47,7 +47,7 @@ class TextClassificationSettings(TaskSettings):
     )
     threshold: float | None = option(
         None,
-        "The score from which on a text has a label, where it has several  [default: 0.5]",
+        "The score from which on a text has a label, where it has several; default 0.5.",
         PART,
     )
 

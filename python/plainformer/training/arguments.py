@@ -166,8 +166,8 @@ class TrainingArguments:
     )  # fmt: skip
     disable_tqdm: bool | None = option(
         None,
-        "False: a progress bar; True: plain lines; default: a bar on a terminal, a table in a "
-        "notebook.",
+        "Plain lines in the place of a progress bar; default a bar on a terminal, a table in a "
+        "notebook, lines elsewhere.",
     )
     report_to: str | Sequence[str] | None = option(
         None,
@@ -184,17 +184,21 @@ class TrainingArguments:
         500, "A checkpoint every so many updates; below 1, that part of all updates.", _SOME_STEPS
     )
     save_total_limit: int | None = option(
-        2, "Checkpoints to keep, the newest; the best one is kept besides. None keeps all.", COUNT
+        2,
+        "Checkpoints to keep, the newest; the best one is kept besides. 0 keeps all.",
+        NOT_NEGATIVE,
     )
     load_best_model_at_end: bool = option(
         False, "Save each new best model and load the best one when training ends."
     )
     metric_for_best_model: str | None = option(
-        None, "The evaluation metric that decides, with or without eval_; default loss. Of equal "
-        "ones that with the lower loss, then the later.", NOT_EMPTY,
+        None, "The evaluation metric that decides, with or without eval_; default loss, or the "
+        "task's. Of equal ones that with the lower loss, then the later.", NOT_EMPTY,
     )  # fmt: skip
     greater_is_better: bool | None = option(
-        None, "Default: True, except for a metric whose name ends in loss or perplexity."
+        None,
+        "Whether more of the deciding metric is better; default so, except for one whose name ends "
+        "in loss or perplexity.",
     )
     early_stopping_patience: int | None = option(
         None, "Stop after so many evaluations in a row without improvement; a lower loss at the "
@@ -209,7 +213,7 @@ class TrainingArguments:
         42, "Decides data order and dropout; the same seed gives the same bytes.", SEED
     )
     resume_from_checkpoint: str | bool | None = option(
-        None, "A checkpoint directory, or True for the newest good one in output_dir.",
+        None, "A checkpoint directory, or true for the newest good one in output_dir.",
         NOT_EMPTY, words="resume",
     )  # fmt: skip
     allow_changed_inputs: bool = option(

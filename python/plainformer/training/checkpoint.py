@@ -64,7 +64,7 @@ class Checkpoint:
 class CheckpointDirectory:
     """The checkpoints in one output directory.
 
-    limit : int or None, how many of the newest are kept
+    limit : how many of the newest are kept; 0 or None keeps all
     """
 
     def __init__(self, output_dir: str | Path, limit: int | None):
@@ -218,7 +218,7 @@ class CheckpointDirectory:
         raise CheckpointError(f"{self.root}: holds no good checkpoint to resume from")
 
     def _rotate(self, best_step: int | None) -> None:
-        if self.limit is None:
+        if not self.limit:
             return
         regular = [step for step in self.steps() if not self._is_extra(step)]
         for step in regular[: -self.limit]:
