@@ -31,7 +31,7 @@ PF_INSTANTIATE(activation_backward, ActivationBackwardArgs)
 template <typename T>
 void gated_activation(const GatedActivationArgs<T>& s) {
     with_activation(s.kind, [&](auto f) {
-        for_rows(s.N, s.C, [&](int64_t n) {
+        for_rows(s.N, s.C, false, [&](int64_t n) {
             const T *gate = s.gate + n * s.gate_stride, *up = s.up + n * s.up_stride;
             for_lanes_to(s.y + n * s.C, gate, s.C, false, [&](int64_t c, auto tail) {
                 const auto v = f.value(load(gate + c, tail)) * load(up + c, tail);
@@ -45,7 +45,7 @@ PF_INSTANTIATE(gated_activation, GatedActivationArgs)
 template <typename T>
 void gated_activation_backward(const GatedActivationBackwardArgs<T>& s) {
     with_activation(s.kind, [&](auto f) {
-        for_rows(s.N, s.C, [&](int64_t n) {
+        for_rows(s.N, s.C, false, [&](int64_t n) {
             const T *gate = s.gate + n * s.gate_stride, *up = s.up + n * s.up_stride;
             const T* dy = s.dy + n * s.dy_stride;
             for_lanes_to(s.dgate + n * s.C, gate, s.C, false, [&](int64_t c, auto tail) {

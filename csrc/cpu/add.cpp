@@ -8,7 +8,7 @@ namespace plainformer::PF_ISA {
 
 template <typename T>
 void add(const AddArgs<T>& s) {
-    for_row_blocks(s.N, 1, [&](int64_t begin, int64_t end) {
+    for_row_blocks(s.N, 1, false, [&](int64_t begin, int64_t end) {
         for_lanes<T>(end - begin, [&](int64_t i, auto tail) {
             store(s.y + begin + i, tail, load(s.a + begin + i, tail) + load(s.b + begin + i, tail));
         });
@@ -18,7 +18,7 @@ PF_INSTANTIATE(add, AddArgs)
 
 template <typename T>
 void accumulate(const AccumulateArgs<T>& s) {
-    for_row_blocks(s.N, 1, [&](int64_t begin, int64_t end) {
+    for_row_blocks(s.N, 1, false, [&](int64_t begin, int64_t end) {
         for_lanes<T>(end - begin, [&](int64_t i, auto tail) {
             const auto sum = load(s.out + begin + i, tail) + load(s.x + begin + i, tail);
             store(s.out + begin + i, tail, sum);

@@ -33,7 +33,7 @@ PF_INLINE void drop_row(const DropoutArgs<T>& s, int64_t n, bool past_caches) {
 template <typename T>
 void dropout(const DropoutArgs<T>& s) {
     const bool past_caches = goes_past_caches<T>(s.N * s.C);
-    for_rows(s.N, s.C, [&](int64_t n) { drop_row(s, n, past_caches); });
+    for_rows(s.N, s.C, past_caches, [&](int64_t n) { drop_row(s, n, past_caches); });
 }
 PF_INSTANTIATE(dropout, DropoutArgs)
 

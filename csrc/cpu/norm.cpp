@@ -84,7 +84,7 @@ PF_INLINE void apply_row(T* y, const T* x, const W* weight, const W* bias, RowSt
 template <typename T, typename W>
 void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
     const bool past_caches = goes_past_caches<T>(s.N * s.C);
-    for_rows(s.N, s.C, [&](int64_t n) {
+    for_rows(s.N, s.C, past_caches, [&](int64_t n) {
         const T* x_n = s.x + n * s.x_stride;
         if (s.residual) {
             T* sum_n = s.sum + n * s.C;

@@ -64,7 +64,7 @@ const T* row_of(const RotaryArgs<T>& s, int64_t n) {
 
 template <typename T>
 void rotary(const RotaryArgs<T>& s) {
-    for_row_blocks(s.N, s.H * s.D, [&](int64_t begin, int64_t end) {
+    for_row_blocks(s.N, s.H * s.D, false, [&](int64_t begin, int64_t end) {
         Scratch<acc_t<T>> angles(2 * s.R);
         acc_t<T>*const cos = angles.data, *const sin = angles.data + s.R;
         for (int64_t n = begin; n < end; ++n) {

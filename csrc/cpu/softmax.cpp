@@ -82,7 +82,7 @@ void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool
 template <typename T>
 void softmax_last_axis(const SoftmaxArgs<T>& s) {
     const bool past_caches = goes_past_caches<T>(s.N * s.L);
-    for_row_blocks(s.N, s.L, [&](int64_t begin, int64_t end) {
+    for_row_blocks(s.N, s.L, past_caches, [&](int64_t begin, int64_t end) {
         const bool keep = !s.log && s.L <= kept_exponentials;
         const Scratch<acc_t<T>> room(keep ? s.L + 4096 / sizeof(acc_t<T>) : 0);
         for (int64_t n = begin; n < end; ++n) {
@@ -150,7 +150,7 @@ template <typename T>
 void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
     if (s.M == 1) {
         const bool past_caches = goes_past_caches<T>(s.N * s.L);
-        return for_rows(s.N, s.L, [&](int64_t n) {
+        return for_rows(s.N, s.L, past_caches, [&](int64_t n) {
             softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
                                  s.log, past_caches);
         });

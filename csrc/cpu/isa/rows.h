@@ -7,21 +7,21 @@
 
 namespace plainformer::PF_ISA {
 
-// f(begin, end) for blocks of N rows of C elements. Blocks depend on C alone, so that results do
-// not depend on the number of threads.
+// f(begin, end) for blocks of N rows of C elements, each row's bytes its own affair. A task that
+// writes past the caches ends by waiting until all of it has arrived.
 template <typename F>
-PF_INLINE void for_row_blocks(int64_t N, int64_t C, const F& f) {
-    const int64_t rows = rows_per_task(task_elements, C);
+PF_INLINE void for_row_blocks(int64_t N, int64_t C, bool past_caches, const F& f) {
+    const int64_t rows = rows_per_task(past_caches ? streamed_task_elements : task_elements, C);
     parallel_for(ceil_div(N, rows), 1, [&](int64_t task) {
         f(task * rows, least(N, (task + 1) * rows));
-        stream_fence();
+        if (past_caches) stream_fence();
     });
 }
 
 // f(n) for every one of N rows of C elements.
 template <typename F>
-PF_INLINE void for_rows(int64_t N, int64_t C, const F& f) {
-    for_row_blocks(N, C, [&](int64_t begin, int64_t end) {
+PF_INLINE void for_rows(int64_t N, int64_t C, bool past_caches, const F& f) {
+    for_row_blocks(N, C, past_caches, [&](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; ++n) f(n);
     });
 }
@@ -108,15 +108,12 @@ PF_INLINE void for_lanes_to(const T* y, const void* x, int64_t n, bool past_cach
     if (rest < n) f(rest, Tail{static_cast<int>(n - rest)});
 }
 
-// The same in tasks of task_elements.
+// The same in tasks.
 template <typename T, typename F>
 PF_INLINE void for_blocks(const T* y, const T* x, int64_t n, bool past_caches, const F& f) {
-    parallel_for(ceil_div(n, task_elements), 1, [&](int64_t task) {
-        const int64_t begin = task * task_elements;
-        const int64_t size = least(n - begin, task_elements);
-        for_lanes_to(y + begin, x + begin, size, past_caches,
+    for_row_blocks(n, 1, past_caches, [&](int64_t begin, int64_t end) {
+        for_lanes_to(y + begin, x + begin, end - begin, past_caches,
                      [&](int64_t i, auto tail) { f(begin + i, tail); });
-        stream_fence();
     });
 }
 
