@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import functional, kernels
+from .. import functional, kernels, nn
 from ..errors import ShapeError
-from ..nn import Dropout, LearnedPositions, Linear, Module, Sequences, part
 from ..tensor import Array, Tensor
 from .classifiers import QuestionAnswerer, SequenceClassifier
 from .encoder import Encoder, Rows
@@ -80,7 +79,7 @@ class BartPreTrainedModel(EncoderDecoderModel):
     def layout(cls, config: Any) -> Layout:
         """Learned positions, and a norm after the embeddings."""
         return Layout(
-            lambda: LearnedPositions(
+            lambda: nn.LearnedPositions(
                 config.max_position_embeddings, config.d_model, POSITION_OFFSET
             ),
             norm_embedding=True,
@@ -108,7 +107,7 @@ class BartReader(BartPreTrainedModel, Encoder):
         encoder only: the decoder reads all from a row's first token to its last.
         """
         sequences = rows.sequences
-        with part("encoder"):
+        with nn.part("encoder"):
             states = self.model.encoder(rows.ids, sequences, rows.positions)
         encoded = EncoderOutput(states, sequences)
         read = sequences.without_holes() if sequences.has_holes else sequences
@@ -124,14 +123,14 @@ class BartReader(BartPreTrainedModel, Encoder):
         return functional.take_rows(self.model.decoder(shifted, read, positions, encoded), own)
 
 
-class BartClassificationHead(Module):
+class BartClassificationHead(nn.Module):
     """Logits (S, num_labels) of one state (S, C) for each sequence."""
 
     def __init__(self, config: BartConfig):
         C = config.d_model
-        self.dense = Linear(C, C, activation="tanh")
-        self.dropout = Dropout(config.classifier_dropout)
-        self.out_proj = Linear(C, len(config.id2label or ()))
+        self.dense = nn.Linear(C, C, activation="tanh")
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.out_proj = nn.Linear(C, len(config.id2label or ()))
 
     def forward(self, x: Tensor) -> Tensor:
         """One layer with tanh, and one to the classes."""
@@ -156,7 +155,7 @@ class BartForSequenceClassification(BartReader, SequenceClassifier):
         ends = last_rows_with(rows.ids, rows.sequences, self.config.eos_token_id)
         return functional.take_rows(super().hidden_rows(rows), ends)
 
-    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def sequence_logits(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """Logits (S, num_labels)."""
         return self.classification_head(x)
 
@@ -166,10 +165,10 @@ class BartForQuestionAnswering(BartReader, QuestionAnswerer):
 
     def build(self, config: BartConfig) -> None:
         super().build(config)
-        self.qa_outputs = Linear(config.d_model, 2)
+        self.qa_outputs = nn.Linear(config.d_model, 2)
 
 
-def last_rows_with(ids: Array, sequences: Sequences, tokens: Any) -> Array:
+def last_rows_with(ids: Array, sequences: nn.Sequences, tokens: Any) -> Array:
     """The last row (S,) of each sequence that holds one of these tokens.
 
     Raises

@@ -13,23 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .. import functional
-from ..nn import (
-    Attention,
-    Dropout,
-    Embedding,
-    LayerNorm,
-    Linear,
-    Module,
-    Sequences,
-    linear_together,
-    recompute,
-    report_state,
-)
+from .. import functional, nn
 from ..tensor import Tensor
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
 from .config import PretrainedConfig, check_activation, check_divides
-from .encoder import BareEncoder, Encoder, Rows
+from .encoder import BareEncoder, Encoder, EncoderLayers, Rows
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
 from .masked_lm import MaskedLM
@@ -98,17 +86,17 @@ class BertConfig(PretrainedConfig):
         return self.hidden_dropout_prob if given is None else given
 
 
-class BertEmbeddings(Module):
+class BertEmbeddings(nn.Module):
     """The normed sum of three embeddings, for a token, its position and its text."""
 
     def __init__(self, config: BertConfig, position_padding: int | None = None):
         C = config.hidden_size
         self.limit, self.first = config.max_position_embeddings, config.first_position
-        self.word_embeddings = Embedding(config.vocab_size, C, config.pad_token_id)
-        self.position_embeddings = Embedding(self.limit, C, position_padding)
-        self.token_type_embeddings = Embedding(config.type_vocab_size, C)
-        self.LayerNorm = LayerNorm(C, config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.word_embeddings = nn.Embedding(config.vocab_size, C, config.pad_token_id)
+        self.position_embeddings = nn.Embedding(self.limit, C, position_padding)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, C)
+        self.LayerNorm = nn.LayerNorm(C, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, rows: Rows) -> Tensor:
         """Tokens (N,) to (N, C)."""
@@ -120,60 +108,60 @@ class BertEmbeddings(Module):
         return self.dropout(x)
 
 
-class BertSelfAttention(Module):
+class BertSelfAttention(nn.Module):
     """Projections to heads, and attention within each sequence."""
 
     def __init__(self, config: BertConfig):
         C = config.hidden_size
-        self.query, self.key, self.value = Linear(C, C), Linear(C, C), Linear(C, C)
-        self.attention = Attention(
+        self.query, self.key, self.value = nn.Linear(C, C), nn.Linear(C, C), nn.Linear(C, C)
+        self.attention = nn.Attention(
             config.num_attention_heads, dropout=config.attention_probs_dropout_prob
         )
 
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def forward(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """x (N, C) to the same shape."""
-        q, k, v = linear_together(x, self.query, self.key, self.value)
+        q, k, v = nn.linear_together(x, self.query, self.key, self.value)
         return self.attention(q, k, v, sequences)
 
 
-class BertOutput(Module):
+class BertOutput(nn.Module):
     """norm(residual + dropout(dense(x))): how both halves of a layer end."""
 
     def __init__(self, config: BertConfig, in_features: int):
-        self.dense = Linear(in_features, config.hidden_size)
-        self.LayerNorm = LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.dense = nn.Linear(in_features, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """x (N, in_features) and residual (N, C) to (N, C)."""
         return self.LayerNorm(self.dropout(self.dense(x)), residual)[0]
 
 
-class BertAttention(Module):
+class BertAttention(nn.Module):
     """The first half of a layer; its `self` is the attention proper."""
 
     def __init__(self, config: BertConfig):
         self.self = BertSelfAttention(config)
         self.output = BertOutput(config, config.hidden_size)
 
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def forward(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """x (N, C) to the same shape."""
         return self.output(self.self(x, sequences), x)
 
 
-class BertIntermediate(Module):
+class BertIntermediate(nn.Module):
     """The wide layer of a feed-forward, with its activation."""
 
     def __init__(self, config: BertConfig):
         activation = check_activation("hidden_act", config.hidden_act)
-        self.dense = Linear(config.hidden_size, config.intermediate_size, activation=activation)
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to (N, intermediate_size)."""
         return self.dense(x)
 
 
-class BertLayer(Module):
+class BertLayer(nn.Module):
     """Attention and feed-forward, each added to what it read and normed after that."""
 
     def __init__(self, config: BertConfig):
@@ -181,38 +169,19 @@ class BertLayer(Module):
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config, config.intermediate_size)
 
-    def forward(self, x: Tensor, sequences: Sequences) -> tuple[Tensor]:
+    def forward(self, x: Tensor, sequences: nn.Sequences) -> tuple[Tensor]:
         """x (N, C) to the same shape."""
         x = self.attention(x, sequences)
         return (self.output(self.intermediate(x), x),)
 
 
-class BertEncoder(Module):
-    """All layers, one after another."""
-
-    def __init__(self, config: BertConfig):
-        self.recomputes = False
-        self.layer = [BertLayer(config) for _ in range(config.num_hidden_layers)]
-
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
-        """x (N, C) to the same shape."""
-        report_state(sequences, x)
-        for layer in self.layer:
-            if self.recomputes and self.training:
-                (x,) = recompute(layer, x, sequences=sequences)
-            else:
-                (x,) = layer(x, sequences)
-            report_state(sequences, x)
-        return x
-
-
-class BertPooler(Module):
+class BertPooler(nn.Module):
     """What classifiers of sequences read: tanh(dense(state of the first token))."""
 
     def __init__(self, config: BertConfig):
-        self.dense = Linear(config.hidden_size, config.hidden_size, activation="tanh")
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, activation="tanh")
 
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def forward(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """States (N, C) to (S, C)."""
         return self.dense(functional.take_rows(x, sequences.first_rows()))
 
@@ -254,7 +223,7 @@ class BertModel(BertPreTrainedModel, BareEncoder):
 
     def build(self, config: BertConfig) -> None:
         self.embeddings = self.make_embeddings(config)
-        self.encoder = BertEncoder(config)
+        self.encoder = EncoderLayers(BertLayer(config) for _ in range(config.num_hidden_layers))
         self.pooler = BertPooler(config) if self.pools else None
 
     def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
@@ -265,35 +234,35 @@ class BertModel(BertPreTrainedModel, BareEncoder):
         """The last hidden states (N, C)."""
         return self.encoder(self.embeddings(rows), rows.sequences)
 
-    def pooled(self, x: Tensor, sequences: Sequences) -> Tensor | None:
+    def pooled(self, x: Tensor, sequences: nn.Sequences) -> Tensor | None:
         """tanh(dense(first state)) (S, C), with a pooling layer."""
         return self.pooler(x, sequences) if self.pooler is not None else None
 
 
-class BertPredictions(Module):
+class BertPredictions(nn.Module):
     """The masked-LM head: a transformation, a projection that is mostly tied, and its bias."""
 
     def __init__(self, config: BertConfig):
         self.transform = BertTransform(config)
-        self.decoder = Linear(config.hidden_size, config.vocab_size)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
         if config.tie_word_embeddings:
             self.bias = self.decoder.bias  # its name in checkpoints
 
 
-class BertTransform(Module):
+class BertTransform(nn.Module):
     """norm(activation(dense(x)))."""
 
     def __init__(self, config: BertConfig):
         activation = check_activation("hidden_act", config.hidden_act)
-        self.dense = Linear(config.hidden_size, config.hidden_size, activation=activation)
-        self.LayerNorm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, activation=activation)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
         return self.LayerNorm(self.dense(x))
 
 
-class BertHeads(Module):
+class BertHeads(nn.Module):
     """Holds the masked-LM head under its name in checkpoints."""
 
     def __init__(self, config: BertConfig):
@@ -318,7 +287,7 @@ class BertForMaskedLM(BertPreTrainedModel, MaskedLM):
         """States (M, C) as the projection to the vocabulary takes them."""
         return self.cls.predictions.transform(x)
 
-    def projection(self) -> Linear:
+    def projection(self) -> nn.Linear:
         """The layer from them to logits (M, V)."""
         return self.cls.predictions.decoder
 
@@ -328,10 +297,10 @@ class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
 
     def build(self, config: BertConfig) -> None:
         self.add_body(config, pools=config.classifier_pooling is None)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(config.hidden_size, len(config.id2label))
+        self.dropout = nn.Dropout(config.head_dropout())
+        self.classifier = nn.Linear(config.hidden_size, len(config.id2label))
 
-    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def sequence_logits(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """Logits (S, num_labels), of the pooler or of what `classifier_pooling` says."""
         how = self.config.classifier_pooling
         pooled = (
@@ -345,8 +314,8 @@ class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
 
     def build(self, config: BertConfig) -> None:
         self.add_body(config)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(config.hidden_size, len(config.id2label))
+        self.dropout = nn.Dropout(config.head_dropout())
+        self.classifier = nn.Linear(config.hidden_size, len(config.id2label))
 
 
 class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
@@ -354,7 +323,7 @@ class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
 
     def build(self, config: BertConfig) -> None:
         self.add_body(config)
-        self.qa_outputs = Linear(config.hidden_size, span_labels(config))
+        self.qa_outputs = nn.Linear(config.hidden_size, span_labels(config))
 
 
 class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
@@ -362,10 +331,10 @@ class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
 
     def build(self, config: BertConfig) -> None:
         self.add_body(config, pools=True)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(config.hidden_size, 1)
+        self.dropout = nn.Dropout(config.head_dropout())
+        self.classifier = nn.Linear(config.hidden_size, 1)
 
-    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def sequence_logits(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """Logits (S, 1)."""
         return self.classifier(self.dropout(self.base_model.pooled(x, sequences)))
 
@@ -375,5 +344,5 @@ class BertForRelationExtraction(BertPreTrainedModel, RelationClassifier):
 
     def build(self, config: BertConfig) -> None:
         self.add_body(config)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(2 * config.hidden_size, len(config.id2label))
+        self.dropout = nn.Dropout(config.head_dropout())
+        self.classifier = nn.Linear(2 * config.hidden_size, len(config.id2label))

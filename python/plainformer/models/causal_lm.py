@@ -5,7 +5,6 @@ A family adds `decoder_rows` and `head_weight`, see `gpt2.py`.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -88,8 +87,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         check_items(num_items_in_batch)
         if return_logits is None:
             return_logits = target is None or not self.training
-        recorded = self.training or target is not None
-        with contextlib.nullcontext() if recorded else no_grad():
+        with self.recording(target is not None):
             x = self._rows(rows.rows_of(ids), rows, position_ids, cache)
             loss = logits = None
             if target is not None:

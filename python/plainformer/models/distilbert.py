@@ -13,23 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..nn import (
-    Attention,
-    Dropout,
-    Embedding,
-    LayerNorm,
-    Linear,
-    Module,
-    Sequences,
-    linear_together,
-    recompute,
-    report_state,
-)
+from .. import nn
 from ..nn.positions import sinusoids
 from ..tensor import Array, Tensor
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
 from .config import PretrainedConfig, check_activation, check_divides
-from .encoder import BareEncoder, Encoder, Rows
+from .encoder import BareEncoder, Encoder, EncoderLayers, Rows
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
 from .masked_lm import MaskedLM
@@ -91,15 +80,15 @@ class DistilBertConfig(PretrainedConfig):
         return self.n_layers
 
 
-class Embeddings(Module):
+class Embeddings(nn.Module):
     """The normed sum of two embeddings, for a token and its position."""
 
     def __init__(self, config: DistilBertConfig):
         self.limit = config.max_position_embeddings
-        self.word_embeddings = Embedding(config.vocab_size, config.dim, config.pad_token_id)
-        self.position_embeddings = Embedding(self.limit, config.dim)
-        self.LayerNorm = LayerNorm(config.dim, EPS)
-        self.dropout = Dropout(config.dropout)
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.dim, config.pad_token_id)
+        self.position_embeddings = nn.Embedding(self.limit, config.dim)
+        self.LayerNorm = nn.LayerNorm(config.dim, EPS)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, rows: Rows) -> Tensor:
         """Tokens (N,) to (N, C)."""
@@ -108,67 +97,48 @@ class Embeddings(Module):
         return self.dropout(self.LayerNorm(x, self.position_embeddings(rows.positions))[0])
 
 
-class SelfAttention(Module):
+class SelfAttention(nn.Module):
     """Four projections, and attention within each sequence."""
 
     def __init__(self, config: DistilBertConfig):
         C = config.dim
-        self.q_lin, self.k_lin, self.v_lin = Linear(C, C), Linear(C, C), Linear(C, C)
-        self.out_lin = Linear(C, C)
-        self.attention = Attention(config.n_heads, dropout=config.attention_dropout)
+        self.q_lin, self.k_lin, self.v_lin = nn.Linear(C, C), nn.Linear(C, C), nn.Linear(C, C)
+        self.out_lin = nn.Linear(C, C)
+        self.attention = nn.Attention(config.n_heads, dropout=config.attention_dropout)
 
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def forward(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """x (N, C) to the same shape."""
-        q, k, v = linear_together(x, self.q_lin, self.k_lin, self.v_lin)
+        q, k, v = nn.linear_together(x, self.q_lin, self.k_lin, self.v_lin)
         return self.out_lin(self.attention(q, k, v, sequences))
 
 
-class FFN(Module):
+class FFN(nn.Module):
     """dropout(lin2(activation(lin1(x))))."""
 
     def __init__(self, config: DistilBertConfig):
         activation = check_activation("activation", config.activation)
-        self.lin1 = Linear(config.dim, config.hidden_dim, activation=activation)
-        self.lin2 = Linear(config.hidden_dim, config.dim)
-        self.dropout = Dropout(config.dropout)
+        self.lin1 = nn.Linear(config.dim, config.hidden_dim, activation=activation)
+        self.lin2 = nn.Linear(config.hidden_dim, config.dim)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
         return self.dropout(self.lin2(self.lin1(x)))
 
 
-class TransformerBlock(Module):
+class TransformerBlock(nn.Module):
     """Attention and feed-forward, each added to what it read and normed after that."""
 
     def __init__(self, config: DistilBertConfig):
         self.attention = SelfAttention(config)
-        self.sa_layer_norm = LayerNorm(config.dim, EPS)
+        self.sa_layer_norm = nn.LayerNorm(config.dim, EPS)
         self.ffn = FFN(config)
-        self.output_layer_norm = LayerNorm(config.dim, EPS)
+        self.output_layer_norm = nn.LayerNorm(config.dim, EPS)
 
-    def forward(self, x: Tensor, sequences: Sequences) -> tuple[Tensor]:
+    def forward(self, x: Tensor, sequences: nn.Sequences) -> tuple[Tensor]:
         """x (N, C) to the same shape."""
         x = self.sa_layer_norm(self.attention(x, sequences), x)[0]
         return (self.output_layer_norm(self.ffn(x), x)[0],)
-
-
-class Transformer(Module):
-    """All layers, one after another."""
-
-    def __init__(self, config: DistilBertConfig):
-        self.recomputes = False
-        self.layer = [TransformerBlock(config) for _ in range(config.n_layers)]
-
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
-        """x (N, C) to the same shape."""
-        report_state(sequences, x)
-        for layer in self.layer:
-            if self.recomputes and self.training:
-                (x,) = recompute(layer, x, sequences=sequences)
-            else:
-                (x,) = layer(x, sequences)
-            report_state(sequences, x)
-        return x
 
 
 class DistilBertPreTrainedModel(Encoder):
@@ -207,7 +177,7 @@ class DistilBertModel(DistilBertPreTrainedModel, BareEncoder):
 
     def build(self, config: DistilBertConfig) -> None:
         self.embeddings = Embeddings(config)
-        self.transformer = Transformer(config)
+        self.transformer = EncoderLayers(TransformerBlock(config) for _ in range(config.n_layers))
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C)."""
@@ -224,9 +194,9 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, MaskedLM):
     def build(self, config: DistilBertConfig) -> None:
         activation = check_activation("activation", config.activation)
         self.distilbert = DistilBertModel(config, seed=None)
-        self.vocab_transform = Linear(config.dim, config.dim, activation=activation)
-        self.vocab_layer_norm = LayerNorm(config.dim, EPS)
-        self.vocab_projector = Linear(config.dim, config.vocab_size)
+        self.vocab_transform = nn.Linear(config.dim, config.dim, activation=activation)
+        self.vocab_layer_norm = nn.LayerNorm(config.dim, EPS)
+        self.vocab_projector = nn.Linear(config.dim, config.vocab_size)
         if config.tie_word_embeddings:
             self.vocab_projector.weight = self.distilbert.embeddings.word_embeddings.weight
 
@@ -234,7 +204,7 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, MaskedLM):
         """States (M, C) as the projection to the vocabulary takes them."""
         return self.vocab_layer_norm(self.vocab_transform(x))
 
-    def projection(self) -> Linear:
+    def projection(self) -> nn.Linear:
         """The layer from them to logits (M, V)."""
         return self.vocab_projector
 
@@ -244,11 +214,11 @@ class DistilBertForSequenceClassification(DistilBertPreTrainedModel, SequenceCla
 
     def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
-        self.pre_classifier = Linear(config.dim, config.dim, activation="relu")
-        self.classifier = Linear(config.dim, len(config.id2label))
-        self.dropout = Dropout(config.seq_classif_dropout)
+        self.pre_classifier = nn.Linear(config.dim, config.dim, activation="relu")
+        self.classifier = nn.Linear(config.dim, len(config.id2label))
+        self.dropout = nn.Dropout(config.seq_classif_dropout)
 
-    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def sequence_logits(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """Logits (S, num_labels)."""
         pooled = read_pooled(x, sequences, self.config.classifier_pooling)
         return self.classifier(self.dropout(self.pre_classifier(pooled)))
@@ -259,8 +229,8 @@ class DistilBertForTokenClassification(DistilBertPreTrainedModel, TokenClassifie
 
     def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
-        self.dropout = Dropout(config.dropout)
-        self.classifier = Linear(config.dim, len(config.id2label))
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.dim, len(config.id2label))
 
 
 class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, QuestionAnswerer):
@@ -268,8 +238,8 @@ class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, QuestionAnswerer
 
     def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
-        self.qa_outputs = Linear(config.dim, span_labels(config))
-        self.dropout = Dropout(config.qa_dropout)
+        self.qa_outputs = nn.Linear(config.dim, span_labels(config))
+        self.dropout = nn.Dropout(config.qa_dropout)
 
     def span_rows(self, x: Tensor) -> Tensor:
         """Logits (N, 2)."""
@@ -281,11 +251,11 @@ class DistilBertForMultipleChoice(DistilBertPreTrainedModel, ChoiceClassifier):
 
     def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
-        self.pre_classifier = Linear(config.dim, config.dim, activation="relu")
-        self.classifier = Linear(config.dim, 1)
-        self.dropout = Dropout(config.seq_classif_dropout)
+        self.pre_classifier = nn.Linear(config.dim, config.dim, activation="relu")
+        self.classifier = nn.Linear(config.dim, 1)
+        self.dropout = nn.Dropout(config.seq_classif_dropout)
 
-    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def sequence_logits(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """Logits (S, 1)."""
         pooled = read_pooled(x, sequences, self.config.classifier_pooling)
         return self.classifier(self.dropout(self.pre_classifier(pooled)))
@@ -296,5 +266,5 @@ class DistilBertForRelationExtraction(DistilBertPreTrainedModel, RelationClassif
 
     def build(self, config: DistilBertConfig) -> None:
         self.distilbert = DistilBertModel(config, seed=None)
-        self.dropout = Dropout(config.seq_classif_dropout)
-        self.classifier = Linear(2 * config.dim, len(config.id2label))
+        self.dropout = nn.Dropout(config.seq_classif_dropout)
+        self.classifier = nn.Linear(2 * config.dim, len(config.id2label))

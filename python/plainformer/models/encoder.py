@@ -6,8 +6,7 @@ A family adds `hidden_rows`, see `bert.py`. What is done with states is in `mask
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +14,7 @@ import numpy as np
 
 from .. import functional, kernels
 from ..errors import ConfigError
-from ..nn import Sequences
-from ..tape import no_grad
+from ..nn import Module, Sequences, recompute, report_state
 from ..tensor import Array, Tensor
 from .heads import pool
 from .inputs import as_ids, like_ids, positions_of, sequences_of
@@ -93,9 +91,24 @@ class Encoder(PreTrainedModel):
             return kernels.xp(sequences.cu_seqlens).zeros(sequences.num_rows, np.int64)
         return sequences.rows_of(like_ids("token_type_ids", token_type_ids, sequences.shape))
 
-    def recording(self, has_labels: bool) -> Any:
-        """A context that keeps a tape in training and for a loss."""
-        return contextlib.nullcontext() if self.training or has_labels else no_grad()
+
+class EncoderLayers(Module):
+    """Layers one after another, each (x, sequences) -> (x,), so that it can be computed again."""
+
+    def __init__(self, layers: Iterable[Module]):
+        self.recomputes = False
+        self.layer = list(layers)
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """x (N, C) to the same shape."""
+        report_state(sequences, x)
+        for layer in self.layer:
+            if self.recomputes and self.training:
+                (x,) = recompute(layer, x, sequences=sequences)
+            else:
+                (x,) = layer(x, sequences)
+            report_state(sequences, x)
+        return x
 
 
 class BareEncoder(Encoder):

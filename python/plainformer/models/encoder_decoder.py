@@ -12,19 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import functional
+from .. import functional, nn
 from ..checkpoints.matching import MatchedState
-from ..nn import (
-    Dropout,
-    Embedding,
-    LayerNorm,
-    Linear,
-    Module,
-    Seq2SeqCache,
-    Sequences,
-    recompute,
-    report_state,
-)
 from ..nn.empty import new_array
 from ..parameter import Buffer
 from ..tensor import Array, Tensor
@@ -48,24 +37,24 @@ class Layout:
     pre_norm : norms stand before the sublayers, and one after the last layer
     """
 
-    positions: Callable[[], Module]
+    positions: Callable[[], nn.Module]
     norm_embedding: bool = False
     pre_norm: bool = False
 
 
-class Stack(Module):
+class Stack(nn.Module):
     """Embeddings, layers, and the norms around them."""
 
-    def __init__(self, config: Any, layout: Layout, embed_tokens: Embedding):
+    def __init__(self, config: Any, layout: Layout, embed_tokens: nn.Embedding):
         self.num_positions = config.max_position_embeddings
         self.scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
         self.recomputes = False
         self.embed_tokens = embed_tokens
         self.embed_positions = layout.positions()
         self.layers: list[Any] = []
-        self.layernorm_embedding = LayerNorm(config.d_model) if layout.norm_embedding else None
-        self.layer_norm = LayerNorm(config.d_model) if layout.pre_norm else None
-        self.dropout = Dropout(config.dropout)
+        self.layernorm_embedding = nn.LayerNorm(config.d_model) if layout.norm_embedding else None
+        self.layer_norm = nn.LayerNorm(config.d_model) if layout.pre_norm else None
+        self.dropout = nn.Dropout(config.dropout)
 
     def embed(self, ids: Array, positions: Array) -> Tensor:
         """What enters the first layer (N, C)."""
@@ -78,32 +67,32 @@ class Stack(Module):
             return self.dropout(self.layernorm_embedding(x, places)[0])
         return self.dropout(functional.add(x, places))
 
-    def run(self, block: Module, *inputs: Tensor | None, **options: Any) -> Any:
+    def run(self, block: nn.Module, *inputs: Tensor | None, **options: Any) -> Any:
         """One layer, kept on the tape or run again in the backward pass."""
         if self.recomputes and self.training:
-            return recompute(block, *inputs, **options)
+            return nn.recompute(block, *inputs, **options)
         return block(*inputs, **options)
 
-    def finish(self, x: Tensor, residual: Tensor | None, rows: Sequences) -> Tensor:
+    def finish(self, x: Tensor, residual: Tensor | None, rows: nn.Sequences) -> Tensor:
         """The residual stream after the last layer, normed if no layer did it."""
         if self.layer_norm is not None:
             x = self.layer_norm(x, residual)[0]
-        report_state(rows, x)
+        nn.report_state(rows, x)
         return x
 
 
 class EncoderStack(Stack):
     """Source ids (N,) to states (N, C)."""
 
-    def __init__(self, config: Any, layout: Layout, embed_tokens: Embedding):
+    def __init__(self, config: Any, layout: Layout, embed_tokens: nn.Embedding):
         super().__init__(config, layout, embed_tokens)
         self.layers = [EncoderLayer(config, layout.pre_norm) for _ in range(config.encoder_layers)]
 
-    def forward(self, ids: Array, rows: Sequences, positions: Array) -> Tensor:
+    def forward(self, ids: Array, rows: nn.Sequences, positions: Array) -> Tensor:
         """States of all rows."""
         x, residual = self.embed(ids, positions), None
         for layer in self.layers:
-            report_state(rows, x, residual)
+            nn.report_state(rows, x, residual)
             x, residual = self.run(layer, x, residual, rows=rows)
         return self.finish(x, residual, rows)
 
@@ -111,30 +100,30 @@ class EncoderStack(Stack):
 class DecoderStack(Stack):
     """Target ids (N,), and what an encoder made of the sources, to states (N, C)."""
 
-    def __init__(self, config: Any, layout: Layout, embed_tokens: Embedding):
+    def __init__(self, config: Any, layout: Layout, embed_tokens: nn.Embedding):
         super().__init__(config, layout, embed_tokens)
         self.layers = [DecoderLayer(config, layout.pre_norm) for _ in range(config.decoder_layers)]
 
     def forward(
         self,
         ids: Array,
-        rows: Sequences,
+        rows: nn.Sequences,
         positions: Array,
         encoded: EncoderOutput,
-        cache: Seq2SeqCache | None = None,
+        cache: nn.Seq2SeqCache | None = None,
     ) -> Tensor:
         """States of all rows."""
         x, residual = self.embed(ids, positions), None
         memory, sources = encoded.states, encoded.rows
         for i, layer in enumerate(self.layers):
-            report_state(rows, x, residual)
+            nn.report_state(rows, x, residual)
             x, residual = self.run(
                 layer, x, residual, memory, rows=rows, sources=sources, cache=cache, layer=i
             )
         return self.finish(x, residual, rows)
 
 
-class EncoderDecoder(Module):
+class EncoderDecoder(nn.Module):
     """Both stacks and their token embeddings, one table or two.
 
     Untied models have a table for each stack; `shared` is then read and written, as transformers
@@ -145,9 +134,9 @@ class EncoderDecoder(Module):
         C, padding = config.d_model, config.padding_idx
         one_table = config.shares_embeddings and config.tie_word_embeddings
         if config.shares_embeddings:
-            self.shared = Embedding(config.vocab_size, C, padding)
+            self.shared = nn.Embedding(config.vocab_size, C, padding)
         tables = [
-            self.shared if one_table else Embedding(size, C, padding)
+            self.shared if one_table else nn.Embedding(size, C, padding)
             for size in (config.vocab_size, config.target_vocab_size)
         ]
         self.encoder = EncoderStack(config, layout, tables[0])
@@ -173,17 +162,17 @@ class EncoderDecoderModel(Seq2SeqModel):
         """How this family's stacks are laid out."""
         raise NotImplementedError(f"{cls.__name__} defines no layout")
 
-    def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
+    def encoder_rows(self, ids: Array, rows: nn.Sequences) -> Tensor:
         """Encoder states (N, C) of source ids (N,)."""
         return self.model.encoder(ids, rows, positions_of(rows))
 
     def decoder_rows(
         self,
         ids: Array,
-        rows: Sequences,
+        rows: nn.Sequences,
         positions: Array,
         encoded: EncoderOutput,
-        cache: Seq2SeqCache | None,
+        cache: nn.Seq2SeqCache | None,
     ) -> Tensor:
         """Decoder states (N, C) of target ids (N,)."""
         return self.model.decoder(ids, rows, positions, encoded, cache)
@@ -244,7 +233,7 @@ class EncoderDecoderLM(EncoderDecoderModel, Seq2SeqLM):
         if self.has_logits_bias:
             self.final_logits_bias = Buffer(new_array((1, config.target_vocab_size)))
         if not config.tie_word_embeddings:
-            self.lm_head = Linear(config.d_model, config.target_vocab_size, bias=False)
+            self.lm_head = nn.Linear(config.d_model, config.target_vocab_size, bias=False)
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""

@@ -9,17 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .. import functional
-from ..nn import (
-    Attention,
-    Dropout,
-    LayerNorm,
-    Linear,
-    Module,
-    Seq2SeqCache,
-    Sequences,
-    linear_together,
-)
+from .. import functional, nn
 from ..tensor import Tensor
 from .config import check_activation
 from .encoder_decoder_config import EncoderDecoderConfig
@@ -27,22 +17,22 @@ from .encoder_decoder_config import EncoderDecoderConfig
 Stream = tuple[Tensor, Tensor | None]
 
 
-class MultiHeadAttention(Module):
+class MultiHeadAttention(nn.Module):
     """Attention with one projection each for queries, keys, values and the output."""
 
     def __init__(self, config: EncoderDecoderConfig, num_heads: int, *, causal: bool = False):
         width = config.d_model
-        self.attention = Attention(num_heads, dropout=config.attention_dropout, causal=causal)
-        self.k_proj = Linear(width, width)
-        self.v_proj = Linear(width, width)
-        self.q_proj = Linear(width, width)
-        self.out_proj = Linear(width, width)
+        self.attention = nn.Attention(num_heads, dropout=config.attention_dropout, causal=causal)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, rows: Sequences, cache: Seq2SeqCache | None = None, layer: int = 0
+        self, x: Tensor, rows: nn.Sequences, cache: nn.Seq2SeqCache | None = None, layer: int = 0
     ) -> Tensor:
         """Self-attention of x (N, C); with a cache each sequence continues what it has seen."""
-        q, k, v = linear_together(x, self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = nn.linear_together(x, self.q_proj, self.k_proj, self.v_proj)
         if cache is None:
             y = self.attention(q, k, v, rows)
         else:
@@ -52,10 +42,10 @@ class MultiHeadAttention(Module):
     def cross(
         self,
         x: Tensor,
-        rows: Sequences,
+        rows: nn.Sequences,
         memory: Tensor,
-        sources: Sequences,
-        cache: Seq2SeqCache | None = None,
+        sources: nn.Sequences,
+        cache: nn.Seq2SeqCache | None = None,
         layer: int = 0,
     ) -> Tensor:
         """Attention of x (N, C) to an encoder's states (M, C), whose keys a cache computes once."""
@@ -63,7 +53,7 @@ class MultiHeadAttention(Module):
         y = self.attention.cross(
             self.q_proj(x),
             rows,
-            lambda: linear_together(memory, self.k_proj, self.v_proj),
+            lambda: nn.linear_together(memory, self.k_proj, self.v_proj),
             sources,
             None if cache is None else cache.cross,
             layer,
@@ -71,24 +61,24 @@ class MultiHeadAttention(Module):
         return self.out_proj(y)
 
 
-class ResidualLayer(Module):
+class ResidualLayer(nn.Module):
     """What encoder and decoder layers share: the residual adds and the feed-forward sublayer."""
 
     def __init__(self, config: EncoderDecoderConfig, inner: int, pre_norm: bool):
         activation = check_activation("activation_function", config.activation_function)
         self.pre_norm = pre_norm
-        self.dropout = Dropout(config.dropout)
-        self.activation_dropout = Dropout(config.activation_dropout)
-        self.fc1 = Linear(config.d_model, inner, activation=activation)
-        self.fc2 = Linear(inner, config.d_model)
-        self.final_layer_norm = LayerNorm(config.d_model)
+        self.dropout = nn.Dropout(config.dropout)
+        self.activation_dropout = nn.Dropout(config.activation_dropout)
+        self.fc1 = nn.Linear(config.d_model, inner, activation=activation)
+        self.fc2 = nn.Linear(inner, config.d_model)
+        self.final_layer_norm = nn.LayerNorm(config.d_model)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Each row (C) alone through the inner layer."""
         return self.fc2(self.activation_dropout(self.fc1(x)))
 
     def connect(
-        self, norm: LayerNorm, stream: Stream, sublayer: Callable[[Tensor], Tensor]
+        self, norm: nn.LayerNorm, stream: Stream, sublayer: Callable[[Tensor], Tensor]
     ) -> Stream:
         """Add one sublayer to the residual stream, with its norm."""
         x, residual = stream
@@ -104,9 +94,9 @@ class EncoderLayer(ResidualLayer):
     def __init__(self, config: EncoderDecoderConfig, pre_norm: bool):
         super().__init__(config, config.encoder_ffn_dim, pre_norm)
         self.self_attn = MultiHeadAttention(config, config.encoder_attention_heads)
-        self.self_attn_layer_norm = LayerNorm(config.d_model)
+        self.self_attn_layer_norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, x: Tensor, residual: Tensor | None, *, rows: Sequences) -> Stream:
+    def forward(self, x: Tensor, residual: Tensor | None, *, rows: nn.Sequences) -> Stream:
         """x, residual (N, C); residual is None in the first layer and in all post-norm ones."""
         stream = (x, residual)
         stream = self.connect(self.self_attn_layer_norm, stream, lambda h: self.self_attn(h, rows))
@@ -120,9 +110,9 @@ class DecoderLayer(ResidualLayer):
         super().__init__(config, config.decoder_ffn_dim, pre_norm)
         heads = config.decoder_attention_heads
         self.self_attn = MultiHeadAttention(config, heads, causal=True)
-        self.self_attn_layer_norm = LayerNorm(config.d_model)
+        self.self_attn_layer_norm = nn.LayerNorm(config.d_model)
         self.encoder_attn = MultiHeadAttention(config, heads)
-        self.encoder_attn_layer_norm = LayerNorm(config.d_model)
+        self.encoder_attn_layer_norm = nn.LayerNorm(config.d_model)
 
     def forward(
         self,
@@ -130,9 +120,9 @@ class DecoderLayer(ResidualLayer):
         residual: Tensor | None,
         memory: Tensor,
         *,
-        rows: Sequences,
-        sources: Sequences,
-        cache: Seq2SeqCache | None = None,
+        rows: nn.Sequences,
+        sources: nn.Sequences,
+        cache: nn.Seq2SeqCache | None = None,
         layer: int = 0,
     ) -> Stream:
         """x, residual (N, C) of target rows; memory (M, C) is the encoder's states."""

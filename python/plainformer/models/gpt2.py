@@ -16,20 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .. import functional
-from ..nn import (
-    Attention,
-    Conv1D,
-    Dropout,
-    Embedding,
-    KeyValueCache,
-    LayerNorm,
-    Linear,
-    Module,
-    Sequences,
-    recompute,
-    report_state,
-)
+from .. import functional, nn
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
@@ -113,23 +100,23 @@ class GPT2Config(PretrainedConfig):
         return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
 
 
-class GPT2Attention(Module):
+class GPT2Attention(nn.Module):
     """Causal self-attention with one packed projection for queries, keys and values."""
 
     def __init__(self, config: GPT2Config, layer: int):
         C, bias = config.n_embd, config.bias
-        self.attention = Attention(
+        self.attention = nn.Attention(
             config.n_head,
             scale=config.attention_scale(layer),
             dropout=config.attn_pdrop,
             causal=True,
         )
-        self.c_attn = Conv1D(C, 3 * C, bias)
-        self.c_proj = Conv1D(C, C, bias)
-        self.dropout = Dropout(config.resid_pdrop)
+        self.c_attn = nn.Conv1D(C, 3 * C, bias)
+        self.c_proj = nn.Conv1D(C, C, bias)
+        self.dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(
-        self, x: Tensor, rows: Sequences, cache: KeyValueCache | None = None, layer: int = 0
+        self, x: Tensor, rows: nn.Sequences, cache: nn.KeyValueCache | None = None, layer: int = 0
     ) -> Tensor:
         """x (N, C) to the same shape. With a cache, each sequence continues what it has seen."""
         qkv = self.c_attn(x)
@@ -140,23 +127,23 @@ class GPT2Attention(Module):
         return self.dropout(self.c_proj(y))
 
 
-class GPT2MLP(Module):
+class GPT2MLP(nn.Module):
     """y = dropout(activation(x c_fc) c_proj), applied to each position alone."""
 
     def __init__(self, config: GPT2Config):
         C, bias = config.n_embd, config.bias
         inner = config.n_inner or 4 * C
         activation = check_activation("activation_function", config.activation_function)
-        self.c_fc = Conv1D(C, inner, bias, activation=activation)
-        self.c_proj = Conv1D(inner, C, bias)
-        self.dropout = Dropout(config.resid_pdrop)
+        self.c_fc = nn.Conv1D(C, inner, bias, activation=activation)
+        self.c_proj = nn.Conv1D(inner, C, bias)
+        self.dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
         return self.dropout(self.c_proj(self.c_fc(x)))
 
 
-class GPT2Block(Module):
+class GPT2Block(nn.Module):
     """Attention and feed-forward, each on the norm of the residual stream and added to it.
 
     The two adds are left to the norms that follow, which do them in the same pass: a block takes
@@ -165,17 +152,17 @@ class GPT2Block(Module):
 
     def __init__(self, config: GPT2Config, layer: int):
         norm = config.n_embd, config.layer_norm_epsilon, config.bias
-        self.ln_1 = LayerNorm(*norm)
+        self.ln_1 = nn.LayerNorm(*norm)
         self.attn = GPT2Attention(config, layer)
-        self.ln_2 = LayerNorm(*norm)
+        self.ln_2 = nn.LayerNorm(*norm)
         self.mlp = GPT2MLP(config)
 
     def forward(
         self,
         x: Tensor,
         residual: Tensor | None,
-        rows: Sequences,
-        cache: KeyValueCache | None = None,
+        rows: nn.Sequences,
+        cache: nn.KeyValueCache | None = None,
         layer: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """x, residual (N, C); residual is None in the first block."""
@@ -202,7 +189,7 @@ class GPT2PreTrainedModel(PreTrainedModel):
         return self.base_model.states(rows.ids, rows.sequences, rows.positions)
 
     def decoder_rows(
-        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
+        self, ids: Array, rows: nn.Sequences, positions: Array, cache: nn.KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C), normed, of token ids (N,)."""
         return self.base_model.states(ids, rows, positions, cache)
@@ -234,27 +221,31 @@ class GPT2Model(GPT2PreTrainedModel, BareEncoder):
 
     def build(self, config: GPT2Config) -> None:
         self.recomputes = False
-        self.wte = Embedding(config.vocab_size, config.n_embd)
-        self.wpe = Embedding(config.n_positions, config.n_embd)
-        self.drop = Dropout(config.embd_pdrop)
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.drop = nn.Dropout(config.embd_pdrop)
         self.h = [GPT2Block(config, layer) for layer in range(config.n_layer)]
-        self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
+        self.ln_f = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon, config.bias)
 
     def states(
-        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
+        self,
+        ids: Array,
+        rows: nn.Sequences,
+        positions: Array,
+        cache: nn.KeyValueCache | None = None,
     ) -> Tensor:
         """Hidden states (N, C) of token ids (N,), after the last norm."""
         check_positions(positions, self.config.n_positions, "n_positions")
         x = self.drop(functional.add(self.wte(ids), self.wpe(positions)))
         residual = None
         for layer, block in enumerate(self.h):
-            report_state(rows, x, residual)
+            nn.report_state(rows, x, residual)
             if self.recomputes and self.training:
-                x, residual = recompute(block, x, residual, rows=rows)
+                x, residual = nn.recompute(block, x, residual, rows=rows)
             else:
                 x, residual = block(x, residual, rows, cache, layer)
         x = self.ln_f(x, residual)[0]
-        report_state(rows, x)
+        nn.report_state(rows, x)
         return x
 
 
@@ -272,7 +263,7 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, CausalLM):
     def build(self, config: GPT2Config) -> None:
         self.transformer = GPT2Model(config, seed=None)
         if not config.tie_word_embeddings:
-            self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
+            self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
@@ -297,7 +288,7 @@ class GPT2ForSequenceClassification(GPT2PreTrainedModel, LastTokenClassifier):
 
     def build(self, config: GPT2Config) -> None:
         self.transformer = GPT2Model(config, seed=None)
-        self.score = Linear(config.n_embd, len(config.id2label), bias=False)
+        self.score = nn.Linear(config.n_embd, len(config.id2label), bias=False)
 
 
 class GPT2ForTokenClassification(GPT2PreTrainedModel, TokenClassifier):
@@ -305,5 +296,5 @@ class GPT2ForTokenClassification(GPT2PreTrainedModel, TokenClassifier):
 
     def build(self, config: GPT2Config) -> None:
         self.transformer = GPT2Model(config, seed=None)
-        self.dropout = Dropout(config.head_dropout())
-        self.classifier = Linear(config.n_embd, len(config.id2label))
+        self.dropout = nn.Dropout(config.head_dropout())
+        self.classifier = nn.Linear(config.n_embd, len(config.id2label))

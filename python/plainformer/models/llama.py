@@ -12,22 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .. import functional
+from .. import functional, nn
 from ..errors import ConfigError, shown
 from ..kinds import check_kind
-from ..nn import (
-    Attention,
-    Dropout,
-    Embedding,
-    KeyValueCache,
-    Linear,
-    Module,
-    RMSNorm,
-    Sequences,
-    linear_together,
-    recompute,
-    report_state,
-)
 from ..nn.rotary import Rotary, check_rope
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
@@ -134,17 +121,17 @@ class LlamaConfig(PretrainedConfig):
         return self.attention_bias
 
 
-class LlamaAttention(Module):
+class LlamaAttention(nn.Module):
     """Queries, keys and values with rotary positions; groups of query heads share key heads."""
 
     def __init__(self, config: LlamaConfig, layer: int):
         H, D = config.num_attention_heads, config.head_dim or 0
         KV = config.num_key_value_heads or H
-        self.q_proj = Linear(config.hidden_size, H * D, config.qkv_bias)
-        self.k_proj = Linear(config.hidden_size, KV * D, config.qkv_bias)
-        self.v_proj = Linear(config.hidden_size, KV * D, config.qkv_bias)
-        self.o_proj = Linear(H * D, config.hidden_size, config.attention_bias)
-        self.attention = Attention(
+        self.q_proj = nn.Linear(config.hidden_size, H * D, config.qkv_bias)
+        self.k_proj = nn.Linear(config.hidden_size, KV * D, config.qkv_bias)
+        self.v_proj = nn.Linear(config.hidden_size, KV * D, config.qkv_bias)
+        self.o_proj = nn.Linear(H * D, config.hidden_size, config.attention_bias)
+        self.attention = nn.Attention(
             H,
             num_kv_heads=KV,
             dropout=config.attention_dropout,
@@ -155,14 +142,14 @@ class LlamaAttention(Module):
     def forward(
         self,
         x: Tensor,
-        rows: Sequences,
+        rows: nn.Sequences,
         positions: Array,
         rotary: Rotary,
-        cache: KeyValueCache | None = None,
+        cache: nn.KeyValueCache | None = None,
         layer: int = 0,
     ) -> Tensor:
         """x (N, C) to the same shape."""
-        q, k, v = linear_together(x, self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = nn.linear_together(x, self.q_proj, self.k_proj, self.v_proj)
         q = rotary(q, positions, self.attention.num_heads)
         k = rotary(k, positions, self.attention.num_kv_heads)
         if cache is None:
@@ -172,26 +159,26 @@ class LlamaAttention(Module):
         return self.o_proj(y)
 
 
-class LlamaMLP(Module):
+class LlamaMLP(nn.Module):
     """y = (activation(x gate) * (x up)) down."""
 
     def __init__(self, config: LlamaConfig):
         C, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
         self.activation = check_activation("hidden_act", config.hidden_act)
-        self.gate_proj = Linear(C, inner, bias)
-        self.up_proj = Linear(C, inner, bias)
-        self.down_proj = Linear(inner, C, bias)
+        self.gate_proj = nn.Linear(C, inner, bias)
+        self.up_proj = nn.Linear(C, inner, bias)
+        self.down_proj = nn.Linear(inner, C, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
-        gate, up = linear_together(x, self.gate_proj, self.up_proj)
+        gate, up = nn.linear_together(x, self.gate_proj, self.up_proj)
         if self.activation == "silu":
             return self.down_proj(functional.swiglu(gate, up))
         approximate = "tanh" if self.activation == "gelu_tanh" else "none"
         return self.down_proj(functional.geglu(gate, up, approximate))
 
 
-class LlamaDecoderLayer(Module):
+class LlamaDecoderLayer(nn.Module):
     """Attention and MLP, each on the norm of the residual stream; the adds are left to the norms.
 
     Takes and returns a pair (x, residual) whose sum is the residual stream.
@@ -200,17 +187,17 @@ class LlamaDecoderLayer(Module):
     def __init__(self, config: LlamaConfig, layer: int):
         self.self_attn = LlamaAttention(config, layer)
         self.mlp = LlamaMLP(config)
-        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(
         self,
         x: Tensor,
         residual: Tensor | None,
-        rows: Sequences,
+        rows: nn.Sequences,
         positions: Array,
         rotary: Rotary,
-        cache: KeyValueCache | None = None,
+        cache: nn.KeyValueCache | None = None,
         layer: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """x, residual (N, C); residual is None in the first layer."""
@@ -237,7 +224,7 @@ class LlamaPreTrainedModel(PreTrainedModel):
         return self.base_model.states(rows.ids, rows.sequences, rows.positions)
 
     def decoder_rows(
-        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
+        self, ids: Array, rows: nn.Sequences, positions: Array, cache: nn.KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C), normed, of token ids (N,)."""
         return self.base_model.states(ids, rows, positions, cache)
@@ -259,27 +246,31 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
 
     def build(self, config: LlamaConfig) -> None:
         self.recomputes = False
-        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = [LlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers)]
-        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary = Rotary(config.head_dim or 0, config.rope_parameters or {})
 
     def states(
-        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None = None
+        self,
+        ids: Array,
+        rows: nn.Sequences,
+        positions: Array,
+        cache: nn.KeyValueCache | None = None,
     ) -> Tensor:
         """Hidden states (N, C) of token ids (N,), after the last norm."""
         check_positions(positions, self.config.max_position_embeddings)
         x, residual = self.embed_tokens(ids), None
         for i, layer in enumerate(self.layers):
-            report_state(rows, x, residual)
+            nn.report_state(rows, x, residual)
             if self.recomputes and self.training:
-                x, residual = recompute(
+                x, residual = nn.recompute(
                     layer, x, residual, rows=rows, positions=positions, rotary=self.rotary
                 )
             else:
                 x, residual = layer(x, residual, rows, positions, self.rotary, cache, i)
         x = self.norm(x, residual)[0]
-        report_state(rows, x)
+        nn.report_state(rows, x)
         return x
 
 
@@ -297,7 +288,7 @@ class LlamaForCausalLM(LlamaPreTrainedModel, CausalLM):
     def build(self, config: LlamaConfig) -> None:
         self.model = LlamaModel(config, seed=None)
         if not config.tie_word_embeddings:
-            self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
@@ -318,7 +309,7 @@ class LlamaForSequenceClassification(LlamaPreTrainedModel, LastTokenClassifier):
 
     def build(self, config: LlamaConfig) -> None:
         self.model = LlamaModel(config, seed=None)
-        self.score = Linear(config.hidden_size, len(config.id2label), bias=False)
+        self.score = nn.Linear(config.hidden_size, len(config.id2label), bias=False)
 
 
 class LlamaForTokenClassification(LlamaPreTrainedModel, TokenClassifier):
@@ -326,8 +317,8 @@ class LlamaForTokenClassification(LlamaPreTrainedModel, TokenClassifier):
 
     def build(self, config: LlamaConfig) -> None:
         self.model = LlamaModel(config, seed=None)
-        self.dropout = Dropout(config.head_dropout())
-        self.score = Linear(config.hidden_size, len(config.id2label))
+        self.dropout = nn.Dropout(config.head_dropout())
+        self.score = nn.Linear(config.hidden_size, len(config.id2label))
 
     def token_logits(self, x: Tensor) -> Tensor:
         """Logits (N, num_labels)."""

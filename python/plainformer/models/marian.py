@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..nn import SinusoidalPositions
+from .. import nn
 from .encoder_decoder import EncoderDecoderLM, Layout
 from .encoder_decoder_config import TranslationConfig
 
@@ -59,7 +59,7 @@ class MarianMTModel(EncoderDecoderLM):
     def layout(cls, config: Any) -> Layout:
         """Sinusoidal positions, sines before cosines."""
         return Layout(
-            lambda: SinusoidalPositions(
+            lambda: nn.SinusoidalPositions(
                 config.max_position_embeddings, config.d_model, interleaved=False
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..nn import Dropout, Module, capture, init_empty_weights
 from ..nn.empty import undrawn_weights, weights_of
 from ..nn.module import float_dtype
 from ..parameter import Buffer
+from ..tape import no_grad
 from ..tensor import Array
 from .config import PretrainedConfig
 from .sizes import check_layers, check_memory, sized_fields
@@ -92,6 +94,10 @@ class PreTrainedModel(Module):
             for part, tensors in found.items():
                 setattr(output, output.prefixes[part] + name, tuple(tensors))
         return output
+
+    def recording(self, has_labels: bool) -> Any:
+        """A context that keeps a tape in training and for a loss."""
+        return contextlib.nullcontext() if self.training or has_labels else no_grad()
 
     @property
     def base_model(self) -> Any:

@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .. import kernels
+from .. import kernels, nn
 from ..errors import ConfigError
-from ..nn import Dropout, LayerNorm, Linear, Module, RaggedRows, Sequences
 from ..tensor import Array, Tensor
 from .bert import (
     BertConfig,
@@ -80,7 +79,7 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
         """The encoder under its name in checkpoints, with a pooling layer or without."""
         self.roberta = RobertaModel(config, add_pooling_layer=pools, seed=None)
 
-    def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
+    def row_positions(self, batch: Array, sequences: nn.Sequences, position_ids: Any) -> Array:
         """Positions (N,) that count only tokens other than padding, as transformers does.
 
         A token that a mask hides between two others is counted, whatever the mask says.
@@ -91,7 +90,7 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
         ids = sequences.rows_of(batch)
         if not len(ids):
             return ids
-        if isinstance(batch, RaggedRows):
+        if isinstance(batch, nn.RaggedRows):
             own = (ids != pad).cumsum()
         else:
             counts = (batch != pad).reshape(-1).cumsum()
@@ -111,14 +110,14 @@ class RobertaModel(RobertaPreTrainedModel, BertModel):
         return BertEmbeddings(config, position_padding=config.pad_token_id)
 
 
-class RobertaLMHead(Module):
+class RobertaLMHead(nn.Module):
     """norm(gelu(dense(x))), a projection that is mostly tied, and its bias."""
 
     def __init__(self, config: RobertaConfig):
         C = config.hidden_size
-        self.dense = Linear(C, C, activation="gelu")
-        self.layer_norm = LayerNorm(C, config.layer_norm_eps)
-        self.decoder = Linear(C, config.vocab_size)
+        self.dense = nn.Linear(C, C, activation="gelu")
+        self.layer_norm = nn.LayerNorm(C, config.layer_norm_eps)
+        self.decoder = nn.Linear(C, config.vocab_size)
         if config.tie_word_embeddings:
             self.bias = self.decoder.bias  # its name in checkpoints
 
@@ -141,12 +140,12 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, MaskedLM):
         """States (M, C) as the projection to the vocabulary takes them."""
         return self.lm_head.layer_norm(self.lm_head.dense(x))
 
-    def projection(self) -> Linear:
+    def projection(self) -> nn.Linear:
         """The layer from them to logits (M, V)."""
         return self.lm_head.decoder
 
 
-class RobertaClassificationHead(Module):
+class RobertaClassificationHead(nn.Module):
     """out_proj(dropout(tanh(dense(dropout(state of the first token))))).
 
     `classifier_pooling` says what else than the first token is read.
@@ -155,11 +154,11 @@ class RobertaClassificationHead(Module):
     def __init__(self, config: RobertaConfig):
         C = config.hidden_size
         self.pooling = config.classifier_pooling
-        self.dense = Linear(C, C, activation="tanh")
-        self.dropout = Dropout(config.head_dropout())
-        self.out_proj = Linear(C, len(config.id2label))
+        self.dense = nn.Linear(C, C, activation="tanh")
+        self.dropout = nn.Dropout(config.head_dropout())
+        self.out_proj = nn.Linear(C, len(config.id2label))
 
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def forward(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """States (N, C) to logits (S, num_labels)."""
         pooled = self.dropout(read_pooled(x, sequences, self.pooling))
         return self.out_proj(self.dropout(self.dense(pooled)))
@@ -172,7 +171,7 @@ class RobertaForSequenceClassification(RobertaPreTrainedModel, SequenceClassifie
         self.add_body(config)
         self.classifier = RobertaClassificationHead(config)
 
-    def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def sequence_logits(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
         """Logits (S, num_labels)."""
         return self.classifier(x, sequences)
 

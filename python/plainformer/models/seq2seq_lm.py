@@ -5,7 +5,6 @@ A family adds `encoder_rows`, `decoder_rows` and `head_weight`, see `bart.py`.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +68,7 @@ class Seq2SeqModel(PreTrainedModel):
         ------
         ShapeError, DTypeError : naming the argument, what it got and what was wanted
         """
-        with contextlib.nullcontext() if self.training else no_grad():
+        with self.recording(False):
             return self._encode(input_ids, attention_mask)
 
     def _encode(self, input_ids: Any, attention_mask: Any) -> EncoderOutput:
@@ -148,8 +147,7 @@ class Seq2SeqLM(GenerationMixin, Seq2SeqModel):
         check_items(num_items_in_batch)
         if return_logits is None:
             return_logits = labels is None or not self.training
-        recorded = self.training or labels is not None
-        with contextlib.nullcontext() if recorded else no_grad():
+        with self.recording(labels is not None):
             encoded = self._encoded(input_ids, attention_mask, encoder_outputs)
             ids, rows = self._targets(decoder_input_ids, decoder_attention_mask, labels)
             if rows.count != encoded.rows.count:

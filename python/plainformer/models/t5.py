@@ -18,9 +18,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import functional
+from .. import functional, nn
 from ..errors import ConfigError, shown
-from ..nn import Embedding, Linear, Seq2SeqCache, Sequences
 from ..options import at_least
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS, PretrainedConfig
@@ -169,23 +168,23 @@ class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
     """
 
     def build(self, config: T5Config) -> None:
-        self.shared = Embedding(config.vocab_size, config.d_model)
+        self.shared = nn.Embedding(config.vocab_size, config.d_model)
         self.encoder = T5Stack(config, self.shared, is_decoder=False)
         self.decoder = T5Stack(config, self.shared, is_decoder=True)
         if not config.tie_word_embeddings:
-            self.lm_head = Linear(config.d_model, config.vocab_size, bias=False)
+            self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
 
-    def encoder_rows(self, ids: Array, rows: Sequences) -> Tensor:
+    def encoder_rows(self, ids: Array, rows: nn.Sequences) -> Tensor:
         """Encoder states (N, C) of source ids (N,)."""
         return self.encoder(ids, rows)
 
     def decoder_rows(
         self,
         ids: Array,
-        rows: Sequences,
+        rows: nn.Sequences,
         positions: Array,
         encoded: EncoderOutput,
-        cache: Seq2SeqCache | None,
+        cache: nn.Seq2SeqCache | None,
     ) -> Tensor:
         """Decoder states (N, C) of target ids (N,), scaled for a tied head."""
         x = self.decoder(ids, rows, encoded, cache)
@@ -228,10 +227,10 @@ class T5EncoderModel(T5PreTrainedModel, BareEncoder):
     head_keys = ("lm_head.*", "decoder.*")
 
     def build(self, config: T5Config) -> None:
-        self.shared = Embedding(config.vocab_size, config.d_model)
+        self.shared = nn.Embedding(config.vocab_size, config.d_model)
         self.encoder = T5Stack(config, self.shared, is_decoder=False)
 
-    def row_positions(self, batch: Array, sequences: Sequences, position_ids: Any) -> Array:
+    def row_positions(self, batch: Array, sequences: nn.Sequences, position_ids: Any) -> Array:
         """T5 looks at distances; positions of a caller's own would change nothing."""
         if position_ids is not None:
             raise ConfigError("position_ids: T5 has none, it looks at distances; leave them out")

@@ -8,22 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional, kernels
+from .. import functional, kernels, nn
 from ..kernels._arrays import largest
-from ..nn import (
-    Attention,
-    Dropout,
-    Embedding,
-    KeyValueCache,
-    Linear,
-    Module,
-    RMSNorm,
-    Seq2SeqCache,
-    Sequences,
-    linear_together,
-    recompute,
-    report_state,
-)
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS
 from .seq2seq_lm import EncoderOutput
@@ -61,32 +47,32 @@ def relative_buckets(
     return result + xp.where(distances < exact, distances, large)
 
 
-class T5Attention(Module):
+class T5Attention(nn.Module):
     """Attention without bias vectors and without a scale; the first one owns the position bias."""
 
     def __init__(self, config: Any, *, causal: bool = False, has_bias: bool = False):
         inner = config.num_heads * config.d_kv
-        self.attention = Attention(
+        self.attention = nn.Attention(
             config.num_heads, scale=1.0, dropout=config.dropout_rate, causal=causal
         )
-        self.q = Linear(config.d_model, inner, bias=False)
-        self.k = Linear(config.d_model, inner, bias=False)
-        self.v = Linear(config.d_model, inner, bias=False)
-        self.o = Linear(inner, config.d_model, bias=False)
+        self.q = nn.Linear(config.d_model, inner, bias=False)
+        self.k = nn.Linear(config.d_model, inner, bias=False)
+        self.v = nn.Linear(config.d_model, inner, bias=False)
+        self.o = nn.Linear(inner, config.d_model, bias=False)
         if has_bias:
             buckets = config.relative_attention_num_buckets
-            self.relative_attention_bias = Embedding(buckets, config.num_heads)
+            self.relative_attention_bias = nn.Embedding(buckets, config.num_heads)
 
     def forward(
         self,
         x: Tensor,
-        rows: Sequences,
+        rows: nn.Sequences,
         bias: Tensor,
-        cache: Seq2SeqCache | None = None,
+        cache: nn.Seq2SeqCache | None = None,
         layer: int = 0,
     ) -> Tensor:
         """Self-attention of x (N, C); with a cache each sequence continues what it has seen."""
-        q, k, v = linear_together(x, self.q, self.k, self.v)
+        q, k, v = nn.linear_together(x, self.q, self.k, self.v)
         if cache is None:
             y = self.attention(q, k, v, rows, bias=bias)
         else:
@@ -96,9 +82,9 @@ class T5Attention(Module):
     def cross(
         self,
         x: Tensor,
-        rows: Sequences,
+        rows: nn.Sequences,
         encoded: EncoderOutput,
-        cache: Seq2SeqCache | None = None,
+        cache: nn.Seq2SeqCache | None = None,
         layer: int = 0,
     ) -> Tensor:
         """Attention of x (N, C) to an encoder's states, whose keys a cache computes once."""
@@ -106,7 +92,7 @@ class T5Attention(Module):
         y = self.attention.cross(
             self.q(x),
             rows,
-            lambda: linear_together(memory, self.k, self.v),
+            lambda: nn.linear_together(memory, self.k, self.v),
             encoded.rows,
             None if cache is None else cache.cross,
             layer,
@@ -114,37 +100,37 @@ class T5Attention(Module):
         return self.o(y)
 
 
-class T5Dense(Module):
+class T5Dense(nn.Module):
     """The feed-forward layer: wo(activation(wi x)), or wo(activation(wi_0 x) wi_1 x)."""
 
     def __init__(self, config: Any):
         activation = ACTIVATIONS[str(config.dense_act_fn)]
         self.gate = GATES[activation] if config.is_gated_act else None
         if self.gate is None:
-            self.wi = Linear(config.d_model, config.d_ff, bias=False, activation=activation)
+            self.wi = nn.Linear(config.d_model, config.d_ff, bias=False, activation=activation)
         else:
-            self.wi_0 = Linear(config.d_model, config.d_ff, bias=False)
-            self.wi_1 = Linear(config.d_model, config.d_ff, bias=False)
-        self.wo = Linear(config.d_ff, config.d_model, bias=False)
-        self.dropout = Dropout(config.dropout_rate)
+            self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
+            self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.dropout = nn.Dropout(config.dropout_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
         if self.gate is None:
             return self.wo(self.dropout(self.wi(x)))
-        h = self.gate(*linear_together(x, self.wi_0, self.wi_1))
+        h = self.gate(*nn.linear_together(x, self.wi_0, self.wi_1))
         return self.wo(self.dropout(h))
 
 
-class T5Sublayer(Module):
+class T5Sublayer(nn.Module):
     """The norm before, and the dropout after, one operation on the residual stream.
 
     A stream is (x, residual), whose sum it is; the add is left to the next norm.
     """
 
     def __init__(self, config: Any):
-        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
-        self.dropout = Dropout(config.dropout_rate)
+        self.layer_norm = nn.RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout_rate)
 
     def connect(self, stream: Stream, operation: Callable[[Tensor], Tensor]) -> Stream:
         """Add what an operation makes of the normed stream."""
@@ -189,7 +175,7 @@ class T5LayerFF(T5Sublayer):
         return self.connect(stream, self.DenseReluDense)
 
 
-class T5Block(Module):
+class T5Block(nn.Module):
     """Self-attention, in the decoder cross-attention, and feed-forward, as `layer` 0, 1 (and 2)."""
 
     def __init__(self, config: Any, *, is_decoder: bool, is_first: bool):
@@ -204,9 +190,9 @@ class T5Block(Module):
         bias: Tensor,
         memory: Tensor | None = None,
         *,
-        rows: Sequences,
-        sources: Sequences | None = None,
-        cache: Seq2SeqCache | None = None,
+        rows: nn.Sequences,
+        sources: nn.Sequences | None = None,
+        cache: nn.Seq2SeqCache | None = None,
         index: int = 0,
     ) -> Stream:
         """x, residual (N, C); bias adds to the scores of self-attention; memory (M, C)."""
@@ -216,10 +202,10 @@ class T5Block(Module):
         return self.layer[-1](stream)
 
 
-class T5Stack(Module):
+class T5Stack(nn.Module):
     """Token ids (N,) to states (N, C), normed."""
 
-    def __init__(self, config: Any, embed_tokens: Embedding, *, is_decoder: bool):
+    def __init__(self, config: Any, embed_tokens: nn.Embedding, *, is_decoder: bool):
         self.is_decoder = is_decoder
         self.max_distance = config.relative_attention_max_distance
         self.recomputes = False
@@ -228,15 +214,15 @@ class T5Stack(Module):
         self.block = [
             T5Block(config, is_decoder=is_decoder, is_first=i == 0) for i in range(count or 0)
         ]
-        self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
-        self.dropout = Dropout(config.dropout_rate)
+        self.final_layer_norm = nn.RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout_rate)
 
     def forward(
         self,
         ids: Array,
-        rows: Sequences,
+        rows: nn.Sequences,
         encoded: EncoderOutput | None = None,
-        cache: Seq2SeqCache | None = None,
+        cache: nn.Seq2SeqCache | None = None,
     ) -> Tensor:
         """States of all rows; a decoder reads those of its encoder."""
         x, residual = self.dropout(self.embed_tokens(ids)), None
@@ -244,16 +230,16 @@ class T5Stack(Module):
         memory, sources = (None, None) if encoded is None else (encoded.states, encoded.rows)
         options = {"rows": rows, "sources": sources}
         for i, block in enumerate(self.block):
-            report_state(rows, x, residual)
+            nn.report_state(rows, x, residual)
             if self.recomputes and self.training:
-                x, residual = recompute(block, x, residual, bias, memory, **options)
+                x, residual = nn.recompute(block, x, residual, bias, memory, **options)
             else:
                 x, residual = block(x, residual, bias, memory, **options, cache=cache, index=i)
         x = self.dropout(self.final_layer_norm(x, residual)[0])
-        report_state(rows, x)
+        nn.report_state(rows, x)
         return x
 
-    def position_bias(self, rows: Sequences, cache: KeyValueCache | None) -> Tensor:
+    def position_bias(self, rows: nn.Sequences, cache: nn.KeyValueCache | None) -> Tensor:
         """What all layers add to scores: (1, H, L, L), or (B, H, L, keys) behind a cache.
 
         With holes in a mask it is (B, H, L, L).

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import nn
 from ..errors import ConfigError, shown
-from ..nn import LearnedPositions, Module, SinusoidalPositions
 from ..tensor import Array
 from .encoder_decoder import EncoderDecoderLM, Layout
 from .encoder_decoder_config import TranslationConfig
@@ -85,10 +85,10 @@ class TransformerForConditionalGeneration(EncoderDecoderLM):
     def layout(cls, config: Any) -> Layout:
         """Positions and norms as the configuration says."""
 
-        def positions() -> Module:
+        def positions() -> nn.Module:
             sizes = config.max_position_embeddings, config.d_model
             learned = config.position_embedding_type == "learned"
-            return LearnedPositions(*sizes) if learned else SinusoidalPositions(*sizes)
+            return nn.LearnedPositions(*sizes) if learned else nn.SinusoidalPositions(*sizes)
 
         return Layout(positions, pre_norm=config.norm_first)
 
