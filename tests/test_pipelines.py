@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -107,6 +108,35 @@ def test_words_and_options_of_transformers_that_ask_for_nothing(outputs):
         pf.pipeline(None, root, device=0)
     with pytest.raises(ConfigError, match=r"trust_remote_code: got True, expected .*: no code"):
         pf.pipeline(None, root, trust_remote_code=True)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_calls_of_transformers_say_that_asks_for_nothing(outputs, task):
+    asked, habits = list(ASKED[task]), {"truncation": True, "padding": True}
+    ask = pf.pipeline(task, outputs / task, **habits)
+    plain = ask(asked)
+    assert ask(asked, batch_size=1, **habits) == plain == list(ask.stream(asked, batch_size=2))
+    with pytest.raises(ConfigError, match=r"truncation: got False, .*: what is longer"):
+        ask(asked, truncation=False)
+    with pytest.raises(ConfigError, match="batch_size: got 0"):
+        ask(asked, batch_size=0)
+
+
+def test_entities_are_aggregated_and_texts_whole_whatever_is_said(outputs):
+    tag = pf.pipeline("ner", outputs / "token-classification", aggregation_strategy="simple")
+    assert tag("Ann Lee saw Paris") == tag("Ann Lee saw Paris", aggregation_strategy="first")
+    with pytest.raises(ConfigError, match=r"aggregation_strategy: got 'none', .*: entities are"):
+        tag("Ann", aggregation_strategy="none")
+    write = pf.pipeline("text-generation", outputs / "language-modeling")
+    assert write("the sun", return_full_text=True) == write("the sun")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_objects_in_memory_have_no_columns(outputs, task):
+    ask = pf.pipeline(task, outputs / task)
+    with pytest.raises(DataError, match="expected ") as told:
+        ask({"txt": "a"})
+    assert "columns" not in str(told.value)
 
 
 def test_top_k_labels(outputs):
@@ -237,8 +267,12 @@ def test_an_unknown_option_is_one_line_that_lists_the_known(outputs, task):
         lambda **options: ask.stream([], **options),
         lambda **options: ask(**options),
     ):
-        with pytest.raises(ConfigError, match="aggregation_strategy: is no input and no option"):
-            call(aggregation_strategy="simple")
+        with pytest.raises(
+            ConfigError, match="return_all_scores: is no input and no option"
+        ) as told:
+            call(return_all_scores=True)
+        options_told = str(told.value).partition("the options ")[2].split(", ")
+        assert len(options_told) == len(set(options_told))
     with pytest.raises(ConfigError, match=r"max_lenth: is no .* did you mean max_length\?"):
         ask(ASKED[task][0], max_lenth=3)
     given = next(iter(KEYWORDS[task][0]))
@@ -344,16 +378,34 @@ def test_a_list_of_messages_is_one_dialogue(outputs):
 def test_a_call_draws_anew_and_tells_its_seed(outputs):
     options = {"do_sample": True, "temperature": 9.0, "max_new_tokens": 12}
     write = pf.pipeline(None, outputs / "language-modeling", **options)
-    assert write.seed is None
-    first, seed = write("the sun"), write.seed
-    assert write("the sun") != first
-    assert write.seed != seed
-    assert write("the sun", sampling_seed=seed) == first
-    assert write.seed == seed
-    assert write("the sun", do_sample=False, temperature=None) == write(
-        "the sun", do_sample=False, temperature=None
-    )
-    assert write.seed is None
+    [first] = write("the sun")
+    [second] = write("the sun")
+    assert first["generated_text"] != second["generated_text"]
+    assert first["seed"] != second["seed"]
+    assert write("the sun", sampling_seed=first["seed"]) == [first]
+    several = write("the sun", num_return_sequences=2, sampling_seed=5)
+    assert [one["seed"] for one in several] == [5, 5]
+    assert [one["seed"] for one in write.stream(["the sun", "a"], sampling_seed=5)] == [5, 5]
+    [plain] = write("the sun", do_sample=False, temperature=None)
+    assert plain.keys() == {"generated_text"}
+
+
+def test_threads_on_one_pipeline_are_told_the_seeds_of_their_own_answers(outputs):
+    options = {"do_sample": True, "temperature": 9.0, "max_new_tokens": 6}
+    write = pf.pipeline(None, outputs / "language-modeling", **options)
+    found = []
+
+    def work():
+        found.extend(write("the sun")[0] for _ in range(8))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({one["seed"] for one in found}) == len(found) == 24
+    for one in found:
+        assert write("the sun", sampling_seed=one["seed"]) == [one]
 
 
 def test_models_that_draw_by_their_own_files_draw_anew_too(outputs):
@@ -365,5 +417,5 @@ def test_models_that_draw_by_their_own_files_draw_anew_too(outputs):
         found = {str(ask(text, **({"num_beams": 1} if task == "translation" else {})))
                  for _ in range(4)}  # fmt: skip
         assert len(found) > 1
-        assert ask.seed is not None
+        assert "seed" in str(ask(text))
         ask.task.model.generation_config.do_sample = None

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from .checkpoints.habits import given_dtype, without_habits
+from .checkpoints.habits import ANSWERING, LOADING, given_dtype, without_habits
 from .data.examples import FIELDS, Example
 from .errors import ConfigError, DataError, short, shown
 from .generation.sampling import fresh_seed
@@ -25,6 +25,7 @@ from .tasks import Task, make_task, open_task
 from .tasks.arguments import OpeningOptions
 from .tasks.requests import as_example, is_dialogue
 
+_BATCH_SIZE = options_of(OpeningOptions)["batch_size"]
 Alone = TypeVar("Alone", covariant=True)  # the answer to a text
 Each = TypeVar("Each", covariant=True)  # and to an object
 _Model = str | Path | PreTrainedModel | Task | None
@@ -45,15 +46,13 @@ class Pipeline(Generic[Alone, Each]):
     task : Task
     batch_size : int, inputs in one forward pass; it changes no byte of the results
 
-    seed : of what the last call drew: fresh each time, unless `sampling_seed` is set; None where
-        nothing was drawn
+    Where a text is drawn, the answer has the `seed` of its draws: fresh each call, unless
+    `sampling_seed` is set.
     """
 
     def __init__(self, task: Task, batch_size: int = 8):
-        batch_size = options_of(OpeningOptions)["batch_size"].read(batch_size)
         self.task = task
-        self.batch_size = batch_size
-        self.seed: int | None = None
+        self.batch_size: int = _BATCH_SIZE.read(batch_size)
 
     @overload
     def __call__(self, inputs: str, **options: Any) -> Alone: ...
@@ -73,7 +72,7 @@ class Pipeline(Generic[Alone, Each]):
             examples make one, or complete a text: `question=..., context=...`, or
             `text, head=..., tail=...`
         options : settings of the task for this call, as on the command line: `top_k=3`,
-            `num_beams=1`
+            `num_beams=1`; and `batch_size`
 
         Raises
         ------
@@ -103,19 +102,18 @@ class Pipeline(Generic[Alone, Each]):
                 raise DataError(f"inputs[{i}]: {error}") from error
 
     def _answers(self, examples: Iterable[Example], **options: Any) -> Iterator[Any]:
+        size = _BATCH_SIZE.read(options.pop("batch_size", self.batch_size))
         task, options = self._with(options)
         if task.seed is not None:
             task = task.drawing(fresh_seed())
-        self.seed = task.seed
         return (
-            task.answer(example, prediction, **options)
-            for example, prediction in task.predict(examples, self.batch_size)
+            _with_seed(task.answer(example, prediction, **options), task.seed)
+            for example, prediction in task.predict(examples, size)
         )
 
     def _with(self, options: dict[str, Any]) -> tuple[Task, dict[str, Any]]:
         """The task with the settings among the options, and the options of its `answer`."""
-        if not options:
-            return self.task, options
+        options = without_habits(options, ANSWERING)
         own = names_of(self.task.settings_class)
         answering = list(inspect.signature(self.task.answer).parameters)[2:]
         for name in options:
@@ -130,7 +128,7 @@ class Pipeline(Generic[Alone, Each]):
         near = did_you_mean(name, [*fields, *options])
         return (
             f"{short(name)}: is no input and no option of {self.task.name}{near}; it takes "
-            f"{', '.join(fields)}, and the options {', '.join(options)}"
+            f"{', '.join(fields)}, and the options {', '.join(dict.fromkeys(options))}"
         )
 
     def _asked(self, inputs: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -149,6 +147,15 @@ class Pipeline(Generic[Alone, Each]):
             [name, *_] = fields
             raise ConfigError(f"{name}: got inputs too; put all of an input into one object")
         return fields, rest
+
+
+def _with_seed(answer: Any, seed: int | None) -> Any:
+    """An answer, or each of several, with the seed of its draws."""
+    if seed is None:
+        return answer
+    if isinstance(answer, list):
+        return [_with_seed(one, seed) for one in answer]
+    return {**answer, "seed": seed}
 
 
 def _is_several(inputs: Any) -> bool:
@@ -202,13 +209,13 @@ def pipeline(
     adapter : a LoRA adapter in peft's layout, added to the weights
     batch_size : int, inputs in one forward pass
     settings : the task's own, over those that the directory remembers. Options of transformers
-        that ask for nothing here (`device="cpu"`, `trust_remote_code=False`) are taken
+        that ask for nothing here (`device="cpu"`, `truncation=True`) are taken
 
     Raises
     ------
     ConfigError, CheckpointError : see `tasks.open_task`
     """
-    settings = without_habits(settings)
+    settings = without_habits(settings, LOADING | ANSWERING)
     dtype = given_dtype(dtype, torch_dtype)
     if isinstance(model, (str, Path)):
         opened = open_task(

@@ -1,4 +1,4 @@
-"""Words of transformers' loading functions: those that ask for nothing here, and two for a dtype.
+"""Words of transformers' functions: those that ask for nothing here, and two for a dtype.
 
 Scripts pass them out of habit. A value that asks for what is done anyway is taken; one that asks
 for anything else is refused with the reason.
@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import ConfigError, shown
 
-_NOTHING: dict[str, tuple[tuple[Any, ...], str]] = {
+Habits = dict[str, tuple[tuple[Any, ...], str]]  # what each may be, and why it is nothing else
+LOADING: Habits = {
     "attn_implementation": (
         (None, "eager", "sdpa", "flash_attention_2"),
         "there is one attention, which computes what all of them do",
@@ -28,22 +29,32 @@ _NOTHING: dict[str, tuple[tuple[Any, ...], str]] = {
     "use_fast": ((None, True), "all tokenizers are fast ones"),
     "use_safetensors": ((None, True), "weights are read from safetensors alone"),
 }  # fmt: skip
+ANSWERING: Habits = {  # of pipelines
+    "aggregation_strategy": (
+        (None, "simple", "first"),
+        "entities are whole, each word with the tag of its first token",
+    ),
+    "clean_up_tokenization_spaces": ((None, False), "spaces are as the tokenizer writes them"),
+    "padding": ((None, True, False, "longest"), "nothing is padded, and answers are the same"),
+    "return_full_text": ((None, True), "texts begin with their prompts"),
+    "truncation": ((None, True, "longest_first"), "what is longer than the model takes is cut"),
+}
 
 
-def without_habits(options: Mapping[str, Any]) -> dict[str, Any]:
+def without_habits(options: Mapping[str, Any], habits: Habits = LOADING) -> dict[str, Any]:
     """The options but those that ask for nothing.
 
     Raises
     ------
     ConfigError : one of those asks for something
     """
-    for name, (harmless, why) in _NOTHING.items():
+    for name, (harmless, why) in habits.items():
         value = options.get(name, harmless[0])
         plain = str(value) if type(value).__module__ == "torch" else value  # torch.device("cpu")
         if not any(type(plain) is type(one) and plain == one for one in harmless):
             wanted = " or ".join(map(repr, harmless))
             raise ConfigError(f"{name}: got {shown(value)}, expected {wanted}: {why}")
-    return {name: value for name, value in options.items() if name not in _NOTHING}
+    return {name: value for name, value in options.items() if name not in habits}
 
 
 def given_dtype(dtype: Any, torch_dtype: Any = None) -> Any:

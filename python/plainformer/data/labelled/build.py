@@ -34,13 +34,14 @@ class Builder:
     Parameters
     ----------
     task : str, one of `FIELDS` but token-classification, which `tagged` builds
-    names : what each field is called in the files, for messages; as the task says by default
+    names : what each field is called in the files, for messages; none for what is in no file
     labelled : bool, whether a missing label, answer or target is an error
     """
 
     def __init__(self, task: str, names: Mapping[str, Any], labelled: bool):
         self.task, self.labelled = task, labelled
         self.names = {**{field: field for field in FIELDS[task].names}, **names}
+        self._in_file = bool(names)
         prompts = task == "language-modeling" and not labelled  # a label alone may be a prompt
         self._required = () if prompts else required_fields(task, labelled)
         self._label_kind: tuple[str, str] | None = None  # (kind, the first label)
@@ -70,7 +71,7 @@ class Builder:
     def __call__(self, record: Record, file: str) -> Example:
         """The example; ValueError if it is not one."""
         fields = record.fields
-        check_present(fields, self._required, self.names)
+        check_present(fields, self._required, self.names, self._in_file)
         return self._build(fields, {"file": file, "line": record.line})
 
     def _text(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
@@ -83,7 +84,7 @@ class Builder:
         label = self._label(fields)
         if label is not None and not fields.get("text"):
             return TextExample("", label, **place)
-        check_present(fields, ("text",), self.names)
+        check_present(fields, ("text",), self.names, self._in_file)
         return TextExample(self._string(fields, "text"), label, **place)
 
     def _relation(self, fields: dict[str, Any], place: dict[str, Any]) -> RelationExample:
@@ -177,13 +178,17 @@ class Builder:
 
 
 def check_present(
-    fields: Mapping[str, Any], required: tuple[str, ...], names: Mapping[str, Any]
+    fields: Mapping[str, Any],
+    required: tuple[str, ...],
+    names: Mapping[str, Any],
+    in_file: bool = True,
 ) -> None:
     """ValueError if one of the fields that an example must have is not there."""
+    hint = " (or say `columns`)" if in_file else ""
     for name in required:
         if name not in fields:
             wanted = ", ".join(str(names[field]) for field in required)
-            raise ValueError(f"no {shown(names[name])}; expected {wanted} (or say `columns`)")
+            raise ValueError(f"no {shown(names[name])}; expected {wanted}{hint}")
 
 
 def check_string(value: Any, what: str, blanks: str | None = None) -> str:
