@@ -251,12 +251,17 @@ def starts(*numbers, dtype=np.int32):
 
 X = np.zeros((6, 4, 8), np.float32)
 GOOD = starts(0, 2, 6)
+INT32_MAX = (1 << 31) - 1
 SEQUENCE_ERRORS = [
     ((starts(1, 2, 6), GOOD, 4, 4), ShapeError, "cu_seqlens_q: got 1 first, expected 0"),
     ((GOOD, starts(0, 4, 2, 6), 4, 4), ShapeError, "cu_seqlens_k: got 2 after 4 at 2"),
     ((GOOD, starts(0, 2, 5), 4, 4), ShapeError, "cu_seqlens_k: got 5 last, expected .* rows, 6"),
     ((starts(0, 2, 7), GOOD, 5, 4), ShapeError, "cu_seqlens_q: got 7 last, expected"),
     ((starts(0, -2, 6), GOOD, 8, 4), ShapeError, "cu_seqlens_q: got -2 after 0 at 1"),
+    (  # the differences, of 32 bits, are all positive
+        (starts(0, INT32_MAX, -INT32_MAX - 1, -1, 6), GOOD, 1 << 31, 4),
+        *(ShapeError, f"cu_seqlens_q: got {-INT32_MAX - 1} after {INT32_MAX} at 2"),
+    ),
     ((GOOD, starts(0, 6), 4, 6), ShapeError, r"cu_seqlens_k: got shape \(2,\), expected \(3,\)"),
     ((starts(0, 2, 6, dtype=np.int64), GOOD, 4, 4), DTypeError, "cu_seqlens_q: got dtype int64"),
     (([0, 2, 6], GOOD, 4, 4), DTypeError, "cu_seqlens_q: got builtins.list, expected a NumPy"),

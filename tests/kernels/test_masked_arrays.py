@@ -9,10 +9,13 @@ from plainformer import kernels
 from plainformer.errors import DTypeError
 from tests.kernels.calls import CALLS
 
-KINDS = {"a masked array": np.ma.masked_array, "numpy.matrix": lambda x: x.view(np.matrix)}
+KINDS = {
+    "a masked array": np.ma.masked_array,
+    "numpy.matrix": lambda x: x.view(np.matrix) if x.ndim == 2 else None,
+}
 
 
-def recorded_call(name, monkeypatch):
+def recorded_call(name, monkeypatch, dtype=np.float32):
     """The kernel and the arguments of one call of it, by place and by name."""
     kernel, calls = getattr(kernels, name), []
 
@@ -22,7 +25,7 @@ def recorded_call(name, monkeypatch):
         return kernel(*places, **names)
 
     monkeypatch.setattr(kernels, name, recording)
-    CALLS[name](np.random.default_rng(3), np.dtype(np.float32))()
+    CALLS[name](np.random.default_rng(3), np.dtype(dtype))()
     places, names = calls[-1]
     return kernel, dict(enumerate(places)) | names
 
@@ -33,9 +36,11 @@ def call(kernel, arguments):
 
 
 def replaced(value, make):
-    """What stands for `value`, once for each of its arrays that there can be such one of."""
-    if isinstance(value, np.ndarray) and (make is np.ma.masked_array or value.ndim == 2):
-        yield make(value)
+    """What stands for `value`, once for each of its arrays; none for those that `make` makes none
+    of."""
+    if isinstance(value, np.ndarray):
+        if (other := make(value)) is not None:
+            yield other
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
             for other in replaced(item, make):

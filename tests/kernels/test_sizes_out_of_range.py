@@ -60,13 +60,15 @@ def test_nine_axes_are_named():
         kernels.embedding(np.zeros((1,) * 8, int), f(2, 2))
 
 
-def test_an_unaligned_output_is_named_and_not_forgotten():
+def test_an_unaligned_array_that_is_not_copied_is_named():
     off = np.zeros(17, np.uint8)[1:].view(np.float32)
     x = f(4)
     for call in (
         lambda: kernels.accumulate(off, x),
         lambda: kernels.relu(x, out=off),
         lambda: kernels.sgd_step([off], [x], lr=0.1),
+        lambda: kernels.sgd_step([x], [off], lr=0.1),
+        lambda: kernels.adamw_step([x], [off], [f(4)], [f(4)], step=1, lr=0.1),
     ):
         with pytest.raises(ShapeError, match="got an unaligned array, expected an aligned one"):
             call()

@@ -168,7 +168,7 @@ def is_aligned(array: Any) -> bool:
 
 
 def check_aligned(name: str, array: Any) -> None:
-    """Raise unless each element, which will be written, stands on a multiple of its size."""
+    """Raise unless each element stands on a multiple of its size."""
     if not is_aligned(array) or any(step % array.itemsize for step in array.strides):
         raise ShapeError(f"{name}: got an unaligned array, expected an aligned one")
 

@@ -286,14 +286,15 @@ def check_starts(name: str, starts: Any, total: int, longest_name: str, longest:
         )
     if starts[0] != 0:
         raise ShapeError(f"{name}: got {starts[0]} first, expected 0")
-    lengths = starts[1:] - starts[:-1]
-    if (lengths < 0).any():
-        at = int((lengths < 0).argmax())
+    drops = starts[1:] < starts[:-1]  # not a difference, which may be beyond 32 bits
+    if drops.any():
+        at = int(drops.argmax())
         raise ShapeError(
             f"{name}: got {starts[at + 1]} after {starts[at]} at {at + 1}, expected no decrease"
         )
     if starts[-1] != total:
         raise ShapeError(f"{name}: got {starts[-1]} last, expected the number of rows, {total}")
+    lengths = starts[1:] - starts[:-1]
     if largest(lengths) > longest:
         raise ShapeError(
             f"{longest_name}: got {longest}, expected at least {lengths.max()}, the longest "

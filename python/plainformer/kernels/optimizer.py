@@ -10,6 +10,7 @@ from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
     FLOATS,
     accumulator_dtype,
+    check_aligned,
     check_apart,
     check_array,
     check_flag,
@@ -211,6 +212,7 @@ def _explain(params: Sequence[Any], grads: Sequence[Any], lists: dict[str, Any])
         check_shape(param.shape, **{f"grads[{i}]": grads[i]})
         if not grads[i].flags.c_contiguous:
             raise ShapeError(f"grads[{i}]: got a strided array, expected a contiguous one")
+        check_aligned(f"grads[{i}]", grads[i])
         written[f"params[{i}]"] = param
         for name, values in lists.items():
             if values is not None:
