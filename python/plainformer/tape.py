@@ -75,14 +75,16 @@ class Node:
         edges, backward, grads = self.edges, self.backward, self.grads
         versions, self.versions = self.versions, []
         self.edges, self.backward, self.grads = (), None, [None] * len(grads)
-        if any(parameter.version != version for parameter, version in versions):
-            raise PlainformerError(
-                "backward: a parameter was written after the forward pass that read it; "
-                "write parameters after backward"
-            )
-        if all(grad is None for grad in grads):
-            return edges, [None] * len(edges)
-        return edges, backward(*grads)
+        for parameter, version in versions:
+            if parameter.version != version:
+                raise PlainformerError(
+                    "backward: a parameter was written after the forward pass that read it; "
+                    "write parameters after backward"
+                )
+        for grad in grads:
+            if grad is not None:
+                return edges, backward(*grads)
+        return edges, [None] * len(edges)
 
 
 class Gradients(list[Array]):

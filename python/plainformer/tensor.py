@@ -9,16 +9,15 @@ gradients of gradients are not recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy import ndarray
 
 from . import arithmetic, kernels
 from .errors import ConfigError, DTypeError, PlainformerError, ShapeError
 from .kernels._arrays import check_array, check_shape
 from .tape import Array as Array
 from .tape import Backward, Gradients, Node, edge_of, is_grad_enabled, run_backward
-
-if TYPE_CHECKING:
-    from numpy import ndarray
 
 Operand = Any  # a Tensor, a number, or an array, which gets no gradient
 
@@ -38,10 +37,8 @@ class Tensor:
                  "requires_grad")  # fmt: skip
 
     def __init__(self, data: Array, requires_grad: bool = False):
-        if not hasattr(data, "dtype") or isinstance(data, Tensor):
-            raise DTypeError(f"data: got {type(data).__name__}, expected an array")
         # Not by _set_up: every operation makes a Tensor, and a call costs as much as all of this.
-        self.data = data if hasattr(data, "__setitem__") else kernels.array_of(data)
+        self.data: Array = data if type(data) is ndarray else _array(data)
         self.requires_grad = requires_grad
         self.grad: Array | None = None
         self._owns_grad = False
@@ -287,6 +284,13 @@ class Tensor:
         kernels.accumulate(self.grad, grad)
 
 
+def _array(data: Any) -> Array:
+    """What a Tensor is made of; a number of NumPy's is an array without axes."""
+    if not hasattr(data, "dtype") or isinstance(data, Tensor):
+        raise DTypeError(f"data: got {type(data).__name__}, expected an array")
+    return data if hasattr(data, "__setitem__") else kernels.array_of(data)
+
+
 def _arrays(function: Any, values: Any) -> Any:
     """Arguments of a function of NumPy with the arrays of Tensors, which the tape will not see.
 
@@ -325,9 +329,11 @@ class Collector(Tensor):
 
 def needs_grad(*inputs: Tensor | None) -> bool:
     """True if an operation on these inputs has to be recorded."""
-    if not is_grad_enabled():
-        return False
-    return any(x is not None and x.requires_grad for x in inputs)
+    if is_grad_enabled():
+        for x in inputs:
+            if x is not None and x.requires_grad:
+                return True
+    return False
 
 
 def record(

@@ -192,7 +192,7 @@ def _norm(
     normalized_shape: Any,
     weight: Any,
     bias: Any,
-    eps: float,
+    eps: Any,
     residual: Any,
     out: Any,
     return_stats: bool,
