@@ -8,21 +8,8 @@ from typing import Any
 from .. import kernels
 from ..errors import ConfigError
 from ..tensor import Array
+from . import processors
 from .constraints import ForceWords, PrefixConstrained
-from .processors import (
-    EncoderNoRepeatNGram,
-    EncoderRepetitionPenalty,
-    ExponentialDecayLengthPenalty,
-    ForcedToken,
-    LogitsProcessor,
-    MinLength,
-    NoBadWords,
-    NoRepeatNGram,
-    OwnProcessor,
-    RepetitionPenalty,
-    SequenceBias,
-    SuppressTokens,
-)
 from .prompts import Prompts
 from .settings import Settings, ids_below
 from .stopping import MaxTime, StoppingCriterion, StopStrings
@@ -35,8 +22,8 @@ def build_processors(
     total: int,
     vocab_size: int,
     prefix_allowed_tokens_fn: Callable[[int, Array], Sequence[int]] | None,
-    own: Iterable[LogitsProcessor] | None,
-) -> list[LogitsProcessor]:
+    own: Iterable[processors.LogitsProcessor] | None,
+) -> list[processors.LogitsProcessor]:
     """What changes the scores of each step, except for the filters of sampling.
 
     Parameters
@@ -50,7 +37,7 @@ def build_processors(
         *_repetition(settings, prompts, sources, vocab_size),
         *_words_and_length(settings, prompts, total, vocab_size, prefix_allowed_tokens_fn),
         *_tokens(settings, prompts.ids.shape[1], total, vocab_size),
-        *map(OwnProcessor, own or ()),
+        *map(processors.OwnProcessor, own or ()),
     ]
 
 
@@ -86,20 +73,20 @@ def stop_strings(settings: Settings) -> list[str]:
 
 def _repetition(
     settings: Settings, prompts: Prompts, sources: Sequence[Array], vocab_size: int
-) -> Iterable[LogitsProcessor]:
+) -> Iterable[processors.LogitsProcessor]:
     options = settings.options
     if options.sequence_bias:
         for ids, _ in options.sequence_bias:
             ids_below("sequence_bias", ids, vocab_size)
-        yield SequenceBias(options.sequence_bias)
+        yield processors.SequenceBias(options.sequence_bias)
     if options.encoder_repetition_penalty not in (None, 1):
-        yield EncoderRepetitionPenalty(options.encoder_repetition_penalty, sources)
+        yield processors.EncoderRepetitionPenalty(options.encoder_repetition_penalty, sources)
     if options.repetition_penalty not in (None, 1):
-        yield RepetitionPenalty(options.repetition_penalty, prompts.starts)
+        yield processors.RepetitionPenalty(options.repetition_penalty, prompts.starts)
     if options.no_repeat_ngram_size:
-        yield NoRepeatNGram(options.no_repeat_ngram_size, prompts.starts)
+        yield processors.NoRepeatNGram(options.no_repeat_ngram_size, prompts.starts)
     if options.encoder_no_repeat_ngram_size:
-        yield EncoderNoRepeatNGram(options.encoder_no_repeat_ngram_size, sources)
+        yield processors.EncoderNoRepeatNGram(options.encoder_no_repeat_ngram_size, sources)
 
 
 def _words_and_length(
@@ -108,15 +95,15 @@ def _words_and_length(
     total: int,
     vocab_size: int,
     allowed: Callable[[int, Array], Sequence[int]] | None,
-) -> Iterable[LogitsProcessor]:
+) -> Iterable[processors.LogitsProcessor]:
     options, ends, length = settings.options, settings.ends, prompts.ids.shape[1]
     banned = [ids_below("bad_words_ids", ids, vocab_size) for ids in options.bad_words_ids or ()]
     if banned:
-        yield NoBadWords(banned, ends)
+        yield processors.NoBadWords(banned, ends)
     if ends and options.min_new_tokens:
-        yield MinLength(length + options.min_new_tokens, ends)
+        yield processors.MinLength(length + options.min_new_tokens, ends)
     elif ends and options.min_length:
-        yield MinLength(options.min_length, ends)
+        yield processors.MinLength(options.min_length, ends)
     if allowed is not None:
         yield PrefixConstrained(allowed, settings.rows_per_prompt, prompts.starts)
     wanted = [
@@ -128,7 +115,7 @@ def _words_and_length(
 
 def _tokens(
     settings: Settings, length: int, total: int, vocab_size: int
-) -> Iterable[LogitsProcessor]:
+) -> Iterable[processors.LogitsProcessor]:
     options = settings.options
 
     def ids(name: str) -> list[int]:
@@ -136,12 +123,12 @@ def _tokens(
 
     for name, place in (("forced_bos_token_id", 1), ("forced_eos_token_id", total - 1)):
         if ids(name):
-            yield ForcedToken(place, ids(name))
+            yield processors.ForcedToken(place, ids(name))
     if options.exponential_decay_length_penalty is not None and settings.ends:
         start, factor = options.exponential_decay_length_penalty
-        yield ExponentialDecayLengthPenalty(length + start, factor, settings.ends)
+        yield processors.ExponentialDecayLengthPenalty(length + start, factor, settings.ends)
     if ids("suppress_tokens"):
-        yield SuppressTokens(ids("suppress_tokens"))
+        yield processors.SuppressTokens(ids("suppress_tokens"))
     if ids("begin_suppress_tokens"):
         forced = length == 1 and options.forced_bos_token_id is not None
-        yield SuppressTokens(ids("begin_suppress_tokens"), length + forced)
+        yield processors.SuppressTokens(ids("begin_suppress_tokens"), length + forced)

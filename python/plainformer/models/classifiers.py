@@ -12,19 +12,8 @@ from .. import functional, kernels
 from ..errors import ConfigError
 from ..nn import Dropout, Linear, Sequences
 from ..tensor import Tensor
+from . import heads
 from .encoder import Encoder
-from .heads import (
-    as_choices,
-    class_labels,
-    classification_loss,
-    count_class_labels,
-    count_span_labels,
-    count_token_labels,
-    sequence_loss,
-    span_logits,
-    span_loss,
-    token_labels,
-)
 from .inputs import as_ids, check_items, counted, sequences_of
 from .outputs import (
     MultipleChoiceModelOutput,
@@ -78,7 +67,7 @@ class SequenceClassifier(Encoder):
             logits = self.sequence_logits(self.hidden_rows(rows), rows.sequences)
             loss = None
             if labels is not None:
-                loss = sequence_loss(
+                loss = heads.sequence_loss(
                     logits,
                     labels,
                     self.config.problem_type,
@@ -90,7 +79,7 @@ class SequenceClassifier(Encoder):
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
-        return count_class_labels(batch["labels"])
+        return heads.count_class_labels(batch["labels"])
 
 
 class TokenClassifier(Encoder):
@@ -135,9 +124,9 @@ class TokenClassifier(Encoder):
             y = self.token_logits(self.hidden_rows(rows))
             loss = None
             if labels is not None:
-                loss = classification_loss(
+                loss = heads.classification_loss(
                     y,
-                    token_labels(rows.sequences, labels),
+                    heads.token_labels(rows.sequences, labels),
                     class_weight=class_weight,
                     num_items=num_items_in_batch,
                     label_smoothing=label_smoothing,
@@ -147,7 +136,7 @@ class TokenClassifier(Encoder):
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
-        return count_token_labels(batch)
+        return heads.count_token_labels(batch)
 
 
 class QuestionAnswerer(Encoder):
@@ -192,10 +181,10 @@ class QuestionAnswerer(Encoder):
         has_labels = start_positions is not None or end_positions is not None
         with self.recording(has_labels):
             rows = self.rows(input_ids, attention_mask, token_type_ids, position_ids)
-            start, end = span_logits(self.span_rows(self.hidden_rows(rows)), rows.sequences)
+            start, end = heads.span_logits(self.span_rows(self.hidden_rows(rows)), rows.sequences)
             loss = None
             if has_labels:
-                loss = span_loss(
+                loss = heads.span_loss(
                     start, end, start_positions, end_positions, num_items_in_batch, rows.sequences
                 )
         if not return_logits:
@@ -205,7 +194,7 @@ class QuestionAnswerer(Encoder):
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many answers of a batch (the arguments of a call) enter the loss."""
         rows = sequences_of(as_ids("input_ids", batch["input_ids"]), batch.get("attention_mask"))
-        return count_span_labels(batch["start_positions"], rows)
+        return heads.count_span_labels(batch["start_positions"], rows)
 
 
 class ChoiceClassifier(Encoder):
@@ -242,9 +231,9 @@ class ChoiceClassifier(Encoder):
         return_logits : False leaves them out
         """
         check_items(num_items_in_batch)
-        ids, choices = as_choices("input_ids", input_ids)
+        ids, choices = heads.as_choices("input_ids", input_ids)
         beside = [
-            None if given is None else as_choices(name, given)[0]
+            None if given is None else heads.as_choices(name, given)[0]
             for name, given in (
                 ("attention_mask", attention_mask),
                 ("token_type_ids", token_type_ids),
@@ -257,9 +246,9 @@ class ChoiceClassifier(Encoder):
             logits = functional.reshape(logits, (len(ids) // choices, choices))
             loss = None
             if labels is not None:
-                loss = classification_loss(
+                loss = heads.classification_loss(
                     logits,
-                    class_labels("labels", labels, len(logits)),
+                    heads.class_labels("labels", labels, len(logits)),
                     num_items=num_items_in_batch,
                     label_smoothing=label_smoothing,
                 )

@@ -10,6 +10,7 @@ A peer's module has
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,8 +30,8 @@ MODULES = {
 class Ways:
     """A peer's functions by operation and variant; several for one cell compete, the best counts.
 
-    A way is `f(case, **inputs)` and returns the call that is timed; what it does before (copies,
-    forward passes whose results a backward needs) is not.
+    A function names what it uses of the case and its inputs, and returns the call that is timed;
+    what it does before (copies, forward passes whose results a backward needs) is not.
     """
 
     def __init__(self, *dtypes: str):
@@ -41,8 +42,14 @@ class Ways:
         """Decorator: this function computes these variants of `operation`."""
 
         def register(function: Way) -> Way:
+            names = inspect.signature(function).parameters
+
+            def way(case: Case, **inputs: Any) -> Call:
+                given = {"case": case, **inputs}
+                return function(**{name: given[name] for name in names if name in given})
+
             for variant in variants or ("forward",):
-                self._ways.setdefault((operation, variant), {})[name] = function
+                self._ways.setdefault((operation, variant), {})[name] = way
             return function
 
         return register

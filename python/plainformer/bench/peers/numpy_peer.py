@@ -56,7 +56,7 @@ def gemm(case: Case, a: Any, b: Any) -> Call:
 
 
 @WAYS("linear", "forward", "packed")
-def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+def linear(x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     out = np.empty_like(grad_output)
 
     def call() -> Any:
@@ -67,7 +67,7 @@ def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call
 
 
 @WAYS("linear", "backward")
-def linear_backward(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+def linear_backward(x: Any, weight: Any, grad_output: Any) -> Call:
     return lambda: (grad_output @ weight, grad_output.T @ x, grad_output.sum(axis=0))
 
 
@@ -75,7 +75,7 @@ def linear_backward(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any
 
 
 @WAYS("attention")
-def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
+def attention(case: Case, query: Any, key: Any, value: Any) -> Call:
     groups = case["H"] // attention_case.kv_heads(case)
     mask = np.triu(np.full((case["L"],) * 2, -np.inf, np.float32), 1) if case["causal"] else None
     out, scale = np.empty_like(query), np.float32(case["D"] ** -0.5)
@@ -102,7 +102,7 @@ def _softmax_in_place(x: Any) -> Any:
 
 
 @WAYS("softmax")
-def softmax(case: Case, x: Any, grad_output: Any) -> Call:
+def softmax(x: Any) -> Call:
     out = np.empty_like(x)
 
     def call() -> Any:
@@ -114,7 +114,7 @@ def softmax(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("softmax", "backward")
-def softmax_backward(case: Case, x: Any, grad_output: Any) -> Call:
+def softmax_backward(x: Any, grad_output: Any) -> Call:
     y, out = _softmax_in_place(x.copy()), np.empty_like(x)
 
     def call() -> Any:
@@ -126,7 +126,7 @@ def softmax_backward(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("norm", "layer_norm", "rms_norm")
-def norm(case: Case, x: Any, weight: Any, bias: Any, **unused: Any) -> Call:
+def norm(case: Case, x: Any, weight: Any, bias: Any) -> Call:
     out, centered = np.empty_like(x), case.variant == "layer_norm"
 
     def call() -> Any:
@@ -144,7 +144,7 @@ def norm(case: Case, x: Any, weight: Any, bias: Any, **unused: Any) -> Call:
 
 
 @WAYS("activation", "gelu_tanh")
-def gelu_tanh(case: Case, x: Any, grad_output: Any) -> Call:
+def gelu_tanh(x: Any) -> Call:
     scale, out = np.float32(np.sqrt(2 / np.pi)), np.empty_like(x)
 
     def call() -> Any:
@@ -160,7 +160,7 @@ def gelu_tanh(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("activation", "silu")
-def silu(case: Case, x: Any, grad_output: Any) -> Call:
+def silu(x: Any) -> Call:
     out = np.empty_like(x)
 
     def call() -> Any:
@@ -171,13 +171,13 @@ def silu(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("activation", "relu")
-def relu(case: Case, x: Any, grad_output: Any) -> Call:
+def relu(x: Any) -> Call:
     out = np.empty_like(x)
     return lambda: np.maximum(x, 0, out=out)
 
 
 @WAYS("dropout")
-def dropout(case: Case, x: Any, grad_output: Any) -> Call:
+def dropout(x: Any) -> Call:
     rng, out = np.random.default_rng(0), np.empty_like(x)
     scale = np.float32(1 / (1 - dropout_case.P))
 
@@ -193,7 +193,7 @@ def dropout(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("cross_entropy")
-def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
+def cross_entropy(logits: Any, target: Any) -> Call:
     rows, work = np.arange(len(target)), np.empty_like(logits)
 
     def call() -> Any:
@@ -206,7 +206,7 @@ def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
 
 
 @WAYS("embedding")
-def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
+def embedding(weight: Any, ids: Any, grad_output: Any) -> Call:
     out = np.empty_like(grad_output)
     return lambda: np.take(weight, ids, axis=0, out=out, mode="clip")
 
@@ -232,7 +232,7 @@ def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
 
 
 @WAYS("optimizer", "adamw")
-def adamw(case: Case, params: Any, grads: Any) -> Call:
+def adamw(params: Any, grads: Any) -> Call:
     params = [p.copy() for p in params]
     first, second = ([np.zeros_like(p) for p in params] for _ in range(2))
     (beta1, beta2), state = optimizer_case.BETAS, {"step": 0}
@@ -252,5 +252,5 @@ def adamw(case: Case, params: Any, grads: Any) -> Call:
 
 
 @WAYS("optimizer", "norm")
-def gradient_norm(case: Case, params: Any, grads: Any) -> Call:
+def gradient_norm(grads: Any) -> Call:
     return lambda: np.sqrt(sum(np.vdot(g, g) for g in grads))

@@ -57,19 +57,19 @@ def gemm(case: Case, a: Any, b: Any) -> Call:
 
 
 @WAYS("linear", "forward", "gelu")
-def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+def linear(case: Case, x: Any, weight: Any, bias: Any) -> Call:
     activation = "gelu" if case.variant == "gelu" else None
     return lambda: kernels.linear(x, weight, bias, activation=activation)
 
 
 @WAYS("linear", "packed")
-def linear_packed(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+def linear_packed(x: Any, weight: Any, bias: Any) -> Call:
     packed = kernels.pack_weight(weight)
     return lambda: kernels.linear(x, packed, bias)
 
 
 @WAYS("linear", "backward")
-def linear_backward(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+def linear_backward(x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     return lambda: kernels.linear_backward(grad_output, x, weight, bias)
 
 
@@ -104,7 +104,7 @@ def varlen_attention(
 
 
 @WAYS("decode_attention")
-def decode_attention(case: Case, query: Any, key: Any, value: Any, lengths: Any) -> Call:
+def decode_attention(query: Any, key: Any, value: Any, lengths: Any) -> Call:
     return lambda: kernels.flash_attn_with_kvcache(query, key, value, cache_seqlens=lengths)
 
 
@@ -112,34 +112,30 @@ def decode_attention(case: Case, query: Any, key: Any, value: Any, lengths: Any)
 
 
 @WAYS("softmax")
-def softmax(case: Case, x: Any, grad_output: Any) -> Call:
+def softmax(x: Any) -> Call:
     return lambda: kernels.softmax(x)
 
 
 @WAYS("softmax", "backward")
-def softmax_backward(case: Case, x: Any, grad_output: Any) -> Call:
+def softmax_backward(x: Any, grad_output: Any) -> Call:
     y = kernels.softmax(x)
     return lambda: kernels.softmax_backward(grad_output, y)
 
 
 @WAYS("norm", "layer_norm")
-def layer_norm(case: Case, x: Any, weight: Any, bias: Any, **unused: Any) -> Call:
+def layer_norm(x: Any, weight: Any, bias: Any) -> Call:
     return lambda: kernels.layer_norm(x, x.shape[-1], weight, bias, norm_case.EPS)
 
 
 @WAYS("norm", "layer_norm_residual")
-def layer_norm_residual(
-    case: Case, x: Any, weight: Any, bias: Any, residual: Any, **unused: Any
-) -> Call:
+def layer_norm_residual(x: Any, weight: Any, bias: Any, residual: Any) -> Call:
     return lambda: kernels.layer_norm(
         x, x.shape[-1], weight, bias, norm_case.EPS, residual=residual
     )
 
 
 @WAYS("norm", "layer_norm_backward")
-def layer_norm_backward(
-    case: Case, x: Any, weight: Any, bias: Any, grad_output: Any, **unused: Any
-) -> Call:
+def layer_norm_backward(x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     _, mean, rstd = kernels.layer_norm(
         x, x.shape[-1], weight, bias, norm_case.EPS, return_stats=True
     )
@@ -147,12 +143,12 @@ def layer_norm_backward(
 
 
 @WAYS("norm", "rms_norm")
-def rms_norm(case: Case, x: Any, weight: Any, **unused: Any) -> Call:
+def rms_norm(x: Any, weight: Any) -> Call:
     return lambda: kernels.rms_norm(x, x.shape[-1], weight, norm_case.EPS)
 
 
 @WAYS("norm", "rms_norm_backward")
-def rms_norm_backward(case: Case, x: Any, weight: Any, grad_output: Any, **unused: Any) -> Call:
+def rms_norm_backward(x: Any, weight: Any, grad_output: Any) -> Call:
     _, rstd = kernels.rms_norm(x, x.shape[-1], weight, norm_case.EPS, return_stats=True)
     return lambda: kernels.rms_norm_backward(grad_output, x, weight, rstd)
 
@@ -168,7 +164,7 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @WAYS("activation", *_ACTIVATIONS)
-def activation(case: Case, x: Any, grad_output: Any) -> Call:
+def activation(case: Case, x: Any) -> Call:
     name, options = _ACTIVATIONS[case.variant]
     function = getattr(kernels, name)
     return lambda: function(x, **options)
@@ -182,12 +178,12 @@ def activation_backward(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("dropout")
-def dropout(case: Case, x: Any, grad_output: Any) -> Call:
+def dropout(x: Any) -> Call:
     return lambda: kernels.dropout(x, dropout_case.P, seed=0, offset=0)
 
 
 @WAYS("dropout", "backward")
-def dropout_backward(case: Case, x: Any, grad_output: Any) -> Call:
+def dropout_backward(grad_output: Any) -> Call:
     return lambda: kernels.dropout_backward(grad_output, dropout_case.P, seed=0, offset=0)
 
 
@@ -195,24 +191,24 @@ def dropout_backward(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("cross_entropy")
-def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
+def cross_entropy(logits: Any, target: Any) -> Call:
     return lambda: kernels.cross_entropy(logits, target)
 
 
 @WAYS("cross_entropy", "backward")
-def cross_entropy_backward(case: Case, logits: Any, target: Any) -> Call:
+def cross_entropy_backward(logits: Any, target: Any) -> Call:
     grad_output = np.ones((), np.float32)
     _, lse = kernels.cross_entropy(logits, target, return_lse=True)
     return lambda: kernels.cross_entropy_backward(grad_output, logits, target, lse)
 
 
 @WAYS("linear_cross_entropy", "loss")
-def linear_cross_entropy(case: Case, x: Any, weight: Any, target: Any) -> Call:
+def linear_cross_entropy(x: Any, weight: Any, target: Any) -> Call:
     return lambda: kernels.fused_linear_cross_entropy(x, weight, target)
 
 
 @WAYS("linear_cross_entropy", "train")
-def linear_cross_entropy_train(case: Case, x: Any, weight: Any, target: Any) -> Call:
+def linear_cross_entropy_train(x: Any, weight: Any, target: Any) -> Call:
     def call() -> Any:
         loss, grads = kernels.fused_linear_cross_entropy(x, weight, target, return_grads=True)
         return loss, *grads[:2]
@@ -221,12 +217,12 @@ def linear_cross_entropy_train(case: Case, x: Any, weight: Any, target: Any) -> 
 
 
 @WAYS("embedding")
-def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
+def embedding(weight: Any, ids: Any) -> Call:
     return lambda: kernels.embedding(ids, weight)
 
 
 @WAYS("embedding", "backward")
-def embedding_backward(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
+def embedding_backward(weight: Any, ids: Any, grad_output: Any) -> Call:
     return lambda: kernels.embedding_backward(grad_output, ids, len(weight))
 
 
@@ -246,7 +242,7 @@ def _state(params: Any) -> list[Any]:
 
 
 @WAYS("optimizer", "adamw")
-def adamw(case: Case, params: Any, grads: Any) -> Call:
+def adamw(params: Any, grads: Any) -> Call:
     params = [p.copy() for p in params]
     first, second, steps = _state(params), _state(params), iter(range(1, 2**62))
 
@@ -258,7 +254,7 @@ def adamw(case: Case, params: Any, grads: Any) -> Call:
 
 
 @WAYS("optimizer", "sgd")
-def sgd(case: Case, params: Any, grads: Any) -> Call:
+def sgd(params: Any, grads: Any) -> Call:
     params = [p.copy() for p in params]
     momenta = _state(params)
 
@@ -270,7 +266,7 @@ def sgd(case: Case, params: Any, grads: Any) -> Call:
 
 
 @WAYS("optimizer", "norm")
-def gradient_norm(case: Case, params: Any, grads: Any) -> Call:
+def gradient_norm(grads: Any) -> Call:
     def call() -> Any:
         norm, _ = kernels.clip_grad_norm(grads, optimizer_case.MAX_NORM)
         return np.asarray(norm)

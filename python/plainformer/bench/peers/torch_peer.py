@@ -93,7 +93,7 @@ def linear(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call
 
 
 @WAYS("linear", "gelu")
-def linear_gelu(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
+def linear_gelu(x: Any, weight: Any, bias: Any) -> Call:
     return _without_grad(lambda: F.gelu(F.linear(x, weight, bias)))
 
 
@@ -125,9 +125,7 @@ def _padded(case: Case, *packed: Any) -> list[Any]:
 
 
 @WAYS("varlen_attention", "forward", "backward")
-def varlen_attention(
-    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
-) -> Call:
+def varlen_attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) -> Call:
     *arrays, grad, keys = _padded(case, query, key, value, grad_output)
     causal = case["causal"]  # then no row that counts sees padding
     mask = None if causal or bool(keys.all()) else keys
@@ -136,9 +134,7 @@ def varlen_attention(
 
 
 @WAYS("varlen_attention", name="one by one")
-def varlen_attention_one_by_one(
-    case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
-) -> Call:
+def varlen_attention_one_by_one(case: Case, query: Any, key: Any, value: Any) -> Call:
     lengths = varlen_case.lengths(case).tolist()
     heads = [x.transpose(0, 1).split(lengths, dim=1) for x in (query, key, value)]
     causal = case["causal"]
@@ -156,13 +152,13 @@ def _attend_cache(case: Case, query: Any, key: Any, value: Any) -> Any:
 
 
 @WAYS("decode_attention")
-def decode_attention(case: Case, query: Any, key: Any, value: Any, lengths: Any) -> Call:
+def decode_attention(case: Case, query: Any, key: Any, value: Any) -> Call:
     heads = (x.transpose(1, 2) for x in (query, key, value))
     return _without_grad(_attend_cache, case, *heads)
 
 
 @WAYS("decode_attention", name="heads outside")
-def decode_attention_of_heads(case: Case, query: Any, key: Any, value: Any, lengths: Any) -> Call:
+def decode_attention_of_heads(case: Case, query: Any, key: Any, value: Any) -> Call:
     heads = (x.transpose(1, 2).contiguous() for x in (query, key, value))
     return _without_grad(_attend_cache, case, *heads)
 
@@ -176,7 +172,7 @@ def softmax(case: Case, x: Any, grad_output: Any) -> Call:
 
 
 @WAYS("softmax", name="out")
-def softmax_out(case: Case, x: Any, grad_output: Any) -> Call:
+def softmax_out(x: Any) -> Call:
     return _without_grad(torch.softmax, x, -1, out=torch.empty_like(x))
 
 
@@ -189,17 +185,17 @@ def _rms_norm(x: Any, weight: Any) -> Any:
 
 
 @WAYS("norm", "layer_norm", "layer_norm_backward")
-def layer_norm(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any, **unused: Any) -> Call:
+def layer_norm(case: Case, x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     return _either(case, _layer_norm, (x, weight, bias), grad_output)
 
 
 @WAYS("norm", "rms_norm", "rms_norm_backward")
-def rms_norm(case: Case, x: Any, weight: Any, grad_output: Any, **unused: Any) -> Call:
+def rms_norm(case: Case, x: Any, weight: Any, grad_output: Any) -> Call:
     return _either(case, _rms_norm, (x, weight), grad_output)
 
 
 @WAYS("norm", "layer_norm_residual")
-def norm_residual(case: Case, x: Any, weight: Any, bias: Any, residual: Any, **unused: Any) -> Call:
+def norm_residual(x: Any, weight: Any, bias: Any, residual: Any) -> Call:
     def both() -> Any:
         total = x + residual
         return _layer_norm(total, weight, bias), total
@@ -237,12 +233,12 @@ def cross_entropy(case: Case, logits: Any, target: Any) -> Call:
 
 
 @WAYS("linear_cross_entropy", "loss")
-def linear_cross_entropy(case: Case, x: Any, weight: Any, target: Any) -> Call:
+def linear_cross_entropy(x: Any, weight: Any, target: Any) -> Call:
     return _without_grad(lambda: F.cross_entropy(F.linear(x, weight), target))
 
 
 @WAYS("linear_cross_entropy", "train")
-def linear_cross_entropy_train(case: Case, x: Any, weight: Any, target: Any) -> Call:
+def linear_cross_entropy_train(x: Any, weight: Any, target: Any) -> Call:
     leaves = _leaves(x, weight)
 
     def call() -> Any:
@@ -258,7 +254,7 @@ def embedding(case: Case, weight: Any, ids: Any, grad_output: Any) -> Call:
 
 
 @WAYS("rotary", "half_split")
-def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
+def rotary(x: Any, positions: Any, angles: Any) -> Call:
     """As transformers does: tables of the rows once a model, two products and a rotation."""
     angles = torch.cat([angles.float()] * 2, -1)[positions][:, None]
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
@@ -271,7 +267,7 @@ def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
 
 
 @WAYS("rotary", "interleaved")
-def rotary_interleaved(case: Case, x: Any, positions: Any, angles: Any) -> Call:
+def rotary_interleaved(x: Any, positions: Any, angles: Any) -> Call:
     """As Llama's first code does: pairs are complex numbers."""
     angles = angles.float()[positions][:, None]
     factors = torch.polar(torch.ones_like(angles), angles)
@@ -303,17 +299,17 @@ def _parameters(params: Any, grads: Any) -> Any:
 
 
 @WAYS("optimizer", "adamw", name="fused")
-def adamw(case: Case, params: Any, grads: Any) -> Call:
+def adamw(params: Any, grads: Any) -> Call:
     copies = _parameters(params, grads)
     return _step(torch.optim.AdamW(copies, **optimizer_case.ADAMW, fused=True), copies)
 
 
 @WAYS("optimizer", "sgd", name="fused")
-def sgd(case: Case, params: Any, grads: Any) -> Call:
+def sgd(params: Any, grads: Any) -> Call:
     copies = _parameters(params, grads)
     return _step(torch.optim.SGD(copies, **optimizer_case.SGD, fused=True), copies)
 
 
 @WAYS("optimizer", "norm")
-def gradient_norm(case: Case, params: Any, grads: Any) -> Call:
+def gradient_norm(grads: Any) -> Call:
     return _without_grad(torch.nn.utils.get_total_norm, grads)
