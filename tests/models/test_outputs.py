@@ -37,6 +37,19 @@ def test_names_stand_in_transformers_order(kind, task):
         assert output[name] is output[place] is getattr(output, name)
 
 
+@pytest.mark.parametrize("task", ["sequence-classification", "question-answering"])
+def test_readers_of_encoder_decoders_say_whose_states_are_whose(task):
+    ids, end = np.array([[3, 4, 2]]), {"start_positions": [0], "end_positions": [1]}
+    labels = {"labels": [1]} if task == "sequence-classification" else end
+    output = make("bart", task).eval()(
+        ids, **labels, output_hidden_states=True, output_attentions=True
+    )
+    found = ["logits"] if task == "sequence-classification" else ["start_logits", "end_logits"]
+    states = [n for n in NAMES["seq2seq-lm"][2:] if n != "encoder_last_hidden_state"]
+    assert list(output) == ["loss", *found, *states]
+    assert output.hidden_states is None
+
+
 def test_what_is_none_is_left_out():
     output = output_of("gpt2", "causal-lm")
     assert output.hidden_states is None

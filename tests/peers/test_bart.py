@@ -57,16 +57,16 @@ class TestBart(PeerTests):
         ),
         Case(
             "bart_classification", "BartForSequenceClassification", CONFIG, sentences,
-            {"logits": None}, NO_GRADIENT, states=ENCODER_STATES,
+            {"logits": None}, NO_GRADIENT, states=dict.fromkeys(STATES, "attention_mask"),
         ),
         Case(
             "bart_many_classes", "BartForSequenceClassification", CONFIG, many_sentences,
-            {"logits": None}, NO_GRADIENT, states=ENCODER_STATES,
+            {"logits": None}, NO_GRADIENT, states=dict.fromkeys(STATES, "attention_mask"),
         ),
         Case(
             "bart_qa", "BartForQuestionAnswering", CONFIG, questions,
             {"start_logits": "attention_mask", "end_logits": "attention_mask"},
-            (*NO_GRADIENT, *SAME_FOR_ALL_ROWS), states=ENCODER_STATES,
+            (*NO_GRADIENT, *SAME_FOR_ALL_ROWS), states=dict.fromkeys(STATES, "attention_mask"),
         ),
         Case(
             "bart_classification_holes", "BartForSequenceClassification", CONFIG, holes(sentences),

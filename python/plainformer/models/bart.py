@@ -8,6 +8,7 @@ Parameter names and `config.json`: transformers' `BartForConditionalGeneration`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from .encoder import Encoder, Rows
 from .encoder_decoder import EncoderDecoder, EncoderDecoderLM, EncoderDecoderModel, Layout
 from .encoder_decoder_config import EncoderDecoderConfig
 from .inputs import positions_of
+from .outputs import Seq2SeqQuestionAnsweringModelOutput, Seq2SeqSequenceClassifierOutput
 from .seq2seq_lm import EncoderOutput
 
 __all__ = [
@@ -146,6 +148,9 @@ class BartForSequenceClassification(BartReader, SequenceClassifier):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
+    output_class = Seq2SeqSequenceClassifierOutput
+    __call__: Callable[..., Seq2SeqSequenceClassifierOutput]
+
     def build(self, config: BartConfig) -> None:
         super().build(config)
         self.classification_head = BartClassificationHead(config)
@@ -162,6 +167,9 @@ class BartForSequenceClassification(BartReader, SequenceClassifier):
 
 class BartForQuestionAnswering(BartReader, QuestionAnswerer):
     """BART that finds answers in a text. Parameters: see `BartForSequenceClassification`."""
+
+    output_class = Seq2SeqQuestionAnsweringModelOutput
+    __call__: Callable[..., Seq2SeqQuestionAnsweringModelOutput]
 
     def build(self, config: BartConfig) -> None:
         super().build(config)

@@ -6,7 +6,7 @@ A family adds `hidden_rows` and the logits of its head, see `bert.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import functional, kernels
 from ..errors import ConfigError
@@ -27,6 +27,7 @@ class SequenceClassifier(Encoder):
     """Base of models that give each sequence a class, several, or a number."""
 
     model_task = "sequence-classification"
+    output_class: ClassVar[type[SequenceClassifierOutput]] = SequenceClassifierOutput
     __call__: Callable[..., SequenceClassifierOutput]
 
     def sequence_logits(self, x: Tensor, sequences: Sequences) -> Tensor:
@@ -75,7 +76,7 @@ class SequenceClassifier(Encoder):
                     num_items=num_items_in_batch,
                     label_smoothing=label_smoothing,
                 )
-        return SequenceClassifierOutput(loss, logits=logits if return_logits else None)
+        return self.output_class(loss, logits=logits if return_logits else None)
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
@@ -143,6 +144,7 @@ class QuestionAnswerer(Encoder):
     """Base of models that find where in a text an answer starts and ends."""
 
     model_task = "question-answering"
+    output_class: ClassVar[type[QuestionAnsweringModelOutput]] = QuestionAnsweringModelOutput
     __call__: Callable[..., QuestionAnsweringModelOutput]
     qa_outputs: Linear
 
@@ -188,8 +190,8 @@ class QuestionAnswerer(Encoder):
                     start, end, start_positions, end_positions, num_items_in_batch, rows.sequences
                 )
         if not return_logits:
-            return QuestionAnsweringModelOutput(loss)
-        return QuestionAnsweringModelOutput(loss, start_logits=start, end_logits=end)
+            return self.output_class(loss)
+        return self.output_class(loss, start_logits=start, end_logits=end)
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many answers of a batch (the arguments of a call) enter the loss."""

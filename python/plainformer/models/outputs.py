@@ -24,6 +24,8 @@ __all__ = [
     "MultipleChoiceModelOutput",
     "QuestionAnsweringModelOutput",
     "Seq2SeqLMOutput",
+    "Seq2SeqQuestionAnsweringModelOutput",
+    "Seq2SeqSequenceClassifierOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
 ]
@@ -102,20 +104,32 @@ class QuestionAnsweringModelOutput(ModelOutput):
 
 
 @dataclass(repr=False)
-class Seq2SeqLMOutput(ModelOutput):
-    """Output of an encoder-decoder.
+class Seq2SeqOutput(ModelOutput):
+    """What all encoder-decoders tell, beside what their heads do.
 
-    logits : Tensor (B, L, V) of the decoder; None in training with labels
-    encoder_last_hidden_state : Tensor (B, M, C)
+    encoder_last_hidden_state : Tensor (B, M, C), of models that write
     """
 
     prefixes: ClassVar = {**ModelOutput.prefixes, "self": "decoder_"}
 
-    loss: Tensor | MaybeNone = None
-    logits: Tensor | MaybeNone = None
     decoder_hidden_states: States | MaybeNone = None
     decoder_attentions: States | MaybeNone = None
     cross_attentions: States | MaybeNone = None
     encoder_last_hidden_state: Tensor | MaybeNone = None
     encoder_hidden_states: States | MaybeNone = None
     encoder_attentions: States | MaybeNone = None
+
+
+@dataclass(repr=False)
+class Seq2SeqLMOutput(Seq2SeqOutput, CausalLMOutput):
+    """Output of an encoder-decoder that writes. logits : Tensor (B, L, V), as in CausalLMOutput"""
+
+
+@dataclass(repr=False)
+class Seq2SeqSequenceClassifierOutput(Seq2SeqOutput, SequenceClassifierOutput):
+    """Output of an encoder-decoder that classifies sequences."""
+
+
+@dataclass(repr=False)
+class Seq2SeqQuestionAnsweringModelOutput(Seq2SeqOutput, QuestionAnsweringModelOutput):
+    """Output of an encoder-decoder that finds answers."""
