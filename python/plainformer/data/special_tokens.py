@@ -28,28 +28,21 @@ ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 # Which strings play which role in a vocabulary that has the first tokens; the first match wins.
 _FAMILIES: tuple[tuple[set[str], dict[str, str]], ...] = (
     ({"[CLS]", "[SEP]"}, {f"{token[1:-1].lower()}_token": token for token in BERT_TOKENS}),
-    (
-        {"<s>", "</s>", "<mask>"},  # RoBERTa, BART
-        {
-            "bos_token": "<s>",
-            "eos_token": "</s>",
-            "unk_token": "<unk>",
-            "sep_token": "</s>",
-            "pad_token": "<pad>",
-            "cls_token": "<s>",
-            "mask_token": "<mask>",
-        },
+    (  # RoBERTa, BART
+        {"<s>", "</s>", "<mask>"},
+        {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "sep_token": "</s>",
+         "pad_token": "<pad>", "cls_token": "<s>", "mask_token": "<mask>"},
     ),
-    (
-        {"</s>"},  # SentencePiece: T5, Marian, Llama 2
+    (  # SentencePiece: T5, Marian, Llama 2
+        {"</s>"},
         {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
     ),
-    (
-        {"<|end_of_text|>"},  # Llama 3
+    (  # Llama 3
+        {"<|end_of_text|>"},
         {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"},
     ),
     ({END_OF_TEXT}, {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}),  # GPT-2
-)
+)  # fmt: skip
 # Roles that a class has where its files do not mention them, other than by the families.
 _CLASS_ROLES: dict[str, dict[str, str | None]] = {
     "Qwen2Tokenizer": {"bos_token": None, "pad_token": END_OF_TEXT},

@@ -76,10 +76,8 @@ def from_vocab_files(
     _check_flags(directory, options)
     with library_errors(lambda text: CheckpointError(f"{directory}: not a tokenizer: {text}")):
         if kind == "wordpiece":
-            tokenizer = _wordpiece_from(directory / VOCAB_TXT, options)
-        else:
-            tokenizer = _byte_level_from(directory, kind, options)
-    return tokenizer
+            return _wordpiece_from(directory / VOCAB_TXT, options)
+        return _byte_level_from(directory, kind, options)
 
 
 def wordpiece(
@@ -114,9 +112,8 @@ def enclose(tokenizer: Tokenizer, cls_token: str, sep_token: str) -> None:
 
 def _kind(directory: Path, options: Mapping[str, Any], config: Mapping[str, Any] | None) -> str:
     """wordpiece, gpt2, roberta or qwen2."""
-    present = {
-        name for name in (VOCAB_TXT, VOCAB_JSON, MERGES) if os.path.lexists(directory / name)
-    }
+    files = (VOCAB_TXT, VOCAB_JSON, MERGES)
+    present = {name for name in files if os.path.lexists(directory / name)}
     named = _named_kind(directory, options, config)
     if named is not None and named not in _KINDS and present:
         raise CheckpointError(
@@ -169,8 +166,10 @@ def _wordpiece_from(path: Path, options: Mapping[str, Any]) -> Tokenizer:
             raise CheckpointError(
                 f"{path}: {name}: got {shown(value)}, only {shown(harmless)} is supported"
             )
+    lines = _lines(path)
+    _check_size(path, len(lines) - 1)
     tokenizer = wordpiece(
-        _read_vocab_txt(path),
+        {token: i for i, token in enumerate(lines)},
         token_text(options.get("unk_token")) or "[UNK]",
         lowercase=_flag(options, "do_lower_case"),
         strip_accents=_flag(options, "strip_accents"),
@@ -207,12 +206,8 @@ def _byte_level_from(directory: Path, kind: str, options: Mapping[str, Any]) -> 
     if kind == "roberta" or (kind == "byte-level" and {"cls_token", "sep_token"} <= roles.keys()):
         _require(directory / VOCAB_JSON, roles, "cls_token", "sep_token")
         sep, cls = _with_ids(tokenizer, roles["sep_token"], roles["cls_token"])
-        tokenizer.post_processor = processors.RobertaProcessing(
-            sep,
-            cls,
-            trim_offsets=_flag(options, "trim_offsets"),
-            add_prefix_space=prefix,
-        )
+        trim = _flag(options, "trim_offsets")
+        tokenizer.post_processor = processors.RobertaProcessing(sep, cls, trim, prefix)
     else:
         _add_ends(tokenizer, roles, options)
     return tokenizer
@@ -246,15 +241,11 @@ def _add_tokens(
                 f"{directory}: the added token {shown(token.content)} has id {wanted}, but the "
                 f"vocabulary gives it {got}"
             )
-    roles = role_tokens(tokenizer, options)
-    roles = {
-        role: token for role, token in roles.items() if tokenizer.token_to_id(token) is not None
-    }
-    tokenizer.add_special_tokens(
-        [_special(options.get(role), role, token) for role, token in roles.items()]
-    )
-    extra = [AddedToken(t, special=True) for t in options.get("additional_special_tokens", [])]
-    tokenizer.add_special_tokens([t for t in extra if tokenizer.token_to_id(t.content) is not None])
+    known = tokenizer.get_vocab(with_added_tokens=True)
+    roles = {role: t for role, t in role_tokens(tokenizer, options).items() if t in known}
+    special = [_special(options.get(role), role, token) for role, token in roles.items()]
+    extra = [t for t in options.get("additional_special_tokens", []) if t in known]
+    tokenizer.add_special_tokens([*special, *(AddedToken(t, special=True) for t in extra)])
     return roles
 
 
@@ -316,12 +307,6 @@ def _lines(path: Path) -> list[str]:
     """Lines as Python's text mode cuts them; other line separators may be tokens."""
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     return text.removesuffix("\n").split("\n")
-
-
-def _read_vocab_txt(path: Path) -> dict[str, int]:
-    lines = _lines(path)
-    _check_size(path, len(lines) - 1)
-    return {token: i for i, token in enumerate(lines)}
 
 
 def _read_vocab_json(path: Path) -> dict[str, int]:

@@ -47,7 +47,7 @@ class Builder:
         self._label_kind: tuple[str, str] | None = None  # (kind, the first label)
         self._choices: int | None = None
         self._ids: set[str] = set()
-        builders: dict[type, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
+        self._builders: dict[type, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
             TextExample: self._prompt if prompts else self._text,
             RelationExample: self._relation,
             QuestionExample: self._question,
@@ -55,7 +55,6 @@ class Builder:
             PairExample: self._pair,
             DialogueExample: self._dialogue,
         }
-        self._build = builders[FIELDS[task].example]
 
     def examples(self, records: Iterable[Record], reading: Reading, file: str) -> Iterator[Example]:
         """The examples of one file; what is none is rejected at its line."""
@@ -64,7 +63,8 @@ class Builder:
                 example = self(record, file)
             except ValueError as error:
                 where = f"{record.where}: " if record.where else ""
-                reading.reject(f"{where}{error}", file, record.line)
+                line = getattr(error, "line", None) or record.line
+                reading.reject(f"{where}{error}", file, line)
             else:
                 yield example
 
@@ -72,7 +72,8 @@ class Builder:
         """The example; ValueError if it is not one."""
         fields = record.fields
         check_present(fields, self._required, self.names, self._in_file)
-        return self._build(fields, {"file": file, "line": record.line})
+        build = self._builders[FIELDS[self.task].example]
+        return build(fields, {"file": file, "line": record.line})
 
     def _text(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
         text = self._string(fields, "text")
@@ -197,7 +198,7 @@ def check_string(value: Any, what: str, blanks: str | None = None) -> str:
     blanks : what counts as white space; default all of Unicode's
     """
     if not isinstance(value, str):
-        raise ValueError(f"{what}: got {_shown(value)}, expected text")
+        raise _wrong(what, value, "text")
     if not value.strip(blanks):
         raise ValueError(f"{what} is empty; expected text")
     try:
@@ -248,7 +249,7 @@ def _span(value: Any, text: str, name: str) -> tuple[CharSpan, str | None]:
         kind = value.get("type")
         value = [value.get("start"), value.get("end")]
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(map(_is_int, value)):
-        raise ValueError(f"{shown(name)}: got {_shown(value)}, expected [start, end] in characters")
+        raise _wrong(shown(name), value, "[start, end] in characters")
     start, end = value
     if not 0 <= start < end <= len(text):
         raise ValueError(
@@ -276,9 +277,7 @@ def _answer_pairs(value: Any) -> list[tuple[Any, Any]]:
             return list(zip(texts, starts))
     if isinstance(value, list) and all(isinstance(one, dict) for one in value):
         return [(one.get("text"), one.get("answer_start")) for one in value]
-    raise ValueError(
-        f"answers: got {_shown(value)}, expected a list of objects with text and answer_start"
-    )
+    raise _wrong("answers", value, "a list of objects with text and answer_start")
 
 
 def _answer(text: Any, start: Any, context: str) -> Answer:
@@ -302,9 +301,7 @@ def _choice_index(label: Any, count: int) -> int:
     if isinstance(label, str) and label.strip().isdecimal():
         label = int(label)
     if not _is_int(label) or not 0 <= label < count:
-        raise ValueError(
-            f"label: got {_shown(label)}, expected the right choice's index, 0 to {count - 1}"
-        )
+        raise _wrong("label", label, f"the right choice's index, 0 to {count - 1}")
     return label
 
 
@@ -323,13 +320,13 @@ def _numbers(value: Any) -> float | tuple[str | float, ...] | None:
     """What a classifier takes beside one class: a number with a fraction, or a list of labels."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"label: got {value}, expected a finite number")
+            raise _wrong("label", value, "a finite number")
         return value
     if not isinstance(value, (list, tuple)):
         return None
     several = tuple(v if isinstance(v, float) else _label(v)[0] for v in value)
     if len(set(several)) < len(several) and not any(isinstance(v, float) for v in several):
-        raise ValueError(f"label: got {_shown(value)}, expected each label once")
+        raise _wrong("label", value, "each label once")
     return several
 
 
@@ -341,11 +338,15 @@ def _label(value: Any) -> tuple[str, str]:
         return str(value), "a number"
     if isinstance(value, str):
         return check_string(value, "label").strip(), "text"
-    raise ValueError(f"label: got {_shown(value)}, expected text or a whole number")
+    raise _wrong("label", value, "text or a whole number")
 
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong(what: str, value: Any, wanted: str) -> ValueError:
+    return ValueError(f"{what}: got {_shown(value)}, expected {wanted}")
 
 
 def _shown(value: Any) -> str:

@@ -134,7 +134,7 @@ def records_of(
 
 def make_builder(
     task: str, names: Mapping[str, Any], labelled: bool, tag_scheme: str | None
-) -> Builder | TokenBuilder:
+) -> Builder:
     """What makes the examples of one data set; `names` has what each field is called in it."""
     if task == "token-classification":
         return TokenBuilder(names, labelled, tag_scheme)

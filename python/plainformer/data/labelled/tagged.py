@@ -7,23 +7,16 @@ from itertools import chain, islice
 from typing import Any
 
 from ...errors import ConfigError, DataError, shown
-from ...metrics.tags import (
-    SCHEMES,
-    check_tags,
-    detect_scheme,
-    is_tag,
-    spans_of,
-    tags_of,
-)
-from ..examples import TokenExample, required_fields
+from ...metrics.tags import SCHEMES, check_tags, detect_scheme, is_tag, spans_of, tags_of
+from ..examples import Example, TokenExample
 from ..records.source import Reading, Record
-from .build import check_present, check_string
+from .build import Builder, check_present, check_string
 
 _SAMPLE = 1000  # sentences looked at to tell the scheme
 _BLANKS = " \t\r\n"  # a no-break or an ideographic space can be a token
 
 
-class TokenBuilder:
+class TokenBuilder(Builder):
     """Makes the examples of token-classification; all files of a data set share a scheme.
 
     Parameters
@@ -43,28 +36,19 @@ class TokenBuilder:
             raise ConfigError(
                 f"tag_scheme: got {shown(tag_scheme)}, expected one of {', '.join(SCHEMES)}"
             )
+        super().__init__("token-classification", names, labelled)
         self.scheme = tag_scheme  # "" once tags were seen that have none
-        self.names = names
-        self._required = required_fields("token-classification", labelled)
 
-    def examples(
-        self, records: Iterable[Record], reading: Reading, file: str
-    ) -> Iterator[TokenExample]:
+    def examples(self, records: Iterable[Record], reading: Reading, file: str) -> Iterator[Example]:
         """The examples of one file; what is none is rejected at its word's line."""
         good = reading.good(records, file)
         sample = list(islice(good, _SAMPLE))
         if self.scheme is None:
             self.scheme = _scheme_of(sample)
-        for record in chain(sample, good):
-            try:
-                yield self._example(record, file)
-            except _AtWordError as error:
-                line = record.lines[error.word] if record.lines else record.line
-                reading.reject(str(error), file, line)
-            except ValueError as error:
-                reading.reject(str(error), file, record.line)
+        return super().examples(chain(sample, good), reading, file)
 
-    def _example(self, record: Record, file: str) -> TokenExample:
+    def __call__(self, record: Record, file: str) -> TokenExample:
+        """The example; ValueError if it is not one."""
         check_present(record.fields, self._required, self.names)
         tokens, tags = record.fields["tokens"], record.fields.get("tags")
         _check_strings(tokens, str(self.names["tokens"]))
@@ -72,23 +56,19 @@ class TokenBuilder:
             _check_strings(tags, str(self.names["tags"]))
             if len(tokens) != len(tags):
                 raise ValueError(f"got {len(tokens)} tokens and {len(tags)} tags, expected as many")
-            tags = self._in_order(tokens, tags)
+            tags = self._in_order(tokens, tags, record)
         return TokenExample(tokens, tags, file, record.line)
 
-    def _in_order(self, tokens: list[str], tags: list[str]) -> list[str]:
+    def _in_order(self, tokens: list[str], tags: list[str], record: Record) -> list[str]:
         if not self.scheme:
             return tags
         wrong = check_tags(tags, self.scheme)
         if wrong:
             word, problem = wrong
-            raise _AtWordError(f"word {word + 1} ({shown(tokens[word])}): {problem}", word)
+            line = record.lines[word] if record.lines else record.line
+            problem = f"word {word + 1} ({shown(tokens[word])}): {problem}"
+            raise DataError(problem, None, line)
         return tags_of(spans_of(tags), len(tags)) if self.scheme == "IOB1" else tags
-
-
-class _AtWordError(DataError):
-    def __init__(self, message: str, word: int):
-        super().__init__(message)
-        self.word = word
 
 
 def _scheme_of(records: list[Record]) -> str | None:
