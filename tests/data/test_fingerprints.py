@@ -8,7 +8,8 @@ from plainformer.data import TextExample
 from plainformer.data.batches import EvaluationWindows, TokenBlocks
 from plainformer.data.chunks import Blocks, PackedDocuments, Windows
 from plainformer.data.fingerprints import digest, fingerprint_of
-from plainformer.data.objectives import CausalLanguageModeling, ObjectiveExamples
+from plainformer.data.objectives.causal import CausalLanguageModeling
+from plainformer.data.objectives.examples import ObjectiveExamples
 from plainformer.data.objectives.masked import MaskedLanguageModeling
 from tests.processes import run_python
 

@@ -16,7 +16,8 @@ from .examples import (
     TextExample,
     TokenExample,
 )
-from .labelled import Examples, examples_of, read_examples
+from .labelled.objects import examples_of
+from .labelled.reader import Examples, read_examples
 from .labels import LabelMap
 from .pretrained_tokenizer import PreTrainedTokenizer, as_backend, load_tokenizer
 from .shards import Shard, open_shard, shard_writer, write_shard

@@ -9,17 +9,12 @@ from typing import Any
 from ..data.baselines import Baselines
 from ..data.batches import EvaluationWindows, TokenBlocks
 from ..data.chunks import Blocks, PackedDocuments, Windows
-from ..data.objectives import (
-    CausalLanguageModeling,
-    Denoising,
-    MaskedLanguageModeling,
-    Objective,
-    ObjectiveExamples,
-    SpanCorruption,
-    Vocabulary,
-    baselines_of,
-    flat_examples,
-)
+from ..data.objectives.causal import CausalLanguageModeling
+from ..data.objectives.denoising import Denoising
+from ..data.objectives.examples import Objective, ObjectiveExamples, baselines_of, flat_examples
+from ..data.objectives.masked import MaskedLanguageModeling
+from ..data.objectives.spans import SpanCorruption
+from ..data.objectives.vocabulary import Vocabulary
 from ..data.shards import Shard
 from ..errors import ConfigError
 from ..training.batches import collate_rows

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..data import PreTrainedTokenizer
 from ..data.fingerprints import digest
-from ..data.objectives import Vocabulary
+from ..data.objectives.vocabulary import Vocabulary
 from ..data.tokenizer import tell_unknown
 from ..errors import ConfigError
 from ..options import documented

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainformer.data.objectives import Denoising
+from plainformer.data.objectives.denoising import Denoising
 from plainformer.errors import ConfigError
 
 from .tokenizers import draws, ids_of, vocabulary

@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from plainformer.data.chunks import Blocks, PackedDocuments, Windows
-from plainformer.data.objectives import (
-    CausalLanguageModeling,
-    Denoising,
-    MaskedLanguageModeling,
-    ObjectiveExamples,
-    SpanCorruption,
-    flat_examples,
-)
+from plainformer.data.objectives.causal import CausalLanguageModeling
+from plainformer.data.objectives.denoising import Denoising
+from plainformer.data.objectives.examples import ObjectiveExamples, flat_examples
+from plainformer.data.objectives.masked import MaskedLanguageModeling
+from plainformer.data.objectives.spans import SpanCorruption
 from plainformer.training.batches import EpochView, collate_rows
 
 from .tokenizers import ids_of, vocabulary

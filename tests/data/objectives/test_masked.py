@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainformer.data.objectives import MaskedLanguageModeling
+from plainformer.data.objectives.masked import MaskedLanguageModeling
 from plainformer.errors import ConfigError
 
 from .tokenizers import draws, ids_of, vocabulary

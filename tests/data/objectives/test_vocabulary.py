@@ -5,7 +5,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from plainformer.data.decoding import byte_letters
-from plainformer.data.objectives import Vocabulary
+from plainformer.data.objectives.vocabulary import Vocabulary
 from plainformer.data.tokenizer import train_bpe
 from plainformer.errors import ConfigError
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from plainformer.data import tokenizer as tok
 from plainformer.data._random import Draws
-from plainformer.data.objectives import Vocabulary
+from plainformer.data.objectives.vocabulary import Vocabulary
 
 TEXT = (
     "First Citizen: Before we proceed any further, hear me speak. All: Speak, speak!\n"

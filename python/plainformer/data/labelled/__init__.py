@@ -3,8 +3,3 @@
 A builder (`build`, `tagged`) turns a record into an example and says what is wrong with it;
 `reader` does so for files of every format, `objects` for what is in memory already.
 """
-
-from .objects import examples_of
-from .reader import Examples, read_examples
-
-__all__ = ["Examples", "examples_of", "read_examples"]
