@@ -54,6 +54,10 @@ void test_views() {
            with_axis(view({2, 1, 4}), 1, 1, 99).contiguous());
     EXPECT(with_axis(x, 1, 0, 99).contiguous() && !with_axis(x, 2, 4, 2).last_axis_contiguous());
     EXPECT(x.is_like(view({2, 3, 4}, 7)) && !x.is_like(view({2, 3, 4}, 0, DType::int32)));
+    for (DType dtype : {DType::float16, DType::bfloat16})
+        EXPECT(view({4}, 0, dtype).item_size() == 2);
+    for (int i = 0; i <= static_cast<int>(DType::boolean); ++i)
+        EXPECT((element_size(static_cast<DType>(i)) > 0) == (i > 0));
     EXPECT((Device{DeviceKind::cuda, 1} != Device{DeviceKind::cuda, 0}));
 }
 
@@ -81,6 +85,10 @@ void test_overlap() {
     const ArrayView none = ArrayView::none();
     EXPECT(are_apart({&a, &b}, {&none}) && !are_apart({&a}, {&late}) &&
            !are_apart({&a, &late}, {}));
+    // Half numbers: (2, 3) of them take 12 bytes.
+    const ArrayView half = view({2, 3}, 0, DType::float16);
+    EXPECT(!are_apart({&half}, {&half}) && !are_apart({&half}, {&a}) && is_distinct(half) &&
+           are_apart({&half}, {&late}) && !is_distinct(with_axis(half, 0, 2, 2)));
     // Even and odd elements lie between each other's and share nothing.
     const ArrayView even = with_axis(view({4}), 0, 4, 2), odd = with_axis(view({4}, 1), 0, 4, 2);
     EXPECT(are_apart({&even}, {&odd}) && !are_apart({&even}, {&even}));

@@ -4,11 +4,14 @@
 // An adapter a library makes views: `numpy_view` in csrc/bindings for NumPy's arrays. One for
 // DLPack's tensors (byte_offset added to data, strides absent where row-major) has to
 // * leave the view unusable, which every check refuses, where the type is none of DType's, has
-//   lanes, or is stored in foreign byte order; where there are more than max_ndim axes, or strides
-//   that are no whole elements; where data is not aligned to its elements; and where an array means
-//   more than its elements (masked, conjugated, lazily negated, or with a gradient of its own);
+//   lanes, or is stored in foreign byte order; where there are more than max_ndim axes, strides
+//   that are no whole elements, or sizes and strides that reach beyond 64 bits; where data is not
+//   aligned to its elements; and where an array means more than its elements (masked, conjugated,
+//   lazily negated, or with a gradient of its own);
 // * take as writable only what its owner lets be written (DLPACK_FLAG_BITMASK_READ_ONLY);
 // * name the device, and have the stream on which the elements become ready handed over beside it.
+// Nothing in csrc/checks reads elements or compares devices. That the arrays of a call lie on one
+// device is seen where its arguments are read, in one place for all functions.
 #pragma once
 #include <initializer_list>
 
@@ -25,6 +28,7 @@ constexpr int64_t element_size(DType dtype) {
         case DType::int32:
             return 4;
         case DType::bfloat16:
+        case DType::float16:
             return 2;
         case DType::boolean:
             return 1;
