@@ -16,6 +16,10 @@
 namespace plainformer {
 
 [[noreturn]] inline void refuse_kind(const char* expected) {
+    // What an argument's own methods raise goes on, Ctrl-C in one of them among it.
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_TypeError) &&
+        !PyErr_ExceptionMatches(PyExc_OverflowError))
+        throw py::error_already_set();
     PyErr_Clear();
     throw py::type_error(std::string("expected ") + expected);
 }

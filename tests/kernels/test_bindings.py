@@ -123,6 +123,20 @@ def test_what_is_no_argument_of_its_kind_is_a_type_error():
     ):
         with pytest.raises(TypeError):
             call()
+    for error in (KeyboardInterrupt, MemoryError, ValueError):  # of the argument's own: not ours
+
+        class Own:
+            def __index__(self, error=error):
+                raise error
+
+            __float__ = __index__
+
+        for call in (
+            lambda own: _cpu.softmax(x, own, False, None),
+            lambda own: _cpu.dropout(x, own, 1, 0),
+        ):
+            with pytest.raises(error):
+                call(Own())
     for whole in (np.int64(1), np.uint8(1), True):
         assert _cpu.softmax(x, whole, False, None) is not None
     assert _cpu.dropout(x, np.float32(0.5), (1 << 64) - 1, 7) is not None
