@@ -258,6 +258,7 @@ def test_bad_arguments_are_named():
         ((x.astype(float), x, x, x, x, lse), {}, DTypeError, "grad_output: got dtype float64"),
         ((x, x, x, x, x, lse), {"bias_grad": True}, ConfigError, "bias_grad: got True with"),
         ((x, x, x, x, x, lse), {"out": (x, x.copy(), x.copy())}, ConfigError, r"out\[0\]: shares"),
+        ((x, x, x, x, x, lse), {"out": 5}, DTypeError, r"out: got 5, expected \(dq, dk, dv\)"),
         ((x, x, x, x, x, lse), {"out": (x.copy(),)}, ShapeError, r"out: got 1 arrays, expec"),
         ((x, x, x, x, x, lse), {"dropout_p": 0.1}, ConfigError, "seed: got None"),
     ]  # fmt: skip

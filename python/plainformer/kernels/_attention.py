@@ -134,10 +134,14 @@ def _inputs(words: Words, arrays: tuple[Any, ...]) -> dict[str, Any]:
 def _three(words: Words, out: Any) -> tuple[Any, Any, Any]:
     if out is None:
         return None, None, None
-    if len(out) != 3:
-        wanted = f"(d{words.q}, d{words.k}, d{words.v})"
-        raise ShapeError(f"out: got {len(out)} arrays, expected {wanted}")
-    return tuple(out)
+    wanted = f"(d{words.q}, d{words.k}, d{words.v})"
+    try:
+        outs = tuple(out)
+    except TypeError:
+        raise DTypeError(f"out: got {shown(out)}, expected {wanted}") from None
+    if len(outs) != 3:
+        raise ShapeError(f"out: got {len(outs)} arrays, expected {wanted}")
+    return outs
 
 
 # ---- options ------------------------------------------------------------------------------------
