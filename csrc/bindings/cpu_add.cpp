@@ -4,7 +4,9 @@
 
 namespace plainformer {
 
-static py::object add(const ArrayView& a, const ArrayView& b) {
+namespace {
+
+py::object add(const ArrayView& a, const ArrayView& b) {
     if (!a.contiguous() || !b.contiguous() || !a.is_like(b)) return py::none();
     return for_dtype(a.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
@@ -17,7 +19,7 @@ static py::object add(const ArrayView& a, const ArrayView& b) {
 }
 
 // True when done, None when the arrays are not canonical.
-static py::object accumulate(const ArrayView& out, const ArrayView& x) {
+py::object accumulate(const ArrayView& out, const ArrayView& x) {
     if (!may_accumulate(out, x)) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
@@ -27,6 +29,8 @@ static py::object accumulate(const ArrayView& out, const ArrayView& x) {
         return py::bool_(true);
     });
 }
+
+}  // namespace
 
 void bind_add(py::module_& module) {
     def<&add>(module, "add");

@@ -5,7 +5,9 @@
 
 namespace plainformer {
 
-static py::object dropout(const ArrayView& x, double p, uint64_t seed, uint32_t offset) {
+namespace {
+
+py::object dropout(const ArrayView& x, double p, uint64_t seed, uint32_t offset) {
     Rows rows;
     if (!x.usable() || !is_probability(p) || (x.ndim() > 0 && !as_rows(x, &rows)))
         return py::none();
@@ -23,10 +25,12 @@ static py::object dropout(const ArrayView& x, double p, uint64_t seed, uint32_t 
 }
 
 // One call of the generator, for its known-answer tests.
-static py::object philox_words(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
+py::object philox_words(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
     const philox::Words x = philox::generate(seed, {{c0, c1, c2, c3}});
     return py::make_tuple(x.w[0], x.w[1], x.w[2], x.w[3]);
 }
+
+}  // namespace
 
 void bind_dropout(py::module_& module) {
     def<&dropout>(module, "dropout");

@@ -5,8 +5,10 @@
 
 namespace plainformer {
 
+namespace {
+
 // `function` is a number of enum class Elementary.
-static py::object elementary(const ArrayView& x, int function) {
+py::object elementary(const ArrayView& x, int function) {
     if (!x.contiguous() || function < 0 || function > static_cast<int>(Elementary::erf))
         return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
@@ -19,6 +21,8 @@ static py::object elementary(const ArrayView& x, int function) {
         return y;
     });
 }
+
+}  // namespace
 
 void bind_elementary(py::module_& module) { def<&elementary>(module, "elementary"); }
 

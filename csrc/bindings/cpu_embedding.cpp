@@ -5,7 +5,9 @@
 
 namespace plainformer {
 
-static py::object embedding(const ArrayView& ids, const ArrayView& weight) {
+namespace {
+
+py::object embedding(const ArrayView& ids, const ArrayView& weight) {
     CheckedIds checked;
     if (!is_embedding(ids, weight) || !checked.take(ids, weight.dim(0))) return py::none();
     return for_dtype(weight.dtype(), [&](auto type) -> py::object {
@@ -23,8 +25,8 @@ static py::object embedding(const ArrayView& ids, const ArrayView& weight) {
 }
 
 // out may be None (a fresh gradient), in dy's type or float32.
-static py::object embedding_backward(const ArrayView& dy, const ArrayView& ids, int64_t V,
-                                     const Lent& out, bool accumulate) {
+py::object embedding_backward(const ArrayView& dy, const ArrayView& ids, int64_t V, const Lent& out,
+                              bool accumulate) {
     CheckedIds checked;
     Rows rows;
     if (V < 0 || !as_rows(dy, &rows) || !are_ids_of(ids, dy, 1) ||
@@ -49,6 +51,8 @@ static py::object embedding_backward(const ArrayView& dy, const ArrayView& ids, 
         return dweight;
     });
 }
+
+}  // namespace
 
 void bind_embedding(py::module_& module) {
     def<&embedding>(module, "embedding");

@@ -7,9 +7,11 @@
 
 namespace plainformer {
 
+namespace {
+
 // A gradient that is a sum over rows: 0 where there are none.
 template <typename A>
-static py::object new_sum(const Shape& shape, bool of_nothing, A** data) {
+py::object new_sum(const Shape& shape, bool of_nothing, A** data) {
     py::object sum = new_array(dtype_of<A>, shape);
     *data = data_of<A>(sum);
     size_t bytes = sizeof(A);
@@ -19,10 +21,10 @@ static py::object new_sum(const Shape& shape, bool of_nothing, A** data) {
 }
 
 // (loss (N), label_weight (N), dx, dweight, dbias); the gradients are None unless asked for.
-static py::object linear_cross_entropy(const ArrayView& x, const ArrayView& weight,
-                                       const ArrayView& target, const ArrayView& bias,
-                                       int64_t ignore_index, double smoothing, double grad,
-                                       bool gradients) {
+py::object linear_cross_entropy(const ArrayView& x, const ArrayView& weight,
+                                const ArrayView& target, const ArrayView& bias,
+                                int64_t ignore_index, double smoothing, double grad,
+                                bool gradients) {
     CheckedIds labels;
     Rows rows;
     if (!is_linear_cross_entropy(x, weight, bias, target, &rows) ||
@@ -50,6 +52,8 @@ static py::object linear_cross_entropy(const ArrayView& x, const ArrayView& weig
         return py::make_tuple(loss, label_weight, dx, dweight, dbias);
     });
 }
+
+}  // namespace
 
 void bind_linear_cross_entropy(py::module_& module) {
     def<&linear_cross_entropy>(module, "linear_cross_entropy");

@@ -7,7 +7,9 @@ namespace plainformer {
 
 namespace py = pybind11;
 
-static Footprint footprint_of(const py::array& x) {
+namespace {
+
+Footprint footprint_of(const py::array& x) {
     if (x.ndim() > Footprint::max_ndim) throw py::value_error("expected at most 8 axes");
     Footprint bytes{
         static_cast<const char*>(x.data()), x.itemsize(), static_cast<int>(x.ndim()), {}, {}};
@@ -18,11 +20,13 @@ static Footprint footprint_of(const py::array& x) {
 
 // By this the wrappers explain what the kernels refuse: there is one judge. Also for arrays that
 // are no operands, such as unaligned ones.
-static bool shares_memory(const py::array& a, const py::array& b) {
+bool shares_memory(const py::array& a, const py::array& b) {
     return overlap(footprint_of(a), footprint_of(b));
 }
 
-static bool has_distinct_elements(const py::array& x) { return footprint_of(x).is_nested(); }
+bool has_distinct_elements(const py::array& x) { return footprint_of(x).is_nested(); }
+
+}  // namespace
 
 void bind_overlap(py::module_& module) {
     module.def("shares_memory", &shares_memory);

@@ -7,9 +7,11 @@
 
 namespace plainformer {
 
+namespace {
+
 // x with its pairs turned by the angles of each row's position, or back by them with `inverse`.
-static py::object rotary(const ArrayView& x, const ArrayView& positions, const ArrayView& cos,
-                         const ArrayView& sin, bool interleaved, bool inverse) {
+py::object rotary(const ArrayView& x, const ArrayView& positions, const ArrayView& cos,
+                  const ArrayView& sin, bool interleaved, bool inverse) {
     CheckedIds rows;
     if (!is_rotary(x, positions, cos, sin) || !rows.take(positions, cos.dim(0))) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
@@ -29,6 +31,8 @@ static py::object rotary(const ArrayView& x, const ArrayView& positions, const A
         return y;
     });
 }
+
+}  // namespace
 
 void bind_rotary(py::module_& module) { def<&rotary>(module, "rotary"); }
 

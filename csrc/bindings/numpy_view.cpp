@@ -32,6 +32,18 @@ bool native_byte_order(char order) {
     return order != (little ? '>' : '<');
 }
 
+// A masked array hides elements that a kernel would read; a matrix has products and shapes of its
+// own. kernels/_backend.py has the words. Other subclasses are the arrays that they hold.
+bool has_ways_of_its_own(py::handle array) {
+    if (Py_TYPE(array.ptr()) == py::detail::npy_api::get().PyArray_Type_) return false;
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::tuple> kinds;
+    kinds.call_once_and_store_result([] {
+        const py::module_ numpy = py::module_::import("numpy");
+        return py::make_tuple(numpy.attr("ma").attr("MaskedArray"), numpy.attr("matrix"));
+    });
+    return py::isinstance(array, kinds.get_stored());
+}
+
 }  // namespace
 
 void set_bfloat16_dtype(py::dtype dtype) {
@@ -62,18 +74,6 @@ py::dtype numpy_dtype(DType dtype) {
     throw py::type_error("no NumPy type for this element type");
 }
 
-// A masked array hides elements that a kernel would read; a matrix has products and shapes of its
-// own. kernels/_backend.py has the words. Other subclasses are the arrays that they hold.
-static bool has_ways_of_its_own(py::handle array) {
-    if (Py_TYPE(array.ptr()) == py::detail::npy_api::get().PyArray_Type_) return false;
-    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::tuple> kinds;
-    kinds.call_once_and_store_result([] {
-        const py::module_ numpy = py::module_::import("numpy");
-        return py::make_tuple(numpy.attr("ma").attr("MaskedArray"), numpy.attr("matrix"));
-    });
-    return py::isinstance(array, kinds.get_stored());
-}
-
 ArrayView numpy_view(py::handle object, bool may_be_none) {
     ArrayView view;  // the one that is returned: a copy would cost more than what is below
     if (may_be_none && object.is_none()) view.set_none();
@@ -102,9 +102,11 @@ ArrayList::ArrayList(py::handle list) {
     if (!owners_) throw py::error_already_set();
 }
 
+namespace {
+
 // The product, or more than there can be where it is too large to count: arguments that are
 // broadcast name results of any size.
-static size_t bytes_of(DType dtype, const int64_t* shape, int ndim) {
+size_t bytes_of(DType dtype, const int64_t* shape, int ndim) {
     size_t bytes = static_cast<size_t>(element_size(dtype));
     bool is_empty = false, is_countable = true;
     for (int i = 0; i < ndim; ++i) {
@@ -115,7 +117,7 @@ static size_t bytes_of(DType dtype, const int64_t* shape, int ndim) {
 }
 
 // The owner of a block from the allocator, which gets it back when the last array lets go.
-static PyObject* new_owner(void* block) {
+PyObject* new_owner(void* block) {
     PyObject* owner = PyCapsule_New(
         block, nullptr, [](PyObject* capsule) { release(PyCapsule_GetPointer(capsule, nullptr)); });
     if (!owner) {
@@ -124,6 +126,8 @@ static PyObject* new_owner(void* block) {
     }
     return owner;
 }
+
+}  // namespace
 
 py::object new_array(DType dtype, const int64_t* shape, int ndim) {
     const auto& numpy = py::detail::npy_api::get();

@@ -110,8 +110,7 @@ inline bool is_product(const ArrayView& out, const Shape& shape, DType dtype, co
 inline bool is_linear(const ArrayView& x, DType weight_dtype, int64_t N, int64_t K,
                       const ArrayView& bias) {
     if (!x.usable() || x.ndim() < 1 || x.dtype() != weight_dtype || x.dim(-1) != K) return false;
-    return bias.is_none() ||
-           (bias.contiguous() && bias.dtype() == x.dtype() && bias.has_shape({N}));
+    return bias.is_none() || is_vector(bias, x.dtype(), N);
 }
 
 // x's shape but for its last axis.

@@ -30,10 +30,9 @@ inline bool is_table_gradient(const ArrayView& out, int64_t V, const ArrayView& 
            out.has_shape({V, dy.dim(-1)}) && are_apart({&out}, {&dy, &ids});
 }
 
-// Numbers (N) of labels or classes, in the accumulator's type of x; or none.
+// Numbers (N) of labels or classes, in the accumulator's type of x.
 inline bool is_row_numbers(const ArrayView& numbers, int64_t N, const ArrayView& x) {
-    return numbers.contiguous() && numbers.dtype() == acc_dtype(x.dtype()) &&
-           numbers.has_shape({N});
+    return is_vector(numbers, acc_dtype(x.dtype()), N);
 }
 
 // Logits (N, V) with labels (N) and class weights (V) or none.
@@ -49,8 +48,7 @@ inline bool is_linear_cross_entropy(const ArrayView& x, const ArrayView& weight,
     if (x.ndim() != 2 || !as_rows(x, rows) || weight.dtype() != x.dtype() || weight.ndim() != 2 ||
         weight.dim(1) != rows->C || weight.dim(0) == 0 || !are_ids_of(target, x, 1))
         return false;
-    return bias.is_none() ||
-           (bias.contiguous() && bias.dtype() == x.dtype() && bias.has_shape({weight.dim(0)}));
+    return bias.is_none() || is_vector(bias, x.dtype(), weight.dim(0));
 }
 
 // Heads x (..., H, D), a position for each row of heads, and tables (positions, R / 2).

@@ -107,12 +107,14 @@ bool overlap(const Footprint& a, const Footprint& b) {
     return sum.hits(b.last() - a.first());
 }
 
+namespace {
+
 // From the first byte to behind the last: what can be told apart without a search.
 struct Extent {
     const char *begin, *end;
 };
 
-static Extent extent(const ArrayView& x) {
+Extent extent(const ArrayView& x) {
     Extent bytes{x.data<char>(), x.data<char>() + x.item_size()};
     for (int i = 0; i < x.ndim(); ++i) {
         const int64_t reach = (x.dim(i) - 1) * x.stride(i) * x.item_size();
@@ -121,11 +123,13 @@ static Extent extent(const ArrayView& x) {
     return bytes;
 }
 
-static bool disjoint(const ArrayView& a, const ArrayView& b) {
+bool disjoint(const ArrayView& a, const ArrayView& b) {
     const Extent mine = extent(a), other = extent(b);
     if (mine.end <= other.begin || other.end <= mine.begin) return true;
     return !overlap(footprint(a), footprint(b));
 }
+
+}  // namespace
 
 bool are_apart(std::initializer_list<const ArrayView*> outputs,
                std::initializer_list<const ArrayView*> inputs) {

@@ -17,6 +17,11 @@ struct Shape {
     bool is_of(const ArrayView& x) const { return x.has_shape(dims, ndim); }
 };
 
+// (N), row-major, of that type.
+inline bool is_vector(const ArrayView& x, DType dtype, int64_t N) {
+    return x.contiguous() && x.dtype() == dtype && x.has_shape({N});
+}
+
 // N rows of C contiguous elements, `stride` elements apart.
 struct Rows {
     int64_t N = 1, C = 1, stride = 0;

@@ -17,8 +17,8 @@ constexpr int64_t l2_bytes = int64_t{1} << 18;  // Haswell to Comet Lake; Zen ha
 #endif
 constexpr int64_t cache_line = 64;
 
-// ---- tasks: a chunk of a parallel loop costs about 0.05 us to claim, a loop 0.4 us to share
-// -------
+// ---- tasks -------------------------------------------------------------------------------------
+// A chunk of a parallel loop costs about 0.05 us to claim, a loop 0.4 us to share.
 
 // Elements of a kernel that does little with each: 2 us at what one core reads and writes.
 // Kernels of 2^13 to 2^16 differed by less than the noise (docs/notes/pointwise.md).
@@ -37,8 +37,8 @@ PF_INLINE constexpr int64_t rows_per_task(int64_t elements, int64_t C) {
     return greatest(1, elements / greatest(1, C));
 }
 
-// ---- sums over rows: partial rows are added in order, so these show in the bytes
-// ------------------
+// ---- sums over rows ----------------------------------------------------------------------------
+// Partial rows are added in order, so these show in the bytes.
 
 // Most partial rows of the gradients of a norm's weight: 64 of 3 KB are added from L2.
 constexpr int64_t most_norm_parts = 64;
@@ -62,8 +62,8 @@ constexpr int64_t chunk_rows_step = 64;
 // the generic level, whose four lanes add 4,096 terms each (docs/notes/losses-and-optimizers.md).
 constexpr int64_t squares_in_float = int64_t{1} << 10;
 
-// ---- matrix products: docs/notes/gemm.md
-// ----------------------------------------------------------
+// ---- matrix products ----------------------------------------------------------------------------
+// What was measured: docs/notes/gemm.md.
 
 // Tiles of rows that read a panel of B from L2 before the next: 96 rows. A packed block of A stays
 // small beside the panel.
@@ -102,8 +102,8 @@ constexpr int64_t kept_block_units = int64_t{1} << 15;
 // of memory latency. 8 or 16 steps of a panel gave 80 to 97 % of the read loop where 32 give 100 %.
 constexpr int64_t a_steps_ahead = 16, panel_steps_ahead = 32;
 
-// ---- attention: docs/notes/attention.md
-// -----------------------------------------------------------
+// ---- attention ----------------------------------------------------------------------------------
+// What was measured: docs/notes/attention.md.
 
 // Keys that a tile of rows takes at a time: scores of 6 rows are 6 KB and stay in L1. 512 were 3.6
 // % slower under a triangle, else equal.

@@ -95,8 +95,8 @@ struct AttentionBackwardArgs {
 
 // Queries against caches of keys and values, no lse and no backward. Row b of the batch sees its
 // first lengths[b] keys, the last of which are the new ones, if there are any: these are copied to
-// the end of the cache first. Keys are taken in chunks of 256 from the row's first on, and the
-// chunks' results are merged in order.
+// the end of the cache first. How a backend divides the keys of a row depends on their number
+// alone, and the results of the parts are merged in order.
 template <typename T>
 struct CachedAttentionArgs {
     AttentionOptions options;         // dense, no dropout
