@@ -333,3 +333,16 @@ def test_a_parameter_is_not_replaced_in_silence(symbol):
     weight = Parameter(np.ones(2, np.float32))
     with pytest.raises(PlainformerError, match=r"parameter\.writable\(\)"), no_grad():
         getattr(operator, symbol)(weight, np.ones(2, np.float32))
+
+
+def test_gradients_of_leaves_share_no_memory():
+    """`p.grad *= 0.5` in a loop over parameters must not scale another's."""
+    names = {"+": lambda a, b: a + b, "functional.add": functional.add,
+             "layer_norm": lambda a, b: functional.layer_norm(a, residual=b)[1],
+             "reshape": lambda a, b: a.reshape(2, 1) + b.reshape(2, 1)}  # fmt: skip
+    for name, call in names.items():
+        a, b, grad = leaf(1.0, 2.0), leaf(3.0, 4.0), np.ones(2, np.float32)
+        y = call(a, b)
+        y.backward(grad.reshape(y.shape))
+        a.grad *= 2
+        assert (b.grad.tolist(), grad.tolist()) == ([1, 1], [1, 1]), name

@@ -33,15 +33,13 @@ class Tensor:
 
     version: int | None = None  # a Parameter counts how often it was written
 
-    __slots__ = ("__weakref__", "_hooks", "_index", "_node", "_owns_grad", "data", "grad",
-                 "requires_grad")  # fmt: skip
+    __slots__ = ("__weakref__", "_hooks", "_index", "_node", "data", "grad", "requires_grad")
 
     def __init__(self, data: Array, requires_grad: bool = False):
         # Not by _set_up: every operation makes a Tensor, and a call costs as much as all of this.
         self.data: Array = data if type(data) is ndarray else _array(data)
         self.requires_grad = requires_grad
         self.grad: Array | None = None
-        self._owns_grad = False
         self._node: Node | None = None
         self._index = 0
         self._hooks: list[Callable[[Tensor], None]] | None = None
@@ -49,7 +47,6 @@ class Tensor:
     def _set_up(self, requires_grad: bool) -> None:
         self.requires_grad = requires_grad
         self.grad = None
-        self._owns_grad = False
         self._node = None
         self._index = 0
         self._hooks = None
@@ -263,24 +260,20 @@ class Tensor:
 
     @property
     def sum_in_place(self) -> Array | None:
-        """`.grad` if more may be added to it in place: it is ours alone and wide enough."""
-        wide = self._owns_grad and self.grad is not None and self.grad.dtype.itemsize > 2
-        return self.grad if wide else None
+        """`.grad` if more may be added to it in place: it is there and wide enough."""
+        return self.grad if self.grad is not None and self.grad.dtype.itemsize > 2 else None
 
     def accumulate_grad(self, grad: Array, is_fresh: bool = False) -> None:
         """Add to `.grad`. A second bfloat16 gradient makes the sum float32.
 
-        The first gradient is kept as it came if it is contiguous, as optimizers need it; unless
-        `is_fresh`, it may be shared with others and is copied before more is added.
+        `.grad` is contiguous, as optimizers need it, and this leaf's alone, so that whoever scales
+        it in place changes no other: unless `is_fresh`, the first gradient is copied.
         """
         if self.grad is None:
-            if not grad.flags.c_contiguous:
-                grad, is_fresh = grad.copy(order="C"), True
-            self.grad, self._owns_grad = grad, is_fresh
+            self.grad = grad if is_fresh and grad.flags.c_contiguous else grad.copy(order="C")
             return
-        if self.sum_in_place is None:
-            wide = "float32" if self.grad.dtype.itemsize == 2 else self.grad.dtype
-            self.grad, self._owns_grad = self.grad.astype(wide, order="C"), True
+        if self.grad.dtype.itemsize == 2:
+            self.grad = self.grad.astype("float32", order="C")
         kernels.accumulate(self.grad, grad)
 
 

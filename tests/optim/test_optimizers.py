@@ -340,3 +340,35 @@ def test_states_come_whole_where_a_part_was_given():
         state = optimizer.state[parameter]
         assert sorted(state) == ["exp_avg", "exp_avg_sq", "master", "step"]
         assert state["step"] == 2
+
+
+def test_a_master_follows_whoever_else_writes_its_parameter():
+    """Weights that are loaded between two steps are those that the next one changes."""
+    [weight] = parameters((3,), dtype=BFLOAT16)
+    optimizer = optim.SGD([weight], lr=2.0**-12)
+    optimizer.step()
+    kept = optimizer.state[weight]["master"].copy()
+    weight.copy_from(weight.data)  # the same numbers: the master knows more of them
+    optimizer.step()
+    assert np.array_equal(optimizer.state[weight]["master"], kept - np.float32(2.0**-12))
+    weight.copy_from(np.full(3, 100, BFLOAT16))
+    optimizer.step()
+    assert weight.data.astype(float).tolist() == [100, 100, 100]
+    for dtype in (np.float32, BFLOAT16):  # there and back
+        weight.copy_from(np.full(3, 50), dtype)
+        give_gradient(weight)
+        assert ("master.0" in optimizer.state_dict()) == (dtype is BFLOAT16)
+        optimizer.step()
+    assert weight.data.astype(float).tolist() == [50, 50, 50]
+
+
+def test_masters_that_were_loaded_are_kept_whatever_comes_first():
+    [weight], [other] = parameters((3,), dtype=BFLOAT16), parameters((3,), dtype=BFLOAT16)
+    first, second = (optim.SGD([one], lr=2.0**-12) for one in (weight, other))
+    first.step()
+    second.step()
+    second.load_state_dict(first.state_dict())
+    other.copy_from(weight.data)
+    for optimizer in (first, second):
+        optimizer.step()
+    assert np.array_equal(first.state[weight]["master"], second.state[other]["master"])

@@ -63,7 +63,7 @@ def layer_norm(
         )
         return dx, dweight, dbias, dx
 
-    tensors = record_all(outputs, (x, weight, bias, residual), backward)
+    tensors = record_all(outputs, (x, weight, bias, residual), backward, is_fresh=residual is None)
     return tensors[0] if residual is None else tuple(tensors)
 
 
@@ -97,7 +97,7 @@ def rms_norm(
         dx, dweight = kernels.rms_norm_backward(grad, normed, w, rstd, grad_residual=grad_sum)
         return dx, dweight, dx
 
-    tensors = record_all(outputs, (x, weight, residual), backward)
+    tensors = record_all(outputs, (x, weight, residual), backward, is_fresh=residual is None)
     return tensors[0] if residual is None else tuple(tensors)
 
 

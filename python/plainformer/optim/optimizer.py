@@ -2,7 +2,8 @@
 
 The arithmetic is one fused kernel over all parameters of a group that are at the same step. A
 parameter stored in bfloat16 has a float32 master among its state: the steps are taken on it, and
-the parameter is its rounded copy, so that steps too small for bfloat16 add up.
+the parameter is its rounded copy, so that steps too small for bfloat16 add up. Whoever else writes
+the parameter, by loading weights into the model for example, is followed by the next step.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
         self._names: dict[Parameter, str] = {}
+        self._versions: dict[Parameter, int] = {}  # after the last step, of those with a master
         if isinstance(params, (Parameter, Mapping)) or not isinstance(params, Iterable):
             raise DTypeError(f"params: got {shown(params)}, expected an iterable of Parameters")
         found: list[Any] = list(params)
@@ -159,14 +161,17 @@ class Optimizer:
             if grad is not None:
                 array = parameter.writable()
                 state = own.get(parameter) or self._state_of(parameter)
-                if state[STEP] != made or array.itemsize != size:
-                    made, size = state[STEP], array.itemsize
+                itemsize = array.itemsize
+                if itemsize == 2:
+                    self._follow(parameter, state)
+                if state[STEP] != made or itemsize != size:
+                    made, size = state[STEP], itemsize
                     arrays, grads, states = due.setdefault((made, size), ([], [], []))
                 arrays.append(array)
                 grads.append(grad)
                 states.append(state)
         for (made, size), (arrays, grads, states) in due.items():
-            if min(map(len, states)) < 1 + len(self.slots) + (size == 2):  # a state is not whole
+            if set(map(len, states)) != {1 + len(self.slots) + (size == 2)}:  # not whole, or more
                 for parameter in params:
                     self._state_of(parameter)
             masters = [state[MASTER] for state in states] if size == 2 else None
@@ -180,9 +185,20 @@ class Optimizer:
         for slot in self.slots:
             if slot not in state:
                 state[slot] = xp(parameter.data).zeros(parameter.shape, wide)
-        if size == 2 and MASTER not in state:
+        if size != 2:
+            state.pop(MASTER, None)
+        elif MASTER not in state:
             state[MASTER] = parameter.data.astype(wide)
         return state
+
+    def _follow(self, parameter: Parameter, state: dict[str, Any]) -> None:
+        """Let the master be what the parameter is, if another than the last step wrote it."""
+        version, data = parameter.version, parameter.data
+        known = self._versions.get(parameter, version - 1)  # this step is about to write it
+        is_other = known != version - 1 and MASTER in state
+        if is_other and (state[MASTER].astype(data.dtype) != data).any():
+            state[MASTER] = data.astype("float32")
+        self._versions[parameter] = version
 
     def _update(
         self, arrays: OptimizerArrays, group: Mapping[str, Any], step: int, grad_scale: float
@@ -239,6 +255,7 @@ class Optimizer:
             for slot in kept.keys() - {STEP}:
                 kept[slot][...] = asarray(state[f"{slot}.{name}"], kept[slot])
             kept[STEP] = steps[name]
+        self._versions.clear()  # masters are as they were given
         for group, new in zip(self.param_groups, options):
             group.update(new)
 
