@@ -129,11 +129,7 @@ def shard_writer(
 
 
 def write_shard(
-    path: PathLike,
-    tokens: np.ndarray,
-    *,
-    vocab_size: int,
-    starts: Iterable[int] = (0,),
+    path: PathLike, tokens: np.ndarray, *, vocab_size: int, starts: Iterable[int] = (0,)
 ) -> None:
     """Write tokens that are in memory; see `shard_writer`.
 

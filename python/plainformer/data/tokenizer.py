@@ -35,13 +35,7 @@ from .special_tokens import (
     special_ids,
 )
 from .text import Document
-from .tokenizer_training import (
-    ALPHABET,
-    BYTES,
-    train_bpe,
-    train_char,
-    train_wordpiece,
-)
+from .tokenizer_training import ALPHABET, BYTES, train_bpe, train_char, train_wordpiece
 from .vocab_files import MAX_VOCAB, from_vocab_files
 
 TOKENIZER = "tokenizer.json"

@@ -223,9 +223,7 @@ def _add_ends(tokenizer: Tokenizer, roles: Mapping[str, str], options: Mapping[s
         return
     single, second = (" ".join(t for t in (bos, text, eos) if t) for text in ("$A", "$B"))
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=single,
-        pair=f"{single} {second}",
-        special_tokens=_with_ids(tokenizer, *sorted(used)),
+        single=single, pair=f"{single} {second}", special_tokens=_with_ids(tokenizer, *sorted(used))
     )
 
 

@@ -26,13 +26,7 @@ from .multiple_choice import multiple_choice_accuracy
 from .regression import pearson_correlation, regression_metrics, spearman_correlation
 from .relations import relation_metrics, relation_scores
 from .rouge import RougeScore, rouge_characters, rouge_metrics, rouge_scores, rouge_words
-from .squad import (
-    answer_f1,
-    best_no_answer_threshold,
-    exact_match,
-    normalize_answer,
-    squad_metrics,
-)
+from .squad import answer_f1, best_no_answer_threshold, exact_match, normalize_answer, squad_metrics
 from .tags import Span, check_tags, detect_scheme, spans_of, tags_of
 from .translation import SignedScore, bleu, chrf
 

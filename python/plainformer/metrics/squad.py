@@ -140,10 +140,7 @@ def best_no_answer_threshold(
 
 
 def _question_scores(
-    predictions: Sequence[str],
-    references: Answers,
-    version: str,
-    tokenize: Tokenize = str.split,
+    predictions: Sequence[str], references: Answers, version: str, tokenize: Tokenize = str.split
 ) -> tuple[list[float], list[float]]:
     exact, f1 = [], []
     for text, answers in zip(predictions, references):

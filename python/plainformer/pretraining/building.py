@@ -15,13 +15,7 @@ from ..checkpoints.huggingface import read_config
 from ..data.pretrained_tokenizer import as_backend
 from ..data.special_tokens import special_ids
 from ..data.text import Document
-from ..data.tokenizer import (
-    make_tokenizer,
-    parse_spec,
-    read_tokenizer,
-    save_tokenizer,
-    vocab_size,
-)
+from ..data.tokenizer import make_tokenizer, parse_spec, read_tokenizer, save_tokenizer, vocab_size
 from ..errors import ConfigError, shown
 from ..models.registry import MODELS, from_config, load
 from .options import MODEL_TASK_OF

@@ -34,11 +34,7 @@ SAMPLE_TOKENS = 120
 
 
 def language_model(
-    training: list[Document],
-    validation: list[Document],
-    size: Size,
-    output_dir: Path,
-    seed: int,
+    training: list[Document], validation: list[Document], size: Size, output_dir: Path, seed: int
 ) -> Pretraining:
     """A pre-training of this size, with tokenizer, model and tokens made."""
     run = Pretraining(

@@ -15,16 +15,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..nn import LoraConfig, add_lora
 from ..nn.freezing import train_only
-from ..options import (
-    COUNT,
-    NOT_NEGATIVE,
-    above,
-    borrowed,
-    check,
-    given,
-    option,
-    refuse_idle,
-)
+from ..options import COUNT, NOT_NEGATIVE, above, borrowed, check, given, option, refuse_idle
 from ..training import ParameterOptions
 
 _LAYER = re.compile(r"(?:^|\.)(?:h|layer|layers|block)\.(\d+)\.")

@@ -46,9 +46,7 @@ class TextClassificationSettings(TaskSettings):
         NOT_EMPTY,
     )
     threshold: float | None = option(
-        None,
-        "The score from which on a text has a label, where it has several; default 0.5.",
-        PART,
+        None, "The score from which on a text has a label, where it has several; default 0.5.", PART
     )
 
 

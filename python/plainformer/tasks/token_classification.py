@@ -137,10 +137,7 @@ class TokenClassification(Task):
         ]
 
     def decode(
-        self,
-        example: Any,
-        features: Sequence[Feature],
-        outputs: Sequence[Array],
+        self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]
     ) -> Tagging:
         if not features:
             return Tagging([], np.empty(0, np.float32))

@@ -23,10 +23,7 @@ BLOCK = 1 << 18  # bytes: several blocks make one batch for a tokenizer, whose t
 _AT_ONCE = 1 << 16  # bytes
 _KEPT = 20  # messages of bad lines that are kept and logged; all are counted
 _OTHERS: list[tuple[bytes | tuple[bytes, ...], str]] = [  # how files begin that are no UTF-8
-    (
-        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-        "is in UTF-16; expected UTF-8: convert it",
-    ),
+    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "is in UTF-16; expected UTF-8: convert it"),
     (b"PK\x03\x04", "is an archive or a spreadsheet's workbook; save it as CSV, or unpack it"),
     (b"PAR1", "is in Parquet; write it as CSV or JSONL"),
     ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"), "is compressed; unpack it"),

@@ -30,8 +30,7 @@ def read_squad(source: Source) -> Iterator[Record]:
         raise DataError(str(error), source.name) from error
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
         raise DataError(
-            "expected SQuAD's JSON, an object with a list 'data', or one object a line",
-            source.name,
+            "expected SQuAD's JSON, an object with a list 'data', or one object a line", source.name
         )
     places = _Places(text)
     second = str(value.get("version", "")).lower().startswith(("v2", "2"))
