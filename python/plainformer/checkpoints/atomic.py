@@ -58,7 +58,7 @@ def atomic_file(path: PathLike) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(descriptor)
             os.replace(partial, path)
-        _sync_directory(path.parent)
+        _sync(path.parent)
     except BaseException as error:
         if partial is not None:
             with suppress(OSError):
@@ -103,7 +103,7 @@ def atomic_directory(target: PathLike) -> Iterator[Path]:
         _copy_modes(target, partial)
         _sync_tree(partial)
         _publish(partial, target)
-        _sync_directory(target.parent)
+        _sync(target.parent)
     finally:  # nothing of ours stays: neither a failed attempt nor the contents replaced
         _discard(partial)
         os.close(descriptor)
@@ -258,16 +258,12 @@ def _sync_tree(directory: Path) -> None:
     """Force every file below `directory`, then every directory bottom up, to the disk."""
     for parent, _, names in os.walk(directory, topdown=False):
         for name in names:
-            _sync(os.path.join(parent, name), os.O_RDONLY)
-        _sync_directory(Path(parent))
+            _sync(os.path.join(parent, name))
+        _sync(parent)
 
 
-def _sync_directory(directory: Path) -> None:
-    _sync(str(directory), os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-
-
-def _sync(path: str, flags: int) -> None:
-    descriptor = os.open(path, flags)
+def _sync(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

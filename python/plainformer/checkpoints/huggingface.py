@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from ..errors import CheckpointError, ConfigError, DTypeError, listed, shown
 from .atomic import write_json_atomic
 from .files import PathLike, plain_name, read_json
-from .safetensors import SafetensorsFile, save_file
+from .safetensors import NamedArrays, SafetensorsFile, save_file
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -80,25 +80,20 @@ def read_config(directory: PathLike) -> dict[str, Any]:
     return read_json(Path(directory, CONFIG))
 
 
-class ShardedState(Mapping[str, np.ndarray]):
+class ShardedState(NamedArrays):
     """The tensors of several files as one mapping, each array made when asked for."""
 
     def __init__(self, shards: Iterable[SafetensorsFile]):
-        self._files = {name: shard for shard in shards for name in shard}
+        self.entries = {name: shard for shard in shards for name in shard}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor, from the headers alone."""
-        return {name: file.entries[name].shape for name, file in self._files.items()}
+        return {name: file.entries[name].shape for name, file in self.entries.items()}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self._files[name][name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
+        array: np.ndarray = self.entries[name][name]
+        return array
 
 
 def load_state(directory: PathLike) -> SafetensorsFile | ShardedState:

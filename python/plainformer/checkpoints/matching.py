@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import CheckpointError, PlainformerWarning, listed, short
 from ..modes import Block, Mode
+from .safetensors import NamedArrays
 
 Shape = tuple[int, ...]
 
@@ -47,26 +48,20 @@ class LoadReport:
         return [*self.missing_keys, *(name for name, _, _ in self.mismatched_keys)]
 
 
-class MatchedState(Mapping[str, np.ndarray]):
+class MatchedState(NamedArrays):
     """A checkpoint under a model's names; arrays are made when asked for, as in the checkpoint."""
 
     def __init__(self, state: Mapping[str, np.ndarray], names: Mapping[str, str]):
-        self._state, self._names = state, names
+        self._state, self.entries = state, names
 
     @property
     def shapes(self) -> dict[str, Shape]:
         """The shape of every array, without making it."""
         shapes = _shapes_of(self._state)
-        return {name: shapes[stored] for name, stored in self._names.items()}
+        return {name: shapes[stored] for name, stored in self.entries.items()}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self._state[self._names[name]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+        return self._state[self.entries[name]]
 
 
 _trains = Mode("trains", False)

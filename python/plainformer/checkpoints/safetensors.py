@@ -64,7 +64,19 @@ class Entry:
     end: int
 
 
-class SafetensorsFile(Mapping[str, np.ndarray]):
+class NamedArrays(Mapping[str, np.ndarray]):
+    """Names to arrays, which are made when asked for; `entries` say where each is."""
+
+    entries: Mapping[str, Any]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+class SafetensorsFile(NamedArrays):
     """A checked, memory-mapped file: names to read-only arrays, made when asked for.
 
     Opening reads the header alone, so it takes milliseconds at any size. `entries` and `metadata`
@@ -114,12 +126,6 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor, from the header alone."""
         return {name: entry.shape for name, entry in self.entries.items()}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
 
 
 def load_file(path: PathLike) -> dict[str, np.ndarray]:

@@ -19,8 +19,7 @@ class _Token:
         self._role = name
 
     def __get__(self, tokenizer: TokenizerRoles, owner: type | None = None) -> str | None:
-        inner = tokenizer.backend_tokenizer
-        return role_tokens(inner, tokenizer_options(inner)).get(self._role)
+        return tokenizer.special_tokens_map.get(self._role)
 
     def __set__(self, tokenizer: TokenizerRoles, token: str | None) -> None:
         inner = tokenizer.backend_tokenizer

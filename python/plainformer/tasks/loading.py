@@ -22,6 +22,7 @@ from ..data.tokenizer import vocab_size
 from ..errors import ConfigError
 from .directory import TaskDirectory, model_task_for
 from .problems import REGRESSION, SINGLE
+from .strategy import head_parameters
 from .task import Task
 
 logger = logging.getLogger("plainformer")
@@ -172,12 +173,6 @@ def grown(model: Any, seed: int, fresh: Sequence[str], **overrides: Any) -> Any:
         value[both] = before[both]
         parameter.assign(value)
     return result.eval()
-
-
-def head_parameters(model: Any) -> list[str]:
-    """Names of the parameters that are no part of the bare model."""
-    prefix = model.base_prefix
-    return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
 
 
 def _head_labels(

@@ -157,8 +157,13 @@ def _train_adapters(
 def head_of(model: Any, new_parameters: Sequence[str]) -> set[str]:
     """Parameters outside of the bare model, and those with new weights in a trained one."""
     names = [name for name, _ in model.named_parameters()]
-    new = _new_ones(names, new_parameters)
-    return {name for name in names if not name.startswith(model.base_prefix) or name in new}
+    return {*head_parameters(model), *_new_ones(names, new_parameters)}
+
+
+def head_parameters(model: Any) -> list[str]:
+    """Names of the parameters that are no part of the bare model."""
+    prefix = model.base_prefix
+    return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
 
 
 def _new_ones(names: Sequence[str], new_parameters: Sequence[str]) -> set[str]:

@@ -28,9 +28,7 @@ def sniff(source: Source, task: str, labelled: bool, names: Mapping[str, Any] | 
     ------
     DataError : an empty file, or nothing that this task can be read from
     """
-    first = source.first_line()
-    if not first:
-        raise DataError("is empty", source.name)
+    first = _beginning(source)
     kind = _json_kind(source, first, task)
     if kind:
         return kind
@@ -59,9 +57,7 @@ def sniff_requests(
     names, tables : what fields are called, and those of which one group makes a table
     by_columns : whether the caller says what they are called
     """
-    first = source.first_line()
-    if not first:
-        raise DataError("is empty", source.name)
+    first = _beginning(source)
     is_json = first.lstrip().startswith(b"{")
     if not (task == "question-answering" and is_json) and source.suffix not in TEXTS:
         _refuse_json_values(source)
@@ -76,6 +72,13 @@ def sniff_requests(
     if "conll" in FIELDS[task].formats and not is_json and (source.suffix in _CONLL or by_columns):
         return "conll"
     return "jsonl" if source.suffix in JSON_LINES or _object(first) is not None else "lines"
+
+
+def _beginning(source: Source) -> bytes:
+    first = source.first_line()
+    if not first:
+        raise DataError("is empty", source.name)
+    return first
 
 
 def _is_header(first: bytes, names: Mapping[str, Any], tables: Sequence[tuple[str, ...]]) -> bool:
