@@ -28,23 +28,11 @@ T = TypeVar("T")
 _peaks: dict[tuple[str, str, int], float] = {}
 
 __all__ = [
-    "available_levels",
-    "available_memory",
-    "compiled_file",
-    "cpu_features",
-    "cpu_summary",
-    "current_level",
-    "get_num_threads",
-    "measure_bandwidth",
-    "measure_peak",
-    "memory_stats",
-    "num_threads",
-    "reset_peak_memory",
-    "set_num_threads",
-    "threadpool_info",
-    "trim_memory",
+    "available_levels", "available_memory", "compiled_file", "cpu_features", "cpu_summary",
+    "current_level", "get_num_threads", "measure_bandwidth", "measure_peak", "memory_stats",
+    "num_threads", "reset_peak_memory", "set_num_threads", "threadpool_info", "trim_memory",
     "use_level",
-]
+]  # fmt: skip
 
 
 def set_num_threads(n: int) -> None:
