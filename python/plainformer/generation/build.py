@@ -47,10 +47,7 @@ def renormalize(logits: Array) -> Array:
 
 
 def build_criteria(
-    settings: Settings,
-    prompt_length: int,
-    tokenizer: Any,
-    own: Iterable[StoppingCriterion] | None,
+    settings: Settings, prompt_length: int, tokenizer: Any, own: Iterable[StoppingCriterion] | None
 ) -> list[StoppingCriterion]:
     """What ends rows, besides end tokens and length."""
     options = settings.options

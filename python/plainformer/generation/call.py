@@ -207,12 +207,7 @@ def _total(model: Any, settings: Settings, prompts: Prompts, reads_sources: bool
 
 
 def _context(
-    model: Any,
-    settings: Settings,
-    prompts: Prompts,
-    sources: Prompts | None,
-    total: int,
-    past: Any,
+    model: Any, settings: Settings, prompts: Prompts, sources: Prompts | None, total: int, past: Any
 ) -> DecoderContext | TargetContext:
     use_cache = settings.options.use_cache is not False
     if sources is None:

@@ -18,19 +18,7 @@ from ..errors import CheckpointError, PlainformerWarning, short
 from ..kinds import check_kinds
 from ..options import COUNT, Rule, above, at_least, documented, lacking, named, option, options_of
 from ..reprs import brief
-from .rules import (
-    BIASES,
-    DECAY,
-    FINITE,
-    IDS,
-    LENGTH,
-    PENALTY,
-    ROWS,
-    SIZE,
-    STRINGS,
-    WARMTH,
-    WORDS,
-)
+from .rules import BIASES, DECAY, FINITE, IDS, LENGTH, PENALTY, ROWS, SIZE, STRINGS, WARMTH, WORDS
 
 # transformers' options that we lack.
 UNSUPPORTED = {

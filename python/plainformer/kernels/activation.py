@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arrays import (
-    Array,
-    check_alike,
-    check_array,
-    check_choice,
-    check_out,
-    computed,
-    contiguous,
-)
+from ._arrays import Array, check_alike, check_array, check_choice, check_out, computed, contiguous
 from ._backend import backend
 
 # The numbers of `enum class Activation` in csrc/include/plainformer/activation.h.

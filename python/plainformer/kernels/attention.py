@@ -8,15 +8,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ._arrays import check_choice, check_flag
-from ._attention import (
-    BHLD,
-    BLHD,
-    Words,
-    backward,
-    checked_dropout,
-    checked_scale,
-    forward,
-)
+from ._attention import BHLD, BLHD, Words, backward, checked_dropout, checked_scale, forward
 from ._backend import backend
 
 LAYOUTS = {"bhld": BHLD, "blhd": BLHD}

@@ -16,13 +16,7 @@ from ..generation import GenerationMixin
 from ..nn import KeyValueCache, Sequences, join
 from ..tape import no_grad
 from ..tensor import Array, Tensor
-from .inputs import (
-    as_ids,
-    check_items,
-    positions_of,
-    sequences_of,
-    shifted_rows,
-)
+from .inputs import as_ids, check_items, positions_of, sequences_of, shifted_rows
 from .outputs import CausalLMOutput
 from .pretrained import PreTrainedModel
 

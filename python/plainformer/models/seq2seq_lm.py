@@ -18,14 +18,7 @@ from ..generation import GenerationMixin
 from ..nn import RaggedRows, Seq2SeqCache, Sequences, join, part
 from ..tape import no_grad
 from ..tensor import Array, Tensor
-from .inputs import (
-    as_ids,
-    check_items,
-    counted,
-    like_ids,
-    positions_of,
-    sequences_of,
-)
+from .inputs import as_ids, check_items, counted, like_ids, positions_of, sequences_of
 from .outputs import Seq2SeqLMOutput
 from .pretrained import PreTrainedModel
 

@@ -28,11 +28,7 @@ from .pretrained import PreTrainedModel, normal_matrix
 from .seq2seq_lm import EncoderOutput, Seq2SeqLM
 from .t5_stack import GATES, T5Stack
 
-__all__ = [
-    "T5Config",
-    "T5EncoderModel",
-    "T5ForConditionalGeneration",
-]
+__all__ = ["T5Config", "T5EncoderModel", "T5ForConditionalGeneration"]
 
 
 @dataclass(repr=False)

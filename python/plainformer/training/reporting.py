@@ -130,10 +130,7 @@ class WandbCallback(_Reporter):
             self._run.finish()
 
 
-REPORTERS: dict[str, type[_Reporter]] = {
-    "tensorboard": TensorBoardCallback,
-    "wandb": WandbCallback,
-}
+REPORTERS: dict[str, type[_Reporter]] = {"tensorboard": TensorBoardCallback, "wandb": WandbCallback}
 
 
 def reporters(report_to: str | Sequence[str] | None) -> list[TrainerCallback]:

@@ -12,10 +12,7 @@ from . import _formulas
 SUMMARY = "mean cross entropy of logits"
 AXES = "tokens x classes"
 
-SHAPES = [
-    {"tokens": 1024, "classes": 50257},
-    {"tokens": 768, "classes": 65},
-]
+SHAPES = [{"tokens": 1024, "classes": 50257}, {"tokens": 768, "classes": 65}]
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

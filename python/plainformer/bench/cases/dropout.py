@@ -11,10 +11,7 @@ from ..case import Arrays, Case, Work, normal
 P = 0.125  # exact in 16 bits, to which ours rounds it, so that every peer scales alike
 SUMMARY = f"dropout with p = {P}"
 AXES = "rows x columns"
-SHAPES = [
-    {"rows": 8192, "columns": 768},
-    {"rows": 768, "columns": 128},
-]
+SHAPES = [{"rows": 8192, "columns": 768}, {"rows": 768, "columns": 128}]
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

@@ -19,10 +19,7 @@ VARIANTS = ("adamw", "sgd", "norm")
 LR, BETAS, EPS, WEIGHT_DECAY, MOMENTUM, MAX_NORM = 1e-3, (0.9, 0.99), 1e-8, 0.1, 0.9, 1.0
 ADAMW: dict[str, Any] = {"lr": LR, "betas": BETAS, "eps": EPS, "weight_decay": WEIGHT_DECAY}
 SGD: dict[str, Any] = {"lr": LR, "momentum": MOMENTUM}
-SHAPES = [
-    {"layers": 6, "width": 768},
-    {"layers": 4, "width": 128},
-]
+SHAPES = [{"layers": 6, "width": 768}, {"layers": 4, "width": 128}]
 
 
 def _parameter_shapes(layers: int, C: int) -> list[tuple[int, ...]]:
@@ -59,6 +56,5 @@ def work(case: Case) -> Work:
         return Work(read=case.itemsize * count, terms=count)
     moments = 2 if case.variant == "adamw" else 1
     return Work(
-        read=count * (2 * case.itemsize + 4 * moments),
-        write=count * (case.itemsize + 4 * moments),
+        read=count * (2 * case.itemsize + 4 * moments), write=count * (case.itemsize + 4 * moments)
     )
