@@ -19,6 +19,7 @@ from ..reprs import brief
 __all__ = ["PretrainedConfig"]
 
 Config = TypeVar("Config", bound="PretrainedConfig")
+Shape = tuple[int, ...]
 
 # Fields of any Hugging Face configuration that say nothing about what the model computes: of
 # transformers at any version, and what other tools write into published files.

@@ -17,7 +17,7 @@ from .. import nn
 from ..nn.positions import sinusoids
 from ..tensor import Array, Tensor
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .config import PretrainedConfig, check_activation, check_divides
+from .config import PretrainedConfig, Shape, check_activation, check_divides
 from .encoder import BareEncoder, Encoder, EncoderLayers, Rows
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
@@ -157,9 +157,7 @@ class DistilBertPreTrainedModel(Encoder):
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
         return self.block_flops(self.base_model.transformer.layer, self.config.dim, sequence_length)
 
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
+    def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:
         """Draws from N(0, initializer_range), and sinusoids where the configuration wants them."""
         drawn = super().initial_value(name, shape, rng)
         wanted = self.config.sinusoidal_pos_embds and "position_embeddings" in name

@@ -17,6 +17,7 @@ from ..checkpoints.matching import MatchedState
 from ..nn.empty import new_array
 from ..parameter import Buffer
 from ..tensor import Array, Tensor
+from .config import Shape
 from .encoder_decoder_layers import DecoderLayer, EncoderLayer
 from .inputs import check_positions, positions_of
 from .pretrained import normal_matrix
@@ -201,9 +202,7 @@ class EncoderDecoderModel(Seq2SeqModel):
                 names[table] = shared
         return MatchedState(state, names)
 
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
+    def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:
         """Matrices and embeddings are drawn from N(0, init_std); a padding token's vector is 0."""
         value = normal_matrix(shape, rng, self.config.init_std)
         if value is not None and name in (SHARED, ENCODER_TABLE, DECODER_TABLE):

@@ -20,7 +20,7 @@ from .. import functional, nn
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
-from .config import PretrainedConfig, check_activation, check_divides
+from .config import PretrainedConfig, Shape, check_activation, check_divides
 from .decoder_classifiers import LastTokenClassifier
 from .encoder import BareEncoder, Rows
 from .inputs import check_positions
@@ -198,9 +198,7 @@ class GPT2PreTrainedModel(PreTrainedModel):
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
         return self.block_flops(self.base_model.h, self.config.n_embd, sequence_length)
 
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
+    def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:
         """Matrices and embeddings are drawn from N(0, initializer_range).
 
         Projections into the residual stream are narrower by sqrt(2 * n_layer), the number of terms

@@ -20,7 +20,7 @@ from ..nn.module import float_dtype
 from ..parameter import Buffer
 from ..tape import no_grad
 from ..tensor import Array
-from .config import PretrainedConfig
+from .config import PretrainedConfig, Shape
 from .sizes import check_layers, check_memory, sized_fields
 
 __all__ = ["PreTrainedModel"]
@@ -242,9 +242,7 @@ class PreTrainedModel(Module):
         self.config.dtype = str(float_dtype(dtype))
         return self
 
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
+    def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:
         """The weights that a new parameter starts from; None leaves it as it was made.
 
         Matrices and embeddings are drawn from N(0, initializer_range).
@@ -305,9 +303,7 @@ def contents_of(config: Any) -> Mapping[str, Any]:
     return config
 
 
-def normal_matrix(
-    shape: tuple[int, ...], rng: np.random.Generator, deviation: float
-) -> Array | None:
+def normal_matrix(shape: Shape, rng: np.random.Generator, deviation: float) -> Array | None:
     """Float32 draws from N(0, deviation) for a matrix; None for a vector."""
     if len(shape) < 2:
         return None

@@ -14,8 +14,8 @@ from typing import Any
 from ..errors import CheckpointError, ConfigError, listed
 from ..nn import Module, init_empty_weights
 from ..runtime import available_memory
+from .config import Shape
 
-Shape = tuple[int, ...]
 _GB = 1e9
 
 

@@ -22,7 +22,7 @@ from .. import functional, nn
 from ..errors import ConfigError, shown
 from ..options import at_least
 from ..tensor import Array, Tensor
-from .config import ACTIVATIONS, PretrainedConfig
+from .config import ACTIVATIONS, PretrainedConfig, Shape
 from .encoder import BareEncoder, Rows
 from .pretrained import PreTrainedModel, normal_matrix
 from .seq2seq_lm import EncoderOutput, Seq2SeqLM
@@ -132,9 +132,7 @@ class T5PreTrainedModel(PreTrainedModel):
         names = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
         return dict.fromkeys(names, "shared.weight")
 
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
+    def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:
         """Mesh TensorFlow's scheme: what enters a matrix product keeps its variance.
 
         N(0, fan_in^-0.5) times initializer_factor; queries are narrower by sqrt(d_kv), in place of

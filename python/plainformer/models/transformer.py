@@ -21,6 +21,7 @@ import numpy as np
 from .. import nn
 from ..errors import ConfigError, shown
 from ..tensor import Array
+from .config import Shape
 from .encoder_decoder import EncoderDecoderLM, Layout
 from .encoder_decoder_config import TranslationConfig
 from .pretrained import normal_matrix
@@ -92,9 +93,7 @@ class TransformerForConditionalGeneration(EncoderDecoderLM):
 
         return Layout(positions, pre_norm=config.norm_first)
 
-    def initial_value(
-        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> Array | None:
+    def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:
         """Matrices are Xavier uniform, embeddings N(0, d_model^-0.5), so that logits start near 1.
 
         Projections of queries, keys and values count as one matrix, as in `torch.nn.Transformer`.

@@ -20,7 +20,7 @@ from ..errors import CheckpointError, ConfigError, short, shown
 from ..kinds import check_kind
 from .arguments import TrainingArguments
 from .best import ModelScore, compare, score_of
-from .state import TrainerControl, TrainerState
+from .state import Record, TrainerControl, TrainerState
 
 logger = logging.getLogger("plainformer")
 
@@ -48,20 +48,12 @@ class TrainerCallback:
         """After an update, before it is logged, evaluated and saved."""
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any],
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Record
     ) -> None:
         """After a record went to log.jsonl."""
 
     def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, Any],
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Record
     ) -> None:
         """After an evaluation; `metrics` have the prefix eval_."""
 
@@ -162,11 +154,7 @@ class EarlyStoppingCallback(TrainerCallback):
         control.should_training_stop |= self.failures >= self.patience
 
     def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, Any],
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Record
     ) -> None:
         score = score_of(args, metrics)
         if compare(score, self.best, args.best_metric_is_greater, self.threshold) > 0:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from ..reprs import table
 from .arguments import TrainingArguments
-from .state import TrainerState
+from .state import Record, TrainerState
 from .timing import Speed
 
 _HIDDEN = {"step", "epoch", "tokens"}
@@ -25,7 +25,7 @@ class Progress:
     def step(self) -> None:
         """After every update."""
 
-    def log(self, state: TrainerState, record: dict[str, Any], speed: Speed | None = None) -> None:
+    def log(self, state: TrainerState, record: Record, speed: Speed | None = None) -> None:
         """After every record of log.jsonl."""
 
     def close(self) -> None:
@@ -38,7 +38,7 @@ class Lines(Progress):
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stderr
 
-    def log(self, state: TrainerState, record: dict[str, Any], speed: Speed | None = None) -> None:
+    def log(self, state: TrainerState, record: Record, speed: Speed | None = None) -> None:
         words = [f"step {state.global_step}/{state.max_steps}", *describe_record(record)]
         if speed is not None:
             words += [*describe_speed(speed), f"eta {clock(speed.seconds_left)}"]
@@ -62,7 +62,7 @@ class Bar(Progress):
     def step(self) -> None:
         self.bar.update(1)
 
-    def log(self, state: TrainerState, record: dict[str, Any], speed: Speed | None = None) -> None:
+    def log(self, state: TrainerState, record: Record, speed: Speed | None = None) -> None:
         if speed is None:
             line = "  ".join([f"step {state.global_step}", *describe_record(record)])
             self.bar.write(line, file=sys.stderr)
@@ -98,7 +98,7 @@ class Notebook(Progress):
         if time.monotonic() - self.shown_at > _SECONDS:
             self._show()
 
-    def log(self, state: TrainerState, record: dict[str, Any], speed: Speed | None = None) -> None:
+    def log(self, state: TrainerState, record: Record, speed: Speed | None = None) -> None:
         figures = {name: value for name, value in record.items() if name not in _HIDDEN}
         self.rows.setdefault(state.global_step, {}).update(figures)
         if speed is not None:
@@ -149,7 +149,7 @@ def in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
-def describe_record(record: dict[str, Any]) -> list[str]:
+def describe_record(record: Record) -> list[str]:
     """The numbers of a record that a person wants to see, as short words."""
     return [f"{k} {_short(v)}" for k, v in record.items() if k not in _HIDDEN]
 

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..runtime import is_installed
 from .arguments import TrainingArguments
 from .callbacks import TrainerCallback
-from .state import TrainerControl, TrainerState
+from .state import Record, TrainerControl, TrainerState
 
 _EVENTS = "events.out.tfevents.*"
 
@@ -36,20 +36,12 @@ class _Reporter(TrainerCallback):
         raise NotImplementedError
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any],
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Record
     ) -> None:
         self.write({f"train/{k}": v for k, v in _numbers(logs).items()}, state.global_step)
 
     def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, Any],
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Record
     ) -> None:
         figures = {k.replace("_", "/", 1): v for k, v in _numbers(metrics).items()}
         self.write(figures, state.global_step)
@@ -146,7 +138,7 @@ def reporters(report_to: str | Sequence[str] | None) -> list[TrainerCallback]:
     return [REPORTERS[name]() for name in dict.fromkeys(names) if name != "none"]
 
 
-def _numbers(record: dict[str, Any]) -> dict[str, float]:
+def _numbers(record: Record) -> dict[str, float]:
     """The figures of a record, without its place."""
     return {
         name: float(value)

@@ -11,6 +11,8 @@ from ..kinds import check_kinds
 from ..optim.lr_scheduler import steps_of
 from .arguments import TrainingArguments
 
+Record = dict[str, Any]  # what is logged at one step: names and figures
+
 
 @dataclass
 class TrainerState:
