@@ -543,6 +543,9 @@ def test_bad_options_are_named(tmp_path):
         read_examples(path, "zzz")
     with pytest.raises(ConfigError, match="columns: got 'body', expected one of text, label"):
         read_examples(path, "text-classification", columns={"body": "text"})
+    for columns in ({"label": "text"}, {"text": 0, "label": 0}):
+        with pytest.raises(ConfigError, match=r"columns: .* are both ('text'|0); name another"):
+            read_examples(path, "text-classification", columns=columns)
     with pytest.raises(ConfigError, match="tag_scheme: got 'BIO', expected one of IOB2"):
         read_examples(path, "ner", tag_scheme="BIO")
     with pytest.raises(DataError, match="paths: got none"):

@@ -1,6 +1,8 @@
 """`pf.load_tokenizer`: what scripts for transformers' tokenizers ask, and what is refused."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -164,3 +166,35 @@ def test_dialogues_are_written_by_the_template(tmp_path):
     plain = pf.load_tokenizer(write_wordpiece(tmp_path / "plain"))
     with pytest.raises(ConfigError, match="the tokenizer has no chat template"):
         plain.apply_chat_template(talk)
+
+
+def test_copies_remember_and_cut_as_the_first(bert):
+    bert.pad_token, bert.truncation_side = "[MASK]", "left"
+    for again in (copy.copy(bert), copy.deepcopy(bert), pickle.loads(pickle.dumps(bert))):
+        assert repr(again) == repr(bert)
+        options = {"max_length": 6, "truncation": True, "padding": "max_length"}
+        assert again(TEXTS, **options) == bert(TEXTS, **options)
+        assert pickle.loads(pickle.dumps(again(TEXTS))).tokens() == bert(TEXTS).tokens()
+    own = copy.deepcopy(bert)
+    own.backend_tokenizer.add_tokens(["foxfox"])
+    assert own("foxfox", max_length=9)["input_ids"] == own("foxfox")["input_ids"]
+    assert len(bert) == len(own) - 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t(np.array("fox")), "texts: got ndarray, expected a list of strings"),
+        (lambda t: t.decode([1], skip_special_tokens="no"), "skip_special_tokens: got 'no'"),
+        (lambda t: t.batch_decode(3), "sequences: got 3, expected rows of ids"),
+        (lambda t: t.batch_decode("fox"), "sequences: got 'fox', expected rows of ids"),
+        (lambda t: t.convert_ids_to_tokens("fox"), "ids: got 'fox', expected an id"),
+        (lambda t: t.convert_ids_to_tokens([-1]), r"ids: got \[-1\], expected an id"),
+        (lambda t: t.convert_ids_to_tokens(1.5), "ids: got 1.5, expected an id"),
+        (lambda t: t.convert_tokens_to_ids(3), "tokens: got 3, expected a token"),
+        (lambda t: t.convert_tokens_to_ids(["a", None]), "tokens: got None, expected a token"),
+    ],
+)
+def test_ids_and_tokens_of_another_kind_are_named(bert, call, message):
+    with pytest.raises((DTypeError, ConfigError), match=message):
+        call(bert)

@@ -74,6 +74,9 @@ def tokens(root: Path) -> pf.data.BatchEncoding:
     assert_type(tok, pf.PreTrainedTokenizer)
     assert_type(pf.PreTrainedTokenizer.from_pretrained(root / "lm"), pf.PreTrainedTokenizer)
     assert_type(tok.encode("so good"), list[int])
+    assert_type(
+        tok.encode("so good", return_tensors="np"), np.ndarray[tuple[Any, ...], np.dtype[Any]]
+    )
     assert_type(tok.decode([1, 2]), str)
     assert_type(tok.batch_decode([[1, 2]], skip_special_tokens=True), list[str])
     assert_type(tok.tokenize("so good"), list[str])

@@ -64,6 +64,10 @@ class TextEncoder:
         self._needs_space = _glues_words(tokenizer)
         self._cutting = lru_cache(maxsize=8)(self._make_cutting)
 
+    def __reduce__(self) -> Any:
+        """Copies make cutting tokenizers of their own, and can be sent to other processes."""
+        return type(self), (self.tokenizer, self.special)
+
     def encode(
         self,
         texts: Sequence[Text],

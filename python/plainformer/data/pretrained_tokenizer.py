@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from ..checkpoints.files import PathLike
 from ..checkpoints.habits import without_habits
 from ..errors import ConfigError, DTypeError, shown
-from ..kinds import checked
+from ..kinds import check_kind, checked
 from ._library import library_errors
 from .batch_encoding import BatchEncoding, encoding_fields
 from .chat_template import chat_template, source_of
@@ -115,10 +115,15 @@ class PreTrainedTokenizer(TokenizerRoles):
             columns, encoded, self.convert_ids_to_tokens, return_tensors, single and not overflows
         )
 
-    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> list[int]:
-        """The ids of a text; the options are those of a call."""
-        ids: list[int] = self(text, text_pair, **options)["input_ids"]
-        return ids
+    @overload
+    def encode(
+        self, text: Any, text_pair: Any = ..., *, return_tensors: Literal["np"], **options: Any
+    ) -> np.ndarray: ...
+    @overload
+    def encode(self, text: Any, text_pair: Any = ..., **options: Any) -> list[int]: ...
+    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
+        """The ids of a text, or (1, L) as an array; the options are those of a call."""
+        return self(text, text_pair, **options)["input_ids"]
 
     def tokenize(self, text: str, *, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text."""
@@ -131,6 +136,7 @@ class PreTrainedTokenizer(TokenizerRoles):
         if not isinstance(given, (list, tuple)) or not all(map(_is_id, given)):
             raise DTypeError(f"token_ids: got {shown(token_ids)}, expected ids; see batch_decode")
         ids = [int(i) for i in given]
+        check_kind("skip_special_tokens", skip_special_tokens, bool)
         with library_errors(lambda reason: ConfigError(f"token_ids: cannot be decoded: {reason}")):
             text: str = self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
         return text
@@ -139,6 +145,8 @@ class PreTrainedTokenizer(TokenizerRoles):
         self, sequences: Iterable[Any], skip_special_tokens: bool = False
     ) -> list[str]:
         """The text of each row of ids."""
+        if not isinstance(sequences, Iterable) or isinstance(sequences, str):
+            raise DTypeError(f"sequences: got {shown(sequences)}, expected rows of ids")
         return [self.decode(row, skip_special_tokens) for row in sequences]
 
     @overload
@@ -147,7 +155,10 @@ class PreTrainedTokenizer(TokenizerRoles):
     def convert_ids_to_tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]: ...
     def convert_ids_to_tokens(self, ids: Any) -> Any:
         """The token of an id, or of each of several."""
-        if isinstance(ids, (int, np.integer)):
+        several = isinstance(ids, (list, tuple, np.ndarray))
+        if not all(map(_is_id, ids if several else [ids])):
+            raise DTypeError(f"ids: got {shown(ids)}, expected an id, or a list of ids")
+        if not several:
             return self.backend_tokenizer.id_to_token(int(ids))
         return [self.backend_tokenizer.id_to_token(int(i)) for i in ids]
 
@@ -157,8 +168,10 @@ class PreTrainedTokenizer(TokenizerRoles):
     def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int | None]: ...
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or of each of several; that of unk_token for others."""
-        if not isinstance(tokens, str):
+        if isinstance(tokens, (list, tuple, np.ndarray)):
             return [self.convert_tokens_to_ids(token) for token in tokens]
+        if not isinstance(tokens, str):
+            raise DTypeError(f"tokens: got {shown(tokens)}, expected a token, or a list of tokens")
         found = self.backend_tokenizer.token_to_id(tokens)
         return self.unk_token_id if found is None else found
 
@@ -316,7 +329,8 @@ def _listed(texts: Any) -> Any:
     """Several texts as a list; an array's, a column's and an iterator's too."""
     if isinstance(texts, (list, tuple, str)) or texts is None:
         return texts
-    if isinstance(texts, (np.ndarray, Iterator)) or hasattr(texts, "tolist"):
+    is_column = hasattr(texts, "tolist") and getattr(texts, "ndim", 1) > 0
+    if is_column or isinstance(texts, Iterator):
         return list(texts)
     return texts
 

@@ -76,6 +76,11 @@ class TokenizerRoles:
         self.backend_tokenizer = tokenizer
         self._encoder = TextEncoder(tokenizer)
 
+    def __reduce__(self) -> Any:
+        """Copies remember what the files beside the tokenizer said, which it does not carry."""
+        inner = self.backend_tokenizer
+        return _remembering, (type(self), inner, tokenizer_options(inner))
+
     @property
     def special(self) -> SpecialIds:
         """The ids of all roles, and how the tokenizer is to be used."""
@@ -107,3 +112,8 @@ class TokenizerRoles:
         inner = self.backend_tokenizer
         remember_options(inner, {name: value})
         self._encoder = TextEncoder(inner)
+
+
+def _remembering(kind: type[TokenizerRoles], tokenizer: Tokenizer, options: Any) -> TokenizerRoles:
+    remember_options(tokenizer, options)
+    return kind(tokenizer)

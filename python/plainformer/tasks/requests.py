@@ -66,7 +66,7 @@ class Requests:
         self.task = task
         other = FIELDS[task].other
         given = {k: v for k, v in (columns or {}).items() if k != other}
-        self._names = field_names(task, given)
+        self._names = field_names(task, given, unread=FIELDS[task].gold)
         if other:
             self._names[other] = (columns or {}).get(other, other)
         self._by_columns = columns is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...checkpoints.files import PathLike
@@ -213,12 +213,22 @@ def read_examples(
     files = find_files(paths, SEARCHED if task == "language-modeling" else ())
     if not files:
         raise DataError("paths: got none, expected at least one file")
-    names, reading = field_names(task, columns), Reading(skip_bad_lines)
+    names = field_names(task, columns, () if labelled else FIELDS[task].gold)
+    reading = Reading(skip_bad_lines)
     return Examples(_Reader(task, labelled, names, tag_scheme, reading), files)
 
 
-def field_names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What each field of the task is called. ConfigError: `columns` has one that it has not."""
+def field_names(
+    task: str, columns: Mapping[str, Any] | None, unread: Collection[str] = ()
+) -> dict[str, Any]:
+    """What each field of the task is called.
+
+    unread : fields that nobody asks for, which may be called as another
+
+    Raises
+    ------
+    ConfigError : `columns` has a field that the task has not, or two are called the same
+    """
     check_kind("columns", columns, Mapping | None, error=DTypeError)
     names: dict[str, Any] = {field: field for field in FIELDS[task].names}
     for field, name in (columns or {}).items():
@@ -227,4 +237,10 @@ def field_names(task: str, columns: Mapping[str, Any] | None) -> dict[str, Any]:
                 f"columns: got {shown(field)}, expected one of {', '.join(names)} for {task}"
             )
         names[field] = name
+    for field, name in (columns or {}).items():
+        same = [other for other in names if other not in (field, *unread) and names[other] == name]
+        if same:
+            raise ConfigError(
+                f"columns: {field} and {same[0]} are both {shown(name)}; name another"
+            )
     return names
