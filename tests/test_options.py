@@ -18,6 +18,8 @@ from plainformer.cli._option_flags import option_flags
 from plainformer.errors import ConfigError
 from plainformer.generation import GenerationConfig
 from plainformer.generation.call import Call
+from plainformer.generation.words import WordOptions
+from plainformer.models.registry import LoadingOptions
 from plainformer.nn import LoraConfig
 from plainformer.options import (
     COUNT,
@@ -44,7 +46,8 @@ from plainformer.tasks.arguments import OPTIONS, OpeningOptions
 from plainformer.training import TrainingArguments
 
 OPTIONS_OF_THE_LIBRARY = [
-    *(Call, GenerationConfig, LoraConfig, OpeningOptions, PretrainingOptions, TrainingArguments),
+    *(Call, GenerationConfig, LoadingOptions, LoraConfig, OpeningOptions, PretrainingOptions),
+    *(TrainingArguments, WordOptions),
     *OPTIONS,
     *(task.settings_class for task in TASKS.values()),
 ]

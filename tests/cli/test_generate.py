@@ -129,8 +129,8 @@ ARGUMENTS = {
     "--pad-token-id 1": ("pad_token_id", 1),
     "--decoder-start-token-id 1": ("decoder_start_token_id", 1),
     "--stop x": ("stop_strings", ["x"]),
-    "--bad-words ab --bad-words c": ("bad_words_ids", [[1, 2], [3]]),
-    "--force-words ab": ("force_words_ids", [[1, 2]]),
+    "--bad-words ab --bad-words c": ("bad_words_ids", [[1, 2], [0, 1, 2], [3], [0, 3]]),
+    "--force-words ab": ("force_words_ids", [[0, 1, 2]]),
     "--seed 5": ("seed", 5),
 }
 
@@ -270,6 +270,8 @@ def test_an_end_can_be_chosen(directory):
         (["fox", "--sequence-bias", "x"], 2, "got 'x', expected JSON"),
         (["fox", "--num-beams", "2", "--max-new-tokens", "90"], 2, "must fit the 32 positions"),
         (["fox", "--bad-words", "Q"], 1, "'Q'"),
+        (["fox", "--bad-words", ""], 2, "--bad-words: got ('',), expected a list of texts, none"),
+        (["fox", "--force-words", " "], 2, "--force-words: got (' ',), expected a list of texts"),
         (["Fox!"], 1, "'F'"),
         (["fox", "--dtype", "int8"], 1, "dtype: got 'int8'"),
     ],

@@ -197,6 +197,7 @@ def test_a_run_file_holds_flags_and_the_command_line_wins(files):
         ({"block-size": 9}, 2, "--block-size: got 9, expected 1 to the model's 8 positions"),
         ({"block-size": 0}, 2, "--block-size: got 0, expected 1 to the model's 8 positions"),
         ({"learning-rate": -1}, 2, "--learning-rate"),
+        ({"validation": None, "eval-strategy": "steps"}, 2, "--validation: got None, --eval-str"),
         ({"objective": "mlm"}, 2, "mlm trains a masked-lm model, which gpt2 has not"),
         ({"objective": "clip"}, 2, "clip"),
         ({"lr-scheduler-kwargs": "[1]"}, 2, "expected an object"),

@@ -254,3 +254,14 @@ def test_a_family_without_the_head_is_named(tmp_path):
         tune(
             "question-answering", tmp_path / "out", model=TASKS["dialogue"][0], tokenizer="bpe:300"
         )
+
+
+def test_evaluations_without_validation_data_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"^validation: got None, eval_strategy='epoch' needs"):
+        pf.finetune(
+            "text-classification",
+            {"model_type": "gpt2"},
+            "nothing",
+            output_dir=tmp_path,
+            eval_strategy="epoch",
+        )

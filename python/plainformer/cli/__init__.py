@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from ._flags import Group
-
 COMMANDS = {
     "bench": "Measure kernels against NumPy and PyTorch.",
     "chat": "Talk to a model fine-tuned for dialogue.",
@@ -29,6 +27,20 @@ CONTEXT = {
     "help_option_names": ["-h", "--help"],
     "token_normalize_func": lambda name: name.replace("_", "-"),  # as other tools write flags
 }
+
+
+class Group(click.Group):
+    """Commands; a wrong one is answered with what was meant."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name, known = args[0], self.list_commands(ctx)
+        if not name.startswith("-") and name not in known:
+            from ..errors import shown  # --help needs no NumPy
+            from ..options import did_you_mean  # nor this
+
+            meant = did_you_mean(name, known, f"expected one of {', '.join(known)}")
+            raise click.UsageError(f"No such command {shown(name)}{meant}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 class LazyGroup(Group):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import click
 
-from ..errors import short, shown
+from ..errors import short
 
 # What other tools call our flags that are no options, which know their words themselves; the
 # first flag that a command has is meant.
@@ -104,19 +103,6 @@ def _flag(flag: str, value: str | None) -> str:
     if value in (None, "True"):
         return flag
     return f"--no-{flag[2:]}" if value == "False" else f"{flag} {value}".replace("'", "")
-
-
-class Group(click.Group):
-    """Commands; a wrong one is answered with what was meant."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = args[0]
-        if not name.startswith("-") and self.get_command(ctx, name) is None:
-            known = self.list_commands(ctx)
-            near = difflib.get_close_matches(short(name), known, 1)
-            meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-            raise click.UsageError(f"No such command {shown(name)}; {meant}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 def meant_by(word: str, command: click.Command) -> str:

@@ -12,16 +12,14 @@ from typing import Any
 import click
 
 from ..data.records.source import Source, utf8
-from ..data.tokenizer import encode_text
 from ..errors import DataError
 from ..generation import GenerationConfig
-from ..tasks.generation_settings import GenerationSettings
-from ._option_flags import option_flags
+from ..generation.words import WordOptions, word_ids
+from ._option_flags import flags_given, option_flags
 
-# Words in the place of ids, and options that are of use in Python only.
-WORDS = {"bad_words": "bad_words_ids", "force_words": "force_words_ids"}
+# Words stand in the place of ids, and some options are of use in Python only.
 PYTHON_ONLY = ("return_dict_in_generate", "output_scores", "output_logits")
-_OWN = (*WORDS.values(), "stop_strings", *PYTHON_ONLY)
+_OWN = ("bad_words_ids", "force_words_ids", "stop_strings", *PYTHON_ONLY)
 _DEFAULTS = {
     "max_new_tokens": "100",
     "do_sample": "as the model's files say; else draw, but not with beams or an encoder",
@@ -37,7 +35,7 @@ _DEFAULTS = {
 
 def generation_flags(command: Any) -> Any:
     """Decorate a click command with one flag for each option of GenerationConfig."""
-    command = option_flags(GenerationSettings, only=WORDS)(command)
+    command = option_flags(WordOptions)(command)
     text = "Stop before this text. May be repeated."
     command = click.option("--stop", "stop_strings", multiple=True, metavar="TEXT", help=text)(
         command
@@ -48,11 +46,9 @@ def generation_flags(command: Any) -> Any:
 def options_of_flags(flags: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
     """Arguments of `generate`: the flags that were given, words as ids."""
     given = {name: value for name, value in flags.items() if value not in (None, ())}
+    words = {name: given.pop(name) for name in flags_given(WordOptions, flags)}
     given = {n: list(v) if isinstance(v, tuple) else v for n, v in given.items()}
-    for words, ids in WORDS.items():
-        if words in given:
-            given[ids] = [encode_text(tokenizer, text).tolist() for text in given.pop(words)]
-    return given
+    return {**given, **word_ids(WordOptions(**words), tokenizer)}
 
 
 def read_prompts(words: tuple[str, ...], file: str | None) -> list[str]:

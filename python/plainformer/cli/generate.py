@@ -13,7 +13,7 @@ from ..data.tokenizer import read_tokenizer
 from ..generation import GenerationMixin
 from ..generation.texts import Text, TextWriter, prompt_ids
 from ..models import load
-from ..tasks.arguments import OpeningOptions
+from ..models.registry import LoadingOptions
 from ._common import Command, ModelDirectory, echo, usage_errors
 from ._generation_flags import generation_flags, options_of_flags, read_prompts
 from ._option_flags import option_flags
@@ -36,7 +36,7 @@ BETWEEN = "-" * 20
 )
 @click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
 @generation_flags
-@option_flags(OpeningOptions, only=("dtype",))
+@option_flags(LoadingOptions)
 def generate(
     model: Path,
     prompt: tuple[str, ...],

@@ -20,8 +20,8 @@ from ..data.tokenizer import (
 )
 from ..errors import ConfigError, shown
 from ..pretraining.options import MODEL_TASK_OF
+from . import Group
 from ._common import Command, FilesOption, echo, usage_errors
-from ._flags import Group
 
 
 @click.group(cls=Group)

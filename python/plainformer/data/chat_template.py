@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Protocol
 from ..errors import DataError, short
 from .examples import Message
 from .jinja_sandbox import RefusalError
-from .template_renderer import Renderer
 
 START, END = "<|im_start|>", "<|im_end|>"
 # ChatML as Jinja, for transformers' `apply_chat_template`.
@@ -103,6 +102,8 @@ class JinjaTemplate:
     """A template in Jinja, with what transformers gives such templates."""
 
     def __init__(self, source: str, tokens: Mapping[str, str]):
+        from .template_renderer import Renderer  # with processes, which few tokenizers need
+
         self.source = source
         self._render = Renderer(source)
         self._tokens = dict(tokens)

@@ -12,6 +12,7 @@ from ..checkpoints.matching import LoadReport
 from ..data.examples import task_name
 from ..errors import ConfigError, shown
 from ..kinds import check_kind
+from ..options import option
 from . import families
 from .causal_lm import CausalLM
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
@@ -24,6 +25,16 @@ from .seq2seq_lm import Seq2SeqLM
 from .sizes import check_memory, parameter_shapes
 
 __all__ = ["MODELS", "Family", "fitting_models", "from_config", "load", "model_class"]
+
+
+@dataclass(frozen=True)
+class LoadingOptions:
+    """How the weights of a directory are held."""
+
+    dtype: str | None = option(
+        None, "Compute in float32, bfloat16 or float64; default as the weights are saved."
+    )
+
 
 # What a model is for; a family's first one is the usual one.
 MODEL_TASKS = (

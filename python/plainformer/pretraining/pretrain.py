@@ -117,6 +117,7 @@ class Pretraining:
         if validation is not None:
             self.validation = as_sources("validation", validation, column)
         self.args = TrainingArguments(**{**training, "output_dir": os.fspath(output_dir)})
+        self.args.check_evaluated("validation", validation)
 
     def build(self) -> None:
         """The tokenizer, which may be trained on the text, and the model."""

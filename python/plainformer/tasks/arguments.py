@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..models.config import POOLINGS
+from ..models.registry import LoadingOptions
 from ..options import COUNT, above, borrowed, check, named, names_of, one_of, option, refuse_idle
 from ..training import TrainingArguments
 from ..training.words import LACKING
@@ -25,9 +26,7 @@ class OpeningOptions:
     task: str | None = option(None, "What the model is for; default what it was fine-tuned for.")
     batch_size: int = option(32, "Inputs at once; it changes no answer.", COUNT)
     adapter: str | None = option(None, "A LoRA adapter in peft's layout, added to the weights.")
-    dtype: str | None = option(
-        None, "Compute in float32, bfloat16 or float64; default as the weights are saved."
-    )
+    dtype: str | None = borrowed(LoadingOptions, "dtype")
 
     def __post_init__(self) -> None:
         check(self)

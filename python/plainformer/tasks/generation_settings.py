@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from ..characters import is_chinese
-from ..data.encoding import share_vocabulary
-from ..errors import ConfigError, shown
 from ..generation import GenerationConfig
-from ..options import SEED, borrowed, option, refuse_idle, that
+from ..generation.words import WordOptions, word_ids
+from ..options import SEED, borrowed, option, refuse_idle
 from .task import TaskSettings
 
 _SAMPLING = ("temperature", "top_k", "top_p")
-_NOT_BLANK = that(lambda texts: all(text.strip() for text in texts), "none blank")
 _DRAWN = (*_SAMPLING, "sampling_seed", "num_return_sequences")
 _OPTIONS = ("min_new_tokens", "no_repeat_ngram_size", "repetition_penalty", *_SAMPLING)
 
@@ -39,10 +36,8 @@ class GenerationSettings(TaskSettings):
     min_new_tokens: int | None = borrowed(GenerationConfig, "min_new_tokens")
     no_repeat_ngram_size: int | None = borrowed(GenerationConfig, "no_repeat_ngram_size")
     repetition_penalty: float | None = borrowed(GenerationConfig, "repetition_penalty")
-    bad_words: Sequence[str] | None = option(
-        None, "A text that must not occur, as it is cut into tokens.", _NOT_BLANK
-    )
-    force_words: Sequence[str] | None = option(None, "A text that must occur.", _NOT_BLANK)
+    bad_words: Sequence[str] | None = borrowed(WordOptions, "bad_words")
+    force_words: Sequence[str] | None = borrowed(WordOptions, "force_words")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,26 +50,6 @@ def generation_options(settings: GenerationSettings, tokenizer: Tokenizer) -> di
         "do_sample": settings.do_sample,
         "num_return_sequences": settings.num_return_sequences,
         **{name: getattr(settings, name) for name in _OPTIONS},
+        **word_ids(settings, tokenizer),
     }
-    if settings.bad_words:
-        spellings = [spelled for word in settings.bad_words for spelled in (word, f" {word}")]
-        options["bad_words_ids"] = _ids("bad_words", tokenizer, spellings)
-    if settings.force_words:
-        words = map(_in_running_text, settings.force_words)
-        options["force_words_ids"] = _ids("force_words", tokenizer, words)
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _in_running_text(word: str) -> str:
-    """A word behind a space, where there is one between words."""
-    return word if word[0].isspace() or is_chinese([word]) else f" {word}"
-
-
-def _ids(name: str, tokenizer: Tokenizer, words: Iterable[str]) -> list[list[int]]:
-    """Ids of each word, the same ones once."""
-    plain = share_vocabulary(tokenizer, all_is_text=True)
-    found = {word: plain.encode(word, add_special_tokens=False).ids for word in words}
-    none = next((word for word, ids in found.items() if not ids), None)
-    if none is not None:
-        raise ConfigError(f"{name}: the tokenizer has no tokens for {shown(none)}")
-    return [list(ids) for ids in dict.fromkeys(map(tuple, found.values()))]

@@ -68,6 +68,7 @@ class FineTuning:
         make(kind.settings_class, self.settings, owner=kind.name)
         self._output_dir, self._has_validation = output_dir, has_validation
         self.args = self._arguments(kind.metric)
+        self.args.check_evaluated("validation", has_validation or None)
         self._check_effects()
         _check_places(options)
 

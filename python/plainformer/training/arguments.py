@@ -243,6 +243,15 @@ class TrainingArguments:
         _check_effects(self)
         _check_best_model(self)
 
+    def check_evaluated(self, name: str, data: Any) -> None:
+        """Raise ConfigError where evaluations are asked for and there is no data for them.
+
+        name : the argument that gives it
+        """
+        if self.eval_strategy != "no" and data is None:
+            strategy = shown(self.eval_strategy)
+            raise ConfigError(f"{name}: got None, eval_strategy={strategy} needs one")
+
     @property
     def best_metric_name(self) -> str:
         """The key of the metric that decides which model is best, with its eval_ prefix."""
@@ -321,6 +330,6 @@ def _check_best_model(args: TrainingArguments) -> None:
     }
     for name, asked in asks.items():
         if asked and args.eval_strategy == "no":
-            raise ConfigError(f"{name}: needs evaluations; set eval_strategy='steps' or 'epoch'")
+            raise ConfigError(f"{name}: needs evaluations; set eval_strategy to steps or epoch")
     if args.load_best_model_at_end and args.save_strategy == "no":
         raise ConfigError("load_best_model_at_end: needs checkpoints; save_strategy is 'no'")

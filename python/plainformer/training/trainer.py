@@ -130,7 +130,7 @@ class Trainer:
         self.callbacks = CallbackList([*own, *given])
         self.state = TrainerState()
         self.log: RunLog
-        self._check_evaluation()
+        self.args.check_evaluated("eval_dataset", self.eval_dataset)
         prepare_model(model, self.args)
 
     def __repr__(self) -> str:
@@ -249,12 +249,6 @@ class Trainer:
         if patience is None:
             return []
         return [EarlyStoppingCallback(patience, self.args.early_stopping_threshold)]
-
-    def _check_evaluation(self) -> None:
-        if self.args.eval_strategy != "no" and self.eval_dataset is None:
-            raise ConfigError(
-                f"eval_dataset: got None, eval_strategy={shown(self.args.eval_strategy)} needs one"
-            )
 
     def _output(self, seconds: float, tokens: int) -> TrainOutput:
         loss = self.state.loss_sum / max(1, self.state.global_step)

@@ -36,7 +36,7 @@ LACKING = {
     **lacking("lr_end", instead="did you mean min_lr?"),
     **lacking("no_cuda use_cpu", False, True, instead=_CPU),
     **lacking("saves_per_epoch", instead="did you mean save_strategy='steps' with save_steps?"),
-    **lacking("val_set_size", 0, instead="did you mean the eval_dataset of Trainer?"),
+    **lacking("val_set_size", 0, instead="evaluations have data of their own; leave it out"),
     # Not there, or always done
     **lacking(
         """accelerator_config activation_checkpointing_kwargs dataloader_multiprocessing_context
