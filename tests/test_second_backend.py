@@ -9,6 +9,7 @@ import pytest
 from plainformer.functional.random import dropout_state
 from plainformer.models import MODELS
 from plainformer.tape import no_grad
+from plainformer.tensor import Tensor
 from plainformer.training.callbacks import TrainerCallback
 from tests.device import DeviceArray, MixedKindsError, device, on_device, to_device
 from tests.models.tiny import batch_for, make, tasks_of
@@ -139,3 +140,14 @@ def trained(directory, move, options):
 def test_the_trainer_trains_saves_and_resumes_to_the_same_weights(name, tmp_path):
     wanted = trained(tmp_path / "host", lambda model: model, RUNS[name])
     assert trained(tmp_path / "device", to_device, RUNS[name]) == wanted
+
+
+def test_arithmetic_takes_arrays_of_the_host():
+    """As losses and layers do with targets, masks and ids; so does `backward` with a gradient."""
+    ones = np.ones((2, 3), np.float32)
+    for call in (lambda x: x * ones, lambda x: ones[0] - x, lambda x: x / (ones > 0)):
+        x = Tensor(DeviceArray(np.full((2, 3), 2.0, np.float32)), requires_grad=True)
+        y = call(x)
+        y.backward(ones)
+        assert isinstance(y.data, DeviceArray)
+        assert isinstance(x.grad, DeviceArray)

@@ -188,13 +188,14 @@ def transpose(a: Array, dim0: int, dim1: int) -> Result:
 def _pair(symbol: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Both sides, checked: an array and an array of its type, or an array and a number.
 
-    Arrays of whole numbers and of bools count as numbers beside an array of floats.
+    Arrays of whole numbers and of bools count as numbers beside an array of floats, and arrays of
+    the host are taken to those of a device.
     """
     first, second = _side(symbol, a), _side(symbol, b)
     floats = [x for x in (first, second) if _is_array(x) and x.dtype in FLOATS]
     if not floats:
         check_array(symbol, first if _is_array(first) else second)
-    like = floats[0]
+    like = max(floats, key=lambda x: kernels.xp(x) is not np)
     for x in floats[1:]:
         if x.dtype != like.dtype:
             raise DTypeError(
@@ -202,7 +203,7 @@ def _pair(symbol: str, a: Any, b: Any) -> tuple[Any, Any]:
                 "convert one of them with astype"
             )
     sides = [
-        kernels.asarray(x, like).astype(like.dtype) if _is_array(x) and x.dtype.kind in "iub" else x
+        kernels.asarray(x, like).astype(like.dtype, copy=False) if _is_array(x) else x
         for x in (first, second)
     ]
     try:

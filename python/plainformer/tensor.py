@@ -254,6 +254,7 @@ class Tensor:
             grad = kernels.xp(self.data).ones_like(self.data)
         else:
             grad = grad.data if isinstance(grad, Tensor) else grad
+            grad = kernels.asarray(grad, self.data, name="grad")
             check_array("grad", grad, (self.dtype,))
             check_shape(self.shape, grad=grad)
         run_backward((self,), (grad,))

@@ -1,5 +1,6 @@
 """Groups, steps and state of the public optimizers; their arithmetic is tests/kernels'."""
 
+import json
 import math
 
 import ml_dtypes
@@ -214,8 +215,9 @@ def test_a_schedule_moves_every_group_from_its_own_rate():
 
 
 def test_any_function_is_a_schedule():
-    optimizer = optim.SGD(parameters((1,)), lr=8.0)
+    optimizer = optim.SGD(parameters((1,)), lr=np.float32(8))
     scheduler = optim.LambdaLR(optimizer, lambda step: 0.5**step)
+    scheduler.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
     for _ in range(3):
         scheduler.step()
     assert optimizer.param_groups[0]["lr"] == 1.0

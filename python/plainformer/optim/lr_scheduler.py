@@ -203,7 +203,7 @@ class LambdaLR:
                 f"lr_lambda: got {len(self.lr_lambdas)} functions, expected {len(groups)}, one a "
                 "group"
             )
-        self.base_lrs = [group["lr"] for group in groups]
+        self.base_lrs = [float(group["lr"]) for group in groups]  # of NumPy's numbers too
         self.last_epoch = 0
         self._set()
 
