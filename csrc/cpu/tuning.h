@@ -1,5 +1,7 @@
-// Every size at which a kernel changes its way, with the measurement behind it. The notes in
-// docs/notes have the figures, and what else was tried.
+// Every size at which a kernel changes its way, with the measurement behind it: the time with
+// another value as a part of the time with this one, by benchmarks/tuning.py on two Zen 5 cores
+// (float32 at level avx512) unless a note of docs/notes says otherwise. docs/notes/tuning.md has
+// all figures.
 //
 // Bytes of results must not depend on the machine, so neither do these: caches are what processors
 // of a level have at least, not what the one at hand has.
@@ -17,17 +19,15 @@ constexpr int64_t l2_bytes = int64_t{1} << 18;  // Haswell to Comet Lake; Zen ha
 #endif
 constexpr int64_t cache_line = 64;
 
-// ---- tasks -------------------------------------------------------------------------------------
-// A chunk of a parallel loop costs about 0.05 us to claim, a loop 0.4 us to share.
+// ---- tasks --------------------------------------------------------------------------------------
 
-// Elements of a kernel that does little with each: 2 us at what one core reads and writes.
-// Kernels of 2^13 to 2^16 differed by less than the noise (docs/notes/pointwise.md).
+// Elements of a kernel that does little with each, 2 to 5 us of work. 2^11 took 1.07 of the time
+// for rows of 64 in cache on one thread, 2.5 on two busy ones; 2^17 0.97 to 1.03.
 constexpr int64_t task_elements = int64_t{1} << 14;
-// The same where the output goes past the caches: a task then waits for all of it to arrive. GELU
-// of 25 MB took 1.42 times as long in tasks of 2^14, layer norm 1.24 times, on one thread of a
-// Zen 5.
+// The same where the output goes past the caches: a task then waits for all of it to arrive. On one
+// thread GELU of 25 MB took 1.42 of the time in tasks of 2^14, layer norm 1.24.
 constexpr int64_t streamed_task_elements = task_elements * 8;
-// The same where each costs an exponential or more.
+// The same where each costs an exponential or more. Eight times as many took 0.94 to 1.00.
 constexpr int64_t exponential_task_elements = task_elements / 2;
 // The same where each is read once, from cache.
 constexpr int64_t light_task_elements = task_elements * 4;
@@ -37,91 +37,101 @@ PF_INLINE constexpr int64_t rows_per_task(int64_t elements, int64_t C) {
     return greatest(1, elements / greatest(1, C));
 }
 
-// ---- sums over rows ----------------------------------------------------------------------------
-// Partial rows are added in order, so these show in the bytes.
+// ---- sums over rows: partial rows are added in order, so these show in the bytes ----------------
 
-// Most partial rows of the gradients of a norm's weight: 64 of 3 KB are added from L2.
+// Most partial rows of the gradients of a norm's weight. 16 took 1.12 of the time at 8192 x 768,
+// 0.95 at 4096 x 3072.
 constexpr int64_t most_norm_parts = 64;
-// Rows a partial sum of a linear layer's bias gradient, 4 KB each at most widths: read in L1.
+// Rows a partial sum of a linear layer's bias gradient. 8 took 0.95 to 1.01 of the backward.
 constexpr int64_t bias_part_rows = 64;
-// Columns a task adds up over partial rows: 1 KB of each row, so that a row is read in runs.
+// Columns a task adds up over partial rows: 1 KB of each, so that rows are read in runs.
 constexpr int64_t norm_part_columns = 256;
-// The same over the rows of a chunk of logits, of which there are many more.
+// The same over the rows of a chunk of logits, of which there are many more. 64 took 1.02.
 constexpr int64_t logit_columns = 1024;
 
 // ---- softmax and losses -------------------------------------------------------------------------
 
 // Exponentials of a row kept for the last pass: a quarter of AVX-512's L2, beside the row.
-// Computing them twice instead takes 1.6 times as long in cache (docs/notes/pointwise.md).
+// Computing them twice took 1.38 of the time for rows of 64, 1.25 of 1024, 1.07 of 50257.
 constexpr int64_t kept_exponentials = int64_t{1} << 16;
-// Logits of a chunk of linear + cross entropy: 32 MB. More gains nothing, fewer leave the products
-// less than a tile of rows at large vocabularies (docs/notes/losses-and-optimizers.md).
+// Logits of a chunk of linear + cross entropy: 32 MB. More gains nothing; a quarter leaves the
+// products at a vocabulary of 50257 less than a tile's rows, and took 1.25 of the time.
 constexpr int64_t chunk_logits = int64_t{1} << 23;
 constexpr int64_t chunk_rows_step = 64;
 // Squares that float32 lanes add up before they are emptied into a double: 16,384 missed 1e-6 at
-// the generic level, whose four lanes add 4,096 terms each (docs/notes/losses-and-optimizers.md).
+// the generic level, whose four lanes add 4,096 terms each.
 constexpr int64_t squares_in_float = int64_t{1} << 10;
 
-// ---- matrix products ----------------------------------------------------------------------------
-// What was measured: docs/notes/gemm.md.
+// ---- matrix products: docs/notes/gemm.md --------------------------------------------------------
 
 // Tiles of rows that read a panel of B from L2 before the next: 96 rows. A packed block of A stays
-// small beside the panel.
+// small beside the panel. 8 tiles took 1.01 to 1.04, 32 between 0.97 and 1.06.
 constexpr int64_t row_block_tiles = 16;
-// What a panel of B may take of L2, beside a block of A: 1024 steps at each level of x86.
+// What a panel of B may take of L2, beside a block of A: 1024 steps at each level of x86. A quarter
+// of them took 1.05 at 3072 steps.
 constexpr int64_t panel_bytes = l2_bytes / 4;
-// Steps of contiguous rows packed at a time where few rows use them; 1024 were 3 % slower at 8 to
-// 64 rows. Contiguous columns are packed by whole panels: the longer the run, the faster it is
-// read.
+// Steps of contiguous rows packed at a time where few rows use them. 1024 took 1.03 on Zen 4 and
+// 0.90 to 0.96 on Zen 5, whose caches are faster. Contiguous columns are packed by whole panels:
+// the longer the run, the faster it is read.
 constexpr int64_t few_rows_steps = 256;
 // Where at most one tile of rows meets a B whose rows are contiguous: steps at a time and panels a
 // task, 16 KB of a row at most. 8 and 32 steps were slower or equal.
 constexpr int64_t stream_steps = 16, stream_panels = 64;
-// Most bytes of packed B at once; more columns are done in turn, and A is read again.
+// Most bytes of packed B at once; more columns are done in turn, and A is read again. 1 MB took
+// 0.98 on one thread; several share what there is.
 constexpr int64_t shared_panels_bytes = int64_t{8} << 20;
-// Work of a task: 20 us at 200 GF/s. A product of half of it is not shared.
+// Work of a task: 20 us at 200 GF/s. A product of half of it is not shared. Eight times as much
+// took 1.13 at 768 x 128 x 512 on two threads, else 0.97 to 1.04.
 constexpr int64_t gemm_task_flops = int64_t{4} << 20;
-// Panels more for a task that packs its block of A, and what packing a panel costs, in rows.
+// Panels more for a task that packs its block of A (none took 0.98 to 1.09 for a transposed A), and
+// what packing a panel costs, in rows (0 made no difference on two threads).
 constexpr int64_t packed_a_panels = 4, packing_rows = 30;
 // Rows packed from end to end of a weight, so that memory, or a file, is read in order.
 constexpr int64_t packed_rows_at_a_time = 32;
 
-// With B packed beforehand: work of which a task is worth its claim, how many tasks are enough, and
-// the work below which a product is not shared.
+// With B packed beforehand: work of which a task is worth its claim (2^20 took up to 1.10), and how
+// many tasks are enough.
 constexpr int64_t kept_task_flops = int64_t{1} << 17, enough_tasks = 16;
+// With B packed beforehand: work below which a product is not shared.
 constexpr int64_t kept_shared_flops = int64_t{1} << 21;
-// What reading a panel costs, in rows: few rows take as long as the memory behind the panel.
+// What reading a panel costs, in rows: few rows take as long as the memory behind the panel. With 1
+// nothing changed beyond the noise.
 constexpr int64_t reading_rows = 4;
-// Steps of a run for each tile of rows, while the next run is prefetched: 64 were 214 instead of
+// Steps of a run for each tile of rows, while the next run is prefetched: 64 gave 214 instead of
 // 235 GF/s at 24 rows in cache, 256 everywhere 225 instead of 350 at 8 rows from memory.
 constexpr int64_t run_steps_per_tile = 32, longest_run = 256;
-// Units of A that stay in L2 beside a panel; with more of them K is walked in blocks.
+// Units of A that stay in L2 beside a panel; with more of them K is walked in blocks. A quarter
+// took 0.98 to 1.01.
 constexpr int64_t kept_block_units = int64_t{1} << 15;
 
 // How far ahead of the products A and, under a single tile of rows, a kept panel are fetched: 8 KB
 // of memory latency. 8 or 16 steps of a panel gave 80 to 97 % of the read loop where 32 give 100 %.
 constexpr int64_t a_steps_ahead = 16, panel_steps_ahead = 32;
 
-// ---- attention ----------------------------------------------------------------------------------
-// What was measured: docs/notes/attention.md.
+// ---- attention: docs/notes/attention.md ---------------------------------------------------------
 
-// Keys that a tile of rows takes at a time: scores of 6 rows are 6 KB and stay in L1. 512 were 3.6
-// % slower under a triangle, else equal.
+// Keys that a tile of rows takes at a time: scores of 6 rows are 6 KB and stay in L1. 512 took
+// 1.036 under a triangle, else equal.
 constexpr int64_t strip_keys = 256;
-// Tiles of queries of a task where a head is shared out.
+// Tiles of queries of a task where a head is shared out. 2 took 0.88 to 1.12 on two busy threads.
 constexpr int64_t query_block_tiles = 16;
 // Tiles of queries and of keys of a block of the backward, 96 x 192: P and dS take 144 KB and stay
-// in L2. 384 keys were 3.8 % slower, 192 queries between 3.6 % faster and 1.7 % slower.
+// in L2. 384 keys took 1.038, 192 queries between 0.964 and 1.017.
 constexpr int64_t block_query_tiles = 16, block_key_tiles = 32;
-// Less work than this is not worth a task.
+// Less work than this is not worth a task: a sixteenth took 1.06 (forward) and 1.13 (backward) for
+// 12 heads of 16 tokens.
 constexpr int64_t attention_task_flops = int64_t{2} << 20;
-// With this many heads of equal work, or more than pieces in one, none is shared out.
+// With this many heads of equal work, or more than pieces in one, none is shared out. This is for
+// more than two threads, on which 2 heads took 0.86 to 1.01 (busy).
 constexpr int64_t many_heads = 16;
-// Parts of a long head in the backward; each has a dQ of its own.
+// Parts of a long head in the backward; each has a dQ of its own. This is for more than two
+// threads, on which 2 parts took 0.89 to 1.03 (busy).
 constexpr int64_t most_head_parts = 8;
 // Against a cache: queries of a head that share one walk along a chunk (beyond, it is walked again,
-// from L2), heads of a task, whose rows are read in runs of so many bytes, and bytes worth a task.
+// from L2; 2 took 1.24 at 4 queries a head), and heads of a task, whose rows are read in runs of so
+// many bytes (128 took 1.45 to 1.53 at D = 64).
 constexpr int64_t cached_rows = 8, cached_heads = 16, cached_run_bytes = 1024;
+// Bytes of K and V that are worth a task. 8 KB took 0.99 to 1.03.
 constexpr int64_t cached_task_bytes = int64_t{128} << 10;
 
 }  // namespace plainformer
