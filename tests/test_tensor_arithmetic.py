@@ -280,6 +280,23 @@ def test_a_number_of_numpys_is_an_array_without_axes(leaf, rng):
     assert int(mean) == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", BF16, np.float64])
+def test_types_that_do_not_fit_are_converted_with_their_gradients(dtype):
+    """A penalty of bfloat16 weights beside a float32 loss."""
+    loss = Tensor(np.ones(2, np.float32), requires_grad=True)
+    weight = Tensor(np.full(2, 3, dtype), requires_grad=True)
+    total = loss + (weight * weight).astype(np.float32)
+    total.backward(np.ones(2, np.float32))
+    assert total.dtype == np.float32
+    assert total.tolist() == [10, 10]
+    assert weight.grad.astype(float).tolist() == [6, 6]
+    assert loss.grad.dtype == np.float32
+    assert weight.astype(dtype).data is weight.data
+    for wrong in (None, "float16", int, "half", 3):
+        with pytest.raises(DTypeError, match=r"dtype: got .*expected float32, bfloat16"):
+            weight.astype(wrong)
+
+
 def test_indices_of_torchs_scripts(leaf, rng):
     x, ids = leaf(2, 3), Tensor(np.array([2, 0, 2]))
     for where in (True, np.False_, (slice(None), ids), (0, ids), (None, True)):

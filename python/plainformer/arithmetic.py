@@ -83,6 +83,24 @@ def negative(a: Array) -> Result:
     return _rounded(operator.neg, a), lambda grad: (to_a(-grad),)
 
 
+def astype(a: Array, dtype: Any) -> Result:
+    """y = a, rounded to another float type."""
+    check_array("astype()", a)
+    try:
+        wanted = None if dtype is None else np.dtype(dtype)
+    except (TypeError, ValueError):
+        wanted = None
+    if wanted is None or wanted not in FLOATS:  # None == float64, to NumPy
+        raise DTypeError(f"dtype: got {shown(dtype)}, expected float32, bfloat16 or float64")
+    before = a.dtype
+    return _rounded_to(wanted, a), lambda grad: (_rounded_to(before, grad),)
+
+
+@_quiet
+def _rounded_to(dtype: Any, x: Array) -> Array:
+    return x.astype(dtype, copy=False)
+
+
 def matmul(a: Any, b: Any) -> Result:
     """y = a b over the last two axes, as in NumPy: leading axes are broadcast, 1 axis is a vector.
 

@@ -182,6 +182,10 @@ class Tensor:
         """
         return _apply(arithmetic.reduce, self, _one_of(axis, dim), keepdims or keepdim, True)
 
+    def astype(self, dtype: Any) -> Tensor:
+        """The same numbers as float32, bfloat16 or float64, to meet others of that type."""
+        return _apply(arithmetic.astype, self, dtype)
+
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape, `reshape(2, -1)` or `reshape((2, -1))`."""
         return _apply(arithmetic.reshape, self, _unpacked(shape))
