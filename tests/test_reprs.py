@@ -40,6 +40,7 @@ def test_tasks_pipelines_and_results(tmp_path):
         assert repr(result).startswith(f"FineTuneResult(task={task!r}, ")
         assert len(repr(result)) < 1500
         shown = result._repr_html_()
+        assert ("before" in shown) == ("eval_loss" in shown)
         assert shown.startswith(f"<table><caption>{task}: 1 steps in ")
         loss = next(name for name in result.metrics if name.endswith("_loss"))
         assert f"<th>{loss}" in shown or loss == "train_loss"

@@ -5,6 +5,7 @@ import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from plainformer import metrics
@@ -61,3 +62,46 @@ import plainformer.metrics
 assert not {"sacrebleu", "tokenizers", "ml_dtypes", "plainformer._cpu"} & set(sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Column:
+    """As a column of a table whose rows have names: no positions, and no Sequence."""
+
+    ndim = 1
+
+    def __init__(self, values):
+        self.values = list(values)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def __getitem__(self, name):
+        raise KeyError(name)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+LABELS, WORDS = VALUES[0], (["a", "b", "oos"], ["a", "oos", "oos"])
+COLUMNS = {
+    **dict.fromkeys(["accuracy", "classification_metrics", "f1_score", "label_scores"], LABELS),
+    **dict.fromkeys(["confusion_matrix", "matthews_corrcoef"], LABELS),
+    **dict.fromkeys(["multi_label_metrics", "multi_label_scores"], VALUES[1]),
+    **dict.fromkeys(["pearson_correlation", "regression_metrics"], VALUES[2]),
+    **dict.fromkeys(["intent_metrics", "bleu", "chrf", "rouge_metrics"], WORDS),
+    "entity_metrics": ([["B-X", "O"]], [["B-X", "B-Y"]]),
+    "relation_metrics": (["R(e1,e2)", "Other"], ["R(e2,e1)", "Other"]),
+    "squad_metrics": ([["a b"], []], ["b", ""]),
+    "multiple_choice_accuracy": ([0, 1], [[0.5, 0.1], [0.5, 0.1]]),
+    "parse_rate": (["def f():\n"], ["    return 1\n"]),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_tables_are_lists(name):
+    metric, pair = getattr(metrics, name), dict(zip(sides(name), COLUMNS[name]))
+    wanted = repr(metric(**pair))
+    assert repr(metric(**{side: Column(values) for side, values in pair.items()})) == wanted

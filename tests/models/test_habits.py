@@ -121,3 +121,19 @@ def test_every_task_has_models_that_fit():
     for name, task in TASKS.items():
         assert task.model_tasks == fitting_models(name)
         assert any(word in family.models for family in MODELS.values() for word in task.model_tasks)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"input_ids": [[1]]}, r"got {'input_ids': .*; a batch is given as model\(\*\*batch\)"),
+        ("a text", "got 'a text', expected integers"),
+        ([["1"]], r"got \[\['1'\]\], expected integers"),
+        (None, "got None, expected integers"),
+        (np.ones((1, 2)), "got dtype float64, expected integers"),
+    ],
+    ids=str,
+)
+def test_what_is_no_ids_is_shown(directory, given, told):
+    with pytest.raises(DTypeError, match=f"^input_ids: {told}"):
+        pf.load(directory)(given)

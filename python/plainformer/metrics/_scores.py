@@ -135,8 +135,8 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
 
 
 def check_list(name: str, values: Any) -> None:
-    """A list, a tuple, an array with an axis: what has a length and an order."""
-    is_array = isinstance(values, np.ndarray) and values.ndim > 0
+    """A list, a tuple, an array with an axis, a column: what has a length and an order."""
+    is_array = getattr(values, "ndim", 0) > 0
     if not is_array and (isinstance(values, (str, bytes)) or not isinstance(values, Sequence)):
         raise DTypeError(f"{name}: got {type(values).__name__}, expected a list")
 

@@ -35,7 +35,8 @@ class FineTuneResult:
             for name, value in metrics.items()
             if name.startswith(("eval_", "test_"))
         ]
-        return table(("", "before", "after"), rows, f"{told}, model in {metrics['output_dir']}")
+        head = ("", "before", "after") if rows else ()
+        return table(head, rows, f"{told}, model in {metrics['output_dir']}")
 
     def __str__(self) -> str:
         """Time, figures before and after (`<` marks those that decided), the directory."""
