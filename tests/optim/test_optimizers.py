@@ -300,6 +300,9 @@ def test_what_is_no_group_or_pair_is_told():
         optim.SGD([(1, first)])
     with pytest.raises(ConfigError, match=r"momentum: got 0\.9 for a group of an SGD without"):
         optimizer.add_param_group({"params": [second], "momentum": 0.9})
+    with pytest.raises(DTypeError, match="params: got str"):
+        optimizer.add_param_group({"params": [second, "third"]})
+    optimizer.add_param_group({"params": [second]})  # of which nothing was noted
 
 
 WRONG_STATES = {

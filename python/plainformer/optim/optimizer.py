@@ -100,7 +100,9 @@ class Optimizer:
             raise ConfigError("params: got no parameters, expected at least one")
         new = {**self.defaults, **group}
         self._check_options(new)
-        new["params"] = [self._take(one) for one in members]
+        names = dict(self._names)
+        new["params"] = [self._take(one, names) for one in members]
+        self._names = names  # all of them, or none
         self.param_groups.append(new)
 
     def _check_options(self, group: Mapping[str, Any]) -> None:
@@ -113,16 +115,17 @@ class Optimizer:
         rates = [check_number(name, group[name], 0.0) for name in ("lr", "lr_scale")]
         return rates[0] * rates[1]
 
-    def _take(self, one: Any) -> Parameter:
-        """A parameter, noted under its name or its number."""
+    @staticmethod
+    def _take(one: Any, names: dict[Parameter, str]) -> Parameter:
+        """A parameter, noted in `names` under its name or its number."""
         is_pair = isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str)
-        name, parameter = one if is_pair else (str(len(self._names)), one)
+        name, parameter = one if is_pair else (str(len(names)), one)
         if not isinstance(parameter, Parameter):
             raise DTypeError(f"params: got {type(parameter).__name__}, expected nn.Parameters")
-        if parameter in self._names or name in self._names.values():
-            name = self._names.get(parameter, name)
+        if parameter in names or name in names.values():
+            name = names.get(parameter, name)
             raise ConfigError(f"params: got {short(name)} twice, expected each parameter once")
-        self._names[parameter] = name
+        names[parameter] = name
         return parameter
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -247,8 +250,8 @@ class Optimizer:
                     f"state: {name} has shape {shown(given.shape)}, expected {array.shape}"
                 )
         steps = {name: int(state[f"{STEP}.{name}"]) for name, _ in self.named_parameters()}
-        if min(steps.values()) < 0:
-            raise CheckpointError(f"state: step: got {min(steps.values())}, expected at least 0")
+        if (least := min(steps.values(), default=0)) < 0:
+            raise CheckpointError(f"state: step: got {least}, expected at least 0")
         options = [self._read_options(i, state) for i in range(len(self.param_groups))]
         for name, parameter in self.named_parameters():
             kept = self.state[parameter]
