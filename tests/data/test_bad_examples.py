@@ -119,6 +119,7 @@ BAD = {
         "word 2 .'b'.: I-X after O",
     ),
     "one column": (NER, "a.conll", "a\n", 1, "got 1 column .'a'., expected a token and its tag"),
+    "returns": (NER, "a.conll", "a\tO\rb\tO\r\rc\tO\r", 1, "a carriage return inside the line"),
     "other columns": (NER, "a.conll", "a x O\nb O\n", 2, "got 2 columns, expected 3"),
     "empty token": (NER, "a.conll", " \tO\n", 1, "got an empty token"),
     "fewer tags": (

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import shown
 from ...metrics.tags import is_tag
+from .rows import RETURN_INSIDE
 from .source import Record, Source, utf8
 
 _DOCUMENT = "-DOCSTART-"
@@ -78,6 +79,8 @@ def _columns(line: str) -> list[str]:
 def _problem(
     row: list[str], width: int, token_column: int, tag_column: int, labelled: bool
 ) -> str | None:
+    if any("\r" in cell for cell in row):
+        return RETURN_INSIDE
     if labelled and len(row) < 2:
         return f"got 1 column ({shown(row[0])}), expected a token and its tag"
     if len(row) != width:

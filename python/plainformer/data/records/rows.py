@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 CSV = ","
 TSV = "\t"
+RETURN_INSIDE = "a carriage return inside the line; expected line feeds between lines"
 _REACH = 1 << 24  # characters of a row over several lines, a line counted as some more
 _LEAST_REACH = 1 << 14  # what it shrinks to: many quotes that never close cost little each
 _LINE = 256
@@ -152,7 +153,7 @@ class _Cells:
 
 def _plain(cell: str) -> str:
     if "\r" in cell:
-        raise RowError("a carriage return inside the line; expected line feeds between lines")
+        raise RowError(RETURN_INSIDE)
     return cell
 
 
