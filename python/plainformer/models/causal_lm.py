@@ -1,6 +1,6 @@
 """What causal language models share: the loss, the cache, generation.
 
-A family adds `decoder_rows` and `head_weight`, see `gpt2.py`.
+A family adds `head_weight`, and its bare model has `states`, see `gpt2.py`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,6 @@ class CausalLM(GenerationMixin, PreTrainedModel):
 
     model_task = "causal-lm"
     __call__: Callable[..., CausalLMOutput]
-
-    def decoder_rows(
-        self, ids: Array, rows: Sequences, positions: Array, cache: KeyValueCache | None
-    ) -> Tensor:
-        """The last hidden states (N, C), normed, of token ids (N,)."""
-        raise NotImplementedError(f"{type(self).__name__} defines no decoder_rows")
 
     def head_weight(self) -> Tensor:
         """The (V, C) weight of the head."""
@@ -101,10 +95,11 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         self, ids: Array, rows: Sequences, position_ids: Any, cache: KeyValueCache | None
     ) -> Tensor:
         """The last hidden states (N, C); a cache moves on by these rows."""
+        states = self.base_model.states
         if cache is None:
-            return self.decoder_rows(ids, rows, positions_of(rows, position_ids), None)
+            return states(ids, rows, positions_of(rows, position_ids))
         cache.check_room(rows)
-        x = self.decoder_rows(ids, rows, positions_of(rows, position_ids, cache.lengths), cache)
+        x = states(ids, rows, positions_of(rows, position_ids, cache.lengths), cache)
         cache.advance(rows)
         return x
 

@@ -188,12 +188,6 @@ class GPT2PreTrainedModel(PreTrainedModel):
         """The last hidden states (N, C), normed."""
         return self.base_model.states(rows.ids, rows.sequences, rows.positions)
 
-    def decoder_rows(
-        self, ids: Array, rows: nn.Sequences, positions: Array, cache: nn.KeyValueCache | None
-    ) -> Tensor:
-        """The last hidden states (N, C), normed, of token ids (N,)."""
-        return self.base_model.states(ids, rows, positions, cache)
-
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
         return self.block_flops(self.base_model.h, self.config.n_embd, sequence_length)

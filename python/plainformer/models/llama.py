@@ -223,12 +223,6 @@ class LlamaPreTrainedModel(PreTrainedModel):
         """The last hidden states (N, C), normed."""
         return self.base_model.states(rows.ids, rows.sequences, rows.positions)
 
-    def decoder_rows(
-        self, ids: Array, rows: nn.Sequences, positions: Array, cache: nn.KeyValueCache | None
-    ) -> Tensor:
-        """The last hidden states (N, C), normed, of token ids (N,)."""
-        return self.base_model.states(ids, rows, positions, cache)
-
     def flops_per_token(self, sequence_length: int) -> int:
         """Multiplications and additions of forward and backward a token; see `block_flops`."""
         width = self.config.num_attention_heads * (self.config.head_dim or 0)  # never None here

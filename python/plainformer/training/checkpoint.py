@@ -136,7 +136,7 @@ class CheckpointDirectory:
         except OSError as error:
             raise CheckpointError(f"{target}: not saved: {error}; {self._last_words()}") from error
         self._rotate(best_step)
-        self._drop_extra_but(step)
+        self.drop_extra(step)
         return target
 
     def load(self, where: str | Path | bool) -> Checkpoint:
@@ -177,9 +177,21 @@ class CheckpointDirectory:
                 return int(match[1])
         return None
 
-    def drop_extra(self) -> None:
-        """Delete what Ctrl-C saved: the run has ended."""
-        self._drop_extra_but(None)
+    def drop_extra(self, kept: int | None = None) -> None:
+        """Delete what Ctrl-C saved, but at step `kept`.
+
+        The pointer, if it names one of them, goes to the newest checkpoint that stays.
+        """
+        steps = self.steps()
+        extra = [step for step in steps if step != kept and self._is_extra(step)]
+        if extra and read_pointer(self.root / POINTER) in [self.path(s).name for s in extra]:
+            staying = [step for step in steps if step not in extra]
+            if staying:
+                write_pointer(self.root / POINTER, self.path(staying[-1]).name)
+            else:
+                (self.root / POINTER).unlink()
+        for step in extra:
+            self._delete(step)
 
     def clear(self) -> None:
         """Delete every checkpoint and the pointer."""
@@ -227,19 +239,6 @@ class CheckpointDirectory:
 
     def _is_extra(self, step: int) -> bool:
         return (self.path(step) / EXTRA).exists()
-
-    def _drop_extra_but(self, kept: int | None) -> None:
-        """Delete extra checkpoints; the pointer, if it names one, goes to the newest that stays."""
-        steps = self.steps()
-        extra = [step for step in steps if step != kept and self._is_extra(step)]
-        if extra and read_pointer(self.root / POINTER) in [self.path(s).name for s in extra]:
-            staying = [step for step in steps if step not in extra]
-            if staying:
-                write_pointer(self.root / POINTER, self.path(staying[-1]).name)
-            else:
-                (self.root / POINTER).unlink()
-        for step in extra:
-            self._delete(step)
 
     def _delete(self, step: int) -> None:
         remove_directory(self.path(step))
