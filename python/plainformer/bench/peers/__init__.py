@@ -4,6 +4,7 @@ A peer's module has
     WAYS                    a `Ways`: how it computes each operation
     describe() -> dict      versions, and what it runs on
     set_threads(n)          called once, first
+and, where its arrays are not NumPy's,
     load(array)             a NumPy array as the peer's own kind
     to_numpy(array)         and back; bfloat16 may come back as float32
 """

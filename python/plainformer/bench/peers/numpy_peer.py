@@ -34,16 +34,6 @@ def set_threads(threads: int) -> None:
         raise RuntimeError("OPENBLAS_NUM_THREADS must be set before NumPy is imported")
 
 
-def load(array: Any) -> Any:
-    """Itself."""
-    return array
-
-
-def to_numpy(array: Any) -> Any:
-    """Itself."""
-    return np.asarray(array)
-
-
 # ---- products ------------------------------------------------------------------------------------
 
 

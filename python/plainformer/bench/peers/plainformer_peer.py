@@ -37,16 +37,6 @@ def set_threads(threads: int) -> None:
     runtime.set_num_threads(threads)
 
 
-def load(array: Any) -> Any:
-    """Itself."""
-    return array
-
-
-def to_numpy(array: Any) -> Any:
-    """Itself."""
-    return np.asarray(array)
-
-
 # ---- products ------------------------------------------------------------------------------------
 
 
