@@ -91,6 +91,7 @@ def test_values_are_read_into_plain_ones():
     assert given(soup) == ["pots", "book"]
     soup = Soup(np.array(3), np.array(0.5), lid=np.array(True), salt=np.bool_(False))
     assert (soup.pots, soup.heat, soup.lid) == (3, 0.5, True)
+    assert type(Soup(names={"a": np.float32(2)}).names["a"]) is float
     assert type(Soup(IntEnum("Sizes", "small")(1)).pots) is int
 
 

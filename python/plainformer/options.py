@@ -175,24 +175,27 @@ class Option:
         ------
         ConfigError : naming the option, what it got and what was wanted
         """
-        plain = _plain(value)
-        if plain is None and self.optional:
+        used = plain(value)
+        if used is None and self.optional:
             return None
         try:
             alone = self.rule is not None and self.rule.alone
-            if not alone and not any(fits(plain, kind) for kind in self.kinds):
+            if not alone and not any(fits(used, kind) for kind in self.kinds):
                 raise ValueError
-            return plain if self.rule is None else self.rule.read(plain)
+            return used if self.rule is None else self.rule.read(used)
         except _WRONG:
             raise _error(self.name, value, self.wanted) from None
 
 
-def _plain(value: Any) -> Any:
-    """Python's value for a scalar of NumPy's and for a kind of int, a path's text."""
+def plain(value: Any) -> Any:
+    """Python's value for a scalar of NumPy's, alone or in a mapping, and for a kind of int; a
+    path's text."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
+    if isinstance(value, Mapping):
+        return {k: v if isinstance(v, Mapping) else plain(v) for k, v in value.items()}
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
@@ -258,10 +261,10 @@ class Lacking:
 
     def check(self, name: str, value: Any) -> None:
         """Raise ConfigError if the value asks for something."""
-        value = _plain(value)
+        value = plain(value)
         items = value if isinstance(value, list) else [value]
-        plain = all(isinstance(one, (bool, int, float, str)) for one in items)
-        if value is not None and not (plain and value in self.nothing):
+        is_plain = all(isinstance(one, (bool, int, float, str)) for one in items)
+        if value is not None and not (is_plain and value in self.nothing):
             raise ConfigError(f"{name}: got {shown(value)}, which is not supported; {self.instead}")
 
 

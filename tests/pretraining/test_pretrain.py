@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -10,6 +11,7 @@ from plainformer.cli import main
 from plainformer.data import Document
 from plainformer.errors import ConfigError, DataError
 from plainformer.pretraining import PretrainResult
+from plainformer.pretraining.building import check_block_size
 
 CONFIG = {"model_type": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 8}
 ENCODER = {
@@ -130,6 +132,8 @@ def test_callbacks_are_called(tmp_path, rows):
         ({"data": "nowhere.txt"}, DataError, "nowhere.txt"),
         ({"config": None}, ConfigError, "config: got None, expected a config.json"),
         ({"config": 3}, ConfigError, "config: got int"),
+        ({"output_dir": None}, ConfigError, "output_dir: got None, expected a directory"),
+        ({"block_size": 4.0}, ConfigError, "block_size: got 4.0, expected 1 to the model's 8"),
         ({"tokenizer": None}, ConfigError, "tokenizer: got None"),
         ({"tokenizer": "words"}, ConfigError, "tokenizer: got 'words'"),
         ({"model": "somewhere"}, ConfigError, "config: the directory of `model` has one"),
@@ -152,3 +156,8 @@ def test_what_does_not_fit_is_one_clear_error(tmp_path, rows, changes, error, me
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_block_size_may_be_a_number_of_numpys():
+    config = pf.models.GPT2Config(n_positions=8)
+    assert check_block_size(np.int64(4), config) == 4

@@ -265,3 +265,9 @@ def test_evaluations_without_validation_data_are_refused_before_anything_is_read
             output_dir=tmp_path,
             eval_strategy="epoch",
         )
+
+
+def test_labels_of_arrays_are_labels(tmp_path):
+    rows = [{"text": text, "label": label} for text, label in zip(GOOD, np.arange(4) % 2)]
+    result = tune("text-classification", tmp_path / "out", train=rows, validation=None, max_steps=1)
+    assert result.task.labels.labels == ("0", "1")

@@ -18,6 +18,7 @@ from ..data.text import Document
 from ..data.tokenizer import make_tokenizer, parse_spec, read_tokenizer, save_tokenizer, vocab_size
 from ..errors import ConfigError, shown
 from ..models.registry import MODELS, from_config, load
+from ..options import plain
 from .options import MODEL_TASK_OF
 
 UNBOUNDED = 512  # default block size of models whose positions have no end, as T5's
@@ -92,6 +93,7 @@ def check_block_size(block_size: Any, config: Any) -> int:
     positions = config.context_length
     if block_size is None:
         return positions or UNBOUNDED
+    block_size = plain(block_size)
     limit = "at least 1" if positions is None else f"1 to the model's {positions} positions"
     if type(block_size) is not int or not 1 <= block_size <= (positions or block_size):
         raise ConfigError(f"block_size: got {shown(block_size)}, expected {limit}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,7 @@ class Pretraining:
         self.validation = None
         if validation is not None:
             self.validation = as_sources("validation", validation, column)
-        self.args = TrainingArguments(**{**training, "output_dir": os.fspath(output_dir)})
+        self.args = TrainingArguments(**{**training, "output_dir": output_dir})
         self.args.check_evaluated("validation", validation)
 
     def build(self) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..data import DialogueExample, Message, TextExample, TokenExample
 from ..data.examples import FIELDS, GOLD, Example
 from ..data.labelled.build import Builder, check_string
+from ..data.labelled.objects import as_json
 from ..data.labelled.reader import field_names, records_of
 from ..data.records.jsonl import parse_json, pick_fields
 from ..data.records.sniff import BY_LINE, sniff_requests
@@ -171,7 +170,7 @@ def _example(task: str, item: Any) -> Example:
     if isinstance(item, str):
         return _of_text(task, item)
     if isinstance(item, Mapping):
-        return _of_object(task, {name: _plain(value) for name, value in item.items()}, {})
+        return _of_object(task, {name: as_json(value) for name, value in item.items()}, {})
     if is_dialogue(task, item):
         return _of_object(task, {"messages": list(item)}, {})
     raise ValueError(f"input: got {type(item).__name__}, expected {_wanted(task)}")
@@ -185,15 +184,6 @@ def is_dialogue(task: str, item: Any) -> bool:
         and bool(item)
         and all(isinstance(message, Mapping) and "role" in message for message in item)
     )
-
-
-def _plain(value: Any) -> Any:
-    """Arrays and tuples as the lists that JSON has, NumPy's numbers as Python's."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return value
 
 
 def _of_text(task: str, text: str) -> Example:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from ...errors import DataError
 from ..examples import Example, required_fields, task_name
 from ..records.jsonl import pick_fields
@@ -46,8 +48,18 @@ def examples_of(
     return examples
 
 
+def as_json(value: Any) -> Any:
+    """Arrays and tuples as the lists that JSON has, NumPy's numbers as Python's."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [as_json(one) for one in value]
+    return value
+
+
 def _record(value: Any, number: int, names: dict[str, Any], wanted: str) -> Record:
     if isinstance(value, Mapping):
-        return Record(pick_fields(value, names), number)
+        fields = pick_fields(value, names)
+        return Record({field: as_json(v) for field, v in fields.items()}, number)
     problem = f"got {type(value).__name__}, expected an object with {wanted}"
     return Record({}, number, problem=problem)
