@@ -171,7 +171,12 @@ def test_settings_win_over_those_of_the_directory(outputs):
     ("call", "message"),
     [
         (lambda root: pf.pipeline("ner"), "model: got None, expected a directory or a loaded"),
+        (lambda root: pf.pipeline(root / "dialogue"), "model: got None, .*; the task comes first"),
         (lambda root: pf.pipeline("nerr", root / "dialogue"), "task: got 'nerr'; did you mean"),
+        (
+            lambda root: pf.pipeline("fill-mask", root / "dialogue"),
+            r"task: got 'fill-mask', which .*; pf.load\(directory, 'fill-mask'\) is a model",
+        ),
         (lambda root: pf.pipeline("ner", root / "dialogue"), "was fine-tuned for dialogue"),
         (lambda root: pf.pipeline(None, root / "dialogue", overlap=1), "not an option of dialogue"),
         (lambda root: pf.pipeline(None, root / "dialogue", batch_size=0), "batch_size: got 0"),

@@ -223,7 +223,14 @@ def pipeline(
         )
         return Pipeline(opened, batch_size)
     if not isinstance(model, (PreTrainedModel, Task)):
-        raise ConfigError(f"model: got {shown(model)}, expected a directory or a loaded model")
+        first = (
+            "; the task comes first, or None"
+            if isinstance(task, (str, Path)) and Path(task).is_dir()
+            else ""
+        )
+        raise ConfigError(
+            f"model: got {shown(model)}, expected a directory or a loaded model{first}"
+        )
     if dtype is not None or adapter is not None:
         name, word = ("dtype", "to") if adapter is None else ("adapter", "load_adapter")
         raise ConfigError(

@@ -20,6 +20,7 @@ from ..errors import ConfigError, shown
 from ..options import did_you_mean
 
 _LANGUAGES = re.compile("translation_[a-zA-Z]+_to_[a-zA-Z]+")  # transformers' pipelines
+_MODELS_ALONE = ("feature-extraction", "fill-mask")  # words that `models.load` alone takes
 _ALIASES = {
     "ner": "token-classification",
     "sentiment-analysis": "text-classification",
@@ -232,6 +233,11 @@ def task_name(task: str) -> str:
         name = "translation"
     if name in FIELDS:
         return name
+    if task in _MODELS_ALONE:
+        raise ConfigError(
+            f"task: got {shown(task)}, which nothing answers; pf.load(directory, {shown(task)}) "
+            "is a model for it"
+        )
     near = did_you_mean(task, [*FIELDS, *_ALIASES], f"expected one of {', '.join(FIELDS)}")
     raise ConfigError(f"task: got {shown(task)}{near}")
 
