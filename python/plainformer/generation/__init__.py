@@ -19,17 +19,7 @@ from .stopping import StoppingCriterion
 from .streamers import Streamer, TextPieces, TextStreamer
 
 __all__ = [
-    "GenerateOutput",
-    "GenerationConfig",
-    "GenerationMixin",
-    "LogitsProcessor",
-    "Sampling",
-    "StoppingCriterion",
-    "Streamer",
-    "TextPieces",
-    "TextStreamer",
-    "constraints",
-    "generate",
-    "processors",
-    "stream",
-]
+    "GenerateOutput", "GenerationConfig", "GenerationMixin", "LogitsProcessor", "Sampling",
+    "StoppingCriterion", "Streamer", "TextPieces", "TextStreamer", "constraints", "generate",
+    "processors", "stream",
+]  # fmt: skip

@@ -26,11 +26,9 @@ from .outputs import Seq2SeqQuestionAnsweringModelOutput, Seq2SeqSequenceClassif
 from .seq2seq_lm import EncoderOutput
 
 __all__ = [
-    "BartConfig",
-    "BartForConditionalGeneration",
-    "BartForQuestionAnswering",
+    "BartConfig", "BartForConditionalGeneration", "BartForQuestionAnswering",
     "BartForSequenceClassification",
-]
+]  # fmt: skip
 
 # Rows of the position table before position 0, a habit of fairseq's padding id.
 POSITION_OFFSET = 2

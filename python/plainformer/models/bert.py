@@ -24,15 +24,10 @@ from .masked_lm import MaskedLM
 from .relation import RelationClassifier
 
 __all__ = [
-    "BertConfig",
-    "BertForMaskedLM",
-    "BertForMultipleChoice",
-    "BertForQuestionAnswering",
-    "BertForRelationExtraction",
-    "BertForSequenceClassification",
-    "BertForTokenClassification",
+    "BertConfig", "BertForMaskedLM", "BertForMultipleChoice", "BertForQuestionAnswering",
+    "BertForRelationExtraction", "BertForSequenceClassification", "BertForTokenClassification",
     "BertModel",
-]
+]  # fmt: skip
 
 
 @dataclass(repr=False)

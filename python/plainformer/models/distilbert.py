@@ -25,15 +25,10 @@ from .masked_lm import MaskedLM
 from .relation import RelationClassifier
 
 __all__ = [
-    "DistilBertConfig",
-    "DistilBertForMaskedLM",
-    "DistilBertForMultipleChoice",
-    "DistilBertForQuestionAnswering",
-    "DistilBertForRelationExtraction",
-    "DistilBertForSequenceClassification",
-    "DistilBertForTokenClassification",
-    "DistilBertModel",
-]
+    "DistilBertConfig", "DistilBertForMaskedLM", "DistilBertForMultipleChoice",
+    "DistilBertForQuestionAnswering", "DistilBertForRelationExtraction",
+    "DistilBertForSequenceClassification", "DistilBertForTokenClassification", "DistilBertModel",
+]  # fmt: skip
 
 EPS = 1e-12  # of every norm; the configuration has no field for it
 

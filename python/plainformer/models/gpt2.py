@@ -27,12 +27,9 @@ from .inputs import check_positions
 from .pretrained import PreTrainedModel, normal_matrix
 
 __all__ = [
-    "GPT2Config",
-    "GPT2ForSequenceClassification",
-    "GPT2ForTokenClassification",
-    "GPT2LMHeadModel",
+    "GPT2Config", "GPT2ForSequenceClassification", "GPT2ForTokenClassification", "GPT2LMHeadModel",
     "GPT2Model",
-]
+]  # fmt: skip
 
 
 @dataclass(repr=False)

@@ -26,12 +26,9 @@ from .inputs import check_positions
 from .pretrained import PreTrainedModel
 
 __all__ = [
-    "LlamaConfig",
-    "LlamaForCausalLM",
-    "LlamaForSequenceClassification",
-    "LlamaForTokenClassification",
-    "LlamaModel",
-]
+    "LlamaConfig", "LlamaForCausalLM", "LlamaForSequenceClassification",
+    "LlamaForTokenClassification", "LlamaModel",
+]  # fmt: skip
 
 
 @dataclass(repr=False)

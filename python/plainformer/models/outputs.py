@@ -17,18 +17,11 @@ from ..outputs import Output
 from ..tensor import Tensor
 
 __all__ = [
-    "BaseModelOutput",
-    "CausalLMOutput",
-    "MaskedLMOutput",
-    "ModelOutput",
-    "MultipleChoiceModelOutput",
-    "QuestionAnsweringModelOutput",
-    "Seq2SeqLMOutput",
-    "Seq2SeqQuestionAnsweringModelOutput",
-    "Seq2SeqSequenceClassifierOutput",
-    "SequenceClassifierOutput",
-    "TokenClassifierOutput",
-]
+    "BaseModelOutput", "CausalLMOutput", "MaskedLMOutput", "ModelOutput",
+    "MultipleChoiceModelOutput", "QuestionAnsweringModelOutput", "Seq2SeqLMOutput",
+    "Seq2SeqQuestionAnsweringModelOutput", "Seq2SeqSequenceClassifierOutput",
+    "SequenceClassifierOutput", "TokenClassifierOutput",
+]  # fmt: skip
 
 # What is there if it was asked for. The caller knows, so type checkers ask for no `is not None`.
 MaybeNone: TypeAlias = Any

@@ -23,12 +23,9 @@ from .llama import (
 )
 
 __all__ = [
-    "Qwen2Config",
-    "Qwen2ForCausalLM",
-    "Qwen2ForSequenceClassification",
-    "Qwen2ForTokenClassification",
-    "Qwen2Model",
-]
+    "Qwen2Config", "Qwen2ForCausalLM", "Qwen2ForSequenceClassification",
+    "Qwen2ForTokenClassification", "Qwen2Model",
+]  # fmt: skip
 
 
 @dataclass(repr=False)

@@ -30,15 +30,10 @@ from .inputs import positions_of
 from .masked_lm import MaskedLM
 
 __all__ = [
-    "RobertaConfig",
-    "RobertaForMaskedLM",
-    "RobertaForMultipleChoice",
-    "RobertaForQuestionAnswering",
-    "RobertaForRelationExtraction",
-    "RobertaForSequenceClassification",
-    "RobertaForTokenClassification",
-    "RobertaModel",
-]
+    "RobertaConfig", "RobertaForMaskedLM", "RobertaForMultipleChoice",
+    "RobertaForQuestionAnswering", "RobertaForRelationExtraction",
+    "RobertaForSequenceClassification", "RobertaForTokenClassification", "RobertaModel",
+]  # fmt: skip
 
 
 @dataclass(repr=False)

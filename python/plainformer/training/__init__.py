@@ -11,19 +11,8 @@ from .trainer import Trainer, TrainOutput
 from .updates import ParameterOptions
 
 __all__ = [
-    "EarlyStoppingCallback",
-    "EvalPrediction",
-    "ParameterOptions",
-    "PredictionOutput",
-    "TensorBoardCallback",
-    "TimeLimitCallback",
-    "TrainOutput",
-    "Trainable",
-    "Trainer",
-    "TrainerCallback",
-    "TrainerControl",
-    "TrainerState",
-    "TrainingArguments",
-    "TrainingInterrupted",
+    "EarlyStoppingCallback", "EvalPrediction", "ParameterOptions", "PredictionOutput",
+    "TensorBoardCallback", "TimeLimitCallback", "TrainOutput", "Trainable", "Trainer",
+    "TrainerCallback", "TrainerControl", "TrainerState", "TrainingArguments", "TrainingInterrupted",
     "WandbCallback",
-]
+]  # fmt: skip
