@@ -271,3 +271,9 @@ def test_labels_of_arrays_are_labels(tmp_path):
     rows = [{"text": text, "label": label} for text, label in zip(GOOD, np.arange(4) % 2)]
     result = tune("text-classification", tmp_path / "out", train=rows, validation=None, max_steps=1)
     assert result.task.labels.labels == ("0", "1")
+
+
+def test_no_examples_are_one_error_that_names_the_argument(tmp_path):
+    for name in ("train", "validation"):
+        with pytest.raises(ConfigError, match=f"^{name}: got an empty list, expected files"):
+            tune("text-classification", tmp_path / "out", **{name: []})

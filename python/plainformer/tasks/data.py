@@ -110,11 +110,11 @@ def _is_path(value: Any) -> bool:
 
 def _check_paths(name: str, value: Any) -> None:
     paths = [value] if _is_path(value) else value
-    if not isinstance(paths, (list, tuple)) or not all(map(_is_path, paths)):
-        kind = None if value is None else type(value).__name__
+    if not isinstance(paths, (list, tuple)) or not paths or not all(map(_is_path, paths)):
+        got = None if value is None else type(value).__name__
         raise ConfigError(
-            f"{name}: got {kind}, expected files, or a list of examples or of "
-            "objects with the task's fields"
+            f"{name}: got {'an empty list' if value == [] else got}, expected files, or a list of "
+            "examples or of objects with the task's fields"
         )
 
 
