@@ -9,7 +9,7 @@ from typing import Any
 from ..data import DialogueExample, Message, TextExample, TokenExample
 from ..data.examples import FIELDS, GOLD, Example
 from ..data.labelled.build import Builder, check_string
-from ..data.labelled.objects import as_json
+from ..data.labelled.objects import plain_values
 from ..data.labelled.reader import field_names, records_of
 from ..data.records.jsonl import parse_json, pick_fields
 from ..data.records.sniff import BY_LINE, sniff_requests
@@ -170,7 +170,7 @@ def _example(task: str, item: Any) -> Example:
     if isinstance(item, str):
         return _of_text(task, item)
     if isinstance(item, Mapping):
-        return _of_object(task, {name: as_json(value) for name, value in item.items()}, {})
+        return _of_object(task, {name: plain_values(value) for name, value in item.items()}, {})
     if is_dialogue(task, item):
         return _of_object(task, {"messages": list(item)}, {})
     raise ValueError(f"input: got {type(item).__name__}, expected {_wanted(task)}")

@@ -48,18 +48,18 @@ def examples_of(
     return examples
 
 
-def as_json(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Arrays and tuples as the lists that JSON has, NumPy's numbers as Python's."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
-        return [as_json(one) for one in value]
+        return [plain_values(one) for one in value]
     return value
 
 
 def _record(value: Any, number: int, names: dict[str, Any], wanted: str) -> Record:
     if isinstance(value, Mapping):
         fields = pick_fields(value, names)
-        return Record({field: as_json(v) for field, v in fields.items()}, number)
+        return Record({field: plain_values(v) for field, v in fields.items()}, number)
     problem = f"got {type(value).__name__}, expected an object with {wanted}"
     return Record({}, number, problem=problem)
