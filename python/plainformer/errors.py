@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from reprlib import Repr
 from typing import Any
@@ -121,6 +121,13 @@ def _without_middle(text: str, most: int) -> str:
 def shown(value: Any) -> str:
     """The value as `repr` writes it, in about 80 characters of one line, its middle left out."""
     return short(_repr.repr(value))
+
+
+def not_integers(name: str, value: Any, dtype: Any) -> DTypeError:
+    """The error of what stands in the place of token ids; `dtype` is that of an array of it."""
+    got = f"dtype {dtype}" if dtype.kind in "bcf" else shown(value)
+    hint = "; a batch is given as model(**batch)" if isinstance(value, Mapping) else ""
+    return DTypeError(f"{name}: got {got}, expected integers{hint}")
 
 
 def short(text: object) -> str:

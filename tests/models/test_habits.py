@@ -135,5 +135,7 @@ def test_every_task_has_models_that_fit():
     ids=str,
 )
 def test_what_is_no_ids_is_shown(directory, given, told):
-    with pytest.raises(DTypeError, match=f"^input_ids: {told}"):
-        pf.load(directory)(given)
+    model = pf.load(directory)
+    for call in [model] if given is None else [model, model.generate]:  # which begins by itself
+        with pytest.raises(DTypeError, match=f"^input_ids: {told}"):
+            call(given)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, ShapeError, not_integers
 from ..tensor import Array
 
 
@@ -74,7 +74,7 @@ def as_prompts(
         raise ShapeError(f"{name}: got more ids than memory holds") from None
     except (ValueError, OverflowError):
         return _ragged(input_ids, attention_mask, pad, name)
-    _check_ids(ids, name)
+    _check_ids(ids, name, input_ids)
     single = ids.ndim == 1
     ids = np.atleast_2d(ids).astype(np.int64)
     if attention_mask is not None:
@@ -102,7 +102,7 @@ def _ragged(rows: Any, attention_mask: Any, pad: int, name: str) -> Prompts:
         raise ShapeError(f"attention_mask: {name} has rows of several lengths, expected no mask")
     arrays = [_as_array(name, row, "iu") for row in rows]
     for array in arrays:
-        _check_ids(array, name)
+        _check_ids(array, name, array)
         if array.ndim != 1:
             raise ShapeError(f"{name}: got a row of shape {array.shape}, expected (tokens,)")
     longest = max(len(array) for array in arrays)
@@ -143,10 +143,10 @@ def _check_rows(mask: Array, name: str) -> None:
         raise ShapeError(f"{name}: row {row} has no token but padding, expected at least one")
 
 
-def _check_ids(ids: Array, name: str) -> None:
+def _check_ids(ids: Array, name: str, given: Any) -> None:
     if ids.size == 0:
         raise ShapeError(f"{name}: got shape {ids.shape}, expected at least one token a row")
     if ids.dtype.kind not in "iu":
-        raise DTypeError(f"{name}: got dtype {ids.dtype}, expected integers")
+        raise not_integers(name, given, ids.dtype)
     if ids.ndim not in (1, 2):
         raise ShapeError(f"{name}: got shape {ids.shape}, expected (batch, tokens) or (tokens,)")

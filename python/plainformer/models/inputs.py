@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import kernels
 from ..data.batches import IGNORE_INDEX
-from ..errors import ConfigError, DTypeError, ShapeError, shown
+from ..errors import ConfigError, ShapeError, not_integers
 from ..nn import RaggedRows, Sequences
 from ..tensor import Array
 
@@ -23,9 +22,7 @@ def as_ids(name: str, ids: Any) -> Any:
             f"{name}: got rows of several lengths, expected one; pad them, with attention_mask 0"
         ) from None
     if array.dtype.kind not in "iu":
-        got = shown(ids) if array.dtype.kind in "OU" else f"dtype {array.dtype}"
-        hint = "; a batch is given as model(**batch)" if isinstance(ids, Mapping) else ""
-        raise DTypeError(f"{name}: got {got}, expected integers{hint}")
+        raise not_integers(name, ids, array.dtype)
     if array.ndim != 2:
         raise ShapeError(f"{name}: got shape {array.shape}, expected (batch, tokens)")
     if array.dtype in (np.int32, np.int64) or isinstance(array, RaggedRows):
