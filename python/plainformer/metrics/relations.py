@@ -29,7 +29,7 @@ def relation_scores(
     _check(predictions, references, other)
     right = (r for p, r in zip(predictions, references) if p == r)
     found, wanted, both = (list(map(relation_of, own)) for own in (predictions, references, right))
-    return scores_by(found, wanted, both, sorted({*wanted} - {other}))
+    return scores_by(found, wanted, both, [name for name in sorted({*wanted}) if name != other])
 
 
 @by_name
