@@ -14,6 +14,7 @@ the same bytes whatever else is in the batch.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -329,7 +330,7 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """Lists of `size` items in order, the last one perhaps shorter."""
     COUNT.check("batch_size", size)
     rest = iter(items)
-    while chunk := list(islice(rest, size)):
+    while chunk := list(islice(rest, min(size, sys.maxsize))):
         yield chunk
 
 
