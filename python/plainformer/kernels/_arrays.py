@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 from ..kinds import as_index
-from ._backend import backend, xp
+from ._backend import backend, find_kind, xp
 
 # An array of any kind: what comes out is of the kind that came in.
 Array = TypeVar("Array", bound=Any)
@@ -64,7 +64,8 @@ def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] = FLOATS) -> N
 
 def holds_numbers(x: Any) -> bool:
     """Whether `x` is an array of numbers or bools, which another float type can hold."""
-    return hasattr(x, "astype") and x.dtype.kind in "biufV"  # V is bfloat16
+    is_array = find_kind(x) is not None or isinstance(x, np.generic)
+    return is_array and x.dtype.kind in "biufV"  # V is bfloat16
 
 
 def check_same_dtype(**arrays: Any) -> None:

@@ -49,7 +49,7 @@ def backend(name: str, array: Any) -> ModuleType:
 
 def kind_of(name: str, array: Any) -> Kind:
     """The kind of `array`; what is no array of any is a DTypeError naming it."""
-    kind = _find_kind(array)
+    kind = find_kind(array)
     if kind is not None:
         return kind
     if isinstance(array, np.ma.MaskedArray):
@@ -58,7 +58,8 @@ def kind_of(name: str, array: Any) -> Kind:
     raise DTypeError(f"{name}: got {got}, expected a NumPy array; convert it with numpy.asarray")
 
 
-def _find_kind(array: Any) -> Kind | None:
+def find_kind(array: Any) -> Kind | None:
+    """The kind of `array`, None for what is no array of any."""
     kind = _kinds.get(type(array))
     if kind is not None:
         return kind
@@ -130,7 +131,7 @@ def array_of(x: Any) -> Any:
     ------
     ShapeError : lists of several lengths
     """
-    if _find_kind(x) is not None:
+    if find_kind(x) is not None:
         return x
     try:
         return np.asarray(x)
