@@ -1,5 +1,7 @@
 """What layers begin with: torch's distributions, seeds, and nothing drawn where models draw."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -155,3 +157,8 @@ def test_a_layer_that_a_subclass_adds_to_a_model_is_drawn():
 
     config = pf.GPT2Config.from_dict(config_of("gpt2"))
     assert Own(config).extra.weight.data.any()
+
+
+def test_importing_layers_imports_no_random_numbers():
+    code = "import sys, plainformer.nn; sys.exit('numpy.random' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

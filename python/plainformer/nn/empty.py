@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 
@@ -38,8 +39,10 @@ def undrawn_weights() -> Block[bool]:
 class _Default(threading.local):
     """What each thread draws from: the stream of weights of seed 0, until another is wanted."""
 
-    def __init__(self) -> None:
-        self.generator = weights_of(0)
+    @functools.cached_property
+    def generator(self) -> np.random.Generator:
+        """Made when first drawn from: `numpy.random` takes milliseconds to import."""
+        return weights_of(0)
 
 
 def weights_of(seed: int) -> np.random.Generator:
