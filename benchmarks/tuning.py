@@ -36,7 +36,7 @@ HEADER = "csrc/cpu/tuning.h"
 
 def with_value(header: str, name: str, value: str) -> str:
     """The header's text with another value of one of its sizes."""
-    changed, count = re.subn(rf"(?<=\b{name} = )[^,;]+", value.replace("\\", ""), header)
+    changed, count = re.subn(rf"(?<=\b{name} = )[^,;]+", lambda _: value, header)
     if count == 0:
         raise click.BadParameter(f"{name}: no size of {HEADER}")
     return changed
