@@ -1,10 +1,10 @@
 // What stands between a raw score and the exponential: the cap, a mask and the distance as numbers
 // that are added, and the range of keys that a row sees.
 #pragma once
-#include "attention_sequence.h"
 #include "gemm_tile.h"
 #include "isa/extremes.h"
 #include "isa/math.h"
+#include "plainformer/attention_sequence.h"
 
 namespace plainformer::PF_ISA {
 

@@ -3,7 +3,7 @@
 // work is shared out itself; and small heads go together, because claiming a task costs as well.
 // Compiled once, not once an ISA level: kernel units see no standard container.
 #pragma once
-#include "attention_sequence.h"
+#include "plainformer/attention_sequence.h"
 #include "tuning.h"
 
 namespace plainformer {
