@@ -1,0 +1,254 @@
+// What all matrix products share: the matrices of a batch, the place of a tile, and what happens to
+// its sums on their way out (bias, activation, rounding, accumulation). Formula: plainformer/gemm.h
+//
+// A mainloop (gemm_simt.cuh, gemm_sm80.cuh, gemm_sm90.cuh, gemm_gemv.cuh) makes sums in float32 and
+// hands them to `finish`, a few neighbouring columns at a time, or to `finish_tile`, a whole tile
+// that lies in shared memory. Sums over parts of K go to a workspace through the same functions and
+// are added in the order of K by `add_parts`.
+#pragma once
+#include "activations.cuh"
+#include "device.cuh"
+#include "plainformer/gemm.h"
+
+namespace plainformer::cuda {
+
+// Columns of T in 16 bytes: what one thread finishes at a time.
+template <typename T>
+inline constexpr int columns_at_once = 16 / static_cast<int>(sizeof(T));
+
+template <typename T>
+inline constexpr bool is_half = sizeof(T) == 2;
+
+// ---- Several values of T as floats --------------------------------------------------------------
+
+template <int N>  // 32-bit words; the address is a multiple of their size, at most 16 bytes
+__device__ __forceinline__ void load_words(uint32_t (&w)[N], const void* from) {
+    static_assert(N == 1 || N == 2 || N % 4 == 0);
+    if constexpr (N == 1) {
+        w[0] = *static_cast<const uint32_t*>(from);
+    } else if constexpr (N == 2) {
+        const uint2 v = *static_cast<const uint2*>(from);
+        w[0] = v.x, w[1] = v.y;
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i += 4) {
+            const uint4 v = static_cast<const uint4*>(from)[i / 4];
+            w[i] = v.x, w[i + 1] = v.y, w[i + 2] = v.z, w[i + 3] = v.w;
+        }
+    }
+}
+
+template <int N>
+__device__ __forceinline__ void store_words(void* to, const uint32_t (&w)[N]) {
+    static_assert(N == 1 || N == 2 || N % 4 == 0);
+    if constexpr (N == 1) {
+        *static_cast<uint32_t*>(to) = w[0];
+    } else if constexpr (N == 2) {
+        *static_cast<uint2*>(to) = make_uint2(w[0], w[1]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i += 4)
+            static_cast<uint4*>(to)[i / 4] = make_uint4(w[i], w[i + 1], w[i + 2], w[i + 3]);
+    }
+}
+
+// v = the first `count` of W values, the rest 0. `aligned`: W of them may be read in one access.
+template <typename T, int W>
+__device__ __forceinline__ void load_columns(float (&v)[W], const T* from, int count,
+                                             bool aligned) {
+    if (aligned && count >= W) {
+        uint32_t w[W * sizeof(T) / 4];
+        load_words(w, from);
+#pragma unroll
+        for (int i = 0; i < W; ++i) {
+            if constexpr (is_half<T>) {
+                const float2 pair = unpack<T>(w[i / 2]);
+                v[i] = i % 2 ? pair.y : pair.x;
+            } else {
+                v[i] = __uint_as_float(w[i]);
+            }
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < W; ++i) v[i] = i < count ? to_float(from[i]) : 0.0f;
+    }
+}
+
+template <typename T, int W>
+__device__ __forceinline__ void store_columns(T* to, const float (&v)[W], int count, bool aligned) {
+    if (aligned && count >= W) {
+        uint32_t w[W * sizeof(T) / 4];
+#pragma unroll
+        for (int i = 0; i < W; i += 4 / sizeof(T)) {
+            if constexpr (is_half<T>)
+                w[i / 2] = pack<T>(v[i], v[i + 1]);
+            else
+                w[i] = __float_as_uint(v[i]);
+        }
+        store_words(to, w);
+    } else {
+#pragma unroll
+        for (int i = 0; i < W; ++i)
+            if (i < count) to[i] = from_float<T>(v[i]);
+    }
+}
+
+// ---- One matrix of the batch --------------------------------------------------------------------
+
+// Where the sums of one matrix go, and through what.
+template <typename T>
+struct GemmOutput {
+    int64_t M = 0, N = 0, C_row = 0;
+    T* C = nullptr;              // (M, N), or null where C_acc is given
+    float* C_acc = nullptr;      // (M, N) or null
+    T* preactivation = nullptr;  // (M, N) or null
+    const T* bias = nullptr;     // (N) or null
+    Activation activation = Activation::none;
+    bool accumulate = false;
+    bool aligned = false;  // 16 bytes may be read and written at once, every 16 bytes of a row
+};
+
+template <typename T>
+struct GemmMatrix {
+    const T *A = nullptr, *B = nullptr;  // strides: those of the GemmArgs
+    GemmOutput<T> out;
+};
+
+__device__ __forceinline__ bool is_aligned_16(const void* p) {
+    return reinterpret_cast<uintptr_t>(p) % 16 == 0;
+}
+
+template <typename T>
+__device__ __forceinline__ GemmMatrix<T> matrix_of(const GemmArgs<T>& s, int64_t index) {
+    const int64_t offset = index * s.M * s.C_row;
+    GemmMatrix<T> one;
+    one.A = s.A, one.B = s.B;
+    GemmOutput<T>& out = one.out;
+    out.M = s.M, out.N = s.N, out.C_row = s.C_row;
+    out.C = s.C ? s.C + offset : nullptr;
+    out.C_acc = s.C_acc ? s.C_acc + offset : nullptr;
+    out.preactivation = s.preactivation ? s.preactivation + offset : nullptr;
+    out.bias = s.bias;
+    out.activation = s.activation, out.accumulate = s.accumulate;
+    out.aligned = is_aligned_16(out.C) && is_aligned_16(out.C_acc) && is_aligned_16(out.bias) &&
+                  is_aligned_16(out.preactivation) && s.C_row % columns_at_once<T> == 0;
+    for (int i = s.batch_ndim - 1; i >= 0; --i) {
+        const int64_t at = index % s.batch[i];
+        one.A += at * s.A_batch[i], one.B += at * s.B_batch[i];
+        index /= s.batch[i];
+    }
+    return one;
+}
+
+// ---- Epilogue -----------------------------------------------------------------------------------
+
+// sums: those of row m, columns [n, n + W), which may reach beyond the last. f: the activation.
+template <typename F, typename T, int W>
+__device__ __forceinline__ void finish(F f, const GemmOutput<T>& out, int64_t m, int64_t n,
+                                       const float (&sums)[W]) {
+    if (m >= out.M || n >= out.N) return;
+    const int64_t at = m * out.C_row + n;
+    const int count = out.N - n < W ? static_cast<int>(out.N - n) : W;
+    float z[W], other[W] = {};
+    if (out.C_acc) {
+        if (out.accumulate) load_columns(other, out.C_acc + at, count, out.aligned);
+#pragma unroll
+        for (int i = 0; i < W; ++i) z[i] = out.accumulate ? other[i] + sums[i] : sums[i];
+        return store_columns(out.C_acc + at, z, count, out.aligned);
+    }
+    if (out.bias) load_columns(other, out.bias + n, count, out.aligned);
+#pragma unroll
+    for (int i = 0; i < W; ++i) z[i] = out.bias ? sums[i] + other[i] : sums[i];
+    if (out.preactivation) store_columns(out.preactivation + at, z, count, out.aligned);
+#pragma unroll
+    for (int i = 0; i < W; ++i) z[i] = f.value(z[i]);
+    store_columns(out.C + at, z, count, out.aligned);
+}
+
+// Floats of a row of a tile of sums in shared memory: 8 beyond a multiple of 32, so that neither
+// the pairs of an mma fragment nor rows read back meet in a bank.
+template <int COLUMNS>
+inline constexpr int sums_pitch = COLUMNS + 8;
+
+// All threads of the block finish the tile of sums (ROWS, COLUMNS) that begins at row m, column n.
+template <int ROWS, int COLUMNS, typename T>
+__device__ __forceinline__ void finish_tile(const GemmOutput<T>& out, const float* sums, int64_t m,
+                                            int64_t n) {
+    constexpr int W = columns_at_once<T>, across = COLUMNS / W;
+    with_activation(out.activation, [&](auto f) {
+        for (int i = threadIdx.x; i < ROWS * across; i += blockDim.x) {
+            const int r = i / across, c = i % across * W;
+            float z[W];
+            load_columns(z, sums + r * sums_pitch<COLUMNS> + c, W, true);
+            finish(f, out, m + r, n + c, z);
+        }
+    });
+}
+
+// ---- Tiles --------------------------------------------------------------------------------------
+
+struct TilePlace {
+    int64_t m, n;  // first row and column
+};
+
+// The place of tile `index`: bands of 8 tiles of rows, walked column by column, so that the blocks
+// that run at one time read few rows of A and few columns of B.
+template <int ROWS, int COLUMNS>
+__device__ __forceinline__ TilePlace place_of_tile(int64_t M, int64_t N, unsigned index) {
+    constexpr unsigned band = 8;
+    const unsigned down = static_cast<unsigned>((M + ROWS - 1) / ROWS);
+    const unsigned across = static_cast<unsigned>((N + COLUMNS - 1) / COLUMNS);
+    const unsigned first = index / (band * across) * band, within = index % (band * across);
+    const unsigned rows = min(band, down - first);
+    return {static_cast<int64_t>(first + within % rows) * ROWS,
+            static_cast<int64_t>(within / rows) * COLUMNS};
+}
+
+// ---- Parts of K ---------------------------------------------------------------------------------
+
+// A product as kernels get it. The grid is (tiles, parts of K, matrices of the batch).
+template <typename T>
+struct GemmTask {
+    GemmArgs<T> s;
+    int64_t first_matrix = 0;                   // of this launch
+    bool A_aligned = false, B_aligned = false;  // read by 16-byte vectors
+    float* parts = nullptr;  // (matrices, gridDim.y, M, parts_row), or null for one part
+    int64_t parts_row = 0;
+    int64_t part_steps = 0;  // of K in a part
+};
+
+// The output of part blockIdx.y of K: its place in the workspace, if there are several.
+template <typename T>
+__device__ __forceinline__ GemmOutput<T> part_of(const GemmTask<T>& task,
+                                                 const GemmOutput<T>& out) {
+    if (!task.parts) return out;
+    const int64_t part = int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
+    GemmOutput<T> sums;
+    sums.M = out.M, sums.N = out.N, sums.C_row = task.parts_row;
+    sums.C_acc = task.parts + part * out.M * task.parts_row;
+    sums.aligned = true;
+    return sums;
+}
+
+// Adds the parts of matrix blockIdx.z in the order of K and finishes them.
+template <typename T>
+__global__ void __launch_bounds__(256)
+    add_parts(const __grid_constant__ GemmTask<T> task, int count) {
+    constexpr int W = columns_at_once<T>;
+    const GemmOutput<T> out = matrix_of(task.s, task.first_matrix + blockIdx.z).out;
+    const int64_t across = (out.N + W - 1) / W, size = out.M * task.parts_row;
+    const float* const parts = task.parts + int64_t{blockIdx.z} * count * size;
+    const int64_t i = int64_t{blockIdx.x} * 256 + threadIdx.x;
+    if (i >= out.M * across) return;
+    const int64_t m = i / across, n = i % across * W;
+    float sums[W], part[W];
+    load_columns(sums, parts + m * task.parts_row + n, W, true);
+    for (int p = 1; p < count; ++p) {
+        load_columns(part, parts + p * size + m * task.parts_row + n, W, true);
+#pragma unroll
+        for (int j = 0; j < W; ++j) sums[j] += part[j];
+    }
+    with_activation(out.activation, [&](auto f) { finish(f, out, m, n, sums); });
+}
+
+}  // namespace plainformer::cuda
