@@ -37,24 +37,24 @@ set(check_sources
     csrc/checks/overlap.cpp
 )
 set(binding_sources
-    csrc/bindings/cpu_activation.cpp
-    csrc/bindings/cpu_add.cpp
-    csrc/bindings/cpu_attention.cpp
-    csrc/bindings/cpu_cross_entropy.cpp
-    csrc/bindings/cpu_dropout.cpp
-    csrc/bindings/cpu_elementary.cpp
-    csrc/bindings/cpu_embedding.cpp
-    csrc/bindings/cpu_gemm.cpp
-    csrc/bindings/cpu_linear_cross_entropy.cpp
-    csrc/bindings/cpu_module.cpp
-    csrc/bindings/cpu_norm.cpp
-    csrc/bindings/cpu_optimizer.cpp
-    csrc/bindings/cpu_overlap.cpp
-    csrc/bindings/cpu_pack_weight.cpp
-    csrc/bindings/cpu_roofline.cpp
-    csrc/bindings/cpu_rotary.cpp
-    csrc/bindings/cpu_runtime.cpp
-    csrc/bindings/cpu_softmax.cpp
-    csrc/bindings/numpy_view.cpp
-    csrc/bindings/unlocked.cpp
+    csrc/bindings/activation.cpp
+    csrc/bindings/add.cpp
+    csrc/bindings/attention.cpp
+    csrc/bindings/cross_entropy.cpp
+    csrc/bindings/dropout.cpp
+    csrc/bindings/cpu/elementary.cpp
+    csrc/bindings/embedding.cpp
+    csrc/bindings/gemm.cpp
+    csrc/bindings/linear_cross_entropy.cpp
+    csrc/bindings/cpu/module.cpp
+    csrc/bindings/norm.cpp
+    csrc/bindings/optimizer.cpp
+    csrc/bindings/cpu/overlap.cpp
+    csrc/bindings/cpu/pack_weight.cpp
+    csrc/bindings/cpu/roofline.cpp
+    csrc/bindings/rotary.cpp
+    csrc/bindings/cpu/runtime.cpp
+    csrc/bindings/softmax.cpp
+    csrc/bindings/cpu/adapter.cpp
+    csrc/bindings/cpu/unlocked.cpp
 )

@@ -1,6 +1,6 @@
-// Compiled functions as CPython calls its own (METH_FASTCALL). pybind11's dispatcher, which knows
-// overloads, defaults and keywords, costs a tiny call as much as its kernel: these functions have
-// positional arguments of a few kinds, and say so.
+// Compiled functions as CPython calls its own (METH_FASTCALL). A binding library's dispatcher,
+// which knows overloads, defaults and keywords, costs a tiny call as much as its kernel: these
+// functions have positional arguments of a few kinds, and say so.
 //
 // What is of another kind is a TypeError, and a flag is True or False and nothing else: the wrapper
 // has the words for it.
@@ -11,7 +11,7 @@
 #include <string>
 #include <utility>
 
-#include "numpy_view.h"
+#include "adapter.h"
 
 namespace plainformer {
 
@@ -21,7 +21,7 @@ namespace plainformer {
         !PyErr_ExceptionMatches(PyExc_OverflowError))
         throw py::error_already_set();
     PyErr_Clear();
-    throw py::type_error(std::string("expected ") + expected);
+    throw py::type_error((std::string("expected ") + expected).c_str());
 }
 
 // How an argument of type T is read, and what the stub calls it.
@@ -37,13 +37,13 @@ struct Argument<py::handle> {
 template <>
 struct Argument<const ArrayView&> {
     static constexpr const char* name = "object";
-    static ArrayView of(PyObject* object) { return numpy_view(object); }
+    static ArrayView of(PyObject* object) { return array_view(object); }
 };
 
 template <>
 struct Argument<const Lent&> {
     static constexpr const char* name = "object";
-    static Lent of(PyObject* object) { return {numpy_view(object), object}; }
+    static Lent of(PyObject* object) { return {array_view(object), object}; }
 };
 
 template <>
@@ -111,6 +111,7 @@ struct Function<f> {
     static PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
         try {
             if (count != sizeof...(A)) refuse_kind("another number of arguments");
+            [[maybe_unused]] CallScope scope;
             return apply(arguments, std::index_sequence_for<A...>()).release().ptr();
         } catch (py::error_already_set& error) {
             error.restore();
@@ -118,7 +119,7 @@ struct Function<f> {
         } catch (abi::__forced_unwind&) {
             throw;  // this thread is being ended
         } catch (...) {
-            py::detail::try_translate_exceptions();
+            translate_exception();
             return nullptr;
         }
     }
@@ -145,8 +146,9 @@ void def(py::module_& module, const char* name) {
     static PyMethodDef definition{
         name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&Function<f>::call)),
         METH_FASTCALL, signature.c_str()};
-    module.add_object(name, py::reinterpret_steal<py::object>(PyCFunction_NewEx(
-                                &definition, nullptr, module.attr("__name__").ptr())));
+    const py::object module_name = module.attr("__name__");
+    module.attr(name) = py::reinterpret_steal<py::object>(
+        PyCFunction_NewEx(&definition, nullptr, module_name.ptr()));
 }
 
 }  // namespace plainformer

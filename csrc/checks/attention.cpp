@@ -81,6 +81,7 @@ bool AttentionProblem::set_sequences(const ArrayView& q, const ArrayView& k,
         return starts_q.is_none() && starts_k.is_none();
     }
     if (!are_numbers(starts_q) || !are_numbers(starts_k)) return false;
+    o.q_rows.rows = q.dim(layout.row()), o.k_rows.rows = k.dim(layout.row());
     o.B = starts_q.dim(0) - 1;
     return o.B >= 0 && starts_k.same_shape(starts_q);
 }
@@ -126,12 +127,12 @@ bool AttentionProblem::are_new(const ArrayView& q, const ArrayView& k, const Arr
     return are_apart({&k_cache, &v_cache}, {&q, &k, &v});
 }
 
-bool AttentionProblem::set_mask_keys(const ArrayView& mask, int64_t longest) {
-    const int64_t capacity = options.k_rows.length;
+bool AttentionProblem::set_mask_keys(const ArrayView& mask, int64_t* most_keys) {
+    const int64_t capacity = *most_keys = options.k_rows.length;
     options.k_rows.length = 1;
     if (mask.is_none() || mask.ndim() == 0 || mask.dim(-1) == 1) return true;
-    options.k_rows.length = mask.dim(-1);
-    return longest <= mask.dim(-1) && mask.dim(-1) <= capacity;
+    options.k_rows.length = *most_keys = mask.dim(-1);
+    return mask.dim(-1) <= capacity;
 }
 
 }  // namespace plainformer

@@ -40,6 +40,14 @@ class HeadsLayout {
     HeadsView<T> writable(const ArrayView& x) const {
         return {x.mutable_data<T>(), x.stride(0), x.stride(head()), x.stride(row())};
     }
+    // Rows of a row-major array of that shape.
+    template <typename T>
+    HeadsView<T> contiguous(T* data, const Shape& shape) const {
+        int64_t strides[4];
+        strides[ndim() - 1] = 1;
+        for (int i = ndim() - 1; i > 0; --i) strides[i - 1] = strides[i] * shape.dims[i];
+        return {data, strides[0], strides[head()], strides[row()]};
+    }
 
     // One number a row of `q`: (B, H, L) in either dense layout, (H, L) packed; contiguous.
     Shape row_numbers_shape(const ArrayView& q) const;
@@ -91,9 +99,9 @@ class AttentionProblem {
     bool are_new(const ArrayView& q, const ArrayView& k, const ArrayView& v,
                  const ArrayView& k_cache, const ArrayView& v_cache,
                  std::initializer_list<const ArrayView*> others) const;
-    // The keys of a mask over caches: one for all, or at least those of the longest row, at most
-    // those that there is room for.
-    bool set_mask_keys(const ArrayView& mask, int64_t longest);
+    // The keys of a mask over caches: one for all, or at most those that there is room for. A row
+    // has at most as many keys as the caches and such a mask.
+    bool set_mask_keys(const ArrayView& mask, int64_t* most_keys);
 
   private:
     bool are_numbers_good() const;

@@ -3,7 +3,6 @@
 // come from these lists.
 #pragma once
 #include "packed_gemm.h"
-#include "parameter_lists.h"
 #include "plainformer/activation.h"
 #include "plainformer/add.h"
 #include "plainformer/attention.h"
@@ -14,6 +13,7 @@
 #include "plainformer/linear_cross_entropy.h"
 #include "plainformer/norm.h"
 #include "plainformer/operations.h"
+#include "plainformer/optimizer.h"
 #include "plainformer/rotary.h"
 #include "plainformer/softmax.h"
 #include "tools/elementary.h"

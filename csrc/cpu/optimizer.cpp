@@ -3,8 +3,8 @@
 //
 // All tensors of a call are cut into blocks of one size and handed out together: a model has many
 // small tensors, and one fork-join a tensor would cost more than their arithmetic.
-#include "isa/vec.h"  // Vec, load, store, for_lanes
-#include "parameter_lists.h"
+#include "plainformer/optimizer.h"
+#include "isa/vec.h"              // Vec, load, store, for_lanes
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 #include "tuning.h"

@@ -43,11 +43,10 @@ bool CheckedStarts::take(const ArrayView& x, int64_t rows, int64_t longest) {
 
 bool CheckedLengths::take(const ArrayView& x, int64_t added, int64_t capacity) {
     int32_t* const lengths = copy_of(x, &memory_);
-    lengths_ = lengths, longest_ = 0;
+    lengths_ = lengths;
     for (int64_t b = 0; b < x.dim(0); ++b) {
         if (!is_length(lengths[b], added, capacity)) return false;
         lengths[b] += static_cast<int32_t>(added);
-        if (lengths[b] > longest_) longest_ = lengths[b];
     }
     return true;
 }

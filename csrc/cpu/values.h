@@ -58,12 +58,10 @@ class CheckedLengths {
   public:
     bool take(const ArrayView& lengths, int64_t added, int64_t capacity);
     const int32_t* lengths() const { return lengths_; }
-    int64_t longest() const { return longest_; }  // 0 of none
 
   private:
     OwnMemory memory_;
     const int32_t* lengths_ = nullptr;
-    int64_t longest_ = 0;
 };
 
 }  // namespace plainformer

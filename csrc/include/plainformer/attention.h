@@ -36,6 +36,7 @@ struct HeadsView {
 struct SequenceRows {
     const int32_t* starts;  // packed: (B + 1) rows before each sequence, 0 first. Null: dense
     int64_t length;         // of every sequence where dense, else of the longest
+    int64_t rows;           // packed: of all sequences
 };
 
 // Row i sees keys i + shift - left .. i + shift + right, where shift is Lk - Lq if the last row

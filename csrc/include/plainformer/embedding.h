@@ -10,7 +10,7 @@ struct EmbeddingArgs {
     T* y;             // (N, C)
     const T* weight;  // (V, C), rows weight_stride apart
     Ids ids;          // (N), each in [0, V)
-    int64_t N, C, weight_stride;
+    int64_t N, V, C, weight_stride;
 };
 
 // dweight is given in T, or in float32 (dweight_acc) where a gradient is summed over several uses.

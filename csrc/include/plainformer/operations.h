@@ -1,6 +1,5 @@
 // The operations that every backend has, each with the name of its argument struct, in alphabetical
-// order. The struct is in the header of its family, or, where it holds what a backend has a way of
-// its own for (lists of tensors), in the backend's folder.
+// order. The struct is in the header of its family.
 #pragma once
 
 // clang-format off

@@ -11,7 +11,10 @@
 // With a master the step is taken on the master, and the parameter is the master rounded to T.
 //
 // squared_norm: the sum of squares of all gradients, in double, over blocks of fixed size in fixed
-// order. How a list of slots reaches the kernel is the backend's own.
+// order.
+//
+// Lists of slots, and the result of squared_norm, are in the memory of the process on every
+// backend; the tensors are in that of the device.
 #pragma once
 #include "plainformer/types.h"
 
@@ -37,6 +40,27 @@ struct AdamWRule {
 struct SgdRule {
     double lr, momentum, weight_decay, grad_scale;
     bool nesterov;
+};
+
+template <typename T>
+struct AdamWStepArgs {
+    const ParameterSlot<T>* slots;
+    int64_t count;
+    AdamWRule rule;
+};
+
+template <typename T>
+struct SgdStepArgs {
+    const ParameterSlot<T>* slots;
+    int64_t count;
+    SgdRule rule;
+};
+
+template <typename T>
+struct SquaredNormArgs {
+    double* result;                 // (1)
+    const ParameterSlot<T>* slots;  // grad or grad_acc and size are read
+    int64_t count;
 };
 
 }  // namespace plainformer

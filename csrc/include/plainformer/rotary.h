@@ -22,8 +22,9 @@ struct RotaryArgs {
     int64_t rows[max_row_ndim];   // their lengths
     int64_t x_row[max_row_ndim];  // and strides
     int64_t x_head;
-    Ids positions;           // (N), each a row of the tables
-    const float *cos, *sin;  // (positions, R / 2), rows cos_row and sin_row apart
+    Ids positions;           // (N), each in [0, table_rows)
+    const float *cos, *sin;  // (table_rows, R / 2), rows cos_row and sin_row apart
+    int64_t table_rows;
     int64_t cos_row, sin_row;
     int64_t N, H, D, R;
     bool interleaved;

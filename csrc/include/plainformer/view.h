@@ -1,7 +1,7 @@
 // An array as checks know it: where it lies and how it is laid out, and nothing of the library that
 // it comes from. Everything in csrc/checks is written on it, for both backends.
 //
-// An adapter a library makes views: `numpy_view` in csrc/bindings for NumPy's arrays. One for
+// An adapter a library makes views: `array_view` of csrc/bindings/cpu for NumPy's arrays. One for
 // DLPack's tensors (byte_offset added to data, strides absent where row-major) has to
 // * leave the view unusable, which every check refuses, where the type is none of DType's, has
 //   lanes, or is stored in foreign byte order; where there are more than max_ndim axes, strides

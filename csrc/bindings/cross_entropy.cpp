@@ -17,12 +17,10 @@ py::object cross_entropy(const ArrayView& x, const ArrayView& target, const Arra
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        py::object loss = new_array(dtype_of<A>, {rows.N}),
-                   label_weight = new_array(dtype_of<A>, {rows.N}),
-                   lse = new_array(dtype_of<A>, {rows.N});
         CrossEntropyArgs<T> s{};
-        s.loss = data_of<A>(loss), s.label_weight = data_of<A>(label_weight);
-        s.lse = data_of<A>(lse);
+        py::object loss = new_array({rows.N}, &s.loss),
+                   label_weight = new_array({rows.N}, &s.label_weight),
+                   lse = new_array({rows.N}, &s.lse);
         s.x = x.data<T>(), s.target = labels.ids(), s.weight = weight.data<A>();
         s.N = rows.N, s.V = rows.C, s.x_stride = rows.stride;
         s.ignore_index = ignore_index, s.smoothing = static_cast<A>(smoothing);
@@ -42,9 +40,9 @@ py::object cross_entropy_backward(const ArrayView& grad, const ArrayView& x,
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        py::object dx = new_array_like(x);
         CrossEntropyBackwardArgs<T> s{};
-        s.dx = data_of<T>(dx), s.grad = grad.data<A>(), s.x = x.data<T>();
+        py::object dx = output_like(x, &s.dx);
+        s.grad = grad.data<A>(), s.x = x.data<T>();
         s.target = labels.ids(), s.lse = lse.data<A>(), s.weight = weight.data<A>();
         s.N = rows.N, s.V = rows.C, s.x_stride = rows.stride;
         s.ignore_index = ignore_index, s.smoothing = static_cast<A>(smoothing);

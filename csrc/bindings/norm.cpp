@@ -46,9 +46,9 @@ py::object point_new(const ArrayView& like, T** same, acc_t<T>** acc) {
 // One number a row, in the shape of x's leading axes.
 template <typename A>
 py::object new_stats(const ArrayView& x, int ndim, A** data) {
-    py::object stats = new_array(dtype_of<A>, x.shape(), x.ndim() - ndim);
-    *data = data_of<A>(stats);
-    return stats;
+    Shape shape;
+    for (int i = 0; i < x.ndim() - ndim; ++i) shape.push(x.dim(i));
+    return new_array(shape, data);
 }
 
 // A tuple of those outputs that were asked for; y alone is no tuple.

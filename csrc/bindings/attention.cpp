@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "attention_numbers.h"
 #include "families.h"
 #include "values.h"
@@ -31,8 +29,10 @@ py::object heads_result(const Lent& out, const HeadsLayout& layout, const ArrayV
         *view = layout.writable<T>(out);
         return py::reinterpret_borrow<py::object>(out.object);
     }
-    py::object fresh = new_array(like.dtype(), layout.shape(like, heads, width));
-    *view = layout.writable<T>(numpy_view(fresh));
+    T* data;
+    const Shape shape = layout.shape(like, heads, width);
+    py::object fresh = new_array(shape, &data);
+    *view = layout.contiguous(data, shape);
     return fresh;
 }
 
@@ -58,8 +58,9 @@ py::object attention(const ArrayView& q, const ArrayView& k, const ArrayView& v,
         s.q = layout.view<T>(q), s.k = layout.view<T>(k), s.v = layout.view<T>(v);
         py::object lse;
         if (return_lse) {
-            lse = new_array(dtype_of<acc_t<T>>, layout.row_numbers_shape(q));
-            s.lse = layout.row_numbers(data_of<acc_t<T>>(lse), q);
+            acc_t<T>* data;
+            lse = new_array(layout.row_numbers_shape(q), &data);
+            s.lse = layout.row_numbers(data, q);
         }
         // However many the heads without rows are.
         if (q.size() > 0) run(dispatch<T>().attention, s);
@@ -111,7 +112,7 @@ py::object attention_backward(const ArrayView& grad, const ArrayView& q, const A
         if (q.size() > 0 || k.size() > 0)
             run(dispatch<T>().attention_backward, s);
         else if (s.dmask)  // no row had a gradient
-            std::memset(s.dmask, 0, sizeof(T) * static_cast<size_t>(mask.size()));
+            fill_zero(s.dmask, mask.size());
         return py::make_tuple(dq, dk, dv, dmask);
     });
 }
@@ -124,10 +125,11 @@ py::object cached_attention(const ArrayView& q, const ArrayView& k_cache, const 
     const HeadsLayout& layout = problem.layout;
     AttentionOptions& o = problem.options;
     CheckedLengths keys;
+    int64_t most_keys;
     if (!problem.set_cached(q, k_cache, v_cache, lengths) ||
         !problem.are_new(q, k, v, k_cache, v_cache, {&mask, &alibi, &lengths}) ||
-        !keys.take(lengths, k.is_none() ? 0 : o.q_rows.length, o.k_rows.length) ||
-        !problem.set_mask_keys(mask, keys.longest()) || !problem.set_scores(q.dtype(), mask, alibi))
+        !problem.set_mask_keys(mask, &most_keys) || !problem.set_scores(q.dtype(), mask, alibi) ||
+        !keys.take(lengths, k.is_none() ? 0 : o.q_rows.length, most_keys))
         return py::none();
     return for_dtype(q.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);

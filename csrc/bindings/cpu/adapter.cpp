@@ -1,4 +1,4 @@
-#include "numpy_view.h"
+#include "adapter.h"
 
 #include <pybind11/gil_safe_call_once.h>
 
@@ -74,7 +74,7 @@ py::dtype numpy_dtype(DType dtype) {
     throw py::type_error("no NumPy type for this element type");
 }
 
-ArrayView numpy_view(py::handle object, bool may_be_none) {
+ArrayView array_view(py::handle object, bool may_be_none) {
     ArrayView view;  // the one that is returned: a copy would cost more than what is below
     if (may_be_none && object.is_none()) view.set_none();
     if (!py::isinstance<py::array>(object) || has_ways_of_its_own(object)) return view;
@@ -94,12 +94,6 @@ ArrayView numpy_view(py::handle object, bool may_be_none) {
     view.set_elements(array->data, dtype, array->nd,
                       (flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0);
     return view;
-}
-
-ArrayList::ArrayList(py::handle list) {
-    if (list.is_none()) return;
-    owners_ = py::reinterpret_steal<py::object>(PySequence_Tuple(list.ptr()));
-    if (!owners_) throw py::error_already_set();
 }
 
 namespace {
@@ -129,12 +123,12 @@ PyObject* new_owner(void* block) {
 
 }  // namespace
 
-py::object new_array(DType dtype, const int64_t* shape, int ndim) {
+py::object new_array(DType dtype, const int64_t* shape, int ndim, void** data) {
     const auto& numpy = py::detail::npy_api::get();
     Py_intptr_t sizes[ArrayView::max_ndim + 1];
     for (int i = 0; i < ndim; ++i) sizes[i] = shape[i];
     py::dtype descr = numpy_dtype(dtype);
-    void* block = allocate(bytes_of(dtype, shape, ndim));
+    void* const block = *data = allocate(bytes_of(dtype, shape, ndim));
     PyObject* owner = new_owner(block);
     py::object array = py::reinterpret_steal<py::object>(numpy.PyArray_NewFromDescr_(
         numpy.PyArray_Type_, descr.release().ptr(), ndim, sizes, nullptr, block,

@@ -10,9 +10,9 @@ py::object add(const ArrayView& a, const ArrayView& b) {
     if (!a.contiguous() || !b.contiguous() || !a.is_like(b)) return py::none();
     return for_dtype(a.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
-        py::object y = new_array_like(a);
         AddArgs<T> s{};
-        s.y = data_of<T>(y), s.a = a.data<T>(), s.b = b.data<T>(), s.N = a.size();
+        py::object y = output_like(a, &s.y);
+        s.a = a.data<T>(), s.b = b.data<T>(), s.N = a.size();
         run(dispatch<T>().add, s);
         return y;
     });

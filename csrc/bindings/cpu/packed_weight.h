@@ -1,6 +1,6 @@
 // A weight in the panels of one ISA level: what pack_weight makes and linear takes.
 #pragma once
-#include "numpy_view.h"
+#include "adapter.h"
 
 namespace plainformer {
 

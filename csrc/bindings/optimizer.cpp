@@ -92,9 +92,8 @@ double squared_norm_of(const ArrayList& grads, size_t* found) {
 
 py::object squared_norm(const ArrayList& grads) {
     size_t found = 0;
-    double sum = squared_norm_of<float>(grads, &found);
-    sum += squared_norm_of<bfloat16>(grads, &found);
-    sum += squared_norm_of<double>(grads, &found);
+    double sum = 0;
+    for_each_type([&](auto type) { sum += squared_norm_of<decltype(type)>(grads, &found); });
     return found == grads.size() ? py::object(py::float_(sum)) : py::object(py::none());
 }
 

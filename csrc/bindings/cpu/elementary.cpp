@@ -13,9 +13,9 @@ py::object elementary(const ArrayView& x, int function) {
         return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
-        py::object y = new_array_like(x);
         ElementaryArgs<T> s{};
-        s.y = data_of<T>(y), s.x = x.data<T>(), s.N = x.size();
+        py::object y = output_like(x, &s.y);
+        s.x = x.data<T>(), s.N = x.size();
         s.function = static_cast<Elementary>(function);
         run(dispatch<T>().elementary, s);
         return y;

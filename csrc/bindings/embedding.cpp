@@ -15,10 +15,11 @@ py::object embedding(const ArrayView& ids, const ArrayView& weight) {
         Shape shape;
         for (int i = 0; i < ids.ndim(); ++i) shape.push(ids.dim(i));
         shape.push(weight.dim(1));
-        py::object y = new_array(weight.dtype(), shape);
         EmbeddingArgs<T> s{};
-        s.y = data_of<T>(y), s.weight = weight.data<T>(), s.ids = checked.ids();
-        s.N = ids.size(), s.C = weight.dim(1), s.weight_stride = weight.stride(0);
+        py::object y = new_array(shape, &s.y);
+        s.weight = weight.data<T>(), s.ids = checked.ids();
+        s.N = ids.size(), s.V = weight.dim(0), s.C = weight.dim(1),
+        s.weight_stride = weight.stride(0);
         run(dispatch<T>().embedding, s);
         return y;
     });
@@ -40,8 +41,7 @@ py::object embedding_backward(const ArrayView& dy, const ArrayView& ids, int64_t
         s.accumulate = accumulate && !out.is_none();
         py::object dweight = py::reinterpret_borrow<py::object>(out.object);
         if (out.is_none()) {
-            dweight = new_array(dy.dtype(), {V, rows.C});
-            s.dweight = data_of<T>(dweight);
+            dweight = new_array({V, rows.C}, &s.dweight);
         } else if (out.dtype() == dtype_of<T>) {
             s.dweight = out.mutable_data<T>();
         } else {

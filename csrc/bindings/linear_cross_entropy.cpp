@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "checks/ids.h"
 #include "families.h"
 #include "function.h"
@@ -12,11 +10,10 @@ namespace {
 // A gradient that is a sum over rows: 0 where there are none.
 template <typename A>
 py::object new_sum(const Shape& shape, bool of_nothing, A** data) {
-    py::object sum = new_array(dtype_of<A>, shape);
-    *data = data_of<A>(sum);
-    size_t bytes = sizeof(A);
-    for (int i = 0; i < shape.ndim; ++i) bytes *= static_cast<size_t>(shape.dims[i]);
-    if (of_nothing) std::memset(*data, 0, bytes);
+    py::object sum = new_array(shape, data);
+    int64_t size = 1;
+    for (int i = 0; i < shape.ndim; ++i) size *= shape.dims[i];
+    if (of_nothing) fill_zero(*data, size);
     return sum;
 }
 
@@ -34,9 +31,8 @@ py::object linear_cross_entropy(const ArrayView& x, const ArrayView& weight,
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
-        py::object loss = new_array(dtype_of<A>, {N}), label_weight = new_array(dtype_of<A>, {N});
         LinearCrossEntropyArgs<T> s{};
-        s.loss = data_of<A>(loss), s.label_weight = data_of<A>(label_weight);
+        py::object loss = new_array({N}, &s.loss), label_weight = new_array({N}, &s.label_weight);
         s.x = x.data<T>(), s.weight = weight.data<T>(), s.target = labels.ids();
         s.bias = bias.data<T>();
         s.N = N, s.V = V, s.C = C, s.x_stride = rows.stride, s.ignore_index = ignore_index;

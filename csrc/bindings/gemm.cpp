@@ -2,44 +2,9 @@
 
 #include "families.h"
 #include "function.h"
-#include "packed_weight.h"
+#include "weight.h"
 
 namespace plainformer {
-
-namespace {
-
-// The weight (N, K) of a linear layer: an array, or panels that were packed from one.
-class Weight {
-  public:
-    explicit Weight(py::handle object)
-        : array_(numpy_view(object)),
-          packed_(array_.usable() ? nullptr : packed_weight_of(object)) {}
-
-    bool usable() const { return packed_ ? packed_->is_current() : array_.ndim() == 2; }
-    DType dtype() const { return packed_ ? packed_->dtype : array_.dtype(); }
-    int64_t N() const { return packed_ ? packed_->N : array_.dim(0); }
-    int64_t K() const { return packed_ ? packed_->K : array_.dim(1); }
-
-    template <typename T>
-    void set_b(GemmArgs<T>* s) const {
-        s->N = N();
-        if (!packed_) plainformer::set_b(s, array_, matrix_of(array_, true));
-    }
-
-    // Panels are read by the level that packed them, even if another is chosen meanwhile.
-    template <typename T>
-    void multiply(const GemmArgs<T>& s) const {
-        if (!packed_) return run(dispatch<T>().gemm, s);
-        PackedGemmArgs<T> with_panels{s, packed_->panels};
-        run(dispatch<T>(packed_->level).packed_gemm, with_panels);
-    }
-
-  private:
-    const ArrayView array_;
-    const PackedWeight* packed_;
-};
-
-}  // namespace
 
 template <>
 struct Argument<const Weight&> {
@@ -60,13 +25,8 @@ py::object matmul(const ArrayView& a, const ArrayView& b, bool transpose_a, bool
         if (!set_operands(&s, a, b, transpose_a, transpose_b)) return py::none();
         const Shape shape = product_shape(a, b, transpose_a, s.N);
         if (!is_product(out, shape, result_type, a, b)) return py::none();
-        py::object y = out.is_none() ? new_array(result_type, shape)
-                                     : py::reinterpret_borrow<py::object>(out.object);
         s.C_row = s.N;
-        if (sums)
-            s.C_acc = data_of<acc_t<T>>(y);
-        else
-            s.C = data_of<T>(y);
+        const py::object y = sums ? output_of(shape, out, &s.C_acc) : output_of(shape, out, &s.C);
         run(dispatch<T>().gemm, s);
         return y;
     });
@@ -84,14 +44,11 @@ py::object linear(const ArrayView& x, const Weight& weight, const ArrayView& bia
         weight.set_b(&s);
         if (!set_rows(&s, x)) return py::none();
         const Shape shape = linear_shape(x, s.N);
-        py::object y = new_array(dtype_of<T>, shape), z;
-        s.C = data_of<T>(y), s.C_row = s.N;
+        py::object y = new_array(shape, &s.C), z;
+        s.C_row = s.N;
         s.bias = bias.data<T>();
         s.activation = static_cast<Activation>(activation);
-        if (keep_z) {
-            z = new_array(dtype_of<T>, shape);
-            s.preactivation = data_of<T>(z);
-        }
+        if (keep_z) z = new_array(shape, &s.preactivation);
         weight.multiply(s);
         return keep_z ? py::object(py::make_tuple(y, z)) : y;
     });
@@ -115,10 +72,7 @@ py::object linear_grad(const Lent& grad_y, const ArrayView& x, const ArrayView& 
         s.grad_y = grad_y.data<T>(), s.grad_y_row = rows.row;
         s.z = z.data<T>(), s.activation = static_cast<Activation>(activation);
         if (!z.is_none()) grad_z = output_like(grad_y, &s.grad_z);
-        if (wants_bias) {
-            grad_bias = new_array(dtype_of<T>, {s.N});
-            s.grad_bias = data_of<T>(grad_bias);
-        }
+        if (wants_bias) grad_bias = new_array({s.N}, &s.grad_bias);
         if (s.grad_z || s.grad_bias) run(dispatch<T>().linear_grad, s);
         return py::make_tuple(grad_z, grad_bias);
     });
@@ -135,8 +89,8 @@ py::object matmul_of_rows(const ArrayView& a, const ArrayView& b) {
         GemmArgs<T> s{};
         set_a(&s, a, A.transposed());
         set_b(&s, b, B);
-        py::object y = new_array(dtype_of<T>, {s.M, s.N});
-        s.C = data_of<T>(y), s.C_row = s.N;
+        py::object y = new_array({s.M, s.N}, &s.C);
+        s.C_row = s.N;
         run(dispatch<T>().gemm, s);
         return y;
     });

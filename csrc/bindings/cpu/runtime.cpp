@@ -5,8 +5,8 @@
 #include <chrono>
 #include <string>
 
+#include "adapter.h"
 #include "families.h"
-#include "numpy_view.h"
 #include "runtime/allocator.h"
 #include "runtime/cgroup.h"
 #include "runtime/cpu_info.h"
@@ -69,8 +69,8 @@ py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, int
                               ", expected 0 to " + std::to_string(most));
     if (n * inner > most || n * microseconds > 10 * most)
         throw ConfigError("n: got more than 10^6 pieces, or 10 s of work, in all");
-    py::array threads = new_array(DType::int64, {n, inner});
-    int64_t* const thread_of = data_of<int64_t>(threads);
+    int64_t* thread_of;
+    py::object threads = new_array({n, inner}, &thread_of);
     std::fill(thread_of, thread_of + n * inner, -1);
     {
         Unlocked unlocked;
@@ -114,7 +114,8 @@ py::dict memory_counters() {
 // An uninitialized array of bytes from the caching allocator.
 py::array empty_bytes(int64_t bytes) {
     if (bytes < 0) throw ConfigError("bytes: got " + std::to_string(bytes) + ", expected >= 0");
-    return new_array(DType::boolean, {bytes}).attr("view")("uint8");
+    void* data;
+    return new_array(DType::boolean, &bytes, 1, &data).attr("view")("uint8");
 }
 
 // ---- processor -------------------------------------------------------------------------------

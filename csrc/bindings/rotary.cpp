@@ -16,15 +16,16 @@ py::object rotary(const ArrayView& x, const ArrayView& positions, const ArrayVie
     if (!is_rotary(x, positions, cos, sin) || !rows.take(positions, cos.dim(0))) return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
-        py::object y = new_array_like(x);
         RotaryArgs<T> s{};
-        s.y = data_of<T>(y), s.x = x.data<T>();
+        py::object y = output_like(x, &s.y);
+        s.x = x.data<T>();
         s.row_ndim = positions.ndim();
         for (int i = 0; i < s.row_ndim; ++i) s.rows[i] = x.dim(i), s.x_row[i] = x.stride(i);
         s.x_head = x.stride(-2);
         s.positions = rows.ids();
         s.cos = cos.data<float>(), s.cos_row = cos.stride(0);
         s.sin = sin.data<float>(), s.sin_row = sin.stride(0);
+        s.table_rows = cos.dim(0);
         s.N = positions.size(), s.H = x.dim(-2), s.D = x.dim(-1), s.R = 2 * cos.dim(1);
         s.interleaved = interleaved, s.inverse = inverse;
         if (x.size() > 0) run(dispatch<T>().rotary, s);

@@ -5,8 +5,8 @@
 #include <chrono>
 #include <string>
 
+#include "adapter.h"
 #include "families.h"
-#include "numpy_view.h"
 #include "runtime/allocator.h"
 #include "runtime/errors.h"
 #include "runtime/thread_pool.h"
