@@ -13,8 +13,8 @@ struct Sequences {
     bool take(const ArrayView& starts_q, const ArrayView& starts_k, int64_t q_rows, int64_t k_rows,
               AttentionOptions* o) {
         if (starts_q.is_none()) return true;
-        if (!q.take(starts_q, q_rows, o->q_rows.length) ||
-            !k.take(starts_k, k_rows, o->k_rows.length))
+        if (!q.take(starts_q, false, q_rows, o->q_rows.length) ||
+            !k.take(starts_k, true, k_rows, o->k_rows.length))
             return false;
         o->q_rows.starts = q.starts(), o->k_rows.starts = k.starts();
         return true;

@@ -33,7 +33,7 @@ bool CheckedIds::take(const ArrayView& ids, int64_t limit, const int64_t* except
                      : are_in_range(static_cast<int32_t*>(copy), count, limit, except);
 }
 
-bool CheckedStarts::take(const ArrayView& x, int64_t rows, int64_t longest) {
+bool CheckedStarts::take(const ArrayView& x, bool, int64_t rows, int64_t longest) {
     const int32_t* const starts = starts_ = copy_of(x, &memory_);
     const int64_t count = x.dim(0) - 1;
     bool good = count >= 0 && starts[0] == 0 && starts[count] == rows;

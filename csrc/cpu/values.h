@@ -45,7 +45,8 @@ class CheckedIds {
 // Takes int32 arrays (N), of any stride.
 class CheckedStarts {
   public:
-    bool take(const ArrayView& starts, int64_t rows, int64_t longest);
+    // Either's, the queries' or the keys'.
+    bool take(const ArrayView& starts, bool of_keys, int64_t rows, int64_t longest);
     const int32_t* starts() const { return starts_; }
 
   private:

@@ -2,6 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstring>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -82,6 +83,22 @@ void Context::copy_to_device(void* to, const void* from, size_t bytes) {
 void Context::copy_to_host(void* to, const void* from, size_t bytes) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
     synchronize();
+}
+
+int device_count() {
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver) return 0;
+    check(error, "cudaGetDeviceCount");
+    return count;
+}
+
+void describe_device(int device, char (&name)[256], size_t* memory) {
+    cudaDeviceProp facts;
+    check(cudaGetDeviceProperties(&facts, device), "cudaGetDeviceProperties");
+    static_assert(sizeof facts.name == sizeof name);
+    std::memcpy(name, facts.name, sizeof name);
+    *memory = facts.totalGlobalMem;
 }
 
 bool take_error(int device, ErrorRecord* error) {

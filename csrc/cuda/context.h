@@ -69,6 +69,10 @@ class Context {
     int previous_device_;
 };
 
+int device_count();
+// Name and total memory in bytes.
+void describe_device(int device, char (&name)[256], size_t* memory);
+
 // The first error that kernels reported on this device, which is forgotten then; false: none.
 // Waits for the device.
 bool take_error(int device, ErrorRecord* error);

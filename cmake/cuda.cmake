@@ -1,0 +1,73 @@
+# `_cuda` (PLAINFORMER_CUDA) and its host emulation (PLAINFORMER_CUDA_EMULATED, for the tests). Both
+# are made of the same lists: what has a twin in the emulation is in neither.
+set(cuda_sources            # kernels and launchers, for every architecture
+    csrc/cuda/check_values.cu
+)
+set(cuda_sm90_sources       # for sm_90a alone
+)
+set(cuda_binding_sources
+    csrc/bindings/cuda/adapter.cpp
+    csrc/bindings/cuda/library.cpp
+    csrc/bindings/cuda/module.cpp
+    csrc/bindings/cuda/overlap.cpp
+    csrc/bindings/cuda/values.cpp
+)
+set(cuda_includes csrc csrc/include csrc/cuda csrc/bindings csrc/bindings/cuda)
+
+execute_process(COMMAND ${Python_EXECUTABLE} -m nanobind --cmake_dir
+                OUTPUT_STRIP_TRAILING_WHITESPACE OUTPUT_VARIABLE nanobind_ROOT)
+find_package(nanobind CONFIG REQUIRED)
+
+function(plainformer_cuda_module name)
+  nanobind_add_module(${name} NOMINSIZE NOSTRIP ${check_sources} ${cuda_binding_sources} ${ARGN})
+  target_compile_definitions(${name} PRIVATE PF_MODULE=${name})
+  target_include_directories(${name} PRIVATE ${cuda_includes})
+endfunction()
+
+if(PLAINFORMER_CUDA_EMULATED)
+  file(GLOB emulation_runtime CONFIGURE_DEPENDS csrc/cuda/emulation/*.cpp)
+  set(kernels ${cuda_sources} ${cuda_sm90_sources})
+  set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)  # -x c++
+  # The runtime is not watched by sanitizers, which would take its fibers for mistakes.
+  add_library(cuda_emulation OBJECT ${emulation_runtime})
+  target_compile_features(cuda_emulation PRIVATE cxx_std_20)
+  target_compile_options(cuda_emulation PRIVATE -O2 -Wall -Wextra)
+  target_include_directories(cuda_emulation PRIVATE ${cuda_includes} csrc/cuda/emulation)
+  plainformer_cuda_module(_cuda_emulated ${kernels} $<TARGET_OBJECTS:cuda_emulation>
+                          csrc/bindings/cuda/emulation.cpp)
+  target_compile_features(_cuda_emulated PRIVATE cxx_std_20)
+  target_compile_options(_cuda_emulated PRIVATE -O2 -g1 -Wall -Wextra -Wno-unknown-pragmas -Wno-psabi)
+  target_compile_definitions(_cuda_emulated PRIVATE PF_EMULATION)
+  target_link_libraries(_cuda_emulated PRIVATE Threads::Threads)
+  if(PLAINFORMER_WERROR)
+    target_compile_options(_cuda_emulated PRIVATE -Werror)
+  endif()
+  return()  # from this file
+endif()
+
+enable_language(CUDA)
+find_package(CUDAToolkit REQUIRED)
+
+# One object library a set of architectures: SASS for sm_80 and sm_90a, and PTX of sm_80, which
+# newer chips compile when it is loaded.
+function(plainformer_cuda_objects name architectures)
+  if(NOT ARGN)
+    return()
+  endif()
+  add_library(${name} OBJECT ${ARGN})
+  set_target_properties(${name} PROPERTIES CUDA_ARCHITECTURES "${architectures}")
+  target_compile_features(${name} PRIVATE cuda_std_17)
+  target_compile_options(${name} PRIVATE -O3 --compress-mode=size -Xptxas=-v -Xcompiler=-Wall,-Wextra)
+  target_include_directories(${name} PRIVATE ${cuda_includes})
+  target_sources(_cuda PRIVATE $<TARGET_OBJECTS:${name}>)
+endfunction()
+
+plainformer_cuda_module(_cuda)
+plainformer_cuda_objects(cuda_kernels "80;90a-real" ${cuda_sources} csrc/cuda/context.cu)
+plainformer_cuda_objects(cuda_kernels_sm90 "90a-real" ${cuda_sm90_sources})
+target_link_libraries(_cuda PRIVATE CUDA::cudart_static)
+if(PLAINFORMER_IN_PLACE)
+  set_target_properties(_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY
+                                         ${PROJECT_SOURCE_DIR}/python/plainformer)
+endif()
+install(TARGETS _cuda LIBRARY DESTINATION plainformer)

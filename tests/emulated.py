@@ -1,0 +1,144 @@
+"""The CUDA kernels' host emulation: built when it is first asked for, and an array kind for it.
+
+`module()` is `_cuda_emulated`, made by CMake and the host's compiler from the files of `_cuda`, and
+kept in a cache by the hash of its sources.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+
+from plainformer.kernels._backend import Kind, register_kind
+from tests.device import DeviceArray, device
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("CMakeLists.txt", "cmake", "csrc")
+ALIGNMENT = 256  # as CuPy's allocations
+
+
+def source_hash() -> str:
+    """A name for the state of everything that the module is made of, Python and compiler too."""
+    digest = hashlib.sha256(f"{sys.version} {sysconfig.get_config_var('CXX')}".encode())
+    for name in SOURCES:
+        path = ROOT / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "cpu" not in file.relative_to(ROOT).parts[:2]:
+                digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Where built modules lie: `PLAINFORMER_EMULATION_CACHE`, else in the user's cache."""
+    chosen = os.environ.get("PLAINFORMER_EMULATION_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "plainformer/emulation"
+
+
+def build(folder: Path, *options: str) -> Path:
+    """The module, built into `folder` unless it is there; with CMake's options."""
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    built = folder / f"_cuda_emulated{suffix}"
+    if not built.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        import pybind11
+
+        configure = [
+            "cmake", "-S", str(ROOT), "-B", str(folder), "-DPLAINFORMER_CUDA_EMULATED=ON",
+            f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+            *options,
+        ]  # fmt: skip
+        for command in (configure, ["cmake", "--build", str(folder), "-j2"]):
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise RuntimeError(
+                    f"{' '.join(command)}\n{done.stdout[-8000:]}{done.stderr[-8000:]}"
+                )
+    return built
+
+
+def load(path: Path):
+    """The compiled module at `path`."""
+    spec = importlib.util.spec_from_file_location("_cuda_emulated", path)
+    compiled = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(compiled)
+    return compiled
+
+
+@functools.cache
+def module():
+    """`_cuda_emulated`, with NumPy's memory behind it."""
+    given = os.environ.get("PLAINFORMER_CUDA_EMULATED")  # one that was built by hand
+    compiled = load(Path(given) if given else build(cache_folder() / source_hash()))
+    compiled.set_library(
+        empty=lambda shape, dtype, _: empty(shape, dtype),
+        address=lambda array: array._hidden.ctypes.data,
+        stream=lambda _: 0,
+        raise_error=_raise_error,
+    )
+    return compiled
+
+
+def _raise_error(error):
+    raise RuntimeError(f"reported by a kernel: {error}")
+
+
+def aligned(array):
+    """A copy of a NumPy array as a device would hold it: aligned as its allocations are."""
+    array = np.asarray(array)
+    block = np.full(array.nbytes + ALIGNMENT, 0xFF, np.uint8)  # NaN in each float type
+    start = -block.ctypes.data % ALIGNMENT
+    copy = block[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def empty(shape, dtype):
+    """An array of the device whose elements are NaN, as what nobody wrote should look."""
+    hidden = aligned(np.empty(shape, np.uint8 if dtype == "uint8" else np.dtype(dtype)))
+    hidden.view(np.uint8).reshape(-1)[...] = 0xFF
+    return DeviceArray(hidden)
+
+
+def to_device(array) -> DeviceArray:
+    """A NumPy array copied to the emulated device."""
+    return DeviceArray(aligned(array))
+
+
+def _capsule(self, *, stream=None, **_):
+    hidden = self._hidden
+    strides = [step // hidden.itemsize for step in hidden.strides]
+    return module().dlpack_capsule(
+        hidden.ctypes.data, list(hidden.shape), strides, hidden.dtype.name, hidden
+    )
+
+
+DeviceArray.__dlpack__ = _capsule
+DeviceArray.__dlpack_device__ = lambda self: (2, 0)
+
+
+@contextlib.contextmanager
+def emulated(capability: int = 90, order: str = "fifo", poison: int = 0xFF):
+    """Within it, arrays of the device are computed on by the emulated CUDA kernels."""
+    from plainformer.kernels import _backend
+
+    before = _backend._kinds.get(DeviceArray)
+    compiled = module()
+    compiled.set_capability(capability)
+    compiled.set_order(order)
+    compiled.set_poison(poison)
+    register_kind(DeviceArray, Kind(compiled, device, lambda x: x._hidden.copy()))
+    try:
+        yield compiled
+    finally:
+        register_kind(DeviceArray, before)
