@@ -12,10 +12,6 @@
 
 namespace plainformer::cuda {
 
-// Columns of T in 16 bytes: what one thread finishes at a time.
-template <typename T>
-inline constexpr int columns_at_once = 16 / static_cast<int>(sizeof(T));
-
 template <typename T>
 inline constexpr bool is_half = sizeof(T) == 2;
 
@@ -114,10 +110,6 @@ struct GemmMatrix {
     GemmOutput<T> out;
 };
 
-__device__ __forceinline__ bool is_aligned_16(const void* p) {
-    return reinterpret_cast<uintptr_t>(p) % 16 == 0;
-}
-
 template <typename T>
 __device__ __forceinline__ GemmMatrix<T> matrix_of(const GemmArgs<T>& s, int64_t index) {
     const int64_t offset = index * s.M * s.C_row;
@@ -130,8 +122,8 @@ __device__ __forceinline__ GemmMatrix<T> matrix_of(const GemmArgs<T>& s, int64_t
     out.preactivation = s.preactivation ? s.preactivation + offset : nullptr;
     out.bias = s.bias;
     out.activation = s.activation, out.accumulate = s.accumulate;
-    out.aligned = is_aligned_16(out.C) && is_aligned_16(out.C_acc) && is_aligned_16(out.bias) &&
-                  is_aligned_16(out.preactivation) && s.C_row % columns_at_once<T> == 0;
+    out.aligned = is_vector_aligned(out.C, s.C_row) && is_vector_aligned(out.C_acc) &&
+                  is_vector_aligned(out.bias) && is_vector_aligned(out.preactivation);
     for (int i = s.batch_ndim - 1; i >= 0; --i) {
         const int64_t at = index % s.batch[i];
         one.A += at * s.A_batch[i], one.B += at * s.B_batch[i];
@@ -174,7 +166,7 @@ inline constexpr int sums_pitch = COLUMNS + 8;
 template <int ROWS, int COLUMNS, typename T>
 __device__ __forceinline__ void finish_tile(const GemmOutput<T>& out, const float* sums, int64_t m,
                                             int64_t n) {
-    constexpr int W = columns_at_once<T>, across = COLUMNS / W;
+    constexpr int W = vector_width<T>, across = COLUMNS / W;
     with_activation(out.activation, [&](auto f) {
         for (int i = threadIdx.x; i < ROWS * across; i += blockDim.x) {
             const int r = i / across, c = i % across * W;
@@ -206,16 +198,38 @@ __device__ __forceinline__ TilePlace place_of_tile(int64_t M, int64_t N, unsigne
 
 // ---- Parts of K ---------------------------------------------------------------------------------
 
+// The axis of an operand that is contiguous in memory: k, or the other one (m of A, n of B).
+enum class Contiguous { k, other };
+
+// How an operand is read: along `axis`, and by 16 bytes where its lines are aligned.
+struct OperandAccess {
+    Contiguous axis = Contiguous::k;
+    bool aligned = false;
+};
+
 // A product as kernels get it. The grid is (tiles, parts of K, matrices of the batch).
 template <typename T>
 struct GemmTask {
     GemmArgs<T> s;
-    int64_t first_matrix = 0;                   // of this launch
-    bool A_aligned = false, B_aligned = false;  // read by 16-byte vectors
+    int64_t first_matrix = 0;  // of this launch
+    OperandAccess A, B;
     float* parts = nullptr;  // (matrices, gridDim.y, M, parts_row), or null for one part
     int64_t parts_row = 0;
     int64_t part_steps = 0;  // of K in a part
 };
+
+struct StepRange {
+    int64_t first;
+    int count;
+};
+
+// The steps of part blockIdx.y of K, `depth` of k in each.
+template <typename T>
+__device__ __forceinline__ StepRange steps_of_part(const GemmTask<T>& task, int depth) {
+    const int64_t first = int64_t{blockIdx.y} * task.part_steps;
+    const int64_t left = (task.s.K + depth - 1) / depth - first;
+    return {first, static_cast<int>(left < task.part_steps ? left : task.part_steps)};
+}
 
 // The output of part blockIdx.y of K: its place in the workspace, if there are several.
 template <typename T>
@@ -230,15 +244,17 @@ __device__ __forceinline__ GemmOutput<T> part_of(const GemmTask<T>& task,
     return sums;
 }
 
+inline constexpr int add_parts_threads = 256;
+
 // Adds the parts of matrix blockIdx.z in the order of K and finishes them.
 template <typename T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(add_parts_threads)
     add_parts(const __grid_constant__ GemmTask<T> task, int count) {
-    constexpr int W = columns_at_once<T>;
+    constexpr int W = vector_width<T>;
     const GemmOutput<T> out = matrix_of(task.s, task.first_matrix + blockIdx.z).out;
     const int64_t across = (out.N + W - 1) / W, size = out.M * task.parts_row;
     const float* const parts = task.parts + int64_t{blockIdx.z} * count * size;
-    const int64_t i = int64_t{blockIdx.x} * 256 + threadIdx.x;
+    const int64_t i = int64_t{blockIdx.x} * add_parts_threads + threadIdx.x;
     if (i >= out.M * across) return;
     const int64_t m = i / across, n = i % across * W;
     float sums[W], part[W];
