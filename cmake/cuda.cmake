@@ -45,8 +45,13 @@ if(PLAINFORMER_CUDA_EMULATED)
   return()  # from this file
 endif()
 
+include(cmake/nvcc.cmake)
 enable_language(CUDA)
-find_package(CUDAToolkit REQUIRED)
+# FindCUDAToolkit wants the shared runtime as well, which PyPI's packages have under another name.
+cmake_path(GET CMAKE_CUDA_COMPILER PARENT_PATH nvcc_folder)
+find_library(cudart_static NAMES cudart_static REQUIRED
+             PATHS ${CMAKE_CUDA_HOST_IMPLICIT_LINK_DIRECTORIES} ${CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES}
+                   ${nvcc_folder}/../lib ${nvcc_folder}/../lib64)
 
 # One object library a set of architectures: SASS for sm_80 and sm_90a, and PTX of sm_80, which
 # newer chips compile when it is loaded.
@@ -65,7 +70,7 @@ endfunction()
 plainformer_cuda_module(_cuda)
 plainformer_cuda_objects(cuda_kernels "80;90a-real" ${cuda_sources} csrc/cuda/context.cu)
 plainformer_cuda_objects(cuda_kernels_sm90 "90a-real" ${cuda_sm90_sources})
-target_link_libraries(_cuda PRIVATE CUDA::cudart_static)
+target_link_libraries(_cuda PRIVATE ${cudart_static} Threads::Threads ${CMAKE_DL_LIBS} rt)
 if(PLAINFORMER_IN_PLACE)
   set_target_properties(_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY
                                          ${PROJECT_SOURCE_DIR}/python/plainformer)
