@@ -1,0 +1,192 @@
+// Collectives of a warp.
+#include <cstring>
+
+#include "primitives.h"
+#include "scheduler.h"
+
+namespace plainformer::emulation {
+
+static void check_lane(const Fiber& f, Lanes mask, const char* op, Site site) {
+    if (!(mask >> f.indices.lane & 1))
+        fail(site, "%s: lane %d is not in its own mask %08x", op, f.indices.lane, mask);
+}
+
+// Two meetings of one lane at once are a mistake of the kernel's.
+static void check_overlap(const WarpMeeting& other, Lanes mask, const char* op, Site site) {
+    if (other.arrived && other.mask != mask && (other.arrived & mask))
+        fail(site, "%s with mask %08x overlaps %s with mask %08x at line %u", op, mask, other.op,
+             other.mask, other.site.line());
+}
+
+static WarpMeeting& meeting_of(Warp& warp, Lanes mask, const char* op, Site site) {
+    for (auto& part : warp.parts) check_overlap(*part, mask, op, site);
+    if (mask == warp.lanes) return warp.whole;
+    check_overlap(warp.whole, mask, op, site);
+    for (auto& part : warp.parts)
+        if (part->mask == mask) return *part;
+    warp.parts.push_back(std::make_unique<WarpMeeting>());
+    warp.parts.back()->mask = mask;
+    return *warp.parts.back();
+}
+
+static bool same_place(const Site& a, const Site& b) {
+    return a.line() == b.line() && a.column() == b.column();
+}
+
+static void check_same_collective(WarpMeeting& m, const char* op, Site site) {
+    if (m.arrived == 0) {
+        m.op = op;
+        m.site = site;
+        m.votes[m.phase & 1] = 0;
+    } else if (m.op != op || !same_place(m.site, site)) {
+        fail(site, "divergent collective: %s here, but %s at line %u for other lanes", op, m.op,
+             m.site.line());
+    }
+}
+
+// Waits until every lane of the mask has brought its value; the last runs `finish` on all of them
+// before any goes on. Returns the meeting's number.
+template <class F>
+static unsigned meet(WarpMeeting& m, uint64_t value, const char* op, Site site, F finish) {
+    Fiber& f = current_fiber();
+    check_same_collective(m, op, site);
+    const unsigned phase = m.phase;
+    const Lanes lane = Lanes{1} << f.indices.lane;
+    m.values[phase & 1][f.indices.lane] = value;
+    m.arrived |= lane;
+    if (m.arrived == m.mask) {
+        finish(m.values[phase & 1]);
+        m.arrived = 0;
+        ++m.phase;
+        if (m.mask != lane) make_ready(f.warp, m.mask & ~lane);
+    } else {
+        wait_here(op, site);
+    }
+    return phase;
+}
+
+static WarpMeeting& prepare(unsigned mask, const char* op, Site site) {
+    Fiber& f = current_fiber();
+    Warp& warp = current_warp();
+    mask &= warp.lanes;  // lanes beyond the block's end count as exited
+    check_lane(f, mask, op, site);
+    return meeting_of(warp, mask, op, site);
+}
+
+static constexpr auto nothing = [](const uint64_t*) {};
+
+void warp_sync(unsigned mask, const char* op, bool orders_memory, Site site) {
+    Quiet quiet;
+    WarpMeeting& m = prepare(mask, op, site);
+    char* const sync = &m.sync[m.phase & 1];
+    if (orders_memory) release(sync);
+    meet(m, 0, op, site, nothing);
+    if (orders_memory) acquire(sync);
+}
+
+uint64_t warp_exchange(unsigned mask, uint64_t value, int source, const char* op, Site site) {
+    Quiet quiet;
+    WarpMeeting& m = prepare(mask, op, site);
+    if (!(m.mask >> source & 1))
+        fail(site, "%s reads lane %d, which is not in mask %08x", op, source, m.mask);
+    const unsigned phase = meet(m, value, op, site, nothing);
+    return m.values[phase & 1][source];
+}
+
+unsigned warp_ballot(unsigned mask, bool vote, const char* op, Site site) {
+    Quiet quiet;
+    WarpMeeting& m = prepare(mask, op, site);
+    check_same_collective(m, op, site);
+    m.votes[m.phase & 1] |= unsigned{vote} << self->lane;
+    const unsigned phase = meet(m, 0, op, site, nothing);
+    return m.votes[phase & 1];
+}
+
+// ---- matrices ----------------------------------------------------------------------------------
+
+// One phase moves eight rows of 16 bytes, which should lie in the eight different groups of banks.
+static void count_conflicts(const uint64_t* rows, int matrices) {
+    const uint64_t base = reinterpret_cast<uint64_t>(current_block().shared);
+    for (int i = 0; i < matrices; ++i) {
+        int most = 1, in_group[8] = {};
+        for (int j = 0; j < 8; ++j) {
+            const uint64_t row = rows[i * 8 + j];
+            bool seen = false;  // the same row twice is read once
+            for (int k = 0; k < j; ++k) seen |= rows[i * 8 + k] == row;
+            if (!seen) most = std::max(most, ++in_group[(row - base) >> 4 & 7]);
+        }
+        runner->matrix_phases += 1;
+        runner->matrix_replays += static_cast<uint64_t>(most - 1);
+    }
+}
+
+static void check_whole_warp(const Warp& warp, const char* op, Site site) {
+    if (warp.lanes != ~Lanes{0}) fail(site, "%s needs a warp of 32 threads", op);
+}
+
+const char* const* matrix_rows(uint32_t row, int matrices, const char* op, Site site) {
+    Quiet quiet;
+    check_whole_warp(current_warp(), op, site);
+    WarpMeeting& m = prepare(~0u, op, site);
+    const bool used = self->lane < 8 * matrices;
+    const char* const mine = used ? shared_at(row, 16, 16, site) : nullptr;
+    const unsigned phase = meet(m, reinterpret_cast<uint64_t>(mine), op, site,
+                                [=](const uint64_t* rows) { count_conflicts(rows, matrices); });
+    return reinterpret_cast<const char* const*>(m.values[phase & 1]);
+}
+
+template <typename T>
+static float low(uint32_t pair) {
+    return cuda::to_float(T{static_cast<uint16_t>(pair)});
+}
+template <typename T>
+static float high(uint32_t pair) {
+    return cuda::to_float(T{static_cast<uint16_t>(pair >> 16)});
+}
+
+struct MmaTiles {
+    float a[16][16], b[16][8], d[16][8];
+};
+
+template <typename T>
+static void gather(MmaTiles& tiles, const MmaOperands& o, int row, int column) {
+    for (int i = 0; i < 4; ++i) {
+        float* const pair = &tiles.a[row + (i & 1) * 8][column + (i >> 1) * 8];
+        pair[0] = low<T>(o.a[i]);
+        pair[1] = high<T>(o.a[i]);
+    }
+    for (int i = 0; i < 2; ++i) {
+        tiles.b[column + i * 8][row] = low<T>(o.b[i]);
+        tiles.b[column + i * 8 + 1][row] = high<T>(o.b[i]);
+    }
+    for (int i = 0; i < 4; ++i) tiles.d[row + (i >> 1) * 8][column + (i & 1)] = o.d[i];
+}
+
+// Sums in the order of k: a chip's own order is not known.
+static void multiply(MmaTiles& tiles) {
+    for (int m = 0; m < 16; ++m)
+        for (int k = 0; k < 16; ++k)
+            for (int n = 0; n < 8; ++n) tiles.d[m][n] += tiles.a[m][k] * tiles.b[k][n];
+}
+
+static void mma(const uint64_t* operands) {
+    MmaTiles tiles;
+    const auto of = [=](int lane) { return reinterpret_cast<const MmaOperands*>(operands[lane]); };
+    for (int lane = 0; lane < lanes_of_warp; ++lane) {
+        const auto fill = of(lane)->element == DType::bfloat16 ? gather<bfloat16> : gather<float16>;
+        fill(tiles, *of(lane), lane / 4, lane % 4 * 2);
+    }
+    multiply(tiles);
+    for (int lane = 0; lane < lanes_of_warp; ++lane)
+        for (int i = 0; i < 4; ++i)
+            of(lane)->d[i] = tiles.d[lane / 4 + (i >> 1) * 8][lane % 4 * 2 + (i & 1)];
+}
+
+void mma_m16n8k16(const MmaOperands& operands, Site site) {
+    Quiet quiet;
+    check_whole_warp(current_warp(), "mma.sync", site);
+    meet(prepare(~0u, "mma.sync", site), reinterpret_cast<uint64_t>(&operands), "mma.sync", site,
+         mma);
+}
+
+}  // namespace plainformer::emulation
