@@ -11,9 +11,16 @@ from plainformer.models import MODELS
 from plainformer.tape import no_grad
 from plainformer.tensor import Tensor
 from plainformer.training.callbacks import TrainerCallback
-from tests.device import DeviceArray, MixedKindsError, device, on_device, to_device
+from tests.device import HOST, DeviceArray, MixedKindsError, cuda_is, device, on_device
 from tests.models.tiny import batch_for, make, tasks_of
 from tests.training.tiny import rows, tiny_trainer
+
+
+@pytest.fixture(autouse=True)
+def _cuda():
+    with cuda_is(HOST):
+        yield
+
 
 CASES = [(family, task) for family in MODELS for task in tasks_of(family)
          if task != "feature-extraction"]  # which has no loss  # fmt: skip
@@ -58,7 +65,7 @@ def test_models_compute_the_same_bytes(family, task, where, rng):
         batch["entity_positions"] = np.array([[0, 2], [1, 3], [5, 1]])
         batch["labels"] = np.array([1, 0, 1])
     wanted = computed(make(family, task, seed=3), batch)
-    model = to_device(make(family, task, seed=3))
+    model = make(family, task, seed=3).to("cuda")
     found = computed(model, on_device(batch) if where == "device" else batch)
     assert found == wanted
     assert all(type(p.grad) in (DeviceArray, type(None)) for p in model.parameters())
@@ -106,7 +113,7 @@ def test_models_write_the_same_tokens(family, name):
         pytest.skip("no encoder")
     model = make(family, task, seed=3).eval()
     wanted = written(model, GENERATION[name])
-    assert written(to_device(model), GENERATION[name]) == wanted
+    assert written(model.to("cuda"), GENERATION[name]) == wanted
 
 
 RUNS = {
@@ -138,8 +145,8 @@ def trained(directory, move, options):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_trainer_trains_saves_and_resumes_to_the_same_weights(name, tmp_path):
-    wanted = trained(tmp_path / "host", lambda model: model, RUNS[name])
-    assert trained(tmp_path / "device", to_device, RUNS[name]) == wanted
+    wanted = trained(tmp_path / "host", lambda model: model.to("cpu"), RUNS[name])
+    assert trained(tmp_path / "device", lambda model: model.to("cuda"), RUNS[name]) == wanted
 
 
 def test_arithmetic_takes_arrays_of_the_host():

@@ -15,7 +15,17 @@ import numpy as np
 
 from . import kernels
 from .errors import ConfigError, DTypeError, ShapeError, shown
-from .kernels._arrays import FLOATS, accumulator_dtype, check_array, check_flag, check_number
+from .kernels._arrays import (
+    FLOATS,
+    accumulator_dtype,
+    check_array,
+    check_flag,
+    check_number,
+    float_types,
+)
+from .kernels._devices import Device
+from .kernels.devices import device_of
+from .kernels.devices import to_device as move
 from .kinds import as_index
 
 Array = Any
@@ -83,6 +93,13 @@ def negative(a: Array) -> Result:
     return _rounded(operator.neg, a), lambda grad: (to_a(-grad),)
 
 
+def to_device(a: Array, device: Device) -> Result:
+    """y = a, on another device."""
+    check_array("to()", a)
+    before = device_of(a)
+    return move(a, device), lambda grad: (move(grad, before),)
+
+
 def astype(a: Array, dtype: Any) -> Result:
     """y = a, rounded to another float type."""
     check_array("astype()", a)
@@ -90,8 +107,10 @@ def astype(a: Array, dtype: Any) -> Result:
         wanted = None if dtype is None else np.dtype(dtype)
     except (TypeError, ValueError):
         wanted = None
-    if wanted is None or wanted not in FLOATS:  # None == float64, to NumPy
-        raise DTypeError(f"dtype: got {shown(dtype)}, expected float32, bfloat16 or float64")
+    known = float_types(a)
+    if wanted is None or wanted not in known:  # None == float64, to NumPy
+        names = f"{known[0]}, {known[1]} or {known[2]}"
+        raise DTypeError(f"dtype: got {shown(dtype)}, expected {names}")
     before = a.dtype
     return _rounded_to(wanted, a), lambda grad: (_rounded_to(before, grad),)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from . import kernels
+from .checkpoints.mapped import release_pages
 from .errors import PlainformerError
 from .kernels._backend import backend
+from .kernels._devices import Device
+from .kernels.devices import to_device
 from .packing import Pack, packed_together
 from .tensor import Array, Tensor
 
@@ -47,6 +50,16 @@ class Parameter(Tensor):
         if getattr(self._view.flags, "writeable", False):  # on a device nothing can be protected
             self._view.flags.writeable = False
         self._count_write()
+
+    def move(self, device: Device) -> None:
+        """Live on another device from now on, with the gradient; stays where it is already."""
+        before = self._array
+        moved = to_device(before, device)
+        if moved is not before:
+            self.assign(moved)
+            release_pages(before)
+        if self.grad is not None:
+            self.grad = to_device(self.grad, device)
 
     def copy_from(self, array: Array, dtype: Any = None) -> None:
         """Hold a copy of this array from now on, in the dtype that is held, or another."""

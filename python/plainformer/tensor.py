@@ -16,6 +16,8 @@ from numpy import ndarray
 from . import arithmetic, kernels
 from .errors import ConfigError, DTypeError, PlainformerError, ShapeError
 from .kernels._arrays import check_array, check_shape
+from .kernels._devices import Device
+from .kernels.devices import as_device, device_of
 from .tape import Array as Array
 from .tape import Backward, Gradients, Node, edge_of, is_grad_enabled, run_backward
 
@@ -85,7 +87,7 @@ class Tensor:
         """The value of a Tensor of one element."""
         if self.size != 1:
             raise ShapeError(f"item: got shape {self.shape}, expected one element; see tolist")
-        return self.data.item()
+        return self.numpy().item()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -96,13 +98,37 @@ class Tensor:
     def __bool__(self) -> bool:
         return bool(self.item())
 
+    @property
+    def device(self) -> Device:
+        """Where the array lives; `str(x.device)` is "cpu" or "cuda:0"."""
+        return device_of(self.data)
+
+    def to(self, device: Any) -> Tensor:
+        """The same numbers on another device, "cpu", "cuda" or "cuda:1"; itself where it is there
+        already. Its gradient goes back to where this Tensor lives.
+
+        Raises
+        ------
+        ConfigError, DeviceError : no such device, or what it needs is missing
+        """
+        place = as_device(device)
+        return self if place == self.device else _apply(arithmetic.to_device, self, place)
+
+    def cpu(self) -> Tensor:
+        """The same as `to("cpu")`."""
+        return self.to("cpu")
+
+    def cuda(self, index: int | None = None) -> Tensor:
+        """The same as `to("cuda")`, or `to("cuda:1")` with an index."""
+        return self.to("cuda" if index is None else index)
+
     def numpy(self) -> ndarray:
         """The array itself, on the host; what is done with it is not recorded."""
         return kernels.asnumpy(self.data)
 
     def tolist(self) -> Any:
         """The numbers as lists of lists."""
-        return self.data.tolist()
+        return self.numpy().tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         array = self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)

@@ -1,5 +1,6 @@
 """The array module of an array, and copies from one kind to another."""
 
+import contextlib
 import subprocess
 import sys
 import types
@@ -18,12 +19,19 @@ def cupy(monkeypatch):
     module = types.ModuleType("cupy")
 
     class Array:
-        def __init__(self, array):
+        def __init__(self, array, order=None):
             self.array = array
+            self.device = CurrentDevice()
+
+        def get(self):
+            return self.array
+
+    class CurrentDevice(contextlib.nullcontext):
+        id = 0
 
     Array.__module__, Array.__qualname__ = "cupy", "ndarray"
-    module.ndarray = module.asarray = Array
-    module.asnumpy = lambda x: x.array
+    module.ndarray = module.array = Array
+    module.cuda = types.SimpleNamespace(Device=CurrentDevice)
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ConfigError, shown
-from ..kernels._arrays import FLOATS, IDS, accumulator_dtype, check_array, check_shape
+from ..kernels._arrays import IDS, accumulator_dtype, check_array, check_shape, float_types
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import beside, data_of, data_or_none, floats_of
 
@@ -98,7 +98,7 @@ def _wide(input: Tensor) -> Array:
 def _numbers(name: str, array: Array, shape: Sequence[int], like: Array) -> Array:
     """An array of numbers of this shape, of the kind and dtype of `like`."""
     array = beside(name, array, like)
-    check_array(name, array, (*FLOATS, *IDS, np.dtype(np.bool_)))
+    check_array(name, array, (*float_types(array), *IDS, np.dtype(np.bool_)))
     check_shape(shape, **{name: array})
     return array.astype(like.dtype, copy=False)
 

@@ -11,20 +11,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import ml_dtypes
 import numpy as np
 
 from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
 from ..kinds import as_index
-from ._backend import backend, find_kind, xp
+from ._backend import backend, find_kind, kind_of, xp
+from ._devices import Kind, bfloat16, float16, float32, float64
 
 # An array of any kind: what comes out is of the kind that came in.
 Array = TypeVar("Array", bound=Any)
 
-bfloat16 = np.dtype(ml_dtypes.bfloat16)
-float32 = np.dtype(np.float32)
-float64 = np.dtype(np.float64)
-FLOATS = (float32, bfloat16, float64)
+FLOATS = (float32, bfloat16, float64, float16)
+"""What is computed with; each kind of arrays has kernels for three (`kind.floats`)."""
 IDS = (np.dtype(np.int32), np.dtype(np.int64))
 
 
@@ -43,23 +41,33 @@ copies = 0
 """How many arrays were copied because their last axis was strided or unaligned."""
 
 
-def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] = FLOATS) -> None:
-    """Raise unless `array` is an array of a backend with one of `dtypes`, in native byte order, and
-    has at most 8 axes."""
+def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] | None = None) -> None:
+    """Raise unless `array` is an array of a backend with one of `dtypes`, by default the float
+    types of its kernels, in native byte order, and has at most 8 axes."""
     backend(name, array)
+    kind = kind_of(name, array)
+    dtypes = kind.floats if dtypes is None else dtypes
     if array.dtype not in dtypes or not array.dtype.isnative:
-        own = f"{name}." if name.partition("[")[0].isidentifier() else ""
         wanted = " or ".join(dict.fromkeys(map(str, dtypes)))
-        hint = (
-            "; CPU kernels have no float16, use bfloat16 or float32"
-            if (array.dtype == np.float16)
-            else f"; convert it with {own}astype(...)"
-        )
+        hint = _dtype_hint(name, array.dtype, kind)
         raise DTypeError(f"{name}: got dtype {array.dtype}, expected {wanted}{hint}")
     if array.ndim > MOST_AXES:
         raise ShapeError(
             f"{name}: got {array.ndim} axes, expected at most {MOST_AXES}; reshape the leading ones"
         )
+
+
+def float_types(array: Any) -> tuple[np.dtype, ...]:
+    """The float types that the kernels of an array's kind have."""
+    return kind_of("x", array).floats
+
+
+def _dtype_hint(name: str, dtype: np.dtype, kind: Kind) -> str:
+    own = f"{name}." if name.partition("[")[0].isidentifier() else ""
+    if dtype in (float16, float64) and dtype not in kind.floats:
+        others = "bfloat16 or float32" if dtype == float16 else "float32"
+        return f"; {kind.type.upper()} kernels have no {dtype}, use {others}"
+    return f"; convert it with {own}astype(...)"
 
 
 def holds_numbers(x: Any) -> bool:

@@ -21,13 +21,13 @@ from ._arrays import (
     check_shape,
     computed,
     contiguous,
-    float32,
     is_writable,
     largest,
     readable,
     unit_last_axis,
 )
 from ._backend import backend
+from ._devices import float32
 
 WIDEST_HEAD = 256
 NO_WINDOW = (-1, -1)

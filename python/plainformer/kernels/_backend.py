@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from .. import _cpu
-from ..errors import DeviceError, DTypeError, ShapeError, shown
+from ..errors import DTypeError, ShapeError, shown
+from ._cupy import cupy_kind, load_cupy
+from ._devices import Device, Kind, bfloat16
 
-_cpu.set_bfloat16_dtype(np.dtype(ml_dtypes.bfloat16))
+_cpu.set_bfloat16_dtype(bfloat16)
 
-
-class Kind(NamedTuple):
-    """A kind of arrays: its kernels (None where this build has none), its array module, and how
-    one is copied to the host."""
-
-    compiled: Any
-    module: Any
-    to_host: Callable[[Any], Any]
-
-
-_NUMPY = Kind(_cpu, np, np.asarray)
+_NUMPY = Kind(_cpu, np)
 _kinds: dict[type, Kind] = {np.ndarray: _NUMPY, np.memmap: _NUMPY}
+_of_devices: dict[str, Callable[[], Kind]] = {"cpu": lambda: _NUMPY, "cuda": load_cupy}
 
 
 def register_kind(array_type: type, kind: Kind) -> None:
@@ -34,17 +26,21 @@ def register_kind(array_type: type, kind: Kind) -> None:
     _kinds[array_type] = kind
 
 
-def backend(name: str, array: Any) -> ModuleType:
+def kind_at(device_type: str) -> Kind:
+    """The kind of arrays on devices of this type; DeviceError where what they need is missing."""
+    return _of_devices[device_type]()
+
+
+def kinds() -> list[Kind]:
+    """The kinds that are served, each once."""
+    return list({id(kind): kind for kind in _kinds.values()}.values())
+
+
+def backend(name: str, array: Any) -> Any:
     """The compiled module for `array`; an argument of another kind is a DTypeError naming it."""
     if type(array) is np.ndarray:  # most often
         return _cpu
-    compiled = kind_of(name, array).compiled
-    if compiled is None:
-        raise DeviceError(
-            f"{name}: got a CuPy array, but this build has only CPU kernels; "
-            "copy it to the host with cupy.asnumpy"
-        )
-    return compiled
+    return kind_of(name, array).kernels(name)
 
 
 def kind_of(name: str, array: Any) -> Kind:
@@ -67,7 +63,10 @@ def find_kind(array: Any) -> Kind | None:
         return None if isinstance(array, (np.ma.MaskedArray, np.matrix)) else _NUMPY
     cupy = sys.modules.get("cupy")  # never imported here: who holds an array of it did
     if cupy is not None and type(array).__module__.partition(".")[0] == "cupy":
-        return Kind(None, cupy, cupy.asnumpy)
+        kind = cupy_kind(cupy)
+        if kind.compiled is not None:
+            register_kind(type(array), kind)
+        return kind
     return None
 
 
@@ -99,21 +98,63 @@ def asarray(x: Any, like: Any, *, name: str = "x") -> Any:
     Parameters
     ----------
     x : array of any kind
-    like : array that says which
+    like : array that says which, and on which device
     name : what an error calls x
 
     Returns
     -------
-    y : x itself where it is of that kind, else a copy with its shape and dtype
+    y : x itself where it is there, else a copy with its shape and dtype; of an array that was
+        `frozen` the same copy each time
 
     Raises
     ------
     DTypeError : one of the two is no array of a known kind
     """
-    if type(x) is type(like):
+    if type(x) is np.ndarray is type(like):  # most often
         return x
     wanted, found = kind_of("like", like), _NUMPY if isinstance(x, np.generic) else kind_of(name, x)
-    return x if found.module is wanted.module else wanted.module.asarray(found.to_host(x))
+    if found is wanted and (wanted is _NUMPY or wanted.device_of(x) == wanted.device_of(like)):
+        return x
+    device = wanted.device_of(like)
+    if found is _NUMPY and isinstance(x, np.ndarray) and _is_frozen(x):
+        return _copy_of(x, wanted, device)
+    return moved(x, found, wanted, device)
+
+
+def frozen(array: Any) -> Any:
+    """The array, never to be written again: many layers may ask for it on a device, and it is
+    copied there once. Arrays of a device are as they were."""
+    if type(array) is np.ndarray and array.base is None:
+        array.flags.writeable = False
+    return array
+
+
+_copies: dict[
+    int, tuple[Any, dict[tuple[Kind, Device], Any]]
+] = {}  # of frozen arrays, by id, while they live
+
+
+def _is_frozen(array: np.ndarray) -> bool:
+    return array.base is None and not array.flags.writeable
+
+
+def _copy_of(array: np.ndarray, kind: Kind, device: Device) -> Any:
+    """The one copy of a frozen array on a device."""
+    known = _copies.get(id(array))
+    if known is None or known[0]() is not array:
+        number = id(array)
+        known = weakref.ref(array, lambda _: _copies.pop(number, None)), {}
+        _copies[number] = known
+    copies = known[1]
+    if (kind, device) not in copies:
+        copies[kind, device] = kind.from_host(array, device.index)
+    return copies[kind, device]
+
+
+def moved(x: Any, found: Kind, wanted: Kind, device: Device) -> Any:
+    """A copy of an array of one kind as an array of another, or on another device."""
+    host: Any = x if isinstance(x, np.generic) else found.to_host(x)
+    return np.asarray(host) if wanted is _NUMPY else wanted.from_host(host, device.index)
 
 
 def array_of(x: Any) -> Any:

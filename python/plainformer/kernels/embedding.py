@@ -16,10 +16,10 @@ from ._arrays import (
     check_size,
     computed,
     contiguous,
-    float32,
     unit_last_axis,
 )
 from ._backend import backend
+from ._devices import float32
 
 
 def embedding(input_ids: Any, weight: Any) -> Any:

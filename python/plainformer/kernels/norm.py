@@ -22,10 +22,9 @@ from ._arrays import (
     check_size,
     computed,
     contiguous,
-    float32,
-    float64,
 )
 from ._backend import backend
+from ._devices import float32, float64
 
 _SMALLEST_STEPS = {dtype: float(ml_dtypes.finfo(dtype).eps) for dtype in FLOATS}
 """What 1 is apart from the next larger number: PyTorch's `eps` of `rms_norm`."""

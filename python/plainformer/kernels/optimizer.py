@@ -8,7 +8,6 @@ from typing import Any
 
 from ..errors import ConfigError, DTypeError, ShapeError, shown
 from ._arrays import (
-    FLOATS,
     accumulator_dtype,
     check_aligned,
     check_apart,
@@ -200,7 +199,7 @@ def _explain(params: Sequence[Any], grads: Sequence[Any], lists: dict[str, Any])
     """Raise the error of the first array that a step cannot take."""
     written: dict[str, Any] = {}
     for i, param in enumerate(params):
-        check_array(f"params[{i}]", param, FLOATS)
+        check_array(f"params[{i}]", param)
         if param.dtype != params[0].dtype:
             raise DTypeError(
                 f"params[{i}]: got dtype {param.dtype}, expected {params[0].dtype} like params[0]; "

@@ -14,10 +14,10 @@ from ._arrays import (
     check_shape,
     computed,
     contiguous,
-    float32,
     unit_last_axis,
 )
 from ._backend import backend
+from ._devices import float32
 
 
 def rotary_embedding(

@@ -14,9 +14,10 @@ from ..checkpoints.habits import given_dtype, without_habits
 from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, LoadReport, fit_state
 from ..errors import ConfigError, shown
+from ..kernels.devices import as_device
 from ..nn import Dropout, Module, capture, init_empty_weights
 from ..nn.empty import undrawn_weights, weights_of
-from ..nn.module import float_dtype
+from ..nn.module import float_dtype, wanted_of
 from ..parameter import Buffer
 from ..tape import no_grad
 from ..tensor import Array
@@ -142,6 +143,7 @@ class PreTrainedModel(Module):
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         seed: int = 0,
+        device: Any = None,
         **overrides: Any,
     ) -> Any:
         """Read a model from a directory with `config.json` and safetensors files, in eval mode.
@@ -162,6 +164,7 @@ class PreTrainedModel(Module):
         ignore_mismatched_sizes : also start parameters anew that have another shape
         output_loading_info : return (model, `checkpoints.matching.LoadReport`)
         seed : of new weights
+        device : "cpu", "cuda", "cuda:1" or "auto", as for `nn.Module.to`; None means the CPU
         overrides : fields of the configuration (num_labels, id2label, dropouts, ...). Options of
             transformers that ask for nothing here (`device_map="auto"`) are taken
 
@@ -169,7 +172,9 @@ class PreTrainedModel(Module):
         ------
         CheckpointError : a file is missing or damaged, or does not fit; naming every array
         ConfigError : the configuration has an unknown field or an unsupported value
+        DeviceError : the device, or what it needs, is missing
         """
+        place = None if device is None else as_device(device)
         values = read_config(path) if config is None else contents_of(config)
         config = cls.config_class.from_dict(values, **without_habits(overrides))
         dtype = given_dtype(dtype, torch_dtype)
@@ -206,6 +211,8 @@ class PreTrainedModel(Module):
                 parameter.copy_from(parameter.data, wanted)
         model.init_weights(seed, report.new_keys)
         model.read_generation_config(path)
+        if place is not None:
+            model.to(device=place)
         model.eval()
         return (model, report) if output_loading_info else model
 
@@ -236,10 +243,12 @@ class PreTrainedModel(Module):
         """The contents of `generation_config.json`; None for models that do not generate."""
         return None
 
-    def to(self: Model, dtype: Any) -> Model:
-        """Convert all parameters, and say so in the configuration; returns self."""
-        super().to(dtype)
-        self.config.dtype = str(float_dtype(dtype))
+    def to(self: Model, *where: Any, device: Any = None, dtype: Any = None) -> Model:
+        """As `nn.Module.to`; another dtype is said in the configuration too."""
+        place, wanted = wanted_of(where, device, dtype)
+        super().to(device=place, dtype=wanted)
+        if wanted is not None:
+            self.config.dtype = str(wanted)
         return self
 
     def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:

@@ -18,6 +18,8 @@ import numpy as np
 from ..checkpoints.matching import fit_state
 from ..errors import CheckpointError, ConfigError, DTypeError, short, shown
 from ..kernels._arrays import holds_numbers
+from ..kernels._devices import Device, read_device
+from ..kernels.devices import as_device, device_of
 from ..modes import Mode
 from ..parameter import Buffer, Parameter
 from ..tape import no_grad
@@ -149,14 +151,56 @@ class Module:
             for _, parameter in own:
                 parameter.grad = None
 
-    def to(self: M, dtype: Any) -> M:
-        """Convert parameters and buffers to float32, bfloat16 or float64 in place; returns self."""
-        wanted = float_dtype(dtype)
+    @property
+    def device(self) -> Device:
+        """Where the first parameter or buffer lives; the CPU for a module without any."""
+        first = next((p for _, p in self.named_state()), None)
+        return as_device("cpu") if first is None else device_of(first.data)
+
+    def to(self: M, *where: Any, device: Any = None, dtype: Any = None) -> M:
+        """Move parameters and buffers to a device, convert them to a float type, or both, in
+        place; returns self.
+
+        Parameters
+        ----------
+        where : a device, a dtype, or one of each: `to("cuda")`, `to("bfloat16")`
+        device : "cpu", "cuda" (the current GPU), "cuda:1" or "auto"; gradients move along. An
+            optimizer's state follows at its next step
+        dtype : float32, bfloat16 or float64, of which GPUs have no float64; gradients are dropped
+
+        Raises
+        ------
+        DTypeError : no such type, or weights of a type that the device does not compute
+        ConfigError, DeviceError : no such device, or what it needs is missing
+        """
+        place, wanted = wanted_of(where, device, dtype)
+        if place is not None and place.type != "cpu":
+            self._check_floats(place, wanted)
         for _, parameter in self.named_state():
-            if parameter.dtype != wanted:
+            if wanted is not None and parameter.dtype != wanted:
                 parameter.assign(parameter.data.astype(wanted))
                 parameter.grad = None
+            if place is not None:
+                parameter.move(place)
         return self
+
+    def cuda(self: M, index: int | None = None) -> M:
+        """The same as `to("cuda")`, or `to("cuda:1")` with an index."""
+        return self.to(device="cuda" if index is None else index)
+
+    def cpu(self: M) -> M:
+        """The same as `to("cpu")`."""
+        return self.to(device="cpu")
+
+    def _check_floats(self, place: Device, wanted: np.dtype | None) -> None:
+        """Raise before anything has moved."""
+        for name, parameter in self.named_state():
+            dtype = wanted or parameter.dtype
+            if dtype == DTYPES["float64"]:
+                raise DTypeError(
+                    f"{name}: got dtype {dtype}, which {place} does not compute; "
+                    'convert the module with to("float32")'
+                )
 
     def freeze(self, patterns: Iterable[str] | None = None) -> list[str]:
         """Stop training the parameters that a glob matches, or all; returns their names.
@@ -246,6 +290,23 @@ def evaluating(model: Any) -> Iterator[None]:
     finally:
         if switched:
             model.train()
+
+
+def wanted_of(
+    where: tuple[Any, ...], device: Any = None, dtype: Any = None
+) -> tuple[Device | None, np.dtype | None]:
+    """The device and the dtype that the arguments of a `to` ask for; None for what they leave."""
+    for given in where:
+        is_device = read_device(given) is not None
+        if (device if is_device else dtype) is not None or len(where) > 2:
+            raise ConfigError(f"to: got {shown(where)}, expected a device, a dtype or one of each")
+        device, dtype = (given, dtype) if is_device else (device, given)
+    if device is None and dtype is None:
+        raise ConfigError("to: got nothing, expected a device, a dtype or one of each")
+    return (
+        None if device is None else as_device(device),
+        None if dtype is None else float_dtype(dtype),
+    )
 
 
 def float_dtype(dtype: Any) -> np.dtype:

@@ -1,0 +1,170 @@
+"""CuPy's arrays and the kernels that compute on them; both are imported when first asked for."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import Any
+
+import numpy as np
+
+from ..errors import DeviceError, ShapeError, short
+from ._devices import Device, DeviceKind
+
+OLDEST = (14, 0)
+"""The first CuPy whose bfloat16 computes and crosses DLPack (docs/cuda.md says what needs it)."""
+
+INSTALL = 'pip install "plainformer[cuda13]"'
+BUILD = f"{INSTALL} --no-binary plainformer -C cmake.define.PLAINFORMER_CUDA=ON"
+_lock = threading.Lock()
+
+
+class CupyKind(DeviceKind):
+    """CuPy's arrays; any other library's with DLPack are viewed as such.
+
+    missing : why there are no kernels for them, where there are none
+    """
+
+    def __init__(self, cupy: Any):
+        compiled, self.missing = _compiled()
+        super().__init__(compiled, cupy)
+        if compiled is not None:
+            connect(compiled, cupy.empty, lambda: cupy.cuda.get_current_stream().ptr)
+
+    def kernels(self, name: str) -> Any:
+        """The module of the kernels.
+
+        Raises
+        ------
+        DeviceError : this build has none; says how to get them
+        """
+        if self.compiled is None:
+            raise DeviceError(
+                f"{name}: got a CuPy array, but {self.missing}; "
+                "or copy the array to the host with cupy.asnumpy"
+            )
+        return self.compiled
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """A copy on the host, after all that was asked of its stream before.
+
+        Raises
+        ------
+        ShapeError : a kernel met a wrong id, label or length
+        """
+        with array.device:
+            host = array.get()
+        self._raise_found()
+        return host
+
+    def from_host(self, array: np.ndarray, index: int) -> Any:
+        """A copy on GPU `index`."""
+        with self.module.cuda.Device(index):
+            return self.module.array(array, order="C")
+
+    def device_of(self, array: Any) -> Device:
+        """The GPU of an array."""
+        return Device(self.type, array.device.id)
+
+    def current(self) -> int:
+        """CuPy's current device."""
+        return self.module.cuda.Device().id
+
+    def count(self) -> int:
+        """How many GPUs the driver shows."""
+        return self.module.cuda.runtime.getDeviceCount()
+
+    def synchronize(self) -> None:
+        """Wait for CuPy's current stream.
+
+        Raises
+        ------
+        ShapeError : a kernel met a wrong id, label or length
+        """
+        self.module.cuda.get_current_stream().synchronize()
+        self._raise_found()
+
+    def _raise_found(self) -> None:
+        if self.compiled is not None:
+            raise_found(self.compiled)
+
+
+def connect(compiled: Any, empty: Any, stream: Any) -> None:
+    """Let kernels make their results with `empty(shape, dtype)`, and run on the stream whose
+    pointer `stream()` gives."""
+    compiled.set_allocator(empty)
+    compiled.set_stream(stream)
+
+
+def raise_found(compiled: Any) -> None:
+    """Raise what kernels have found wrong since the last time: the first of it, once.
+
+    Raises
+    ------
+    ShapeError : naming the argument, the value, its place and what was expected
+    """
+    found = compiled.take_error()
+    if found is not None:
+        raise ShapeError(found)
+
+
+def load_cupy() -> CupyKind:
+    """The kind of CuPy's arrays, for one who asked for a GPU.
+
+    Raises
+    ------
+    DeviceError : CuPy, the kernels, the driver or a GPU is not there; says what to do
+    """
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise DeviceError(
+            f"device: got cuda, which needs CuPy ({short(error)}); {INSTALL}"
+        ) from None
+    version = getattr(cupy, "__version__", "0")
+    if _numbers(version) < OLDEST:
+        raise DeviceError(
+            f"device: got cuda, but CuPy is {version}, expected at least "
+            f"{'.'.join(map(str, OLDEST))}, whose bfloat16 is needed; {INSTALL}"
+        )
+    kind = cupy_kind(cupy)
+    if kind.compiled is None:
+        raise DeviceError(f"device: got cuda, but {kind.missing}")
+    try:
+        count = kind.count()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(
+            f"device: got cuda, but no GPU answers ({short(error)}); CUDA 13 needs NVIDIA's driver "
+            "580 or newer, and nvidia-smi shows what is there; or ask for cpu"
+        ) from None
+    if not count:
+        raise DeviceError("device: got cuda, but there is no GPU; or ask for cpu")
+    return kind
+
+
+def cupy_kind(cupy: Any) -> CupyKind:
+    """The one kind of CuPy's arrays."""
+    global _kind
+    with _lock:
+        if _kind is None or _kind.module is not cupy:
+            _kind = CupyKind(cupy)
+        return _kind
+
+
+_kind: CupyKind | None = None
+
+
+def _compiled() -> tuple[Any, str]:
+    """The compiled module, or why there is none."""
+    try:
+        return importlib.import_module("plainformer._cuda"), ""
+    except ModuleNotFoundError:
+        return None, f"this build has only CPU kernels; build the others from source: {BUILD}"
+    except ImportError as error:  # it is there, and a library that it needs is not
+        return None, f"the CUDA kernels do not load ({short(error)})"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version."""
+    parts = version.split(".")[:2]
+    return tuple(int(part) for part in parts if part.isdigit())
