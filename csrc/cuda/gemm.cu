@@ -47,8 +47,9 @@ void launch_matrices(GemmTask<T> task, const GemmChoice<T>& choice, int64_t matr
     config.shared_bytes = choice.shared_bytes;
     launch(config, choice.kernel, task);
     if (parts == 1) return;
-    const int64_t vectors = s.M * ceil_div(s.N, vector_width<T>);
-    config.grid = dim3(static_cast<unsigned>(ceil_div(vectors, add_parts_threads)), 1, z);
+    // a thread a vector, or, in matrices that are not made of vectors, a thread an element
+    const int64_t threads = s.M * s.N;
+    config.grid = dim3(static_cast<unsigned>(ceil_div(threads, add_parts_threads)), 1, z);
     config.block = dim3(add_parts_threads);
     config.shared_bytes = 0;
     launch(config, add_parts<T>, task, static_cast<int>(parts));

@@ -48,11 +48,12 @@ __device__ __forceinline__ void store_words(void* to, const uint32_t (&w)[N]) {
     }
 }
 
-// v = the first `count` of W values, the rest 0. `aligned`: W of them may be read in one access.
+// W values of T that lie side by side at a multiple of their size, at most 16 bytes for T itself.
 template <typename T, int W>
-__device__ __forceinline__ void load_columns(float (&v)[W], const T* from, int count,
-                                             bool aligned) {
-    if (aligned && count >= W) {
+__device__ __forceinline__ void load_columns(float (&v)[W], const T* from) {
+    if constexpr (W == 1) {
+        v[0] = to_float(*from);
+    } else {
         uint32_t w[W * sizeof(T) / 4];
         load_words(w, from);
 #pragma unroll
@@ -64,15 +65,14 @@ __device__ __forceinline__ void load_columns(float (&v)[W], const T* from, int c
                 v[i] = __uint_as_float(w[i]);
             }
         }
-    } else {
-#pragma unroll
-        for (int i = 0; i < W; ++i) v[i] = i < count ? to_float(from[i]) : 0.0f;
     }
 }
 
 template <typename T, int W>
-__device__ __forceinline__ void store_columns(T* to, const float (&v)[W], int count, bool aligned) {
-    if (aligned && count >= W) {
+__device__ __forceinline__ void store_columns(T* to, const float (&v)[W]) {
+    if constexpr (W == 1) {
+        *to = from_float<T>(v[0]);
+    } else {
         uint32_t w[W * sizeof(T) / 4];
 #pragma unroll
         for (int i = 0; i < W; i += 4 / sizeof(T)) {
@@ -82,10 +82,6 @@ __device__ __forceinline__ void store_columns(T* to, const float (&v)[W], int co
                 w[i] = __float_as_uint(v[i]);
         }
         store_words(to, w);
-    } else {
-#pragma unroll
-        for (int i = 0; i < W; ++i)
-            if (i < count) to[i] = from_float<T>(v[i]);
     }
 }
 
@@ -101,7 +97,7 @@ struct GemmOutput {
     const T* bias = nullptr;     // (N) or null
     Activation activation = Activation::none;
     bool accumulate = false;
-    bool aligned = false;  // 16 bytes may be read and written at once, every 16 bytes of a row
+    bool aligned = false;  // every row is whole 16-byte vectors, at places for such
 };
 
 template <typename T>
@@ -123,7 +119,8 @@ __device__ __forceinline__ GemmMatrix<T> matrix_of(const GemmArgs<T>& s, int64_t
     out.bias = s.bias;
     out.activation = s.activation, out.accumulate = s.accumulate;
     out.aligned = is_vector_aligned(out.C, s.C_row) && is_vector_aligned(out.C_acc) &&
-                  is_vector_aligned(out.bias) && is_vector_aligned(out.preactivation);
+                  is_vector_aligned(out.bias) && is_vector_aligned(out.preactivation) &&
+                  s.N % vector_width<T> == 0;
     for (int i = s.batch_ndim - 1; i >= 0; --i) {
         const int64_t at = index % s.batch[i];
         one.A += at * s.A_batch[i], one.B += at * s.B_batch[i];
@@ -134,27 +131,40 @@ __device__ __forceinline__ GemmMatrix<T> matrix_of(const GemmArgs<T>& s, int64_t
 
 // ---- Epilogue -----------------------------------------------------------------------------------
 
-// sums: those of row m, columns [n, n + W), which may reach beyond the last. f: the activation.
-template <typename F, typename T, int W>
-__device__ __forceinline__ void finish(F f, const GemmOutput<T>& out, int64_t m, int64_t n,
-                                       const float (&sums)[W]) {
-    if (m >= out.M || n >= out.N) return;
+// sums: those of row m, columns [n, n + W), all of them inside; W = 1 or out.aligned.
+template <typename T, int W>
+__device__ __forceinline__ void finish_inside(const GemmOutput<T>& out, int64_t m, int64_t n,
+                                              const float (&sums)[W]) {
     const int64_t at = m * out.C_row + n;
-    const int count = out.N - n < W ? static_cast<int>(out.N - n) : W;
     float z[W], other[W] = {};
     if (out.C_acc) {
-        if (out.accumulate) load_columns(other, out.C_acc + at, count, out.aligned);
+        if (out.accumulate) load_columns(other, out.C_acc + at);
 #pragma unroll
         for (int i = 0; i < W; ++i) z[i] = out.accumulate ? other[i] + sums[i] : sums[i];
-        return store_columns(out.C_acc + at, z, count, out.aligned);
+        return store_columns(out.C_acc + at, z);
     }
-    if (out.bias) load_columns(other, out.bias + n, count, out.aligned);
+    if (out.bias) load_columns(other, out.bias + n);
 #pragma unroll
     for (int i = 0; i < W; ++i) z[i] = out.bias ? sums[i] + other[i] : sums[i];
-    if (out.preactivation) store_columns(out.preactivation + at, z, count, out.aligned);
+    if (out.preactivation) store_columns(out.preactivation + at, z);
+    with_activation(out.activation, [&](auto f) {
 #pragma unroll
-    for (int i = 0; i < W; ++i) z[i] = f.value(z[i]);
-    store_columns(out.C + at, z, count, out.aligned);
+        for (int i = 0; i < W; ++i) z[i] = f.value(z[i]);
+    });
+    store_columns(out.C + at, z);
+}
+
+// The same for any row and any columns, n a multiple of W: what is outside is left out.
+template <typename T, int W>
+__device__ __forceinline__ void finish(const GemmOutput<T>& out, int64_t m, int64_t n,
+                                       const float (&sums)[W]) {
+    if (m >= out.M || n >= out.N) return;
+    if (out.aligned) return finish_inside(out, m, n, sums);
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+        const float sum[1] = {sums[i]};
+        if (n + i < out.N) finish_inside(out, m, n + i, sum);
+    }
 }
 
 // Floats of a row of a tile of sums in shared memory: 8 beyond a multiple of 32, so that neither
@@ -162,19 +172,28 @@ __device__ __forceinline__ void finish(F f, const GemmOutput<T>& out, int64_t m,
 template <int COLUMNS>
 inline constexpr int sums_pitch = COLUMNS + 8;
 
-// All threads of the block finish the tile of sums (ROWS, COLUMNS) that begins at row m, column n.
+// All threads of the block finish, W columns at a time, the tile of sums (ROWS, COLUMNS) that
+// begins at row m, column n.
+template <int W, int ROWS, int COLUMNS, typename T>
+__device__ __forceinline__ void finish_tile_by(const GemmOutput<T>& out, const float* sums,
+                                               int64_t m, int64_t n) {
+    constexpr int across = COLUMNS / W;
+    for (int i = threadIdx.x; i < ROWS * across; i += blockDim.x) {
+        const int r = i / across, c = i % across * W;
+        if (m + r >= out.M || n + c >= out.N) continue;
+        float z[W];
+        load_columns(z, sums + r * sums_pitch<COLUMNS> + c);
+        finish_inside(out, m + r, n + c, z);
+    }
+}
+
 template <int ROWS, int COLUMNS, typename T>
 __device__ __forceinline__ void finish_tile(const GemmOutput<T>& out, const float* sums, int64_t m,
                                             int64_t n) {
-    constexpr int W = vector_width<T>, across = COLUMNS / W;
-    with_activation(out.activation, [&](auto f) {
-        for (int i = threadIdx.x; i < ROWS * across; i += blockDim.x) {
-            const int r = i / across, c = i % across * W;
-            float z[W];
-            load_columns(z, sums + r * sums_pitch<COLUMNS> + c, W, true);
-            finish(f, out, m + r, n + c, z);
-        }
-    });
+    if (out.aligned)
+        finish_tile_by<vector_width<T>, ROWS, COLUMNS>(out, sums, m, n);
+    else
+        finish_tile_by<1, ROWS, COLUMNS>(out, sums, m, n);
 }
 
 // ---- Tiles --------------------------------------------------------------------------------------
@@ -240,31 +259,39 @@ __device__ __forceinline__ GemmOutput<T> part_of(const GemmTask<T>& task,
     GemmOutput<T> sums;
     sums.M = out.M, sums.N = out.N, sums.C_row = task.parts_row;
     sums.C_acc = task.parts + part * out.M * task.parts_row;
-    sums.aligned = true;
+    sums.aligned = out.aligned;  // parts_row is a multiple of 8
     return sums;
 }
 
 inline constexpr int add_parts_threads = 256;
 
 // Adds the parts of matrix blockIdx.z in the order of K and finishes them.
-template <typename T>
-__global__ void __launch_bounds__(add_parts_threads)
-    add_parts(const __grid_constant__ GemmTask<T> task, int count) {
-    constexpr int W = vector_width<T>;
+template <int W, typename T>
+__device__ __forceinline__ void add_parts_by(const GemmTask<T>& task, int count) {
     const GemmOutput<T> out = matrix_of(task.s, task.first_matrix + blockIdx.z).out;
-    const int64_t across = (out.N + W - 1) / W, size = out.M * task.parts_row;
-    const float* const parts = task.parts + int64_t{blockIdx.z} * count * size;
+    const int64_t across = out.N / W, size = out.M * task.parts_row;
     const int64_t i = int64_t{blockIdx.x} * add_parts_threads + threadIdx.x;
     if (i >= out.M * across) return;
     const int64_t m = i / across, n = i % across * W;
+    const float* const parts =
+        task.parts + int64_t{blockIdx.z} * count * size + m * task.parts_row + n;
     float sums[W], part[W];
-    load_columns(sums, parts + m * task.parts_row + n, W, true);
+    load_columns(sums, parts);
     for (int p = 1; p < count; ++p) {
-        load_columns(part, parts + p * size + m * task.parts_row + n, W, true);
+        load_columns(part, parts + p * size);
 #pragma unroll
         for (int j = 0; j < W; ++j) sums[j] += part[j];
     }
-    with_activation(out.activation, [&](auto f) { finish(f, out, m, n, sums); });
+    finish_inside(out, m, n, sums);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(add_parts_threads)
+    add_parts(const __grid_constant__ GemmTask<T> task, int count) {
+    if (matrix_of(task.s, task.first_matrix + blockIdx.z).out.aligned)
+        add_parts_by<vector_width<T>>(task, count);
+    else
+        add_parts_by<1>(task, count);
 }
 
 }  // namespace plainformer::cuda

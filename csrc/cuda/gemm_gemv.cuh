@@ -29,7 +29,7 @@ struct GemvShared {
                 const float2 part = *reinterpret_cast<const float2*>(&of_warp[w][m][c]);
                 sums[0] += part.x, sums[1] += part.y;
             }
-            with_activation(out.activation, [&](auto f) { finish(f, out, m, n + c, sums); });
+            finish(out, m, n + c, sums);
         }
     }
 };

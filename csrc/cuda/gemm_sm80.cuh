@@ -219,7 +219,7 @@ __global__ void __launch_bounds__(Tile::threads, 2)
         one.A, task.s.A_row, task.s.A_column, task.s.M, task.s.K, at.m, first_k, task.A.aligned);
     Sm80Loader<T, B_AXIS, Tile::columns, Tile::threads> B(
         one.B, task.s.B_column, task.s.B_row, task.s.N, task.s.K, at.n, first_k, task.B.aligned);
-#pragma unroll
+#pragma unroll 1
     for (int t = 0; t < sm80_stages - 1; ++t) {
         if (t < steps) A.load(ring.A[t]), B.load(ring.B[t]);
         cp_async_commit();
