@@ -31,7 +31,7 @@ if(PLAINFORMER_CUDA_EMULATED)
   # The runtime is not watched by sanitizers, which would take its fibers for mistakes.
   add_library(cuda_emulation OBJECT ${emulation_runtime})
   target_compile_features(cuda_emulation PRIVATE cxx_std_20)
-  target_compile_options(cuda_emulation PRIVATE -O2 -Wall -Wextra)
+  target_compile_options(cuda_emulation PRIVATE -O3 -Wall -Wextra)
   target_include_directories(cuda_emulation PRIVATE ${cuda_includes} csrc/cuda/emulation)
   plainformer_cuda_module(_cuda_emulated ${kernels} $<TARGET_OBJECTS:cuda_emulation>
                           csrc/bindings/cuda/emulation.cpp)

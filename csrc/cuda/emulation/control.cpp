@@ -89,6 +89,11 @@ void count(Runner& r) {
     total.matrix_replays += std::exchange(r.matrix_replays, 0);
 }
 
+void count_launch() {
+    const std::lock_guard lock(stats_mutex);
+    ++total.launches;
+}
+
 Stats stats() {
     const std::lock_guard lock(stats_mutex);
     return total;

@@ -25,7 +25,7 @@ void set_capability(int capability);
 int capability();
 
 struct Stats {
-    uint64_t blocks;          // that have run
+    uint64_t launches, blocks;
     uint64_t switches;        // of fibers
     uint64_t matrix_phases;   // of ldmatrix and stmatrix: eight rows of 16 bytes
     uint64_t matrix_replays;  // phases that bank conflicts add

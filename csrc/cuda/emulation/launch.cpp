@@ -246,6 +246,7 @@ static void run_clusters(Grid& grid) {
 
 void run(const Launch& launch, const std::function<void()>& thread) {
     check_launch(launch);
+    count_launch();
     Grid grid{launch, thread, volume(launch.grid) / launch.cluster, {}, {}, {}};
     const size_t workers = std::min<size_t>(grid.clusters, static_cast<size_t>(threads()));
     std::vector<std::thread> others;

@@ -15,5 +15,6 @@ const Settings& settings();
 
 // Adds the runner's counts to the statistics and clears them.
 void count(Runner& r);
+void count_launch();
 
 }  // namespace plainformer::emulation
