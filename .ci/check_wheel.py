@@ -18,11 +18,13 @@ def problems(path: Path) -> list[str]:
             found.append(f"{wanted} is missing")
     if sum(n.startswith("plainformer/_cpu.") and n.endswith((".so", ".pyd")) for n in names) != 1:
         found.append("expected one compiled module plainformer/_cpu.*")
+    if any("_cuda" in n and n.endswith((".so", ".pyd")) for n in names):
+        found.append("CUDA kernels are inside, which belong into a wheel of their own")
     roots = {n.split("/")[0] for n in names}
     strangers = {r for r in roots if r != "plainformer" and not r.endswith(".dist-info")}
     if strangers:
         found.append(f"unexpected top-level names {sorted(strangers)}")
-    if any(n.endswith((".cpp", ".h", ".pyc")) for n in names):
+    if any(n.endswith((".cpp", ".h", ".cu", ".cuh", ".pyc")) for n in names):
         found.append("sources of the compiled module or byte code are inside")
     return found
 

@@ -56,7 +56,7 @@ void bind_emulation(py::module_& module) {
     module.def("stats", [] {
         const Stats s = stats();
         nb::dict counted;
-        counted["blocks"] = s.blocks;
+        counted["launches"] = s.launches, counted["blocks"] = s.blocks;
         counted["switches"] = s.switches;
         counted["matrix_phases"] = s.matrix_phases, counted["matrix_replays"] = s.matrix_replays;
         return counted;
