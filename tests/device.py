@@ -26,7 +26,7 @@ import numpy as np
 
 from plainformer import _cpu
 from plainformer.kernels import _backend
-from plainformer.kernels._cupy import connect, raise_found
+from plainformer.kernels._cupy import NAMED, raise_reported
 from plainformer.kernels._devices import Device, DeviceKind
 from tests.cupy_surface import UFUNCS, allowed
 
@@ -417,17 +417,10 @@ class _HostKernels:
 
 
 class DoubleKind(DeviceKind):
-    """Arrays of the double, as a kind of their own."""
+    """Arrays of the double, with the kernels of a module that is built for the emulation."""
 
-    floats = (np.dtype(np.float32), BFLOAT16, np.dtype(np.float64))
-
-    def __init__(self):
-        super().__init__(_HostKernels(), device)
-
-    def use(self, compiled):
-        """Compute with the kernels of this module from now on."""
-        connect(compiled, device.empty, lambda: 0)
-        self.compiled, self.floats = compiled, DeviceKind.floats
+    def __init__(self, compiled):
+        super().__init__(compiled, device)
 
     def to_host(self, array):
         host = array.get()
@@ -441,12 +434,35 @@ class DoubleKind(DeviceKind):
         return Device("cuda", 0)
 
     def synchronize(self):
-        if not isinstance(self.compiled, _HostKernels):
-            raise_found(self.compiled)
+        error = self.compiled.take_error(0)
+        if error is not None:
+            raise_reported(error)
 
 
-HOST = DoubleKind()
-"""Arrays of the double with the kernels of `_cpu`."""
+class HostKind(DoubleKind):
+    """Arrays of the double with the kernels of `_cpu`, which check what they are given at once."""
+
+    floats = (np.dtype(np.float32), BFLOAT16, np.dtype(np.float64))
+    defers = False
+
+    def __init__(self):
+        super().__init__(_HostKernels())
+
+    def synchronize(self):
+        pass
+
+
+def set_library(compiled):
+    """Give kernels of the emulation their memory, as `kernels._cupy.connect` does with CuPy's."""
+    compiled.set_library(
+        empty=lambda shape, dtype, _: device.empty(shape, NAMED[dtype]),
+        address=lambda array: array._hidden.ctypes.data,
+        stream=lambda _: 0,
+        raise_error=raise_reported,
+    )
+
+
+HOST = HostKind()
 
 _backend.register_kind(DeviceArray, HOST)
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels' host emulation: built when it is first asked for, and an array kind for it.
+"""The CUDA kernels' host emulation: built when it is first asked for.
 
 `module()` is `_cuda_emulated`, made by CMake and the host's compiler from the files of `_cuda`, and
 kept in a cache by the hash of its sources.
@@ -16,14 +16,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import numpy as np
-
-from plainformer.kernels._backend import Kind, register_kind
-from tests.device import DeviceArray, device
+from tests.device import DoubleKind, cuda_is, set_library
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("CMakeLists.txt", "cmake", "csrc")
-ALIGNMENT = 256  # as CuPy's allocations
 
 
 def source_hash() -> str:
@@ -77,68 +73,19 @@ def load(path: Path):
 
 @functools.cache
 def module():
-    """`_cuda_emulated`, with NumPy's memory behind it."""
+    """`_cuda_emulated`, with the memory of `tests.device` behind it."""
     given = os.environ.get("PLAINFORMER_CUDA_EMULATED")  # one that was built by hand
     compiled = load(Path(given) if given else build(cache_folder() / source_hash()))
-    compiled.set_library(
-        empty=lambda shape, dtype, _: empty(shape, dtype),
-        address=lambda array: array._hidden.ctypes.data,
-        stream=lambda _: 0,
-        raise_error=_raise_error,
-    )
+    set_library(compiled)
     return compiled
-
-
-def _raise_error(error):
-    raise RuntimeError(f"reported by a kernel: {error}")
-
-
-def aligned(array):
-    """A copy of a NumPy array as a device would hold it: aligned as its allocations are."""
-    array = np.asarray(array)
-    block = np.full(array.nbytes + ALIGNMENT, 0xFF, np.uint8)  # NaN in each float type
-    start = -block.ctypes.data % ALIGNMENT
-    copy = block[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
-def empty(shape, dtype):
-    """An array of the device whose elements are NaN, as what nobody wrote should look."""
-    hidden = aligned(np.empty(shape, np.uint8 if dtype == "uint8" else np.dtype(dtype)))
-    hidden.view(np.uint8).reshape(-1)[...] = 0xFF
-    return DeviceArray(hidden)
-
-
-def to_device(array) -> DeviceArray:
-    """A NumPy array copied to the emulated device."""
-    return DeviceArray(aligned(array))
-
-
-def _capsule(self, *, stream=None, **_):
-    hidden = self._hidden
-    strides = [step // hidden.itemsize for step in hidden.strides]
-    return module().dlpack_capsule(
-        hidden.ctypes.data, list(hidden.shape), strides, hidden.dtype.name, hidden
-    )
-
-
-DeviceArray.__dlpack__ = _capsule
-DeviceArray.__dlpack_device__ = lambda self: (2, 0)
 
 
 @contextlib.contextmanager
 def emulated(capability: int = 90, order: str = "fifo", poison: int = 0xFF):
     """Within it, arrays of the device are computed on by the emulated CUDA kernels."""
-    from plainformer.kernels import _backend
-
-    before = _backend._kinds.get(DeviceArray)
     compiled = module()
     compiled.set_capability(capability)
     compiled.set_order(order)
     compiled.set_poison(poison)
-    register_kind(DeviceArray, Kind(compiled, device, lambda x: x._hidden.copy()))
-    try:
+    with cuda_is(DoubleKind(compiled)):
         yield compiled
-    finally:
-        register_kind(DeviceArray, before)

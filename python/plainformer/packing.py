@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from . import kernels
 from .checkpoints.mapped import release_pages
+from .kernels._devices import CPU
+from .kernels.devices import device_of
 from .modes import Block, Mode
 
 
@@ -98,6 +100,8 @@ def packed_together(
     ShapeError, DTypeError : as `kernels.pack_weight`
     """
     weight = _weight_of(parameters, transposed)
+    if weight is None and parameters and device_of(parameters[0].data) != CPU:
+        return kernels.pack_weight([p.data.T if transposed else p.data for p in parameters])
     if weight is None:
         with _lock:
             weight = _weight_of(parameters, transposed)

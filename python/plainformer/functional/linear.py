@@ -6,8 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from numpy import ndarray
+
 from .. import kernels
 from ..errors import ShapeError
+from ..kernels._backend import backend
 from ..packing import packed_together, packs_weights
 from ..parameter import Parameter
 from ..tensor import Array, Tensor, needs_grad, record
@@ -64,7 +67,7 @@ def linear_together(
         data_or_none(f"biases[{i}]", bias)
     parameters = [w for w in weights if isinstance(w, Parameter)]
     recorded = needs_grad(x, *weights, *biases)
-    if recorded or len(parameters) < len(weights) or not packs_weights():
+    if recorded or len(parameters) < len(weights) or not _packs(x_data):
         return [_linear(x, w, b, None, is_in_out=is_in_out) for w, b in zip(weights, biases)]
     packed = packed_together(parameters, transposed=is_in_out)
     widths = [w.shape[is_in_out] for w in weights]
@@ -86,9 +89,15 @@ def _biases_together(biases: Sequence[Tensor | None], widths: Sequence[int]) -> 
     return xp.concatenate(parts)
 
 
-def _readable(weight: Tensor, is_in_out: bool) -> Any:
+def _packs(x: Array) -> bool:
+    """Whether products with `x` that are not recorded read packed weights; not on a device."""
+    is_host = type(x) is ndarray or hasattr(backend("x", x), "pack_weight")
+    return is_host and packs_weights()
+
+
+def _readable(x: Array, weight: Tensor, is_in_out: bool) -> Any:
     """The weight as a product that is not recorded reads it best: packed, if it can be kept."""
-    if isinstance(weight, Parameter) and packs_weights():
+    if isinstance(weight, Parameter) and _packs(x):
         return weight.packed(is_in_out)
     return weight.data.T if is_in_out else weight.data
 
@@ -99,7 +108,7 @@ def _linear(
     x_data, b = data_of("x", x), data_or_none("bias", bias)
     data_of("weight", weight)
     if not needs_grad(x, weight, bias):
-        w = _readable(weight, is_in_out)
+        w = _readable(x_data, weight, is_in_out)
         return Tensor(kernels.linear(x_data, w, b, activation=activation))
     w = weight.data.T if is_in_out else weight.data
     needs = (x.requires_grad, weight.requires_grad, bias is not None and bias.requires_grad)

@@ -205,6 +205,19 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype, **inputs: Any) ->
     check_apart({"out": out}, inputs)
 
 
+def defers(array: Any) -> bool:
+    """Whether the kernels check the values of such an array themselves, and tell later."""
+    return type(array) is not np.ndarray and kind_of("x", array).defers
+
+
+def empty_like(array: Any) -> Any:
+    """An array of that shape and dtype, row-major, not initialized."""
+    module = backend("x", array)
+    if hasattr(module, "empty_bytes"):  # memory that is kept for the next output
+        return module.empty_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
+    return xp(array).empty(array.shape, array.dtype)
+
+
 def largest(values: Any, least: int = 0) -> int:
     """The largest of some whole numbers, or `least`, which is at most it, if there are none."""
     return max(least, int(values.max())) if values.size else least
@@ -250,8 +263,12 @@ def contiguous(array: Any) -> Any:
 
 
 def check_ids(name: str, ids: Any, limit: int, *, ignore_index: int | None = None) -> None:
-    """Raise unless `ids` is an int32 or int64 array of values in [0, limit) or `ignore_index`."""
+    """Raise unless `ids` is an int32 or int64 array of values in [0, limit) or `ignore_index`.
+
+    On a device the values are the kernel's to check, which does not wait for them."""
     check_array(name, ids, IDS)
+    if defers(ids):
+        return
     bad = (ids < 0) | (ids >= limit)
     if ignore_index is not None:
         bad &= ids != ignore_index

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError, ShapeError, short
-from ._devices import Device, DeviceKind
+from ._devices import Device, DeviceKind, bfloat16, float16, float32
 
 OLDEST = (14, 0)
 """The first CuPy whose bfloat16 computes and crosses DLPack (docs/cuda.md says what needs it)."""
@@ -29,7 +29,7 @@ class CupyKind(DeviceKind):
         compiled, self.missing = _compiled()
         super().__init__(compiled, cupy)
         if compiled is not None:
-            connect(compiled, cupy.empty, lambda: cupy.cuda.get_current_stream().ptr)
+            connect(compiled, cupy)
 
     def kernels(self, name: str) -> Any:
         """The module of the kernels.
@@ -54,7 +54,7 @@ class CupyKind(DeviceKind):
         """
         with array.device:
             host = array.get()
-        self._raise_found()
+        self._raise_found(array.device.id)
         return host
 
     def from_host(self, array: np.ndarray, index: int) -> Any:
@@ -82,30 +82,57 @@ class CupyKind(DeviceKind):
         ShapeError : a kernel met a wrong id, label or length
         """
         self.module.cuda.get_current_stream().synchronize()
-        self._raise_found()
+        for device in range(self.count()):
+            self._raise_found(device)
 
-    def _raise_found(self) -> None:
-        if self.compiled is not None:
-            raise_found(self.compiled)
-
-
-def connect(compiled: Any, empty: Any, stream: Any) -> None:
-    """Let kernels make their results with `empty(shape, dtype)`, and run on the stream whose
-    pointer `stream()` gives."""
-    compiled.set_allocator(empty)
-    compiled.set_stream(stream)
+    def _raise_found(self, device: int) -> None:
+        error = None if self.compiled is None else self.compiled.take_error(device)
+        if error is not None:
+            raise_reported(error)
 
 
-def raise_found(compiled: Any) -> None:
-    """Raise what kernels have found wrong since the last time: the first of it, once.
+def connect(compiled: Any, cupy: Any) -> None:
+    """Let kernels make their results with CuPy, whose pool keeps memory, and run on the stream
+    that is current there."""
+    runtime = cupy.cuda.runtime
+
+    def empty(shape: Any, dtype: str, device: int) -> Any:
+        if device == runtime.getDevice():
+            return cupy.empty(shape, NAMED[dtype])
+        with cupy.cuda.Device(device):
+            return cupy.empty(shape, NAMED[dtype])
+
+    compiled.set_library(
+        empty=empty,
+        address=lambda array: array.data.ptr,
+        stream=lambda device: cupy.cuda.get_current_stream(device).ptr,
+        raise_error=raise_reported,
+    )
+
+
+NAMED = {str(dtype): dtype for dtype in (float32, bfloat16, float16, np.dtype(np.uint8))}
+"""What kernels call the element types of the arrays that they ask for."""
+
+_EXPECTED = {
+    "cu_seqlens_q": "0, then no decrease up to the {limit} rows, no step beyond max_seqlen_q",
+    "cu_seqlens_k": "0, then no decrease up to the {limit} rows, no step beyond max_seqlen_k",
+    "cache_seqlens": "0 to {limit}, which the cache has room for",
+}
+
+
+def raise_reported(error: tuple[str, int, int, int]) -> None:
+    """Raise what a kernel has found wrong: (argument, index, value, limit).
 
     Raises
     ------
-    ShapeError : naming the argument, the value, its place and what was expected
+    ShapeError
     """
-    found = compiled.take_error()
-    if found is not None:
-        raise ShapeError(found)
+    argument, index, value, limit = error
+    expected = _EXPECTED.get(argument, "0 to {last}").format(limit=limit, last=limit - 1)
+    raise ShapeError(
+        f"{argument}: got {value} at flat index {index}, expected {expected}; a kernel on the GPU "
+        "found it, called before this"
+    )
 
 
 def load_cupy() -> CupyKind:

@@ -49,6 +49,7 @@ class Kind:
 
     name = "NumPy"
     type = "cpu"
+    defers = False  # whether ids and lengths are checked by the kernels, which tell later
     floats: ClassVar[tuple[np.dtype, ...]] = (float32, bfloat16, float64)
 
     def __init__(self, compiled: Any, module: Any):
@@ -87,6 +88,7 @@ class DeviceKind(Kind):
 
     name = "CuPy"
     type = "cuda"
+    defers = True
     floats = (float32, bfloat16, float16)
 
 

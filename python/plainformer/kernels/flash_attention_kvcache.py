@@ -13,6 +13,7 @@ from ._arrays import (
     check_same_dtype,
     check_shape,
     computed,
+    defers,
     largest,
     readable,
     unit_last_axis,
@@ -151,6 +152,8 @@ def _check_appended(q: Any, k_cache: Any, v_cache: Any, k: Any, v: Any) -> None:
 def _checked_lengths(lengths: Any, q: Any, k_cache: Any, added: int) -> Any:
     check_array("cache_seqlens", lengths, (np.dtype(np.int32),))
     check_shape(q.shape[:1], cache_seqlens=lengths)
+    if defers(lengths):
+        return readable(lengths)
     capacity = k_cache.shape[1]
     bad = (lengths < 0) | (lengths > capacity - added)
     if bad.any():
@@ -167,7 +170,8 @@ def _checked_bias(bias: Any, q: Any, k_cache: Any, lengths: Any, added: int) -> 
     if bias is None:
         return None
     check_array("attn_bias", bias, (q.dtype,))
-    longest, capacity = largest(lengths, -added) + added, k_cache.shape[1]
+    longest = 0 if defers(lengths) else largest(lengths, -added) + added
+    capacity = k_cache.shape[1]
     keys = bias.shape[-1] if bias.ndim else 1
     if keys != 1 and not longest <= keys <= capacity:
         raise ShapeError(

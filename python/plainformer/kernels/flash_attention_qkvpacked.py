@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ShapeError
-from ._arrays import check_array
-from ._backend import backend
+from ._arrays import check_array, empty_like
 from .flash_attention import (
     flash_attn_backward,
     flash_attn_func,
@@ -65,7 +64,7 @@ def flash_attn_qkvpacked_backward(
         and v are the parts of qkv
     """
     parts = _split("qkv", qkv, 5)
-    dqkv = _new_like(qkv) if out is None else out
+    dqkv = empty_like(qkv) if out is None else out
     options = {**options, "bias_grad": bias_grad, "out": _split("out", dqkv, 5)}
     _, _, _, *rest = flash_attn_backward(grad_output, *parts, output, lse, **options)
     return (dqkv, *rest) if bias_grad else dqkv
@@ -128,7 +127,7 @@ def flash_attn_varlen_qkvpacked_backward(
         and v are the parts of qkv
     """
     parts = _split("qkv", qkv, 4)
-    dqkv = _new_like(qkv) if out is None else out
+    dqkv = empty_like(qkv) if out is None else out
     sequences = cu_seqlens, cu_seqlens, max_seqlen, max_seqlen
     options = {**options, "bias_grad": bias_grad, "out": _split("out", dqkv, 4)}
     _, _, _, *rest = flash_attn_varlen_backward(
@@ -144,9 +143,3 @@ def _split(name: str, packed: Any, ndim: int) -> tuple[Any, Any, Any]:
         axes = "(B, S, 3, H, D)" if ndim == 5 else "(total, 3, H, D)"
         raise ShapeError(f"{name}: got shape {packed.shape}, expected {axes}")
     return packed[..., 0, :, :], packed[..., 1, :, :], packed[..., 2, :, :]
-
-
-def _new_like(array: Any) -> Any:
-    """An array of that shape and dtype, row-major, not initialized."""
-    empty_bytes = backend("qkv", array).empty_bytes
-    return empty_bytes(array.nbytes).view(array.dtype).reshape(array.shape)

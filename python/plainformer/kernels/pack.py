@@ -8,12 +8,12 @@ from typing import Any
 from .._cpu import PackedWeight
 from ..errors import ShapeError
 from ._arrays import check_array, check_same_dtype, computed, readable
-from ._backend import backend
+from ._backend import backend, xp
 
 __all__ = ["PackedWeight", "pack_weight"]
 
 
-def pack_weight(weight: Any) -> PackedWeight:
+def pack_weight(weight: Any) -> Any:
     """Copy a weight into the order in which `linear` reads it.
 
     `linear(x, pack_weight(weight), ...)` gives the same bytes as `linear(x, weight, ...)` without
@@ -30,7 +30,8 @@ def pack_weight(weight: Any) -> PackedWeight:
     -------
     packed : PackedWeight with shape (out, in) (the sum of the outs), dtype, nbytes, level. It
         holds a copy: later changes of the array do not reach it. It belongs to the ISA level
-        that packed it (`level`; float64 has one): `linear` refuses it at another one.
+        that packed it (`level`; float64 has one): `linear` refuses it at another one. On a GPU,
+        where kernels read weights as they lie, the array itself, or several in one array.
 
     Raises
     ------
@@ -39,9 +40,13 @@ def pack_weight(weight: Any) -> PackedWeight:
     weights = list(weight) if isinstance(weight, (list, tuple)) else [weight]
     if not weights:
         raise ShapeError("weight: got an empty sequence, expected at least one array")
-    packed = backend("weight", weights[0]).pack_weight(weights)
+    module = backend("weight", weights[0])
+    if not hasattr(module, "pack_weight"):
+        arrays = _checked(weights)
+        return arrays[0] if len(arrays) == 1 else xp(arrays[0]).concatenate(arrays)
+    packed = module.pack_weight(weights)
     if packed is None:
-        packed = computed(backend("weight", weights[0]).pack_weight(_checked(weights)))
+        packed = computed(module.pack_weight(_checked(weights)))
     return packed
 
 
