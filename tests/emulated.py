@@ -16,7 +16,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tests.device import DoubleKind, cuda_is, set_library
+from tests.device import DeviceArray, DoubleKind, cuda_is, device, set_library
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("CMakeLists.txt", "cmake", "csrc")
@@ -78,6 +78,16 @@ def module():
     compiled = load(Path(given) if given else build(cache_folder() / source_hash()))
     set_library(compiled)
     return compiled
+
+
+def to_device(array) -> DeviceArray:
+    """A NumPy array copied to the emulated device."""
+    return device.array(array, order="C")
+
+
+def empty(shape, dtype) -> DeviceArray:
+    """An array of the device whose elements are NaN, as what nobody wrote should look."""
+    return device.empty(shape, dtype)
 
 
 @contextlib.contextmanager
