@@ -218,7 +218,11 @@ PF_DEVICE bool elect_one() {
 PF_DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 PF_DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Until all but the last N groups are done. Naming the accumulators keeps the compiler from
-// reading them earlier.
+// reading them earlier. While some are still in flight nothing may touch theirs: then without.
+template <int N>
+PF_DEVICE void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
 template <int N, int R>
 PF_DEVICE void wgmma_wait(float (&d)[R]) {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");

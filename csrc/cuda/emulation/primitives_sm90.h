@@ -114,6 +114,10 @@ inline bool elect_one(PF_SITE) {
 }
 inline void wgmma_fence(PF_SITE) { emulation::wgmma_fence(site); }
 inline void wgmma_commit(PF_SITE) { emulation::wgmma_commit(site); }
+template <int N>
+void wgmma_wait(PF_SITE) {
+    emulation::wgmma_wait(N, site);
+}
 template <int N, int R>
 void wgmma_wait(float (&)[R], PF_SITE) {
     emulation::wgmma_wait(N, site);
