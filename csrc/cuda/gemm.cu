@@ -5,12 +5,28 @@
 // kernel; between two numbers of rows that take the same kernel and the same parts of K a row is
 // the same. Strides that no vector can read change the time, not the bytes, of the tile kernels.
 #include "gemm_gemv.cuh"
+#include "gemm_parts.h"
 #include "gemm_plan.h"
 #include "gemm_simt.cuh"
 #include "gemm_sm80.cuh"
+#include "gemm_sm90.h"
 #include "operations.h"
 
 namespace plainformer::cuda {
+
+template <typename T>
+void sum_parts(const GemmTask<T>& task, int64_t matrices, int64_t parts, Context& context) {
+    // a thread a vector, or, in matrices that are not made of vectors, a thread an element
+    const int64_t threads = task.s.M * task.s.N;
+    LaunchConfig config;
+    config.grid = dim3(static_cast<unsigned>(ceil_div(threads, add_parts_threads)), 1,
+                       static_cast<unsigned>(matrices));
+    config.block = dim3(add_parts_threads);
+    config.stream = context.stream();
+    launch(config, add_parts<T>, task, static_cast<int>(parts));
+}
+template void sum_parts(const GemmTask<bfloat16>&, int64_t, int64_t, Context&);
+template void sum_parts(const GemmTask<float16>&, int64_t, int64_t, Context&);
 
 namespace {
 
@@ -46,13 +62,7 @@ void launch_matrices(GemmTask<T> task, const GemmChoice<T>& choice, int64_t matr
     config.block = dim3(static_cast<unsigned>(choice.threads));
     config.shared_bytes = choice.shared_bytes;
     launch(config, choice.kernel, task);
-    if (parts == 1) return;
-    // a thread a vector, or, in matrices that are not made of vectors, a thread an element
-    const int64_t threads = s.M * s.N;
-    config.grid = dim3(static_cast<unsigned>(ceil_div(threads, add_parts_threads)), 1, z);
-    config.block = dim3(add_parts_threads);
-    config.shared_bytes = 0;
-    launch(config, add_parts<T>, task, static_cast<int>(parts));
+    if (parts > 1) sum_parts(task, matrices, parts, context);
 }
 
 template <typename T, typename Tile>
@@ -115,6 +125,8 @@ template <typename T>
 void gemm(const GemmArgs<T>& s, Context& context) {
     const int64_t matrices = matrices_of(s);
     if (s.M == 0 || s.N == 0 || matrices == 0) return;
+    if constexpr (is_half<T>)
+        if (gemm_sm90_takes(s, context)) return gemm_sm90(s, context);
     GemmTask<T> task = task_of(s);
     const GemmChoice<T> choice = choice_for(task);
     for (int64_t first = 0; first < matrices; first += largest_grid_z) {
