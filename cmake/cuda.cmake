@@ -2,10 +2,17 @@
 # are made of the same lists: what has a twin in the emulation is in neither.
 set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/check_values.cu
+    csrc/cuda/linear_grad.cu
+    csrc/cuda/norm.cu
+    csrc/cuda/norm_backward.cu
+    csrc/cuda/optimizer.cu
 )
 set(cuda_sm90_sources       # for sm_90a alone
+    csrc/cuda/norm_sm90.cu
 )
 set(cuda_binding_sources
+    csrc/bindings/norm.cpp
+    csrc/bindings/optimizer.cpp
     csrc/bindings/cuda/adapter.cpp
     csrc/bindings/cuda/library.cpp
     csrc/bindings/cuda/module.cpp

@@ -12,6 +12,8 @@ void bind_emulation(py::module_& module);
 NB_MODULE(PF_MODULE, module) {
     module.doc() = "plainformer's CUDA kernels. Call them through plainformer.kernels.";
     plainformer::bind_library(module);
+    plainformer::bind_norm(module);
+    plainformer::bind_optimizer(module);
     plainformer::bind_overlap(module);
 #ifdef PF_EMULATION
     plainformer::bind_emulation(module);

@@ -1,0 +1,142 @@
+// Layer norm and RMS norm, forward. Formulas and shapes: plainformer/norm.h
+//
+// A team of threads has a row; where it fits their registers it is read once. The arithmetic is
+// that of csrc/cpu/norm.cpp.
+#pragma once
+#include "norm_row.cuh"
+#include "plainformer/norm.h"
+
+namespace plainformer::cuda {
+
+// Chunks that a thread keeps: 64 bytes in flight. Single elements do not fill registers as well.
+template <int W>
+inline constexpr int norm_chunks = W == 1 ? 8 : 4;
+
+struct RowStats {
+    float mean, delta, rstd;  // true mean = mean + delta
+};
+
+// Squares of numbers above 1e19 overflow; rows with such numbers are measured in this unit.
+constexpr float large_unit = 0x1p96f;
+
+// delta is the first pass's rounding error; kept apart, it holds the error near 1e-6 even when
+// |mean| >> deviation.
+template <bool in_units, int W, typename Row, typename Team>
+__device__ RowStats measure_row(const Row& row, const RowPlace& at, Team& team, float count,
+                                bool rms, float eps) {
+    constexpr float unit = in_units ? large_unit : 1.0f, inverse = 1.0f / unit;
+    float mean = 0;
+    if (!rms) {
+        float sum[1] = {0};
+        row.each(at, [&](int64_t, const auto& x) {
+#pragma unroll
+            for (int j = 0; j < W; ++j) sum[0] += x[j] * inverse;
+        });
+        team.sum(sum);
+        mean = sum[0] / count * unit;
+    }
+    float sums[2] = {0, 0};  // of d and of its squares
+    row.each(at, [&](int64_t, const auto& x) {
+#pragma unroll
+        for (int j = 0; j < W; ++j) {
+            const float d = (x[j] - mean) * inverse;
+            sums[0] += d;
+            sums[1] = fmaf(d, d, sums[1]);
+        }
+    });
+    team.sum(sums);
+    const float delta = rms ? 0 : sums[0] / count;
+    const float variance = sums[1] / count - delta * delta;
+    return {mean, delta * unit, inverse / sqrtf(variance + eps * inverse * inverse)};
+}
+
+template <int W, typename Row, typename Team>
+__device__ RowStats row_stats(const Row& row, const RowPlace& at, Team& team, float count, bool rms,
+                              float eps) {
+    const RowStats stats = measure_row<false, W>(row, at, team, count, rms, eps);
+    if (!team.any(!(stats.rstd > 0))) return stats;
+    const RowStats in_units = measure_row<true, W>(row, at, team, count, rms, eps);
+    return stats.rstd > 0 ? stats : in_units;
+}
+
+// Adds the residual, rounds to T, and writes the sum; the row is what was written.
+template <typename T, int W, int kept>
+__device__ __forceinline__ void add_residual(KeptRow<T, W, kept>& row, const RowPlace& at,
+                                             const T* residual, T* sum) {
+    KeptRow<T, W, kept> other;
+    other.load(at, residual);
+    for_kept_chunks<kept, W>(at, [&](int i, int c) {
+        float total[W];
+#pragma unroll
+        for (int j = 0; j < W; ++j) total[j] = row.chunks[i][j] + other.chunks[i][j];
+        row.chunks[i] = to_chunk<T>(total);
+        store_chunk(sum + c, row.chunks[i]);
+    });
+}
+
+template <typename T, int W>
+__device__ __forceinline__ void add_residual(ReadRow<T, W>& row, const RowPlace& at,
+                                             const T* residual, T* sum) {
+    row.each(at, [&](int64_t c, const Chunk<T, W>& x) {
+        const Chunk<T, W> other = load_chunk<W>(residual + c);
+        float total[W];
+#pragma unroll
+        for (int j = 0; j < W; ++j) total[j] = x[j] + other[j];
+        store_chunk(sum + c, to_chunk<T>(total));
+    });
+    row.x = sum;  // each thread reads what it has written itself
+}
+
+// y (C) from the row.
+template <typename T, int W, typename Row>
+__device__ __forceinline__ void apply_row(T* y, const Row& row, const RowPlace& at,
+                                          const NormArgs<T>& s, const RowStats& stats) {
+    const float shift = -stats.delta * stats.rstd;
+    const bool weighted = s.weight || s.weight_acc, biased = s.bias || s.bias_acc;
+    row.each(at, [&](int64_t c, const auto& x) {
+        float weight[W] = {}, bias[W] = {}, v[W];
+        if (weighted) load_parameter(weight, s.weight, s.weight_acc, c);
+        if (biased) load_parameter(bias, s.bias, s.bias_acc, c);
+#pragma unroll
+        for (int j = 0; j < W; ++j) {
+            v[j] = fmaf(x[j] - stats.mean, stats.rstd, shift);
+            if (weighted)
+                v[j] = biased ? fmaf(v[j], weight[j], bias[j]) : v[j] * weight[j];
+            else if (biased)
+                v[j] += bias[j];
+        }
+        store_chunk(y + c, to_chunk<T>(v));
+    });
+}
+
+template <typename T, int W, typename Row, typename Team>
+__device__ __forceinline__ void norm_row(const NormArgs<T>& s, Team team) {
+    const int64_t n = team.first_row();
+    const RowPlace at{n < s.N ? s.C : 0, team.size, team.rank};
+    Row row;
+    row.load(at, s.x + n * s.x_stride);
+    if (s.residual) add_residual(row, at, s.residual + n * s.residual_stride, s.sum + n * s.C);
+    const RowStats stats = row_stats<W>(row, at, team, static_cast<float>(s.C), s.rms, s.eps);
+    apply_row<T, W>(s.y + n * s.C, row, at, s, stats);
+    if (n < s.N && team.rank == 0) {
+        if (s.mean) s.mean[n] = stats.mean + stats.delta;
+        if (s.rstd) s.rstd[n] = stats.rstd;
+    }
+    team.finish();
+}
+
+// `threads`: of a team.
+template <typename T, int W, typename Team>
+__global__ void __launch_bounds__(BlockTeam::most_threads)
+    norm_kept_rows(NormArgs<T> s, int threads) {
+    norm_row<T, W, KeptRow<T, W, norm_chunks<W>>>(s, Team(threads));
+}
+
+// Rows too long for registers.
+template <typename T, int W>
+__global__ void __launch_bounds__(BlockTeam::most_threads)
+    norm_long_rows(NormArgs<T> s, int threads) {
+    norm_row<T, W, ReadRow<T, W>>(s, BlockTeam(threads));
+}
+
+}  // namespace plainformer::cuda
