@@ -87,24 +87,18 @@ __device__ __forceinline__ void add_residual(ReadRow<T, W>& row, const RowPlace&
     row.x = sum;  // each thread reads what it has written itself
 }
 
-// y (C) from the row.
+// y (C) from the row. Adding -0 changes nothing, 0 included.
 template <typename T, int W, typename Row>
 __device__ __forceinline__ void apply_row(T* y, const Row& row, const RowPlace& at,
                                           const NormArgs<T>& s, const RowStats& stats) {
     const float shift = -stats.delta * stats.rstd;
-    const bool weighted = s.weight || s.weight_acc, biased = s.bias || s.bias_acc;
     row.each(at, [&](int64_t c, const auto& x) {
-        float weight[W] = {}, bias[W] = {}, v[W];
-        if (weighted) load_parameter(weight, s.weight, s.weight_acc, c);
-        if (biased) load_parameter(bias, s.bias, s.bias_acc, c);
+        float weight[W], bias[W], v[W];
+        load_parameter(weight, s.weight, s.weight_acc, c, 1.0f);
+        load_parameter(bias, s.bias, s.bias_acc, c, -0.0f);
 #pragma unroll
-        for (int j = 0; j < W; ++j) {
-            v[j] = fmaf(x[j] - stats.mean, stats.rstd, shift);
-            if (weighted)
-                v[j] = biased ? fmaf(v[j], weight[j], bias[j]) : v[j] * weight[j];
-            else if (biased)
-                v[j] += bias[j];
-        }
+        for (int j = 0; j < W; ++j)
+            v[j] = fmaf(fmaf(x[j] - stats.mean, stats.rstd, shift), weight[j], bias[j]);
         store_chunk(y + c, to_chunk<T>(v));
     });
 }
@@ -134,7 +128,7 @@ __global__ void __launch_bounds__(BlockTeam::most_threads)
 
 // Rows too long for registers.
 template <typename T, int W>
-__global__ void __launch_bounds__(BlockTeam::most_threads)
+__global__ void __launch_bounds__(BlockTeam::most_threads, 1)
     norm_long_rows(NormArgs<T> s, int threads) {
     norm_row<T, W, ReadRow<T, W>>(s, BlockTeam(threads));
 }

@@ -57,13 +57,12 @@ template <typename T, int W, typename Pair, typename Team>
 __device__ RowSums reduce_row(const Pair& pair, const RowPlace& at, const NormBackwardArgs<T>& s,
                               const BackwardRow<T>& row, Team& team) {
     float sums[3] = {0, 0, 0};
-    const bool weighted = s.weight || s.weight_acc;
     pair.each(at, [&](int, int64_t c, const auto& x, const auto& dy) {
-        float weight[W] = {};
-        if (weighted) load_parameter(weight, s.weight, s.weight_acc, c);
+        float weight[W];
+        load_parameter(weight, s.weight, s.weight_acc, c, 1.0f);
 #pragma unroll
         for (int j = 0; j < W; ++j) {
-            const float g = weighted ? dy[j] * weight[j] : dy[j], d = x[j] - row.mean;
+            const float g = dy[j] * weight[j], d = x[j] - row.mean;
             sums[0] += g;
             sums[1] = fmaf(g, d, sums[1]);
             sums[2] += d;
@@ -77,14 +76,13 @@ __device__ RowSums reduce_row(const Pair& pair, const RowPlace& at, const NormBa
 template <typename T, int W, typename Pair, typename Add>
 __device__ void finish_row(const Pair& pair, const RowPlace& at, const NormBackwardArgs<T>& s,
                            const BackwardRow<T>& row, const RowSums& sums, const Add& add) {
-    const bool weighted = s.weight || s.weight_acc;
     pair.each(at, [&](int i, int64_t c, const auto& x, const auto& dy) {
-        float weight[W] = {}, gradient[W], x_hat[W], dx[W];
-        if (weighted) load_parameter(weight, s.weight, s.weight_acc, c);
+        float weight[W], gradient[W], x_hat[W], dx[W];
+        load_parameter(weight, s.weight, s.weight_acc, c, 1.0f);
 #pragma unroll
         for (int j = 0; j < W; ++j) {
             gradient[j] = dy[j];
-            const float g = weighted ? dy[j] * weight[j] : dy[j];
+            const float g = dy[j] * weight[j];
             x_hat[j] = fmaf(x[j] - row.mean, row.rstd, sums.shift);
             dx[j] = row.rstd * fmaf(-x_hat[j], sums.mean_product, g - sums.mean_grad);
         }

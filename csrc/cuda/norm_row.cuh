@@ -57,14 +57,18 @@ struct ReadRow {
     }
 };
 
-// Columns c.. of a weight or bias (C), of T or float32.
+// Columns c .. c + W - 1 of a weight or bias (C) of T or float32, `otherwise` where there is none.
 template <int W, typename T>
 __device__ __forceinline__ void load_parameter(float (&out)[W], const T* p, const float* p_acc,
-                                               int64_t c) {
-    if (p)
+                                               int64_t c, float otherwise) {
+    if (p) {
         to_floats(out, load_chunk<W>(p + c));
-    else
+    } else if (p_acc) {
         to_floats(out, load_chunk<W>(p_acc + c));
+    } else {
+#pragma unroll
+        for (int j = 0; j < W; ++j) out[j] = otherwise;
+    }
 }
 
 }  // namespace plainformer::cuda
