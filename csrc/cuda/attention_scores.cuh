@@ -48,8 +48,9 @@ __device__ __forceinline__ float additive_mask(T element) {
 template <typename T>
 struct HeadScores {
     const ScoreRule& rule;
-    int64_t mask_start, diagonal;  // row i stands at key i + diagonal
-    float slope;                   // in units of log2, negative
+    int64_t mask_start;
+    int diagonal;  // row i stands at key i + diagonal
+    float slope;   // in units of log2, negative
 
     __device__ __forceinline__ HeadScores(const ScoreRule& r, const Sequence& s, int64_t h)
         : rule(r),
@@ -65,10 +66,10 @@ struct HeadScores {
     }
 
     // What is added to the score of row i and key j, which exist; -inf hides the key.
-    __device__ __forceinline__ float addition(int64_t i, int64_t j) const {
+    __device__ __forceinline__ float addition(int i, int j) const {
         float sum = 0;
         if (rule.alibi.data) {
-            const int32_t distance = static_cast<int32_t>(i + diagonal - j);
+            const int distance = i + diagonal - j;
             sum = slope * static_cast<float>(distance < 0 ? -distance : distance);
         }
         if (rule.mask.kind == MaskKind::none) return sum;
@@ -79,7 +80,7 @@ struct HeadScores {
     }
 
     // t of x at row i and key j, a pair within the window.
-    __device__ __forceinline__ float masked(float x, int64_t i, int64_t j) const {
+    __device__ __forceinline__ float masked(float x, int i, int j) const {
         if (!rule.adds()) return x * rule.factor;
         const float a = addition(i, j);
         return a == -INFINITY ? a : fmaf(x, rule.factor, a);
@@ -106,19 +107,19 @@ PF_INLINE philox::Words dropout_words(const DropoutRule& rule, uint32_t head, ui
 // block first + n. All lanes of the warp must come here.
 __device__ __forceinline__ void dropout_words_of_quad(uint32_t (&w)[4], const DropoutRule& rule,
                                                       uint32_t head, uint32_t row, uint32_t first) {
-    const unsigned q = threadIdx.x % 4, all = 0xffffffffu;
+    const unsigned q = threadIdx.x % 4;
     const philox::Words own = dropout_words(rule, head, row, first + q);
     const bool odd = q & 1, upper = q & 2;
     uint32_t pairs[4];  // a transposition of 4 x 4 words: neighbours first, then neighbouring pairs
 #pragma unroll
     for (int i = 0; i < 4; i += 2) {
-        const uint32_t other = __shfl_xor_sync(all, odd ? own.w[i] : own.w[i + 1], 1);
+        const uint32_t other = __shfl_xor_sync(full_warp, odd ? own.w[i] : own.w[i + 1], 1);
         pairs[i] = odd ? other : own.w[i];
         pairs[i + 1] = odd ? own.w[i + 1] : other;
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-        const uint32_t other = __shfl_xor_sync(all, upper ? pairs[i] : pairs[i + 2], 2);
+        const uint32_t other = __shfl_xor_sync(full_warp, upper ? pairs[i] : pairs[i + 2], 2);
         w[i] = upper ? other : pairs[i];
         w[i + 2] = upper ? pairs[i + 2] : other;
     }

@@ -6,27 +6,26 @@
 
 namespace plainformer::cuda {
 
+// Places within a sequence are 32-bit numbers, which leaves registers to the sums. Sums of three
+// such lengths fit; launchers refuse more.
+constexpr int64_t longest_sequence = int64_t{1} << 29;
+
+using Sequence = SequenceOf<int32_t>;
+using KeyRange = KeyRangeOf<int32_t>;
+
 PF_INLINE int64_t clamped(int64_t x, int64_t low, int64_t high) {
     return least(greatest(x, low), high);
 }
 
-// Rows [begin, begin + length).
-struct RowSpan {
-    int64_t begin, length;
-};
-
-// Rows of sequence b. The starts are read where they lie, and a wrong one, which `check_starts`
-// reports, becomes one that stays within the rows there are.
-__device__ __forceinline__ RowSpan rows_of_sequence(const SequenceRows& rows, int64_t b) {
-    if (!rows.starts) return {b, rows.length};
-    const int64_t begin = clamped(rows.starts[b], 0, rows.rows);
-    const int64_t most = least(rows.length, rows.rows - begin);
-    return {begin, clamped(rows.starts[b + 1] - begin, 0, most)};
-}
-
+// Sequence b. The starts of packed ones are checked copies (check_values.h).
 __device__ __forceinline__ Sequence sequence_at(const AttentionOptions& o, int64_t b) {
-    const RowSpan q = rows_of_sequence(o.q_rows, b), k = rows_of_sequence(o.k_rows, b);
-    return with_window({b, q.begin, k.begin, q.length, k.length, 0, 0}, o.window);
+    Sequence s{b, b, b, static_cast<int>(o.q_rows.length), static_cast<int>(o.k_rows.length), 0, 0};
+    if (o.q_rows.starts) {
+        const int32_t *q = o.q_rows.starts + b, *k = o.k_rows.starts + b;
+        s.q = q[0], s.Lq = q[1] - q[0];
+        s.k = k[0], s.Lk = k[1] - k[0];
+    }
+    return with_window(s, o.window);
 }
 
 // Row l of head h of the sequence that begins at `start`.
@@ -35,39 +34,71 @@ PF_INLINE T* row_at(const HeadsView<T>& x, int64_t start, int64_t h, int64_t l) 
     return x.data + start * x.batch + h * x.head + l * x.row;
 }
 
+// ---- blocks -------------------------------------------------------------------------------------
+
+// How the blocks of a launch divide the queries: tiles of the longest sequence, of every head, of
+// the sequences from the first of this launch on.
+struct QueryTiles {
+    unsigned tiles;
+    int64_t first_sequence;
+};
+
+// Where a block works.
+struct QueryPlace {
+    Sequence sequence;
+    int64_t h;
+    int first;  // query
+
+    // Of a sequence that is shorter than the longest.
+    PF_INLINE bool is_empty() const { return first >= sequence.Lq; }
+};
+
+// Blocks of one head are neighbours, since they read the same keys, and go from the last queries to
+// the first, since under a triangle the last take longest.
+__device__ __forceinline__ QueryPlace query_place(const AttentionOptions& o,
+                                                  const QueryTiles& division, int queries) {
+    const unsigned tile = division.tiles - 1 - blockIdx.x % division.tiles;
+    const unsigned head = blockIdx.x / division.tiles, H = static_cast<unsigned>(o.H);
+    return {sequence_at(o, division.first_sequence + head / H), head % H,
+            static_cast<int>(tile) * queries};
+}
+
 // ---- tiles --------------------------------------------------------------------------------------
 
-// Pieces [begin, end) of a range that is cut at multiples of `size`: those that hold some of it.
-PF_INLINE KeyRange tiles_of(KeyRange range, int64_t size) {
+// The pieces that hold some of a range which is cut at multiples of `size`.
+PF_INLINE KeyRange tiles_of(KeyRange range, int size) {
     if (range.empty()) return {0, 0};
-    return {range.begin / size, ceil_div(range.end, size)};
+    return {range.begin / size, (range.end - 1) / size + 1};
 }
 
 // Whether each of rows [i, i + rows) sees each of keys [key, key + keys), so that nothing in the
 // tile has to be hidden. Rows beyond the last count: what they compute is dropped anyway.
-PF_INLINE bool sees_all(const Sequence& s, int64_t i, int64_t rows, int64_t key, int64_t keys) {
+PF_INLINE bool sees_all(const Sequence& s, int i, int rows, int key, int keys) {
     return i + rows - 1 + s.low <= key && key + keys - 1 <= i + s.high && key + keys <= s.Lk;
 }
 
-// Keys [begin, end) of a tile, counted from its first: small numbers, which cost little to compare.
+// Whether row i sees key j; either may lie beyond the sequence, where nothing sees or is seen.
+PF_INLINE bool sees(const Sequence& s, int i, int j) {
+    return j >= i + s.low && j <= i + s.high && j < s.Lk && i < s.Lq;
+}
+
+// Keys [begin, end) of a tile, counted from its first.
 struct TileRange {
     int begin, end;
     PF_INLINE bool has(int j) const { return j >= begin && j < end; }
 };
 
-// What row i sees of keys [key, key + keys).
-PF_INLINE TileRange seen_in_tile(const Sequence& s, int64_t i, int64_t key, int keys) {
+// What row i sees of a tile of keys from `key`; of the other end of a pair nothing is asked.
+PF_INLINE TileRange seen_in_tile(const Sequence& s, int i, int key) {
     const KeyRange seen = s.keys_of(i);
-    return {static_cast<int>(clamped(seen.begin - key, 0, keys)),
-            static_cast<int>(clamped(seen.end - key, 0, keys))};
+    return {seen.begin - key, seen.end - key};
 }
 
-// Which of rows [i, i + rows) see key j; for tiles that walk along the queries.
-PF_INLINE TileRange seeing_in_tile(const Sequence& s, int64_t j, int64_t i, int rows) {
+// Which rows of a tile from row i see key j, for tiles that walk along the queries.
+PF_INLINE TileRange seeing_in_tile(const Sequence& s, int j, int i) {
     if (j >= s.Lk) return {0, 0};
     const KeyRange seeing = s.rows_of(j);
-    return {static_cast<int>(clamped(seeing.begin - i, 0, rows)),
-            static_cast<int>(clamped(seeing.end - i, 0, rows))};
+    return {seeing.begin - i, seeing.end - i};
 }
 
 }  // namespace plainformer::cuda

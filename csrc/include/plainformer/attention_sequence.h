@@ -6,32 +6,40 @@
 namespace plainformer {
 
 // Keys [begin, end), empty where end <= begin.
-struct KeyRange {
-    int64_t begin, end;
+template <typename Int>
+struct KeyRangeOf {
+    Int begin, end;
     PF_INLINE bool empty() const { return end <= begin; }
 };
 
-struct Sequence {
+// Int: of places within the sequence. Kernels on a GPU, whose sequences are short enough for it,
+// spend half the registers with int32_t.
+template <typename Int>
+struct SequenceOf {
     int64_t b;
     int64_t q, k;  // where it begins along the batch axis of arrays of queries, of keys
-    int64_t Lq, Lk;
-    int64_t low, high;  // row i sees keys i + low .. i + high
+    Int Lq, Lk;
+    Int low, high;  // row i sees keys i + low .. i + high
 
     // What any of rows [i, i + count) sees.
-    PF_INLINE KeyRange keys_of(int64_t i, int64_t count = 1) const {
-        return {greatest(0, i + low), least(Lk, i + count + high)};
+    PF_INLINE KeyRangeOf<Int> keys_of(Int i, Int count = 1) const {
+        return {i + low > 0 ? i + low : 0, i + count + high < Lk ? i + count + high : Lk};
     }
     // Rows that see any of keys [j, j + count), as a range.
-    PF_INLINE KeyRange rows_of(int64_t j, int64_t count = 1) const {
-        return {greatest(0, j - high), least(Lq, j + count - low)};
+    PF_INLINE KeyRangeOf<Int> rows_of(Int j, Int count = 1) const {
+        return {j - high > 0 ? j - high : 0, j + count - low < Lq ? j + count - low : Lq};
     }
 };
 
-PF_INLINE Sequence with_window(Sequence s, const AttentionWindow& window) {
-    const int64_t shift = window.bottom_right ? s.Lk - s.Lq : 0;
-    const int64_t far = s.Lq + s.Lk;  // no key is farther from any row, shifted or not
-    s.low = shift - (window.left < 0 ? far : least(window.left, far));
-    s.high = shift + (window.right < 0 ? far : least(window.right, far));
+using KeyRange = KeyRangeOf<int64_t>;
+using Sequence = SequenceOf<int64_t>;
+
+template <typename Int>
+PF_INLINE SequenceOf<Int> with_window(SequenceOf<Int> s, const AttentionWindow& window) {
+    const Int shift = window.bottom_right ? s.Lk - s.Lq : 0;
+    const Int far = s.Lq + s.Lk;  // no key is farther from any row, shifted or not
+    s.low = shift - (window.left < 0 ? far : static_cast<Int>(least(window.left, far)));
+    s.high = shift + (window.right < 0 ? far : static_cast<Int>(least(window.right, far)));
     return s;
 }
 

@@ -1,0 +1,50 @@
+// What the launchers of attention share. Host code.
+#pragma once
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "attention_sequence.cuh"
+#include "context.h"
+
+namespace plainformer::cuda {
+
+constexpr int64_t most_blocks = (int64_t{1} << 31) - 1;  // of a launch, along x
+
+// Kernels count places within a sequence in 32 bits.
+inline void check_lengths(const AttentionOptions& o) {
+    for (const int64_t length : {o.q_rows.length, o.k_rows.length})
+        if (length > longest_sequence)
+            throw std::length_error("attention: got a sequence of " + std::to_string(length) +
+                                    " rows, expected at most " + std::to_string(longest_sequence) +
+                                    " on CUDA");
+}
+
+// f(std::integral_constant) of the least of 64, 128 and 256 that heads are padded to.
+template <typename F>
+void with_head_width(const AttentionOptions& o, const F& f) {
+    const int64_t width = greatest(o.D, o.Dv);
+    if (width <= 64)
+        f(std::integral_constant<int, 64>{});
+    else if (width <= 128)
+        f(std::integral_constant<int, 128>{});
+    else
+        f(std::integral_constant<int, 256>{});
+}
+
+// f(config with grid and stream, QueryTiles) for as many sequences at a time as a grid has blocks.
+template <typename F>
+void launch_over_queries(const AttentionOptions& o, int queries, Context& context, const F& f) {
+    const int64_t tiles = ceil_div(o.q_rows.length, queries), blocks = tiles * o.H;
+    if (blocks == 0) return;
+    if (blocks > most_blocks) throw std::length_error("attention: more heads than CUDA has blocks");
+    const int64_t together = most_blocks / blocks;
+    for (int64_t b = 0; b < o.B; b += together) {
+        LaunchConfig config;
+        config.grid = dim3(static_cast<unsigned>(blocks * least(together, o.B - b)));
+        config.stream = context.stream();
+        f(config, QueryTiles{static_cast<unsigned>(tiles), b});
+    }
+}
+
+}  // namespace plainformer::cuda
