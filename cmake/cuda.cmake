@@ -1,6 +1,7 @@
 # `_cuda` (PLAINFORMER_CUDA) and its host emulation (PLAINFORMER_CUDA_EMULATED, for the tests). Both
 # are made of the same lists: what has a twin in the emulation is in neither.
 set(cuda_sources            # kernels and launchers, for every architecture
+    csrc/cuda/attention.cu
     csrc/cuda/check_values.cu
     csrc/cuda/linear_grad.cu
     csrc/cuda/norm.cu
