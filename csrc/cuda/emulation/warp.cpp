@@ -37,7 +37,6 @@ static void check_same_collective(WarpMeeting& m, const char* op, Site site) {
     if (m.arrived == 0) {
         m.op = op;
         m.site = site;
-        m.votes[m.phase & 1] = 0;
     } else if (m.op != op || !same_place(m.site, site)) {
         fail(site, "divergent collective: %s here, but %s at line %u for other lanes", op, m.op,
              m.site.line());
@@ -96,9 +95,13 @@ uint64_t warp_exchange(unsigned mask, uint64_t value, int source, const char* op
 unsigned warp_ballot(unsigned mask, bool vote, const char* op, Site site) {
     Quiet quiet;
     WarpMeeting& m = prepare(mask, op, site);
-    check_same_collective(m, op, site);
-    m.votes[m.phase & 1] |= unsigned{vote} << self->lane;
-    const unsigned phase = meet(m, 0, op, site, nothing);
+    const auto count = [&m](const uint64_t* votes) {
+        unsigned all = 0;
+        for (int lane = 0; lane < lanes_of_warp; ++lane)
+            if (m.mask >> lane & 1) all |= static_cast<unsigned>(votes[lane]) << lane;
+        m.votes[m.phase & 1] = all;
+    };
+    const unsigned phase = meet(m, vote, op, site, count);
     return m.votes[phase & 1];
 }
 

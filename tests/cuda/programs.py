@@ -1,0 +1,89 @@
+"""Test programs of kernels (tests/cpp/cuda), built against the emulation and kept by source hash."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+from tests.emulated import cache_folder
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAMS = ROOT / "tests/cpp/cuda"
+CUDA = ROOT / "csrc/cuda"
+RUNTIME = sorted((CUDA / "emulation").glob("*.cpp"))
+INCLUDES = [f"-I{ROOT / path}" for path in ("csrc/include", "csrc", "csrc/cuda")]
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-psabi"]
+COMPILER = os.environ.get("CXX", "g++")
+
+# What the program's own code is compiled with, and what its runtime is told, by sanitizer. The
+# runtime itself is not watched: its fibers would be taken for mistakes.
+SANITIZERS = {
+    None: ([], []),
+    "address": (["-g", "-fsanitize=address"], ["-DPLAINFORMER_EMULATION_ASAN"]),
+    "thread": (["-g", "-fsanitize=thread"], ["-DPLAINFORMER_EMULATION_TSAN"]),
+}
+
+
+def hash_of(files, *flags: str) -> str:
+    digest = hashlib.sha256(repr((COMPILER, flags)).encode())
+    for file in files:
+        digest.update(str(file).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def headers() -> list[Path]:
+    folders = (CUDA, ROOT / "csrc/include", PROGRAMS)
+    return sorted(f for folder in folders for f in folder.rglob("*") if f.suffix in (".h", ".cuh"))
+
+
+def compile_object(source: Path, folder: Path, *flags: str) -> Path:
+    """The object of a file in `folder`, built unless it is there."""
+    flags = ("-std=c++20", *INCLUDES, *flags)
+    built = folder / f"{source.stem}-{hash_of([source, *headers()], *flags)}.o"
+    if not built.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = built.with_suffix(f".{os.getpid()}.o")  # other processes may build the same
+        run([COMPILER, *flags, "-x", "c++", "-c", str(source), "-o", str(part)])
+        part.replace(built)
+    return built
+
+
+def run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+@functools.cache
+def build(name: str, sanitizer: str | None = None) -> Path:
+    """The program of tests/cpp/cuda/NAME.cu."""
+    folder = cache_folder() / "programs"
+    watched, told = SANITIZERS[sanitizer]
+    sources = [
+        (PROGRAMS / f"{name}.cu", ("-O1", "-g1", *WARNINGS, *watched)),
+        *((file, ("-O2", *WARNINGS, *told)) for file in RUNTIME),
+    ]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(lambda s: compile_object(s[0], folder, *s[1]), sources))
+    program = folder / f"{name}-{hash_of(objects)}"
+    if not program.exists():
+        part = program.with_suffix(f".{os.getpid()}")
+        run([COMPILER, *watched, *map(str, objects), "-pthread", "-o", str(part)])
+        part.replace(program)
+    return program
+
+
+def execute(name, *arguments, sanitizer=None, timeout=120, **environment):
+    """Run a program; its environment has `EMU_...` only from here."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("EMU_")}
+    return subprocess.run(
+        [str(build(name, sanitizer)), *arguments],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
