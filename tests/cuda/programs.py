@@ -1,4 +1,4 @@
-"""Test programs of kernels (tests/cpp/cuda), built against the emulation and kept by source hash."""
+"""Test programs of kernels (tests/cpp/cuda) on the emulation, built once for each state of them."""
 
 from __future__ import annotations
 

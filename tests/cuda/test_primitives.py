@@ -23,7 +23,8 @@ def test_primitives_in_every_order(program, order, poison):
     done = programs.execute(program, EMU_ORDER=order, EMU_POISON=poison)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) >= 15 and all(line.startswith("ok ") for line in lines)
+    assert len(lines) >= 15
+    assert all(line.startswith("ok ") for line in lines)
 
 
 @pytest.mark.parametrize("program", PRIMITIVES)
