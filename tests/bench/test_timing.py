@@ -54,3 +54,16 @@ def test_a_spinning_thread_is_noticed():
 @pytest.mark.parametrize("clock", timing.CLOCKS)
 def test_every_clock_runs(clock):
     assert all(s >= 0 for s in timing.sample(lambda: None, 0.0, clock))
+
+
+def test_a_device_is_waited_for_in_each_sample():
+    """Handing a call over takes nothing, so only the wait can make a sample long."""
+    asked, done = [], []
+
+    def finish():
+        time.sleep(1e-4 * (len(asked) - len(done)))
+        done.extend(asked[len(done) :])
+
+    samples = timing.sample(lambda: asked.append(0), 0.05, finish=finish)
+    assert min(samples) >= 1e-4
+    assert len(done) == len(asked)

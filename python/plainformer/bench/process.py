@@ -132,17 +132,26 @@ class Peer:
     It is one process for each setting of the environment that it may be better with.
     """
 
-    def __init__(self, name: str, threads: int, interpreter: str | None, *, quick: bool = False):
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        interpreter: str | None,
+        *,
+        quick: bool = False,
+        device: str = "cpu",
+    ):
         self.name = name
         module, _, level = name.partition(":")
         self.children: dict[str, Child] = {}
-        for setting, extra in _settings(module, level, threads, quick).items():
+        settings = _settings(module, level, threads, quick or device != "cpu")
+        for setting, extra in settings.items():
             self.children[setting] = Child(
                 MODULES[module],
                 threads,
                 bare=module != "plainformer",
                 interpreter=interpreter if interpreter and module == "torch" else sys.executable,
-                extra=extra,
+                extra=extra | {"PLAINFORMER_BENCH_DEVICE": device},
             )
 
     @property

@@ -22,7 +22,9 @@ from .process import Peer, PeerMissingError
 from .runner import Cell, Plan, run_case
 
 
-def select(patterns: Sequence[str], dtypes: Sequence[str], *, quick: bool = False) -> list[Case]:
+def select(
+    patterns: Sequence[str], dtypes: Sequence[str], *, quick: bool = False, device: str = "cpu"
+) -> list[Case]:
     """The cases whose name, or its start up to a dot, matches one of `patterns` (all if none).
 
     Raises
@@ -32,7 +34,7 @@ def select(patterns: Sequence[str], dtypes: Sequence[str], *, quick: bool = Fals
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype: got {shown(dtype)}, expected one of {', '.join(DTYPES)}")
-    cases = [case for name in NAMES for case in operation(name).cases(dtypes, quick=quick)]
+    cases = [case for name in NAMES for case in operation(name, device).cases(dtypes, quick=quick)]
     for pattern in patterns:
         if not any(_matches(case, pattern) for case in cases):
             raise ConfigError(
@@ -75,6 +77,7 @@ class Session:
     torch_python: str | None = None
     quick: bool = False
     max_seconds: float | None = None
+    device: str = "cpu"
     peers: list[Peer] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     ceilings: dict[str, float] = field(default_factory=dict)
@@ -101,7 +104,11 @@ class Session:
         check_peer_names(self.peer_names)
         for name in ["plainformer", *self.peer_names]:
             try:
-                self.peers.append(Peer(name, self.threads, self.torch_python, quick=self.quick))
+                self.peers.append(
+                    Peer(
+                        name, self.threads, self.torch_python, quick=self.quick, device=self.device
+                    )
+                )
             except PeerMissingError as absent:
                 if name == "plainformer":
                     raise
@@ -145,6 +152,7 @@ class Session:
         return {
             "machine": machine.describe(),
             "threads": self.threads,
+            "device": self.device,
             "plan": asdict(self.plan),
             "ceilings": self.ceilings,
             "peers": {peer.name: peer.description for peer in self.peers},

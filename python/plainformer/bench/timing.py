@@ -29,33 +29,48 @@ def summarize(samples: Sequence[float]) -> Summary:
     return Summary(float(median), float(p20), float(p80), len(samples))
 
 
-def sample(call: Callable[[], object], seconds: float, clock: str = "wall") -> list[float]:
+def sample(
+    call: Callable[[], object],
+    seconds: float,
+    clock: str = "wall",
+    finish: Callable[[], object] | None = None,
+) -> list[float]:
     """Seconds a call, again and again for about `seconds` (at least FEWEST samples).
 
     A call shorter than SHORTEST is repeated within a sample. The first call, which finds cold
     caches and sleeping threads, warms up and chooses the number of repeats; it does not count.
+    `finish` waits for a device, to which calls are only handed: once a sample, so that a sample of
+    many repeats shows what the device takes.
     """
     now = CLOCKS[clock]
-    repeats = _repeats(call)
+    finish = finish or _nothing
+    repeats = _repeats(call, finish)
     samples: list[float] = []
     end = time.perf_counter() + seconds
     while len(samples) < FEWEST or time.perf_counter() < end:
         start = now()
         for _ in range(repeats):
             call()
+        finish()
         samples.append((now() - start) / 1e9 / repeats)
     return samples
 
 
-def _repeats(call: Callable[[], object]) -> int:
-    """How many calls last SHORTEST, found by doubling."""
-    repeats = 1
+def _nothing() -> None:
+    """The CPU is done when a call returns."""
+
+
+def _repeats(call: Callable[[], object], finish: Callable[[], object]) -> int:
+    """How many calls last SHORTEST, found by doubling; of a device's, ten times as long."""
+    repeats, shortest = 1, SHORTEST if finish is _nothing else 10 * SHORTEST
     call()
+    finish()
     while True:
         start = time.perf_counter()
         for _ in range(repeats):
             call()
-        if time.perf_counter() - start >= SHORTEST / 2:
+        finish()
+        if time.perf_counter() - start >= shortest / 2:
             return repeats
         repeats *= 2
 

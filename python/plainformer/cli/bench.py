@@ -14,6 +14,7 @@ from ..bench.case import Case
 from ..bench.cases import NAMES, operation
 from ..bench.runner import QUICK, Cell, Plan
 from ..bench.session import Session, check_peer_names, select, write_json
+from ..kernels.devices import as_device
 from ._common import Command, Seconds, echo, usage_errors
 
 QUICK_SECONDS = 90.0  # and the last cell, which is not cut short: within two minutes
@@ -28,6 +29,13 @@ def _words(value: str) -> list[str]:
 @click.argument("op", nargs=-1)
 @click.option("--peers", default="numpy,torch", show_default=True, help="Who to compare with.")
 @click.option("--dtype", default="float32,bfloat16", show_default=True, help="Which dtypes.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where everyone computes; a GPU has shapes of its own.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads of everyone [default: ours].")
 @click.option("--output", type=click.Path(dir_okay=False, writable=True), help="Write JSON here.")
 @click.option(
@@ -59,6 +67,7 @@ def bench(
     op: tuple[str, ...],
     peers: str,
     dtype: str,
+    device: str,
     threads: int | None,
     output: str | None,
     peer_python: str | None,
@@ -76,17 +85,19 @@ def bench(
     plainformer:LEVEL is our own code at a lower ISA level.
     """
     with usage_errors():
-        cases = select(op, _words(dtype), quick=quick)
+        cases = select(op, _words(dtype), quick=quick, device=device)
         check_peer_names(_words(peers))
     if only_list:
-        return _list(cases)
+        return _list(cases, device)
+    as_device(device)  # says what is missing
     threads = threads or runtime.get_num_threads()
     if clock == "thread" and threads != 1:
         raise click.UsageError("--clock thread: needs --threads 1, it sees only one thread")
     started = time.perf_counter()
     limit = QUICK_SECONDS if quick and max_seconds is None else max_seconds
     plan = _plan(clock, rounds, quick)
-    session = Session(_words(peers), threads, plan, peer_python, quick, limit)
+    names = [name for name in _words(peers) if device == "cpu" or name != "numpy"]
+    session = Session(names, threads, plan, peer_python, quick, limit, device)
     cells = _run(session, cases, output)
     totals = report.summary(cells) | {"left_out": len(session.left_out)}
     _say_summary(totals)
@@ -100,12 +111,12 @@ def _plan(clock: str, rounds: int | None, quick: bool) -> Plan:
     return dataclasses.replace(plan, clock=clock, rounds=rounds or plan.rounds)
 
 
-def _list(cases: list[Case]) -> dict[str, Any]:
+def _list(cases: list[Case], device: str) -> dict[str, Any]:
     """Say every operation with its variants and shapes."""
     for name in NAMES:
         labels = list(dict.fromkeys(case.label for case in cases if case.operation == name))
         if labels:
-            op = operation(name)
+            op = operation(name, device)
             echo(f"{name}: {op.summary}")
             echo(f"  variants: {', '.join(op.variants)}")
             echo(f"  {op.axes}: {', '.join(labels)}")
@@ -126,8 +137,9 @@ def _run(session: Session, cases: list[Case], output: str | None) -> list[Cell]:
 
 
 def _say_start(session: Session) -> None:
+    where = f"threads {session.threads}" if session.device == "cpu" else session.device
     level = session.peers[0].description["level"]
-    echo(f"level {level}, threads {session.threads}; ceilings of this machine in this run:")
+    echo(f"level {level}, {where}; ceilings of this machine in this run:")
     for line in roofline.lines(session.ceilings):
         echo(f"  {line}")
     for line in session.missing:

@@ -28,18 +28,20 @@ NAMES = (
 )
 
 
-def operation(name: str) -> Operation:
-    """The operation called `name`, one of NAMES."""
+def operation(name: str, device: str = "cpu") -> Operation:
+    """The operation called `name`, one of NAMES; on a GPU with the shapes of CUDA_SHAPES, where a
+    file has such, and without ONLY and PACKED forms, which are the CPU's."""
     module = importlib.import_module(f".{name}", __name__)
+    on_gpu = device != "cpu" and hasattr(module, "CUDA_SHAPES")
     return Operation(
         name,
         module.SUMMARY,
         module.AXES,
         getattr(module, "VARIANTS", ("forward", "backward")),
-        module.SHAPES,
+        module.CUDA_SHAPES if on_gpu else module.SHAPES,
         module.inputs,
         module.reference,
         module.work,
-        getattr(module, "ONLY", {}),
+        getattr(module, "CUDA_ONLY", {}) if on_gpu else getattr(module, "ONLY", {}),
         getattr(module, "observe", None),
     )

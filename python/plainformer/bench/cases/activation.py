@@ -22,6 +22,7 @@ SHAPES = [
     {"rows": 4096, "columns": 3072},
     {"rows": 768, "columns": 512},
 ]
+CUDA_SHAPES = [{"rows": 16384, "columns": 3072}]
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

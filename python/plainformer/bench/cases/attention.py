@@ -29,6 +29,13 @@ SHAPES = [
     _shape(2, 16, 512, 128, kv_heads=4, causal=True),
 ]
 ONLY = {"forward": [*SHAPES, _shape(1, 1, 16384, 64, causal=True)]}
+CUDA_SHAPES = [
+    _shape(8, 12, 1024, 64, causal=True),
+    _shape(2, 16, 4096, 128, causal=True),
+    _shape(2, 16, 4096, 128),
+    _shape(2, 32, 2048, 128, kv_heads=8, causal=True),
+]
+CUDA_ONLY: dict[str, list] = {}
 
 
 def kv_heads(case: Case) -> int:

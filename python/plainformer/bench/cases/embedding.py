@@ -15,6 +15,7 @@ SHAPES = [
     {"tokens": 8192, "classes": 50257, "width": 768},
     {"tokens": 768, "classes": 65, "width": 128},
 ]
+CUDA_SHAPES = [{"tokens": 32768, "classes": 50257, "width": 768}]
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

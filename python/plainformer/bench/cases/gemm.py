@@ -34,6 +34,14 @@ TRANSPOSED_SHAPES = [
     _shape(768, 128, 512),
 ]
 ONLY = {"nt": TRANSPOSED_SHAPES, "tn": TRANSPOSED_SHAPES}
+CUDA_SHAPES = [
+    _shape(4096, 4096, 4096),
+    _shape(8192, 8192, 8192),
+    *(_shape(16384, N, K) for N, K in ((2304, 768), (3072, 768), (768, 3072))),
+    _shape(1, 3072, 768),
+    _shape(16, 4096, 4096),
+]
+CUDA_ONLY = {"nt": CUDA_SHAPES[:1], "tn": [_shape(768, 3072, 16384)]}
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

@@ -37,6 +37,8 @@ PACKED_SHAPES = [
     *(_shape(16, *sizes) for sizes in ((384, 384), (1536, 384), (384, 1536))),
 ]
 ONLY = {"packed": PACKED_SHAPES, "backward": SHAPES[:5]}
+CUDA_SHAPES = [_shape(16384, 3072, 768), _shape(16384, 768, 3072)]
+CUDA_ONLY: dict[str, list] = {"packed": []}
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

@@ -28,6 +28,7 @@ SHAPES = [
     {"rows": 4096, "columns": 3072},
     {"rows": 768, "columns": 128},
 ]
+CUDA_SHAPES = [{"rows": 65536, "columns": 768}, {"rows": 16384, "columns": 4096}]
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

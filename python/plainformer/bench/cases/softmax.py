@@ -21,6 +21,11 @@ SHAPES = [
     {"rows": 512, "columns": 50257},
     {"rows": 3072, "columns": 64},
 ]
+CUDA_SHAPES = [
+    {"rows": 65536, "columns": 1024},
+    {"rows": 2048, "columns": 50257},
+    {"rows": 1024, "columns": 131072},
+]
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

@@ -7,11 +7,13 @@ A peer's module has
 and, where its arrays are not NumPy's,
     load(array)             a NumPy array as the peer's own kind
     to_numpy(array)         and back; bfloat16 may come back as float32
+    finish()                wait until the device has done what it was asked
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +22,9 @@ from ..case import Case
 # The outputs of one call: an array, or arrays in the order of the operation's reference.
 Call = Callable[[], Any]
 Way = Callable[..., Call]
+
+DEVICE = os.environ.get("PLAINFORMER_BENCH_DEVICE", "cpu")
+"""Where the peer of this process computes."""
 
 MODULES = {
     "plainformer": "plainformer.bench.peers.plainformer_peer",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import kernels, runtime
+from ...kernels import devices
 from .. import roofline
 from ..case import Case
 from ..cases import attention as attention_case
@@ -15,10 +16,22 @@ from ..cases import norm as norm_case
 from ..cases import optimizer as optimizer_case
 from ..cases import rotary as rotary_case
 from ..machine import sources
-from . import Call, Ways
+from . import DEVICE, Call, Ways
 
 WAYS = Ways("float32", "bfloat16")
-HANDLERS = {"roofline": roofline.measure}
+HANDLERS = {"roofline": roofline.measure if DEVICE == "cpu" else roofline.measure_device}
+if DEVICE != "cpu":
+    finish = devices.synchronize
+
+
+def load(array: Any) -> Any:
+    """The array on the device of this process."""
+    return devices.to_device(array, DEVICE)
+
+
+def to_numpy(array: Any) -> Any:
+    """And back."""
+    return kernels.asnumpy(array)
 
 
 def describe() -> dict[str, Any]:
@@ -28,6 +41,7 @@ def describe() -> dict[str, Any]:
         "cpu": runtime.cpu_summary(),
         "threads": runtime.get_num_threads(),
         "numpy": np.__version__,
+        "device": DEVICE,
         "sources": sources(runtime.compiled_file()),
     }
 
@@ -187,7 +201,7 @@ def cross_entropy(logits: Any, target: Any) -> Call:
 
 @WAYS("cross_entropy", "backward")
 def cross_entropy_backward(logits: Any, target: Any) -> Call:
-    grad_output = np.ones((), np.float32)
+    grad_output = kernels.xp(logits).ones((), np.float32)
     _, lse = kernels.cross_entropy(logits, target, return_lse=True)
     return lambda: kernels.cross_entropy_backward(grad_output, logits, target, lse)
 
@@ -218,9 +232,15 @@ def embedding_backward(weight: Any, ids: Any, grad_output: Any) -> Call:
 
 @WAYS("rotary", "half_split", "interleaved")
 def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
-    cos, sin = (f(rotary_case.in_float32(angles)) for f in (np.cos, np.sin))
+    cos, sin = _tables(angles, x)
     interleaved = case.variant == "interleaved"
     return lambda: kernels.rotary_embedding(x, positions, cos, sin, interleaved=interleaved)
+
+
+def _tables(angles: Any, x: Any) -> list[Any]:
+    """cos and sin, beside x."""
+    angles = rotary_case.in_float32(kernels.asnumpy(angles))
+    return [kernels.asarray(f(angles), x) for f in (np.cos, np.sin)]
 
 
 # ---- optimizer -----------------------------------------------------------------------------------
@@ -228,7 +248,7 @@ def rotary(case: Case, x: Any, positions: Any, angles: Any) -> Call:
 
 def _state(params: Any) -> list[Any]:
     """Float32 zeros beside each parameter."""
-    return [np.zeros(p.shape, np.float32) for p in params]
+    return [kernels.xp(p).zeros(p.shape, np.float32) for p in params]
 
 
 @WAYS("optimizer", "adamw")

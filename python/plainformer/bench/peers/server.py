@@ -21,6 +21,7 @@ class Server:
         self.module = module
         self.load = getattr(module, "load", lambda array: array)
         self.to_numpy = getattr(module, "to_numpy", np.asarray)
+        self.finish = getattr(module, "finish", None)
         self.case = Case("", "", "float32")
         self.arrays: Arrays = {}
         self.calls: dict[str, Call] = {}
@@ -56,7 +57,7 @@ class Server:
         """Samples of one way, in seconds; answers when this process is idle again."""
         if way not in self.calls:
             self.calls[way] = self._call(way)
-        samples = sample(self.calls[way], seconds, clock)
+        samples = sample(self.calls[way], seconds, clock, self.finish)
         return {"samples": samples, "idle": wait_until_idle()}
 
     def release(self) -> dict[str, Any]:

@@ -19,14 +19,19 @@ from ..cases import dropout as dropout_case
 from ..cases import norm as norm_case
 from ..cases import optimizer as optimizer_case
 from ..cases import varlen_attention as varlen_case
-from . import Call, Ways
+from . import DEVICE, Call, Ways
 
 WAYS = Ways("float32", "bfloat16")
 
 
 def describe() -> dict[str, Any]:
     """Version and vector level."""
-    return {"torch": torch.__version__, "level": torch.backends.cpu.get_cpu_capability()}
+    facts = {"torch": torch.__version__, "level": torch.backends.cpu.get_cpu_capability()}
+    if DEVICE != "cpu":
+        if not torch.cuda.is_available():
+            raise ImportError("this torch sees no GPU")
+        facts |= {"device": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    return facts
 
 
 def set_threads(threads: int) -> None:
@@ -35,16 +40,22 @@ def set_threads(threads: int) -> None:
 
 
 def load(array: Any) -> Any:
-    """A tensor on the array's own memory."""
+    """A tensor on the array's own memory, or a copy on the device."""
     if array.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
+        tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    else:
+        tensor = torch.from_numpy(array)
+    return tensor if DEVICE == "cpu" else tensor.to(DEVICE)
 
 
 def to_numpy(tensor: Any) -> Any:
     """bfloat16 comes back as float32."""
-    tensor = tensor.detach()
+    tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+if DEVICE != "cpu":
+    finish = torch.cuda.synchronize
 
 
 def _without_grad(function: Any, *args: Any, **options: Any) -> Call:
