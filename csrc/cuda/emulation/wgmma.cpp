@@ -190,7 +190,10 @@ static void multiply(float* d, const float* a, const float* b, int n) {
 
 template <typename T>
 static void compute(Block& block, const WgmmaOperation& o) {
-    static thread_local float a[tile_k * tile_rows], b[tile_k * 256];
+    // Not arrays: with the runtime's own thread-local names a loaded module has little room for
+    // such.
+    static thread_local std::vector<float> a_memory(tile_k * tile_rows), b_memory(tile_k * 256);
+    float *const a = a_memory.data(), *const b = b_memory.data();
     if (o.shape.a_in_registers)
         read_registers<T>(o.a_registers, a);
     else
