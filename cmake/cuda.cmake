@@ -3,15 +3,18 @@
 set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/attention.cu
     csrc/cuda/check_values.cu
+    csrc/cuda/gemm.cu
     csrc/cuda/linear_grad.cu
     csrc/cuda/norm.cu
     csrc/cuda/norm_backward.cu
     csrc/cuda/optimizer.cu
 )
 set(cuda_sm90_sources       # for sm_90a alone
+    csrc/cuda/gemm_sm90.cu
     csrc/cuda/norm_sm90.cu
 )
 set(cuda_binding_sources
+    csrc/bindings/gemm.cpp
     csrc/bindings/norm.cpp
     csrc/bindings/optimizer.cpp
     csrc/bindings/cuda/adapter.cpp

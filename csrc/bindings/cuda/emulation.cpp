@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "adapter.h"
+#include "gemm_sm90_plan.h"
 
 namespace plainformer {
 
@@ -43,6 +44,14 @@ nb::object capsule(uintptr_t address, const std::vector<size_t>& shape,
     return nb::cast(tensor);  // without a framework: a capsule
 }
 
+// (shape of the tiles, blocks in a cluster, parts of K) that gemm takes on sm_90a.
+nb::tuple gemm_sm90_plan(int64_t M, int64_t N, int64_t K, int64_t matrices, int multiprocessors,
+                         bool activates, bool sums) {
+    const cuda::GemmSm90Plan plan =
+        cuda::plan_gemm_sm90({M, N, K, matrices, multiprocessors, activates, sums});
+    return nb::make_tuple(plan.ping_pong ? "ping-pong" : "cooperative", plan.cluster, plan.splits);
+}
+
 }  // namespace
 
 void bind_emulation(py::module_& module) {
@@ -61,6 +70,9 @@ void bind_emulation(py::module_& module) {
         counted["matrix_phases"] = s.matrix_phases, counted["matrix_replays"] = s.matrix_replays;
         return counted;
     });
+    module.def("gemm_sm90_plan", &gemm_sm90_plan, nb::arg("M"), nb::arg("N"), nb::arg("K"),
+               nb::arg("matrices") = 1, nb::arg("multiprocessors") = 4,
+               nb::arg("activates") = false, nb::arg("sums") = false);
     module.def("dlpack_capsule", &capsule, nb::arg("address"), nb::arg("shape"), nb::arg("strides"),
                nb::arg("dtype"), nb::arg("owner"));
 }

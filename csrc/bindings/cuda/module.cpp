@@ -12,6 +12,7 @@ void bind_emulation(py::module_& module);
 NB_MODULE(PF_MODULE, module) {
     module.doc() = "plainformer's CUDA kernels. Call them through plainformer.kernels.";
     plainformer::bind_library(module);
+    plainformer::bind_gemm(module);
     plainformer::bind_norm(module);
     plainformer::bind_optimizer(module);
     plainformer::bind_overlap(module);
