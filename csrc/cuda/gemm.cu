@@ -5,6 +5,7 @@
 // kernel; between two numbers of rows that take the same kernel and the same parts of K a row is
 // the same. Strides that no vector can read change the time, not the bytes, of the tile kernels.
 #include "gemm_gemv.cuh"
+#include "gemm_gemv_simt.cuh"
 #include "gemm_parts.h"
 #include "gemm_plan.h"
 #include "gemm_simt.cuh"
@@ -97,20 +98,29 @@ bool gemv_takes(const GemmTask<T>& task) {
 
 template <typename T>
 GemmChoice<T> gemv_choice(const GemmTask<T>& task) {
-    if (task.B.axis == Contiguous::k)
-        return {gemv_along_k<T>, gemv_rows,    gemv_k_columns,
-                gemv_k_depth,    gemv_threads, sizeof(GemvShared<gemv_k_columns>),
-                gemv_k_depth};
-    return {gemv_along_n<T>, gemv_rows,    gemv_n_columns,
-            gemv_n_depth,    gemv_threads, sizeof(GemvShared<gemv_n_columns>),
-            gemv_n_depth};
+    const bool along_k = task.B.axis == Contiguous::k, few = task.s.M <= gemv_few_rows;
+    GemmKernel<T> kernel;
+    if constexpr (is_half<T>)
+        kernel = along_k ? gemv_along_k<T> : gemv_along_n<T>;
+    else if (few)
+        kernel = along_k ? gemv_simt_along_k<gemv_few_rows> : gemv_simt_along_n<gemv_few_rows>;
+    else
+        kernel = along_k ? gemv_simt_along_k<gemv_rows> : gemv_simt_along_n<gemv_rows>;
+    constexpr int n_columns = is_half<T> ? gemv_n_columns : gemv_simt_n_columns;
+    constexpr int n_depth = is_half<T> ? gemv_n_depth : gemv_simt_n_depth;
+    if (along_k)
+        return {kernel,       gemv_rows,    gemv_k_columns,
+                gemv_k_depth, gemv_threads, sizeof(GemvShared<gemv_k_columns>),
+                gemv_part_k};
+    return {kernel,     gemv_rows, n_columns, n_depth, gemv_threads, sizeof(GemvShared<n_columns>),
+            gemv_part_k};
 }
 
 template <typename T>
 GemmChoice<T> choice_for(const GemmTask<T>& task) {
     const bool large = takes_large_tiles(task.s);
+    if (gemv_takes(task)) return gemv_choice(task);
     if constexpr (is_half<T>) {
-        if (gemv_takes(task)) return gemv_choice(task);
         return large ? sm80_choice<T, Sm80LargeTile>(task, gemm_large_part_k)
                      : sm80_choice<T, Sm80SmallTile>(task, gemm_small_part_k);
     } else {
@@ -131,8 +141,7 @@ void gemm(const GemmArgs<T>& s, Context& context) {
     const GemmChoice<T> choice = choice_for(task);
     for (int64_t first = 0; first < matrices; first += largest_grid_z) {
         task.first_matrix = first;
-        const int64_t left = matrices - first;
-        launch_matrices(task, choice, left < largest_grid_z ? left : largest_grid_z, context);
+        launch_matrices(task, choice, least(matrices - first, largest_grid_z), context);
     }
 }
 PF_INSTANTIATE(gemm, GemmArgs)

@@ -2,7 +2,8 @@
 // one kind. Host code.
 //
 //   rows, columns                      kernel                      parts of K
-//   at most 16 rows                    gemm_gemv                   until 128 blocks run
+//   at most 16 rows, read by vectors   gemm_gemv                   until 128 blocks run,
+//                                                                    K >= 256 a part
 //   128 x 128 tiles >= 64, or          large tile                  until 128 blocks run,
 //     more than 64 rows and columns                                  K >= 512 a part
 //     and K >= 2048
@@ -13,6 +14,7 @@
 // multiprocessors of the devices that the kernels are for (108 to 132).
 #pragma once
 #include "gemm.cuh"
+#include "plainformer/arith.h"  // ceil_div, least
 
 namespace plainformer::cuda {
 
@@ -20,10 +22,9 @@ inline constexpr int64_t gemm_blocks_wanted = 128;
 inline constexpr int64_t gemm_large_tiles = 64;  // that are enough without parts of K
 inline constexpr int64_t gemm_tall_k = 2048;     // from here on few large tiles are cut along K
 inline constexpr int64_t gemm_large_part_k = 512, gemm_small_part_k = 256;  // least K of a part
+inline constexpr int64_t gemv_part_k = 256;
 inline constexpr int64_t gemm_most_parts = 32;
 inline constexpr int64_t largest_grid_z = 65535;
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <typename T>
 int64_t matrices_of(const GemmArgs<T>& s) {
@@ -40,11 +41,10 @@ bool takes_large_tiles(const GemmArgs<T>& s) {
 
 // Steps of K, `depth` of k each, in a part: all of them where enough blocks run anyway.
 inline int64_t steps_in_part(int64_t K, int depth, int64_t blocks, int64_t least_k) {
-    const int64_t steps = ceil_div(K, depth), least = ceil_div(least_k, depth);
-    if (blocks >= gemm_large_tiles || steps < 2 * least) return steps;
-    int64_t parts = gemm_blocks_wanted / blocks;
-    if (parts > steps / least) parts = steps / least;
-    if (parts > gemm_most_parts) parts = gemm_most_parts;
+    const int64_t steps = ceil_div(K, depth), fewest = ceil_div(least_k, depth);
+    if (blocks >= gemm_large_tiles || steps < 2 * fewest) return steps;
+    const int64_t parts =
+        least(gemm_blocks_wanted / blocks, least(steps / fewest, gemm_most_parts));
     return ceil_div(steps, parts);
 }
 
