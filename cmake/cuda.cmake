@@ -47,7 +47,9 @@ if(PLAINFORMER_CUDA_EMULATED)
   plainformer_cuda_module(_cuda_emulated ${kernels} $<TARGET_OBJECTS:cuda_emulation>
                           csrc/bindings/cuda/emulation.cpp)
   target_compile_features(_cuda_emulated PRIVATE cxx_std_20)
-  target_compile_options(_cuda_emulated PRIVATE -O2 -g1 -Wall -Wextra -Wno-unknown-pragmas -Wno-psabi)
+  # Kernels read and write elements as words of another type, as nvcc lets them.
+  target_compile_options(_cuda_emulated PRIVATE -O2 -g1 -fno-strict-aliasing -Wall -Wextra
+                                                -Wno-unknown-pragmas -Wno-psabi)
   target_compile_definitions(_cuda_emulated PRIVATE PF_EMULATION)
   target_link_libraries(_cuda_emulated PRIVATE Threads::Threads)
   if(PLAINFORMER_WERROR)
