@@ -2,6 +2,7 @@
 # are made of the same lists: what has a twin in the emulation is in neither.
 set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/attention.cu
+    csrc/cuda/attention_cached.cu
     csrc/cuda/check_values.cu
     csrc/cuda/gemm.cu
     csrc/cuda/linear_grad.cu

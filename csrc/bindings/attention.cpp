@@ -131,6 +131,7 @@ py::object cached_attention(const ArrayView& q, const ArrayView& k_cache, const 
         !problem.set_mask_keys(mask, &most_keys) || !problem.set_scores(q.dtype(), mask, alibi) ||
         !keys.take(lengths, k.is_none() ? 0 : o.q_rows.length, most_keys))
         return py::none();
+    o.k_rows.length = most_keys;
     return for_dtype(q.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         CachedAttentionArgs<T> s{};

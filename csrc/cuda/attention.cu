@@ -1,8 +1,5 @@
-// Launches of attention's forward: which kernel takes a call, and how its queries become blocks.
+// Launches of attention's forward: which kernel takes a call.
 #include "attention.cuh"
-
-#include <stdexcept>
-#include <string>
 
 #include "attention_launch.h"
 #include "attention_sm80.cuh"
@@ -12,36 +9,16 @@ namespace plainformer::cuda {
 
 namespace {
 
-// ---- which kernel -------------------------------------------------------------------------------
-
-// Whether each row of heads begins at a multiple of 16 bytes.
-template <typename T>
-bool has_aligned_rows(const HeadsView<T>& x, int64_t B, int64_t H) {
-    return is_vector_aligned(x.data, x.row) && (H == 1 || x.head % vector_width<T> == 0) &&
-           (B == 1 || x.batch % vector_width<T> == 0);
-}
-
-// Tensor cores take heads whose rows 16-byte copies can read and write.
-template <typename T>
-bool sm80_takes(const AttentionArgs<T>& s) {
-    const AttentionOptions& o = s.options;
-    return o.D % 8 == 0 && o.Dv % 8 == 0 && has_aligned_rows(s.q, o.B, o.H) &&
-           has_aligned_rows(s.k, o.B, o.KV) && has_aligned_rows(s.v, o.B, o.KV) &&
-           has_aligned_rows(s.out, o.B, o.H);
-}
-
-// ---- launches -----------------------------------------------------------------------------------
-
 template <typename T, int W, bool general>
-void launch_sm80(const AttentionArgs<T>& s, const ScoreRule& rule, Context& context) {
+void launch_sm80(const AttentionArgs<T>& s, const ScoreRule& rule, const int32_t* lengths,
+                 Context& context) {
     using Sizes = Sm80Sizes<W, general>;
-    Sm80Call<T> call{s, rule, {}};
-    launch_over_queries(s.options, Sizes::queries, context, [&](LaunchConfig config, auto tiles) {
+    const auto start = [&](LaunchConfig config, const QueryTiles& tiles) {
         config.block = dim3(Sizes::threads);
         config.shared_bytes = sizeof(Sm80Shared<T, Sizes>);
-        call.tiles = tiles;
-        launch(config, attention_sm80<T, W, general>, call);
-    });
+        launch(config, attention_sm80<T, W, general>, Sm80Call<T>{s, rule, tiles});
+    };
+    launch_over_queries(s.options, lengths, Sizes::queries, context, start);
 }
 
 // Whether the scores need nothing but a positive factor and the window: it is folded into the
@@ -51,41 +28,54 @@ bool is_plain(const AttentionOptions& o, const ScoreRule& rule) {
 }
 
 template <typename T>
-void attention_on_sm80(const AttentionArgs<T>& s, Context& context) {
+void attend_on_sm80(const AttentionArgs<T>& s, const int32_t* lengths, Context& context) {
     const ScoreRule rule = score_rule(s.options);
     with_head_width(s.options, [&](auto width) {
         constexpr int W = decltype(width)::value;
         if (is_plain(s.options, rule))
-            launch_sm80<T, W, false>(s, rule, context);
+            launch_sm80<T, W, false>(s, rule, lengths, context);
         else
-            launch_sm80<T, W, true>(s, rule, context);
+            launch_sm80<T, W, true>(s, rule, lengths, context);
     });
 }
 
 template <typename T>
-void attention_on_simt(const AttentionArgs<T>& s, Context& context) {
-    SimtCall<T> call{s, score_rule(s.options), {}};
+void attend_on_simt(const AttentionArgs<T>& s, const int32_t* lengths, Context& context) {
+    const ScoreRule rule = score_rule(s.options);
     with_head_width(s.options, [&](auto width) {
         using Sizes = SimtSizes<4, decltype(width)::value / 64>;
-        launch_over_queries(s.options, Sizes::queries, context,
-                            [&](LaunchConfig config, auto tiles) {
-                                config.block = dim3(Sizes::threads);
-                                config.shared_bytes = sizeof(SimtShared<Sizes>);
-                                call.tiles = tiles;
-                                launch(config, attention_simt<T, Sizes>, call);
-                            });
+        const auto start = [&](LaunchConfig config, const QueryTiles& tiles) {
+            config.block = dim3(Sizes::threads);
+            config.shared_bytes = sizeof(SimtShared<Sizes>);
+            launch(config, attention_simt<T, Sizes>, SimtCall<T>{s, rule, tiles});
+        };
+        launch_over_queries(s.options, lengths, Sizes::queries, context, start);
     });
 }
 
 }  // namespace
 
 template <typename T>
-void attention(const AttentionArgs<T>& s, Context& context) {
-    check_lengths(s.options);
+void attend(const AttentionArgs<T>& s, const int32_t* lengths, Context& context) {
+    const AttentionOptions& o = s.options;
+    check_lengths(o);
     if constexpr (!std::is_same_v<T, float>)
-        if (sm80_takes(s)) return attention_on_sm80(s, context);
-    attention_on_simt(s, context);
+        if (has_sm80_rows(o, s.q, s.k, s.v) && has_aligned_rows(s.out, o.B, o.H))
+            return attend_on_sm80(s, lengths, context);
+    attend_on_simt(s, lengths, context);
+}
+
+template <typename T>
+void attention(const AttentionArgs<T>& s, Context& context) {
+    attend(s, nullptr, context);
 }
 PF_INSTANTIATE(attention, AttentionArgs)
+
+#define PF_INSTANTIATE_ATTEND(T) \
+    template void attend(const AttentionArgs<T>&, const int32_t*, Context&);
+PF_INSTANTIATE_ATTEND(float)
+PF_INSTANTIATE_ATTEND(bfloat16)
+PF_INSTANTIATE_ATTEND(float16)
+#undef PF_INSTANTIATE_ATTEND
 
 }  // namespace plainformer::cuda

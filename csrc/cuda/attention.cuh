@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(Sizes::threads)
     load_queries(memory, static_cast<int>(o.D),
                  [&](int r) { return r < count ? q + r * s.q.row : nullptr; });
     const HeadScores<T> head(call.rule, sequence, place.h);
-    const SimtHead<T> kv = simt_head(s.k, s.v, sequence, place.h / (o.H / o.KV), o);
+    const SimtHead<T> kv = simt_head<T>(s.k, s.v, sequence, place.h / (o.H / o.KV), o);
     SimtTile<Sizes> tile;
     const int i = place.first + tile.first_row();
     const KeyRange tiles = tiles_of(sequence.keys_of(place.first, count), Sizes::keys);

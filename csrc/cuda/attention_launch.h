@@ -34,7 +34,8 @@ void with_head_width(const AttentionOptions& o, const F& f) {
 
 // f(config with grid and stream, QueryTiles) for as many sequences at a time as a grid has blocks.
 template <typename F>
-void launch_over_queries(const AttentionOptions& o, int queries, Context& context, const F& f) {
+void launch_over_queries(const AttentionOptions& o, const int32_t* lengths, int queries,
+                         Context& context, const F& f) {
     const int64_t tiles = ceil_div(o.q_rows.length, queries), blocks = tiles * o.H;
     if (blocks == 0) return;
     if (blocks > most_blocks) throw std::length_error("attention: more heads than CUDA has blocks");
@@ -43,8 +44,27 @@ void launch_over_queries(const AttentionOptions& o, int queries, Context& contex
         LaunchConfig config;
         config.grid = dim3(static_cast<unsigned>(blocks * least(together, o.B - b)));
         config.stream = context.stream();
-        f(config, QueryTiles{static_cast<unsigned>(tiles), b});
+        f(config, QueryTiles{static_cast<unsigned>(tiles), b, lengths});
     }
 }
+
+// Whether each row of heads begins at a multiple of 16 bytes.
+template <typename T>
+bool has_aligned_rows(const HeadsView<T>& x, int64_t B, int64_t H) {
+    return is_vector_aligned(x.data, x.row) && (H == 1 || x.head % vector_width<T> == 0) &&
+           (B == 1 || x.batch % vector_width<T> == 0);
+}
+
+// Tensor cores take heads of 16-bit elements whose rows 16-byte copies can read.
+template <typename T>
+bool has_sm80_rows(const AttentionOptions& o, const HeadsView<const T>& q,
+                   const HeadsView<const T>& k, const HeadsView<const T>& v) {
+    return sizeof(T) == 2 && o.D % 8 == 0 && o.Dv % 8 == 0 && has_aligned_rows(q, o.B, o.H) &&
+           has_aligned_rows(k, o.B, o.KV) && has_aligned_rows(v, o.B, o.KV);
+}
+
+// The forward; with `lengths`, of dense sequences whose keys are the first so many of a cache.
+template <typename T>
+void attend(const AttentionArgs<T>& s, const int32_t* lengths, Context& context);
 
 }  // namespace plainformer::cuda

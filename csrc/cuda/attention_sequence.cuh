@@ -17,14 +17,17 @@ PF_INLINE int64_t clamped(int64_t x, int64_t low, int64_t high) {
     return least(greatest(x, low), high);
 }
 
-// Sequence b. The starts of packed ones are checked copies (check_values.h).
-__device__ __forceinline__ Sequence sequence_at(const AttentionOptions& o, int64_t b) {
+// Sequence b. The starts of packed ones are checked copies (check_values.h), and so are `lengths`,
+// the keys of each sequence in a cache, or null.
+__device__ __forceinline__ Sequence sequence_at(const AttentionOptions& o, int64_t b,
+                                                const int32_t* lengths = nullptr) {
     Sequence s{b, b, b, static_cast<int>(o.q_rows.length), static_cast<int>(o.k_rows.length), 0, 0};
     if (o.q_rows.starts) {
         const int32_t *q = o.q_rows.starts + b, *k = o.k_rows.starts + b;
         s.q = q[0], s.Lq = q[1] - q[0];
         s.k = k[0], s.Lk = k[1] - k[0];
     }
+    if (lengths) s.Lk = lengths[b];
     return with_window(s, o.window);
 }
 
@@ -41,6 +44,7 @@ PF_INLINE T* row_at(const HeadsView<T>& x, int64_t start, int64_t h, int64_t l) 
 struct QueryTiles {
     unsigned tiles;
     int64_t first_sequence;
+    const int32_t* lengths;  // of cached keys; null where there is no cache
 };
 
 // Where a block works.
@@ -59,7 +63,7 @@ __device__ __forceinline__ QueryPlace query_place(const AttentionOptions& o,
                                                   const QueryTiles& division, int queries) {
     const unsigned tile = division.tiles - 1 - blockIdx.x % division.tiles;
     const unsigned head = blockIdx.x / division.tiles, H = static_cast<unsigned>(o.H);
-    return {sequence_at(o, division.first_sequence + head / H), head % H,
+    return {sequence_at(o, division.first_sequence + head / H, division.lengths), head % H,
             static_cast<int>(tile) * queries};
 }
 

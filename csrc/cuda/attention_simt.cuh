@@ -96,8 +96,7 @@ struct SimtHead {
     int Lk, D, Dv;
 };
 
-template <typename View,
-          typename T = std::remove_const_t<std::remove_pointer_t<decltype(View::data)>>>
+template <typename T, typename View>
 __device__ __forceinline__ SimtHead<T> simt_head(const View& k, const View& v,
                                                  const Sequence& sequence, int64_t kv,
                                                  const AttentionOptions& o) {
@@ -161,6 +160,18 @@ struct SimtTile {
         return static_cast<int>(threadIdx.x) / Sizes::lanes * rows;
     }
 
+    // Forgets what was taken.
+    __device__ __forceinline__ void clear() {
+#pragma unroll
+        for (int r = 0; r < rows; ++r) {
+            softmax[r] = RowSoftmax();
+#pragma unroll
+            for (int c = 0; c < chunks; ++c)
+#pragma unroll
+                for (int e = 0; e < 4; ++e) sums[r][c][e] = 0;
+        }
+    }
+
     // A tile of keys from `key`. probabilities(r, scores of four keys, first of the keys) turns
     // scores into P and returns by how much the sums so far have to be scaled.
     template <typename T, typename Probabilities>
@@ -198,6 +209,7 @@ struct SimtTile {
     }
 
     __device__ __forceinline__ void multiply_chunk(float* q, float* chunk, int width) {
+#pragma unroll 2
         for (int d = 0; d < width; d += 4) {
             float4 a[rows], b[4];
 #pragma unroll
@@ -253,6 +265,7 @@ struct SimtTile {
     // `careful`: where P is 0, V may hold anything.
     template <bool careful>
     __device__ __forceinline__ void add_products(int c, float* p, float* chunk) {
+#pragma unroll 2
         for (int j = 0; j < Sizes::keys; j += 4) {
             float4 v[4];
 #pragma unroll

@@ -100,7 +100,7 @@ struct AttentionBackwardArgs {
 // alone, and the results of the parts are merged in order.
 template <typename T>
 struct CachedAttentionArgs {
-    AttentionOptions options;         // dense, no dropout
+    AttentionOptions options;         // dense, no dropout; k_rows.length: most keys of a row
     const int32_t* lengths;           // (B) keys, the new ones included, at most as the cache holds
     HeadsView<T> out;                 // (B, H, Lq, Dv)
     HeadsView<const T> q;             // (B, H, Lq, D)
