@@ -49,7 +49,7 @@ class Chunks {
         return low;
     }
     Sequence sequence(int64_t b) const {
-        return with_window({b, b, b, o_.q_rows.length, s_.lengths[b], 0, 0}, o_.window);
+        return with_window(Sequence{b, b, b, o_.q_rows.length, s_.lengths[b], 0, 0}, o_.window);
     }
     int64_t first_key(const Sequence& sequence) const {
         return sequence.keys_of(0, sequence.Lq).begin / chunk_keys * chunk_keys;
