@@ -11,6 +11,7 @@ TYPES = {"bfloat16": "bf16", "float16": "f16"}
 
 HEAD = """\
 // Written by generate_wgmma.py: D (64,N) = A (64,16) B (16,N) [+ D], one function per N and type.
+// clang-format off
 #pragma once
 #include "primitives_sm90.cuh"
 
