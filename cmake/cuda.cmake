@@ -5,6 +5,7 @@ set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/attention_cached.cu
     csrc/cuda/check_values.cu
     csrc/cuda/gemm.cu
+    csrc/cuda/linear_cross_entropy.cu
     csrc/cuda/linear_grad.cu
     csrc/cuda/norm.cu
     csrc/cuda/norm_backward.cu
@@ -16,6 +17,7 @@ set(cuda_sm90_sources       # for sm_90a alone
 )
 set(cuda_binding_sources
     csrc/bindings/gemm.cpp
+    csrc/bindings/linear_cross_entropy.cpp
     csrc/bindings/norm.cpp
     csrc/bindings/optimizer.cpp
     csrc/bindings/cuda/adapter.cpp

@@ -13,6 +13,7 @@ NB_MODULE(PF_MODULE, module) {
     module.doc() = "plainformer's CUDA kernels. Call them through plainformer.kernels.";
     plainformer::bind_library(module);
     plainformer::bind_gemm(module);
+    plainformer::bind_linear_cross_entropy(module);
     plainformer::bind_norm(module);
     plainformer::bind_optimizer(module);
     plainformer::bind_overlap(module);
