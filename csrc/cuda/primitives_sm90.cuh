@@ -66,11 +66,12 @@ PF_DEVICE void mbarrier_init_fence() {
 PF_DEVICE void mbarrier_arrive(uint32_t bar) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(bar) : "memory");
 }
-// Arrives at the barrier of the same place in block `rank` of the cluster.
+// Arrives at the barrier of the same place in block `rank` of the cluster. What this thread wrote
+// is not published there by it: a release at the cluster's scope is a fence of the whole device.
 PF_DEVICE void mbarrier_arrive_cluster(uint32_t bar, unsigned rank) {
     asm volatile(
         "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];}" ::"r"(bar),
+        "mbarrier.arrive.shared::cluster.b64 _, [remote];}" ::"r"(bar),
         "r"(rank)
         : "memory");
 }
