@@ -55,7 +55,7 @@ template <typename T, class Shape, bool A_is_m_major, bool B_is_n_major>
 __device__ __forceinline__ void consume(const TensorMap& map_c, const TensorMap& map_z,
                                         const GemmSm90Task<T>& p) {
     auto& s = shared<GemmSm90Shared<Shape>>();
-    const int consumer = threadIdx.x / warpgroup_threads - 1;
+    const int consumer = warpgroup_index() - 1;
     const int cluster = p.schedule.cluster, rank = cluster > 1 ? cluster_rank() : 0;
     const int count = p.schedule.count(), stride = gridDim.x / cluster;
     const int panel = Shape::ping_pong ? 0 : consumer;  // of the tile's rows
@@ -104,11 +104,13 @@ __global__ void __launch_bounds__(gemm_sm90_threads, 1)
     auto& s = shared<GemmSm90Shared<Shape>>();
     const int cluster = p.schedule.cluster;
     if (threadIdx.x == 0) {
+        tma_prefetch(map_a);
+        tma_prefetch(map_b);
         s.ring.init((Shape::ping_pong ? 1 : 2) * cluster);
         mbarrier_init_fence();
     }
     sync_cluster(cluster);
-    if (threadIdx.x < warpgroup_threads) {
+    if (warpgroup_index() == 0) {
         setmaxnreg_dec<producer_registers>();
         if (threadIdx.x < 32 && elect_one())
             produce<T, Shape, A_is_m_major, B_is_n_major>(map_a, map_b, p);

@@ -95,8 +95,9 @@ struct Sums {
         [in_block] { return reinterpret_cast<float (&)[in_block]>(d[i * in_block]); }
 };
 
+// a, b: descriptors of the stage's tiles.
 template <typename T, class Shape, bool A_is_m_major, bool B_is_n_major>
-__device__ __forceinline__ void multiply_stage(Sums<Shape>& sums, uint32_t a, uint32_t b,
+__device__ __forceinline__ void multiply_stage(Sums<Shape>& sums, uint64_t a, uint64_t b,
                                                bool first) {
     wgmma_fence();
 #pragma unroll
@@ -104,8 +105,8 @@ __device__ __forceinline__ void multiply_stage(Sums<Shape>& sums, uint32_t a, ui
 #pragma unroll
         for (int block = 0; block < Sums<Shape>::blocks; ++block)
             wgmma<T, A_is_m_major, B_is_n_major>(
-                sums.block(block), operand_desc<A_is_m_major>(a + block * panel_bytes, slice),
-                operand_desc<B_is_n_major>(b, slice), !first || slice > 0);
+                sums.block(block), slice_of<A_is_m_major>(advanced(a, block * panel_bytes), slice),
+                slice_of<B_is_n_major>(b, slice), !first || slice > 0);
     wgmma_commit();
 }
 
@@ -115,13 +116,15 @@ template <typename T, class Shape, bool A_is_m_major, bool B_is_n_major, typenam
 __device__ __forceinline__ void multiply_tile(Sums<Shape>& sums, RingPosition<Shape::stages>& at,
                                               int steps, int cluster, int panel, F pass_on) {
     auto& s = shared<GemmSm90Shared<Shape>>();
+    const uint64_t a = operand_desc<A_is_m_major>(shared_addr(s.stage[0].a) + panel * panel_bytes);
+    const uint64_t b = operand_desc<B_is_n_major>(shared_addr(s.stage[0].b));
     int last = 0;
 #pragma unroll 1
     for (int step = 0; step < steps; ++step, at.advance()) {
         wait_full(s.ring, at);
-        multiply_stage<T, Shape, A_is_m_major, B_is_n_major>(
-            sums, shared_addr(s.stage[at.stage].a) + panel * panel_bytes,
-            shared_addr(s.stage[at.stage].b), step == 0);
+        const uint32_t offset = at.stage * sizeof(s.stage[0]);
+        multiply_stage<T, Shape, A_is_m_major, B_is_n_major>(sums, advanced(a, offset),
+                                                             advanced(b, offset), step == 0);
         wgmma_wait<1>();
         if (step > 0) release(s.ring, last, cluster);
         last = at.stage;

@@ -16,27 +16,44 @@ inline constexpr int panel_bytes = 64 * tile_row_bytes;  // 64 rows: what one wg
 inline constexpr int slice_steps = 16;                   // of k, in one wgmma
 inline constexpr int slices = tile_row / slice_steps;
 
-// ---- descriptors --------------------------------------------------------------------------------
-
-// Slice [16 slice, 16 slice + 16) of k in a tile (rows, 64) whose rows run along k.
-__device__ __forceinline__ uint64_t k_major_desc(uint32_t tile, int slice) {
-    constexpr int eight_rows = 8 * tile_row_bytes;  // the lead is not read with a swizzle
-    return matrix_desc(tile + slice * slice_steps * 2, 16, eight_rows);
+// By a shuffle: the compiler then knows it to be the same in a warp, keeps what follows from it
+// (stages, phases, descriptors) in uniform registers, and has two instructions between two wgmma
+// instead of ten.
+__device__ __forceinline__ int warpgroup_index() {
+    return __shfl_sync(full_warp, static_cast<int>(threadIdx.x) / warpgroup_threads, 0);
 }
 
-// Slice of k in a tile whose rows run along m (or n): panels (k_rows, 64), one for every 64 m.
+// ---- descriptors --------------------------------------------------------------------------------
+
+// Of a tile (rows, 64) whose rows run along k.
+__device__ __forceinline__ uint64_t k_major_desc(uint32_t tile) {
+    constexpr int eight_rows = 8 * tile_row_bytes;  // the lead is not read with a swizzle
+    return matrix_desc(tile, 16, eight_rows);
+}
+
+// Of a tile whose rows run along m (or n): panels (k_rows, 64), one for every 64 m.
 template <int k_rows = 64>
-__device__ __forceinline__ uint64_t mn_major_desc(uint32_t tile, int slice) {
+__device__ __forceinline__ uint64_t mn_major_desc(uint32_t tile) {
     constexpr int eight_steps = 8 * tile_row_bytes, next_panel = k_rows * tile_row_bytes;
-    return matrix_desc(tile + slice * slice_steps * tile_row_bytes, next_panel, eight_steps);
+    return matrix_desc(tile, next_panel, eight_steps);
+}
+
+// The same, `bytes` further on. The low word has the address in units of 16 bytes, and room: no
+// carry, so that the instructions between two wgmma are one addition.
+__device__ __forceinline__ uint64_t advanced(uint64_t desc, uint32_t bytes) {
+    return (desc >> 32 << 32) | (static_cast<uint32_t>(desc) + bytes / 16);
 }
 
 template <bool mn_major>
-__device__ __forceinline__ uint64_t operand_desc(uint32_t tile, int slice) {
-    if constexpr (mn_major)
-        return mn_major_desc(tile, slice);
-    else
-        return k_major_desc(tile, slice);
+__device__ __forceinline__ uint64_t operand_desc(uint32_t tile) {
+    return mn_major ? mn_major_desc(tile) : k_major_desc(tile);
+}
+
+// Slice [16 slice, 16 slice + 16) of k: columns of a K-major tile, rows of the other.
+template <bool mn_major>
+__device__ __forceinline__ uint64_t slice_of(uint64_t desc, int slice) {
+    constexpr int bytes = slice_steps * (mn_major ? tile_row_bytes : 2);
+    return advanced(desc, static_cast<uint32_t>(slice * bytes));
 }
 
 // ---- accumulators -------------------------------------------------------------------------------
