@@ -1,25 +1,42 @@
 # `_cuda` (PLAINFORMER_CUDA) and its host emulation (PLAINFORMER_CUDA_EMULATED, for the tests). Both
 # are made of the same lists: what has a twin in the emulation is in neither.
 set(cuda_sources            # kernels and launchers, for every architecture
+    csrc/cuda/activation.cu
+    csrc/cuda/add.cu
     csrc/cuda/attention.cu
     csrc/cuda/attention_cached.cu
     csrc/cuda/check_values.cu
+    csrc/cuda/cross_entropy.cu
+    csrc/cuda/dropout.cu
+    csrc/cuda/embedding.cu
     csrc/cuda/gemm.cu
+    csrc/cuda/group_by_id.cu
     csrc/cuda/linear_cross_entropy.cu
     csrc/cuda/linear_grad.cu
     csrc/cuda/norm.cu
     csrc/cuda/norm_backward.cu
     csrc/cuda/optimizer.cu
+    csrc/cuda/rotary.cu
+    csrc/cuda/softmax.cu
+    csrc/cuda/softmax_columns.cu
 )
 set(cuda_sm90_sources       # for sm_90a alone
     csrc/cuda/gemm_sm90.cu
     csrc/cuda/norm_sm90.cu
+    csrc/cuda/softmax_sm90.cu
 )
 set(cuda_binding_sources
+    csrc/bindings/activation.cpp
+    csrc/bindings/add.cpp
+    csrc/bindings/cross_entropy.cpp
+    csrc/bindings/dropout.cpp
+    csrc/bindings/embedding.cpp
     csrc/bindings/gemm.cpp
     csrc/bindings/linear_cross_entropy.cpp
     csrc/bindings/norm.cpp
     csrc/bindings/optimizer.cpp
+    csrc/bindings/rotary.cpp
+    csrc/bindings/softmax.cpp
     csrc/bindings/cuda/adapter.cpp
     csrc/bindings/cuda/library.cpp
     csrc/bindings/cuda/module.cpp

@@ -18,6 +18,19 @@ struct alignas(16) Chunk {
             return j % 2 ? pair.y : pair.x;
         }
     }
+    // The j-th element as it is stored. Those of a new chunk are put in order, each once.
+    __device__ __forceinline__ T get(int j) const {
+        if constexpr (sizeof(T) == 4)
+            return __uint_as_float(words[j]);
+        else
+            return T{static_cast<uint16_t>(words[j / 2] >> j % 2 * 16)};
+    }
+    __device__ __forceinline__ void put(int j, T element) {
+        if constexpr (sizeof(T) == 4)
+            words[j] = __float_as_uint(element);
+        else
+            words[j / 2] = j % 2 ? words[j / 2] | uint32_t{element.bits} << 16 : element.bits;
+    }
 };
 
 template <typename T>
@@ -52,6 +65,15 @@ __device__ __forceinline__ Chunk<T, W> to_chunk(const float (&x)[W]) {
         for (int j = 0; j < W; j += 2) chunk.words[j / 2] = pack<T>(x[j], x[j + 1]);
     }
     return chunk;
+}
+
+// Element j is f(j), rounded to T.
+template <typename T, int W, typename F>
+__device__ __forceinline__ Chunk<T, W> make_chunk(F f) {
+    float x[W];
+#pragma unroll
+    for (int j = 0; j < W; ++j) x[j] = f(j);
+    return to_chunk<T>(x);
 }
 
 // The elements as floats.

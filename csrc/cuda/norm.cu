@@ -1,9 +1,9 @@
 // Layer norm and RMS norm, forward: grids. Kernels: norm.cuh
 #include "norm.cuh"
 
-#include "norm_launch.h"
 #include "norm_sm90.h"
 #include "operations.h"
+#include "row_grid.h"
 
 namespace plainformer::cuda {
 

@@ -2,9 +2,9 @@
 #include "norm_backward.cuh"
 
 #include "column_sums.h"
-#include "norm_launch.h"
 #include "norm_sm90.h"
 #include "operations.h"
+#include "row_grid.h"
 
 namespace plainformer::cuda {
 

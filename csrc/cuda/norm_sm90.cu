@@ -1,6 +1,6 @@
 // Layer norm and RMS norm of long rows in clusters: instances for sm_90a alone. Teams:
-// norm_sm90.cuh
-#include "norm_sm90.cuh"
+// row_teams_sm90.cuh
+#include "row_teams_sm90.cuh"
 
 #include "norm.cuh"
 #include "norm_backward.cuh"

@@ -31,12 +31,17 @@ struct WarpTeam : Team {
 
     __device__ explicit WarpTeam(int lanes) : Team(lanes) {}
 
-    template <int n>
-    __device__ __forceinline__ void sum(float (&v)[n]) {
+    template <typename Op, int n>
+    __device__ __forceinline__ void reduce(float (&v)[n]) {
         for (int distance = size / 2; distance > 0; distance /= 2) {
 #pragma unroll
-            for (int i = 0; i < n; ++i) v[i] += __shfl_xor_sync(full_warp, v[i], distance);
+            for (int i = 0; i < n; ++i)
+                v[i] = Op::apply(v[i], __shfl_xor_sync(full_warp, v[i], distance));
         }
+    }
+    template <int n>
+    __device__ __forceinline__ void sum(float (&v)[n]) {
+        reduce<SumOp>(v);
     }
     // True for all where it is for one. Also of other teams of the warp: they take the same way.
     __device__ bool any(bool condition) { return __any_sync(full_warp, condition); }
@@ -55,21 +60,26 @@ struct BlockTeam : Team {
 
     __device__ explicit BlockTeam(int threads) : Team(threads) {}
 
-    template <int n>
-    __device__ __forceinline__ void sum(float (&v)[n]) {
+    template <typename Op, int n>
+    __device__ __forceinline__ void reduce(float (&v)[n]) {
         static_assert(n <= most_sums);
         auto& place = shared<Shared>().sums[turn];
         turn ^= 1;
         WarpTeam warp(warp_size);
-        warp.sum(v);
+        warp.reduce<Op>(v);
 #pragma unroll
         for (int i = 0; i < n; ++i)
             if (lane_id() == 0) place[i][warp_id()] = v[i];
         __syncthreads();
         const int warps = size / warp_size, first = number() * warps;
 #pragma unroll
-        for (int i = 0; i < n; ++i) v[i] = lane_id() < warps ? place[i][first + lane_id()] : 0.0f;
-        warp.sum(v);
+        for (int i = 0; i < n; ++i)
+            v[i] = lane_id() < warps ? place[i][first + lane_id()] : Op::identity();
+        warp.reduce<Op>(v);
+    }
+    template <int n>
+    __device__ __forceinline__ void sum(float (&v)[n]) {
+        reduce<SumOp>(v);
     }
     // Equal in all threads of a team, which here has the block to itself.
     __device__ bool any(bool condition) { return condition; }

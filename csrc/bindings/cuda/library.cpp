@@ -28,7 +28,7 @@ PyObject* needed(PyObject* function) {
 }
 
 const char* argument_name(cuda::Argument argument) {
-    static const char* const names[] = {"ids",          "target",       "positions",
+    static const char* const names[] = {"input_ids",    "target",       "positions",
                                         "cu_seqlens_q", "cu_seqlens_k", "cache_seqlens"};
     return names[static_cast<int>(argument)];
 }

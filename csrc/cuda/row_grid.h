@@ -1,11 +1,10 @@
-// How the rows of a norm are dealt to teams of threads: host code that both directions share.
+// How rows are dealt to teams of threads: host code.
 #pragma once
 #include <initializer_list>
 
 #include "context.h"
-#include "norm_row.cuh"
 #include "plainformer/arith.h"
-#include "plainformer/norm.h"
+#include "row_teams.cuh"
 
 namespace plainformer::cuda {
 
@@ -68,6 +67,17 @@ RowGrid row_grid(int64_t C, int least_block, const Context& context) {
     if (W > 1 && context.capability() == 90 && threads <= most * most_cluster_blocks)
         return {RowOwner::cluster, next_power_of_two(threads), most};
     return {RowOwner::long_block, most, most};
+}
+
+// For a row of which nothing is kept: the same without clusters.
+template <int W, int in_flight>
+RowGrid reading_row_grid(int64_t C) {
+    constexpr int most = BlockTeam::most_threads;
+    const int64_t chunks = ceil_div(C, W), threads = ceil_div(chunks, in_flight);
+    if (threads <= warp_size)
+        return {RowOwner::lanes, next_power_of_two(least(chunks, warp_size)), 256};
+    const int team = next_power_of_two(least(threads, most));
+    return {RowOwner::block, team, team};
 }
 
 }  // namespace plainformer::cuda

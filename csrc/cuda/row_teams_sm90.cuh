@@ -21,12 +21,12 @@ struct ClusterTeam {
     __device__ int64_t first_row() const { return first_row_of_block(); }
     __device__ int64_t part() const { return first_row(); }
 
-    template <int n>
-    __device__ void sum(float (&v)[n]) {
+    template <typename Op, int n>
+    __device__ void reduce(float (&v)[n]) {
         auto& place = shared<Shared>().sums[turn];
         turn ^= 1;
         WarpTeam warp(warp_size);
-        warp.sum(v);
+        warp.reduce<Op>(v);
 #pragma unroll
         for (int i = 0; i < n; ++i)
             if (lane_id() == 0) place[i][warp_id()] = v[i];
@@ -34,13 +34,17 @@ struct ClusterTeam {
         cluster_wait();
         const bool has_sum = lane_id() < static_cast<int>(blockDim.x) / warp_size;
 #pragma unroll
-        for (int i = 0; i < n; ++i) v[i] = 0;
+        for (int i = 0; i < n; ++i) v[i] = Op::identity();
         for (int block = 0; block < blocks(); ++block) {
 #pragma unroll
             for (int i = 0; i < n; ++i)
-                if (has_sum) v[i] += *cluster_map(&place[i][lane_id()], block);
+                if (has_sum) v[i] = Op::apply(v[i], *cluster_map(&place[i][lane_id()], block));
         }
-        warp.sum(v);
+        warp.reduce<Op>(v);
+    }
+    template <int n>
+    __device__ void sum(float (&v)[n]) {
+        reduce<SumOp>(v);
     }
     __device__ bool any(bool condition) { return condition; }
     // No block leaves while others read its sums.
