@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = ROOT / "tests/cpp/cuda"
 CUDA = ROOT / "csrc/cuda"
 RUNTIME = sorted((CUDA / "emulation").glob("*.cpp"))
-INCLUDES = [f"-I{ROOT / path}" for path in ("csrc/include", "csrc", "csrc/cuda")]
+INCLUDES = ["-Icsrc/include", "-Icsrc", "-Icsrc/cuda"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-psabi"]
 COMPILER = os.environ.get("CXX", "g++")
 
@@ -31,7 +31,7 @@ SANITIZERS = {
 def hash_of(files, *flags: str) -> str:
     digest = hashlib.sha256(repr((COMPILER, flags)).encode())
     for file in files:
-        digest.update(str(file).encode() + b"\0" + file.read_bytes())
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -47,13 +47,13 @@ def compile_object(source: Path, folder: Path, *flags: str) -> Path:
     if not built.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = built.with_suffix(f".{os.getpid()}.o")  # other processes may build the same
-        run([COMPILER, *flags, "-x", "c++", "-c", str(source), "-o", str(part)])
+        run([COMPILER, *flags, "-x", "c++", "-c", str(source.relative_to(ROOT)), "-o", str(part)])
         part.replace(built)
     return built
 
 
 def run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
@@ -65,7 +65,7 @@ def build(name: str, sanitizer: str | None = None) -> Path:
     watched, told = SANITIZERS[sanitizer]
     sources = [
         (PROGRAMS / f"{name}.cu", ("-O1", "-g1", *WARNINGS, *watched)),
-        *((file, ("-O2", *WARNINGS, *told)) for file in RUNTIME),
+        *((file, ("-O3", *WARNINGS, *told)) for file in RUNTIME),
     ]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(lambda s: compile_object(s[0], folder, *s[1]), sources))

@@ -47,7 +47,7 @@ def test_the_programs_build_for_a_device(program, tmp_path):
     codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in ARCHITECTURES[program]]
     source = programs.PROGRAMS / f"{program}.cu"
     command = ["nvcc", "-std=c++17", *programs.INCLUDES, *codes, "-o", str(tmp_path / "program")]
-    subprocess.run([*command, str(source)], check=True, capture_output=True)
+    subprocess.run([*command, str(source)], check=True, capture_output=True, cwd=programs.ROOT)
 
 
 def test_wgmma_is_what_its_script_writes(tmp_path):

@@ -30,6 +30,7 @@ static NamedBarrier& barrier_at(int id, int threads, Site site) {
 }
 
 static bool completes(NamedBarrier& b) {
+    ++current_fiber().barriers_reached;
     if (++b.arrived < b.needed) return false;
     b.arrived = 0;
     ++b.phase;
@@ -54,6 +55,14 @@ void barrier_arrive(int id, int threads, Site site) {
     NamedBarrier& b = barrier_at(id, threads, site);
     release(&b.sync[b.phase & 1]);
     completes(b);
+}
+
+// To a race detector every fence orders with every other, whatever atomics lie between them.
+void thread_fence() {
+    static char sync;
+    release(&sync);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    acquire(&sync);
 }
 
 // ---- shared memory -----------------------------------------------------------------------------

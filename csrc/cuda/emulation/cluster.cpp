@@ -17,6 +17,9 @@ MBarrier& mbarrier_of(Block& block, uint32_t address, Site site) {
     if (found == block.mbarriers.end())
         fail(site, "mbarrier at shared offset %lld is used before its init",
              static_cast<long long>(address) - shared_start);
+    const MBarrier& b = found->second;
+    if (b.maker != runner->current && b.maker->barriers_reached == b.made_after)
+        fail(site, "mbarrier is used by another thread with no barrier since its init");
     return found->second;
 }
 
@@ -35,6 +38,8 @@ void mbarrier_init(uint32_t bar, int count, Site site) {
     MBarrier& b = current_block().mbarriers[bar];
     if (b.count) fail(site, "mbarrier initialised twice");
     b.count = b.pending = count;
+    b.maker = &current_fiber();
+    b.made_after = b.maker->barriers_reached;
 }
 
 void mbarrier_init_fence() {
@@ -114,6 +119,7 @@ void cluster_arrive(Site site) {
     NamedBarrier& b = runner->cluster;
     if (f.cluster_arrived) fail(site, "cluster_arrive twice without cluster_wait between");
     f.cluster_arrived = true;
+    ++f.barriers_reached;
     f.cluster_phase = b.phase;
     release(&b.sync[b.phase & 1]);
     if (++b.arrived == live_threads()) complete_cluster_barrier(b);

@@ -33,8 +33,8 @@ inline void __syncthreads(PF_SITE) { plainformer::emulation::barrier_sync(0, 0, 
 inline void __syncwarp(unsigned mask = ~0u, PF_SITE) {
     plainformer::emulation::warp_sync(mask, "__syncwarp", true, site);
 }
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+inline void __threadfence() { plainformer::emulation::thread_fence(); }
+inline void __threadfence_block() { plainformer::emulation::thread_fence(); }
 
 // ---- warp collectives --------------------------------------------------------------------------
 

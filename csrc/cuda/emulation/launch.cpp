@@ -24,16 +24,18 @@ static void check_thread_end(Fiber& f) {
     }
 }
 
-// Returns the error, since nothing may switch inside of a handler.
-static std::string run_thread(Fiber& f) {
+// Whether the thread did no wrong. Nothing may switch inside of a handler.
+static bool run_thread(Fiber& f) {
     try {
         (*runner->body)();
         Quiet quiet;
         check_thread_end(f);
     } catch (const std::exception& error) {
-        return error.what();
+        Quiet quiet;
+        stop(error.what());
+        return false;
     }
-    return "";
+    return true;
 }
 
 static void end_thread(Fiber& f) {
@@ -48,7 +50,7 @@ void fiber_main() {
 #ifdef PLAINFORMER_EMULATION_ASAN
     const void* bottom;
     size_t bytes;
-    __sanitizer_finish_switch_fiber(nullptr, &bytes ? &bottom : nullptr, &bytes);
+    __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
     if (!runner->main_stack_bottom) {
         runner->main_stack_bottom = bottom;
         runner->main_stack_bytes = bytes;
@@ -57,16 +59,15 @@ void fiber_main() {
     Fiber& f = current_fiber();
     if (f.parked) watch_accesses();  // it ended under Quiet, below
     f.parked = true;
-    acquire(&runner->start_and_end_sync);
-    const std::string error = run_thread(f);
+    acquire(&runner->start_sync);
+    const bool right = run_thread(f);
     ignore_accesses();
-    if (!error.empty()) {
-        stop(error);
+    if (!right) {
         f.done = true;
         switch_to(nullptr);
     }
     end_thread(f);
-    release(&runner->start_and_end_sync);
+    release(&runner->end_sync);
     run_next();
     std::abort();  // nobody resumes a thread that is done
 }
@@ -96,7 +97,7 @@ static void start_fiber(Fiber& f, Block& block, int warp_of_cluster, size_t thre
     f.copies.clear();
     f.copy_groups.clear();
     f.stores.reset();
-    f.wgmma_issued = f.wgmma_committed = 0;
+    f.wgmma_issued = f.wgmma_committed = f.barriers_reached = 0;
     f.wgmma_fenced = f.cluster_arrived = false;
     f.context = make_context(f.stack_bottom, f.stack_top, fiber_main);
 }
@@ -139,12 +140,12 @@ static void run_cluster(Runner& r, size_t first_block) {
 #ifdef PLAINFORMER_EMULATION_TSAN
     r.main_tsan = __tsan_get_current_fiber();
 #endif
-    release(&r.start_and_end_sync);
+    release(&r.start_sync);
     r.current = nullptr;
     run_next();
     runner = nullptr;
     self = nullptr;
-    acquire(&r.start_and_end_sync);
+    acquire(&r.end_sync);
     r.blocks_run += l.cluster;
 }
 
@@ -231,7 +232,7 @@ static void run_clusters(Grid& grid) {
     start_runner(*r, grid);
     for (size_t turn; (turn = grid.next.fetch_add(1)) < grid.clusters;) {
         const size_t cluster = cluster_in_turn(turn, grid.clusters, r->order, settings().seed);
-        constexpr unsigned odds[] = {0, 16, 1024};
+        constexpr unsigned odds[] = {0, 64, 1024};
         r->async_odds = r->order == Order::seeded ? odds[(settings().seed + cluster) % 3] : 0;
         run_cluster(*r, cluster * grid.launch.cluster);
         if (r->error.empty()) continue;

@@ -79,6 +79,11 @@ void prepare_memory(Runner& r, size_t blocks, size_t fibers, size_t shared_bytes
     }
 }
 
+Runner::~Runner() {
+    if (stacks) munmap(stacks, stack_count * stack_bytes);
+    if (arena) munmap(arena, arena_blocks * arena_stride);
+}
+
 // ---- the end of a block ------------------------------------------------------------------------
 
 static std::string slack_error(const Block& b) {

@@ -65,6 +65,8 @@ void mma_m16n8k16(const MmaOperands& operands, Site site);
 void barrier_sync(int id, int threads, Site site);
 void barrier_arrive(int id, int threads, Site site);
 
+void thread_fence();
+
 char* shared_base();
 uint32_t shared_address(const void* p, Site site);
 char* shared_at(uint32_t address, size_t bytes, size_t alignment, Site site);

@@ -50,6 +50,10 @@ struct RemoteUse {  // of another block's shared memory, since the last cluster 
 };
 
 struct Runner {
+    Runner() = default;
+    ~Runner();  // memory.cpp
+    Runner(const Runner&) = delete;
+
     const Launch* launch = nullptr;
     const std::function<void()>* body = nullptr;
     uint8_t poison = 0xff;
@@ -68,7 +72,7 @@ struct Runner {
     void* main_tsan = nullptr;
     const void* main_stack_bottom = nullptr;
     size_t main_stack_bytes = 0;
-    char start_and_end_sync;
+    char start_sync, end_sync;  // what orders threads with the launch, not with one another
 
     ReadyWarps ready;
     std::vector<AsyncCopy> async;

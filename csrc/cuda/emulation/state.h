@@ -61,6 +61,7 @@ struct Fiber {
     unsigned wgmma_issued = 0, wgmma_committed = 0;  // operations and groups, in all
     bool wgmma_fenced = false, cluster_arrived = false;
     unsigned cluster_phase = 0;
+    unsigned barriers_reached = 0;
 };
 
 // Lanes of a warp that meet in a collective. Values are kept in two sets by turns: a lane reads
@@ -89,6 +90,8 @@ struct NamedBarrier {
 };
 
 struct MBarrier {
+    const Fiber* maker = nullptr;  // and how many barriers it had reached
+    unsigned made_after = 0;
     int count = 0, pending = 0;
     int64_t bytes = 0;  // announced and not yet delivered
     unsigned phase = 0;

@@ -78,7 +78,10 @@ void warp_sync(unsigned mask, const char* op, bool orders_memory, Site site) {
     Quiet quiet;
     WarpMeeting& m = prepare(mask, op, site);
     char* const sync = &m.sync[m.phase & 1];
-    if (orders_memory) release(sync);
+    if (orders_memory) {
+        ++current_fiber().barriers_reached;
+        release(sync);
+    }
     meet(m, 0, op, site, nothing);
     if (orders_memory) acquire(sync);
 }
