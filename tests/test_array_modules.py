@@ -37,6 +37,7 @@ HOST = {
     "models/t5.py:T5PreTrainedModel.initial_value": _WEIGHTS,
     "models/t5.py:T5ForConditionalGeneration.read_state": "arrays of a mapped checkpoint",
     "nn/cache.py:KeyValueCache.__init__": "lengths, from which shapes follow",
+    "nn/cache.py:_moves": "which rows go on, as those who choose them say on the host",
     "nn/empty.py": _WEIGHTS,
     "nn/positions.py:sinusoids": _NUMBERS,
     "nn/rotary.py": _NUMBERS,

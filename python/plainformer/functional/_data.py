@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from numpy import ndarray
+
 from .. import kernels
 from ..errors import DTypeError, ShapeError, shown
-from ..kernels._arrays import check_array
+from ..kernels._arrays import check_array, check_ids, defers
 from ..tensor import Array, Tensor
 
 
@@ -37,6 +39,21 @@ def beside(name: str, array: Any, x: Array) -> Array:
     DTypeError : it is no array
     """
     return array if type(array) is type(x) else kernels.asarray(array, x, name=name)
+
+
+def ids_beside(
+    name: str, ids: Any, x: Array, limit: int, *, ignore_index: int | None = None
+) -> Array:
+    """Ids or labels as `beside`; those of the host are checked before they go to a device, whose
+    kernels would tell later.
+
+    Raises
+    ------
+    ShapeError, DTypeError : as `check_ids`
+    """
+    if type(ids) is ndarray and type(x) is not ndarray and defers(x):
+        check_ids(name, ids, limit, ignore_index=ignore_index)
+    return beside(name, ids, x)
 
 
 def floats_of(name: str, x: Tensor) -> Array:

@@ -15,7 +15,7 @@ from .. import kernels
 from ..errors import DTypeError, ShapeError, shown
 from ..kernels._arrays import accumulator_dtype, check_array, check_size
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import beside, data_of, data_or_none
+from ._data import beside, data_of, data_or_none, ids_beside
 from .random import take
 
 _MOST_HEADS = 1 << 20
@@ -202,7 +202,7 @@ def relative_bias(weight: Tensor, buckets: Array, num_queries: int) -> Tensor:
     buckets : int array (Lq + Lk - 1,), the row of weight for the distances 1 - Lq .. Lk - 1
     num_queries : int, Lq
     """
-    buckets = beside("buckets", buckets, data_of("weight", weight))
+    buckets = _buckets_beside(buckets, data_of("weight", weight))
     rows = kernels.embedding(buckets, weight.data)
     if rows.ndim != 2:
         raise ShapeError(f"buckets: got shape {buckets.shape}, expected 1 axis")
@@ -220,15 +220,27 @@ def relative_bias(weight: Tensor, buckets: Array, num_queries: int) -> Tensor:
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
-        total = xp.zeros(by_distance.shape, accumulator_dtype(grad.dtype))
-        for i in range(num_queries):
-            first = num_queries - 1 - i
-            total[:, first : first + num_keys] += grad[0, :, i]
-        rows = xp.ascontiguousarray(total.T)
+        rows = xp.ascontiguousarray(_sum_by_distance(grad[0]).T)
         dweight = kernels.embedding_backward(rows, buckets, weight.shape[0])
         return (dweight.astype(weight.dtype, copy=False),)
 
     return record(y, (weight,), backward, is_fresh=True)
+
+
+def _sum_by_distance(grad: Array) -> Array:
+    """(H, Lq, Lk) to (H, Lq + Lk - 1), the sum of each diagonal j - i from 1 - Lq on.
+
+    Row i is written Lq - 1 - i columns to the right, so that diagonals stand above each other.
+    """
+    H, Lq, Lk = grad.shape
+    xp, width = kernels.xp(grad), Lq + Lk
+    shifted = xp.zeros((H, Lq, width), accumulator_dtype(grad.dtype))
+    head, row, step = shifted.strides
+    view = xp.lib.stride_tricks.as_strided(
+        shifted.reshape(H, -1)[:, Lq - 1 :], grad.shape, (head, row - step, step)
+    )
+    view[...] = grad
+    return shifted.sum(axis=1)[:, :-1]
 
 
 def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
@@ -239,7 +251,7 @@ def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
     weight : Tensor (num_buckets, H)
     buckets : int array (S, Lq, Lk)
     """
-    buckets = beside("buckets", buckets, data_of("weight", weight))
+    buckets = _buckets_beside(buckets, data_of("weight", weight))
     rows = kernels.embedding(buckets, weight.data)  # (S, Lq, Lk, H)
     if rows.ndim != 4:
         raise ShapeError(f"buckets: got shape {buckets.shape}, expected 3 axes")
@@ -254,6 +266,10 @@ def bucket_bias(weight: Tensor, buckets: Array) -> Tensor:
         return (dweight.astype(weight.dtype, copy=False),)
 
     return record(y, (weight,), backward, is_fresh=True)
+
+
+def _buckets_beside(buckets: Array, weight: Array) -> Array:
+    return ids_beside("buckets", buckets, weight, len(weight) if weight.ndim else 0)
 
 
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:

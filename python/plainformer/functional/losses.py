@@ -11,7 +11,9 @@ from .. import kernels
 from ..errors import ConfigError, shown
 from ..kernels._arrays import IDS, accumulator_dtype, check_array, check_shape, float_types
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import beside, data_of, data_or_none, floats_of
+from ._data import beside, data_of, data_or_none, floats_of, ids_beside
+
+IGNORE_INDEX = -100  # where the kernels' caller says nothing else
 
 
 def cross_entropy(
@@ -19,7 +21,7 @@ def cross_entropy(
 ) -> Tensor:
     """Cross entropy of logits (N, V) with target (N,); see the kernel for the options."""
     x_data = data_of("input", input)
-    target = beside("target", target, x_data)
+    target = _labels_beside(target, x_data, x_data, options)
     weight = None if weight is None else beside("weight", weight, x_data)
     if not needs_grad(input):
         return Tensor(kernels.cross_entropy(x_data, target, weight, **options))
@@ -40,8 +42,9 @@ def fused_linear_cross_entropy(
     scales them. x is (..., C), weight (V, C), target (...); see the kernel for the options.
     """
     x_data = data_of("x", x)
-    target = beside("target", target, x_data)
-    arrays = (x_data, data_of("weight", weight), target, data_or_none("bias", bias))
+    table = data_of("weight", weight)
+    target = _labels_beside(target, x_data, table.T, options)
+    arrays = (x_data, table, target, data_or_none("bias", bias))
     if not needs_grad(x, weight, bias):
         return Tensor(kernels.fused_linear_cross_entropy(*arrays, **options))
     loss, grads = kernels.fused_linear_cross_entropy(*arrays, **options, return_grads=True)
@@ -55,6 +58,14 @@ def fused_linear_cross_entropy(
         return grads
 
     return record(loss, (x, weight, bias), backward, is_fresh=True)
+
+
+def _labels_beside(target: Array, x: Array, logits: Array, options: dict[str, Any]) -> Array:
+    """Labels beside `x`; `logits` has as many columns as there are classes."""
+    classes = logits.shape[-1] if logits.ndim else 0
+    return ids_beside(
+        "target", target, x, classes, ignore_index=options.get("ignore_index", IGNORE_INDEX)
+    )
 
 
 def mse_loss(input: Tensor, target: Array, reduction: str = "mean") -> Tensor:

@@ -19,14 +19,16 @@ from ..kernels._arrays import (
     check_same_dtype,
     check_shape,
     check_size,
+    defers,
 )
 from ..tensor import Array, Tensor, needs_grad, record
-from ._data import all_data, beside, data_of, floats_of, last_size
+from ._data import all_data, beside, data_of, floats_of, ids_beside, last_size
 
 
 def embedding(input_ids: Array, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """y[...] = weight[input_ids[...]]; as in torch, row `padding_idx` gets no gradient."""
-    input_ids = beside("input_ids", input_ids, data_of("weight", weight))
+    table = data_of("weight", weight)
+    input_ids = ids_beside("input_ids", input_ids, table, len(table) if table.ndim else 0)
     y = kernels.embedding(input_ids, weight.data)
     if padding_idx is not None:
         check_size("padding_idx", padding_idx, 0, len(weight) - 1)
@@ -52,7 +54,8 @@ def _zeroed(x: Array, where: Array) -> Array:
 
 def take_rows(x: Tensor, index: Array) -> Tensor:
     """y[i] = x[index[i]] for x (N, C); a row taken twice gets the sum of both gradients."""
-    index = beside("index", index, data_of("x", x))
+    array = data_of("x", x)
+    index = ids_beside("index", index, array, len(array) if array.ndim else 0)
     y = kernels.embedding(index, x.data)
     if not needs_grad(x):
         return Tensor(y)
@@ -68,9 +71,9 @@ def put_rows(x: Tensor, index: Array, count: int) -> Tensor:
     """y (count, ...) with y[index[i]] = x[i], and 0 in the other rows; index has no repetition."""
     array = data_of("x", x)
     count = check_size("count", count, 0, sys.maxsize // max(1, array.nbytes))
-    index = beside("index", index, array)
     check_ids("index", index, count)
     check_shape(array.shape[:1], index=index)
+    index = beside("index", index, array)
     y = kernels.xp(array).zeros((count, *x.shape[1:]), x.dtype)
     y[index] = array
     if not needs_grad(x):
@@ -128,6 +131,17 @@ def _check_borders(cu_seqlens: Array, rows: int) -> None:
         )
 
 
+def _sizes(borders: Array) -> list[int]:
+    """The rows of each sequence."""
+    return (borders[1:] - borders[:-1]).tolist()
+
+
+def _owners(borders: Array) -> Array:
+    """The sequence of each row."""
+    xp = kernels.xp(borders)
+    return xp.repeat(xp.arange(len(borders) - 1), _sizes(borders))
+
+
 def mean_of_sequences(x: Tensor, cu_seqlens: Array) -> Tensor:
     """The mean of each sequence's rows: x (N, C) to (S, C); no sequence may be empty."""
     array = floats_of("x", x)
@@ -135,16 +149,20 @@ def mean_of_sequences(x: Tensor, cu_seqlens: Array) -> Tensor:
         raise ShapeError(f"x: got shape {array.shape}, expected (N, C)")
     _check_borders(cu_seqlens, len(array))
     xp = kernels.xp(array)
-    cu_seqlens = beside("cu_seqlens", cu_seqlens, array)
+    borders, cu_seqlens = cu_seqlens, beside("cu_seqlens", cu_seqlens, array)
     lengths = cu_seqlens[1:] - cu_seqlens[:-1]
     wide = array.astype(accumulator_dtype(x.dtype), copy=False)
-    sums = xp.add.reduceat(wide, cu_seqlens[:-1].astype(np.int64), axis=0)
+    if defers(array):  # no array library of a device adds up rows in a fixed order
+        owners = beside("owners", _owners(borders), array)
+        sums = kernels.embedding_backward(wide, owners, len(lengths))
+    else:
+        sums = xp.add.reduceat(wide, cu_seqlens[:-1].astype(np.int64), axis=0)
     y = (sums / lengths[:, None].astype(sums.dtype)).astype(x.dtype)
     if not needs_grad(x):
         return Tensor(y)
 
     def backward(grad: Array) -> Sequence[Any]:
         share = (grad / lengths[:, None].astype(wide.dtype)).astype(grad.dtype)
-        return (xp.repeat(share, lengths.tolist(), axis=0),)
+        return (xp.repeat(share, _sizes(borders), axis=0),)
 
     return record(y, (x,), backward, is_fresh=True)

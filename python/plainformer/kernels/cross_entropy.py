@@ -135,6 +135,8 @@ def reduce_losses(losses: Any, count: Any, reduction: str) -> Any:
     total = ordered_sum(losses)
     if reduction == "sum":
         return total
+    if type(total) is not np.ndarray and not hasattr(count, "shape"):
+        return total / count  # a number of the caller's: nothing waits for a device
     number = float(count)  # plain numbers: arithmetic on 0-d arrays takes longer than the loss
     if number == 0:
         warn_once("cross entropy: every label is ignored; the loss is 0", stacklevel=4)

@@ -105,7 +105,7 @@ def fused_linear_cross_entropy(
     )
     count = ordered_sum(counted)
     loss = reduce_losses(
-        losses, count if num_items is None else count.dtype.type(divisor), reduction
+        losses, count if num_items is None else float(count.dtype.type(divisor)), reduction
     )
     result = [loss] + [count] * return_count
     if return_grads:

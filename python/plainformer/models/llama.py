@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from .. import functional, nn
 from ..errors import ConfigError, shown
 from ..kinds import check_kind
-from ..nn.rotary import Rotary, check_rope
+from ..nn.rotary import Rotary, Turn, check_rope
 from ..tensor import Array, Tensor
 from .causal_lm import CausalLM
 from .classifiers import TokenClassifier
@@ -140,15 +140,13 @@ class LlamaAttention(nn.Module):
         self,
         x: Tensor,
         rows: nn.Sequences,
-        positions: Array,
-        rotary: Rotary,
+        turn: Turn,
         cache: nn.KeyValueCache | None = None,
         layer: int = 0,
     ) -> Tensor:
         """x (N, C) to the same shape."""
         q, k, v = nn.linear_together(x, self.q_proj, self.k_proj, self.v_proj)
-        q = rotary(q, positions, self.attention.num_heads)
-        k = rotary(k, positions, self.attention.num_kv_heads)
+        q, k = turn(q, self.attention.num_heads), turn(k, self.attention.num_kv_heads)
         if cache is None:
             y = self.attention(q, k, v, rows)
         else:
@@ -192,8 +190,7 @@ class LlamaDecoderLayer(nn.Module):
         x: Tensor,
         residual: Tensor | None,
         rows: nn.Sequences,
-        positions: Array,
-        rotary: Rotary,
+        turn: Turn,
         cache: nn.KeyValueCache | None = None,
         layer: int = 0,
     ) -> tuple[Tensor, Tensor]:
@@ -202,7 +199,7 @@ class LlamaDecoderLayer(nn.Module):
             h, residual = self.input_layernorm(x), x
         else:
             h, residual = self.input_layernorm(x, residual)
-        h = self.self_attn(h, rows, positions, rotary, cache, layer)
+        h = self.self_attn(h, rows, turn, cache, layer)
         h, residual = self.post_attention_layernorm(h, residual)
         return self.mlp(h), residual
 
@@ -252,14 +249,13 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
         """Hidden states (N, C) of token ids (N,), after the last norm."""
         check_positions(positions, self.config.max_position_embeddings)
         x, residual = self.embed_tokens(ids), None
+        turn = self.rotary.at(positions, x.data)
         for i, layer in enumerate(self.layers):
             nn.report_state(rows, x, residual)
             if self.recomputes and self.training:
-                x, residual = nn.recompute(
-                    layer, x, residual, rows=rows, positions=positions, rotary=self.rotary
-                )
+                x, residual = nn.recompute(layer, x, residual, rows=rows, turn=turn)
             else:
-                x, residual = layer(x, residual, rows, positions, self.rotary, cache, i)
+                x, residual = layer(x, residual, rows, turn, cache, i)
         x = self.norm(x, residual)[0]
         nn.report_state(rows, x)
         return x

@@ -9,6 +9,7 @@ import numpy as np
 from .. import kernels
 from ..errors import ShapeError
 from ..kernels._arrays import largest
+from ..kernels._backend import frozen
 from ..tensor import Array
 from .sequences import Sequences
 
@@ -27,7 +28,7 @@ class KeyValueCache:
     """
 
     def __init__(self, num_layers: int, batch: int, capacity: int):
-        self.lengths = np.zeros(batch, np.int32)
+        self.lengths = frozen(np.zeros(batch, np.int32))  # replaced, never written: all layers read
         self.is_empty = True  # whether nothing was cached yet
         self.capacity = capacity
         self._layers: list[tuple[Array, Array] | None] = [None] * num_layers
@@ -82,17 +83,19 @@ class KeyValueCache:
 
     def advance(self, rows: Sequences) -> None:
         """Count the tokens that all layers have appended."""
-        self.lengths = self.lengths + kernels.asnumpy(rows.lengths)
+        self.lengths = frozen(self.lengths + kernels.asnumpy(rows.lengths))
         self.is_empty = not self.lengths.any()
 
     def forget(self, sequences: Array) -> None:
         """Start these sequences (indices or a mask) anew."""
-        self.lengths[sequences] = 0
+        lengths = self.lengths.copy()
+        lengths[sequences] = 0
+        self.lengths = frozen(lengths)
         self.is_empty = not self.lengths.any()
 
     def crop(self, max_length: int) -> None:
         """Forget what stands behind the first `max_length` tokens of each sequence."""
-        self.lengths = self.lengths.clip(None, max_length).astype(np.int32)
+        self.lengths = frozen(self.lengths.clip(None, max_length).astype(np.int32))
         self.is_empty = not self.lengths.any()
 
     def grow(self, capacity: int) -> None:
@@ -110,13 +113,14 @@ class KeyValueCache:
         """Let row i continue what row index[i] has seen; the batch may grow or shrink."""
         index = kernels.asnumpy(kernels.array_of(index))
         used = largest(self.lengths)
+        moves = _moves(index, self.batch)
         for layer, pair in enumerate(self._layers):
             if pair is not None:
                 self._layers[layer] = (
-                    _reordered(pair[0], index, used),
-                    _reordered(pair[1], index, used),
+                    _reordered(pair[0], moves, used),
+                    _reordered(pair[1], moves, used),
                 )
-        self.lengths = self.lengths[index]
+        self.lengths = frozen(self.lengths[index])
 
     def _append(self, layer: int, k: Array, v: Array, rows: Sequences) -> None:
         keys, values = self._layer(layer, k, v)
@@ -149,15 +153,25 @@ def _widened(cached: Array, capacity: int, used: int) -> Array:
     return result
 
 
-def _reordered(cached: Array, index: Array, used: int) -> Array:
+def _moves(index: Array, batch: int) -> tuple[Array | None, Array]:
+    """Which rows take what other rows hold; None where there are more or fewer than before."""
+    if len(index) != batch:
+        return None, frozen(index.copy())
+    moved = np.flatnonzero(index != np.arange(len(index)))
+    return frozen(moved), frozen(index[moved])
+
+
+def _reordered(cached: Array, moves: tuple[Array | None, Array], used: int) -> Array:
     """The chosen rows; moved in place where few change, because beams mostly go on as they are."""
-    xp, index = kernels.xp(cached), kernels.asarray(index, cached)
-    if len(index) != len(cached):
-        result = xp.empty((len(index), *cached.shape[1:]), cached.dtype)
-        result[:, :used] = cached[index, :used]
+    rows, sources = moves
+    sources = kernels.asarray(sources, cached)
+    if rows is None:
+        shape = (len(sources), *cached.shape[1:])
+        result = kernels.xp(cached).empty(shape, cached.dtype)
+        result[:, :used] = cached[sources, :used]
         return result
-    moved = xp.flatnonzero(index != xp.arange(len(index)))
-    cached[moved, :used] = cached[index[moved], :used]
+    if len(rows):
+        cached[kernels.asarray(rows, cached), :used] = cached[sources, :used]
     return cached
 
 

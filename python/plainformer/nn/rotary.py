@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,18 @@ ROPE_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+class Turn(NamedTuple):
+    """The positions (N,) of some rows, and the tables of their angles."""
+
+    positions: Array
+    cos: Array
+    sin: Array
+
+    def __call__(self, x: Tensor, num_heads: int) -> Tensor:
+        """Turn x (N, H D)."""
+        return functional.rotary_embedding(x, *self, num_heads)
+
+
 class Rotary:
     """Cosines and sines of the angle position / theta^(2 i / width) for pair i of a head.
 
@@ -52,8 +64,13 @@ class Rotary:
 
     def __call__(self, x: Tensor, positions: Array, num_heads: int) -> Tensor:
         """Turn x (N, H D) by the positions (N,) of its rows."""
-        cos, sin = self.tables(largest(positions) + 1, x.data)
-        return functional.rotary_embedding(x, positions, cos, sin, num_heads)
+        return self.at(positions, x.data)(x, num_heads)
+
+    def at(self, positions: Array, like: Array) -> Turn:
+        """What turns rows at these positions (N,), as often as there are layers; of the kind of
+        `like`."""
+        cos, sin = self.tables(largest(positions) + 1, like)
+        return Turn(kernels.asarray(positions, like), cos, sin)
 
     def tables(self, count: int, like: Array) -> tuple[Array, Array]:
         """Cosines and sines, float32 (at least count, width / 2), of the kind of `like`."""

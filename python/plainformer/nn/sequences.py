@@ -18,6 +18,7 @@ import numpy as np
 from .. import functional, kernels
 from ..errors import DTypeError, ShapeError
 from ..kernels._arrays import largest
+from ..kernels._backend import frozen
 from ..tensor import Array, Tensor
 
 
@@ -73,7 +74,8 @@ class RaggedRows:
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Borders of S sequences in N rows.
+    """Borders of S sequences in N rows, which every layer reads: arrays that are made here are
+    `frozen`, so that a device gets one copy of each.
 
     cu_seqlens : int32 (S + 1), sequence s is rows [cu_seqlens[s], cu_seqlens[s + 1])
     max_length : int, at least the longest sequence
@@ -90,7 +92,7 @@ class Sequences:
     def uniform(cls, count: int, length: int) -> Sequences:
         """`count` sequences of one length."""
         borders = np.arange(count + 1, dtype=np.int32) * np.int32(length)
-        return cls(borders, length, (count, length))
+        return cls(frozen(borders), length, (count, length))
 
     @classmethod
     def from_lengths(cls, lengths: Any) -> Sequences:
@@ -98,7 +100,8 @@ class Sequences:
         lengths = kernels.array_of(lengths)
         borders = kernels.xp(lengths).zeros(len(lengths) + 1, np.int64)
         borders[1:] = lengths.astype(np.int64).cumsum()
-        return cls(borders.astype(np.int32), largest(lengths), (1, int(borders[-1])))
+        shape = 1, int(borders[-1])
+        return cls(frozen(borders.astype(np.int32)), largest(lengths), shape)
 
     @classmethod
     def of_rows(cls, lengths: Any) -> Sequences:
@@ -110,7 +113,7 @@ class Sequences:
         xp = kernels.xp(found.cu_seqlens)
         behind = xp.arange(count) * longest - found.cu_seqlens[:-1]  # gaps before each sequence
         places = xp.arange(found.num_rows) + found.for_rows(behind)
-        return cls(found.cu_seqlens, longest, (count, longest), places)
+        return cls(found.cu_seqlens, longest, (count, longest), frozen(places))
 
     @classmethod
     def from_mask(cls, attention_mask: Any, shape: tuple[int, int]) -> Sequences:
@@ -127,7 +130,7 @@ class Sequences:
         if mask.all():
             return cls.uniform(*shape)
         found = cls.from_lengths(mask.sum(axis=1))
-        index = kernels.xp(mask).flatnonzero(mask)
+        index = frozen(kernels.xp(mask).flatnonzero(mask))
         return cls(found.cu_seqlens, found.max_length, shape, index)
 
     @classmethod
@@ -151,7 +154,7 @@ class Sequences:
                 f"cu_seqlens: got {borders[0]} to {borders[-1]}, expected ascending borders from "
                 f"0 to the {shape[1]} tokens"
             )
-        return cls(borders.astype(np.int32), largest(lengths), shape)
+        return cls(frozen(borders.astype(np.int32)), largest(lengths), shape)
 
     @property
     def count(self) -> int:
@@ -166,7 +169,7 @@ class Sequences:
     @cached_property
     def lengths(self) -> Array:
         """Length of each sequence, int32 (S,)."""
-        return self.cu_seqlens[1:] - self.cu_seqlens[:-1]
+        return frozen(self.cu_seqlens[1:] - self.cu_seqlens[:-1])
 
     @property
     def is_uniform(self) -> bool:
