@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import ConfigError, DTypeError, PlainformerError, ShapeError, shown
+from ..errors import ConfigError, DeviceError, DTypeError, PlainformerError, ShapeError, shown
 from ..kinds import as_index
 from ._backend import backend, find_kind, kind_of, xp
 from ._devices import Kind, bfloat16, float16, float32, float64
@@ -77,13 +77,26 @@ def holds_numbers(x: Any) -> bool:
 
 
 def check_same_dtype(**arrays: Any) -> None:
-    """Raise unless all arrays that are not None have the dtype of the first."""
+    """Raise unless all arrays that are not None have the dtype of the first, and are beside it."""
     (first, reference), *rest = ((n, a) for n, a in arrays.items() if a is not None)
     for name, array in rest:
         if array.dtype != reference.dtype:
             raise DTypeError(
                 f"{name}: got dtype {array.dtype}, expected {reference.dtype} like {first}; "
                 "kernels never promote"
+            )
+    check_same_device(**arrays)
+
+
+def check_same_device(**arrays: Any) -> None:
+    """Raise unless all arrays that are not None live where the first does."""
+    places = {n: kind_of(n, a).device_of(a) for n, a in arrays.items() if hasattr(a, "strides")}
+    for name, place in places.items():
+        first = next(iter(places))
+        if place != places[first]:
+            raise DeviceError(
+                f"{name}: got an array on {place}, expected one on {places[first]} like {first}; "
+                "kernels.asarray copies one beside another"
             )
 
 

@@ -14,6 +14,7 @@ from ._arrays import (
     check_array,
     check_flag,
     check_number,
+    check_same_device,
     check_shape,
     check_size,
     check_writable,
@@ -208,6 +209,9 @@ def _explain(params: Sequence[Any], grads: Sequence[Any], lists: dict[str, Any])
         acc = accumulator_dtype(param.dtype)
         check_writable(f"params[{i}]", param, param.shape, param.dtype)
         check_array(f"grads[{i}]", grads[i], (param.dtype, acc))
+        check_same_device(
+            **{"params[0]": params[0], f"params[{i}]": param, f"grads[{i}]": grads[i]}
+        )
         check_shape(param.shape, **{f"grads[{i}]": grads[i]})
         if not grads[i].flags.c_contiguous:
             raise ShapeError(f"grads[{i}]: got a strided array, expected a contiguous one")

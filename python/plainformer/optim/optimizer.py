@@ -177,9 +177,42 @@ class Optimizer:
             if set(map(len, states)) != {1 + len(self.slots) + (size == 2)}:  # not whole, or more
                 for parameter in params:
                     self._state_of(parameter)
-            masters = [state[MASTER] for state in states] if size == 2 else None
-            slots = {slot: [state[slot] for state in states] for slot in self.slots}
-            yield made + 1, states, OptimizerArrays(arrays, grads, masters, slots)
+            for part in self._by_kind(arrays, grads, states, size == 2):
+                yield made + 1, *part
+
+    def _by_kind(
+        self,
+        arrays: list[Array],
+        grads: list[Array],
+        states: list[dict[str, Any]],
+        has_masters: bool,
+    ) -> Iterator[tuple[list[dict[str, Any]], OptimizerArrays]]:
+        """What a kernel takes at once: arrays of one kind. State of a parameter that has moved to
+        another device follows it there."""
+        masters = [state[MASTER] for state in states] if has_masters else None
+        slots = {slot: [state[slot] for state in states] for slot in self.slots}
+        kinds = {type(array) for array in arrays}
+        if len(kinds.union(*[map(type, own) for own in (*slots.values(), masters or ())])) == 1:
+            yield states, OptimizerArrays(arrays, grads, masters, slots)
+            return
+        for kind in sorted(kinds, key=str):
+            mine = [i for i, array in enumerate(arrays) if type(array) is kind]
+            for i in mine:
+                states[i] |= {
+                    name: asarray(kept, arrays[i])
+                    for name, kept in states[i].items()
+                    if name != STEP
+                }
+            own = [states[i] for i in mine]
+            yield (
+                own,
+                OptimizerArrays(
+                    [arrays[i] for i in mine],
+                    [grads[i] for i in mine],
+                    [state[MASTER] for state in own] if has_masters else None,
+                    {slot: [state[slot] for state in own] for slot in self.slots},
+                ),
+            )
 
     def _state_of(self, parameter: Parameter) -> dict[str, Any]:
         """What is kept of a parameter, made when first asked for."""
