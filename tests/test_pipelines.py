@@ -104,8 +104,8 @@ def test_words_and_options_of_transformers_that_ask_for_nothing(outputs):
     plain = pf.pipeline("text-classification", root)("so good")
     habits = {"device": -1, "use_fast": True, "trust_remote_code": False, "torch_dtype": "auto"}
     assert pf.pipeline("sentiment-analysis", root, **habits)("so good") == plain
-    with pytest.raises(ConfigError, match="device: got 0, expected None or -1 or 'cpu': models"):
-        pf.pipeline(None, root, device=0)
+    with pytest.raises(ConfigError, match="device: got 'gpu', expected cpu, cuda, cuda:N or auto"):
+        pf.pipeline(None, root, device="gpu")
     with pytest.raises(ConfigError, match=r"trust_remote_code: got True, expected .*: no code"):
         pf.pipeline(None, root, trust_remote_code=True)
 

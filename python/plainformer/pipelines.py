@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from .checkpoints.habits import ANSWERING, LOADING, given_dtype, without_habits
+from .checkpoints.habits import ANSWERING, LOADING, given_device, given_dtype, without_habits
 from .data.examples import FIELDS, Example
 from .errors import ConfigError, DataError, short, shown
 from .generation.sampling import fresh_seed
@@ -191,6 +191,8 @@ def pipeline(
     *,
     dtype: Any = None,
     torch_dtype: Any = None,
+    device: Any = None,
+    device_map: Any = None,
     adapter: str | Path | None = None,
     batch_size: int = 8,
     **settings: Any,
@@ -206,21 +208,25 @@ def pipeline(
     tokenizer : a directory, or what `load_tokenizer` returned; None means the one in `model`
     dtype : float32, bfloat16 or float64; None or "auto" means the configuration's.
         `torch_dtype` is its older name
+    device : "cpu", "cuda", "cuda:1" or "auto", or a number as in transformers, -1 for the CPU; None
+        means the CPU for a directory, and for a model where it is. `device_map` is another word
     adapter : a LoRA adapter in peft's layout, added to the weights
     batch_size : int, inputs in one forward pass
     settings : the task's own, over those that the directory remembers. Options of transformers
-        that ask for nothing here (`device="cpu"`, `truncation=True`) are taken
+        that ask for nothing here (`truncation=True`) are taken
 
     Raises
     ------
     ConfigError, CheckpointError : see `tasks.open_task`
+    DeviceError : the device, or what it needs, is missing
     """
     settings = without_habits(settings, LOADING | ANSWERING)
-    dtype = given_dtype(dtype, torch_dtype)
+    dtype, device = given_dtype(dtype, torch_dtype), given_device(device, device_map)
     if isinstance(model, (str, Path)):
         opened = open_task(
-            model, task, tokenizer=tokenizer, dtype=dtype, adapter=adapter, **settings
-        )
+            model, task, tokenizer=tokenizer, dtype=dtype, device=device, adapter=adapter,
+            **settings,
+        )  # fmt: skip
         return Pipeline(opened, batch_size)
     if not isinstance(model, (PreTrainedModel, Task)):
         first = (
@@ -236,6 +242,8 @@ def pipeline(
         raise ConfigError(
             f"{name}: got a model that is loaded already; leave it out and use `{word}`"
         )
+    if device is not None:
+        (model.model if isinstance(model, Task) else model).to(device=device)
     if isinstance(model, PreTrainedModel):
         return Pipeline(make_task(task, model, tokenizer, **settings), batch_size)
     if settings or tokenizer is not None:

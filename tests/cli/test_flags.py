@@ -100,7 +100,7 @@ def test_every_known_word_has_an_answer(command, word):
 @pytest.mark.parametrize(
     ("command", "word", "told"),
     [
-        ("pretrain", "--device", "models run on the CPU; leave it out"),
+        ("pretrain", "--gpu", "did you mean --device cuda?"),
         ("finetune ner", "--fp16", "float16 does not train on a CPU; did you mean --bf16?"),
         ("pretrain", "--n_layer", "sizes of a model are in its config.json"),
         ("pretrain", "--validation_split_percentage",

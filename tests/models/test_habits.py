@@ -9,6 +9,7 @@ import plainformer as pf
 from plainformer.checkpoints.habits import given_dtype, without_habits
 from plainformer.data.examples import FIELDS
 from plainformer.errors import ConfigError, DTypeError
+from plainformer.kernels._devices import read_device
 from plainformer.models import MODELS, fitting_models, model_class
 from plainformer.nn.module import float_dtype
 from plainformer.tasks import TASKS
@@ -20,10 +21,9 @@ NOTHING = {
     "revision": "main", "token": None, "trust_remote_code": False, "use_safetensors": True,
 }  # fmt: skip
 SOMETHING = {
-    "attn_implementation": "paged", "cache_dir": "/tmp", "device": "cuda", "device_map": "cuda:0",
-    "force_download": True, "local_files_only": False, "low_cpu_mem_usage": 1,
-    "revision": "v2", "token": "hf_x", "trust_remote_code": True, "use_fast": False,
-    "use_safetensors": False, "device ": 0,
+    "attn_implementation": "paged", "cache_dir": "/tmp", "force_download": True,
+    "local_files_only": False, "low_cpu_mem_usage": 1, "revision": "v2", "token": "hf_x",
+    "trust_remote_code": True, "use_fast": False, "use_safetensors": False,
 }  # fmt: skip
 
 
@@ -64,9 +64,8 @@ def test_what_asks_for_something_is_refused_with_the_reason(directory, name):
 
 
 def test_torchs_devices_are_those_of_their_names():
-    assert without_habits({"device": TorchType("cpu"), "x": 1}) == {"x": 1}
-    with pytest.raises(ConfigError, match="device: got cuda:0, expected"):
-        without_habits({"device": TorchType("cuda:0")})
+    assert read_device(TorchType("cpu")) == read_device("cpu")
+    assert read_device(TorchType("cuda:1")) == read_device("cuda:1")
     with pytest.raises(ConfigError, match="use_fast: got False"):  # not the None that is taken
         without_habits({"use_fast": False})
 

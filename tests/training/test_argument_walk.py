@@ -16,6 +16,7 @@ import pytest
 from plainformer import runtime
 from plainformer.errors import ConfigError
 from plainformer.training import Trainer, TrainerCallback, TrainingArguments
+from tests.device import HOST, cuda_is
 
 from .tiny import log_of, rows, tiny_args, tiny_model, tree, weights
 
@@ -59,6 +60,7 @@ CASES = {
     "bf16": Case(True, "weights"),
     "activation_checkpointing": Case(True, "memory", {"model": {"n_layer": 8},
                                                      "per_device_train_batch_size": 32}),
+    "device": Case("cuda", "device"),
     "dropout": Case(0.5, "weights"),
     "freeze": Case(["wte"], "weights"),
     "train_only": Case(["h.0"], "weights"),
@@ -99,6 +101,13 @@ def spread(prediction):
     return {"spread": float(prediction.predictions.std())}
 
 
+@pytest.fixture(autouse=True)
+def _cuda():
+    """A GPU is the double of `tests/device.py`."""
+    with cuda_is(HOST):
+        yield
+
+
 def run(output_dir, capsys, **options):
     """Train once and note everything that a field could change."""
     model = tiny_model(**options.pop("model", {}))
@@ -121,6 +130,7 @@ def run(output_dir, capsys, **options):
         "log": log_of(output_dir),
         "files": sorted(tree(output_dir)),
         "bars": capsys.readouterr().err.count("\r"),
+        "device": str(model.device),
         "memory": runtime.memory_stats()["peak_bytes"],
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from plainformer import kernels
 from plainformer.models import GPT2Config, GPT2LMHeadModel
 from plainformer.training import Trainer, TrainingArguments
 
@@ -65,7 +66,7 @@ def tiny_trainer(output_dir: Path, *, callbacks: Any = (), **options: Any) -> Tr
 
 def weights(model: Any) -> dict[str, bytes]:
     """Every parameter as bytes."""
-    return {name: array.tobytes() for name, array in model.state_dict().items()}
+    return {name: kernels.asnumpy(array).tobytes() for name, array in model.state_dict().items()}
 
 
 def log_of(output_dir: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Words of transformers' functions: those that ask for nothing here, and two for a dtype.
+"""Words of transformers' functions: those that ask for nothing here, and two each for a dtype and
+a device.
 
 Scripts pass them out of habit. A value that asks for what is done anyway is taken; one that asks
 for anything else is refused with the reason.
@@ -18,8 +19,6 @@ LOADING: Habits = {
         "there is one attention, which computes what all of them do",
     ),
     "cache_dir": ((None,), "nothing is downloaded"),
-    "device": ((None, -1, "cpu"), "models are on the CPU"),
-    "device_map": ((None, "auto", "cpu"), "models are on the CPU"),
     "force_download": ((False,), "nothing is downloaded"),
     "local_files_only": ((True,), "nothing is downloaded"),
     "low_cpu_mem_usage": ((None, True, False), "weights stay in their file until they are read"),
@@ -55,6 +54,29 @@ def without_habits(options: Mapping[str, Any], habits: Habits = LOADING) -> dict
             wanted = " or ".join(map(repr, harmless))
             raise ConfigError(f"{name}: got {shown(value)}, expected {wanted}: {why}")
     return {name: value for name, value in options.items() if name not in habits}
+
+
+def given_device(device: Any, device_map: Any = None) -> Any:
+    """What was asked for as `device`, or as transformers' `device_map`: a device for the whole
+    model. None says nothing.
+
+    Raises
+    ------
+    ConfigError : both, and not the same; or a map of parts to several devices
+    """
+    if isinstance(device_map, Mapping):
+        places = list(device_map.values())
+        if any(place != places[0] for place in places) or not places:
+            raise ConfigError(
+                f"device_map: got {shown(dict(device_map))}, expected one device; a model is on one"
+            )
+        device_map = places[0]
+    both = device is not None and device_map not in (None, "auto")
+    if both and str(device) != str(device_map):
+        raise ConfigError(
+            f"device_map: got {shown(device_map)}, but device is {shown(device)}; give one of them"
+        )
+    return device_map if device is None else device
 
 
 def given_dtype(dtype: Any, torch_dtype: Any = None) -> Any:

@@ -39,10 +39,9 @@ _WORDS = {
     "report-to": "wandb",
 }  # fmt: skip
 _INSTEAD = {
-    "cuda": "there is no GPU to choose; leave it out",
+    "cuda": "did you mean --device cuda?",
     "cache-dir": "nothing is downloaded; leave it out",
-    "device": "models run on the CPU; leave it out",
-    "gpu": "models run on the CPU; leave it out",
+    "gpu": "did you mean --device cuda?",
     "format": "formats are told by the file's name and beginning; leave it out",
     "max-eval-samples": "an evaluation always covers all its data; leave it out",
     "pad-to-max-length": "nothing is padded; leave it out",

@@ -28,7 +28,9 @@ def opened_by(directory: Path, flags: Mapping[str, Any]) -> tuple[Task, OpeningO
     """The task of a directory, opened as the flags say."""
     how = OpeningOptions(**flags_given(OpeningOptions, flags))
     settings = settings_of(flags)
-    task = open_task(directory, how.task, dtype=how.dtype, adapter=how.adapter, **settings)
+    task = open_task(
+        directory, how.task, dtype=how.dtype, device=how.device, adapter=how.adapter, **settings
+    )
     return task, how
 
 

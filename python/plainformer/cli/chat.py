@@ -30,11 +30,12 @@ RESET, EXIT = "/reset", "/exit"
 @option_flags(DialogueSettings, only=("max_new_tokens", "chat_template"))
 @option_flags(GenerationConfig, only=SAMPLING, defaults=_DEFAULTS)
 @click.option("--seed", type=int, help="Seed of the draws.  [default: 0]")
-@option_flags(OpeningOptions, only=("adapter", "dtype"))
+@option_flags(OpeningOptions, only=("adapter", "dtype", "device"))
 def chat(
     directory: Path,
     system: str | None,
     dtype: str | None,
+    device: str | None,
     adapter: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
@@ -46,7 +47,8 @@ def chat(
     own = flags_given(DialogueSettings, flags)
     options = {n: v for n, v in flags.items() if v is not None and n not in own}
     with usage_errors():
-        task = open_task(directory, "dialogue", dtype=dtype, adapter=adapter, **own)
+        how = {"dtype": dtype, "device": device, "adapter": adapter}
+        task = open_task(directory, "dialogue", **how, **own)
     assert isinstance(task, Dialogue)
     if options.get("do_sample", task.seed is not None):
         options.setdefault("seed", 0)

@@ -45,6 +45,7 @@ def generate(
     batch_size: int,
     seed: int | None,
     dtype: str | None,
+    device: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
     """Continue each PROMPT with the model in directory MODEL.
@@ -56,7 +57,7 @@ def generate(
     prompts = [""] if alone else read_prompts(prompt, input_file)
     config = read_config(model)
     tokenizer = read_tokenizer(model, config)
-    network = load(model, dtype=dtype, config=config)
+    network = load(model, dtype=dtype, device=device, config=config)
     if not isinstance(network, GenerationMixin):
         network.generate()  # says what it is for
     rows = [prompt_ids(network, tokenizer, text, label) for text in prompts]

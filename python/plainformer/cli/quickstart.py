@@ -24,8 +24,9 @@ from ..quickstart.docstrings import (
 from ..quickstart.language_model import PROMPT, language_model, sample
 from ..quickstart.size import SIZES, VOCABULARY, Choice, Size, choose
 from ..runtime import is_installed
-from ..training import TrainingInterrupted
-from ._common import Command, Seconds, echo
+from ..training import TrainingArguments, TrainingInterrupted
+from ._common import Command, Seconds, echo, usage_errors
+from ._option_flags import option_flags
 
 PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
 
@@ -51,21 +52,24 @@ PRETRAINING_SHARE = 0.75  # of --max-seconds; the rest is for fine-tuning
     show_default=True,
     help="Of weights and data order.",
 )
+@option_flags(TrainingArguments, only=("device",))
 def quickstart(
-    output_dir: Path, size: str | None, max_seconds: float | None, seed: int
+    output_dir: Path, size: str | None, max_seconds: float | None, seed: int, device: str | None
 ) -> dict[str, Any]:
     """Train a small GPT on Python's own documentation, let it write, and fine-tune it.
 
     It measures the machine and trains as much as that does in a minute and a half; where even the
     least takes longer, it says how long before it begins.
     """
+    with usage_errors():
+        TrainingArguments(device=device)
     with own_directory(output_dir):
         clock = Clock(max_seconds)
         choice = choose(size, max_seconds)
         say_size(choice)
         mark(output_dir, choice.size, seed)
         try:
-            return run(output_dir, choice.size, clock, seed)
+            return run(output_dir, choice.size, clock, seed, device)
         except TrainingInterrupted as stop:
             raise KeyboardInterrupt(
                 f"stopped by Ctrl-C after step {stop.step}; quickstart begins anew each time"
@@ -81,10 +85,12 @@ def say_size(choice: Choice) -> None:
         echo(f"   about {minutes} on this machine as it is now; --size {size.name} repeats it")
 
 
-def run(output_dir: Path, size: Size, clock: Clock, seed: int) -> dict[str, Any]:
+def run(
+    output_dir: Path, size: Size, clock: Clock, seed: int, device: str | None
+) -> dict[str, Any]:
     """The five steps; what the command prints with `--json`."""
     task, reason = task_or_reason()
-    model, tokenizer, result = pretrain(output_dir, task, size, seed, clock)
+    model, tokenizer, result = pretrain(output_dir, task, size, seed, clock, device)
     result["size"] = size.name
 
     echo(f"\n4. What it writes after {PROMPT!r}:\n")
@@ -97,7 +103,7 @@ def run(output_dir: Path, size: Size, clock: Clock, seed: int) -> dict[str, Any]
     elif clock.is_over():
         echo("   left out: the time limit has passed")
     else:
-        result |= learn_modules(task, output_dir, seed, clock)
+        result |= learn_modules(task, output_dir, seed, clock, device)
     echo(NEXT.format(output_dir=output_dir))
     if "eval_accuracy" in result:
         echo(NEXT_TASK.format(output_dir=output_dir))
@@ -113,7 +119,12 @@ def task_or_reason() -> tuple[DocstringTask | None, str]:
 
 
 def pretrain(
-    output_dir: Path, task: DocstringTask | None, size: Size, seed: int, clock: Clock
+    output_dir: Path,
+    task: DocstringTask | None,
+    size: Size,
+    seed: int,
+    clock: Clock,
+    device: str | None,
 ) -> tuple[Any, Any, dict[str, Any]]:
     """The language model, its tokenizer, and what the command prints with `--json`."""
     echo("1. Text: the documentation that this Python carries")
@@ -123,7 +134,7 @@ def pretrain(
     echo(f"   {len(training)} documents, {characters:,} characters; {len(validation)} held back")
 
     echo(f"2. Tokenizer: byte-level BPE of at most {VOCABULARY:,} tokens")
-    run = language_model(training, validation, size, output_dir, seed)
+    run = language_model(training, validation, size, output_dir, seed, device)
 
     parameters = run.model.num_parameters()
     echo(f"3. Training: GPT-2 with {parameters:,} parameters, {size.steps} steps")
@@ -145,7 +156,7 @@ def show_curve(output_dir: Path) -> None:
 
 
 def learn_modules(
-    task: DocstringTask, directory: Path, seed: int, clock: Clock
+    task: DocstringTask, directory: Path, seed: int, clock: Clock, device: str | None
 ) -> dict[str, float]:
     """Fine-tune the model, and the same without pre-training; compare and show.
 
@@ -153,9 +164,9 @@ def learn_modules(
     """
     echo(f"   {LABELS} labelled docstrings a module, {len(task.validation)} others to test on.")
     echo("   The others were kept out of the text above. None of them names a module.\n")
-    tuned = pretrained(task, directory, seed, clock)
+    tuned = pretrained(task, directory, seed, clock, device)
     echo("\n   Once more, from new weights instead of the pre-trained ones:")
-    scratch = from_scratch(task, directory, seed, clock)
+    scratch = from_scratch(task, directory, seed, clock, device)
     result = {
         "before_eval_accuracy": tuned["before_eval_accuracy"],
         "eval_accuracy": tuned["eval_accuracy"],

@@ -122,10 +122,13 @@ def asarray(x: Any, like: Any, *, name: str = "x") -> Any:
 
 
 def frozen(array: Any) -> Any:
-    """The array, never to be written again: many layers may ask for it on a device, and it is
-    copied there once. Arrays of a device are as they were."""
-    if type(array) is np.ndarray and array.base is None:
-        array.flags.writeable = False
+    """The array, or a copy where it is a view, never to be written again: many layers may ask for
+    it on a device, and it is copied there once. Arrays of a device are as they were."""
+    if type(array) is not np.ndarray:
+        return array
+    if array.base is not None:  # through which it may still be written
+        array = array.copy()
+    array.flags.writeable = False
     return array
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import numpy as np
 
-from ..checkpoints.habits import given_dtype, without_habits
+from ..checkpoints.habits import given_device, given_dtype, without_habits
 from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, LoadReport, fit_state
 from ..errors import ConfigError, shown
@@ -144,6 +144,7 @@ class PreTrainedModel(Module):
         output_loading_info: bool = False,
         seed: int = 0,
         device: Any = None,
+        device_map: Any = None,
         **overrides: Any,
     ) -> Any:
         """Read a model from a directory with `config.json` and safetensors files, in eval mode.
@@ -164,9 +165,10 @@ class PreTrainedModel(Module):
         ignore_mismatched_sizes : also start parameters anew that have another shape
         output_loading_info : return (model, `checkpoints.matching.LoadReport`)
         seed : of new weights
-        device : "cpu", "cuda", "cuda:1" or "auto", as for `nn.Module.to`; None means the CPU
+        device : "cpu", "cuda", "cuda:1" or "auto", as for `nn.Module.to`; None means the CPU.
+            `device_map` is transformers' word for it
         overrides : fields of the configuration (num_labels, id2label, dropouts, ...). Options of
-            transformers that ask for nothing here (`device_map="auto"`) are taken
+            transformers that ask for nothing here (`use_safetensors=True`) are taken
 
         Raises
         ------
@@ -174,6 +176,7 @@ class PreTrainedModel(Module):
         ConfigError : the configuration has an unknown field or an unsupported value
         DeviceError : the device, or what it needs, is missing
         """
+        device = given_device(device, device_map)
         place = None if device is None else as_device(device)
         values = read_config(path) if config is None else contents_of(config)
         config = cls.config_class.from_dict(values, **without_habits(overrides))

@@ -11,8 +11,9 @@ from ..checkpoints.huggingface import read_config
 from ..checkpoints.matching import LoadReport
 from ..data.examples import task_name
 from ..errors import ConfigError, shown
+from ..kernels._devices import read_device
 from ..kinds import check_kind
-from ..options import option
+from ..options import option, that
 from . import families
 from .causal_lm import CausalLM
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
@@ -27,6 +28,9 @@ from .sizes import check_memory, parameter_shapes
 __all__ = ["MODELS", "Family", "fitting_models", "from_config", "load", "model_class"]
 
 
+DEVICE = that(lambda v: read_device(v) is not None, "cpu, cuda, cuda:N or auto", alone=True)
+
+
 @dataclass(frozen=True)
 class LoadingOptions:
     """How the weights of a directory are held."""
@@ -34,6 +38,10 @@ class LoadingOptions:
     dtype: str | None = option(
         None, "Compute in float32, bfloat16 or float64; default as the weights are saved."
     )
+    device: str | None = option(
+        None, "Where to compute: cpu, cuda, cuda:N, or auto for a GPU where there is one; default "
+        "cpu.", DEVICE, words="device_map",
+    )  # fmt: skip
 
 
 # What a model is for; a family's first one is the usual one.
@@ -161,7 +169,7 @@ def load(
         `config.json` names, or the family's usual one
     dtype : float32, bfloat16 or float64; None means the configuration's
     config : the contents of `config.json`, where they have been read
-    options : of `from_pretrained`
+    options : of `from_pretrained`, `device="cuda"` among them
     """
     values = read_config(path) if config is None else config
     found = model_class(values, task, str(path))

@@ -90,16 +90,23 @@ def is_fair(text: str) -> bool:
     return len(text) >= SHORTEST and not re.search("|".join(MODULES), text, re.IGNORECASE)
 
 
-def pretrained(task: DocstringTask, directory: Path, seed: int, clock: Clock) -> dict[str, Any]:
+def pretrained(
+    task: DocstringTask, directory: Path, seed: int, clock: Clock, device: str | None = None
+) -> dict[str, Any]:
     """Fine-tune the model of `directory` into `directory/classifier`; its figures."""
     train, validation = map(str, task.write(directory / "docstrings"))
-    how = {"seed": seed, "callbacks": clock.limits(0.5), **TRAINING}
+    how = {"seed": seed, "device": device, "callbacks": clock.limits(0.5), **TRAINING}
     out = directory / "classifier"
     return finetune(TASK, directory, train, validation, output_dir=out, **how).metrics
 
 
-def from_scratch(task: DocstringTask, directory: Path, seed: int, clock: Clock) -> dict[str, Any]:
+def from_scratch(
+    task: DocstringTask, directory: Path, seed: int, clock: Clock, device: str | None = None
+) -> dict[str, Any]:
     """The same from new weights, into `directory/scratch`; its figures."""
     config, out = directory / "config.json", directory / "scratch"
-    how = {"seed": seed, "callbacks": clock.limits(1.0), "tokenizer": str(directory), **TRAINING}
+    how = {
+        "seed": seed, "device": device, "callbacks": clock.limits(1.0),
+        "tokenizer": str(directory), **TRAINING,
+    }  # fmt: skip
     return finetune(TASK, config, task.train, task.validation, output_dir=out, **how).metrics

@@ -34,7 +34,12 @@ SAMPLE_TOKENS = 120
 
 
 def language_model(
-    training: list[Document], validation: list[Document], size: Size, output_dir: Path, seed: int
+    training: list[Document],
+    validation: list[Document],
+    size: Size,
+    output_dir: Path,
+    seed: int,
+    device: str | None = None,
 ) -> Pretraining:
     """A pre-training of this size, with tokenizer, model and tokens made."""
     run = Pretraining(
@@ -45,6 +50,7 @@ def language_model(
         output_dir=output_dir,
         overwrite_output_dir=True,
         seed=seed,
+        device=device,
         max_steps=size.steps,
         **TRAINING,
     )

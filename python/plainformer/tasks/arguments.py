@@ -27,6 +27,7 @@ class OpeningOptions:
     batch_size: int = option(32, "Inputs at once; it changes no answer.", COUNT)
     adapter: str | None = option(None, "A LoRA adapter in peft's layout, added to the weights.")
     dtype: str | None = borrowed(LoadingOptions, "dtype")
+    device: str | None = borrowed(LoadingOptions, "device")
 
     def __post_init__(self) -> None:
         check(self)

@@ -27,6 +27,7 @@ from ..checkpoints.huggingface import read_config
 from ..data.pretrained_tokenizer import as_backend
 from ..data.tokenizer import read_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError, short, shown
+from ..kernels.devices import as_device
 from ..options import make, options_of
 from .registry import TASKS, task_class
 from .task import Task, TaskSettings
@@ -65,6 +66,7 @@ def open_task(
     *,
     tokenizer: Any = None,
     dtype: Any = None,
+    device: Any = None,
     adapter: str | Path | None = None,
     **settings: Any,
 ) -> Task:
@@ -76,6 +78,7 @@ def open_task(
     name : the task; None means the one in `task.json`
     tokenizer : a directory or what `load_tokenizer` gives; None means that in `path`
     dtype : float32, bfloat16 or float64; None means the configuration's
+    device : "cpu", "cuda", "cuda:1" or "auto"; None means the CPU
     adapter : a LoRA adapter in peft's layout, added to the weights
     settings : the task's own, over those that `task.json` holds
 
@@ -85,7 +88,7 @@ def open_task(
     ConfigError : no task known, another task than the directory's, a setting that it has not
     """
     return TaskDirectory.read(path).open(
-        name, tokenizer=tokenizer, dtype=dtype, adapter=adapter, **settings
+        name, tokenizer=tokenizer, dtype=dtype, device=device, adapter=adapter, **settings
     )
 
 
@@ -114,6 +117,7 @@ class TaskDirectory:
         *,
         tokenizer: Any = None,
         dtype: Any = None,
+        device: Any = None,
         adapter: str | Path | None = None,
         **settings: Any,
     ) -> Task:
@@ -121,9 +125,12 @@ class TaskDirectory:
         kind = self._kind(name)
         made = make(kind.settings_class, settings, owner=kind.name, over=self.settings)
         word = model_task_for(kind, self.config, self.path)
+        place = None if device is None else as_device(device)  # told before anything is read
         model = models.load(self.path, word, dtype=dtype, config=self.config)
         if adapter is not None:
             models.load_adapter(model, adapter)
+        if place is not None:
+            model.to(device=place)
         if tokenizer is None:
             return kind(read_tokenizer(self.path, self.config), model, made)
         return kind(as_backend(tokenizer), model, made)

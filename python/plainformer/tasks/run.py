@@ -260,7 +260,7 @@ class FineTuning:
         directory = self.source.directory
         if "replay" not in self.tests or directory is None or not self.continues:
             return
-        old = directory.open()
+        old = directory.open(device=self.args.device)
         if old.labels.labels == self.task.labels.labels:
             return
         metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError, shown
 from ..kinds import fits
+from ..models.registry import DEVICE
 from ..optim.lr_scheduler import SCHEDULES, check_options, steps_of
 from ..options import (
     COUNT,
@@ -133,7 +134,11 @@ class TrainingArguments:
         SHARE, words="label_smoothing",
     )  # fmt: skip
 
-    # Memory and precision
+    # Where, memory and precision
+    device: str | None = option(
+        None, "Where to train and evaluate: cpu, cuda, cuda:N, or auto for a GPU where there is "
+        "one; default where the model is, which is the CPU.", DEVICE,
+    )  # fmt: skip
     bf16: bool = option(
         False, "Store weights and activations in bfloat16, with float32 master weights."
     )

@@ -28,8 +28,9 @@ class Trainable(Protocol):
         count_labels(batch)                 how many labels enter the loss
         label_smoothing=, return_logits=    arguments of a call, given where they are asked for
         save_pretrained(directory)          else the weights alone are saved
-        set_dropout(p), gradient_checkpointing_enable(), to(dtype)
-                                            what `dropout`, `activation_checkpointing`, `bf16` need
+        set_dropout(p), gradient_checkpointing_enable(), to(dtype), to(device)
+                                            what `dropout`, `activation_checkpointing`, `bf16` and
+                                            `device` need
     """
 
     training: bool
@@ -67,10 +68,12 @@ def check_model(model: Any) -> None:
 
 
 def prepare_model(model: Any, args: TrainingArguments) -> None:
-    """Apply `freeze`, `train_only`, `dropout` and `activation_checkpointing` to `model`.
+    """Apply `device`, `freeze`, `train_only`, `dropout` and `activation_checkpointing`.
 
     Raises ConfigError when one of them would change nothing, or nothing is left to train.
     """
+    if args.device is not None:
+        _method(model, "to", "device")(args.device)
     choose_trainable(model, freeze=args.freeze, train_only=args.train_only)
     if args.dropout is not None and _method(model, "set_dropout", "dropout")(args.dropout) == 0:
         raise ConfigError(f"dropout: got {args.dropout}, the model has no dropout; leave it out")

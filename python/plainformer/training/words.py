@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..options import lacking
 
 _COMPILED = "kernels are compiled already; leave it out"
-_CPU = "training runs on the CPU; leave it out"
+_CPU = "did you mean device='cpu' or 'cuda'?"
 _LOGS = "logs are files: log.jsonl and timing.jsonl in output_dir; leave it out"
 _ONE_PROCESS = "training is one process; leave it out"
 _RATIO = "did you mean min_lr, a learning rate and not a ratio?"
