@@ -117,6 +117,7 @@ BAD = [
     ("num_train_epochs", float("inf")),
     ("max_steps", 0),
     ("max_length", 0),
+    ("device", "gpu"),
     ("optim", "lion"),
     ("learning_rate", 0.0),
     ("learning_rate", float("nan")),
