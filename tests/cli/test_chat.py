@@ -154,7 +154,8 @@ FLAGS = {
 
 def test_every_flag_has_a_case():
     names = {p.opts[0] for p in main.get_command(None, "chat").params}
-    assert names == {*FLAGS, "--do-sample", "--dtype", "--adapter", "--json", "directory"}
+    opening = {"--dtype", "--device", "--adapter"}
+    assert names == {*FLAGS, *opening, "--do-sample", "--json", "directory"}
 
 
 @pytest.mark.parametrize("flag", FLAGS)

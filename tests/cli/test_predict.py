@@ -211,7 +211,7 @@ KNOWN = {
     "predict": READING | {"input_file", "output_file", "batch_size", "json"},
     "evaluate": READING | {"data", "batch_size", "tag_scheme", "json"},
 }
-OPENING = {"task", "adapter", "dtype"}
+OPENING = {"task", "adapter", "dtype", "device"}
 SETTINGS = {name for kind in KINDS.values() for name in names_of(kind.settings_class)}
 
 
@@ -234,6 +234,7 @@ def test_every_flag_reaches_the_model(command, name, tmp_path, monkeypatch):
     monkeypatch.setattr(_task_flags, "open_task", catch)
     flag = next(p for p in command.params if p.name == name)
     value = {"integer": "3", "float": "0.5"}.get(flag.type.name, "word")
+    value = "cuda" if name == "device" else value
     words = [command.name, str(tmp_path), flag.opts[0], *([] if flag.is_flag else [value])]
     words += ["--data", "f"] if command is evaluate else []
     result = CliRunner().invoke(main, words)

@@ -261,6 +261,7 @@ def test_every_training_argument_is_a_flag_that_arrives(files):
     """Whether it then does something is asked of TrainingArguments in tests/training."""
     samples = {"int": 7, "float": 0.25, "str": None, "bool": True}
     special = {
+        "device": "cuda:1",
         "optim": "sgd",
         "lr_scheduler_type": "cosine",
         "eval_strategy": "steps",

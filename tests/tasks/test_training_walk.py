@@ -82,7 +82,7 @@ CASES = {
 }  # fmt: skip
 # max_length is a setting of the task, see test_option_walk.py; output_dir is where `seen` looks;
 # allow_changed_inputs is in test_resume.py, report_to in tests/training/test_reporting.py.
-OTHERS = {"max_length", "output_dir", "allow_changed_inputs", "report_to"}
+OTHERS = {"max_length", "output_dir", "allow_changed_inputs", "report_to", "device"}
 
 
 def test_every_argument_has_a_case():
