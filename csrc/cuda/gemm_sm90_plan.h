@@ -87,10 +87,13 @@ inline int most_in_cluster(const GemmSm90Shape& s) {
     return s.M > Cooperative::M && s.multiprocessors > 1 ? 2 : 1;
 }
 
-// sum_parts has a grid of one z a matrix.
+// As many parts as make four waves of the smaller tiles. sum_parts has a grid of one z a matrix.
 inline int64_t most_splits(const GemmSm90Shape& s) {
-    const int64_t most = ceil_div(s.K, gemm_step * gemm_least_split_steps);
     if (s.matrices > largest_grid_z) return 1;
+    const int64_t tiles = ceil_div(s.M, PingPong::M) * ceil_div(s.N, PingPong::N) * s.matrices;
+    const int64_t useful = ceil_div(4 * s.multiprocessors, tiles);
+    const int64_t possible = ceil_div(s.K, gemm_step * gemm_least_split_steps);
+    const int64_t most = useful < possible ? useful : possible;
     return most < gemm_most_parts ? most : gemm_most_parts;
 }
 
@@ -100,7 +103,8 @@ inline GemmSm90Plan plan_gemm_sm90(const GemmSm90Shape& s) {
     const auto consider = [&](const GemmSm90Plan& plan) {
         if (plan.cycles < best.cycles) best = plan;
     };
-    for (int64_t splits = 1; splits <= most_splits(s); ++splits)
+    const int64_t most = most_splits(s);
+    for (int64_t splits = 1; splits <= most; ++splits)
         for (int cluster = 1; cluster <= most_in_cluster(s); ++cluster) {
             consider(plan_with<Cooperative>(s, cluster, splits));
             consider(plan_with<PingPong>(s, cluster, splits));
