@@ -96,24 +96,30 @@ bool gemv_takes(const GemmTask<T>& task) {
            task.A.axis == Contiguous::k && (task.B.axis == Contiguous::k || s.N % W == 0);
 }
 
+template <int COLUMNS, typename T>
+GemmChoice<T> gemv_choice_of(GemmKernel<T> kernel, int depth) {
+    return {kernel,
+            gemv_rows,
+            COLUMNS,
+            depth,
+            gemv_threads,
+            sizeof(GemvShared<COLUMNS>),
+            gemv_part_bytes / (COLUMNS * static_cast<int64_t>(sizeof(T)))};
+}
+
 template <typename T>
 GemmChoice<T> gemv_choice(const GemmTask<T>& task) {
-    const bool along_k = task.B.axis == Contiguous::k, few = task.s.M <= gemv_few_rows;
-    GemmKernel<T> kernel;
-    if constexpr (is_half<T>)
-        kernel = along_k ? gemv_along_k<T> : gemv_along_n<T>;
-    else if (few)
-        kernel = along_k ? gemv_simt_along_k<gemv_few_rows> : gemv_simt_along_n<gemv_few_rows>;
-    else
-        kernel = along_k ? gemv_simt_along_k<gemv_rows> : gemv_simt_along_n<gemv_rows>;
-    constexpr int n_columns = is_half<T> ? gemv_n_columns : gemv_simt_n_columns;
-    constexpr int n_depth = is_half<T> ? gemv_n_depth : gemv_simt_n_depth;
-    if (along_k)
-        return {kernel,       gemv_rows,    gemv_k_columns,
-                gemv_k_depth, gemv_threads, sizeof(GemvShared<gemv_k_columns>),
-                gemv_part_k};
-    return {kernel,     gemv_rows, n_columns, n_depth, gemv_threads, sizeof(GemvShared<n_columns>),
-            gemv_part_k};
+    const bool along_k = task.B.axis == Contiguous::k;
+    if constexpr (is_half<T>) {
+        return along_k ? gemv_choice_of<gemv_k_columns, T>(gemv_along_k<T>, gemv_k_depth)
+                       : gemv_choice_of<gemv_n_columns, T>(gemv_along_n<T>, gemv_n_depth);
+    } else {
+        const bool few = task.s.M <= gemv_few_rows;
+        const auto k = few ? gemv_simt_along_k<gemv_few_rows> : gemv_simt_along_k<gemv_rows>;
+        const auto n = few ? gemv_simt_along_n<gemv_few_rows> : gemv_simt_along_n<gemv_rows>;
+        return along_k ? gemv_choice_of<gemv_k_columns, T>(k, gemv_k_depth)
+                       : gemv_choice_of<gemv_simt_n_columns, T>(n, gemv_simt_n_depth);
+    }
 }
 
 template <typename T>

@@ -2,16 +2,16 @@
 // one kind. Host code.
 //
 //   rows, columns                      kernel                      parts of K
-//   at most 16 rows, read by vectors   gemm_gemv                   until 128 blocks run,
-//                                                                    K >= 256 a part
-//   128 x 128 tiles >= 64, or          large tile                  until 128 blocks run,
-//     more than 64 rows and columns                                  K >= 512 a part
+//   at most 16 rows, read by vectors   gemm_gemv                   half a megabyte of B a block
+//   128 x 128 tiles >= 64, or          large tile                  K >= 512 a part
+//     more than 64 rows and columns
 //     and K >= 2048
-//   else                               small tile, 64 x 64         until 128 blocks run,
-//                                                                    K >= 256 a part
+//   else                               small tile, 64 x 64         K >= 768 a part
 //
-// Parts of K go to a workspace and are added in order (add_parts). 128 is about the number of
-// multiprocessors of the devices that the kernels are for (108 to 132).
+// Where fewer than 64 blocks would run, K is cut into as many parts of at least that size as make
+// about 128 of them, the number of multiprocessors of the devices that the kernels are for (108 to
+// 132). Parts go to a workspace and are added in order (add_parts), a launch more: some 3 us, for
+// which a block must save as much. All of this is arithmetic and not yet measured.
 #pragma once
 #include "gemm.cuh"
 #include "plainformer/arith.h"  // ceil_div, least
@@ -21,8 +21,8 @@ namespace plainformer::cuda {
 inline constexpr int64_t gemm_blocks_wanted = 128;
 inline constexpr int64_t gemm_large_tiles = 64;  // that are enough without parts of K
 inline constexpr int64_t gemm_tall_k = 2048;     // from here on few large tiles are cut along K
-inline constexpr int64_t gemm_large_part_k = 512, gemm_small_part_k = 256;  // least K of a part
-inline constexpr int64_t gemv_part_k = 256;
+inline constexpr int64_t gemm_large_part_k = 512, gemm_small_part_k = 768;  // least K of a part
+inline constexpr int64_t gemv_part_bytes = 512 << 10;
 inline constexpr int64_t gemm_most_parts = 32;
 inline constexpr int64_t largest_grid_z = 65535;
 
