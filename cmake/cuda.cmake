@@ -4,6 +4,7 @@ set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/activation.cu
     csrc/cuda/add.cu
     csrc/cuda/attention.cu
+    csrc/cuda/attention_backward.cu
     csrc/cuda/attention_cached.cu
     csrc/cuda/check_values.cu
     csrc/cuda/cross_entropy.cu
@@ -28,6 +29,7 @@ set(cuda_sm90_sources       # for sm_90a alone
 set(cuda_binding_sources
     csrc/bindings/activation.cpp
     csrc/bindings/add.cpp
+    csrc/bindings/attention.cpp
     csrc/bindings/cross_entropy.cpp
     csrc/bindings/dropout.cpp
     csrc/bindings/embedding.cpp

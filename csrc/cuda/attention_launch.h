@@ -32,11 +32,12 @@ void with_head_width(const AttentionOptions& o, const F& f) {
         f(std::integral_constant<int, 256>{});
 }
 
-// f(config with grid and stream, QueryTiles) for as many sequences at a time as a grid has blocks.
+// f(config with grid and stream, QueryTiles) for the tiles of `rows` rows of `heads` heads of
+// sequences at most `length` rows long: for as many sequences at a time as a grid has blocks.
 template <typename F>
-void launch_over_queries(const AttentionOptions& o, const int32_t* lengths, int queries,
-                         Context& context, const F& f) {
-    const int64_t tiles = ceil_div(o.q_rows.length, queries), blocks = tiles * o.H;
+void launch_over_tiles(const AttentionOptions& o, int64_t heads, int64_t length, int rows,
+                       Context& context, const F& f) {
+    const int64_t tiles = ceil_div(length, rows), blocks = tiles * heads;
     if (blocks == 0) return;
     if (blocks > most_blocks) throw std::length_error("attention: more heads than CUDA has blocks");
     const int64_t together = most_blocks / blocks;
@@ -44,8 +45,19 @@ void launch_over_queries(const AttentionOptions& o, const int32_t* lengths, int 
         LaunchConfig config;
         config.grid = dim3(static_cast<unsigned>(blocks * least(together, o.B - b)));
         config.stream = context.stream();
-        f(config, QueryTiles{static_cast<unsigned>(tiles), b, lengths});
+        f(config, QueryTiles{static_cast<unsigned>(tiles), b, nullptr});
     }
+}
+
+// Of queries; `lengths` of keys, where they are not those of the options.
+template <typename F>
+void launch_over_queries(const AttentionOptions& o, const int32_t* lengths, int queries,
+                         Context& context, const F& f) {
+    launch_over_tiles(o, o.H, o.q_rows.length, queries, context,
+                      [&](const LaunchConfig& config, QueryTiles tiles) {
+                          tiles.lengths = lengths;
+                          f(config, tiles);
+                      });
 }
 
 // Whether each row of heads begins at a multiple of 16 bytes.

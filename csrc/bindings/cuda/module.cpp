@@ -14,6 +14,7 @@ NB_MODULE(PF_MODULE, module) {
     plainformer::bind_library(module);
     plainformer::bind_activation(module);
     plainformer::bind_add(module);
+    plainformer::bind_attention(module);
     plainformer::bind_cross_entropy(module);
     plainformer::bind_dropout(module);
     plainformer::bind_embedding(module);
