@@ -32,9 +32,9 @@ PF_INSTANTIATE(cross_entropy, CrossEntropyArgs)
 
 namespace {
 
-// The sum of the class weights on the device; null without them.
-const float* weight_sum(const float* weight, int64_t V, Context& context) {
-    if (!weight) return nullptr;
+// The sum of the class weights on the device; null where it counts for nothing.
+const float* weight_sum(const float* weight, int64_t V, float smoothing, Context& context) {
+    if (!weight || smoothing == 0) return nullptr;
     float* const sum = context.workspace<float>(1);
     LaunchConfig config{};
     config.grid = dim3(1), config.block = dim3(weight_sum_threads);
@@ -52,8 +52,8 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs<T>& s, Context& conte
     // A row that begins between two boundaries may have a chunk more.
     const int64_t per_row = ceil_div(are_chunks<W>(s.V, {s.dx}, {}) ? s.V : s.V + W - 1, W);
     launch(elementwise_grid(s.N * per_row, cross_entropy_backward_chunks, context),
-           cross_entropy_backward_rows<T>, s, Divisor(per_row), weight_sum(s.weight, s.V, context),
-           context.errors());
+           cross_entropy_backward_rows<T>, s, Divisor(per_row),
+           weight_sum(s.weight, s.V, s.smoothing, context), context.errors());
 }
 PF_INSTANTIATE(cross_entropy_backward, CrossEntropyBackwardArgs)
 

@@ -67,7 +67,7 @@ __device__ __forceinline__ void store_loss(const CrossEntropyArgs<T>& s, int64_t
 }
 
 template <typename T, bool aligned, typename Team>
-__global__ void __launch_bounds__(BlockTeam::most_threads)
+__global__ void __launch_bounds__(BlockTeam::most_threads, 1)
     cross_entropy_rows(CrossEntropyArgs<T> s, int threads, ErrorRecord* errors) {
     Team team(threads);
     const int64_t n = team.first_row(), step = int64_t{cross_entropy_chunks} * team.size;
@@ -124,15 +124,28 @@ struct RowGradient {
     }
 };
 
-template <typename T>
-__device__ __forceinline__ RowGradient row_gradient(const CrossEntropyBackwardArgs<T>& s, int64_t n,
-                                                    int64_t target, const float* weight_sum) {
-    const float weights = s.weight ? *weight_sum : static_cast<float>(s.V);
-    const float w = s.weight ? s.weight[target] : 1.0f, grad = s.grad[n];
-    const float spread = s.smoothing / static_cast<float>(s.V);
-    const float total = (1 - s.smoothing) * w + spread * weights;
-    return {target, s.lse[n], grad * total, grad * spread, grad * spread * (weights - w)};
-}
+// Row n: its label and what comes with it, all loaded before any is used.
+struct LabelRow {
+    int64_t n, target;
+    float lse, grad;
+
+    template <typename T>
+    __device__ __forceinline__ void load(const CrossEntropyBackwardArgs<T>& s) {
+        target = n < s.N ? s.target[n] : s.ignore_index;
+        lse = n < s.N ? s.lse[n] : 0.0f;
+        grad = n < s.N ? s.grad[n] : 0.0f;
+    }
+    // weight_sum is null where nothing is smoothed or weighted.
+    template <typename T>
+    __device__ __forceinline__ RowGradient gradient(const CrossEntropyBackwardArgs<T>& s,
+                                                    const float* weight_sum) const {
+        const float weights = weight_sum ? *weight_sum : static_cast<float>(s.V);
+        const float w = s.weight ? s.weight[target] : 1.0f;
+        const float spread = s.smoothing / static_cast<float>(s.V);
+        const float total = (1 - s.smoothing) * w + spread * weights;
+        return {target, lse, grad * total, grad * spread, grad * spread * (weights - w)};
+    }
+};
 
 // dx (N, V), which may be x itself. A row has `per_row` chunks, which are cut at the boundaries of
 // dx: x has the same unless it is strided, and nothing is summed.
@@ -143,21 +156,22 @@ __global__ void __launch_bounds__(elementwise_threads)
     constexpr int W = vector_width<T>, unroll = cross_entropy_backward_chunks;
     const float* weight = s.smoothing != 0 ? s.weight : nullptr;
     Chunk<T, W> x[unroll];
-    int64_t row[unroll], begin[unroll];
+    LabelRow row[unroll];
+    int64_t begin[unroll];
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
         const RowChunk at(chunk_of_thread<unroll>(u), W, per_row);
-        row[u] = at.n, begin[u] = at.c - beyond_boundary(s.dx + at.n * s.V);
+        row[u].n = at.n, begin[u] = at.c - beyond_boundary(s.dx + at.n * s.V);
         x[u] = load_part<W>(s.x + at.n * s.x_stride, begin[u], at.n < s.N ? s.V : 0, T{});
+        row[u].load(s);
     }
 #pragma unroll
     for (int u = 0; u < unroll; ++u) {
-        if (row[u] >= s.N) continue;
-        const int64_t n = row[u], target = s.target[n];
+        const int64_t n = row[u].n, target = row[u].target;
         const bool counts = has_class(s, n, target, begin[u] <= 0, errors);
-        const RowGradient grad = counts ? row_gradient(s, n, target, weight_sum) : RowGradient{};
+        const RowGradient grad = counts ? row[u].gradient(s, weight_sum) : RowGradient{};
         const Chunk<float, W> w = load_part<W>(weight, begin[u], weight ? s.V : 0, 1.0f);
-        store_part(s.dx + n * s.V, begin[u], s.V, make_chunk<T, W>([&](int j) {
+        store_part(s.dx + n * s.V, begin[u], n < s.N ? s.V : 0, make_chunk<T, W>([&](int j) {
                        return counts ? grad.at(x[u][j], w[j], begin[u] + j == target) : 0.0f;
                    }));
     }

@@ -68,7 +68,7 @@ __device__ __forceinline__ void add_chunk(float (&sum)[W], const Chunk<T, W>& ch
 
 // out (V, C), each row that of an id with less than many_rows.
 template <typename T, typename Out>
-__global__ void __launch_bounds__(embedding_threads)
+__global__ void __launch_bounds__(embedding_threads, 1)
     sum_few_rows(Out* out, EmbeddingBackwardArgs<T> s, IdGroups groups, Divisor stretches) {
     constexpr int W = vector_width<T>;
     const Stretch<T> at(stretches);

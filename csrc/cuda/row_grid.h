@@ -69,14 +69,15 @@ RowGrid row_grid(int64_t C, int least_block, const Context& context) {
     return {RowOwner::long_block, most, most};
 }
 
-// For a row of which nothing is kept: the same without clusters.
+// For a row of which nothing is kept: no clusters, and a block that is busy in all of its turns,
+// `in_flight` chunks a thread each.
 template <int W, int in_flight>
 RowGrid reading_row_grid(int64_t C) {
-    constexpr int most = BlockTeam::most_threads;
     const int64_t chunks = ceil_div(C, W), threads = ceil_div(chunks, in_flight);
     if (threads <= warp_size)
         return {RowOwner::lanes, next_power_of_two(least(chunks, warp_size)), 256};
-    const int team = next_power_of_two(least(threads, most));
+    const int64_t turns = ceil_div(threads, BlockTeam::most_threads);
+    const int team = static_cast<int>(round_up(ceil_div(threads, turns), warp_size));
     return {RowOwner::block, team, team};
 }
 

@@ -18,7 +18,7 @@ namespace plainformer::cuda {
 constexpr int softmax_chunks = 8, softmax_backward_chunks = 4;
 
 template <typename T, bool aligned, typename Team>
-__global__ void __launch_bounds__(BlockTeam::most_threads)
+__global__ void __launch_bounds__(BlockTeam::most_threads, 1)
     softmax_rows(SoftmaxArgs<T> s, int threads) {
     constexpr int W = vector_width<T>, kept = softmax_chunks;
     Team team(threads);
@@ -60,7 +60,7 @@ __device__ __forceinline__ float sum_of_shares(const Chunk<T, W> (&dy)[kept],
 }
 
 template <typename T, bool aligned, typename Team>
-__global__ void __launch_bounds__(BlockTeam::most_threads)
+__global__ void __launch_bounds__(BlockTeam::most_threads, 1)
     softmax_backward_rows(SoftmaxBackwardArgs<T> s, int threads) {
     constexpr int W = vector_width<T>, kept = softmax_backward_chunks;
     Team team(threads);

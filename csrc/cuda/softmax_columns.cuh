@@ -13,7 +13,7 @@
 
 namespace plainformer::cuda {
 
-constexpr int column_threads = 512, column_warps = column_threads / warp_size, kept_rows = 4;
+constexpr int column_threads = 256, column_warps = column_threads / warp_size, kept_rows = 4;
 
 // W columns a thread, 16 bytes or one; `lanes` threads side by side. A warp has several rows.
 template <typename T, int W>
