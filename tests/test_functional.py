@@ -222,6 +222,27 @@ def test_layer_norm_of_a_sum_returns_the_sum(leaf, rng):
     check_gradients(lambda: both()[1], [x, residual], rng)
 
 
+@pytest.mark.parametrize("used", ["both", "sum", "norm"])
+def test_norms_drop_before_they_add_as_dropout_does(rng, used):
+    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((4, 6), (4, 6), 6)]
+    seeds = [rng.standard_normal((4, 6)).astype(np.float32) for _ in range(2)]
+    for norm in (functional.layer_norm, functional.rms_norm):
+        results = []
+        for fused in (True, False):
+            x, residual, weight = (Tensor(a, requires_grad=True) for a in arrays)
+            with functional.dropout_state(3, 1):
+                left = x if fused else functional.dropout(x, 0.4)
+                p = 0.4 if fused else 0.0
+                y, total = norm(left, weight, residual=residual, dropout_p=p)
+            terms = {"norm": (y,), "sum": (total,), "both": (y, total)}[used]
+            sum((t * Tensor(s)).sum() for t, s in zip(terms, seeds)).backward()
+            grads = [t.grad for t in (x, residual, weight)]
+            results.append(
+                [None if g is None else g.tobytes() for g in (y.data, total.data, *grads)]
+            )
+        assert results[0] == results[1]
+
+
 def test_dropout_uses_one_mask_both_ways(leaf, rng):
     x = leaf(4, 50)
     y = functional.dropout(x, 0.5, seed=3, offset=7)

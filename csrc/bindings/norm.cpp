@@ -63,14 +63,15 @@ py::object pack(const py::object& y, const py::object& sum, const py::object& me
 
 py::object norm(const ArrayView& x, py::handle normalized_shape, const ArrayView& weight,
                 const ArrayView& bias, double eps, const ArrayView& residual, const Lent& out,
-                bool return_stats, bool rms) {
+                bool return_stats, bool rms, double dropout_p, uint64_t seed, uint32_t offset) {
     if (!x.usable()) return py::none();
     const Shape shape = shape_of(normalized_shape);
     const int ndim = normalized_ndim(x, shape.dims, shape.ndim);
     Rows rows, added;
     if (ndim == 0 || !as_rows(x, ndim, &rows) || !is_like_rows(residual, x, ndim, &added) ||
         !are_norm_parameters(weight, bias, x, ndim) ||
-        !is_output(out, x, {&x, &weight, &bias, &residual}))
+        !is_output(out, x, {&x, &weight, &bias, &residual}) || !is_probability(dropout_p) ||
+        (dropout_p > 0 && (residual.is_none() || ndim > 1)))
         return py::none();
     if (!return_stats) rows = without_empty(rows);
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
@@ -89,28 +90,33 @@ py::object norm(const ArrayView& x, py::handle normalized_shape, const ArrayView
         s.N = rows.N, s.C = rows.C, s.x_stride = rows.stride, s.residual_stride = added.stride;
         s.eps = static_cast<A>(eps);
         s.rms = rms;
+        s.dropout = dropout_rule(dropout_p, seed, offset);
         run(dispatch<T>().norm, s);
         return pack(y, sum, mean, rstd);
     });
 }
 
-// (dx, dweight, dbias); mean is None for RMS norm, bias only says whether dbias is wanted.
+// (ds, dweight, dbias), with dropout also dx; mean is None for RMS norm, bias only says whether
+// dbias is wanted.
 py::object norm_backward(const ArrayView& dy, const ArrayView& x, const ArrayView& weight,
                          const ArrayView& mean, const ArrayView& rstd, const ArrayView& bias,
-                         const ArrayView& grad_residual) {
+                         const ArrayView& grad_residual, double dropout_p, uint64_t seed,
+                         uint32_t offset) {
     if (!x.usable() || !rstd.usable() || dy.is_none()) return py::none();
     const int ndim = x.ndim() - rstd.ndim();
     Rows rows, grad_rows, residual_rows;
     if (ndim < 1 || !as_rows(x, ndim, &rows) || !is_like_rows(dy, x, ndim, &grad_rows) ||
         !is_like_rows(grad_residual, x, ndim, &residual_rows) ||
-        !are_norm_parameters(weight, bias, x, ndim) || !is_norm_stats(rstd, x, ndim) ||
+        !are_norm_parameters(weight, bias, x, ndim) || !is_probability(dropout_p) ||
+        (dropout_p > 0 && ndim > 1) || !is_norm_stats(rstd, x, ndim) ||
         !(mean.is_none() || is_norm_stats(mean, x, ndim)))
         return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
         NormBackwardArgs<T> s{};
-        const py::object dx = output_like(x, &s.dx),
+        const py::object ds = output_like(x, &s.ds),
+                         dx = dropout_p > 0 ? output_like(x, &s.dx) : py::object(py::none()),
                          dweight = point_new(weight, &s.dweight, &s.dweight_acc),
                          dbias = point_new(bias, &s.dbias, &s.dbias_acc);
         s.dy = dy.data<T>();
@@ -121,8 +127,10 @@ py::object norm_backward(const ArrayView& dy, const ArrayView& x, const ArrayVie
         point(weight, &s.weight, &s.weight_acc);
         s.N = rows.N, s.C = rows.C, s.dy_stride = grad_rows.stride, s.x_stride = rows.stride;
         s.grad_residual_stride = residual_rows.stride;
+        s.dropout = dropout_rule(dropout_p, seed, offset);
         run(dispatch<T>().norm_backward, s);
-        return py::make_tuple(dx, dweight, dbias);
+        if (dropout_p > 0) return py::make_tuple(ds, dweight, dbias, dx);
+        return py::make_tuple(ds, dweight, dbias);
     });
 }
 

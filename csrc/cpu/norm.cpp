@@ -4,8 +4,9 @@
 // Rows stay in L1 between the passes, so that a row costs one read and one write of memory.
 #include "plainformer/norm.h"
 
-#include "isa/rows.h"  // for_rows, RunningSum, put
-#include "isa/vec.h"   // Vec, load, load_or, store, for_lanes
+#include "isa/dropout_row.h"  // drop_row
+#include "isa/rows.h"         // for_rows, RunningSum, put
+#include "isa/vec.h"          // Vec, load, load_or, store, for_lanes
 
 namespace plainformer::PF_ISA {
 
@@ -88,6 +89,10 @@ void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
         const T* x_n = s.x + n * s.x_stride;
         if (s.residual) {
             T* sum_n = s.sum + n * s.C;
+            if (s.dropout.threshold > 0) {
+                drop_row(sum_n, x_n, s.C, s.dropout, n, false);
+                x_n = sum_n;
+            }
             add_rows(sum_n, x_n, s.residual + n * s.residual_stride, s.C);
             x_n = sum_n;
         }

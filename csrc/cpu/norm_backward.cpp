@@ -3,8 +3,9 @@
 //
 // dweight and dbias are sums over rows: each block of rows makes a partial sum, and the partial
 // sums are added in order. Blocks depend on shapes alone, so the bytes do not depend on threads.
-#include "isa/rows.h"  // for_lanes_in_parts, RunningSum, put
-#include "isa/vec.h"   // Vec, load, load_or, store, for_lanes
+#include "isa/dropout_row.h"  // drop_row
+#include "isa/rows.h"         // for_lanes_in_parts, RunningSum, put
+#include "isa/vec.h"          // Vec, load, load_or, store, for_lanes
 #include "plainformer/norm.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
@@ -22,7 +23,7 @@ int64_t rows_per_block(int64_t N, int64_t C) {
 // One row's arrays, each (C), and its saved statistics.
 template <typename T, typename W>
 struct BackwardRow {
-    T* dx;
+    T* ds;
     const T *dy, *x, *grad_residual;
     const W* weight;
     acc_t<T> mean, rstd;
@@ -55,20 +56,20 @@ PF_INLINE RowSums<acc_t<T>> row_sums(const BackwardRow<T, W>& row, int64_t C) {
     return {mean_grad, (product.total() / count - delta * mean_grad) * row.rstd, delta};
 }
 
-// dx of the row; its share is added to dweight and dbias (C), where they are wanted.
+// ds of the row; its share is added to dweight and dbias (C), where they are wanted.
 template <typename T, typename W>
 PF_INLINE void backward_row(const BackwardRow<T, W>& row, acc_t<T>* dweight, acc_t<T>* dbias,
                             int64_t C, bool past_caches) {
     const RowSums<acc_t<T>> sums = row_sums(row, C);
     const VecOf<T> mean(row.mean), rstd(row.rstd), shift(-sums.delta * row.rstd);
     const VecOf<T> mean_grad(sums.grad), mean_product(sums.product);
-    for_lanes_to(row.dx, row.x, C, past_caches, [&](int64_t c, auto tail) {
+    for_lanes_to(row.ds, row.x, C, past_caches, [&](int64_t c, auto tail) {
         const auto dy = load(row.dy + c, tail);
         const auto g = row.weight ? dy * load(row.weight + c, tail) : dy;
         const auto x_hat = fma(load(row.x + c, tail) - mean, rstd, shift);
-        auto dx = rstd * fnma(x_hat, mean_product, g - mean_grad);
-        if (row.grad_residual) dx = dx + load(row.grad_residual + c, tail);
-        put(row.dx + c, tail, dx, past_caches);
+        auto ds = rstd * fnma(x_hat, mean_product, g - mean_grad);
+        if (row.grad_residual) ds = ds + load(row.grad_residual + c, tail);
+        put(row.ds + c, tail, ds, past_caches);
         if (dweight) store(dweight + c, tail, fma(dy, x_hat, load(dweight + c, tail)));
         if (dbias) store(dbias + c, tail, load(dbias + c, tail) + dy);
     });
@@ -97,7 +98,7 @@ PF_INLINE void clear(A* p, int64_t C) {
 template <typename T, typename W>
 void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweight, W* dbias) {
     using A = acc_t<T>;
-    const bool past_caches = goes_past_caches<T>(s.N * s.C);
+    const bool past_caches = !s.dx && goes_past_caches<T>(s.N * s.C);  // dx is made of ds
     const int64_t rows = rows_per_block(s.N, s.C), blocks = ceil_div(s.N, rows);
     const Scratch<A> weight_parts(dweight ? blocks * s.C : 0), bias_parts(dbias ? blocks * s.C : 0);
     parallel_for(blocks, 1, [&](int64_t block) {
@@ -108,7 +109,7 @@ void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweigh
         const int64_t end = least(s.N, (block + 1) * rows);
         for (int64_t n = block * rows; n < end; ++n) {
             const BackwardRow<T, W> row{
-                s.dx + n * s.C,
+                s.ds + n * s.C,
                 s.dy + n * s.dy_stride,
                 s.x + n * s.x_stride,
                 s.grad_residual ? s.grad_residual + n * s.grad_residual_stride : nullptr,
@@ -117,6 +118,7 @@ void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweigh
                 s.rstd[n],
                 s.mean != nullptr};
             backward_row(row, dweight_b, dbias_b, s.C, past_caches);
+            if (s.dx) drop_row(s.dx + n * s.C, row.ds, s.C, s.dropout, n, false);
         }
         stream_fence();
     });

@@ -3,6 +3,7 @@
 // A team of threads has a row; where it fits their registers it is read once. The arithmetic is
 // that of csrc/cpu/norm.cpp.
 #pragma once
+#include "norm_dropout.cuh"
 #include "norm_row.cuh"
 #include "plainformer/norm.h"
 
@@ -59,30 +60,36 @@ __device__ RowStats row_stats(const Row& row, const RowPlace& at, Team& team, fl
     return stats.rstd > 0 ? stats : in_units;
 }
 
-// Adds the residual, rounds to T, and writes the sum; the row is what was written.
+// dropout(x) + residual, columns c .. of row n, each rounded to T.
+template <typename T, int W>
+__device__ __forceinline__ Chunk<T, W> sum_of(const NormArgs<T>& s, int64_t n, int64_t c,
+                                              Chunk<T, W> x, const Chunk<T, W>& residual) {
+    if (s.dropout.threshold > 0) x = dropped(x, s.dropout, n, c);
+    float total[W];
+#pragma unroll
+    for (int j = 0; j < W; ++j) total[j] = x[j] + residual[j];
+    return to_chunk<T>(total);
+}
+
+// Writes the sum; the row is what was written.
 template <typename T, int W, int kept>
 __device__ __forceinline__ void add_residual(KeptRow<T, W, kept>& row, const RowPlace& at,
-                                             const T* residual, T* sum) {
+                                             const NormArgs<T>& s, int64_t n) {
     KeptRow<T, W, kept> other;
-    other.load(at, residual);
+    other.load(at, s.residual + n * s.residual_stride);
     for_kept_chunks<kept, W>(at, [&](int i, int c) {
-        float total[W];
-#pragma unroll
-        for (int j = 0; j < W; ++j) total[j] = row.chunks[i][j] + other.chunks[i][j];
-        row.chunks[i] = to_chunk<T>(total);
-        store_chunk(sum + c, row.chunks[i]);
+        row.chunks[i] = sum_of(s, n, c, row.chunks[i], other.chunks[i]);
+        store_chunk(s.sum + n * s.C + c, row.chunks[i]);
     });
 }
 
 template <typename T, int W>
 __device__ __forceinline__ void add_residual(ReadRow<T, W>& row, const RowPlace& at,
-                                             const T* residual, T* sum) {
+                                             const NormArgs<T>& s, int64_t n) {
+    T* const sum = s.sum + n * s.C;
+    const T* const residual = s.residual + n * s.residual_stride;
     row.each(at, [&](int64_t c, const Chunk<T, W>& x) {
-        const Chunk<T, W> other = load_chunk<W>(residual + c);
-        float total[W];
-#pragma unroll
-        for (int j = 0; j < W; ++j) total[j] = x[j] + other[j];
-        store_chunk(sum + c, to_chunk<T>(total));
+        store_chunk(sum + c, sum_of(s, n, c, x, load_chunk<W>(residual + c)));
     });
     row.x = sum;  // each thread reads what it has written itself
 }
@@ -109,7 +116,7 @@ __device__ __forceinline__ void norm_row(const NormArgs<T>& s, Team team) {
     const RowPlace at{n < s.N ? s.C : 0, team.size, team.rank};
     Row row;
     row.load(at, s.x + n * s.x_stride);
-    if (s.residual) add_residual(row, at, s.residual + n * s.residual_stride, s.sum + n * s.C);
+    if (s.residual) add_residual(row, at, s, n);
     const RowStats stats = row_stats<W>(row, at, team, static_cast<float>(s.C), s.rms, s.eps);
     apply_row<T, W>(s.y + n * s.C, row, at, s, stats);
     if (n < s.N && team.rank == 0) {

@@ -30,7 +30,7 @@ void launch_rows(const NormBackwardArgs<T>& s, const NormParts& parts, const Row
     }
 }
 
-// dx, and the partial rows with their sums.
+// ds and dx, and the partial rows with their sums.
 template <typename T, int W>
 void launch_backward(const NormBackwardArgs<T>& s, Context& context) {
     const RowGrid grid = row_grid<W, norm_backward_chunks<W>>(s.C, least_norm_block, context);
@@ -57,7 +57,7 @@ void norm_backward(const NormBackwardArgs<T>& s, Context& context) {
     if (s.C == 0) return;
     constexpr int W = vector_width<T>;
     const bool in_chunks =
-        are_chunks<W>(s.C, {s.dx, s.dy, s.x, s.grad_residual, s.weight, s.weight_acc},
+        are_chunks<W>(s.C, {s.ds, s.dx, s.dy, s.x, s.grad_residual, s.weight, s.weight_acc},
                       {s.dy_stride, s.x_stride, s.grad_residual_stride});
     in_chunks ? launch_backward<T, W>(s, context) : launch_backward<T, 1>(s, context);
 }

@@ -4,9 +4,8 @@
 // the same columns, and adds up their shares where no other thread does; each block leaves one
 // partial row, and column_sums.cuh adds those in order. No atomics: the same bytes at each run.
 #pragma once
-#include "norm_row.cuh"
+#include "norm_backward_row.cuh"
 #include "norm_sums.cuh"
-#include "plainformer/norm.h"
 
 namespace plainformer::cuda {
 
@@ -19,99 +18,24 @@ struct NormParts {
     float *dweight, *dbias;
 };
 
-// One row's arrays, each (C), and its saved statistics.
-template <typename T>
-struct BackwardRow {
-    T* dx;
-    const T *dy, *x, *grad_residual;
-    float mean, rstd;
-};
-
-template <typename T>
-__device__ BackwardRow<T> backward_row(const NormBackwardArgs<T>& s, int64_t n) {
-    const bool inside = n < s.N;
-    return {s.dx + n * s.C,
-            s.dy + n * s.dy_stride,
-            s.x + n * s.x_stride,
-            s.grad_residual ? s.grad_residual + n * s.grad_residual_stride : nullptr,
-            inside && s.mean ? s.mean[n] : 0.0f,
-            inside ? s.rstd[n] : 0.0f};
-}
-
-// What a row's dx needs beside its elements. The saved mean is rounded, which counts where |mean|
-// >> deviation: shift corrects x_hat, and with it the mean of g x_hat.
-struct RowSums {
-    float mean_grad, mean_product, shift;
-};
-
-// From the sums of g, of g (x - mean) and of x - mean.
-__device__ __forceinline__ RowSums row_sums(const float (&sums)[3], float count, float rstd,
-                                            bool centered) {
-    if (!centered) return {0, sums[1] / count * rstd, 0};
-    const float delta = sums[2] / count, mean_grad = sums[0] / count;
-    return {mean_grad, (sums[1] / count - delta * mean_grad) * rstd, -delta * rstd};
-}
-
-// dy and x are what each(f) passes to f(c, x, dy), chunk by chunk.
-template <typename T, int W, typename Pair, typename Team>
-__device__ RowSums reduce_row(const Pair& pair, const RowPlace& at, const NormBackwardArgs<T>& s,
-                              const BackwardRow<T>& row, Team& team) {
-    float sums[3] = {0, 0, 0};
-    pair.each(at, [&](int, int64_t c, const auto& x, const auto& dy) {
-        float weight[W];
-        load_parameter(weight, s.weight, s.weight_acc, c, 1.0f);
-#pragma unroll
-        for (int j = 0; j < W; ++j) {
-            const float g = dy[j] * weight[j], d = x[j] - row.mean;
-            sums[0] += g;
-            sums[1] = fmaf(g, d, sums[1]);
-            sums[2] += d;
-        }
-    });
-    team.sum(sums);
-    return row_sums(sums, static_cast<float>(s.C), row.rstd, s.mean != nullptr);
-}
-
-// dx of the row; add(i, c, dy, x_hat) takes each chunk's shares of the sums over rows.
-template <typename T, int W, typename Pair, typename Add>
-__device__ void finish_row(const Pair& pair, const RowPlace& at, const NormBackwardArgs<T>& s,
-                           const BackwardRow<T>& row, const RowSums& sums, const Add& add) {
-    pair.each(at, [&](int i, int64_t c, const auto& x, const auto& dy) {
-        float weight[W], gradient[W], x_hat[W], dx[W];
-        load_parameter(weight, s.weight, s.weight_acc, c, 1.0f);
-#pragma unroll
-        for (int j = 0; j < W; ++j) {
-            gradient[j] = dy[j];
-            const float g = dy[j] * weight[j];
-            x_hat[j] = fmaf(x[j] - row.mean, row.rstd, sums.shift);
-            dx[j] = row.rstd * fmaf(-x_hat[j], sums.mean_product, g - sums.mean_grad);
-        }
-        if (row.grad_residual) {
-            const Chunk<T, W> other = pair.added(i, row.grad_residual + c);
-#pragma unroll
-            for (int j = 0; j < W; ++j) dx[j] += other[j];
-        }
-        store_chunk(row.dx + c, to_chunk<T>(dx));
-        add(i, c, gradient, x_hat);
-    });
-}
-
-// x, dy and the gradient to add, of a row in registers, as they are stored.
+// x and dy of a row in registers, as they are stored; of halves the gradient to add too, for which
+// floats leave no room.
 template <typename T, int W, int kept>
 struct KeptPair {
+    static constexpr bool keeps_added = sizeof(T) == 2;
     KeptRow<T, W, kept> x, dy, grad_residual;
 
     __device__ __forceinline__ void load(const RowPlace& at, const BackwardRow<T>& row) {
         x.load(at, row.x);
         dy.load(at, row.dy);
-        if (row.grad_residual) grad_residual.load(at, row.grad_residual);
+        if (keeps_added && row.grad_residual) grad_residual.load(at, row.grad_residual);
     }
     template <typename F>
     __device__ __forceinline__ void each(const RowPlace& at, F f) const {
         for_kept_chunks<kept, W>(at, [&](int i, int c) { f(i, c, x.chunks[i], dy.chunks[i]); });
     }
-    __device__ __forceinline__ Chunk<T, W> added(int i, const T*) const {
-        return grad_residual.chunks[i];
+    __device__ __forceinline__ Chunk<T, W> added(int i, const T* there) const {
+        return keeps_added ? grad_residual.chunks[i] : load_chunk<W>(there);
     }
 };
 
@@ -145,6 +69,7 @@ __global__ void __launch_bounds__(BlockTeam::most_threads)
                                  dbias[i][j] += dy[j];
                              }
                          });
+        if (s.dx) drop_row<T, W>(s, at, n);
     }
     float* const scratch = shared<NormBackwardShared>().columns;
     const int64_t part = team.part() * s.C;
@@ -190,6 +115,7 @@ __global__ void __launch_bounds__(BlockTeam::most_threads, 1)
                                  if (parts.dbias) *dbias = dy[j] + (n > first ? *dbias : 0.0f);
                              }
                          });
+        if (s.dx) drop_row<T, W>(s, at, n);
     }
     team.finish();
 }

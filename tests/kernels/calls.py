@@ -126,10 +126,12 @@ def norm(name, rng, dtype):
     terms = (weight, bias) if name.startswith("layer") else (weight,)
     forward = getattr(kernels, name.removesuffix("_backward"))
     options = {"return_stats": True}
+    added = some(rng, residual)
+    drop = {"dropout_p": float(rng.choice([0, 0.3])) if added is not None else 0.0, "seed": 7}
     if forward.__name__ == name:
-        return frozen(forward, x, shape[1], *terms, residual=some(rng, residual), **options)
+        return frozen(forward, x, shape[1], *terms, residual=added, **drop, **options)
     stats = forward(x, shape[1], *terms, **options)[1:]
-    options = {"grad_residual": some(rng, residual)}
+    options = {"grad_residual": added, **drop}
     return frozen(getattr(kernels, name), grad, x, weight, *stats, *terms[1:], **options)
 
 

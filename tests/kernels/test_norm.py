@@ -213,6 +213,45 @@ def test_a_row_does_not_depend_on_its_batch(backend, dtype, rng):
         assert kernels.layer_norm(x[n], 769, weight, bias).tobytes() == y[n].tobytes()
 
 
+# 1, 3 and 7 columns use a part of a generator's call; 769 more calls than a register holds.
+@pytest.mark.parametrize("shape", [(5, 1), (4, 3), (0, 8), (2, 3, 17), (9, 769)], ids=str)
+@pytest.mark.parametrize("p", [1e-6, 0.3, 1.0])
+def test_dropout_before_the_residual_is_that_of_the_kernel(backend, dtype, rng, shape, p):
+    x, weight, bias = make(rng, dtype, shape)
+    residual, dy, dsum = (rng.standard_normal(shape).astype(dtype) for _ in range(3))
+    drop = {"seed": 7, "offset": 3}
+    dropped = kernels.dropout(x, p, **drop)
+    apart = kernels.layer_norm(
+        dropped, shape[-1], weight, bias, residual=residual, return_stats=True
+    )
+    fused = kernels.layer_norm(
+        x, shape[-1], weight, bias, residual=residual, return_stats=True, dropout_p=p, **drop
+    )
+    assert [a.tobytes() for a in fused] == [a.tobytes() for a in apart]
+    _, total, *stats = apart
+    ds, *wanted = kernels.layer_norm_backward(dy, total, weight, *stats, bias, grad_residual=dsum)
+    wanted = [kernels.dropout_backward(ds, p, **drop), *wanted, ds]
+    grads = kernels.layer_norm_backward(
+        dy, total, weight, *stats, bias, grad_residual=dsum, dropout_p=p, **drop
+    )
+    assert [a.tobytes() for a in grads] == [a.tobytes() for a in wanted]
+
+
+def test_rms_norm_drops_like_layer_norm(backend, dtype, rng):
+    x, weight, _ = make(rng, dtype, (6, 40))
+    residual, dy = (rng.standard_normal(x.shape).astype(dtype) for _ in range(2))
+    drop = {"seed": 2**40, "offset": 9}
+    dropped = kernels.dropout(x, 0.2, **drop)
+    options = {"residual": residual, "return_stats": True}
+    apart = kernels.rms_norm(dropped, 40, weight, 1e-5, **options)
+    fused = kernels.rms_norm(x, 40, weight, 1e-5, **options, dropout_p=0.2, **drop)
+    assert [a.tobytes() for a in fused] == [a.tobytes() for a in apart]
+    grads = kernels.rms_norm_backward(dy, apart[1], weight, apart[2], dropout_p=0.2, **drop)
+    ds, dweight = kernels.rms_norm_backward(dy, apart[1], weight, apart[2])
+    wanted = [kernels.dropout_backward(ds, 0.2, **drop), dweight, ds]
+    assert [a.tobytes() for a in grads] == [a.tobytes() for a in wanted]
+
+
 @pytest.mark.parametrize("shift", [0.0, 1e4])
 def test_far_mean_with_a_small_deviation(backend, rng, shift):
     x, weight, bias = make(rng, np.float32, (8, 4097), shift, 0.1)
@@ -321,6 +360,18 @@ BAD_CALLS = {
     ),
     "eps: got -1.0, expected a number from 0": lambda x, w: kernels.layer_norm(x, 8, eps=-1.0),
     "eps: got nan, expected a number": lambda x, w: kernels.rms_norm(x, 8, eps=float("nan")),
+    "dropout_p: got 0.5 without a residual, expected 0; apply `dropout` to x": lambda x, w: (
+        kernels.layer_norm(x, 8, dropout_p=0.5, seed=1)
+    ),
+    "dropout_p: got 0.5 with normalized_shape (2, 8), expected 0": lambda x, w: kernels.rms_norm(
+        x, (2, 8), residual=x, dropout_p=0.5, seed=1
+    ),
+    "seed: got None, expected a whole number": lambda x, w: kernels.layer_norm(
+        x, 8, residual=x, dropout_p=0.5
+    ),
+    "dropout_p: got 0.5 with 2 normalized axes, expected 1": lambda x, w: kernels.rms_norm_backward(
+        x, x, None, np.ones((), np.float32), dropout_p=0.5, seed=1
+    ),
     "out: shares memory with x": lambda x, w: kernels.layer_norm(x, 8, out=x),
     "out: got shape (1, 8), expected (2, 8)": lambda x, w: kernels.layer_norm(
         x, 8, out=np.empty((1, 8), np.float32)

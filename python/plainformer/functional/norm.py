@@ -11,6 +11,7 @@ from .. import kernels
 from ..kernels._arrays import accumulator_dtype, check_number
 from ..tensor import Array, Tensor, needs_grad, record, record_all
 from ._data import data_of, data_or_none, floats_of, last_size
+from .random import take
 
 
 @overload
@@ -21,6 +22,7 @@ def layer_norm(
     eps: float = ...,
     *,
     residual: None = ...,
+    dropout_p: float = ...,
 ) -> Tensor: ...
 @overload
 def layer_norm(
@@ -30,6 +32,7 @@ def layer_norm(
     eps: float = ...,
     *,
     residual: Tensor,
+    dropout_p: float = ...,
 ) -> tuple[Tensor, Tensor]: ...
 def layer_norm(
     x: Tensor,
@@ -38,30 +41,33 @@ def layer_norm(
     eps: float = 1e-5,
     *,
     residual: Tensor | None = None,
+    dropout_p: float = 0.0,
 ) -> Any:
     """Layer norm over the last axis: y, or with `residual` the norm of x + residual and that sum.
 
     One pass makes both outputs, so that a block's residual add costs no memory traffic of its own;
-    backward, the gradient of the sum joins that of the norm in one pass as well.
+    backward, the gradient of the sum joins that of the norm in one pass as well. With `dropout_p`,
+    the same pass begins with `dropout` of x, whose mask is the next of `dropout_state`.
     """
     x_data, added = data_of("x", x), data_or_none("residual", residual)
     w, b = data_or_none("weight", weight), data_or_none("bias", bias)
     width = last_size("x", x_data)
+    drop = _next_mask(dropout_p)
     if not needs_grad(x, weight, bias, residual):
-        y = kernels.layer_norm(x_data, width, w, b, eps, residual=added)
+        y = kernels.layer_norm(x_data, width, w, b, eps, residual=added, **drop)
         return Tensor(y) if residual is None else (Tensor(y[0]), Tensor(y[1]))
     *outputs, mean, rstd = kernels.layer_norm(
-        x_data, width, w, b, eps, residual=added, return_stats=True
+        x_data, width, w, b, eps, residual=added, return_stats=True, **drop
     )
     normed = outputs[-1] if residual is not None else x_data
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> Sequence[Any]:
         if grad is None:  # only the sum was used
-            return grad_sum, None, None, grad_sum
-        dx, dweight, dbias = kernels.layer_norm_backward(
-            grad, normed, w, mean, rstd, bias=b, grad_residual=grad_sum
+            return _dropped(grad_sum, drop), None, None, grad_sum
+        dx, dweight, dbias, *rest = kernels.layer_norm_backward(
+            grad, normed, w, mean, rstd, bias=b, grad_residual=grad_sum, **drop
         )
-        return dx, dweight, dbias, dx
+        return dx, dweight, dbias, rest[0] if drop else dx
 
     tensors = record_all(outputs, (x, weight, bias, residual), backward, is_fresh=residual is None)
     return tensors[0] if residual is None else tuple(tensors)
@@ -69,11 +75,21 @@ def layer_norm(
 
 @overload
 def rms_norm(
-    x: Tensor, weight: Tensor | None = ..., eps: float | None = ..., *, residual: None = ...
+    x: Tensor,
+    weight: Tensor | None = ...,
+    eps: float | None = ...,
+    *,
+    residual: None = ...,
+    dropout_p: float = ...,
 ) -> Tensor: ...
 @overload
 def rms_norm(
-    x: Tensor, weight: Tensor | None = ..., eps: float | None = ..., *, residual: Tensor
+    x: Tensor,
+    weight: Tensor | None = ...,
+    eps: float | None = ...,
+    *,
+    residual: Tensor,
+    dropout_p: float = ...,
 ) -> tuple[Tensor, Tensor]: ...
 def rms_norm(
     x: Tensor,
@@ -81,24 +97,48 @@ def rms_norm(
     eps: float | None = None,
     *,
     residual: Tensor | None = None,
+    dropout_p: float = 0.0,
 ) -> Any:
-    """RMS norm over the last axis: y, or with `residual` the norm of x + residual and that sum."""
+    """RMS norm over the last axis: y, or with `residual` the norm of x + residual and that sum.
+
+    `dropout_p` is that of `layer_norm`.
+    """
     x_data, added = data_of("x", x), data_or_none("residual", residual)
     w, width = data_or_none("weight", weight), last_size("x", x_data)
+    drop = _next_mask(dropout_p)
     if not needs_grad(x, weight, residual):
-        y = kernels.rms_norm(x_data, width, w, eps, residual=added)
+        y = kernels.rms_norm(x_data, width, w, eps, residual=added, **drop)
         return Tensor(y) if residual is None else (Tensor(y[0]), Tensor(y[1]))
-    *outputs, rstd = kernels.rms_norm(x_data, width, w, eps, residual=added, return_stats=True)
+    *outputs, rstd = kernels.rms_norm(
+        x_data, width, w, eps, residual=added, return_stats=True, **drop
+    )
     normed = outputs[-1] if residual is not None else x_data
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> Sequence[Any]:
         if grad is None:  # only the sum was used
-            return grad_sum, None, grad_sum
-        dx, dweight = kernels.rms_norm_backward(grad, normed, w, rstd, grad_residual=grad_sum)
-        return dx, dweight, dx
+            return _dropped(grad_sum, drop), None, grad_sum
+        dx, dweight, *rest = kernels.rms_norm_backward(
+            grad, normed, w, rstd, grad_residual=grad_sum, **drop
+        )
+        return dx, dweight, rest[0] if drop else dx
 
     tensors = record_all(outputs, (x, weight, residual), backward, is_fresh=residual is None)
     return tensors[0] if residual is None else tuple(tensors)
+
+
+def _next_mask(dropout_p: float) -> dict[str, Any]:
+    """What the kernels are told of dropout; nothing where nothing is dropped."""
+    if not dropout_p:
+        return {}
+    seed, offset = take()
+    return {"dropout_p": dropout_p, "seed": seed, "offset": offset}
+
+
+def _dropped(grad: Array | None, drop: dict[str, Any]) -> Array | None:
+    """The gradient of what was dropped, from that of the sum."""
+    if grad is None or not drop:
+        return grad
+    return kernels.dropout_backward(grad, *drop.values())
 
 
 def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_dtypes
 
-from ..errors import DTypeError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError
 from ._arrays import (
     FLOATS,
     check_alike,
@@ -23,6 +23,7 @@ from ._arrays import (
     computed,
     contiguous,
 )
+from ._attention import checked_dropout
 from ._backend import backend
 from ._devices import float32, float64
 
@@ -38,12 +39,15 @@ def layer_norm(
     eps: float = 1e-5,
     *,
     residual: Any = None,
+    dropout_p: float = 0.0,
+    seed: int | None = None,
+    offset: int = 0,
     out: Any = None,
     return_stats: bool = False,
 ) -> Any:
     """Shift and scale the trailing axes to mean 0 and variance 1, then apply weight and bias.
 
-    y = (s - mean) / sqrt(var + eps) * weight + bias, where s = x + residual
+    y = (s - mean) / sqrt(var + eps) * weight + bias, where s = dropout(x) + residual
 
     Parameters
     ----------
@@ -53,6 +57,8 @@ def layer_norm(
         None means 1 and 0
     eps : float, added to the variance
     residual : array like x, added to x first; the sum is returned too
+    dropout_p, seed, offset : what `dropout` does to x before the residual is added to it, with the
+        same mask and bytes; seed is required with dropout_p > 0
     out : array like x that receives y
     return_stats : bool, also return what `layer_norm_backward` needs
 
@@ -74,7 +80,8 @@ def layer_norm(
     ----------
     Ba, Kiros, Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
     """
-    return _norm(x, normalized_shape, weight, bias, eps, residual, out, return_stats, False)
+    drop = _checked_dropout(dropout_p, seed, offset, normalized_shape, residual)
+    return _norm(x, normalized_shape, weight, bias, eps, residual, out, return_stats, False, drop)
 
 
 def rms_norm(
@@ -84,12 +91,15 @@ def rms_norm(
     eps: float | None = None,
     *,
     residual: Any = None,
+    dropout_p: float = 0.0,
+    seed: int | None = None,
+    offset: int = 0,
     out: Any = None,
     return_stats: bool = False,
 ) -> Any:
     """Divide the trailing axes by their root mean square, then apply weight.
 
-    y = s / sqrt(mean(s^2) + eps) * weight, where s = x + residual
+    y = s / sqrt(mean(s^2) + eps) * weight, where s = dropout(x) + residual
 
     Parameters
     ----------
@@ -98,6 +108,8 @@ def rms_norm(
     weight : array of normalized_shape, dtype of x (or float32 where x is bfloat16); None means 1
     eps : float; None means the smallest step above 1 in the dtype of x, as in PyTorch
     residual : array like x, added to x first; the sum is returned too
+    dropout_p, seed, offset : what `dropout` does to x before the residual is added to it, with the
+        same mask and bytes; seed is required with dropout_p > 0
     out : array like x that receives y
     return_stats : bool, also return what `rms_norm_backward` needs
 
@@ -118,7 +130,8 @@ def rms_norm(
         eps = _SMALLEST_STEPS.get(getattr(x, "dtype", None))
         if eps is None:
             check_array("x", x)  # no such array: the error
-    return _norm(x, normalized_shape, weight, None, eps, residual, out, return_stats, True)
+    drop = _checked_dropout(dropout_p, seed, offset, normalized_shape, residual)
+    return _norm(x, normalized_shape, weight, None, eps, residual, out, return_stats, True, drop)
 
 
 def layer_norm_backward(
@@ -130,7 +143,10 @@ def layer_norm_backward(
     bias: Any = None,
     *,
     grad_residual: Any = None,
-) -> tuple[Any, Any, Any]:
+    dropout_p: float = 0.0,
+    seed: int | None = None,
+    offset: int = 0,
+) -> tuple[Any, ...]:
     """Gradients of `layer_norm`.
 
     With x_hat = (x - mean) rstd and g = grad_output weight, averages over the normalized axes:
@@ -144,22 +160,34 @@ def layer_norm_backward(
     weight, bias : array or None, as in the forward; bias is not read
     mean, rstd : array, as returned by the forward with return_stats
     grad_residual : array like x, the gradient that reaches the sum on other ways
+    dropout_p, seed, offset : as in the forward
 
     Returns
     -------
     dx : array like x; with residual it is the gradient of x and of residual
     dweight, dbias : array like weight and bias, None for an absent one
+    dresidual : array like x, only with dropout_p > 0: the gradient of residual; dx is then what
+        `dropout_backward` makes of it
 
     Raises
     ------
     ShapeError, DTypeError : naming the argument, what it got and what was wanted
     """
-    return _norm_backward(grad_output, x, weight, bias, grad_residual, mean=mean, rstd=rstd)
+    drop = checked_dropout(dropout_p, seed, offset)
+    return _norm_backward(grad_output, x, weight, bias, grad_residual, drop, mean=mean, rstd=rstd)
 
 
 def rms_norm_backward(
-    grad_output: Any, x: Any, weight: Any, rstd: Any, *, grad_residual: Any = None
-) -> tuple[Any, Any]:
+    grad_output: Any,
+    x: Any,
+    weight: Any,
+    rstd: Any,
+    *,
+    grad_residual: Any = None,
+    dropout_p: float = 0.0,
+    seed: int | None = None,
+    offset: int = 0,
+) -> tuple[Any, ...]:
     """Gradients of `rms_norm`.
 
     With x_hat = x rstd and g = grad_output weight, averages over the normalized axes:
@@ -173,17 +201,24 @@ def rms_norm_backward(
     weight : array or None, as in the forward
     rstd : array, as returned by the forward with return_stats
     grad_residual : array like x, the gradient that reaches the sum on other ways
+    dropout_p, seed, offset : as in the forward
 
     Returns
     -------
     dx : array like x; with residual it is the gradient of x and of residual
     dweight : array like weight, or None
+    dresidual : array like x, only with dropout_p > 0: the gradient of residual; dx is then what
+        `dropout_backward` makes of it
 
     Raises
     ------
     ShapeError, DTypeError : naming the argument, what it got and what was wanted
     """
-    return _norm_backward(grad_output, x, weight, None, grad_residual, rstd=rstd)[:2]
+    drop = checked_dropout(dropout_p, seed, offset)
+    dx, dweight, _, *rest = _norm_backward(
+        grad_output, x, weight, None, grad_residual, drop, rstd=rstd
+    )
+    return (dx, dweight, *rest)
 
 
 def _norm(
@@ -196,33 +231,56 @@ def _norm(
     out: Any,
     return_stats: bool,
     rms: bool,
+    drop: tuple[float, int, int],
 ) -> Any:
     module = backend("x", x)
     if type(eps) is not float or not 0 <= eps < math.inf:
         eps = check_number("eps", eps, 0.0)
     try:
-        y = module.norm(x, normalized_shape, weight, bias, eps, residual, out, return_stats, rms)
+        y = module.norm(
+            x, normalized_shape, weight, bias, eps, residual, out, return_stats, rms, *drop
+        )
     except TypeError:
         y = None
     if y is None:  # not the canonical case: explain, or copy strided arrays
         shape = _check_forward(x, normalized_shape, weight, bias, residual, out)
         arrays = (contiguous(x), shape, contiguous(weight), contiguous(bias))
         last = contiguous(residual), out, check_flag("return_stats", return_stats), rms
-        y = computed(module.norm(*arrays, eps, *last))
+        y = computed(module.norm(*arrays, eps, *last, *drop))
     return y
 
 
 def _norm_backward(
-    grad_output: Any, x: Any, weight: Any, bias: Any, grad_residual: Any, **stats: Any
+    grad_output: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    grad_residual: Any,
+    drop: tuple[float, int, int],
+    **stats: Any,
 ) -> Any:
     module = backend("x", x)
     mean, rstd = stats.get("mean"), stats["rstd"]
-    grads = module.norm_backward(grad_output, x, weight, mean, rstd, bias, grad_residual)
+    grads = module.norm_backward(grad_output, x, weight, mean, rstd, bias, grad_residual, *drop)
     if grads is None:  # not the canonical case: explain, or copy strided arrays
-        _check_backward(grad_output, x, weight, bias, grad_residual, stats)
+        _check_backward(grad_output, x, weight, bias, grad_residual, drop, stats)
         arrays = (grad_output, x, weight, mean, rstd, bias, grad_residual)
-        grads = computed(module.norm_backward(*map(contiguous, arrays)))
+        grads = computed(module.norm_backward(*map(contiguous, arrays), *drop))
+    if drop[0]:
+        dresidual, dweight, dbias, dx = grads
+        return dx, dweight, dbias, dresidual
     return grads
+
+
+def _checked_dropout(
+    dropout_p: float, seed: int | None, offset: int, shape: Any, residual: Any
+) -> tuple[float, int, int]:
+    """The mask is that of the last axis, and nothing is gained without the add."""
+    drop = checked_dropout(dropout_p, seed, offset)
+    if drop[0] and (residual is None or (isinstance(shape, Sequence) and len(shape) != 1)):
+        what = "without a residual" if residual is None else f"with normalized_shape {shape}"
+        raise ConfigError(f"dropout_p: got {dropout_p} {what}, expected 0; apply `dropout` to x")
+    return drop
 
 
 def _check_forward(
@@ -247,7 +305,13 @@ def _check_forward(
 
 
 def _check_backward(
-    grad_output: Any, x: Any, weight: Any, bias: Any, grad_residual: Any, stats: dict[str, Any]
+    grad_output: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    grad_residual: Any,
+    drop: tuple[float, int, int],
+    stats: dict[str, Any],
 ) -> None:
     check_alike(x=x, grad_output=grad_output)
     check_ndim("x", x, 1)
@@ -256,6 +320,10 @@ def _check_backward(
     rows = stats["rstd"].ndim
     if rows >= x.ndim:
         raise ShapeError(f"rstd: got shape {stats['rstd'].shape}, expected fewer axes than x")
+    if drop[0] and rows != x.ndim - 1:
+        raise ConfigError(
+            f"dropout_p: got {drop[0]} with {x.ndim - rows} normalized axes, expected 1"
+        )
     check_shape(x.shape[:rows], **stats)
     _check_parameters(x, x.shape[rows:], weight, bias)
     if grad_residual is not None:

@@ -129,7 +129,7 @@ class BertOutput(nn.Module):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """x (N, in_features) and residual (N, C) to (N, C)."""
-        return self.LayerNorm(self.dropout(self.dense(x)), residual)[0]
+        return self.LayerNorm(self.dense(x), residual, self.dropout)[0]
 
 
 class BertAttention(nn.Module):

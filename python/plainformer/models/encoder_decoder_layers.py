@@ -83,7 +83,7 @@ class ResidualLayer(nn.Module):
         """Add one sublayer to the residual stream, with its norm."""
         x, residual = stream
         if not self.pre_norm:
-            return norm(self.dropout(sublayer(x)), x)[0], None
+            return norm(sublayer(x), x, self.dropout)[0], None
         h, residual = (norm(x), x) if residual is None else norm(x, residual)
         return self.dropout(sublayer(h)), residual
 

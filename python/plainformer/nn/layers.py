@@ -128,9 +128,14 @@ class LayerNorm(Module):
         self.weight = Parameter(new_array((width,), 1.0))
         self.bias = Parameter(new_array((width,))) if bias else None
 
-    def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
-        """y, or (y, x + residual) with a residual."""
-        return functional.layer_norm(x, self.weight, self.bias, self.eps, residual=residual)
+    def forward(
+        self, x: Tensor, residual: Tensor | None = None, dropout: Dropout | None = None
+    ) -> Any:
+        """y, or (y, dropout(x) + residual) with a residual, all in one pass."""
+        p = 0.0 if dropout is None else dropout.rate
+        return functional.layer_norm(
+            x, self.weight, self.bias, self.eps, residual=residual, dropout_p=p
+        )
 
 
 class RMSNorm(Module):
@@ -141,9 +146,12 @@ class RMSNorm(Module):
         self.eps = eps
         self.weight = Parameter(new_array((width,), 1.0))
 
-    def forward(self, x: Tensor, residual: Tensor | None = None) -> Any:
-        """y, or (y, x + residual) with a residual."""
-        return functional.rms_norm(x, self.weight, self.eps, residual=residual)
+    def forward(
+        self, x: Tensor, residual: Tensor | None = None, dropout: Dropout | None = None
+    ) -> Any:
+        """y, or (y, dropout(x) + residual) with a residual, all in one pass."""
+        p = 0.0 if dropout is None else dropout.rate
+        return functional.rms_norm(x, self.weight, self.eps, residual=residual, dropout_p=p)
 
 
 class Dropout(Module):
@@ -160,11 +168,14 @@ class Dropout(Module):
         """Zero this share of elements from now on."""
         self.p = float(SHARE.check("p", p))
 
+    @property
+    def rate(self) -> float:
+        """The share that is zeroed now: p in training, 0 in eval mode."""
+        return self.p if self.training else 0.0
+
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape to the same shape; takes one offset of the dropout state."""
-        if not self.training or self.p == 0:
-            return x
-        return functional.dropout(x, self.p)
+        return functional.dropout(x, self.rate) if self.rate else x
 
 
 class ReLU(Module):
