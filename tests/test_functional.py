@@ -230,7 +230,7 @@ def test_norms_drop_before_they_add_as_dropout_does(rng, used):
         results = []
         for fused in (True, False):
             x, residual, weight = (Tensor(a, requires_grad=True) for a in arrays)
-            with functional.dropout_state(3, 1):
+            with dropout_state(3, 1):
                 left = x if fused else functional.dropout(x, 0.4)
                 p = 0.4 if fused else 0.0
                 y, total = norm(left, weight, residual=residual, dropout_p=p)
