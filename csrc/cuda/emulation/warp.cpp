@@ -1,6 +1,7 @@
 // Collectives of a warp.
 #include <cstring>
 
+#include "multiply.h"
 #include "primitives.h"
 #include "scheduler.h"
 
@@ -141,48 +142,32 @@ const char* const* matrix_rows(uint32_t row, int matrices, const char* op, Site 
     return reinterpret_cast<const char* const*>(m.values[phase & 1]);
 }
 
-template <typename T>
-static float low(uint32_t pair) {
-    return cuda::to_float(T{static_cast<uint16_t>(pair)});
-}
-template <typename T>
-static float high(uint32_t pair) {
-    return cuda::to_float(T{static_cast<uint16_t>(pair >> 16)});
-}
-
 struct MmaTiles {
-    float a[16][16], b[16][8], d[16][8];
+    float a[16][16], b[16][8], d[16][8];  // a is (k, m)
 };
 
+// A lane's part: rows g and g + 8 of A and D, column g of B.
 template <typename T>
-static void gather(MmaTiles& tiles, const MmaOperands& o, int row, int column) {
+static void gather(MmaTiles& tiles, const MmaOperands& o, int g, int t) {
     for (int i = 0; i < 4; ++i) {
-        float* const pair = &tiles.a[row + (i & 1) * 8][column + (i >> 1) * 8];
-        pair[0] = low<T>(o.a[i]);
-        pair[1] = high<T>(o.a[i]);
+        const float2 pair = cuda::unpack<T>(o.a[i]);
+        const int k = t + (i >> 1) * 8, m = g + (i & 1) * 8;
+        tiles.a[k][m] = pair.x, tiles.a[k + 1][m] = pair.y;
     }
     for (int i = 0; i < 2; ++i) {
-        tiles.b[column + i * 8][row] = low<T>(o.b[i]);
-        tiles.b[column + i * 8 + 1][row] = high<T>(o.b[i]);
+        const float2 pair = cuda::unpack<T>(o.b[i]);
+        tiles.b[t + i * 8][g] = pair.x, tiles.b[t + i * 8 + 1][g] = pair.y;
     }
-    for (int i = 0; i < 4; ++i) tiles.d[row + (i >> 1) * 8][column + (i & 1)] = o.d[i];
+    for (int i = 0; i < 4; ++i) tiles.d[g + (i >> 1) * 8][t + (i & 1)] = o.d[i];
 }
 
-// Sums in the order of k: a chip's own order is not known.
-static void multiply(MmaTiles& tiles) {
-    for (int m = 0; m < 16; ++m)
-        for (int k = 0; k < 16; ++k)
-            for (int n = 0; n < 8; ++n) tiles.d[m][n] += tiles.a[m][k] * tiles.b[k][n];
-}
-
+template <typename T>
 static void mma(const uint64_t* operands) {
     MmaTiles tiles;
     const auto of = [=](int lane) { return reinterpret_cast<const MmaOperands*>(operands[lane]); };
-    for (int lane = 0; lane < lanes_of_warp; ++lane) {
-        const auto fill = of(lane)->element == DType::bfloat16 ? gather<bfloat16> : gather<float16>;
-        fill(tiles, *of(lane), lane / 4, lane % 4 * 2);
-    }
-    multiply(tiles);
+    for (int lane = 0; lane < lanes_of_warp; ++lane)
+        gather<T>(tiles, *of(lane), lane / 4, lane % 4 * 2);
+    multiply(&tiles.d[0][0], &tiles.a[0][0], &tiles.b[0][0], 16, 8);
     for (int lane = 0; lane < lanes_of_warp; ++lane)
         for (int i = 0; i < 4; ++i)
             of(lane)->d[i] = tiles.d[lane / 4 + (i >> 1) * 8][lane % 4 * 2 + (i & 1)];
@@ -191,8 +176,9 @@ static void mma(const uint64_t* operands) {
 void mma_m16n8k16(const MmaOperands& operands, Site site) {
     Quiet quiet;
     check_whole_warp(current_warp(), "mma.sync", site);
+    const bool brain = operands.element == DType::bfloat16;
     meet(prepare(~0u, "mma.sync", site), reinterpret_cast<uint64_t>(&operands), "mma.sync", site,
-         mma);
+         brain ? mma<bfloat16> : mma<float16>);
 }
 
 }  // namespace plainformer::emulation

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "cluster.h"
+#include "multiply.h"
 #include "primitives.h"
 
 namespace plainformer::emulation {
@@ -180,14 +181,6 @@ static void read_registers(const std::vector<uint32_t>& registers, float* out) {
 
 // ---- products ----------------------------------------------------------------------------------
 
-static void multiply(float* d, const float* a, const float* b, int n) {
-    for (int m = 0; m < tile_rows; ++m)
-        for (int k = 0; k < tile_k; ++k) {
-            const float left = a[k * tile_rows + m];
-            for (int j = 0; j < n; ++j) d[m * n + j] += left * b[k * n + j];
-        }
-}
-
 template <typename T>
 static void compute(Block& block, const WgmmaOperation& o) {
     // Not arrays: with the runtime's own thread-local names a loaded module has little room for
@@ -201,7 +194,7 @@ static void compute(Block& block, const WgmmaOperation& o) {
     read_operand<T>(block, o.b, o.shape.b_transposed, o.shape.n, b, o.site);
     std::vector<float>& d = o.accumulator->value;
     if (!o.shape.accumulate) std::fill(d.begin(), d.end(), 0.0f);
-    multiply(d.data(), a, b, o.shape.n);
+    multiply(d.data(), a, b, tile_rows, o.shape.n);
 }
 
 static void retire_first(Warpgroup& w, Site site) {
