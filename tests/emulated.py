@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -54,8 +55,12 @@ def build(folder: Path, *options: str) -> Path:
             f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             *options,
         ]  # fmt: skip
+        environment = dict(os.environ)
+        if shutil.which("ccache"):  # most files are those of the last build, in another folder
+            configure.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+            environment |= {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
         for command in (configure, ["cmake", "--build", str(folder), "-j2"]):
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
             if done.returncode != 0:
                 raise RuntimeError(
                     f"{' '.join(command)}\n{done.stdout[-8000:]}{done.stderr[-8000:]}"
