@@ -89,11 +89,11 @@ class Sm80Loader {
     // operand[e * e_stride + k * k_stride], e < E, k < K; the first stage begins at (e, k).
     __device__ __forceinline__ Sm80Loader(const T* operand, int64_t e_stride, int64_t k_stride,
                                           int64_t E, int64_t K, int64_t e, int64_t k, bool aligned)
-        : operand_(operand),
-          advance_(sm80_depth * k_stride),
+        : advance_(sm80_depth * k_stride),
           step_(AXIS == Contiguous::k ? k_stride : e_stride),
           k_left_(K - k),
-          aligned_(aligned) {
+          aligned_(aligned),
+          whole_(aligned && (AXIS == Contiguous::k ? K : E) % 8 == 0) {
 #pragma unroll
         for (int i = 0; i < count; ++i) {
             const int64_t at_e = e + (AXIS == Contiguous::k ? line(i) : chunk(i) * 8);
@@ -106,21 +106,33 @@ class Sm80Loader {
     // Starts the copy of the next stage of the operand to `stage`.
     __device__ __forceinline__ void load(T* stage) {
         const uint32_t address = shared_addr(stage);
+        if (whole_) {
+#pragma unroll
+            for (int i = 0; i < count; ++i)
+                cp_async_16(address + Tile::offset(line(i), chunk(i)), from_[i],
+                            elements_left(i) > 0);
+        } else {
+            gather(stage, address);
+        }
+#pragma unroll
+        for (int i = 0; i < count; ++i) from_[i] += advance_;
+        k_left_ -= sm80_depth;
+    }
+
+  private:
+    // The same where some chunks are not 16 bytes that can be copied.
+    __device__ __forceinline__ void gather(T* stage, uint32_t address) {
 #pragma unroll
         for (int i = 0; i < count; ++i) {
             const uint32_t offset = Tile::offset(line(i), chunk(i));
             const int64_t left = elements_left(i);
             if (aligned_ && (left >= 8 || left <= 0))
-                cp_async_16(address + offset, left > 0 ? from_[i] : operand_, left > 0);
+                cp_async_16(address + offset, from_[i], left > 0);
             else
                 *reinterpret_cast<uint4*>(reinterpret_cast<char*>(stage) + offset) =
                     gather_chunk(from_[i], step_, left);
-            from_[i] += advance_;
         }
-        k_left_ -= sm80_depth;
     }
-
-  private:
     static __device__ __forceinline__ int line(int i) {
         return (static_cast<int>(threadIdx.x) + i * THREADS) / Tile::chunks;
     }
@@ -133,11 +145,10 @@ class Sm80Loader {
         return k_left_ > line(i) ? e_left_[i] : 0;
     }
 
-    const T* operand_;
     const T* from_[count];
     int64_t advance_, step_, k_left_;
     int e_left_[count];
-    bool aligned_;
+    bool aligned_, whole_;  // all chunks are 16 bytes of one line
 };
 
 // ---- Kernel
