@@ -7,19 +7,14 @@ import pytest
 from plainformer import kernels
 from tests import reference
 from tests.accuracy import assert_2x, truth
+from tests.cuda.conftest import DTYPES
 from tests.emulated import emulated, to_device
 
-DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 # Single elements: a lane, lanes and warps of a block; 16 bytes: lanes, the same at once, teams that
 # share a block of the backward; odd counts of rows leave teams without one.
 SHAPES = [(1, 1), (3, 17), (5, 1023), (37, 8), (9, 72), (5, 768), (3, 2304)]
 # A block that reads its row again, by elements and by 16 bytes; on sm_90 the latter is a cluster's.
 LONG = [(2, 8193), (3, 20008)]
-
-
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
 
 
 def make(rng, dtype, shape, mean=0.0, scale=1.0):

@@ -9,17 +9,12 @@ import pytest
 from plainformer import _cpu, kernels
 from tests import reference
 from tests.accuracy import assert_2x
+from tests.cuda.conftest import DTYPES
 from tests.emulated import emulated, to_device
 
-DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 # Empty ones at both ends, a tail behind vectors, several blocks of 8192 elements with a tail.
 SHAPES = [(0,), (1,), (3, 17), (65, 64), (0, 4), (20005,), (0,)]
 ADAMW = {"lr": 1e-2, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
-
-
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
 
 
 def make(rng, dtype, grad_dtype=None):
