@@ -96,11 +96,15 @@ def empty(shape, dtype) -> DeviceArray:
 
 
 @contextlib.contextmanager
-def emulated(capability: int = 90, order: str = "fifo", poison: int = 0xFF):
-    """Within it, arrays of the device are computed on by the emulated CUDA kernels."""
+def emulated(capability: int = 90, order: str | None = None, poison: int | None = None):
+    """Within it, arrays of the device are computed on by the emulated CUDA kernels.
+
+    The order of threads and the poison of shared memory are `EMU_ORDER`'s and `EMU_POISON`'s
+    unless they are given: csrc/cuda/emulation/control.h.
+    """
     compiled = module()
     compiled.set_capability(capability)
-    compiled.set_order(order)
-    compiled.set_poison(poison)
+    compiled.set_order(order or os.environ.get("EMU_ORDER", "fifo"))
+    compiled.set_poison(int(os.environ.get("EMU_POISON", "0xff"), 0) if poison is None else poison)
     with cuda_is(DoubleKind(compiled)):
         yield compiled

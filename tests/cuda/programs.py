@@ -58,15 +58,19 @@ def run(command: list[str]) -> None:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
+def runtime(sanitizer: str | None = None) -> list[tuple[Path, tuple[str, ...]]]:
+    """The files of the emulation's runtime, each with its flags."""
+    told = SANITIZERS[sanitizer][1]
+    return [(file, ("-O3", *WARNINGS, *told)) for file in RUNTIME]
+
+
 @functools.cache
 def build(name: str, sanitizer: str | None = None) -> Path:
     """The program of tests/cpp/cuda/NAME.cu."""
     folder = cache_folder() / "programs"
-    watched, told = SANITIZERS[sanitizer]
-    sources = [
-        (PROGRAMS / f"{name}.cu", ("-O1", "-g1", *WARNINGS, *watched)),
-        *((file, ("-O3", *WARNINGS, *told)) for file in RUNTIME),
-    ]
+    watched = SANITIZERS[sanitizer][0]
+    own = (PROGRAMS / f"{name}.cu", ("-O1", "-g1", *WARNINGS, *watched))
+    sources = [own, *runtime(sanitizer)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(lambda s: compile_object(s[0], folder, *s[1]), sources))
     program = folder / f"{name}-{hash_of(objects)}"
@@ -77,13 +81,32 @@ def build(name: str, sanitizer: str | None = None) -> Path:
     return program
 
 
-def execute(name, *arguments, sanitizer=None, timeout=120, **environment):
+def environment_with(**variables: str) -> dict[str, str]:
+    """This process's environment, with `EMU_...` only from here."""
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("EMU_")}, **variables}
+
+
+def execute(name, *arguments, sanitizer=None, timeout=120, **variables):
     """Run a program; its environment has `EMU_...` only from here."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("EMU_")}
     return subprocess.run(
         [str(build(name, sanitizer)), *arguments],
-        env={**clean, **environment},
+        env=environment_with(**variables),
         capture_output=True,
         text=True,
         timeout=timeout,
     )
+
+
+def output(program: Path, **variables: str) -> str:
+    """What a program that is built prints."""
+    return subprocess.run(
+        [str(program)], env=environment_with(**variables), stdout=subprocess.PIPE, text=True,
+        check=True, timeout=120,
+    ).stdout  # fmt: skip
+
+
+if __name__ == "__main__":
+    import sys
+
+    done = execute(*sys.argv[1:])
+    print(done.stdout + done.stderr, end="")
