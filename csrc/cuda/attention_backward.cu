@@ -1,8 +1,7 @@
 // Launches of the attention backward: row terms first, then the sums of each side, then a mask's.
 #include "attention_backward.cuh"
 
-#include "attention_backward_mask.cuh"
-#include "attention_backward_sm80.cuh"
+#include "attention_backward_mask_sm80.cuh"
 #include "attention_launch.h"
 #include "operations.h"
 
@@ -103,7 +102,7 @@ void differentiate(const BackwardProblem<float>& problem, Context& context) {
 template <int W, Gradient gradient, bool simple, typename T>
 void launch_sm80(const BackwardProblem<T>& problem, Context& context) {
     launch_walk(problem, gradient == Gradient::dq ? Owner::queries : Owner::keys, owned_rows,
-                backward_threads, sizeof(BackwardShared<T, W, streamed_rows<W>, gradient>), context,
+                backward_threads, sizeof(BackwardShared<T, W, gradient>), context,
                 attention_backward_sm80<T, W, gradient, simple>);
 }
 
@@ -126,6 +125,29 @@ void differentiate(const BackwardProblem<T>& problem, Context& context) {
         differentiate_sm80<W, true>(problem, context);
 }
 
+// ---- the mask's gradient ------------------------------------------------------------------------
+
+template <typename T>
+void mask_gradient(const BackwardProblem<T>& problem, Context& context) {
+    launch_blocks(mask_tiles(problem.s.mask_shape, plain_tile, plain_tile), plain_threads,
+                  sizeof(PlainShared), context, attention_mask_gradient<T>, problem);
+}
+
+template <int W, typename T>
+void mask_gradient_sm80(const BackwardProblem<T>& problem, Context& context) {
+    launch_blocks(mask_tiles(problem.s.mask_shape, mask_rows, mask_columns), backward_threads,
+                  sizeof(MaskShared<T, W>), context, attention_mask_gradient_sm80<T, W>, problem);
+}
+
+// Tensor cores where a stage of four tiles has room for a second one.
+template <int W, typename T>
+void mask_gradient(const BackwardProblem<T>& problem, Context& context) {
+    if constexpr (std::is_same_v<T, float> || W == 256)
+        mask_gradient(problem, context);
+    else
+        mask_gradient_sm80<W>(problem, context);
+}
+
 }  // namespace
 
 template <typename T>
@@ -133,11 +155,10 @@ void attention_backward(const AttentionBackwardArgs<T>& s, Context& context) {
     check_lengths(s.options);
     const BackwardProblem<T> problem = problem_of(s, context);
     row_terms(problem, context);
-    with_head_width(s.options,
-                    [&](auto width) { differentiate<decltype(width)::value>(problem, context); });
-    if (s.dmask)
-        launch_blocks(mask_tiles(s.mask_shape), plain_threads, sizeof(PlainShared), context,
-                      attention_mask_gradient<T>, problem);
+    with_head_width(s.options, [&](auto width) {
+        differentiate<decltype(width)::value>(problem, context);
+        if (s.dmask) mask_gradient<decltype(width)::value>(problem, context);
+    });
 }
 PF_INSTANTIATE(attention_backward, AttentionBackwardArgs)
 

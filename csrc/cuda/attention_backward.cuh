@@ -159,19 +159,14 @@ __device__ __forceinline__ void store_plain(const TileRows<T>& to,
 
 // ---- both walks ---------------------------------------------------------------------------------
 
-// Shift and delta of the queries of a tile, and which of its pairs are kept. A query that does not
-// exist has P = 0.
+// Shift and delta of the queries of a tile, and which of its pairs are kept.
 template <typename T>
 __device__ __forceinline__ void load_terms(PlainShared& shared, const BackwardProblem<T>& problem,
                                            const Sequence& sequence, int64_t h, int i, int j) {
     const AttentionOptions& o = problem.s.options;
-    if (threadIdx.x < plain_tile) {
-        const int row = i + static_cast<int>(threadIdx.x);
-        const bool exists = row < sequence.Lq;
-        const int64_t at = term_place(problem.s.lse, sequence.q, h, exists ? row : 0);
-        shared.shift[threadIdx.x] = exists ? problem.terms.shift[at] : INFINITY;
-        shared.delta[threadIdx.x] = exists ? problem.terms.delta[at] : 0.0f;
-    }
+    if (threadIdx.x < plain_tile)
+        read_terms(shared.shift[threadIdx.x], shared.delta[threadIdx.x], problem, sequence, h,
+                   i + static_cast<int>(threadIdx.x));
     if (o.dropout.threshold)
         shared.kept.draw(o.dropout, static_cast<uint32_t>(sequence.b * o.H + h), i, j);
 }

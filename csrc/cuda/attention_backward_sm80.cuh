@@ -100,25 +100,34 @@ __device__ __forceinline__ void add_product(float (&d)[W / 8][4],
 
 // ---- one block ----------------------------------------------------------------------------------
 
-template <typename T, int W, int columns, Gradient gradient>
+// Rows that a step streams, and steps in the ring: what 99 KB, the least that a device of today
+// has, leave beside the owned rows.
+template <int W>
+constexpr int streamed_rows = W == 256 ? 16 : 32;
+template <int W>
+constexpr int backward_stages = W == 64 ? 4 : 2;
+
+template <typename T, int W, Gradient gradient>
 struct BackwardShared {
+    static constexpr int columns = streamed_rows<W>, stages = backward_stages<W>;
     static constexpr bool owns_keys = gradient != Gradient::dq;
     static constexpr int queries = owns_keys ? columns : owned_rows;
     static constexpr int keys = owns_keys ? owned_rows : columns;
     struct Stage {
         T scores[columns * W], values[columns * W];  // Q and dO, or K and V
     };
-    alignas(1024) Stage stages[2];
+    alignas(1024) Stage ring[stages];
     T owned_scores[owned_rows * W];                                 // K, or Q
     T owned_values[gradient == Gradient::dv ? 8 : owned_rows * W];  // V, or dO
-    float shift[2][columns], delta[2][columns];                     // of streamed queries
-    KeptPairs<queries, keys> kept[2];
+    float shift[stages][columns], delta[stages][columns];           // of streamed queries
+    KeptPairs<queries, keys> kept[stages];
 };
 
 // `simple`: a pair's score is its product times a factor and no pair is dropped.
-template <typename T, int W, int columns, Gradient gradient, bool simple>
+template <typename T, int W, Gradient gradient, bool simple>
 struct BackwardTile {
-    using Shared = BackwardShared<T, W, columns, gradient>;
+    using Shared = BackwardShared<T, W, gradient>;
+    static constexpr int columns = Shared::columns, stages = Shared::stages;
     static constexpr bool owns_keys = Shared::owns_keys;
     static constexpr bool has_ds = gradient != Gradient::dv;
     static constexpr bool has_p = gradient == Gradient::dk_dv || gradient == Gradient::dv;
@@ -152,20 +161,14 @@ struct BackwardTile {
         if constexpr (!owns_keys) {
 #pragma unroll
             for (int n = 0; n < 2; ++n)
-                read_terms(own_shift[n], own_delta[n], walk.head, walk.first + own_row(n));
+                read_terms(own_shift[n], own_delta[n], problem, walk.sequence, walk.head,
+                           walk.first + own_row(n));
         }
     }
 
     // The thread's rows of the tile are those of element n / 2 of each accumulator.
     __device__ __forceinline__ int own_row(int half) const {
         return first_row + lane / 4 + half * 8;
-    }
-
-    __device__ __forceinline__ void read_terms(float& shift, float& delta, int64_t h, int i) const {
-        const bool exists = i < walk.sequence.Lq;
-        const int64_t at = term_place(s.lse, walk.sequence.q, h, exists ? i : 0);
-        shift = exists ? problem.terms.shift[at] : INFINITY;
-        delta = exists ? problem.terms.delta[at] : 0.0f;
     }
 
     // ---- loads ----
@@ -189,8 +192,14 @@ struct BackwardTile {
                 problem.aligned_inputs);
     }
 
+    // Nothing after the last step, but a group of copies in either case.
     __device__ __forceinline__ void load_step(int step) {
-        auto& stage = shared.stages[step % 2];
+        if (step < walk.steps) fill_stage(step);
+        cp_async_commit();
+    }
+
+    __device__ __forceinline__ void fill_stage(int step) {
+        auto& stage = shared.ring[step % stages];
         const int h = owns_keys ? walk.query_head(step) : walk.key_head();
         const int first = owns_keys ? walk.query(step) : walk.key(step);
         fill_rows<W, columns>(stage.scores,
@@ -200,10 +209,11 @@ struct BackwardTile {
             stage.values, rows(owns_keys ? s.grad_out : s.v, !owns_keys, h, first, columns, o.Dv),
             problem.aligned_inputs);
         if (owns_keys && threadIdx.x < columns)
-            read_terms(shared.shift[step % 2][threadIdx.x], shared.delta[step % 2][threadIdx.x], h,
-                       first + threadIdx.x);
+            read_terms(shared.shift[step % stages][threadIdx.x],
+                       shared.delta[step % stages][threadIdx.x], problem, walk.sequence, h,
+                       first + static_cast<int>(threadIdx.x));
         if (!simple && o.dropout.threshold)
-            shared.kept[step % 2].draw(
+            shared.kept[step % stages].draw(
                 o.dropout, static_cast<uint32_t>(walk.sequence.b * o.H + walk.query_head(step)),
                 walk.query(step), walk.key(step));
     }
@@ -251,7 +261,7 @@ struct BackwardTile {
             check = fmaf(raw[n][0], 0.0f, check);
             check = fmaf(raw[n][1], 0.0f, check);
             if constexpr (has_p) {
-                const float* shift = shared.shift[step % 2] + n * 8 + lane % 4 * 2;
+                const float* shift = shared.shift[step % stages] + n * 8 + lane % 4 * 2;
                 dirty = dirty || shift[0] != shift[0] || shift[1] != shift[1];
             }
         }
@@ -269,8 +279,8 @@ struct BackwardTile {
 #pragma unroll
             for (int m = 0; m < columns / 4; ++m) {
                 const int n = m / 2, e = half * 2 + m % 2, c = n * 8 + lane % 4 * 2 + m % 2;
-                const float shift = owns_keys ? shared.shift[step % 2][c] : own_shift[half];
-                const float delta = owns_keys ? shared.delta[step % 2][c] : own_delta[half];
+                const float shift = owns_keys ? shared.shift[step % stages][c] : own_shift[half];
+                const float delta = owns_keys ? shared.delta[step % stages][c] : own_delta[half];
                 if constexpr (simple) {
                     const bool hidden = !full && !seen.has(c);
                     p[n][e] =
@@ -281,7 +291,8 @@ struct BackwardTile {
                     if (seen.has(c)) {
                         const int i = owns_keys ? c : own_row(half),
                                   j = owns_keys ? own_row(half) : c;
-                        const bool kept = !o.dropout.threshold || shared.kept[step % 2].has(i, j);
+                        const bool kept =
+                            !o.dropout.threshold || shared.kept[step % stages].has(i, j);
                         g = pair_gradient(scores, p[n][e], has_ds ? ds[n][e] : 0.0f, kept,
                                           kept_scale, shift, delta, walk.query(step) + i,
                                           walk.key(step) + j);
@@ -294,7 +305,7 @@ struct BackwardTile {
 
     __device__ __forceinline__ void compute(int step, float (&sums)[W / 8][4],
                                             float (&value_sums)[has_p ? W / 8 : 1][4]) {
-        const auto& stage = shared.stages[step % 2];
+        const auto& stage = shared.ring[step % stages];
         float p[columns / 8][4], ds[columns / 8][4];
         multiply(p, owned_scores, shared.owned_scores, stage.scores);
         const bool dirty = __any_sync(full_warp, is_dirty(p, step));
@@ -334,14 +345,11 @@ struct BackwardTile {
     }
 };
 
-// Width 128 and 256 leave a block half a register file and a stage of 32 and 16 rows.
-template <int W>
-constexpr int streamed_rows = W == 256 ? 16 : 32;
-
 template <typename T, int W, Gradient gradient, bool simple>
 __global__ void __launch_bounds__(backward_threads, 2)
     attention_backward_sm80(const __grid_constant__ BackwardProblem<T> problem) {
-    using Tile = BackwardTile<T, W, streamed_rows<W>, gradient, simple>;
+    using Tile = BackwardTile<T, W, gradient, simple>;
+    constexpr int stages = Tile::stages;
     auto& shared = cuda::shared<typename Tile::Shared>();
     Tile tile(problem, shared);
     const AttentionBackwardArgs<T>& s = problem.s;
@@ -350,20 +358,15 @@ __global__ void __launch_bounds__(backward_threads, 2)
     float value_sums[Tile::has_p ? W / 8 : 1][4] = {};  // dV
 
     const int steps = tile.walk.steps;
-    if (steps > 0) {
-        tile.load_owned();
-        tile.load_step(0);
-        cp_async_commit();
-    }
+    if (steps > 0) tile.load_owned();
+    for (int step = 0; step < stages - 1; ++step) tile.load_step(step);
     for (int step = 0; step < steps; ++step) {
-        cp_async_wait<0>();
-        __syncthreads();  // this step's rows are there, and nobody reads the other stage any more
+        cp_async_wait<stages - 2>();
+        __syncthreads();  // this step's rows are there, and nobody reads those of the one before
         if (step == 0) tile.keep_operands();
-        if (step + 1 < steps) {
-            tile.load_step(step + 1);
-            cp_async_commit();
-        }
-        tile.compute(step, sums, value_sums);
+        tile.load_step(step + stages - 1);
+        if (tile.walk.reaches(step, tile.first_row, warp_rows))
+            tile.compute(step, sums, value_sums);
     }
     if constexpr (gradient == Gradient::dq)
         tile.store(s.dq, o.D, shared.owned_scores, sums, o.scale);

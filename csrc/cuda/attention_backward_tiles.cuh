@@ -36,6 +36,17 @@ PF_INLINE int64_t term_place(const HeadsView<const float>& lse, int64_t start, i
     return start * lse.batch + h * lse.head + i * lse.row;
 }
 
+// Those of query i. One that does not exist has P = 0.
+template <typename T>
+__device__ __forceinline__ void read_terms(float& shift, float& delta,
+                                           const BackwardProblem<T>& problem, const Sequence& s,
+                                           int64_t h, int i) {
+    const bool exists = i < s.Lq;
+    const int64_t at = term_place(problem.s.lse, s.q, h, exists ? i : 0);
+    shift = exists ? problem.terms.shift[at] : INFINITY;
+    delta = exists ? problem.terms.delta[at] : 0.0f;
+}
+
 // At most `most` rows of one head, from row `first` on.
 template <typename T>
 struct TileRows {
@@ -101,6 +112,13 @@ struct TileWalk {
         if (owns_keys) return seeing_in_tile(sequence, first + r, query(step));
         if (first + r >= sequence.Lq) return {0, 0};
         return seen_in_tile(sequence, first + r, key(step));
+    }
+    // Whether any of owned rows [r, r + rows) of the tile has one.
+    __device__ __forceinline__ bool reaches(int step, int r, int rows) const {
+        const KeyRange range =
+            owns_keys ? sequence.rows_of(first + r, rows) : sequence.keys_of(first + r, rows);
+        const int at = owns_keys ? query(step) : key(step);
+        return at < range.end && at + streamed > range.begin;
     }
     // Whether no pair of a step's tile has to be hidden. Queries that do not exist have P = 0 by
     // their shift, and keys that do not exist are nobody's partners.
