@@ -128,8 +128,7 @@ __global__ void __launch_bounds__(sort_threads)
     auto& s = shared<MoveShared>();
     int64_t* next = s.next[warp_id()];
     for (int w = 0; w < sort_warps; ++w) s.next[w][threadIdx.x] = 0;
-    int64_t place = first_of_digit(counts, s.of_warp);
-    __syncthreads();
+    int64_t place = first_of_digit(counts, s.of_warp);  // has a barrier, behind the zeros
     for_rounds(in, shift, tile, [&](int64_t, int64_t, int digit, unsigned same) {
         if (same != 0 && lanes_before(same) == 0) next[digit] += __popc(same);
     });
