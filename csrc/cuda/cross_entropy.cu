@@ -9,14 +9,16 @@ namespace plainformer::cuda {
 
 namespace {
 
-template <typename T, bool aligned>
+template <typename T, bool aligned, bool smooth>
 void launch_cross_entropy(const CrossEntropyArgs<T>& s, Context& context) {
     const RowGrid grid = reading_row_grid<vector_width<T>, cross_entropy_chunks>(s.V);
     const LaunchConfig config = grid.config(s.N, sizeof(BlockTeam::Shared), context);
     if (grid.owner == RowOwner::lanes)
-        launch(config, cross_entropy_rows<T, aligned, WarpTeam>, s, grid.team, context.errors());
+        launch(config, cross_entropy_rows<T, aligned, smooth, WarpTeam>, s, grid.team,
+               context.errors());
     else
-        launch(config, cross_entropy_rows<T, aligned, BlockTeam>, s, grid.team, context.errors());
+        launch(config, cross_entropy_rows<T, aligned, smooth, BlockTeam>, s, grid.team,
+               context.errors());
 }
 
 }  // namespace
@@ -24,9 +26,12 @@ void launch_cross_entropy(const CrossEntropyArgs<T>& s, Context& context) {
 template <typename T>
 void cross_entropy(const CrossEntropyArgs<T>& s, Context& context) {
     if (s.N == 0) return;
-    const bool aligned = are_chunks<vector_width<T>>(s.V, {s.x}, {s.x_stride});
-    aligned ? launch_cross_entropy<T, true>(s, context)
-            : launch_cross_entropy<T, false>(s, context);
+    if (s.smoothing != 0)
+        launch_cross_entropy<T, false, true>(s, context);  // wherever its rows lie
+    else if (are_chunks<vector_width<T>>(s.V, {s.x}, {s.x_stride}))
+        launch_cross_entropy<T, true, false>(s, context);
+    else
+        launch_cross_entropy<T, false, false>(s, context);
 }
 PF_INSTANTIATE(cross_entropy, CrossEntropyArgs)
 

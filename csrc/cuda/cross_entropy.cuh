@@ -36,9 +36,10 @@ struct Spread {
     __device__ __forceinline__ void add(const Chunk<T, W>& x, int64_t begin, int64_t V,
                                         const float* weights) {
         const Chunk<float, W> w = load_part<W>(weights, begin, weights ? V : 0, 1.0f);
+        const int count = static_cast<int>(least(V - begin, W));
 #pragma unroll
         for (int j = 0; j < W; ++j) {
-            if (begin + j >= V) continue;
+            if (j >= count) continue;
             surprise = fmaf(w[j], base - x[j], surprise);
             weight += w[j];
         }
@@ -66,8 +67,8 @@ __device__ __forceinline__ void store_loss(const CrossEntropyArgs<T>& s, int64_t
     s.lse[n] = counts ? lse : 0.0f;
 }
 
-template <typename T, bool aligned, typename Team>
-__global__ void __launch_bounds__(BlockTeam::most_threads, 1)
+template <typename T, bool aligned, bool smooth, typename Team>
+__global__ void __launch_bounds__(BlockTeam::most_threads, aligned && !smooth ? 2 : 1)
     cross_entropy_rows(CrossEntropyArgs<T> s, int threads, ErrorRecord* errors) {
     Team team(threads);
     const int64_t n = team.first_row(), step = int64_t{cross_entropy_chunks} * team.size;
@@ -82,14 +83,15 @@ __global__ void __launch_bounds__(BlockTeam::most_threads, 1)
     Spread spread{fabsf(x_target) < INFINITY ? x_target : 0.0f};
     for (int64_t first = 0; first < chunks; first += step) {
         part.load(x, V, first, team, -INFINITY);
-        sums.add(part.chunks);
-        if (s.smoothing != 0)
 #pragma unroll
-            for (int u = 0; u < cross_entropy_chunks; ++u)
+        for (int u = 0; u < cross_entropy_chunks; ++u) {
+            sums.add(part.chunks[u]);
+            if constexpr (smooth)
                 spread.add(part.chunks[u], part.begin(first, team, u), V, s.weight);
+        }
     }
     sums.combine(team);
-    if (s.smoothing != 0) spread.combine(team);
+    if constexpr (smooth) spread.combine(team);
     const float lse = sums.value();
     if (n < s.N && team.rank == 0)
         store_loss(s, n, target, counts, x_target, lse, spread.value(lse));

@@ -38,22 +38,13 @@ struct LogSumExp {
         raise_to(fmaxf(largest, largest_of(x)));
         add_exponentials(x);
     }
-    // The same for elements as they are stored, which take half the registers.
-    template <int count, typename T, int W>
-    __device__ __forceinline__ void add(const Chunk<T, W> (&chunks)[count]) {
+    // The same for a chunk. Chunks go one after another: taken together, the floats of all would
+    // need twice the registers that the chunks do.
+    template <typename T, int W>
+    __device__ __forceinline__ void add(const Chunk<T, W>& chunk) {
         float x[W];
-        float next = largest;
-#pragma unroll
-        for (int u = 0; u < count; ++u) {
-            to_floats(x, chunks[u]);
-            next = fmaxf(next, largest_of(x));
-        }
-        raise_to(next);
-#pragma unroll
-        for (int u = 0; u < count; ++u) {
-            to_floats(x, chunks[u]);
-            add_exponentials(x);
-        }
+        to_floats(x, chunk);
+        add(x);
     }
     __device__ __forceinline__ void merge(const LogSumExp& other) {
         const float next = fmaxf(largest, other.largest);

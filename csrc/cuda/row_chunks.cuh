@@ -46,6 +46,7 @@ template <int W, typename T>
 __device__ __forceinline__ Chunk<T, W> load_amid(const T* x, int64_t begin) {
     const int beyond = beyond_boundary(x + begin);
     const T* boundary = x + begin - beyond;
+    if (beyond == 0) return load_chunk<W>(boundary);
     return middle_of<T>(load_chunk<W>(boundary), load_chunk<W>(boundary + W), beyond);
 }
 

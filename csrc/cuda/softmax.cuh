@@ -14,11 +14,12 @@
 
 namespace plainformer::cuda {
 
-// Chunks of each array that a thread keeps.
+// Chunks of each array that a thread keeps. With 64 registers, which aligned rows get along with, a
+// multiprocessor has two of the largest blocks: one loads while the other stores.
 constexpr int softmax_chunks = 8, softmax_backward_chunks = 4;
 
 template <typename T, bool aligned, typename Team>
-__global__ void __launch_bounds__(BlockTeam::most_threads, 1)
+__global__ void __launch_bounds__(BlockTeam::most_threads, aligned ? 2 : 1)
     softmax_rows(SoftmaxArgs<T> s, int threads) {
     constexpr int W = vector_width<T>, kept = softmax_chunks;
     Team team(threads);
@@ -32,7 +33,8 @@ __global__ void __launch_bounds__(BlockTeam::most_threads, 1)
         for (int64_t first = 0; first < chunks; first += step) {
             if (pass == 0 || chunks > step) part.load(x, L, first, team, -INFINITY);
             if (pass == 0) {
-                sums.add(part.chunks);
+#pragma unroll
+                for (const auto& chunk : part.chunks) sums.add(chunk);
                 continue;
             }
             part.store(s.y + n * s.L, L, first, team, [&](int u) {
@@ -60,7 +62,7 @@ __device__ __forceinline__ float sum_of_shares(const Chunk<T, W> (&dy)[kept],
 }
 
 template <typename T, bool aligned, typename Team>
-__global__ void __launch_bounds__(BlockTeam::most_threads, 1)
+__global__ void __launch_bounds__(BlockTeam::most_threads, aligned ? 2 : 1)
     softmax_backward_rows(SoftmaxBackwardArgs<T> s, int threads) {
     constexpr int W = vector_width<T>, kept = softmax_backward_chunks;
     Team team(threads);
