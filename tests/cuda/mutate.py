@@ -2,9 +2,9 @@
 
     python -m tests.cuda.mutate [FILE ...] [--jobs 2] [--list] [--again]
 
-Each barrier, wait, commit, fence and arrival in csrc/cuda is deleted in turn, in a copy of the
-tree; the emulated module is built again, and the tests that concern it run in one order of threads
-after another until one fails. What caught each line is written to
+Each barrier, wait, commit, fence and arrival in csrc/cuda can be left out by number in one build of
+the emulated module, made from a copy of the sources. For each in turn, the tests that concern it
+run in one order of threads after another until one fails. What caught each line is written to
 benchmarks/results/mutations.json; files whose hash is there are not tried again without --again. A
 line that survives needs a reason in REASONS, below.
 """
@@ -16,9 +16,9 @@ import concurrent.futures
 import hashlib
 import json
 import os
-import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,7 +40,8 @@ CALLS = re.compile(
 # The orders and poisons tried, until one fails.
 TRIALS = (("fifo", "0xff"), ("lifo", "0x7e"), ("1", "0xff"), ("2", "0x7e"), ("3", "0xff"),
           ("4", "0x7e"))  # fmt: skip
-# Which tests concern a source file that is compiled again, by the longest prefix of its name.
+SECONDS = 600  # a trial that takes longer hangs
+# Which tests concern a source file, by the longest prefix of its name.
 TESTS = {
     "activation": "elementwise", "add": "elementwise", "dropout": "elementwise",
     "attention": "attention", "attention_backward": "attention_backward",
@@ -124,108 +125,113 @@ def hash_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-# ---- builds ------------------------------------------------------------------------------------
+# ---- one build for all -------------------------------------------------------------------------
+
+SWITCH = """
+// Written by tests/cuda/mutate.py: the number of the line that is left out.
+#include <cstdlib>
+namespace plainformer {
+inline const int left_out = [] {
+    const char* number = std::getenv("PLAINFORMER_LEFT_OUT");
+    return number ? std::atoi(number) : -1;
+}();
+}
+"""
 
 
-class Tree:
-    """A copy of the sources, with a build of the emulated module that follows its changes."""
+def switched(text: str, mutants: dict[int, Mutant]) -> str:
+    """The text with each call left out where its number is asked for."""
+    for number, m in sorted(mutants.items(), key=lambda item: -item[1].start):
+        call = f"do {{ if (::plainformer::left_out != {number}) {m.call}; }} while (0)"
+        text = text[: m.start] + call + text[m.end :]
+    return text
 
-    def __init__(self, folder: Path):
-        self.folder, self.build = folder, folder / "build"
-        for name in ("csrc", "cmake"):
-            shutil.copytree(ROOT / name, folder / name)
-        shutil.copy(ROOT / "CMakeLists.txt", folder)
-        lists = folder / "cmake/cuda.cmake"
-        lists.write_text(lists.read_text().replace("-O2 -g1", "-O1"))  # half the time to compile
-        self.configure()
-        self.make()
 
-    def configure(self) -> None:
-        import pybind11
+def build(folder: Path, mutants: dict[int, Mutant]) -> Path:
+    """The emulated module, from sources whose lines can be left out."""
+    for name in ("csrc", "cmake"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "CMakeLists.txt", folder)
+    header = folder / "csrc/cuda/device.cuh"
+    header.write_text(header.read_text().replace("#pragma once", "#pragma once" + SWITCH))
+    for file in {m.file for m in mutants.values()}:
+        path = folder / "csrc/cuda" / file
+        of_file = {number: m for number, m in mutants.items() if m.file == file}
+        path.write_text(switched(path.read_text(), of_file))
+    import pybind11
 
-        command = [
-            "cmake", "-S", str(self.folder), "-B", str(self.build), "-G", "Ninja",
-            "-DPLAINFORMER_CUDA_EMULATED=ON", f"-DPython_EXECUTABLE={sys.executable}",
-            f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-        ]  # fmt: skip
-        if shutil.which("ccache"):
-            command.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
-        subprocess.run(command, check=True, capture_output=True)
+    configure = [
+        "cmake", "-S", str(folder), "-B", str(folder / "build"),
+        "-DPLAINFORMER_CUDA_EMULATED=ON", f"-DPython_EXECUTABLE={sys.executable}",
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+    ]  # fmt: skip
+    environment = dict(os.environ)
+    if shutil.which("ccache"):
+        configure.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+        environment |= {"CCACHE_BASEDIR": str(folder), "CCACHE_NOHASHDIR": "1"}
+    for command in (configure, ["cmake", "--build", str(folder / "build"), "-j2"]):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    return next((folder / "build").glob("_cuda_emulated*.so"))
 
-    def make(self) -> bool:
-        environment = {**os.environ, "CCACHE_BASEDIR": str(self.folder), "CCACHE_NOHASHDIR": "1"}
-        command = ["ninja", "-C", str(self.build), "-j1"]
-        return subprocess.run(command, env=environment, capture_output=True).returncode == 0
 
-    @property
-    def module(self) -> Path:
-        return next(self.build.glob("_cuda_emulated*.so"))
-
-    def dependents(self, name: str) -> list[str]:
-        """Stems of the source files that are compiled with the file."""
-        listed = subprocess.run(
-            ["ninja", "-C", str(self.build), "-t", "deps"], capture_output=True, text=True
-        ).stdout
-        found = set()
-        for entry in listed.split("\n\n"):
-            object_file = entry.split(":")[0]
-            if f"/csrc/cuda/{name}" in entry and (stem := re.search(r"(\w+)\.cu\.o$", object_file)):
-                found.add(stem.group(1))
-        return sorted(found)
+def dependents(name: str) -> list[str]:
+    """Stems of the source files that include the file, themselves or through others."""
+    includes = {f.name: set(re.findall(r'#include "(?:\w+/)*([\w.]+)"', f.read_text()))
+                for f in KERNELS.iterdir() if f.is_file()}  # fmt: skip
+    reached, added = {name}, {name}
+    while added:
+        added = {f for f, included in includes.items() if included & added} - reached
+        reached |= added
+    return sorted(f.removesuffix(".cu") for f in reached if f.endswith(".cu"))
 
 
 def tests_of(stems: list[str]) -> list[str]:
-    """The test files that concern the sources, those of the fewest sources first."""
+    """The test files that concern the sources."""
     names: dict[str, None] = {}
     for stem in stems:
         prefix = max((p for p in TESTS if stem.startswith(p)), key=len, default=None)
         if prefix:
             names.setdefault(TESTS[prefix])
-    files = [f"tests/{folder}/test_{name}.py" for folder in ("cuda",) for name in names]
+    files = [f"tests/cuda/test_{name}.py" for name in names]
     return [f for f in files if (ROOT / f).exists()]
 
 
 # ---- trials ------------------------------------------------------------------------------------
 
 
-def failure(module: Path, tests: list[str], order: str, poison: str) -> str | None:
-    """The first test that fails, if one does."""
+def trial(module: Path, number: int, tests: list[str], order: str, poison: str) -> str | None:
+    """The first test that fails, if one does. A process of its own: a mutant may end it."""
     environment = {
         **os.environ,
-        "PLAINFORMER_CUDA_EMULATED": str(module), "EMU_ORDER": order, "EMU_POISON": poison,
-        "PYTHONPATH": f"{ROOT}/python",
+        "PLAINFORMER_LEFT_OUT": str(number), "PLAINFORMER_CUDA_EMULATED": str(module),
+        "EMU_ORDER": order, "EMU_POISON": poison, "PYTHONPATH": f"{ROOT}/python",
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m",
                "not slow", *tests]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900
-        )
+        said, _ = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         return "it never ends"
-    if done.returncode == 0:
+    if process.returncode == 0:
         return None
-    named = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
-    return named.group(1) if named else f"exit status {done.returncode}"
+    named = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.M)
+    return named.group(1) if named else f"exit status {process.returncode}"
 
 
-def try_mutant(tree: Tree, mutant: Mutant) -> dict:
-    path = tree.folder / "csrc/cuda" / mutant.file
-    original = path.read_text()
-    tests = tests_of(tree.dependents(mutant.file))
+def try_mutant(module: Path, number: int, mutant: Mutant) -> dict:
+    tests = tests_of(dependents(mutant.file))
     result: dict = {"line": mutant.line, "function": mutant.function, "call": mutant.call,
                     "nth": mutant.nth}  # fmt: skip
-    path.write_text(original[: mutant.start] + "(void)0" + original[mutant.end :])
-    try:
-        if not tree.make():
-            return {**result, "caught": "it does not compile"}
-        for order, poison in TRIALS:
-            if failed := failure(tree.module, tests, order, poison):
-                return {**result, "caught": failed, "order": order, "poison": poison}
-        reason = REASONS.get(mutant.key, "not known")
-        return {**result, "caught": None, "tests": tests, "reason": reason}
-    finally:
-        path.write_text(original)
+    for order, poison in TRIALS if tests else ():
+        if failed := trial(module, number, tests, order, poison):
+            return {**result, "caught": failed, "order": order, "poison": poison}
+    return {**result, "caught": None, "tests": tests}
 
 
 def read_results() -> dict:
@@ -246,39 +252,40 @@ def write_results(results: dict) -> None:
 
 
 class Run:
-    """Mutants tried in several trees at once; a file's results are written when it is done."""
+    """Mutants tried several at once; a file's results are written when it is done."""
 
     def __init__(self, files: list[Path], results: dict):
-        self.mutants = {f.name: mutants_of(f) for f in files}
+        self.by_file = {f.name: mutants_of(f) for f in files}
         self.hashes = {f.name: hash_of(f) for f in files}
         self.outcomes: dict[Mutant, dict] = {}
         self.results = results
-        self.trees: queue.Queue[Tree] = queue.Queue()
         self.lock = threading.Lock()
 
     def all(self, jobs: int) -> None:
+        mutants = dict(enumerate(m for of_file in self.by_file.values() for m in of_file))
         with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            for i in range(jobs):
-                self.trees.put(Tree(Path(folder) / f"tree{i}"))
+            module = build(Path(folder), mutants)
+            self.check_that_the_whole_passes(module)
             with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-                list(pool.map(self.one, [m for of_file in self.mutants.values() for m in of_file]))
+                list(pool.map(lambda item: self.one(module, *item), mutants.items()))
 
-    def one(self, mutant: Mutant) -> None:
-        tree = self.trees.get()
+    def check_that_the_whole_passes(self, module: Path) -> None:
+        tests = sorted({t for file in self.by_file for t in tests_of(dependents(file))})
+        if failed := trial(module, -1, tests, *TRIALS[0]):
+            sys.exit(f"{failed} fails with every line in place")
+
+    def one(self, module: Path, number: int, mutant: Mutant) -> None:
         started = time.monotonic()
-        try:
-            outcome = try_mutant(tree, mutant)
-        finally:
-            self.trees.put(tree)
+        outcome = try_mutant(module, number, mutant)
         took = time.monotonic() - started
         place = f"{mutant.file}:{mutant.line} {mutant.call} in {mutant.function}"
-        print(f"{place}: {outcome['caught'] or 'ALIVE'} ({took:.0f} s)", flush=True)
         with self.lock:
+            print(f"{place}: {outcome['caught'] or 'ALIVE'} ({took:.0f} s)", flush=True)
             self.outcomes[mutant] = outcome
             self.keep(mutant.file)
 
     def keep(self, file: str) -> None:
-        mutants = self.mutants[file]
+        mutants = self.by_file[file]
         if all(m in self.outcomes for m in mutants):
             done = [self.outcomes[m] for m in mutants]
             self.results["files"][file] = {"hash": self.hashes[file], "mutants": done}
