@@ -45,7 +45,8 @@ SECONDS = 600  # a trial that takes longer hangs
 TESTS = {
     "activation": "elementwise", "add": "elementwise", "dropout": "elementwise",
     "attention": "attention", "attention_backward": "attention_backward",
-    "attention_cached": "attention", "check_values": "gemm", "cross_entropy": "cross_entropy",
+    "attention_cached": "attention_cached", "check_values": "gemm",
+    "cross_entropy": "cross_entropy",
     "embedding": "embedding", "gemm": "gemm", "gemm_sm90": "gemm_sm90",
     "group_by_id": "embedding", "linear_cross_entropy": "linear_cross_entropy",
     "linear_grad": "linear_grad", "norm": "norm", "optimizer": "optimizer", "rotary": "rotary",
