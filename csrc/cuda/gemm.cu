@@ -11,6 +11,7 @@
 #include "gemm_simt.cuh"
 #include "gemm_sm80.cuh"
 #include "gemm_sm90.h"
+#include "gemm_statistics.h"
 #include "operations.h"
 
 namespace plainformer::cuda {
@@ -50,8 +51,10 @@ void launch_matrices(GemmTask<T> task, const GemmChoice<T>& choice, int64_t matr
     const GemmArgs<T>& s = task.s;
     const int64_t tiles = ceil_div(s.M, choice.rows) * ceil_div(s.N, choice.columns);
     const auto z = static_cast<unsigned>(matrices);
-    task.part_steps = steps_in_part(s.K, choice.depth, tiles * matrices_of(s), choice.least_part_k);
     const int64_t steps = ceil_div(s.K, choice.depth);
+    task.part_steps = task.statistics ? steps
+                                      : steps_in_part(s.K, choice.depth, tiles * matrices_of(s),
+                                                      choice.least_part_k);
     const auto parts = static_cast<unsigned>(steps ? ceil_div(steps, task.part_steps) : 1);
     if (parts > 1) {
         task.parts_row = ceil_div(s.N, 8) * 8;
@@ -125,7 +128,7 @@ GemmChoice<T> gemv_choice(const GemmTask<T>& task) {
 template <typename T>
 GemmChoice<T> choice_for(const GemmTask<T>& task) {
     const bool large = takes_large_tiles(task.s);
-    if (gemv_takes(task)) return gemv_choice(task);
+    if (!task.statistics && gemv_takes(task)) return gemv_choice(task);
     if constexpr (is_half<T>) {
         return large ? sm80_choice<T, Sm80LargeTile>(task, gemm_large_part_k)
                      : sm80_choice<T, Sm80SmallTile>(task, gemm_small_part_k);
@@ -138,17 +141,26 @@ GemmChoice<T> choice_for(const GemmTask<T>& task) {
 }  // namespace
 
 template <typename T>
-void gemm(const GemmArgs<T>& s, Context& context) {
+void gemm_with_statistics(const GemmArgs<T>& s, float4* statistics, Context& context) {
     const int64_t matrices = matrices_of(s);
     if (s.M == 0 || s.N == 0 || matrices == 0) return;
     if constexpr (is_half<T>)
-        if (gemm_sm90_takes(s, context)) return gemm_sm90(s, context);
+        if (gemm_sm90_takes(s, context)) return gemm_sm90(s, statistics, context);
     GemmTask<T> task = task_of(s);
+    task.statistics = statistics;
     const GemmChoice<T> choice = choice_for(task);
     for (int64_t first = 0; first < matrices; first += largest_grid_z) {
         task.first_matrix = first;
         launch_matrices(task, choice, least(matrices - first, largest_grid_z), context);
     }
+}
+template void gemm_with_statistics(const GemmArgs<float>&, float4*, Context&);
+template void gemm_with_statistics(const GemmArgs<bfloat16>&, float4*, Context&);
+template void gemm_with_statistics(const GemmArgs<float16>&, float4*, Context&);
+
+template <typename T>
+void gemm(const GemmArgs<T>& s, Context& context) {
+    gemm_with_statistics(s, nullptr, context);
 }
 PF_INSTANTIATE(gemm, GemmArgs)
 

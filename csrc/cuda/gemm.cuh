@@ -91,10 +91,11 @@ __device__ __forceinline__ void store_columns(T* to, const float (&v)[W]) {
 template <typename T>
 struct GemmOutput {
     int64_t M = 0, N = 0, C_row = 0;
-    T* C = nullptr;              // (M, N), or null where C_acc is given
-    float* C_acc = nullptr;      // (M, N) or null
-    T* preactivation = nullptr;  // (M, N) or null
-    const T* bias = nullptr;     // (N) or null
+    T* C = nullptr;                // (M, N), or null where C_acc is given
+    float* C_acc = nullptr;        // (M, N) or null
+    T* preactivation = nullptr;    // (M, N) or null
+    const T* bias = nullptr;       // (N) or null
+    float4* statistics = nullptr;  // (M, statistics_across(N)) or null
     Activation activation = Activation::none;
     bool accumulate = false;
     bool aligned = false;  // every row is whole 16-byte vectors, at places for such
@@ -172,6 +173,60 @@ __device__ __forceinline__ void finish(const GemmOutput<T>& out, int64_t m, int6
 template <int COLUMNS>
 inline constexpr int sums_pitch = COLUMNS + 8;
 
+// ---- Statistics of rows
+// --------------------------------------------------------------------------
+
+// For the log-sum-exp of rows that are not kept (linear_cross_entropy): of 64 columns of a row of
+// A B + bias x the maximum, y the sum of exp(value - x), z the sum of x - value.
+inline constexpr int statistics_columns = 64;
+
+__host__ __device__ __forceinline__ int64_t statistics_across(int64_t N) {
+    return (N + statistics_columns - 1) / statistics_columns;
+}
+
+__device__ __forceinline__ float exp_of(float x) { return exp2_approx(x * 1.4426950408889634f); }
+
+// LANES neighbouring lanes have W values each, -inf where there is no column; all get the result.
+template <int LANES, int W>
+__device__ __forceinline__ float4 statistics_of(const float (&value)[W]) {
+    float largest = value[0], sum = 0, surprise = 0;
+#pragma unroll
+    for (int i = 1; i < W; ++i) largest = fmaxf(largest, value[i]);
+    largest = warp_reduce<MaxOp, LANES>(largest);
+    const float shift = largest == -INFINITY ? 0.0f : largest;
+#pragma unroll
+    for (int i = 0; i < W; ++i) {
+        sum += exp_of(value[i] - shift);
+        surprise += value[i] == -INFINITY ? 0.0f : shift - value[i];
+    }
+    return make_float4(largest, warp_reduce<SumOp, LANES>(sum), warp_reduce<SumOp, LANES>(surprise),
+                       0.0f);
+}
+
+// Writes those of the tile of sums (ROWS, COLUMNS) that begins at row m, column n. Eight lanes take
+// 64 columns of a row.
+template <int ROWS, int COLUMNS, typename T>
+__device__ __forceinline__ void leave_statistics(const GemmOutput<T>& out, const float* sums,
+                                                 int64_t m, int64_t n) {
+    constexpr int lanes = 8, across = COLUMNS / statistics_columns;
+    const int teams = static_cast<int>(blockDim.x) / lanes, lane = threadIdx.x % lanes;
+    for (int i = threadIdx.x / lanes; i < ROWS * across; i += teams) {
+        const int r = i / across, c = i % across * statistics_columns;
+        const int64_t column = n + c + lane * 8;
+        float value[8];
+        load_columns(value, sums + r * sums_pitch<COLUMNS> + c + lane * 8);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+            if (out.bias && column + j < out.N) value[j] += to_float(out.bias[column + j]);
+            if (column + j >= out.N) value[j] = -INFINITY;
+        }
+        const float4 of_row = statistics_of<lanes>(value);
+        if (lane == 0 && m + r < out.M && n + c < out.N)
+            out.statistics[(m + r) * statistics_across(out.N) + (n + c) / statistics_columns] =
+                of_row;
+    }
+}
+
 // All threads of the block finish, W columns at a time, the tile of sums (ROWS, COLUMNS) that
 // begins at row m, column n.
 template <int W, int ROWS, int COLUMNS, typename T>
@@ -190,6 +245,8 @@ __device__ __forceinline__ void finish_tile_by(const GemmOutput<T>& out, const f
 template <int ROWS, int COLUMNS, typename T>
 __device__ __forceinline__ void finish_tile(const GemmOutput<T>& out, const float* sums, int64_t m,
                                             int64_t n) {
+    if (out.statistics) leave_statistics<ROWS, COLUMNS>(out, sums, m, n);
+    if (!out.C && !out.C_acc) return;
     if (out.aligned)
         finish_tile_by<vector_width<T>, ROWS, COLUMNS>(out, sums, m, n);
     else
@@ -234,7 +291,8 @@ struct GemmTask {
     OperandAccess A, B;
     float* parts = nullptr;  // (matrices, gridDim.y, M, parts_row), or null for one part
     int64_t parts_row = 0;
-    int64_t part_steps = 0;  // of K in a part
+    int64_t part_steps = 0;        // of K in a part
+    float4* statistics = nullptr;  // as in GemmOutput; with one matrix and one part only
 };
 
 struct StepRange {
@@ -252,8 +310,8 @@ __device__ __forceinline__ StepRange steps_of_part(const GemmTask<T>& task, int 
 
 // The output of part blockIdx.y of K: its place in the workspace, if there are several.
 template <typename T>
-__device__ __forceinline__ GemmOutput<T> part_of(const GemmTask<T>& task,
-                                                 const GemmOutput<T>& out) {
+__device__ __forceinline__ GemmOutput<T> part_of(const GemmTask<T>& task, GemmOutput<T> out) {
+    out.statistics = task.statistics;
     if (!task.parts) return out;
     const int64_t part = int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
     GemmOutput<T> sums;

@@ -203,10 +203,10 @@ void launch_sm90(const Sm90Launch<T>& l, Context& context) {
 }
 
 template <typename T>
-GemmSm90Plan plan_of(const GemmArgs<T>& s, const Context& context) {
+GemmSm90Plan plan_of(const GemmArgs<T>& s, bool whole_sums, const Context& context) {
     const bool activates = s.activation != Activation::none || s.preactivation;
     return plan_gemm_sm90({s.M, s.N, s.K, batch_of(s).inside(), context.multiprocessors(),
-                           activates, s.C_acc != nullptr});
+                           activates, s.C_acc != nullptr, whole_sums});
 }
 
 template <typename T>
@@ -229,8 +229,10 @@ bool gemm_sm90_takes(const GemmArgs<T>& s, const Context& context) {
 }
 
 template <typename T>
-void gemm_sm90(const GemmArgs<T>& s, Context& context) {
-    Sm90Launch<T> l{task_of(s), batch_of(s), plan_of(s, context), stores_by_tma(s)};
+void gemm_sm90(const GemmArgs<T>& s, float4* statistics, Context& context) {
+    Sm90Launch<T> l{task_of(s), batch_of(s), plan_of(s, statistics != nullptr, context),
+                    stores_by_tma(s) && !statistics};
+    l.product.statistics = statistics;
     const int64_t inside = l.batch.inside();
     if (l.plan.splits > 1) {
         l.by_tma = false;
@@ -249,7 +251,7 @@ void gemm_sm90(const GemmArgs<T>& s, Context& context) {
 
 #define PF_INSTANTIATE_SM90(T)                                         \
     template bool gemm_sm90_takes(const GemmArgs<T>&, const Context&); \
-    template void gemm_sm90(const GemmArgs<T>&, Context&);
+    template void gemm_sm90(const GemmArgs<T>&, float4*, Context&);
 PF_INSTANTIATE_SM90(bfloat16)
 PF_INSTANTIATE_SM90(float16)
 

@@ -23,6 +23,7 @@ template <typename T>
 __device__ __forceinline__ GemmOutput<T> output_of(const GemmSm90Task<T>& p, const GemmTile& tile) {
     const GemmTask<T>& product = p.product;
     GemmOutput<T> out = matrix_of(product.s, product.first_matrix + tile.batch).out;
+    out.statistics = product.statistics;
     if (!product.parts) return out;
     const int64_t part = int64_t{tile.batch} * p.schedule.splits + tile.split;
     GemmOutput<T> sums;

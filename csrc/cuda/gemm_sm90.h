@@ -1,7 +1,7 @@
 // The matrix products of sm_90a, which gemm.cu chooses where they fit. Host code.
 #pragma once
 #include "context.h"
-#include "plainformer/gemm.h"
+#include "gemm.cuh"
 
 namespace plainformer::cuda {
 
@@ -11,7 +11,8 @@ namespace plainformer::cuda {
 template <typename T>
 bool gemm_sm90_takes(const GemmArgs<T>& s, const Context& context);
 
+// statistics: null, or those of gemm_statistics.h.
 template <typename T>
-void gemm_sm90(const GemmArgs<T>& s, Context& context);
+void gemm_sm90(const GemmArgs<T>& s, float4* statistics, Context& context);
 
 }  // namespace plainformer::cuda

@@ -114,6 +114,28 @@ __device__ __forceinline__ void activate(float (&v)[chunk_sums], Activation kind
     });
 }
 
+// The statistics of a chunk's rows; four lanes have a row.
+template <typename T>
+__device__ __forceinline__ void leave_chunk_statistics(const GemmOutput<T>& to,
+                                                       const float (&v)[chunk_sums], int m, int n) {
+    static_assert(chunk == statistics_columns);
+#pragma unroll
+    for (int h = 0; h < 4; h += 2) {  // rows g and g + 8 of the fragments
+        float value[chunk_sums / 2];
+#pragma unroll
+        for (int i = 0; i < chunk_sums / 2; ++i) {
+            const int from = i / 2 * 4 + h + i % 2, column = n + accumulator_column(from);
+            const bool inside = column < to.N;
+            value[i] = inside ? v[from] : -INFINITY;
+            if (to.bias && inside) value[i] += to_float(to.bias[column]);
+        }
+        const float4 of_row = statistics_of<4>(value);
+        const int64_t row = m + accumulator_row(h);
+        if (threadIdx.x % 4 == 0 && row < to.M)
+            to.statistics[row * statistics_across(to.N) + n / statistics_columns] = of_row;
+    }
+}
+
 // Rounded results and at most a bias, by TMA.
 template <typename T>
 __device__ __forceinline__ void finish_plain_chunk(const TileOutput<T>& out, float (&v)[chunk_sums],
@@ -126,7 +148,9 @@ __device__ __forceinline__ void finish_plain_chunk(const TileOutput<T>& out, flo
 template <typename T>
 __device__ __forceinline__ void finish_chunk(const TileOutput<T>& out, float (&v)[chunk_sums],
                                              int m, int n, Staging& staging) {
+    if (out.to.statistics) leave_chunk_statistics(out.to, v, m, n);
     if (out.to.C_acc) return store_sums(out.to, v, m, n);
+    if (!out.to.C) return;
     if (out.to.bias) add_bias(v, out.to, n);
 #pragma unroll 1
     for (int last = out.to.preactivation ? 0 : 1; last < 2; ++last) {

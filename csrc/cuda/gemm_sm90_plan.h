@@ -14,8 +14,9 @@ struct GemmSm90Shape {
     int64_t M, N, K;
     int64_t matrices;
     int multiprocessors;
-    bool activates;  // or writes the preactivation too
-    bool sums;       // float32 output
+    bool activates;      // or writes the preactivation too
+    bool sums;           // float32 output
+    bool whole = false;  // K is not cut: statistics need the whole sums
 };
 
 struct GemmSm90Plan {
@@ -89,7 +90,7 @@ inline int most_in_cluster(const GemmSm90Shape& s) {
 
 // As many parts as make four waves of the smaller tiles. sum_parts has a grid of one z a matrix.
 inline int64_t most_splits(const GemmSm90Shape& s) {
-    if (s.matrices > largest_grid_z) return 1;
+    if (s.matrices > largest_grid_z || s.whole) return 1;
     const int64_t tiles = ceil_div(s.M, PingPong::M) * ceil_div(s.N, PingPong::N) * s.matrices;
     const int64_t useful = ceil_div(4 * s.multiprocessors, tiles);
     const int64_t possible = ceil_div(s.K, gemm_step * gemm_least_split_steps);

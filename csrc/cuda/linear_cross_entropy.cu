@@ -1,11 +1,13 @@
 // Linear + cross entropy by chunks of rows. Formulas: plainformer/linear_cross_entropy.h
 //
-// A chunk's logits live from one product to the next, in a workspace of two megabytes a
-// multiprocessor (of an H100: 280 MB, where 8192 rows of 50257 would be 1.6 GB). Its rows follow
-// from N, V and the device alone, so sums over chunks have one fixed order.
+// Without gradients no logit is written. With them a chunk's live from one product to the next, in
+// a workspace of two megabytes a multiprocessor (of an H100: 280 MB, where 8192 rows of 50257 would
+// be 1.6 GB). Its rows follow from N, V and the device alone, so sums over chunks have one fixed
+// order.
 #include "linear_cross_entropy.cuh"
 
-#include "column_sums.h"    // sum_columns
+#include "column_sums.h"  // sum_columns
+#include "gemm_statistics.h"
 #include "linear_grad.cuh"  // linear_grad_rows
 #include "operations.h"
 #include "plainformer/arith.h"
@@ -29,9 +31,12 @@ class Chunks {
   public:
     Chunks(const LinearCrossEntropyArgs<T>& s, Context& context)
         : s_(s), context_(context), most_rows_(rows_per_chunk(s.N, s.V, context)) {
+        statistics_ = context.workspace<float4>(most_rows_ * statistics_across(s.V));
+        chunk_.statistics = statistics_;
+        chunk_.lse = context.workspace<float>(most_rows_);
         chunk_.pitch = round_up(s.V, 8);
-        chunk_.logits = context.workspace<float>(most_rows_ * chunk_.pitch);
         if (!s.dx) return;
+        chunk_.logits = context.workspace<float>(most_rows_ * chunk_.pitch);
         if constexpr (is_half<T>)
             chunk_.dlogits = context.workspace<T>(most_rows_ * chunk_.pitch);
         else
@@ -45,7 +50,7 @@ class Chunks {
             chunk_.rows = least(most_rows_, s_.N - chunk_.first);
             make_logits();
             finish();
-            if (s_.dx) add_gradients();
+            if (s_.dx) make_gradients(), add_gradients();
         }
         if (s_.dbias) sum_columns(s_.dbias, bias_parts_, bias_part_count_, s_.V, context_);
     }
@@ -58,18 +63,28 @@ class Chunks {
         g.M = chunk_.rows, g.N = s_.V, g.K = s_.C;
         g.A = s_.x + chunk_.first * s_.x_stride, g.A_row = s_.x_stride, g.A_column = 1;
         g.B = s_.weight, g.B_row = s_.weight_column, g.B_column = s_.weight_row;
-        g.C_row = chunk_.pitch;
-        g.C_acc = chunk_.logits;
-        gemm(g, context_);
+        g.C_acc = chunk_.logits, g.C_row = chunk_.pitch;
+        g.bias = s_.bias;
+        gemm_with_statistics(g, statistics_, context_);
+    }
+
+    LaunchConfig grid(int64_t blocks, int threads) const {
+        LaunchConfig config{};
+        config.grid = dim3(static_cast<unsigned>(blocks));
+        config.block = dim3(static_cast<unsigned>(threads));
+        config.stream = context_.stream();
+        return config;
     }
 
     void finish() {
-        LaunchConfig config{};
-        config.grid = dim3(static_cast<unsigned>(chunk_.rows));
-        config.block = dim3(logit_threads);
-        config.shared_bytes = sizeof(LogitShared);
-        config.stream = context_.stream();
-        launch(config, finish_logits<T>, s_, chunk_, context_.errors());
+        const int64_t blocks = ceil_div(chunk_.rows, loss_threads / warp_size);
+        launch(grid(blocks, loss_threads), finish_losses<T>, s_, chunk_, context_.errors());
+    }
+
+    void make_gradients() {
+        const int64_t across = ceil_div(s_.V, logit_threads * vector_width<T>);
+        launch(grid(chunk_.rows * across, logit_threads), logit_gradients<T>, s_, chunk_,
+               static_cast<int>(across));
     }
 
     void add_gradients() {
@@ -95,12 +110,9 @@ class Chunks {
         g.grad_y = chunk_.dlogits, g.grad_y_row = chunk_.pitch;
         g.M = chunk_.rows, g.N = s_.V;
         const int64_t count = ceil_div(g.M, bias_part_rows);
-        LaunchConfig config{};
-        config.grid =
-            dim3(static_cast<unsigned>(ceil_div(g.N, warp_size)), static_cast<unsigned>(count));
-        config.block = dim3(linear_grad_warps * warp_size);
+        LaunchConfig config = grid(ceil_div(g.N, warp_size), linear_grad_warps * warp_size);
+        config.grid.y = static_cast<unsigned>(count);
         config.shared_bytes = sizeof(LinearGradShared<1>);
-        config.stream = context_.stream();
         launch(config, linear_grad_rows<T, 1>, g, bias_parts_ + bias_part_count_ * s_.V,
                bias_part_rows);
         bias_part_count_ += count;
@@ -110,6 +122,7 @@ class Chunks {
     Context& context_;
     const int64_t most_rows_;
     LogitChunk<T> chunk_{};
+    float4* statistics_ = nullptr;
     float* bias_parts_ = nullptr;  // (bias_part_count_, V) so far
     int64_t bias_part_count_ = 0;
 };

@@ -35,7 +35,10 @@ def host(result):
     return None if result is None else kernels.asnumpy(result)
 
 
-@pytest.mark.parametrize(("N", "V", "C"), [(1, 1, 1), (5, 17, 3), (70, 65, 33), (20, 136, 8)])
+# The last two are products that TMA can address, where there is wgmma.
+@pytest.mark.parametrize(
+    ("N", "V", "C"), [(1, 1, 1), (5, 17, 3), (70, 65, 33), (20, 136, 16), (70, 333, 40)]
+)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_loss_and_gradients(capability, dtype, rng, N, V, C, smoothing, with_bias):
@@ -54,7 +57,7 @@ def test_loss_and_gradients(capability, dtype, rng, N, V, C, smoothing, with_bia
 
 def test_chunks_of_rows_add_up(capability, dtype, rng):
     """The emulated device has 4 multiprocessors: 128 rows of 16411 logits are a chunk."""
-    x, w, t, b = make(rng, dtype, 130, 16411, 8)
+    x, w, t, b = make(rng, dtype, 130, 16411, 16)
     loss, grads = on_device(x, w, t, b, return_grads=True)
     options = {"smoothing": 0.0, "reduction": "mean"}
     assert_2x((loss, *grads), reference.linear_cross_entropy, x, w, t, b, factor=3, **options)
@@ -70,3 +73,18 @@ def test_nothing_of_an_ignored_row_is_used(capability, dtype, rng):
     assert after == loss
     assert (dx[1] == 0).all()
     assert np.isfinite(db).all()
+
+
+def test_infinite_logits(capability, dtype, rng):
+    x, w, t, b = make(rng, dtype, 4, 70, 16)
+    t[:] = 3
+    b[69] = np.inf  # of another class: its probability is 1
+    b[5] = -np.inf  # a class that cannot be
+    losses = on_device(x, w, t, b, reduction="sum")
+    assert losses == np.inf
+    b[69] = 0
+    loss, (_, _, db) = on_device(x, w, t, b, return_grads=True)
+    assert np.isfinite(loss)
+    assert db[5] == 0
+    w[:] = np.nan
+    assert np.isnan(on_device(x, w, t, b))
