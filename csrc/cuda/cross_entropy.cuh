@@ -61,7 +61,7 @@ __device__ __forceinline__ void store_loss(const CrossEntropyArgs<T>& s, int64_t
                                            bool counts, float x_target, float lse, float spread) {
     const float w = !counts ? 0.0f : s.weight ? s.weight[target] : 1.0f;
     float loss = (1 - s.smoothing) * w * (lse - x_target);
-    if (s.smoothing != 0) loss += s.smoothing / static_cast<float>(s.V) * spread;
+    if (s.smoothing != 0) loss += __fdividef(s.smoothing, static_cast<float>(s.V)) * spread;
     s.loss[n] = counts ? loss : 0.0f;
     s.label_weight[n] = w;
     s.lse[n] = counts ? lse : 0.0f;
@@ -119,10 +119,12 @@ struct RowGradient {
     int64_t target;
     float lse, scale, even, at_target;
 
-    // At the label p - 1 cancels where p is near 1: expm1 keeps the digits.
-    __device__ __forceinline__ float at(float x, float weight, bool is_target) const {
-        if (is_target) return fmaf(scale, expm1f(x - lse), at_target);
+    __device__ __forceinline__ float at(float x, float weight) const {
         return fmaf(-even, weight, scale * exp_approx(x - lse));
+    }
+    // p - 1 cancels where p is near 1: expm1 keeps the digits.
+    __device__ __forceinline__ float at_label(float x) const {
+        return fmaf(scale, expm1f(x - lse), at_target);
     }
 };
 
@@ -143,7 +145,7 @@ struct LabelRow {
                                                     const float* weight_sum) const {
         const float weights = weight_sum ? *weight_sum : static_cast<float>(s.V);
         const float w = s.weight ? s.weight[target] : 1.0f;
-        const float spread = s.smoothing / static_cast<float>(s.V);
+        const float spread = __fdividef(s.smoothing, static_cast<float>(s.V));
         const float total = (1 - s.smoothing) * w + spread * weights;
         return {target, lse, grad * total, grad * spread, grad * spread * (weights - w)};
     }
@@ -173,9 +175,15 @@ __global__ void __launch_bounds__(elementwise_threads)
         const bool counts = has_class(s, n, target, begin[u] <= 0, errors);
         const RowGradient grad = counts ? row[u].gradient(s, weight_sum) : RowGradient{};
         const Chunk<float, W> w = load_part<W>(weight, begin[u], weight ? s.V : 0, 1.0f);
-        store_part(s.dx + n * s.V, begin[u], n < s.N ? s.V : 0, make_chunk<T, W>([&](int j) {
-                       return counts ? grad.at(x[u][j], w[j], begin[u] + j == target) : 0.0f;
-                   }));
+        float dx[W];
+#pragma unroll
+        for (int j = 0; j < W; ++j) dx[j] = counts ? grad.at(x[u][j], w[j]) : 0.0f;
+        if (counts && target >= begin[u] && target < begin[u] + W) {
+            const float at_label = grad.at_label(to_float(s.x[n * s.x_stride + target]));
+#pragma unroll
+            for (int j = 0; j < W; ++j) dx[j] = begin[u] + j == target ? at_label : dx[j];
+        }
+        store_part(s.dx + n * s.V, begin[u], n < s.N ? s.V : 0, to_chunk<T>(dx));
     }
 }
 

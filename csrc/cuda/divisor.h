@@ -13,13 +13,16 @@ class Divisor {
   public:
     // d >= 1; n / d is exact for 0 <= n < 2^63.
     explicit Divisor(int64_t d) : d_(static_cast<uint64_t>(d)) {
-        while (shift_ < 63 && uint64_t{1} << shift_ < d_) ++shift_;
-        if (d_ > 1) factor_ = static_cast<uint64_t>((Wide{1} << (63 + shift_)) / d_ + 1);
+        if (d == 1) return;
+        int power = 1;
+        while (power < 63 && uint64_t{1} << power < d_) ++power;
+        factor_ = static_cast<uint64_t>((Wide{1} << (63 + power)) / d_ + 1);
+        shift_ = power - 1, all_ = 0;
     }
     PF_INLINE int64_t quotient(int64_t n) const {
-        if (d_ == 1) return n;
         const Wide product = Wide{static_cast<uint64_t>(n)} * factor_;
-        return static_cast<int64_t>(static_cast<uint64_t>(product >> 64) >> (shift_ - 1));
+        const uint64_t quotient = static_cast<uint64_t>(product >> 64) >> shift_;
+        return static_cast<int64_t>(quotient | (static_cast<uint64_t>(n) & all_));
     }
     // n becomes n / d, and n % d is returned.
     PF_INLINE int64_t split(int64_t& n) const {
@@ -29,8 +32,9 @@ class Divisor {
     }
 
   private:
-    uint64_t d_, factor_ = 0;
-    int shift_ = 0;  // 2^shift is d or the next power of two
+    // The factor of 1 would have 65 bits: its quotient is n & all, without a branch.
+    uint64_t d_, factor_ = 0, all_ = ~uint64_t{0};
+    int shift_ = 0;
 };
 
 }  // namespace plainformer::cuda

@@ -78,28 +78,31 @@ __device__ __forceinline__ float turned(float x, float partner, float cos, float
     return fmaf(x, cos, partner * sin);
 }
 
-// first, second (W each) become the turned ones: pair j is element j of both, or, interleaved,
-// elements 2 j and 2 j + 1 of the two in a row.
+// first, second (W each) become the turned ones: pair j is element j of both.
 template <typename T, int W>
-__device__ __forceinline__ void turn_pairs(Chunk<T, W>& first, Chunk<T, W>& second,
-                                           const Angles<W>& angles, bool interleaved) {
-    float x[2 * W], y[2 * W], y_first[W], y_second[W];
+__device__ __forceinline__ void turn_halves(Chunk<T, W>& first, Chunk<T, W>& second,
+                                            const Angles<W>& angles) {
+    const Chunk<T, W> a = first, b = second;
+    first =
+        make_chunk<T, W>([&](int j) { return turned(a[j], b[j], angles.cos[j], -angles.sin[j]); });
+    second =
+        make_chunk<T, W>([&](int j) { return turned(b[j], a[j], angles.cos[j], angles.sin[j]); });
+}
+
+// The same where pair j is elements 2 j and 2 j + 1 of the two in a row.
+template <typename T, int W>
+__device__ __forceinline__ void turn_neighbours(Chunk<T, W>& first, Chunk<T, W>& second,
+                                                const Angles<W>& angles) {
+    float x[2 * W], y[2 * W];
 #pragma unroll
     for (int j = 0; j < W; ++j) x[j] = first[j], x[W + j] = second[j];
 #pragma unroll
     for (int j = 0; j < W; ++j) {
-        const float cos = angles.cos[j], sin = angles.sin[j];
-        if (interleaved) {
-            y[2 * j] = turned(x[2 * j], x[2 * j + 1], cos, -sin);
-            y[2 * j + 1] = turned(x[2 * j + 1], x[2 * j], cos, sin);
-        } else {
-            y[j] = turned(x[j], x[W + j], cos, -sin);
-            y[W + j] = turned(x[W + j], x[j], cos, sin);
-        }
+        y[2 * j] = turned(x[2 * j], x[2 * j + 1], angles.cos[j], -angles.sin[j]);
+        y[2 * j + 1] = turned(x[2 * j + 1], x[2 * j], angles.cos[j], angles.sin[j]);
     }
-#pragma unroll
-    for (int j = 0; j < W; ++j) y_first[j] = y[j], y_second[j] = y[W + j];
-    first = to_chunk<T>(y_first), second = to_chunk<T>(y_second);
+    first = make_chunk<T, W>([&](int j) { return y[j]; });
+    second = make_chunk<T, W>([&](int j) { return y[W + j]; });
 }
 
 // The position of row n; a wrong one is reported by one of the row's threads.
@@ -134,9 +137,13 @@ __global__ void __launch_bounds__(rotary_threads)
     }
     if (at.turns) {
         const Angles<W> angles = load_angles<W>(s, position, at.angle, known);
+        if (s.interleaved) {
 #pragma unroll
-        for (int h = 0; h < rotary_heads; ++h)
-            turn_pairs(first[h], second[h], angles, s.interleaved);
+            for (int h = 0; h < rotary_heads; ++h) turn_neighbours(first[h], second[h], angles);
+        } else {
+#pragma unroll
+            for (int h = 0; h < rotary_heads; ++h) turn_halves(first[h], second[h], angles);
+        }
     }
 #pragma unroll
     for (int h = 0; h < rotary_heads; ++h) {
