@@ -22,6 +22,7 @@ set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/softmax_columns.cu
 )
 set(cuda_sm90_sources       # for sm_90a alone
+    csrc/cuda/attention_sm90.cu
     csrc/cuda/gemm_sm90.cu
     csrc/cuda/norm_sm90.cu
     csrc/cuda/softmax_sm90.cu

@@ -3,6 +3,7 @@
 
 #include "attention_launch.h"
 #include "attention_sm80.cuh"
+#include "attention_sm90.h"
 #include "operations.h"
 
 namespace plainformer::cuda {
@@ -19,12 +20,6 @@ void launch_sm80(const AttentionArgs<T>& s, const ScoreRule& rule, const int32_t
         launch(config, attention_sm80<T, W, general>, Sm80Call<T>{s, rule, tiles});
     };
     launch_over_queries(s.options, lengths, Sizes::queries, context, start);
-}
-
-// Whether the scores need nothing but a positive factor and the window: it is folded into the
-// exponential, and the largest raw score is the largest.
-bool is_plain(const AttentionOptions& o, const ScoreRule& rule) {
-    return !rule.capped && !rule.adds() && rule.factor > 0 && o.dropout.threshold == 0;
 }
 
 template <typename T>
@@ -59,9 +54,11 @@ template <typename T>
 void attend(const AttentionArgs<T>& s, const int32_t* lengths, Context& context) {
     const AttentionOptions& o = s.options;
     check_lengths(o);
-    if constexpr (!std::is_same_v<T, float>)
+    if constexpr (!std::is_same_v<T, float>) {
+        if (!lengths && attention_sm90_takes(s, context)) return attention_sm90(s, context);
         if (has_sm80_rows(o, s.q, s.k, s.v) && has_aligned_rows(s.out, o.B, o.H))
             return attend_on_sm80(s, lengths, context);
+    }
     attend_on_simt(s, lengths, context);
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <type_traits>
 
-#include "attention_sequence.cuh"
+#include "attention_scores.cuh"
 #include "context.h"
 
 namespace plainformer::cuda {
@@ -18,6 +18,12 @@ inline void check_lengths(const AttentionOptions& o) {
             throw std::length_error("attention: got a sequence of " + std::to_string(length) +
                                     " rows, expected at most " + std::to_string(longest_sequence) +
                                     " on CUDA");
+}
+
+// Whether the scores need nothing but a positive factor and the window: it is folded into the
+// exponential, and the largest raw score is the largest.
+inline bool is_plain(const AttentionOptions& o, const ScoreRule& rule) {
+    return !rule.capped && !rule.adds() && rule.factor > 0 && o.dropout.threshold == 0;
 }
 
 // f(std::integral_constant) of the least of 64, 128 and 256 that heads are padded to.

@@ -75,14 +75,14 @@ __device__ __forceinline__ void accumulators_as_a(uint32_t (&a)[4], const float 
     for (int i = 0; i < 4; ++i) a[i] = pack<T>(d[8 * slice + 2 * i], d[8 * slice + 2 * i + 1]);
 }
 
-// Columns [16 slice, 16 slice + 16) of accumulators, rounded, into a swizzled tile (64, 64) in
+// Columns [16 slice, 16 slice + 16) of accumulators, rounded, into their swizzled tile (64, 64) in
 // shared memory. A warp writes its 16 rows; each of the four 8 x 8 matrices meets all banks once.
 template <typename T, int R>
 __device__ __forceinline__ void store_accumulators(uint32_t tile, const float (&d)[R], int slice) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x % warpgroup_threads / 32;
     uint32_t rounded[4];
     accumulators_as_a<T>(rounded, d, slice);
-    const uint32_t row = warp * 16 + lane % 16, piece = 2 * slice + lane / 16;
+    const uint32_t row = warp * 16 + lane % 16, piece = 2 * (slice % slices) + lane / 16;
     stmatrix(tile + swizzled(row * tile_row_bytes + piece * 16, Swizzle::b128), rounded);
 }
 
