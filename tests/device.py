@@ -433,6 +433,11 @@ class DoubleKind(DeviceKind):
     def device_of(self, array):
         return Device("cuda", 0)
 
+    def view_of(self, memory, place, like):
+        """What `like` is on the host, in memory of the device from byte `place` on."""
+        bytes_behind = memory._hidden
+        return DeviceArray(np.ndarray(like.shape, like.dtype, bytes_behind, place, like.strides))
+
     def synchronize(self):
         error = self.compiled.take_error(0)
         if error is not None:
