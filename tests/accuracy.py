@@ -10,8 +10,18 @@ from __future__ import annotations
 
 import ml_dtypes
 import numpy as np
+import pytest
 
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def representable(values, dtype):
+    """The numbers in `dtype`; the test is left out where they end beyond it (float16 at 65504)."""
+    with np.errstate(over="ignore"):
+        rounded = np.asarray(values).astype(dtype)
+    if not np.array_equal(np.isinf(rounded.astype(np.float64)), np.isinf(values)):
+        pytest.skip(f"{dtype} does not reach so far")
+    return rounded
 
 
 def as_tuple(result):

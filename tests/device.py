@@ -430,6 +430,9 @@ class DoubleKind(DeviceKind):
     def from_host(self, array, index):
         return device.array(array, order="C")
 
+    def view(self, array):
+        return array if isinstance(array, DeviceArray) else DeviceArray(array.inner._hidden)
+
     def device_of(self, array):
         return Device("cuda", 0)
 

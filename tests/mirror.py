@@ -61,8 +61,9 @@ class Block:
         return True
 
     def changed(self, array, after):
-        now = np.ndarray(array.shape, np.uint8 if not array.size else array.dtype, after.copy(),
-                         array.__array_interface__["data"][0] - self.low, array.strides)  # fmt: skip
+        """Whether the device has other numbers where this array is."""
+        place = array.__array_interface__["data"][0] - self.low
+        now = np.ndarray(array.shape, array.dtype, after.copy(), place, array.strides)
         return array.size and now.tobytes() != array.tobytes()
 
 

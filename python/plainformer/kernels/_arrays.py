@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ConfigError, DeviceError, DTypeError, PlainformerError, ShapeError, shown
 from ..kinds import as_index
-from ._backend import backend, find_kind, kind_of, xp
+from ._backend import backend, find_kind, kind_of, native, xp
 from ._devices import Kind, bfloat16, float16, float32, float64
 
 # An array of any kind: what comes out is of the kind that came in.
@@ -45,7 +45,7 @@ def check_array(name: str, array: Any, dtypes: Sequence[np.dtype] | None = None)
     """Raise unless `array` is an array of a backend with one of `dtypes`, by default the float
     types of its kernels, in native byte order, and has at most 8 axes."""
     backend(name, array)
-    kind = kind_of(name, array)
+    kind, array = kind_of(name, array), native(name, array)
     dtypes = kind.floats if dtypes is None else dtypes
     if array.dtype not in dtypes or not array.dtype.isnative:
         wanted = " or ".join(dict.fromkeys(map(str, dtypes)))
@@ -78,7 +78,10 @@ def holds_numbers(x: Any) -> bool:
 
 def check_same_dtype(**arrays: Any) -> None:
     """Raise unless all arrays that are not None have the dtype of the first, and are beside it."""
-    (first, reference), *rest = ((n, a) for n, a in arrays.items() if a is not None)
+    given = ((n, a) for n, a in arrays.items() if a is not None)
+    (first, reference), *rest = (
+        (n, native(n, a) if hasattr(a, "__dlpack__") else a) for n, a in given
+    )
     for name, array in rest:
         if array.dtype != reference.dtype:
             raise DTypeError(
@@ -250,6 +253,7 @@ def computed(result: Any) -> Any:
 def readable(array: Any) -> Any:
     """The array itself if its strides are whole elements, else a counted copy."""
     global copies
+    array = native("array", array)
     if is_aligned(array) and all(s % array.itemsize == 0 for s in array.strides):
         return array
     copies += 1
@@ -269,6 +273,7 @@ def unit_last_axis(array: Any) -> Any:
 def contiguous(array: Any) -> Any:
     """The array itself if it is row-major without gaps, else a counted copy. None stays None."""
     global copies
+    array = None if array is None else native("array", array)
     if array is None or (array.flags.c_contiguous and is_aligned(array)):
         return array
     copies += 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _cpu
 from ..errors import DTypeError, ShapeError, shown
-from ._cupy import cupy_kind, load_cupy
+from ._cupy import ForeignKind, cupy_kind, is_foreign, load_cupy
 from ._devices import Device, Kind, bfloat16
 
 _cpu.set_bfloat16_dtype(bfloat16)
@@ -67,7 +67,12 @@ def find_kind(array: Any) -> Kind | None:
         if kind.compiled is not None:
             register_kind(type(array), kind)
         return kind
-    return None
+    return ForeignKind(kind_at("cuda")) if is_foreign(array) else None
+
+
+def native(name: str, array: Any) -> Any:
+    """The array, or CuPy's view of one that another library has on a GPU."""
+    return array if type(array) in _kinds else kind_of(name, array).native(name, array)
 
 
 def xp(x: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DeviceError, ShapeError, short
+from ..errors import DeviceError, DTypeError, ShapeError, short
 from ._devices import Device, DeviceKind, bfloat16, float16, float32
 
 OLDEST = (14, 0)
@@ -62,6 +62,10 @@ class CupyKind(DeviceKind):
         with self.module.cuda.Device(index):
             return self.module.array(array, order="C")
 
+    def view(self, array: Any) -> Any:
+        """An array of another library, on a GPU, as CuPy's: the same memory."""
+        return self.module.from_dlpack(array)
+
     def device_of(self, array: Any) -> Device:
         """The GPU of an array."""
         return Device(self.type, array.device.id)
@@ -89,6 +93,78 @@ class CupyKind(DeviceKind):
         error = None if self.compiled is None else self.compiled.take_error(device)
         if error is not None:
             raise_reported(error)
+
+
+class ForeignKind(DeviceKind):
+    """Arrays of other libraries on a GPU, such as PyTorch's: viewed as CuPy's, which results are.
+
+    of : the kind that they are viewed as
+    """
+
+    def __init__(self, of: Any):
+        super().__init__(of.compiled, of.module)
+        self.of = of
+
+    def kernels(self, name: str) -> Any:
+        """The kernels, for such arrays and for CuPy's beside them."""
+        return _ForeignKernels(self, self.of.kernels(name))
+
+    def native(self, name: str, array: Any) -> Any:
+        """CuPy's view of the array.
+
+        Raises
+        ------
+        DTypeError : it lends no memory, as PyTorch's with a gradient
+        """
+        if not is_foreign(array):
+            return array
+        try:
+            return self.of.view(array)
+        except Exception as error:
+            raise DTypeError(f"{name}: lends no memory ({short(error)}); detach it") from None
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """A copy on the host."""
+        return self.of.to_host(self.native("x", array))
+
+    def device_of(self, array: Any) -> Device:
+        """The GPU of an array."""
+        return Device(self.type, int(array.__dlpack_device__()[1]))
+
+    def synchronize(self) -> None:
+        """CuPy's kind waits."""
+
+
+class _ForeignKernels:
+    """Compiled functions whose arrays are viewed, and copied where their strides do not fit."""
+
+    def __init__(self, kind: ForeignKind, compiled: Any):
+        self._kind, self._compiled = kind, compiled
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._compiled, name)
+
+        def call(*arguments: Any) -> Any:
+            viewed = [self._viewed(x) for x in arguments]
+            return function(*viewed)
+
+        return call
+
+    def _viewed(self, x: Any) -> Any:
+        if isinstance(x, (list, tuple)):
+            return type(x)([self._viewed(item) for item in x])
+        return self._kind.native("array", x)
+
+
+ON_GPU = (2, 13)  # kDLCUDA and kDLCUDAManaged of DLPack
+
+
+def is_foreign(array: Any) -> bool:
+    """Whether this is an array of another library than NumPy and CuPy, on a GPU."""
+    where = getattr(type(array), "__dlpack_device__", None)
+    if where is None or type(array).__module__.partition(".")[0] in ("numpy", "cupy"):
+        return False
+    return int(where(array)[0]) in ON_GPU
 
 
 def connect(compiled: Any, cupy: Any) -> None:
