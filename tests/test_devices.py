@@ -83,7 +83,11 @@ def no_driver():
 
 
 MISSING = {
-    "CuPy": (None, True, r'which needs CuPy \(.*\); pip install "plainformer\[cuda13\]"'),
+    "CuPy": (
+        None,
+        True,
+        r'but CuPy cannot be imported \(.*\); pip install "plainformer\[cuda13\]"',
+    ),
     "a new CuPy": (fake_cupy("13.6.0"), True, "but CuPy is 13.6.0, expected at least 14.0"),
     "kernels": (fake_cupy(), False, "only CPU kernels; build the others from source: pip install"),
     "a driver": (fake_cupy(count=no_driver), True, "but no GPU answers .*driver 580 or newer"),

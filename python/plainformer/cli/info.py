@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from .. import runtime
+from ..kernels.devices import describe_gpus
 from ._common import Command, echo, version
 
 # Module, what to install for it, and what it adds.
@@ -17,6 +18,7 @@ OPTIONAL = (
     ("matplotlib", "plainformer[viz]", "loss curves as PNG"),
     ("tensorboardX", "plainformer[log]", "figures for TensorBoard"),
     ("jinja2", "plainformer[chat]", "chat templates other than ChatML"),
+    ("cupy", "plainformer[cuda13]", "arrays on a GPU"),
     ("torch", "torch", "a peer for `plainformer bench --peers torch`"),
 )
 
@@ -45,9 +47,15 @@ def gather() -> dict[str, Any]:
         "levels": runtime.available_levels(),
         **runtime.threadpool_info(),
         **runtime.memory_stats(),
+        **gpu_facts(),
         "optional_found": [name for name, *_ in OPTIONAL if runtime.is_installed(name)],
         "optional_missing": [name for name, *_ in OPTIONAL if not runtime.is_installed(name)],
     }
+
+
+def gpu_facts() -> dict[str, Any]:
+    names, reason = describe_gpus()
+    return {"gpus": names, "gpu_reason": reason or None}
 
 
 def level_reason() -> str:
@@ -65,6 +73,7 @@ def describe(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("threads", threads_text(facts)),
         ("memory", f"{size(facts['memory_bytes'])} for this process"),
         ("allocator", allocator_text(facts)),
+        ("GPUs", "; ".join(facts["gpus"]) or f"none: {facts['gpu_reason']}"),
         *(("optional", optional_text(*part)) for part in OPTIONAL),
     ]
 

@@ -74,6 +74,11 @@ class CupyKind(DeviceKind):
         """CuPy's current device."""
         return self.module.cuda.Device().id
 
+    def describe(self, index: int) -> str:
+        """A GPU's name and memory."""
+        name, memory = self.compiled.describe_device(index)
+        return f"{name}, {memory / 2**30:.0f} GiB"
+
     def count(self) -> int:
         """How many GPUs the driver shows."""
         return self.module.cuda.runtime.getDeviceCount()
@@ -222,7 +227,7 @@ def load_cupy() -> CupyKind:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
         raise DeviceError(
-            f"device: got cuda, which needs CuPy ({short(error)}); {INSTALL}"
+            f"device: got cuda, but CuPy cannot be imported ({short(error)}); {INSTALL}"
         ) from None
     version = getattr(cupy, "__version__", "0")
     if _numbers(version) < OLDEST:

@@ -75,6 +75,10 @@ class Kind:
         """The number of the device that computes where none is said."""
         return 0
 
+    def describe(self, index: int) -> str:
+        """A device's name."""
+        return self.type
+
     def count(self) -> int:
         """How many devices of this kind there are."""
         return 1

@@ -39,6 +39,15 @@ def is_available(device: Any) -> bool:
     return True
 
 
+def describe_gpus() -> tuple[list[str], str]:
+    """The names of the GPUs that can be used, and why there are none where there are none."""
+    try:
+        kind = kind_at("cuda")
+    except DeviceError as error:
+        return [], str(error).removeprefix("device: got cuda, but ")
+    return [kind.describe(i) for i in range(kind.count())], ""
+
+
 def device_of(x: Any) -> Device:
     """Where an array lives.
 
