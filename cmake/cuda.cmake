@@ -20,6 +20,7 @@ set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/rotary.cu
     csrc/cuda/softmax.cu
     csrc/cuda/softmax_columns.cu
+    csrc/cuda/topk.cu
 )
 set(cuda_sm90_sources       # for sm_90a alone
     csrc/cuda/attention_sm90.cu
@@ -40,6 +41,7 @@ set(cuda_binding_sources
     csrc/bindings/optimizer.cpp
     csrc/bindings/rotary.cpp
     csrc/bindings/softmax.cpp
+    csrc/bindings/topk.cpp
     csrc/bindings/cuda/adapter.cpp
     csrc/bindings/cuda/library.cpp
     csrc/bindings/cuda/module.cpp

@@ -17,6 +17,7 @@ set(kernel_sources
     csrc/cpu/pack_weight.cpp
     csrc/cpu/rotary.cpp
     csrc/cpu/softmax.cpp
+    csrc/cpu/topk.cpp
     csrc/cpu/tools/elementary.cpp
     csrc/cpu/tools/roofline.cpp
 )
@@ -55,6 +56,7 @@ set(binding_sources
     csrc/bindings/rotary.cpp
     csrc/bindings/cpu/runtime.cpp
     csrc/bindings/softmax.cpp
+    csrc/bindings/topk.cpp
     csrc/bindings/cpu/adapter.cpp
     csrc/bindings/cpu/unlocked.cpp
 )

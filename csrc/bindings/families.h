@@ -21,5 +21,6 @@ void bind_roofline(py::module_& module);
 void bind_rotary(py::module_& module);
 void bind_runtime(py::module_& module);
 void bind_softmax(py::module_& module);
+void bind_topk(py::module_& module);
 
 }  // namespace plainformer

@@ -16,6 +16,7 @@
 #include "plainformer/optimizer.h"
 #include "plainformer/rotary.h"
 #include "plainformer/softmax.h"
+#include "plainformer/topk.h"
 #include "tools/elementary.h"
 #include "tools/roofline.h"
 

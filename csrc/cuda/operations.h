@@ -15,6 +15,7 @@
 #include "plainformer/optimizer.h"
 #include "plainformer/rotary.h"
 #include "plainformer/softmax.h"
+#include "plainformer/topk.h"
 
 namespace plainformer::cuda {
 

@@ -135,6 +135,12 @@ def norm(name, rng, dtype):
     return frozen(getattr(kernels, name), grad, x, weight, *stats, *terms[1:], **options)
 
 
+@table("topk")
+def topk(name, rng, dtype):
+    shape = rows_and_columns(rng)
+    return frozen(kernels.topk, normal(rng, dtype, *shape), size(rng, shape[1]))
+
+
 @table("rotary_embedding", "rotary_embedding_backward")
 def rotary(name, rng, dtype):
     heads, width = size(rng, 16), 2 * size(rng, 64)

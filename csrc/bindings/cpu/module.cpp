@@ -20,4 +20,5 @@ PYBIND11_MODULE(_cpu, module) {
     plainformer::bind_rotary(module);
     plainformer::bind_runtime(module);
     plainformer::bind_softmax(module);
+    plainformer::bind_topk(module);
 }

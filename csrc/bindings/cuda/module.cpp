@@ -25,6 +25,7 @@ NB_MODULE(PF_MODULE, module) {
     plainformer::bind_overlap(module);
     plainformer::bind_rotary(module);
     plainformer::bind_softmax(module);
+    plainformer::bind_topk(module);
 #ifdef PF_EMULATION
     plainformer::bind_emulation(module);
 #endif

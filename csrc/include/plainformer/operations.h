@@ -28,5 +28,6 @@
     X(sgd_step, SgdStepArgs) \
     X(softmax, SoftmaxArgs) \
     X(softmax_backward, SoftmaxBackwardArgs) \
-    X(squared_norm, SquaredNormArgs)
+    X(squared_norm, SquaredNormArgs) \
+    X(topk, TopkArgs)
 // clang-format on

@@ -40,6 +40,7 @@ from .optimizer import adamw_step, clip_grad_norm, sgd_step
 from .pack import PackedWeight, pack_weight
 from .rotary import rotary_embedding, rotary_embedding_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .topk import topk
 
 __all__ = [
     "PackedWeight", "accumulate", "adamw_step", "add", "array_of", "asarray", "asnumpy",
@@ -53,5 +54,6 @@ __all__ = [
     "pack_weight", "relu", "relu_backward", "rms_norm", "rms_norm_backward", "rotary_embedding",
     "rotary_embedding_backward", "scaled_dot_product_attention",
     "scaled_dot_product_attention_backward", "sgd_step", "silu", "silu_backward", "softmax",
-    "softmax_backward", "swiglu", "swiglu_backward", "tanh", "tanh_backward", "xp",
+    "softmax_backward", "swiglu", "swiglu_backward", "tanh", "tanh_backward", "topk",
+    "xp",
 ]  # fmt: skip
