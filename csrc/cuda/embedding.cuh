@@ -68,7 +68,7 @@ __device__ __forceinline__ void add_chunk(float (&sum)[W], const Chunk<T, W>& ch
 
 // out (V, C), each row that of an id with less than many_rows.
 template <typename T, typename Out>
-__global__ void __launch_bounds__(embedding_threads, 1)
+__global__ void __launch_bounds__(embedding_threads, 8)
     sum_few_rows(Out* out, EmbeddingBackwardArgs<T> s, IdGroups groups, Divisor stretches) {
     constexpr int W = vector_width<T>;
     const Stretch<T> at(stretches);
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(embedding_threads, 1)
 #pragma unroll
         for (int u = 0; u < embedding_chunks; ++u)
             add_chunk(sum[u], load_part<W>(row, at.begin(u), s.C, Out{}));
-#pragma unroll 2
+#pragma unroll 1  // four loads are in flight; two rows would take 104 registers
     for (int64_t i = begin; i < end; ++i) {
         const T* dy_n = s.dy + groups.order[i] * s.dy_stride;
 #pragma unroll
