@@ -28,7 +28,7 @@ __device__ __forceinline__ void simt_finish_row(Tile& tile, int r, const Attenti
 }
 
 template <typename T, typename Sizes>
-__global__ void __launch_bounds__(Sizes::threads)
+__global__ void __launch_bounds__(Sizes::threads, Sizes::blocks)
     attention_simt(const __grid_constant__ SimtCall<T> call) {
     const AttentionArgs<T>& s = call.s;
     const AttentionOptions& o = s.options;

@@ -90,7 +90,7 @@ __device__ __forceinline__ void for_chunks(const CachedCall<T>& call, const Cach
 // ---- without tensor cores -----------------------------------------------------------------------
 
 template <typename T, typename Sizes>
-__global__ void __launch_bounds__(Sizes::threads)
+__global__ void __launch_bounds__(Sizes::threads, Sizes::blocks)
     cached_attention_simt(const __grid_constant__ CachedCall<T> call) {
     static_assert(Sizes::queries == cached_rows, "a row a thread");
     const CachedAttentionArgs<T>& s = call.s;

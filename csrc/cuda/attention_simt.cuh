@@ -15,6 +15,8 @@ struct SimtSizes {
     static constexpr int threads = 256, lanes = 16, rows = n;  // lanes: threads that share rows
     static constexpr int queries = threads / lanes * rows, keys = 64;
     static constexpr int columns = 64, chunks = m;
+    static constexpr int blocks =
+        m == 1 || n * m == 2 ? 2 : 1;  // of a multiprocessor, that registers allow
 };
 
 template <typename Sizes>
@@ -150,6 +152,7 @@ struct SimtTile {
     using Sizes = S;
     static constexpr int rows = Sizes::rows, chunks = Sizes::chunks, columns = Sizes::columns;
     static constexpr int q_row = columns * chunks;
+    static constexpr int steps = rows == 1 ? 2 : 1;  // unrolled: enough products in flight
 
     float scores[rows][4];
     float sums[rows][chunks][4] = {};
@@ -209,7 +212,7 @@ struct SimtTile {
     }
 
     __device__ __forceinline__ void multiply_chunk(float* q, float* chunk, int width) {
-#pragma unroll 2
+#pragma unroll steps
         for (int d = 0; d < width; d += 4) {
             float4 a[rows], b[4];
 #pragma unroll
@@ -265,7 +268,7 @@ struct SimtTile {
     // `careful`: where P is 0, V may hold anything.
     template <bool careful>
     __device__ __forceinline__ void add_products(int c, float* p, float* chunk) {
-#pragma unroll 2
+#pragma unroll steps
         for (int j = 0; j < Sizes::keys; j += 4) {
             float4 v[4];
 #pragma unroll
