@@ -173,8 +173,7 @@ __device__ __forceinline__ void finish(const GemmOutput<T>& out, int64_t m, int6
 template <int COLUMNS>
 inline constexpr int sums_pitch = COLUMNS + 8;
 
-// ---- Statistics of rows
-// --------------------------------------------------------------------------
+// ---- Statistics of rows -------------------------------------------------------------------------
 
 // For the log-sum-exp of rows that are not kept (linear_cross_entropy): of 64 columns of a row of
 // A B + bias x the maximum, y the sum of exp(value - x), z the sum of x - value.
@@ -183,8 +182,6 @@ inline constexpr int statistics_columns = 64;
 __host__ __device__ __forceinline__ int64_t statistics_across(int64_t N) {
     return (N + statistics_columns - 1) / statistics_columns;
 }
-
-__device__ __forceinline__ float exp_of(float x) { return exp2_approx(x * 1.4426950408889634f); }
 
 // LANES neighbouring lanes have W values each, -inf where there is no column; all get the result.
 template <int LANES, int W>
@@ -196,7 +193,7 @@ __device__ __forceinline__ float4 statistics_of(const float (&value)[W]) {
     const float shift = largest == -INFINITY ? 0.0f : largest;
 #pragma unroll
     for (int i = 0; i < W; ++i) {
-        sum += exp_of(value[i] - shift);
+        sum += exp_approx(value[i] - shift);
         surprise += value[i] == -INFINITY ? 0.0f : shift - value[i];
     }
     return make_float4(largest, warp_reduce<SumOp, LANES>(sum), warp_reduce<SumOp, LANES>(surprise),

@@ -40,8 +40,7 @@ __device__ __forceinline__ void load_chunk(uint32_t (&w)[4], const void* p, bool
     if (inside) load_words(w, p);
 }
 
-// ---- B contiguous along k, 16-bit
-// ----------------------------------------------------------------
+// ---- B contiguous along k, 16-bit ---------------------------------------------------------------
 
 // Columns of a block and k of a step of one warp and of the block.
 inline constexpr int gemv_k_columns = 16, gemv_k_step = 32, gemv_k_depth = 32 * gemv_warps;
@@ -86,8 +85,7 @@ __global__ void __launch_bounds__(gemv_threads)
     s.finish_sums(part_of(task, one.out), n0);
 }
 
-// ---- B contiguous along n, 16-bit
-// ----------------------------------------------------------------
+// ---- B contiguous along n, 16-bit ---------------------------------------------------------------
 
 inline constexpr int gemv_n_columns = 64, gemv_n_step = 16, gemv_n_depth = 16 * gemv_warps;
 

@@ -13,8 +13,7 @@ __device__ __forceinline__ float4 load_quad(const float* p, bool inside) {
 // Rows of A that a kernel is built for: with few the registers of 16 would be idle.
 inline constexpr int gemv_few_rows = 4;
 
-// ---- B contiguous along k
-// -------------------------------------------------------------------------
+// ---- B contiguous along k -----------------------------------------------------------------------
 
 // Eight lanes take 32 k of one column after another: lane 8 g + q k from 4 q on of columns g + 4 j.
 template <int ROWS>
@@ -59,8 +58,7 @@ __global__ void __launch_bounds__(gemv_threads, 2)
     s.finish_sums(part_of(task, one.out), n0);
 }
 
-// ---- B contiguous along n
-// -------------------------------------------------------------------------
+// ---- B contiguous along n -----------------------------------------------------------------------
 
 inline constexpr int gemv_simt_n_columns = 128, gemv_simt_n_depth = 4 * gemv_warps;
 

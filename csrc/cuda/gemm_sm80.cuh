@@ -25,8 +25,7 @@ inline constexpr int sm80_depth = 32;  // of k in a stage: two mma steps
 // Three stages are on their way while one is used: with 16 KB each, two blocks fit on an A100's SM.
 inline constexpr int sm80_stages = 4;
 
-// ---- A tile of one operand in shared memory
-// ------------------------------------------------------
+// ---- A tile of one operand in shared memory -----------------------------------------------------
 
 // EXTENT of m or n by sm80_depth of k, in lines along the contiguous axis, of 16-byte chunks.
 template <Contiguous AXIS, int EXTENT>
@@ -65,8 +64,7 @@ struct OperandTile {
     }
 };
 
-// ---- Global memory to a stage
-// --------------------------------------------------------------------
+// ---- Global memory to a stage -------------------------------------------------------------------
 
 // Eight elements `step` apart as one chunk; those from `count` on are 0.
 template <typename T>
@@ -151,8 +149,7 @@ class Sm80Loader {
     bool aligned_, whole_;  // all chunks are 16 bytes of one line
 };
 
-// ---- Kernel
-// --------------------------------------------------------------------------------------
+// ---- Kernel -------------------------------------------------------------------------------------
 
 template <typename T, typename Tile>
 struct Sm80Shared {

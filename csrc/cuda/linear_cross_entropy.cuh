@@ -48,7 +48,7 @@ __device__ __forceinline__ RowLoss row_loss(const float4* statistics, int64_t V)
     largest = warp_reduce<MaxOp>(largest);
     const float shift = largest == -INFINITY ? 0.0f : largest;
     for (int64_t i = lane_id(); i < across; i += warp_size)
-        sum += statistics[i].y * exp_of(statistics[i].x - shift);
+        sum += statistics[i].y * exp_approx(statistics[i].x - shift);
     sum = warp_reduce<SumOp>(sum);
     const float lse = largest == INFINITY ? largest : largest + logf(sum);
     for (int64_t i = lane_id(); i < across; i += warp_size) {
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(logit_threads)
 #pragma unroll
     for (int i = 0; i < W; ++i) {
         if (s.bias && v + i < s.V) x[i] += to_float(s.bias[v + i]);
-        d[i] = s.grad * exp_of(x[i] - lse) - even;
+        d[i] = s.grad * exp_approx(x[i] - lse) - even;
         if (v + i == target)
             d[i] = fmaf(s.grad, expm1f(x[i] - lse), even * static_cast<float>(s.V - 1));
         if (!counts || v + i >= s.V) d[i] = 0.0f;
