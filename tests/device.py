@@ -312,6 +312,7 @@ class _Tensor(ctypes.Structure):
     )  # fmt: skip
 
 
+_BEFORE_TENSOR = 32  # bytes of DLManagedTensorVersioned: version, context, deleter, flags
 _pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
 
@@ -319,8 +320,14 @@ _pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, 
 def _capsule(array):
     """NumPy's capsule, in which the device and bfloat16 are written."""
     is_bfloat16 = array.dtype == BFLOAT16
-    capsule = (array.view(np.uint16) if is_bfloat16 else array).__dlpack__()
-    tensor = _Tensor.from_address(_pointer_of(capsule, b"dltensor"))
+    exported = array.view(np.uint16) if is_bfloat16 else array
+    if array.flags.writeable:
+        capsule = exported.__dlpack__()
+        address = _pointer_of(capsule, b"dltensor")
+    else:  # in a mirror of an array of the host; the capsule that can say so begins otherwise
+        capsule = exported.__dlpack__(max_version=(1, 0))
+        address = _pointer_of(capsule, b"dltensor_versioned") + _BEFORE_TENSOR
+    tensor = _Tensor.from_address(address)
     tensor.device_type = 2  # kDLCUDA
     if is_bfloat16:
         tensor.code = 4  # kDLBfloat
@@ -439,7 +446,9 @@ class DoubleKind(DeviceKind):
     def view_of(self, memory, place, like):
         """What `like` is on the host, in memory of the device from byte `place` on."""
         bytes_behind = memory._hidden
-        return DeviceArray(np.ndarray(like.shape, like.dtype, bytes_behind, place, like.strides))
+        hidden = np.ndarray(like.shape, like.dtype, bytes_behind, place, like.strides)
+        hidden.flags.writeable = like.flags.writeable
+        return DeviceArray(hidden)
 
     def synchronize(self):
         error = self.compiled.take_error(0)

@@ -13,7 +13,7 @@ from plainformer import _cpu, kernels
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 from plainformer.kernels import _arrays
 from tests import reference
-from tests.accuracy import assert_2x
+from tests.accuracy import assert_2x, representable
 from tests.kernels.sizes import beyond_cache
 
 # 17: tails; 20001: more than one task
@@ -97,7 +97,7 @@ def test_float64_gradients_agree_with_differences(rng, name):
 
 def test_tanh_saturates(backend, dtype):
     """Far out it is 1 or -1 with slope 0; zero, denormals, NaN stay."""
-    x = np.array([1e30, 130, np.inf, -1e30, -130, -np.inf, 0, 1e-40, np.nan]).astype(dtype)
+    x = representable([1e30, 130, np.inf, -1e30, -130, -np.inf, 0, 1e-40, np.nan], dtype)
     y = kernels.tanh(backend(x)).astype(np.float64)
     np.testing.assert_array_equal(y[:7], [1, 1, 1, -1, -1, -1, 0])
     assert 0 <= y[7] <= 1e-40 * 1.01
@@ -112,7 +112,7 @@ def test_tanh_saturates(backend, dtype):
 def test_extremes(backend, dtype, name):
     """Far out the functions are 0 or x and their slopes 0 or 1; zero, denormals, NaN stay."""
     forward, backward, options = PLAIN[name]
-    x = np.array([1e30, 1e4, 130, -130, -1e4, -1e30, 0, 1e-40, np.inf, np.nan]).astype(dtype)
+    x = representable([1e30, 1e4, 130, -130, -1e4, -1e30, 0, 1e-40, np.inf, np.nan], dtype)
     y = forward(backend(x), **options).astype(np.float64)
     np.testing.assert_array_equal(y[:3], x[:3].astype(np.float64))
     np.testing.assert_allclose(y[3:7], 0, atol=1e-30)
@@ -167,6 +167,7 @@ def test_halves_of_one_projection_are_read_in_place(backend, dtype, rng):
     assert [g.tobytes() for g in grads] == [g.tobytes() for g in expected]
 
 
+@pytest.mark.cpu("threads")
 @pytest.mark.parametrize("name", PLAIN | GATED)
 def test_threads_change_no_byte(backend, dtype, rng, name):
     forward, backward, options = (PLAIN | GATED)[name]
@@ -181,6 +182,7 @@ def test_threads_change_no_byte(backend, dtype, rng, name):
     assert len(results) == 1
 
 
+@pytest.mark.cpu("larger than the CPU's caches")
 @pytest.mark.parametrize("name", PLAIN)
 def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype, rng, name):
     """Such outputs are written past the caches, into `out` from an odd address on."""

@@ -131,6 +131,7 @@ def test_strided_logits_give_the_same_bytes(backend, dtype, rng):
     )
 
 
+@pytest.mark.cpu("threads")
 def test_same_bytes_at_any_thread_count(backend, dtype, rng):
     x, t = make(rng, dtype, (200, 301))
     results = set()

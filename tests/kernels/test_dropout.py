@@ -70,6 +70,7 @@ def test_strides_change_no_byte(backend, dtype, rng):
         assert kernels.dropout(view, 0.3, SEED, 0).tobytes() == expected.tobytes()
 
 
+@pytest.mark.cpu("larger than the CPU's caches")
 def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype):
     """Such outputs are written past the caches, from odd addresses on: 777 numbers a row."""
     x = np.ones((100, 777), dtype)
@@ -81,6 +82,7 @@ def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype):
         assert y[begin : begin + 50].tobytes() == expected[begin:].tobytes()
 
 
+@pytest.mark.cpu("threads")
 def test_threads_change_no_byte(backend, dtype, rng):
     x = rng.standard_normal((900, 77)).astype(dtype)
     results = set()

@@ -46,6 +46,7 @@ def test_gradient_can_be_added_to_a_float32_one(backend, dtype, rng):
     )
 
 
+@pytest.mark.cpu("threads")
 def test_gradient_has_the_same_bytes_at_any_thread_count(backend, dtype, rng):
     ids = rng.integers(0, 5, (3000,))
     dy = rng.standard_normal((3000, 65)).astype(dtype)

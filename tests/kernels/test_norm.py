@@ -193,6 +193,7 @@ def test_strided_arrays_give_the_same_bytes(backend, dtype, rng):
     assert (kernels.layer_norm(one, 33, weight, bias) == y[0]).all()
 
 
+@pytest.mark.cpu("threads")
 @pytest.mark.parametrize("shape", [(700, 65), (64, 2048)], ids=str)
 def test_threads_change_no_byte(backend, dtype, rng, shape):
     x, weight, bias = make(rng, dtype, shape)
@@ -265,6 +266,7 @@ def test_far_mean_with_a_small_deviation(backend, rng, shift):
         assert np.abs(grad - want).max() < 1e-5 * np.abs(want).max()
 
 
+@pytest.mark.cpu("larger than the CPU's caches")
 def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype, rng):
     """Such outputs are written past the caches, from odd addresses on: 65 numbers a row."""
     x, weight, bias = make(rng, dtype, (500, 65))

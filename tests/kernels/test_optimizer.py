@@ -108,6 +108,7 @@ def test_norm_takes_mixed_types(backend, rng):
     assert kernels.clip_grad_norm(grads, None)[0] == pytest.approx(exact, rel=1e-6)
 
 
+@pytest.mark.cpu("threads")
 def test_same_bytes_at_any_thread_count(backend, dtype, rng):
     before = make(rng, dtype)
     results = set()

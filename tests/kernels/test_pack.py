@@ -13,6 +13,8 @@ from tests import reference
 from tests.accuracy import assert_2x
 from tests.guarded import guarded
 
+pytestmark = pytest.mark.cpu("weights are packed for the CPU alone")
+
 # (out, in). A panel is 2 to 64 columns; runs of 64 steps and blocks of 1024 (bfloat16: 2 a step).
 WEIGHTS = [(1, 1), (0, 3), (5, 0), (65, 17), (33, 129), (130, 64), (17, 2100)]
 # Rows: none, one, a tile of 6, two narrow tiles of 8, several tiles, a block of 96 and one more.
@@ -127,6 +129,7 @@ def test_leading_axes_of_x(backend, dtype, rng, leading):
     assert y.tobytes() == kernels.linear(backend(turned), backend(weight), backend(bias)).tobytes()
 
 
+@pytest.mark.cpu("threads")
 @pytest.mark.parametrize("shape", [(1, 700, 300), (8, 130, 2100), (200, 330, 70)], ids=str)
 def test_bytes_do_not_depend_on_the_number_of_threads(backend, dtype, rng, shape):
     x, weight, _ = make(rng, dtype, *shape)

@@ -133,6 +133,7 @@ def test_other_strides_are_copied(backend, dtype, rng):
     assert bytes_of(x, positions.astype(np.int32), cos, sin) == expected
 
 
+@pytest.mark.cpu("threads")
 def test_bytes_do_not_depend_on_threads_or_on_other_rows(backend, dtype, rng):
     x, positions, cos, sin = make(rng, dtype, (500,), 3, 64, 64)
     results = set()

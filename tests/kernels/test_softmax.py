@@ -106,6 +106,7 @@ def test_an_inner_axis_is_not_copied(backend, rng, name):
     assert _arrays.copies == before
 
 
+@pytest.mark.cpu("threads")
 @pytest.mark.parametrize(("shape", "axis"), [((900, 77), 1), ((3, 50, 700), 1)], ids=str)
 def test_threads_change_no_byte(backend, dtype, rng, name, shape, axis):
     x = rng.standard_normal(shape).astype(dtype)
@@ -124,6 +125,7 @@ def test_a_row_does_not_depend_on_its_batch(backend, dtype, rng, name):
         assert FORWARD[name](x[n]).tobytes() == y[n].tobytes()
 
 
+@pytest.mark.cpu("larger than the CPU's caches")
 def test_outputs_larger_than_the_cache_have_the_same_bytes(backend, dtype, rng, name):
     """Such outputs are written past the caches, from odd addresses on: 333 numbers a row."""
     x = rng.standard_normal((100, 333)).astype(dtype)

@@ -56,6 +56,7 @@ def test_strides_and_axes(backend, dtype, rng):
     check(x.transpose(2, 0, 1), 2)
 
 
+@pytest.mark.cpu("threads")
 def test_same_bytes_at_any_thread_count(backend, dtype, rng):
     x = rng.standard_normal((200, 300)).astype(dtype)
     seen = set()
