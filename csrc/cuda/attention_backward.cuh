@@ -172,7 +172,7 @@ __device__ __forceinline__ void load_terms(PlainShared& shared, const BackwardPr
 }
 
 template <typename T, int W, Owner owner>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 1)
     attention_backward_plain(const __grid_constant__ BackwardProblem<T> problem) {
     constexpr bool owns_keys = owner == Owner::keys;
     auto& shared = cuda::shared<PlainShared>();
@@ -185,8 +185,9 @@ __global__ void __launch_bounds__(plain_threads)
     float scores_sums[W / plain_chunk][4][2] = {};  // dK or dQ
     float values_sums[W / plain_chunk][4][2] = {};  // dV
 
-    for (int step = 0; step < walk.steps; ++step) {
-        const int h = walk.query_head(step), i = walk.query(step), j = walk.key(step);
+    auto step = walk.first_step();
+    for (int n = 0; n < walk.steps; ++n, walk.advance(step)) {
+        const int h = step.head, i = walk.query(step), j = walk.key(step);
         const auto rows = [&](const HeadsView<const T>& x, int64_t width) {
             return tile_rows(x, sequence.q, h, i, sequence.Lq, plain_tile, width);
         };

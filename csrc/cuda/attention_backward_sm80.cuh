@@ -30,6 +30,7 @@ __device__ __forceinline__ void fill_rows(T* to, const TileRows<const T>& from, 
                                              from.width);
         return;
     }
+#pragma unroll 1
     for (int n = threadIdx.x; n < rows * W / 2; n += backward_threads) {
         const int r = n / (W / 2), c = n % (W / 2) * 2;
         const T* row = from.data + r * from.stride;
@@ -143,7 +144,9 @@ struct BackwardTile {
     const AttentionBackwardArgs<T>& s;
     const AttentionOptions& o;
     Shared& shared;
-    const TileWalk<owns_keys ? Owner::keys : Owner::queries, owned_rows, columns> walk;
+    using Walk = TileWalk<owns_keys ? Owner::keys : Owner::queries, owned_rows, columns>;
+    using Step = typename Walk::Step;
+    const Walk walk;
     const int lane, first_row;  // of the warp, in the tile
     Operand owned_scores, owned_values;
     float own_shift[2], own_delta[2];  // of the thread's rows, where these are queries
@@ -192,16 +195,18 @@ struct BackwardTile {
                 problem.aligned_inputs);
     }
 
-    // Nothing after the last step, but a group of copies in either case.
-    __device__ __forceinline__ void load_step(int step) {
-        if (step < walk.steps) fill_stage(step);
+    // Step n of the walk, or nothing after the last; a group of copies in either case.
+    __device__ __forceinline__ void load_step(int n, Step& step) {
+        if (n < walk.steps) {
+            fill_stage(n % stages, step);
+            walk.advance(step);
+        }
         cp_async_commit();
     }
 
-    __device__ __forceinline__ void fill_stage(int step) {
-        auto& stage = shared.ring[step % stages];
-        const int h = owns_keys ? walk.query_head(step) : walk.key_head();
-        const int first = owns_keys ? walk.query(step) : walk.key(step);
+    __device__ __forceinline__ void fill_stage(int slot, Step step) {
+        auto& stage = shared.ring[slot];
+        const int h = owns_keys ? step.head : walk.key_head(), first = step.place;
         fill_rows<W, columns>(stage.scores,
                               rows(owns_keys ? s.q : s.k, !owns_keys, h, first, columns, o.D),
                               problem.aligned_inputs);
@@ -209,13 +214,12 @@ struct BackwardTile {
             stage.values, rows(owns_keys ? s.grad_out : s.v, !owns_keys, h, first, columns, o.Dv),
             problem.aligned_inputs);
         if (owns_keys && threadIdx.x < columns)
-            read_terms(shared.shift[step % stages][threadIdx.x],
-                       shared.delta[step % stages][threadIdx.x], problem, walk.sequence, h,
-                       first + static_cast<int>(threadIdx.x));
+            read_terms(shared.shift[slot][threadIdx.x], shared.delta[slot][threadIdx.x], problem,
+                       walk.sequence, h, first + static_cast<int>(threadIdx.x));
         if (!simple && o.dropout.threshold)
-            shared.kept[step % stages].draw(
-                o.dropout, static_cast<uint32_t>(walk.sequence.b * o.H + walk.query_head(step)),
-                walk.query(step), walk.key(step));
+            shared.kept[slot].draw(o.dropout,
+                                   static_cast<uint32_t>(walk.sequence.b * o.H + step.head),
+                                   walk.query(step), walk.key(step));
     }
 
     // Once the owned rows have landed.
@@ -251,66 +255,118 @@ struct BackwardTile {
 
     // ---- one step ----
 
-    // Whether the thread saw a sign that a streamed row holds NaN or inf: each of its scores does
-    // then, whatever the owned row is. Of dO the row terms know.
-    __device__ __forceinline__ bool is_dirty(const float (&raw)[columns / 8][4], int step) const {
+    // Whether the thread saw a sign that a streamed row holds NaN or inf: each of its products does
+    // then, whatever the owned row is.
+    __device__ __forceinline__ bool has_bad_column(const float (&d)[columns / 8][4]) const {
         float check = 0;
-        bool dirty = false;
 #pragma unroll
-        for (int n = 0; n < columns / 8; ++n) {
-            check = fmaf(raw[n][0], 0.0f, check);
-            check = fmaf(raw[n][1], 0.0f, check);
-            if constexpr (has_p) {
-                const float* shift = shared.shift[step % stages] + n * 8 + lane % 4 * 2;
-                dirty = dirty || shift[0] != shift[0] || shift[1] != shift[1];
+        for (int n = 0; n < columns / 8; ++n)
+            check = fmaf(d[n][1], 0.0f, fmaf(d[n][0], 0.0f, check));
+        return check != check;
+    }
+    // Of dO the row terms know, where dO V^T is not computed.
+    __device__ __forceinline__ bool has_bad_row(int slot) const {
+        bool bad = false;
+#pragma unroll
+        for (int n = 0; n < columns / 8; ++n)
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+                const float shift = shared.shift[slot][n * 8 + lane % 4 * 2 + e];
+                bad = bad || shift != shift;
             }
-        }
-        return dirty || check != check;
+        return bad;
+    }
+
+    // f(n, e, half, c) for each of the thread's elements: d[n][e] is of own row `half` and
+    // streamed row c.
+    template <typename F>
+    __device__ __forceinline__ void for_elements(const F& f) const {
+#pragma unroll
+        for (int n = 0; n < columns / 8; ++n)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) f(n, e, e / 2, n * 8 + lane % 4 * 2 + e % 2);
+    }
+    __device__ __forceinline__ float shift_of(int slot, int half, int c) const {
+        return owns_keys ? shared.shift[slot][c] : own_shift[half];
+    }
+    __device__ __forceinline__ float delta_of(int slot, int half, int c) const {
+        return owns_keys ? shared.delta[slot][c] : own_delta[half];
     }
 
     // Scores become P and dO V^T becomes dS, both without their factors.
     __device__ __forceinline__ void differentiate(float (&p)[columns / 8][4],
-                                                  float (&ds)[columns / 8][4], int step) const {
-        const bool full = walk.is_full(step);
-        const HeadScores<T> scores(problem.rule, walk.sequence, walk.query_head(step));
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const TileRange seen = walk.partners(step, own_row(half));
-#pragma unroll
-            for (int m = 0; m < columns / 4; ++m) {
-                const int n = m / 2, e = half * 2 + m % 2, c = n * 8 + lane % 4 * 2 + m % 2;
-                const float shift = owns_keys ? shared.shift[step % stages][c] : own_shift[half];
-                const float delta = owns_keys ? shared.delta[step % stages][c] : own_delta[half];
-                if constexpr (simple) {
-                    const bool hidden = !full && !seen.has(c);
-                    p[n][e] =
-                        hidden ? 0.0f : exp2_approx(fmaf(p[n][e], problem.rule.factor, -shift));
-                    if constexpr (has_ds) ds[n][e] = hidden ? 0.0f : p[n][e] * (ds[n][e] - delta);
-                } else {
-                    PairGradient g{0, 0, 0};
-                    if (seen.has(c)) {
-                        const int i = owns_keys ? c : own_row(half),
-                                  j = owns_keys ? own_row(half) : c;
-                        const bool kept =
-                            !o.dropout.threshold || shared.kept[step % stages].has(i, j);
-                        g = pair_gradient(scores, p[n][e], has_ds ? ds[n][e] : 0.0f, kept,
-                                          kept_scale, shift, delta, walk.query(step) + i,
-                                          walk.key(step) + j);
-                    }
-                    p[n][e] = g.p, ds[n][e] = g.before_cap;
-                }
-            }
+                                                  float (&ds)[columns / 8][4], int slot,
+                                                  Step step) const {
+        const auto take = [&](int n, int e, int half, int c) {
+            p[n][e] = exp2_approx(fmaf(p[n][e], problem.rule.factor, -shift_of(slot, half, c)));
+            if constexpr (has_ds) ds[n][e] = p[n][e] * (ds[n][e] - delta_of(slot, half, c));
+        };
+        if (walk.is_full(step)) {
+            for_elements(take);
+            return;
         }
+        const TileRange seen[2] = {walk.partners(step, own_row(0)),
+                                   walk.partners(step, own_row(1))};
+        for_elements([&](int n, int e, int half, int c) {
+            take(n, e, half, c);
+            if (!seen[half].has(c)) p[n][e] = ds[n][e] = 0;
+        });
     }
 
-    __device__ __forceinline__ void compute(int step, float (&sums)[W / 8][4],
+    // The same with a cap, additions and dropout: each is a pass over the elements, entered by all
+    // threads or none.
+    __device__ __forceinline__ void differentiate_generally(float (&p)[columns / 8][4],
+                                                            float (&ds)[columns / 8][4], int slot,
+                                                            Step step) const {
+        const HeadScores<T> scores(problem.rule, walk.sequence, step.head);
+        const TileRange seen[2] = {walk.partners(step, own_row(0)),
+                                   walk.partners(step, own_row(1))};
+        const bool drops = o.dropout.threshold != 0;
+        const auto is_kept = [&](int half, int c) {
+            return shared.kept[slot].has(owns_keys ? c : own_row(half),
+                                         owns_keys ? own_row(half) : c);
+        };
+        if constexpr (has_ds) {
+            if (drops)
+                for_elements([&](int n, int e, int half, int c) {
+                    ds[n][e] = is_kept(half, c) ? ds[n][e] * kept_scale : 0.0f;
+                });
+            for_elements(
+                [&](int n, int e, int half, int c) { ds[n][e] -= delta_of(slot, half, c); });
+        }
+        if (problem.rule.capped)
+            for_elements([&](int n, int e, int, int) {
+                const float x = scores.capped(p[n][e]);
+                p[n][e] = x;
+                if constexpr (has_ds) ds[n][e] *= fmaf(-x, x, 1.0f);
+            });
+        for_elements([&](int n, int e, int half, int c) {
+            const int i = owns_keys ? c : own_row(half), j = owns_keys ? own_row(half) : c;
+            const float t = seen[half].has(c)
+                                ? scores.masked(p[n][e], walk.query(step) + i, walk.key(step) + j)
+                                : -INFINITY;
+            p[n][e] = t == -INFINITY ? 0.0f : exp2_approx(t - shift_of(slot, half, c));
+            if constexpr (has_ds) ds[n][e] = t == -INFINITY ? 0.0f : p[n][e] * ds[n][e];
+        });
+        if (drops && has_p)
+            for_elements([&](int n, int e, int half, int c) {
+                if (!is_kept(half, c)) p[n][e] = 0;
+            });
+    }
+
+    __device__ __forceinline__ void compute(int slot, Step step, float (&sums)[W / 8][4],
                                             float (&value_sums)[has_p ? W / 8 : 1][4]) {
-        const auto& stage = shared.ring[step % stages];
+        const auto& stage = shared.ring[slot];
         float p[columns / 8][4], ds[columns / 8][4];
         multiply(p, owned_scores, shared.owned_scores, stage.scores);
-        const bool dirty = __any_sync(full_warp, is_dirty(p, step));
+        bool dirty = has_bad_column(p);
         if constexpr (has_ds) multiply(ds, owned_values, shared.owned_values, stage.values);
-        differentiate(p, ds, step);
+        if constexpr (has_p) dirty = dirty || (has_ds ? has_bad_column(ds) : has_bad_row(slot));
+        dirty = __any_sync(full_warp, dirty);
+        if constexpr (simple)
+            differentiate(p, ds, slot, step);
+        else
+            differentiate_generally(p, ds, slot, step);
         if constexpr (has_p) add_product<W, columns>(value_sums, p, stage.values, dirty);
         if constexpr (has_ds) add_product<W, columns>(sums, ds, stage.scores, dirty);
     }
@@ -358,15 +414,16 @@ __global__ void __launch_bounds__(backward_threads, 2)
     float value_sums[Tile::has_p ? W / 8 : 1][4] = {};  // dV
 
     const int steps = tile.walk.steps;
+    auto step = tile.walk.first_step(), next = step;
     if (steps > 0) tile.load_owned();
-    for (int step = 0; step < stages - 1; ++step) tile.load_step(step);
-    for (int step = 0; step < steps; ++step) {
+    for (int n = 0; n < stages - 1; ++n) tile.load_step(n, next);
+    for (int n = 0; n < steps; ++n, tile.walk.advance(step)) {
         cp_async_wait<stages - 2>();
         __syncthreads();  // this step's rows are there, and nobody reads those of the one before
-        if (step == 0) tile.keep_operands();
-        tile.load_step(step + stages - 1);
+        if (n == 0) tile.keep_operands();
+        tile.load_step(n + stages - 1, next);
         if (tile.walk.reaches(step, tile.first_row, warp_rows))
-            tile.compute(step, sums, value_sums);
+            tile.compute(n % stages, step, sums, value_sums);
     }
     if constexpr (gradient == Gradient::dq)
         tile.store(s.dq, o.D, shared.owned_scores, sums, o.scale);

@@ -73,9 +73,10 @@ template <Owner owner, int owned, int streamed>
 struct TileWalk {
     static constexpr bool owns_keys = owner == Owner::keys;
     Sequence sequence;
-    int first, other;  // owned row; first streamed row
-    int head, group;   // of the owned rows; query heads of a key/value head
-    int tiles, steps;
+    int first;             // owned row
+    int other, other_end;  // streamed rows, whole tiles of them
+    int head, group;       // of the owned rows; query heads of a key/value head
+    int steps;
 
     __device__ __forceinline__ TileWalk(const AttentionOptions& o, const QueryTiles& division) {
         const unsigned heads = static_cast<unsigned>(owns_keys ? o.KV : o.H);
@@ -90,39 +91,43 @@ struct TileWalk {
         if (count > 0)
             seen = owns_keys ? sequence.rows_of(first, count) : sequence.keys_of(first, count);
         const KeyRange range = tiles_of(seen, streamed);
-        other = range.begin * streamed;
-        tiles = range.end - range.begin;
-        steps = owns_keys ? tiles * group : tiles;
+        other = range.begin * streamed, other_end = range.end * streamed;
+        steps = (range.end - range.begin) * (owns_keys ? group : 1);
     }
 
     __device__ __forceinline__ int length() const { return owns_keys ? sequence.Lk : sequence.Lq; }
-    __device__ __forceinline__ int query_head(int step) const {
-        return owns_keys ? head * group + step / tiles : head;
-    }
     __device__ __forceinline__ int key_head() const { return owns_keys ? head : head / group; }
-    // First query and key of the tile of a step.
-    __device__ __forceinline__ int query(int step) const {
-        return owns_keys ? other + step % tiles * streamed : first;
+
+    // A step: a query head, and the first of the streamed rows.
+    struct Step {
+        int head, place;
+    };
+    __device__ __forceinline__ Step first_step() const {
+        return {owns_keys ? head * group : head, other};
     }
-    __device__ __forceinline__ int key(int step) const {
-        return owns_keys ? first : other + step * streamed;
+    __device__ __forceinline__ void advance(Step& step) const {
+        step.place += streamed;
+        if (owns_keys && step.place >= other_end) step = {step.head + 1, other};
     }
+
+    // First query and key of a step's tile.
+    __device__ __forceinline__ int query(Step step) const { return owns_keys ? step.place : first; }
+    __device__ __forceinline__ int key(Step step) const { return owns_keys ? first : step.place; }
     // Which streamed rows of a step owned row r of the tile pairs with: none if it does not exist.
-    __device__ __forceinline__ TileRange partners(int step, int r) const {
-        if (owns_keys) return seeing_in_tile(sequence, first + r, query(step));
+    __device__ __forceinline__ TileRange partners(Step step, int r) const {
+        if (owns_keys) return seeing_in_tile(sequence, first + r, step.place);
         if (first + r >= sequence.Lq) return {0, 0};
-        return seen_in_tile(sequence, first + r, key(step));
+        return seen_in_tile(sequence, first + r, step.place);
     }
     // Whether any of owned rows [r, r + rows) of the tile has one.
-    __device__ __forceinline__ bool reaches(int step, int r, int rows) const {
+    __device__ __forceinline__ bool reaches(Step step, int r, int rows) const {
         const KeyRange range =
             owns_keys ? sequence.rows_of(first + r, rows) : sequence.keys_of(first + r, rows);
-        const int at = owns_keys ? query(step) : key(step);
-        return at < range.end && at + streamed > range.begin;
+        return step.place < range.end && step.place + streamed > range.begin;
     }
     // Whether no pair of a step's tile has to be hidden. Queries that do not exist have P = 0 by
     // their shift, and keys that do not exist are nobody's partners.
-    __device__ __forceinline__ bool is_full(int step) const {
+    __device__ __forceinline__ bool is_full(Step step) const {
         return sees_all(sequence, query(step), owns_keys ? streamed : owned, key(step),
                         owns_keys ? owned : streamed);
     }
