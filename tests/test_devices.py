@@ -18,6 +18,7 @@ from plainformer.functional.random import dropout_state
 from plainformer.kernels import _backend, _cupy, devices
 from plainformer.kernels._devices import Device, read_device
 from plainformer.tensor import Tensor
+from plainformer.training.timing import Stopwatch
 from tests.device import HOST, DeviceArray, HostKind, counts, cuda_is, device
 from tests.models.tiny import batch_for, make
 
@@ -327,6 +328,14 @@ def test_what_is_frozen_is_copied_once_and_forgotten_with_the_array(cuda):
     before = len(_backend._copies)
     del frozen
     assert len(_backend._copies) == before - 1
+
+
+def test_utilization_is_of_the_gpu_s_own_peak(cuda, monkeypatch):
+    model = make("gpt2", "causal-lm").to("cuda")
+    assert Stopwatch(model, "float32").take(0).mfu is None  # of a GPU that is not known
+    monkeypatch.setattr(HOST, "describe", lambda index: "NVIDIA H200, 140 GiB", raising=False)
+    assert Stopwatch(model, "bfloat16").peak == 989e12
+    assert Stopwatch(model.cpu(), "float32").take(0).mfu == 0
 
 
 # ---- ids and labels -----------------------------------------------------------------------------

@@ -74,6 +74,10 @@ class CupyKind(DeviceKind):
         """CuPy's current device."""
         return self.module.cuda.Device().id
 
+    def kept_bytes(self) -> int:
+        """What CuPy's pool has taken of the current GPU."""
+        return self.module.get_default_memory_pool().total_bytes()
+
     def describe(self, index: int) -> str:
         """A GPU's name and memory."""
         name, memory = self.compiled.describe_device(index)

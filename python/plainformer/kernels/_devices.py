@@ -75,6 +75,10 @@ class Kind:
         """The number of the device that computes where none is said."""
         return 0
 
+    def kept_bytes(self) -> int:
+        """Bytes of memory taken for arrays, in use or kept for the next ones."""
+        return 0
+
     def describe(self, index: int) -> str:
         """A device's name."""
         return self.type

@@ -48,6 +48,24 @@ def describe_gpus() -> tuple[list[str], str]:
     return [kind.describe(i) for i in range(kind.count())], ""
 
 
+# TFLOP/s of dense products, NVIDIA's data sheets: float32 without tensor cores, as ours is, and
+# bfloat16 with them.
+_PEAKS = {"A100": (19.5, 312.0), "H100": (67.0, 989.0), "H200": (67.0, 989.0)}
+
+
+def peak_flops(like: Any, dtype: str) -> float | None:
+    """What the GPU of an array does at most, FLOP a second; None for one that is not known."""
+    kind = kind_of("like", like)
+    name = kind.describe(kind.device_of(like).index)
+    found = next((peaks for word, peaks in _PEAKS.items() if word in name), None)
+    return None if found is None else 1e12 * found[dtype == "bfloat16"]
+
+
+def kept_bytes(like: Any) -> int:
+    """Bytes that the pool of an array's GPU has taken so far, in use or not."""
+    return kind_of("like", like).kept_bytes()
+
+
 def device_of(x: Any) -> Device:
     """Where an array lives.
 

@@ -156,7 +156,8 @@ def describe_record(record: Record) -> list[str]:
 
 def describe_speed(speed: Speed) -> list[str]:
     """Tokens a second and utilization as short words."""
-    return [f"{speed.tokens_per_second:,.0f} tok/s", f"mfu {speed.mfu:.0%}"]
+    used = [] if speed.mfu is None else [f"mfu {speed.mfu:.0%}"]
+    return [f"{speed.tokens_per_second:,.0f} tok/s", *used]
 
 
 def clock(seconds: float) -> str:

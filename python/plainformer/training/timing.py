@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import kernels, runtime
+from ..kernels._devices import CPU
+from ..kernels.devices import device_of, kept_bytes, peak_flops
 from ..nn import count_parameters
 
 
@@ -18,22 +20,24 @@ class Speed:
 
     seconds : of updates alone, without evaluations and checkpoints
     tokens_per_second : input tokens
-    mfu : model FLOP a second over the measured peak of this machine, 0 to 1
+    mfu : model FLOP a second over the peak of the device, 0 to 1: measured on a CPU, NVIDIA's
+        figure for dense products on a GPU that is known, None on another
     seconds_left : until the last update, at this speed
     """
 
     seconds: float
     tokens_per_second: float
-    mfu: float
+    mfu: float | None
     seconds_left: float
+    peak_bytes: int | None = None
 
     def record(self) -> dict[str, Any]:
-        """The values for timing.jsonl, with the allocator's peak memory."""
+        """The values for timing.jsonl, with the peak memory."""
         return {
             "seconds": round(self.seconds, 6),
             "tokens_per_second": round(self.tokens_per_second, 1),
-            "mfu": round(self.mfu, 4),
-            "peak_bytes": runtime.memory_stats()["peak_bytes"],
+            "mfu": None if self.mfu is None else round(self.mfu, 4),
+            "peak_bytes": self.peak_bytes,
         }
 
 
@@ -43,12 +47,19 @@ class Stopwatch:
     def __init__(self, model: Any, dtype: str):
         self.model = model
         self._flops: dict[tuple[int, ...], float] = {}  # by sequence length, () for none
-        self.peak = runtime.measure_peak(dtype)
+        first = next((p.data for _, p in model.named_parameters()), None)
+        self._like = first
+        self.peak = runtime.measure_peak(dtype) if _is_host(first) else peak_flops(first, dtype)
         self.reset()
 
     def reset(self) -> None:
         """Start the next window."""
         self.seconds, self.tokens, self.flops, self.updates = 0.0, 0, 0.0, 0
+
+    def _peak_bytes(self) -> int:
+        if _is_host(self._like):
+            return runtime.memory_stats()["peak_bytes"]
+        return kept_bytes(self._like)
 
     @contextmanager
     def update(self) -> Iterator[None]:
@@ -81,11 +92,16 @@ class Stopwatch:
         speed = Speed(
             seconds=self.seconds,
             tokens_per_second=self.tokens / seconds,
-            mfu=self.flops / seconds / self.peak,
+            mfu=None if self.peak is None else self.flops / seconds / self.peak,
             seconds_left=updates_left * seconds / max(1, self.updates),
+            peak_bytes=self._peak_bytes(),
         )
         self.reset()
         return speed
+
+
+def _is_host(array: Any) -> bool:
+    return array is None or device_of(array) == CPU
 
 
 def _sequence_length(batch: dict[str, Any]) -> tuple[int, ...]:
