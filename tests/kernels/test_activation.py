@@ -239,12 +239,12 @@ BAD_CALLS = {
     "out: shares memory with x": lambda x: kernels.gelu(x, out=x),
     "out: got dtype float64, expected float32": lambda x: kernels.relu(x, out=x.astype(float)),
     "grad_output: got shape (1, 3), expected (2, 3)": lambda x: kernels.gelu_backward(x[:1], x),
-    "grad_output: got dtype float64, expected float32 like x": (
-        lambda x: kernels.silu_backward(x.astype(float), x)
+    "grad_output: got dtype bfloat16, expected float32 like x": (
+        lambda x: kernels.silu_backward(x.astype(ml_dtypes.bfloat16), x)
     ),
     "up: got shape (2, 2), expected (2, 3)": lambda x: kernels.swiglu(x, x[:, :2]),
-    "up: got dtype float64, expected float32 like gate": (
-        lambda x: kernels.geglu(x, x.astype(float))
+    "up: got dtype bfloat16, expected float32 like gate": (
+        lambda x: kernels.geglu(x, x.astype(ml_dtypes.bfloat16))
     ),
     "grad_output: got shape (2, 1), expected (2, 3)": (
         lambda x: kernels.geglu_backward(x[:, :1], x, x)
@@ -253,6 +253,7 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("message", BAD_CALLS)
+@pytest.mark.usefixtures("backend")
 def test_bad_arguments_are_named(message):
     with pytest.raises((ShapeError, DTypeError, ConfigError)) as caught:
         BAD_CALLS[message](np.zeros((2, 3), np.float32))

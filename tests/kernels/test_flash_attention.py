@@ -4,6 +4,7 @@ The backward is in test_flash_attention_backward.py; what both forms share with
 scaled_dot_product_attention is tested there.
 """
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -297,25 +298,32 @@ ARRAY_ERRORS = [
     ((X, X[..., :4], X), ShapeError, r"k: got shape \(6, 4, 4\), expected \(6, 4, 8\)"),
     ((X, X, X[:5]), ShapeError, r"v: got shape \(5, 4, 8\), expected \(6, 4, 8\)"),
     ((X, X[:, :3], X[:, :3]), ShapeError, "k: got 3 heads, expected a divisor of q's 4"),
-    ((X, X.astype(np.float64), X), DTypeError, "k: got dtype float64, expected float32 like q"),
+    (
+        (X, X.astype(ml_dtypes.bfloat16), X),
+        DTypeError,
+        "k: got dtype bfloat16, expected float32 like q",
+    ),
     ((None, X, X), DTypeError, "q: got builtins.NoneType, expected a NumPy array"),
     ((X[..., :0],) * 3, ShapeError, "q: got head width 0, expected 1 to 256"),
 ]
 
 
 @pytest.mark.parametrize(("sequences", "error", "message"), SEQUENCE_ERRORS)
+@pytest.mark.usefixtures("backend")
 def test_bad_sequences_are_named(sequences, error, message):
     with pytest.raises(error, match=message):
         kernels.flash_attn_varlen_func(X, X, X, *sequences)
 
 
 @pytest.mark.parametrize(("options", "error", "message"), OPTION_ERRORS)
+@pytest.mark.usefixtures("backend")
 def test_bad_options_are_named(options, error, message):
     with pytest.raises(error, match=message):
         kernels.flash_attn_varlen_func(X, X, X, GOOD, GOOD, 4, 4, **options)
 
 
 @pytest.mark.parametrize(("arrays", "error", "message"), ARRAY_ERRORS)
+@pytest.mark.usefixtures("backend")
 def test_bad_arrays_are_named(arrays, error, message):
     with pytest.raises(error, match=message):
         kernels.flash_attn_varlen_func(*arrays, GOOD, GOOD, 4, 4)

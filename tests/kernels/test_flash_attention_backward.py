@@ -247,6 +247,7 @@ def test_bytes_do_not_depend_on_threads(level, dtype, rng, lengths):
 # ---- errors -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("backend")
 def test_bad_arguments_are_named():
     x, lse = np.zeros((6, 4, 8), np.float32), np.zeros((4, 6), np.float32)
     starts = np.array([0, 2, 6], np.int32)

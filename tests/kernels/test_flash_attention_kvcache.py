@@ -235,6 +235,7 @@ def test_bytes_do_not_depend_on_threads(level, dtype, rng):
 # ---- errors -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("backend")
 def test_bad_arguments_are_named():
     q, cache = np.zeros((2, 1, 4, 8), np.float32), np.zeros((2, 10, 2, 8), np.float32)
     k, n = np.zeros((2, 1, 2, 8), np.float32), np.array([3, 9], np.int32)

@@ -348,8 +348,8 @@ BAD_CALLS = {
     "normalized_shape: got 8.0, expected a whole number": lambda x, w: kernels.layer_norm(x, 8.0),
     "weight: got shape (7,), expected (8,)": lambda x, w: kernels.layer_norm(x, 8, w[:7]),
     "bias: got shape (8, 1), expected (8,)": lambda x, w: kernels.layer_norm(x, 8, w, w[:, None]),
-    "weight: got dtype float64, expected float32 like x": lambda x, w: kernels.layer_norm(
-        x, 8, w.astype(float)
+    "weight: got dtype bfloat16, expected float32 like x": lambda x, w: kernels.layer_norm(
+        x, 8, w.astype(ml_dtypes.bfloat16)
     ),
     "bias: got dtype float32, expected bfloat16 like weight": lambda x, w: kernels.layer_norm(
         x.astype(ml_dtypes.bfloat16), 8, w.astype(ml_dtypes.bfloat16), w
@@ -357,8 +357,8 @@ BAD_CALLS = {
     "residual: got shape (1, 8), expected (2, 8)": lambda x, w: kernels.layer_norm(
         x, 8, residual=x[:1]
     ),
-    "residual: got dtype float64, expected float32 like x": lambda x, w: kernels.layer_norm(
-        x, 8, residual=x.astype(float)
+    "residual: got dtype bfloat16, expected float32 like x": lambda x, w: kernels.layer_norm(
+        x, 8, residual=x.astype(ml_dtypes.bfloat16)
     ),
     "eps: got -1.0, expected a number from 0": lambda x, w: kernels.layer_norm(x, 8, eps=-1.0),
     "eps: got nan, expected a number": lambda x, w: kernels.rms_norm(x, 8, eps=float("nan")),
@@ -399,6 +399,7 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("message", BAD_CALLS)
+@pytest.mark.usefixtures("backend")
 def test_bad_arguments_are_named(message):
     x = np.zeros((2, 8), np.float32)
     with pytest.raises((ShapeError, DTypeError, ConfigError)) as caught:

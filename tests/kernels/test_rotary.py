@@ -153,6 +153,7 @@ def test_nothing_is_read_past_an_array(backend, dtype, rng):
             assert bytes_of(*map(guarded, arrays), **options) == bytes_of(*arrays, **options)
 
 
+@pytest.mark.usefixtures("backend")
 def test_bad_arguments_are_named():
     x, (cos, sin) = np.zeros((3, 2, 8), np.float32), tables(8, 10)
     positions = np.array([0, 9, 1])

@@ -74,12 +74,14 @@ def test_same_bytes_at_any_thread_count(backend, dtype, rng):
         (1.5, DTypeError, "k: got 1.5, expected a whole number"),
     ],
 )
+@pytest.mark.usefixtures("backend")
 def test_bad_counts_are_named(k, error, message):
     with pytest.raises(error) as caught:
         kernels.topk(np.zeros((2, 8), np.float32), k)
     assert message in str(caught.value)
 
 
+@pytest.mark.usefixtures("backend")
 def test_bad_arrays_are_named():
     with pytest.raises(DTypeError, match="x: got dtype int64, expected float32"):
         kernels.topk(np.zeros(3, np.int64), 1)
