@@ -16,10 +16,11 @@ def sources(module: str) -> dict[str, str]:
     root = package.parents[1]  # of the source tree, if this is one
     files = sorted((root / "csrc").rglob("*.[ch]*")) if _is_checkout(root) else []
     named = {str(path.relative_to(root)): path for path in files}
-    return {name: _hash(path) for name, path in {Path(module).name: Path(module), **named}.items()}
+    return {name: file_hash(path) for name, path in {Path(module).name: Path(module), **named}.items()}
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """Of a file, short."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
