@@ -15,8 +15,9 @@ def sources(module: str) -> dict[str, str]:
     package = Path(__file__).resolve().parents[1]
     root = package.parents[1]  # of the source tree, if this is one
     files = sorted((root / "csrc").rglob("*.[ch]*")) if _is_checkout(root) else []
-    named = {str(path.relative_to(root)): path for path in files}
-    return {name: file_hash(path) for name, path in {Path(module).name: Path(module), **named}.items()}
+    named = {Path(module).name: Path(module)}
+    named |= {str(path.relative_to(root)): path for path in files}
+    return {name: file_hash(path) for name, path in named.items()}
 
 
 def file_hash(path: Path) -> str:
