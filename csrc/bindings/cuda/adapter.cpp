@@ -37,6 +37,8 @@ const char* dtype_name(DType dtype) {
             return "bfloat16";
         case DType::float16:
             return "float16";
+        case DType::int64:
+            return "int64";
         default:
             throw nb::type_error("no kernel makes arrays of this element type");
     }

@@ -195,7 +195,8 @@ def connect(compiled: Any, cupy: Any) -> None:
     )
 
 
-NAMED = {str(dtype): dtype for dtype in (float32, bfloat16, float16, np.dtype(np.uint8))}
+_MADE = (float32, bfloat16, float16, np.dtype(np.int64), np.dtype(np.uint8))
+NAMED = {str(dtype): dtype for dtype in _MADE}
 """What kernels call the element types of the arrays that they ask for."""
 
 _EXPECTED = {
