@@ -228,7 +228,7 @@ __global__ void __launch_bounds__(CachedSizes<W>::threads)
     const uint32_t q = row_place<W>(shared_addr(memory.q));
     const int warp_key = 16 * warp_id();
     const uint32_t warp_keys = static_cast<uint32_t>(warp_key * W * 2);
-    copy_cached_queries(memory, s, place);
+    bool has_queries = false;
     for_chunks(call, place, [&](int chunk, KeyRange tiles) {
         Sm80Ring<T, Sizes> ring{row_at(s.k, sequence.k, place.kv, 0),
                                 row_at(s.v, sequence.k, place.kv, 0),
@@ -240,6 +240,8 @@ __global__ void __launch_bounds__(CachedSizes<W>::threads)
                                 sequence.Lk,
                                 tiles.begin,
                                 tiles.end};
+        if (!has_queries) copy_cached_queries(memory, s, place);
+        has_queries = true;
         for (int n = 0; n < Sizes::slots - 1; ++n) ring.issue();
         Sm80Rows<T, Sizes, true> rows;
         for (int n = tiles.begin; n < tiles.end; ++n) {
@@ -258,14 +260,13 @@ __global__ void __launch_bounds__(CachedSizes<W>::threads)
             const bool careful = masked || !sees_all(sequence, 0, sequence.Lq, key, 16);
             rows.multiply_values(ring.take() + warp_keys, careful);
         }
-        cp_async_wait<0>();
-        __syncthreads();  // nobody reads the ring, whose memory takes the parts
+        __syncthreads();  // nobody reads the ring, and all of it has landed: its memory takes the
+                          // parts
         store_cached_part(memory, rows);
         __syncthreads();
         merge_cached_parts(memory, call, place, chunk);
         __syncthreads();  // nobody reads the parts, whose memory takes the next chunk
     });
-    cp_async_wait<0>();
 }
 
 // ---- the chunks' parts --------------------------------------------------------------------------

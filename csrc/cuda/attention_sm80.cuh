@@ -134,10 +134,12 @@ __global__ void __launch_bounds__(Sm80Sizes<W, general>::threads)
                             tiles.begin,
                             tiles.end};
 
-    copy_rows<W, Sizes::queries, Sizes::threads>(
-        shared_addr(memory.q), row_at(s.q, sequence.q, place.h, place.first), s.q.row,
-        sequence.Lq - place.first, static_cast<int>(o.D));
-    for (int n = 0; n < Sizes::slots - 1; ++n) ring.issue();
+    if (!tiles.empty()) {
+        copy_rows<W, Sizes::queries, Sizes::threads>(
+            shared_addr(memory.q), row_at(s.q, sequence.q, place.h, place.first), s.q.row,
+            sequence.Lq - place.first, static_cast<int>(o.D));
+        for (int n = 0; n < Sizes::slots - 1; ++n) ring.issue();
+    }
 
     Sm80Rows<T, Sizes, general> rows;
     const HeadScores<T> head(call.rule, sequence, place.h);
@@ -158,8 +160,6 @@ __global__ void __launch_bounds__(Sm80Sizes<W, general>::threads)
         const uint32_t v = ring.take();
         if (any) rows.multiply_values(v, careful);
     }
-    cp_async_wait<0>();
-    __syncthreads();  // where no tile was taken, others' copies of this warp's queries have landed
     sm80_finish(rows, call, place, i, q_rows);
 }
 
