@@ -205,6 +205,7 @@ def test_gradients_go_where_out_says(backend, dtype, rng):
     assert (whole[..., 66:] == 7).all()
 
 
+@pytest.mark.cpu("on a GPU strides that 16-byte loads do not fit take another path")
 def test_any_strides_give_the_same_bytes(backend, dtype, rng):
     packed = Packed(rng, dtype, "ragged")
     want = [g.tobytes() for g in packed.backward()]
