@@ -312,6 +312,7 @@ def test_bytes_do_not_depend_on_threads(level, dtype, rng, shape):
     assert len(results) == 1
 
 
+@pytest.mark.cpu("on a GPU few rows may be summed in another order")
 def test_a_row_does_not_depend_on_the_others(backend, dtype, rng):
     """One query against a cache gives the bytes of the same row among all queries."""
     q, k, v = make(rng, dtype, (2, 4, 2, 300, 300, 64, 64))
