@@ -23,6 +23,7 @@ set(cuda_sources            # kernels and launchers, for every architecture
     csrc/cuda/topk.cu
 )
 set(cuda_sm90_sources       # for sm_90a alone
+    csrc/cuda/attention_backward_sm90.cu
     csrc/cuda/attention_sm90.cu
     csrc/cuda/gemm_sm90.cu
     csrc/cuda/norm_sm90.cu

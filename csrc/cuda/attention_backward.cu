@@ -2,6 +2,7 @@
 #include "attention_backward.cuh"
 
 #include "attention_backward_mask_sm80.cuh"
+#include "attention_backward_sm90.h"
 #include "attention_launch.h"
 #include "operations.h"
 
@@ -155,6 +156,10 @@ void attention_backward(const AttentionBackwardArgs<T>& s, Context& context) {
     check_lengths(s.options);
     const BackwardProblem<T> problem = problem_of(s, context);
     row_terms(problem, context);
+    if constexpr (!std::is_same_v<T, float>) {
+        if (attention_backward_sm90_takes(s, context))
+            return attention_backward_sm90(problem, context);
+    }
     with_head_width(s.options, [&](auto width) {
         differentiate<decltype(width)::value>(problem, context);
         if (s.dmask) mask_gradient<decltype(width)::value>(problem, context);

@@ -73,6 +73,13 @@ bool has_aligned_rows(const HeadsView<T>& x, int64_t B, int64_t H) {
            (B == 1 || x.batch % vector_width<T> == 0);
 }
 
+// Whether TMA can read heads: aligned rows, and steps forward.
+template <typename T>
+bool has_map(const HeadsView<const T>& x, int64_t B, int64_t heads) {
+    return has_aligned_rows(x, B, heads) && x.row > 0 && (heads == 1 || x.head > 0) &&
+           (B == 1 || x.batch > 0);
+}
+
 // Tensor cores take heads of 16-bit elements whose rows 16-byte copies can read.
 template <typename T>
 bool has_sm80_rows(const AttentionOptions& o, const HeadsView<const T>& q,

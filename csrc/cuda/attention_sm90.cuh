@@ -8,9 +8,8 @@
 //
 // Shah et al., "FlashAttention-3", 2024, arXiv:2407.08608.
 #pragma once
+#include "attention_sm90_heads.cuh"
 #include "attention_softmax.cuh"
-#include "attention_tile.cuh"
-#include "pipeline_sm90.cuh"
 
 namespace plainformer::cuda {
 
@@ -47,25 +46,6 @@ struct AttentionSm90Call {
 };
 
 // ---- producer -----------------------------------------------------------------------------------
-
-// `rows` rows of a head from `row` on, W wide, as panels of 64 columns.
-template <int W>
-__device__ __forceinline__ void load_head_rows(const TensorMap& map, uint32_t to, uint32_t full,
-                                               int rows, int row, int head, int batch) {
-#pragma unroll
-    for (int panel = 0; panel < W / tile_row; ++panel)
-        tma_load_4d(to + panel * rows * tile_row_bytes, map, full, panel * tile_row, row, head,
-                    batch);
-}
-
-// Dense sequences are the outermost axis of the maps; packed ones are rows of the only one.
-struct SequenceAxes {
-    int row, batch;
-};
-__device__ __forceinline__ SequenceAxes axes_of(bool packed, int64_t start) {
-    const int at = static_cast<int>(start);
-    return packed ? SequenceAxes{at, 0} : SequenceAxes{0, at};
-}
 
 // By one thread.
 template <typename T, class Sizes>
@@ -134,29 +114,6 @@ struct AttentionSm90Rows {
     uint32_t p[key_slices][4];  // P, rounded, as left operands
     RowSoftmax softmax[2];
 
-    // Issues scores = Q K^T.
-    __device__ __forceinline__ void issue_scores(uint32_t q, uint32_t k) {
-#pragma unroll
-        for (int panel = 0; panel < Sizes::panels; ++panel) {
-            const uint64_t a = k_major_desc(q + panel * panel_bytes);
-            const uint64_t b = k_major_desc(k + panel * keys * tile_row_bytes);
-#pragma unroll
-            for (int slice = 0; slice < slices; ++slice)
-                wgmma<T>(scores, slice_of<false>(a, slice), slice_of<false>(b, slice),
-                         panel + slice > 0);
-        }
-        wgmma_commit();
-    }
-
-    // Issues sums += P V.
-    __device__ __forceinline__ void issue_values(uint32_t v) {
-        const uint64_t b = mn_major_desc<keys>(v);
-#pragma unroll
-        for (int slice = 0; slice < key_slices; ++slice)
-            wgmma<T, 1>(sums, p[slice], slice_of<true>(b, slice), true);
-        wgmma_commit();
-    }
-
     // Hides what the rows from `row` on do not see of the keys from `key` on.
     __device__ __forceinline__ void hide(const Sequence& sequence, int row, int key) {
         TileRange seen[2];
@@ -193,12 +150,6 @@ struct AttentionSm90Rows {
     __device__ __forceinline__ void rescale(const float (&scaled)[2]) {
 #pragma unroll
         for (int i = 0; i < sum_count; ++i) sums[i] *= scaled[i / 2 % 2];
-    }
-
-    __device__ __forceinline__ void round() {
-#pragma unroll
-        for (int slice = 0; slice < key_slices; ++slice)
-            accumulators_as_a<T>(p[slice], scores, slice);
     }
 
     // sums += P V where V holds NaN or infinities and P is 0 for some pairs: by mma.sync, whose
@@ -248,14 +199,13 @@ __device__ __forceinline__ bool is_strange(const unsigned char* v, unsigned& mar
 }
 
 // O and lse of the consumer's rows from `row` on. O goes through the consumer's own queries, which
-// it needs no more; each warp writes its 16 rows 16 bytes at a time.
+// it needs no more.
 template <typename T, class Sizes>
 __device__ __forceinline__ void attention_sm90_finish(AttentionSm90Rows<T, Sizes>& rows,
                                                       const AttentionArgs<T>& s,
                                                       const QueryPlace& place, int row,
                                                       unsigned char* staging) {
     const Sequence& sequence = place.sequence;
-    const int warp = threadIdx.x % warpgroup_threads / 32, lane = lane_id();
     float factor[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -263,24 +213,12 @@ __device__ __forceinline__ void attention_sm90_finish(AttentionSm90Rows<T, Sizes
         softmax.sum = warp_reduce<SumOp, 4>(softmax.sum);
         factor[r] = softmax.normalizer(1.0f);
         const int i = row + accumulator_row(2 * r);
-        if (s.lse.data && lane % 4 == 0 && i < sequence.Lq)
+        if (s.lse.data && lane_id() % 4 == 0 && i < sequence.Lq)
             *row_at(s.lse, sequence.q, place.h, i) = softmax.log_sum_exp();
     }
     rows.rescale(factor);
-#pragma unroll
-    for (int slice = 0; slice < Sizes::width / slice_steps; ++slice)
-        store_accumulators<T>(shared_addr(staging + slice / slices * panel_bytes), rows.sums,
-                              slice);
-    __syncwarp();
-    constexpr int chunks = Sizes::width / 8;
-    const int width = static_cast<int>(s.options.Dv);
-    for (int n = lane; n < 16 * chunks; n += 32) {
-        const int r = warp * 16 + n / chunks, c = n % chunks;
-        if (8 * c < width && row + r < sequence.Lq)
-            *reinterpret_cast<uint4*>(row_at(s.out, sequence.q, place.h, row + r) + 8 * c) =
-                *reinterpret_cast<const uint4*>(staging + c / 8 * panel_bytes +
-                                                tile_offset<tile_row>(r, c % 8));
-    }
+    store_head_rows(rows.sums, staging, row_at(s.out, sequence.q, place.h, row), s.out.row,
+                    sequence.Lq - row, static_cast<int>(s.options.Dv));
 }
 
 // A consumer's walk over the tiles of keys.
@@ -304,7 +242,7 @@ struct AttentionSm90Walk {
         wait_full(m.k_ring, at);
         turns.take();
         wgmma_fence();
-        rows.issue_scores(q, shared_addr(m.k[at.stage]));
+        cuda::issue_scores<T, Sizes::width>(rows.scores, q, shared_addr(m.k[at.stage]));
     }
 
     // Scores that are there become P of tile n; `scaled` is for the sums so far.
@@ -320,7 +258,7 @@ struct AttentionSm90Walk {
         wgmma_wait<0>(rows.scores);
         float scaled[2];
         take_scores(n, scaled);
-        rows.round();
+        round_to_left<T>(rows.p, rows.scores);
 #pragma unroll
         for (float& x : rows.sums) x = 0;
     }
@@ -328,7 +266,7 @@ struct AttentionSm90Walk {
     // P V of tile n under way together with Q K^T of tile n + 1, and softmax of that.
     __device__ __forceinline__ void step(int n, int v_stage, bool last) {
         issue_scores();
-        rows.issue_values(shared_addr(m.v[v_stage]));
+        issue_sums<T>(rows.sums, rows.p, shared_addr(m.v[v_stage]));
         turns.pass_on(last);
         wgmma_wait<1>(rows.scores);
         float scaled[2];
@@ -336,7 +274,7 @@ struct AttentionSm90Walk {
         wgmma_wait<0>(rows.sums);
         release(m.v_ring, v_stage, 1);
         rows.rescale(scaled);
-        rows.round();
+        round_to_left<T>(rows.p, rows.scores);
     }
 
     // The same where P V of tile n is done already.
@@ -347,12 +285,12 @@ struct AttentionSm90Walk {
         float scaled[2];
         take_scores(n + 1, scaled);
         rows.rescale(scaled);
-        rows.round();
+        round_to_left<T>(rows.p, rows.scores);
     }
 
     __device__ __forceinline__ void finish(int v_stage) {
         wgmma_fence();
-        rows.issue_values(shared_addr(m.v[v_stage]));
+        issue_sums<T>(rows.sums, rows.p, shared_addr(m.v[v_stage]));
         wgmma_wait<0>(rows.sums);
         release(m.v_ring, v_stage, 1);
     }
@@ -383,6 +321,7 @@ __device__ __forceinline__ void attention_sm90_consume(const AttentionSm90Call<T
         const bool careful = walk.is_careful(n), last = n + 2 == tiles.end;
         if (careful) {  // in one place: it is long
             walk.rows.multiply_carefully(shared_addr(m.v[v_stage]));
+            walk.turns.sync_own();  // each warp reads by itself, and one thread lets go for all
             release(m.v_ring, v_stage, 1);
         }
         walk.at.advance();

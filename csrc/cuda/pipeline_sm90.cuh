@@ -145,4 +145,12 @@ __device__ __forceinline__ void release(Ring<stages>& ring, int stage, int clust
         mbarrier_arrive(empty);
 }
 
+// By a whole warp, of a ring whose consumers are warps: where their threads also read a stage
+// themselves, one of them cannot let go for all.
+template <int stages>
+__device__ __forceinline__ void release_by_warp(Ring<stages>& ring, int stage) {
+    __syncwarp();
+    if (lane_id() == 0) mbarrier_arrive(shared_addr(&ring.empty[stage]));
+}
+
 }  // namespace plainformer::cuda

@@ -94,6 +94,18 @@ def test_what_is_not_finite_reaches_only_rows_that_see_it(rng, dtype, width):
     assert not np.isinf(y[..., others].astype(np.float32)).any()
 
 
+@pytest.mark.parametrize("order", ["fifo", "lifo", "1", "2"])
+def test_a_tile_that_is_not_finite_stays_until_all_have_read_it(rng, dtype, order):
+    """Warps read such a tile by themselves; the ring of two stages needs its place again."""
+    q, k, v = heads(rng, (1, 1, 1, 600, 600, 64, 64), dtype)
+    clean, _ = attend(q, k, v, window_size=(300, 0), order=order)
+    v[:, 90] = np.nan
+    dirty, _ = attend(q, k, v, window_size=(300, 0), order=order)
+    seeing = np.isin(np.arange(600), np.arange(90, 391))
+    assert clean[:, ~seeing].tobytes() == dirty[:, ~seeing].tobytes()
+    assert np.isnan(dirty[:, seeing].astype(np.float32)).all()
+
+
 @pytest.mark.parametrize("width", [64, 128])
 def test_packed_sequences(rng, dtype, width):
     """Neighbours in the packed rows are no keys, whatever they hold."""
