@@ -39,7 +39,7 @@ struct alignas(1024) BackwardSm90Shared {
     float shift[Sizes::stages][Sizes::streamed], delta[Sizes::stages][Sizes::streamed];
     uint64_t owned_full;
     Ring<Sizes::stages> ring;            // its consumers are warps
-    unsigned strange[Sizes::consumers];  // the last step whose rows were found not to be finite
+    unsigned strange[Sizes::consumers];  // the mark of the last step with rows that are not finite
 };
 
 template <class Sizes, Owner owner>
@@ -79,10 +79,10 @@ __device__ __forceinline__ void attention_backward_sm90_produce(const BackwardSm
         }
     }
     RingPosition<Sizes::stages> at;
+    auto step = walk.first_step();
 #pragma unroll 1
-    for (int step = 0; step < walk.steps; ++step, at.advance()) {
-        const int head = owns_keys ? walk.query_head(step) : walk.key_head();
-        const int first = owns_keys ? walk.query(step) : walk.key(step);
+    for (int n = 0; n < walk.steps; ++n, at.advance(), walk.advance(step)) {
+        const int head = owns_keys ? step.head : walk.key_head(), first = step.place;
         wait_empty(m.ring, at);
         const uint32_t full = shared_addr(&m.ring.full[at.stage]);
         if (leads) {
@@ -94,9 +94,9 @@ __device__ __forceinline__ void attention_backward_sm90_produce(const BackwardSm
                               other.row + first, head, other.batch);
         }
         if constexpr (owns_keys)
-            for (int n = lane_id(); n < Sizes::streamed; n += 32)
-                read_terms(m.shift[at.stage][n], m.delta[at.stage][n], problem, reached, head,
-                           first + n);
+            for (int i = lane_id(); i < Sizes::streamed; i += 32)
+                read_terms(m.shift[at.stage][i], m.delta[at.stage][i], problem, reached, head,
+                           first + i);
         __syncwarp();
         if (leads) mbarrier_arrive(full);
     }
@@ -109,13 +109,15 @@ template <typename T, int W, Owner owner>
 struct BackwardSm90Rows {
     using Sizes = BackwardSm90Sizes<W, owner>;
     using Shared = BackwardSm90Shared<Sizes>;
+    using Walk = BackwardSm90Walk<Sizes, owner>;
+    using Step = typename Walk::Step;
     static constexpr bool owns_keys = Sizes::owns_keys;
     static constexpr int columns = Sizes::streamed, count = columns / 2;
     static constexpr int column_slices = columns / slice_steps;
 
     Shared& m;
     const BackwardProblem<T>& problem;
-    const BackwardSm90Walk<Sizes, owner> walk;
+    const Walk walk;
     const int consumer, first;                // its first row in the tile
     float own_shift[2], own_delta[2];         // where the rows are queries
     float sums[W / 2];                        // dK or dQ
@@ -142,17 +144,17 @@ struct BackwardSm90Rows {
     }
 
     // Whether the rows see any of a step's, and whether they exist.
-    __device__ __forceinline__ bool reaches(int step) const {
+    __device__ __forceinline__ bool reaches(Step step) const {
         return walk.first + first < walk.length() && walk.reaches(step, first, 64);
     }
 
     // Whether every pair counts. A sum over queries must not take those of a neighbour.
-    __device__ __forceinline__ bool is_whole(int step) const {
+    __device__ __forceinline__ bool is_whole(Step step) const {
         const int own = walk.first + first;
         if (owns_keys)
-            return walk.query(step) + columns <= walk.sequence.Lq &&
-                   sees_all(walk.sequence, walk.query(step), columns, own, 64);
-        return sees_all(walk.sequence, own, 64, walk.key(step), columns);
+            return step.place + columns <= walk.sequence.Lq &&
+                   sees_all(walk.sequence, step.place, columns, own, 64);
+        return sees_all(walk.sequence, own, 64, step.place, columns);
     }
 
     // x[i] becomes f(x[i], the term of its query). Terms of streamed queries are in shared memory.
@@ -173,7 +175,7 @@ struct BackwardSm90Rows {
     }
 
     // 0 for pairs that do not count.
-    __device__ __forceinline__ void hide(float (&x)[count], int step) const {
+    __device__ __forceinline__ void hide(float (&x)[count], Step step) const {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             const TileRange partners = walk.partners(step, first + accumulator_row(2 * r));
@@ -184,8 +186,9 @@ struct BackwardSm90Rows {
     }
 
     // Whether a streamed row may hold NaN or infinities; the warpgroup agrees. All scores of such a
-    // row of Q or K show it, before any is hidden; of dO its shift does.
-    __device__ __forceinline__ bool is_strange(const float (&raw)[count], int stage, int step) {
+    // row of Q or K show it, before any is hidden; of dO its shift does. `mark`: no other step's.
+    __device__ __forceinline__ bool is_strange(const float (&raw)[count], int stage,
+                                               unsigned mark) {
         float check = 0;
         bool found = false;
 #pragma unroll
@@ -197,7 +200,6 @@ struct BackwardSm90Rows {
                 found = found || shift[0] != shift[0] || shift[1] != shift[1];
             }
         }
-        const unsigned mark = static_cast<unsigned>(step) + 1;
         if (found || check != check) atomicExch(&m.strange[consumer], mark);
         sync_own();
         const bool strange = *static_cast<volatile unsigned*>(&m.strange[consumer]) == mark;
@@ -231,7 +233,7 @@ struct BackwardSm90Rows {
         }
     }
 
-    __device__ __forceinline__ void compute(int stage, int step) {
+    __device__ __forceinline__ void compute(int stage, Step step, unsigned mark) {
         auto& streamed = m.stage[stage];
         const bool whole = is_whole(step);
         float p[count], ds[count];
@@ -241,7 +243,7 @@ struct BackwardSm90Rows {
         issue_scores<T, W>(ds, shared_addr(m.owned_values[consumer]), shared_addr(streamed.values));
         wgmma_wait<1>(p);
         bool strange = false;
-        if (!whole) strange = is_strange(p, stage, step);
+        if (!whole) strange = is_strange(p, stage, mark);
         const float factor = problem.rule.factor;
         with_terms(p, m.shift[stage], own_shift, [factor](int, float raw, float shift) {
             return exp2_approx(fmaf(raw, factor, -shift));
@@ -280,10 +282,11 @@ struct BackwardSm90Rows {
         sync_own();
         if (walk.steps > 0) mbarrier_wait(shared_addr(&m.owned_full), 0);
         RingPosition<Sizes::stages> at;
+        Step step = walk.first_step();
 #pragma unroll 1
-        for (int step = 0; step < walk.steps; ++step, at.advance()) {
+        for (int n = 0; n < walk.steps; ++n, at.advance(), walk.advance(step)) {
             wait_full(m.ring, at);
-            if (reaches(step)) compute(at.stage, step);
+            if (reaches(step)) compute(at.stage, step, static_cast<unsigned>(n) + 1);
             release_by_warp(m.ring, at.stage);
         }
     }

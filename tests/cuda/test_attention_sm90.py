@@ -94,7 +94,7 @@ def test_what_is_not_finite_reaches_only_rows_that_see_it(rng, dtype, width):
     assert not np.isinf(y[..., others].astype(np.float32)).any()
 
 
-@pytest.mark.parametrize("order", ["fifo", "lifo", "1", "2"])
+@pytest.mark.parametrize("order", ["fifo", "lifo", "3", "4"])
 def test_a_tile_that_is_not_finite_stays_until_all_have_read_it(rng, dtype, order):
     """Warps read such a tile by themselves; the ring of two stages needs its place again."""
     q, k, v = heads(rng, (1, 1, 1, 600, 600, 64, 64), dtype)
