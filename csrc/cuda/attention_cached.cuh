@@ -260,8 +260,8 @@ __global__ void __launch_bounds__(CachedSizes<W>::threads)
             const bool careful = masked || !sees_all(sequence, 0, sequence.Lq, key, 16);
             rows.multiply_values(ring.take() + warp_keys, careful);
         }
-        __syncthreads();  // nobody reads the ring, and all of it has landed: its memory takes the
-                          // parts
+        // Nobody reads the ring, all of which has landed: its memory takes the parts.
+        __syncthreads();
         store_cached_part(memory, rows);
         __syncthreads();
         merge_cached_parts(memory, call, place, chunk);
