@@ -199,9 +199,10 @@ def check_aligned(name: str, array: Any) -> None:
 
 
 def check_apart(outputs: dict[str, Any], inputs: dict[str, Any]) -> None:
-    """Raise where an output shares memory with an input, which is never written, or with another
-    output. The compiled functions judge, by elements: views that lie between each other, such as
-    queries, keys and values of one packed array, share nothing."""
+    """Raise where an output is not beside the inputs, or shares memory with one, which is never
+    written, or with another output. The compiled functions judge, by elements: views that lie
+    between each other, such as queries, keys and values of one packed array, share nothing."""
+    check_same_device(**inputs, **outputs)
     others = {name: array for name, array in inputs.items() if array is not None}
     for name, out in outputs.items():
         if out is None:

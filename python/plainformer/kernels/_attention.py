@@ -17,6 +17,7 @@ from ._arrays import (
     check_array,
     check_flag,
     check_number,
+    check_same_device,
     check_same_dtype,
     check_shape,
     computed,
@@ -214,6 +215,7 @@ def checked_call(words: Words, arrays: Arrays, options: Options) -> Arrays:
     """The arrays in a form the kernel reads, or the error that says which one is wrong."""
     q, k, v = arrays[:3]
     check_heads(words, q, k, v, options)
+    check_same_device(**_inputs(words, arrays))
     starts = _checked_starts(words, arrays, options)
     sequences = len(starts[0]) - 1 if options.layout == PACKED else q.shape[0]
     head, row = _HEAD_AXIS[options.layout], _ROW_AXIS[options.layout]
@@ -347,6 +349,7 @@ def _checked_saved(
         check_shape(shape, **{name: array})
     check_same_dtype(**{words.q: q}, grad_output=grad_output, output=output)
     check_array("lse", lse, (accumulator_dtype(q.dtype),))
+    check_same_device(**{words.q: q}, lse=lse)
     head, row = _HEAD_AXIS[options.layout], _ROW_AXIS[options.layout]
     sequences = () if options.layout == PACKED else q.shape[:1]
     check_shape((*sequences, q.shape[head], q.shape[row]), lse=lse)

@@ -16,6 +16,7 @@ from ._arrays import (
     check_flag,
     check_ids,
     check_number,
+    check_same_device,
     check_shape,
     check_size,
     computed,
@@ -120,6 +121,7 @@ def cross_entropy_backward(
         input, target, weight = _canonical(input, target, weight, ignore_index)
         check_array("lse", lse, (accumulator_dtype(input.dtype),))
         check_shape(target.shape, lse=lse, grad_output=grad)
+        check_same_device(input=input, lse=lse, grad_output=grad)
         arrays = grad, input, target, contiguous(lse), weight
         dinput = computed(module.cross_entropy_backward(*arrays, ignore_index, smoothing))
     return dinput
@@ -166,6 +168,7 @@ def _canonical(input: Any, target: Any, weight: Any, ignore_index: int) -> tuple
     if weight is not None:
         check_array("weight", weight, (accumulator_dtype(input.dtype),))
         check_shape(input.shape[1:], weight=weight)
+    check_same_device(input=input, target=target, weight=weight)
     return unit_last_axis(input), contiguous(target), contiguous(weight)
 
 
@@ -183,15 +186,18 @@ def _row_gradients(
         grad_output = xp(input).asarray(grad_output, acc)
     check_array("grad_output", grad_output)
     check_shape((), grad_output=grad_output)
+    check_same_device(input=input, grad_output=grad_output)
     scale = xp(input).asarray(grad_output, acc)
     if reduction == "mean":
         check_array("target", target, IDS)
         labels = target.copy()  # read more than once below; another thread may write to target
         input, target, weight = _canonical(input, labels, weight, ignore_index)
         counted = target != ignore_index
-        weights = (
-            counted if weight is None else xp(weight).where(counted, weight[target * counted], 0)
-        )
+        if weight is None:
+            weights = counted
+        else:  # on a device a label may be wrong, which the kernel tells
+            counted &= (target >= 0) & (target < len(weight))
+            weights = xp(weight).where(counted, weight[target * counted], 0)
         count = float(weights.sum(dtype=np.float64))
         with np.errstate(all="ignore"):
             scale = scale / acc.type(count) if count else xp(input).zeros((), acc)

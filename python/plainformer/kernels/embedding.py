@@ -12,6 +12,7 @@ from ._arrays import (
     check_ids,
     check_ndim,
     check_out,
+    check_same_device,
     check_shape,
     check_size,
     computed,
@@ -45,6 +46,7 @@ def embedding(input_ids: Any, weight: Any) -> Any:
         if weight.ndim != 2:
             raise ShapeError(f"weight: got shape {weight.shape}, expected (num_embeddings, C)")
         check_ids("input_ids", input_ids, weight.shape[0])
+        check_same_device(weight=weight, input_ids=input_ids)
         _check_gathered(input_ids)
         arrays = contiguous(input_ids), unit_last_axis(weight)
         y = computed(backend("weight", weight).embedding(*arrays))
@@ -86,6 +88,7 @@ def embedding_backward(
         check_array("grad_output", grad_output)
         check_ndim("grad_output", grad_output, 1)
         check_ids("input_ids", input_ids, V)
+        check_same_device(grad_output=grad_output, input_ids=input_ids)
         C = grad_output.shape[-1]
         check_shape((*input_ids.shape, C), grad_output=grad_output)
         if out is not None:

@@ -10,6 +10,7 @@ from ..errors import ConfigError, ShapeError
 from ._arrays import (
     check_apart,
     check_array,
+    check_same_device,
     check_same_dtype,
     check_shape,
     computed,
@@ -114,6 +115,7 @@ def _checked(
     read = {"q": q, "k": k, "v": v, "cache_seqlens": lengths, "attn_bias": bias,
             "alibi_slopes": slopes}  # fmt: skip
     check_heads(_WORDS, q, k_cache, v_cache, options)
+    check_same_device(**read)
     _check_appended(q, k_cache, v_cache, k, v)
     lengths = _checked_lengths(lengths, q, k_cache, 0 if k is None else q.shape[1])
     bias = _checked_bias(bias, q, k_cache, lengths, 0 if k is None else q.shape[1])

@@ -16,6 +16,7 @@ from ._arrays import (
     check_ids,
     check_ndim,
     check_number,
+    check_same_device,
     check_same_dtype,
     check_shape,
     check_size,
@@ -90,6 +91,7 @@ def fused_linear_cross_entropy(
             f"weight: got shape {weight.shape}, expected (V, {input.shape[-1]}), V > 0"
         )
     check_array("target", target, IDS)
+    check_same_device(input=input, target=target)
     target = target.copy()  # checked, counted and read: another thread may write to the caller's
     check_shape(input.shape[:-1], target=target)
     check_ids("target", target, weight.shape[0], ignore_index=ignore_index)

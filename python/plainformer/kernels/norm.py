@@ -17,6 +17,7 @@ from ._arrays import (
     check_ndim,
     check_number,
     check_out,
+    check_same_device,
     check_same_dtype,
     check_shape,
     check_size,
@@ -315,6 +316,7 @@ def _check_backward(
 ) -> None:
     check_alike(x=x, grad_output=grad_output)
     check_ndim("x", x, 1)
+    check_same_device(x=x, **stats)
     for name, array in stats.items():
         check_array(name, array, (float64 if x.dtype == float64 else float32,))
     rows = stats["rstd"].ndim
@@ -331,6 +333,7 @@ def _check_backward(
 
 
 def _check_parameters(x: Any, shape: tuple[int, ...], weight: Any, bias: Any) -> None:
+    check_same_device(x=x, weight=weight, bias=bias)
     for name, array in (("weight", weight), ("bias", bias)):
         if array is None:
             continue

@@ -171,6 +171,7 @@ def clip_grad_norm(grads: Sequence[Any], max_norm: float | None) -> tuple[float,
     if total is None:
         for i, grad in enumerate(grads):
             check_array(f"grads[{i}]", grad)
+        check_same_device(**{f"grads[{i}]": grad for i, grad in enumerate(grads)})
         contiguous_grads = [contiguous(g) for g in grads]
         total = computed(backend("grads[0]", grads[0]).squared_norm(contiguous_grads))
     norm = math.sqrt(total)

@@ -11,6 +11,7 @@ from ._arrays import (
     check_flag,
     check_ids,
     check_ndim,
+    check_same_device,
     check_shape,
     computed,
     contiguous,
@@ -105,4 +106,5 @@ def _check_rotary(name: str, x: Any, positions: Any, cos: Any, sin: Any) -> None
         )
     check_shape(cos.shape, sin=sin)
     check_ids("positions", positions, cos.shape[0])
+    check_same_device(**{name: x}, positions=positions, cos=cos, sin=sin)
     check_shape(x.shape[:-2], positions=positions)
