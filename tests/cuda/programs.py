@@ -19,12 +19,13 @@ INCLUDES = ["-Icsrc/include", "-Icsrc", "-Icsrc/cuda"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-psabi"]
 COMPILER = os.environ.get("CXX", "g++")
 
-# What the program's own code is compiled with, and what its runtime is told, by sanitizer. The
-# runtime itself is not watched: its fibers would be taken for mistakes.
-SANITIZERS = {
+# What the program's own code is compiled with, and what its runtime is told. Sanitizers do not
+# watch the runtime itself: its fibers would be taken for mistakes.
+VARIANTS = {
     None: ([], []),
     "address": (["-g", "-fsanitize=address"], ["-DPLAINFORMER_EMULATION_ASAN"]),
     "thread": (["-g", "-fsanitize=thread"], ["-DPLAINFORMER_EMULATION_TSAN"]),
+    "ucontext": ([], ["-DPLAINFORMER_EMULATION_UCONTEXT"]),  # as on other processors
 }
 
 
@@ -58,19 +59,19 @@ def run(command: list[str]) -> None:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def runtime(sanitizer: str | None = None) -> list[tuple[Path, tuple[str, ...]]]:
+def runtime(variant: str | None = None) -> list[tuple[Path, tuple[str, ...]]]:
     """The files of the emulation's runtime, each with its flags."""
-    told = SANITIZERS[sanitizer][1]
+    told = VARIANTS[variant][1]
     return [(file, ("-O3", *WARNINGS, *told)) for file in RUNTIME]
 
 
 @functools.cache
-def build(name: str, sanitizer: str | None = None) -> Path:
+def build(name: str, variant: str | None = None) -> Path:
     """The program of tests/cpp/cuda/NAME.cu."""
     folder = cache_folder() / "programs"
-    watched = SANITIZERS[sanitizer][0]
+    watched = VARIANTS[variant][0]
     own = (PROGRAMS / f"{name}.cu", ("-O1", "-g1", *WARNINGS, *watched))
-    sources = [own, *runtime(sanitizer)]
+    sources = [own, *runtime(variant)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(lambda s: compile_object(s[0], folder, *s[1]), sources))
     program = folder / f"{name}-{hash_of(objects)}"
@@ -86,10 +87,10 @@ def environment_with(**variables: str) -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if not k.startswith("EMU_")}, **variables}
 
 
-def execute(name, *arguments, sanitizer=None, timeout=120, **variables):
+def execute(name, *arguments, variant=None, timeout=120, **variables):
     """Run a program; its environment has `EMU_...` only from here."""
     return subprocess.run(
-        [str(build(name, sanitizer)), *arguments],
+        [str(build(name, variant)), *arguments],
         env=environment_with(**variables),
         capture_output=True,
         text=True,

@@ -140,7 +140,7 @@ def named_lines(report):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RACES)
 def test_the_thread_sanitizer_names_both_lines_of_a_race(name, thread_sanitizer):
-    done = programs.execute("mistakes", name, "fifo", sanitizer="thread")
+    done = programs.execute("mistakes", name, "fifo", variant="thread")
     assert "WARNING: ThreadSanitizer: data race" in done.stderr
     assert any(re.search(RACES[name], line) for line in named_lines(done.stderr)), done.stderr
 
@@ -149,7 +149,7 @@ def test_the_thread_sanitizer_names_both_lines_of_a_race(name, thread_sanitizer)
 @pytest.mark.parametrize("sanitizer", ["thread", "address"])
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_kernel_is_clean_under_a_sanitizer(name, sanitizer):
-    done = programs.execute("mistakes", name, "fifo", "lifo", "1", sanitizer=sanitizer)
+    done = programs.execute("mistakes", name, "fifo", "lifo", "1", variant=sanitizer)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
@@ -157,7 +157,7 @@ def test_a_right_kernel_is_clean_under_a_sanitizer(name, sanitizer):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["past_the_end", "one_past_the_end", "before_the_start"])
 def test_the_address_sanitizer_names_the_line(name):
-    done = programs.execute("mistakes", name, "fifo", sanitizer="address")
+    done = programs.execute("mistakes", name, "fifo", variant="address")
     assert "ERROR: AddressSanitizer" in done.stderr
     assert any("s.v[t" in line for line in named_lines(done.stderr))
 
@@ -167,6 +167,6 @@ def test_the_address_sanitizer_names_the_line(name):
 @pytest.mark.parametrize("program", ["primitives_sm80", "primitives_sm90"])
 def test_the_primitives_are_clean_under_a_sanitizer(program, sanitizer):
     for order in ("fifo", "1"):
-        done = programs.execute(program, sanitizer=sanitizer, EMU_ORDER=order, timeout=280)
+        done = programs.execute(program, variant=sanitizer, EMU_ORDER=order, timeout=280)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stderr == ""

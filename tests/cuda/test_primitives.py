@@ -33,6 +33,13 @@ def test_primitives_on_several_host_threads(program):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("program", PRIMITIVES)
+def test_primitives_with_the_context_switch_of_other_processors(program):
+    done = programs.execute(program, variant="ucontext")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_chip_without_an_instruction_says_so():
     done = programs.execute("primitives_sm90", "wgmma_n64", "tma_load", EMU_CAPABILITY="80")
     assert done.returncode == 1
