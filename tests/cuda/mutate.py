@@ -184,7 +184,9 @@ def build(folder: Path, mutants: dict[int, Mutant]) -> Path:
         configure.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
         environment |= {"CCACHE_BASEDIR": str(folder), "CCACHE_NOHASHDIR": "1"}
     for command in (configure, ["cmake", "--build", str(folder / "build"), "-j2"]):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
     return next((folder / "build").glob("_cuda_emulated*.so"))
 
 
@@ -234,7 +236,7 @@ def trial(module: Path, number: int, tests: list[str], order: str, poison: str) 
         return "it never ends"
     if process.returncode == 0:
         return None
-    named = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.M)
+    named = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", said, re.M)
     return named.group(1) if named else f"exit status {process.returncode}"
 
 
