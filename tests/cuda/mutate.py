@@ -141,9 +141,10 @@ def hash_of(path: Path) -> str:
 
 # ---- one build for all -------------------------------------------------------------------------
 
-SWITCH = """
-// Written by tests/cuda/mutate.py: the number of the line that is left out.
+SWITCH = """// The number of the line that is left out.
+#pragma once
 #include <cstdlib>
+
 namespace plainformer {
 inline const int left_out = [] {
     const char* number = std::getenv("PLAINFORMER_LEFT_OUT");
@@ -166,12 +167,11 @@ def build(folder: Path, mutants: dict[int, Mutant]) -> Path:
     for name in ("csrc", "cmake"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "CMakeLists.txt", folder)
-    header = folder / "csrc/cuda/device.cuh"
-    header.write_text(header.read_text().replace("#pragma once", "#pragma once" + SWITCH))
+    (folder / "csrc/cuda/left_out.h").write_text(SWITCH)
     for file in {m.file for m in mutants.values()}:
         path = folder / "csrc/cuda" / file
         of_file = {number: m for number, m in mutants.items() if m.file == file}
-        path.write_text(switched(path.read_text(), of_file))
+        path.write_text('#include "left_out.h"\n' + switched(path.read_text(), of_file))
     import pybind11
 
     configure = [
