@@ -57,9 +57,18 @@ TESTS = {
 # (file, function, call, how many of them in the function come before): why its absence shows
 # nowhere.
 REASONS: dict[tuple[str, str, str, int], str] = {
+    ("attention_backward.cuh", "attention_backward_plain", "__syncthreads()", 0): (
+        "plain_sums, which follows, has a barrier before it reads what was written"
+    ),
+    ("attention_backward_mask_sm80.cuh", "attention_mask_gradient_sm80", "cp_async_wait<0>()", 1): (
+        "the last group is empty: behind the last tile nothing is loaded"
+    ),
     ("gemm_sm90.cuh", "gemm_sm90_kernel", "__syncwarp()", 0): (
-        "brings the producer's warp together for cluster_arrive, which is .aligned; fibers are not "
-        "a warp that could have parted"
+        "gathers the producer's warp for the cluster barrier, whose instruction is .aligned; the"
+        " emulation does not model convergence"
+    ),
+    ("group_by_id.cuh", "for_rounds", "__syncwarp()", 0): (
+        "the votes of the next round keep the lanes together in every order, but order no memory"
     ),
     ("attention_backward_sm90.cuh", "attention_backward_sm90_produce", "__syncwarp()", 0): (
         "the warp's row terms are written before one lane arrives for all; the scheduler runs the "
@@ -260,6 +269,12 @@ def write_results(results: dict) -> None:
             if m["caught"] is None:
                 key = (name, m["function"], m["call"], m["nth"])
                 m["reason"] = REASONS.get(key, "not known")
+    tried = {
+        name: entry
+        for name, entry in results["files"].items()
+        if all(m.get("tests") != [] for m in entry["mutants"])
+    }
+    results["files"] = tried
     everything = [m for f in results["files"].values() for m in f["mutants"]]
     results["mutants"] = len(everything)
     results["caught"] = sum(m["caught"] is not None for m in everything)
@@ -316,11 +331,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="try files whose hash is known too")
     given = parser.parse_args()
     results = read_results()
-    known = {
-        name: entry["hash"]
-        for name, entry in results["files"].items()
-        if all(m.get("tests") != [] for m in entry["mutants"])
-    }
+    known = {name: entry["hash"] for name, entry in results["files"].items()}
     files = [f for f in kernel_files() if not given.files or f.name in given.files]
     if not (given.again or given.files):
         files = [f for f in files if known.get(f.name) != hash_of(f)]
