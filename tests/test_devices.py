@@ -10,6 +10,7 @@ import types
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import plainformer as pf
 from plainformer import kernels, nn, optim
@@ -40,6 +41,12 @@ WORDS = {"cpu": ("cpu", None), "cuda": ("cuda", None), "cuda:3": ("cuda", 3), -1
 def test_words_for_devices(word):
     found = read_device(word)
     assert (found.type, found.index) == WORDS[word]
+
+
+def test_numpy_s_whole_numbers_are_numbers():
+    assert [str(read_device(np.int64(n))) for n in (1, -1)] == [
+        str(read_device(n)) for n in (1, -1)
+    ]
 
 
 @pytest.mark.parametrize("word", ["gpu", "cuda:", "cuda:x", "CUDA", "", None, 1.0, True, -2, "mps"])
@@ -88,6 +95,12 @@ MISSING = {
         None,
         True,
         r'but CuPy cannot be imported \(.*\); pip install "plainformer\[cuda13\]"',
+    ),
+    "CuPy and kernels": (
+        None,
+        False,
+        r'pip install "plainformer\[cuda13\]"; also, this build has only CPU kernels; build .*: '
+        r"pip install --force-reinstall --no-deps --no-cache-dir --no-binary plainformer ",
     ),
     "a new CuPy": (fake_cupy("13.6.0"), True, "but CuPy is 13.6.0, expected at least 14.0"),
     "kernels": (fake_cupy(), False, "only CPU kernels; build the others from source: pip install"),
@@ -183,6 +196,32 @@ def test_tensors_move_and_their_gradients_come_back(cuda):
     assert y[0, 2].item() == 2.0
 
 
+def test_a_module_on_a_gpu_does_not_become_float64(cuda):
+    layer = nn.Linear(3, 2).to("cuda")
+    with pytest.raises(DTypeError, match=r"^weight: got dtype float64, which cuda:0 does not"):
+        layer.to("float64")
+    assert (str(layer.device), str(layer.weight.dtype)) == ("cuda:0", "float32")
+    assert str(layer.to("cpu", "float64").weight.dtype) == "float64"
+
+
+MEETINGS = {
+    "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b, "matmul": lambda a, b: a @ b,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEETINGS)
+def test_tensors_of_two_devices_do_not_meet(cuda, name):
+    """The gradient of one would be left on the other's device."""
+    a = Tensor(np.ones((2, 2), np.float32), requires_grad=True)
+    b = Tensor(np.ones((2, 2), np.float32)).to("cuda")
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(DeviceError, match=f"^{name}: got Tensors on cpu and cuda:0, expected"):
+            MEETINGS[name](*pair)
+    MEETINGS[name](a.to("cuda"), b).sum().backward()
+    assert isinstance(a.grad, np.ndarray)
+
+
 @pytest.mark.parametrize("name", ["AdamW", "SGD"])
 def test_the_state_of_an_optimizer_follows_its_parameters(cuda, name):
     """A step on each device in turn is what all steps on one are."""
@@ -232,11 +271,32 @@ def test_directories_are_opened_on_a_device(cuda, tmp_path):
         pf.load(tmp_path, device_map={"a": 0, "b": 1})
 
 
-def test_a_device_that_is_missing_is_told_before_anything_is_read(tmp_path):
+def test_a_device_that_is_missing_is_told_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
     make("gpt2", "causal-lm").save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(DeviceError, match=r"^device: got cuda"):
         pf.load(tmp_path, device="cuda")
+
+
+def test_a_device_that_is_missing_is_told_before_data_are_read(tmp_path, monkeypatch):
+    """By the commands too: a text that is not there, or hours of it, is never opened."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    make("gpt2", "causal-lm").save_pretrained(tmp_path / "model")
+    options = {"output_dir": tmp_path / "out", "device": "cuda"}
+    for call in (
+        lambda: pf.finetune("ner", tmp_path / "model", train=tmp_path / "none.jsonl", **options),
+        lambda: pf.pretrain(tmp_path / "none.txt", model=tmp_path / "model", **options),
+    ):
+        with pytest.raises(DeviceError, match=r"^device: got cuda"):
+            call()
+    for arguments in (["generate", str(tmp_path / "model"), "a"], ["quickstart"]):
+        name = arguments[0]
+        command = getattr(importlib.import_module(f"plainformer.cli.{name}"), name)
+        done = CliRunner().invoke(command, [*arguments[1:], "--device", "cuda"])
+        assert done.exit_code != 0
+        assert "--device: got cuda" in done.output or "device: got cuda" in str(done.exception)
+        assert "1. Text" not in done.output
 
 
 @pytest.mark.parametrize("command", ["generate", "predict", "evaluate", "chat", "finetune ner",

@@ -14,7 +14,7 @@ from typing import Any
 from numpy import ndarray
 
 from . import arithmetic, kernels
-from .errors import ConfigError, DTypeError, PlainformerError, ShapeError
+from .errors import ConfigError, DeviceError, DTypeError, PlainformerError, ShapeError
 from .kernels._arrays import check_array, check_shape
 from .kernels._devices import Device
 from .kernels.devices import as_device, device_of
@@ -386,10 +386,24 @@ def record_all(
 def _apply(rule: Callable[..., Any], *operands: Any) -> Tensor:
     """The Tensor that a rule of `arithmetic` makes of Tensors, arrays and options."""
     tensors = [x if isinstance(x, Tensor) else None for x in operands]
+    _check_one_device(rule.__name__, *tensors)
     y, backward = rule(
         *[x if tensor is None else tensor.data for x, tensor in zip(operands, tensors)]
     )
     return record(y, tensors, backward) if needs_grad(*tensors) else Tensor(y)
+
+
+def _check_one_device(name: str, *tensors: Tensor | None) -> None:
+    """A gradient goes where its Tensor lives: only arrays, which have none, are copied beside."""
+    kinds = {type(x.data) for x in tensors if x is not None}
+    if kinds == {ndarray}:  # most often
+        return
+    places = sorted({str(x.device) for x in tensors if x is not None})
+    if len(places) > 1:
+        raise DeviceError(
+            f"{name}: got Tensors on {' and '.join(places)}, expected one device; "
+            "move one with to(...)"
+        )
 
 
 def _unpacked(sizes: tuple[Any, ...]) -> Any:

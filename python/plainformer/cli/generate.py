@@ -12,6 +12,7 @@ from ..checkpoints.huggingface import read_config
 from ..data.tokenizer import read_tokenizer
 from ..generation import GenerationMixin
 from ..generation.texts import Text, TextWriter, prompt_ids
+from ..kernels.devices import as_device
 from ..models import load
 from ..models.registry import LoadingOptions
 from ._common import Command, ModelDirectory, echo, usage_errors
@@ -53,11 +54,13 @@ def generate(
     An encoder-decoder writes what each PROMPT leads to: a translation, a summary. One text is
     shown while it is written. What no flag says is as in the model's generation_config.json.
     """
+    with usage_errors():
+        place = None if device is None else as_device(device)  # told before anything is read
     alone = label is not None and not prompt and input_file is None
     prompts = [""] if alone else read_prompts(prompt, input_file)
     config = read_config(model)
     tokenizer = read_tokenizer(model, config)
-    network = load(model, dtype=dtype, device=device, config=config)
+    network = load(model, dtype=dtype, device=place, config=config)
     if not isinstance(network, GenerationMixin):
         network.generate()  # says what it is for
     rows = [prompt_ids(network, tokenizer, text, label) for text in prompts]

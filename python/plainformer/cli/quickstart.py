@@ -62,7 +62,7 @@ def quickstart(
     least takes longer, it says how long before it begins.
     """
     with usage_errors():
-        TrainingArguments(device=device)
+        TrainingArguments(device=device).check_device()
     with own_directory(output_dir):
         clock = Clock(max_seconds)
         choice = choose(size, max_seconds)

@@ -15,7 +15,11 @@ OLDEST = (14, 0)
 """The first CuPy whose bfloat16 computes and crosses DLPack (docs/cuda.md says what needs it)."""
 
 INSTALL = 'pip install "plainformer[cuda13]"'
-BUILD = f"{INSTALL} --no-binary plainformer -C cmake.define.PLAINFORMER_CUDA=ON"
+BUILD = (
+    "pip install --force-reinstall --no-deps --no-cache-dir --no-binary plainformer plainformer "
+    "-C cmake.define.PLAINFORMER_CUDA=ON"
+)
+"""Over what is installed, which pip would leave alone, as it would take a wheel built before."""
 _lock = threading.Lock()
 
 
@@ -231,8 +235,10 @@ def load_cupy() -> CupyKind:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
+        _, missing = _compiled()
         raise DeviceError(
             f"device: got cuda, but CuPy cannot be imported ({short(error)}); {INSTALL}"
+            + (f"; also, {missing}" if missing else "")
         ) from None
     version = getattr(cupy, "__version__", "0")
     if _numbers(version) < OLDEST:

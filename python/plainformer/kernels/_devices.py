@@ -120,8 +120,9 @@ def read_device(device: Any) -> Wanted | None:
     """
     if isinstance(device, Device):
         return Wanted(device.type, device.index)
-    if isinstance(device, int) and not isinstance(device, bool) and -1 <= device < 10_000:
-        return Wanted("cpu", 0) if device == -1 else Wanted("cuda", device)
+    is_number = isinstance(device, (int, np.integer)) and not isinstance(device, bool)
+    if is_number and -1 <= device < 10_000:
+        return Wanted("cpu", 0) if device == -1 else Wanted("cuda", int(device))
     root = type(device).__module__.partition(".")[0]
     if root == "cupy" and hasattr(device, "id"):
         return Wanted("cuda", int(device.id))

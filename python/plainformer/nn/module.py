@@ -174,8 +174,7 @@ class Module:
         ConfigError, DeviceError : no such device, or what it needs is missing
         """
         place, wanted = wanted_of(where, device, dtype)
-        if place is not None and place.type != "cpu":
-            self._check_floats(place, wanted)
+        self._check_floats(place, wanted)
         for _, parameter in self.named_state():
             if wanted is not None and parameter.dtype != wanted:
                 parameter.assign(parameter.data.astype(wanted))
@@ -192,14 +191,19 @@ class Module:
         """The same as `to("cpu")`."""
         return self.to(device="cpu")
 
-    def _check_floats(self, place: Device, wanted: np.dtype | None) -> None:
-        """Raise before anything has moved."""
+    def _check_floats(self, place: Device | None, wanted: np.dtype | None) -> None:
+        """Raise before anything has moved or been converted."""
         for name, parameter in self.named_state():
             dtype = wanted or parameter.dtype
-            if dtype == DTYPES["float64"]:
-                raise DTypeError(
-                    f"{name}: got dtype {dtype}, which {place} does not compute; "
+            where = place or parameter.device
+            if dtype == DTYPES["float64"] and where.type != "cpu":
+                hint = (
                     'convert the module with to("float32")'
+                    if wanted is None
+                    else "use float32, or the CPU"
+                )
+                raise DTypeError(
+                    f"{name}: got dtype {dtype}, which {where} does not compute; {hint}"
                 )
 
     def freeze(self, patterns: Iterable[str] | None = None) -> list[str]:

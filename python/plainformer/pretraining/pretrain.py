@@ -117,6 +117,7 @@ class Pretraining:
             self.validation = as_sources("validation", validation, column)
         self.args = TrainingArguments(**{**training, "output_dir": output_dir})
         self.args.check_evaluated("validation", validation)
+        self.args.check_device()
 
     def build(self) -> None:
         """The tokenizer, which may be trained on the text, and the model."""

@@ -69,6 +69,7 @@ class FineTuning:
         self._output_dir, self._has_validation = output_dir, has_validation
         self.args = self._arguments(kind.metric)
         self.args.check_evaluated("validation", has_validation or None)
+        self.args.check_device()
         self._check_effects()
         _check_places(options)
 

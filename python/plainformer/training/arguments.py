@@ -7,6 +7,7 @@ from dataclasses import InitVar, asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError, shown
+from ..kernels.devices import as_device
 from ..kinds import fits
 from ..models.registry import DEVICE
 from ..optim.lr_scheduler import SCHEDULES, check_options, steps_of
@@ -256,6 +257,11 @@ class TrainingArguments:
         if self.eval_strategy != "no" and data is None:
             strategy = shown(self.eval_strategy)
             raise ConfigError(f"{name}: got None, eval_strategy={strategy} needs one")
+
+    def check_device(self) -> None:
+        """Raise DeviceError where `device`, or what it needs, is missing: before data are read."""
+        if self.device is not None:
+            as_device(self.device)
 
     @property
     def best_metric_name(self) -> str:
