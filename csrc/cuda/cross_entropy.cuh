@@ -117,14 +117,13 @@ __global__ void __launch_bounds__(weight_sum_threads)
 // What the gradients of a row share: scale exp(x - lse) - even w[v], and at the label more.
 struct RowGradient {
     int64_t target;
-    float lse, scale, even, at_target;
+    float lse, scale, even, wanted, beyond;  // the last two at the label
 
     __device__ __forceinline__ float at(float x, float weight) const {
         return fmaf(-even, weight, scale * exp_approx(x - lse));
     }
-    // p - 1 cancels where p is near 1: expm1 keeps the digits.
     __device__ __forceinline__ float at_label(float x) const {
-        return fmaf(scale, expm1f(x - lse), at_target);
+        return scaled_probability_less(scale, x - lse, wanted, beyond);
     }
 };
 
@@ -147,7 +146,9 @@ struct LabelRow {
         const float w = s.weight ? s.weight[target] : 1.0f;
         const float spread = __fdividef(s.smoothing, static_cast<float>(s.V));
         const float total = (1 - s.smoothing) * w + spread * weights;
-        return {target, lse, grad * total, grad * spread, grad * spread * (weights - w)};
+        const float wanted = (1 - s.smoothing + spread) * w;
+        return {target,        lse,           grad * total,
+                grad * spread, grad * wanted, grad * spread * (weights - w)};
     }
 };
 

@@ -83,8 +83,7 @@ __global__ void __launch_bounds__(loss_threads)
     s.label_weight[n] = has_class && !ignored ? 1.0f : 0.0f;
 }
 
-// The logits' gradients, in vectors of 16 bytes; each row has `across` blocks. At the label p - 1
-// cancels where p is near 1: expm1 keeps the digits.
+// The logits' gradients, in vectors of 16 bytes; each row has `across` blocks.
 template <typename T>
 __global__ void __launch_bounds__(logit_threads)
     logit_gradients(LinearCrossEntropyArgs<T> s, LogitChunk<T> chunk, int across) {
@@ -96,6 +95,7 @@ __global__ void __launch_bounds__(logit_threads)
     const bool counts = is_id(target, s.V) && target != s.ignore_index;
     const float lse = counts ? chunk.lse[row] : 0.0f;
     const float even = s.grad * s.smoothing / static_cast<float>(s.V);
+    const float wanted = fmaf(s.grad, 1 - s.smoothing, even);
     float x[W], d[W];
     load_columns(x, chunk.logits + row * chunk.pitch + v);
 #pragma unroll
@@ -103,7 +103,8 @@ __global__ void __launch_bounds__(logit_threads)
         if (s.bias && v + i < s.V) x[i] += to_float(s.bias[v + i]);
         d[i] = s.grad * exp_approx(x[i] - lse) - even;
         if (v + i == target)
-            d[i] = fmaf(s.grad, expm1f(x[i] - lse), even * static_cast<float>(s.V - 1));
+            d[i] = scaled_probability_less(s.grad, x[i] - lse, wanted,
+                                           even * static_cast<float>(s.V - 1));
         if (!counts || v + i >= s.V) d[i] = 0.0f;
     }
     store_columns(chunk.dlogits + row * chunk.pitch + v, d);

@@ -48,6 +48,16 @@ def test_loss_and_gradient(dtype, rng, shape, smoothing):
     assert_2x(dx, reference.cross_entropy_backward, two, x, t, smoothing=smoothing, factor=3)
 
 
+def test_targets_that_are_smooth_alone(dtype, rng):
+    """At the label too p - 1 / V is what is left."""
+    x, t = make(rng, dtype, (9, 4099), 0.1)
+    with emulated():
+        _, _, lse = forward(x, t)
+        dx = backward(1.0, x, t, lse, label_smoothing=1.0, reduction="sum")
+    one, options = np.asarray(1.0, dtype), {"smoothing": 1.0, "reduction": "sum"}
+    assert_2x(dx, reference.cross_entropy_backward, one, x, t, factor=3, **options)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_large_logits_with_smoothing(dtype, rng, scale):
     x, t = make(rng, dtype, (6, 300), scale)

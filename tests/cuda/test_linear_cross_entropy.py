@@ -48,6 +48,15 @@ def test_loss_and_gradients(capability, dtype, rng, N, V, C, smoothing, with_bia
     assert on_device(x, w, t, b, label_smoothing=smoothing).tobytes() == loss.tobytes()
 
 
+def test_targets_that_are_smooth_alone(capability, dtype, rng):
+    """At the label too p - 1 / V is what is left."""
+    x, w, t, b = make(rng, dtype, 3, 4099, 8)
+    x, w, b = ((0.03 * a).astype(dtype) for a in (x, w, b))
+    _, grads = on_device(x, w, t, b, label_smoothing=1.0, return_grads=True)
+    options = {"smoothing": 1.0, "reduction": "mean"}
+    assert_2x((None, *grads), reference.linear_cross_entropy, x, w, t, b, factor=3, **options)
+
+
 def test_chunks_of_rows_add_up(capability, dtype, rng):
     """The emulated device has 4 multiprocessors: 128 rows of 16411 logits are a chunk."""
     x, w, t, b = make(rng, dtype, 130, 16411, 16)
