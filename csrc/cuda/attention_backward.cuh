@@ -213,8 +213,7 @@ __global__ void __launch_bounds__(plain_threads, 1)
             }
             shared.p[own][other] = g.p;
             shared.ds[own][other] = g.before_cap;
-        }
-        __syncthreads();
+        }  // read after the first barrier of the sums
         if (owns_keys) plain_sums<T, W>(values_sums, shared.p, grad, shared);
         plain_sums<T, W>(scores_sums, shared.ds, owns_keys ? q : k, shared);
     }

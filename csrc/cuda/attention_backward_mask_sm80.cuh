@@ -116,8 +116,7 @@ __global__ void __launch_bounds__(backward_threads, 2)
         cp_async_commit();
         tile.add(walk, slot);
     }
-    cp_async_wait<0>();
-    __syncthreads();
+    __syncthreads();  // nobody reads the rows any more, in whose place the sums come
     tile.share();
     __syncthreads();
     store_mask_tile(problem.s, walk.tile, shared.sums);
