@@ -33,8 +33,9 @@ EXPECTED = [
     (r"^gemm_sm80", "sm_80", {"HMMA", "LDSM", "LDGSTS"}),
     (r"^gemm_sm80", "sm_90a", {"HMMA", "LDSM", "LDGSTS"}),
     (r"^gemm_sm90", "sm_90a", {"HGMMA", "UTMALDG", "SYNCS"}),
-    (r"^attention_(forward_|backward_\w*)?sm80", "sm_80", {"HMMA", "LDSM", "LDGSTS"}),
-    (r"^attention_(forward_|backward_\w*)?sm90", "sm_90a", {"HGMMA", "UTMALDG", "SYNCS"}),
+    (r"^attention_(backward_)?sm80", "sm_80", {"HMMA", "LDSM", "LDGSTS"}),
+    (r"^attention_(backward_)?sm80", "sm_90a", {"HMMA", "LDSM", "LDGSTS"}),
+    (r"^attention_(backward_)?sm90", "sm_90a", {"HGMMA", "UTMALDG", "SYNCS"}),
 ]
 
 

@@ -159,16 +159,16 @@ def best_of(*bounds: Callable[[Device], float]) -> Callable[[Device], float]:
 
 @dataclass(frozen=True)
 class Attention:
-    """Tiles of attention: rows of queries a consumer and consumers a block, keys a step, products a
-    pair of tiles (2 forward, 5 backward), and cycles of softmax a score that tensor work does not
-    hide, as a part of what all scores take on the exponential's unit (16 a cycle)."""
+    """Tiles of attention: rows of queries a block and keys a step; products of tiles that are
+    counted (2 forward, 5 backward) and that are formed (7 backward: both walks form scores and
+    dO V^T); exponentials a score, of which a multiprocessor has 16 a cycle."""
 
     rows: int
     keys: int
     width: int
     products: int
+    formed: int
     exponentials: float = 1.0
-    overlap: float = 1.0
 
     def bound(self, B: int, H: int, L: int, causal: bool) -> Callable[[Device], float]:
         """Floating-point operations a second, counting those below the diagonal only."""
@@ -181,13 +181,13 @@ class Attention:
                 for i in range(row_tiles)
             )
             pair = self.rows * self.keys
-            tensor = 2.0 * self.products * pair * self.width / device.tensor
-            special = self.exponentials * pair / 16
-            step = max(tensor, special) + (1 - self.overlap) * min(tensor, special)
+            tensor = 2.0 * self.formed * pair * self.width / device.tensor
+            step = max(tensor, self.exponentials * pair / 16)
             blocks = B * H * row_tiles
             cycles = (steps * B * H * step + blocks * 2000.0) / device.multiprocessors
             tail = math.ceil(L / self.keys) * step / 2  # the last blocks, longest first
-            return min(flop / ((cycles + tail) / device.clock), device.sustained)
+            sustained = device.sustained * self.products / self.formed
+            return min(flop / ((cycles + tail) / device.clock), sustained)
 
         return flops
 
@@ -208,15 +208,16 @@ class Row:
 
 GEMM_SM90 = Kernel(r"^gemm_sm90", 384, 224 << 10)
 GEMM_SM80 = Kernel(r"^gemm_sm80", 256, 64 << 10)
-ATTENTION_SM90 = Kernel(r"^attention_(forward_)?sm90", 384, 200 << 10)
-ATTENTION_BACKWARD_SM90 = Kernel(r"^attention_backward_(\w+_)?sm90", 384, 200 << 10)
-FORWARD_128, FORWARD_64 = Attention(128, 128, 128, 2), Attention(192, 128, 64, 2)
-BACKWARD_128, BACKWARD_64 = Attention(64, 128, 128, 5), Attention(64, 128, 64, 5)
+ATTENTION_SM90 = Kernel(r"^attention_sm90", 384, 200 << 10)
+ATTENTION_BACKWARD_SM90 = Kernel(r"^attention_backward_sm90", 384, 200 << 10)
+FORWARD_128, FORWARD_64 = Attention(128, 128, 128, 2, 2), Attention(192, 128, 64, 2, 2)
+BACKWARD_128, BACKWARD_64 = Attention(128, 64, 128, 5, 7, 2), Attention(128, 64, 64, 5, 7, 2)
 
 
 def rows() -> list[Row]:
     """All predictions."""
-    softmax, norm = Kernel(r"^softmax", 256), Kernel(r"^norm_forward|^norm_rows|^norm<", 256)
+    softmax, norm = Kernel(r"^softmax_rows", 256), Kernel(r"^norm_kept_rows", 256)
+    entropy = Kernel(r"^cross_entropy_rows", 512)
     both = lambda M, N, K: best_of(product(COOPERATIVE, M, N, K), product(PING_PONG, M, N, K))  # noqa: E731
     return [
         Row("GEMM bf16 8192^3", GEMM_SM90, both(8192, 8192, 8192), "TFLOP/s", 800),
@@ -235,6 +236,7 @@ def rows() -> list[Row]:
             BACKWARD_64.bound(1, 16, 16384, False), "TFLOP/s", 0.85 * 475),
         Row("softmax 65536x1024", softmax, streaming(softmax, 32), "TB/s", 4.1),
         Row("layer norm 65536x768", norm, streaming(norm, 32), "TB/s", 4.1),
+        Row("cross entropy 4096x50257", entropy, streaming(entropy, 32), "TB/s", 4.1),
     ]  # fmt: skip
 
 
