@@ -93,8 +93,8 @@ def canonical(rng: np.random.Generator, dtype: np.dtype) -> dict[str, tuple[Any,
         "linear_grad": (x(4, 5), x(4, 3), x(5, 3), x(5), z, 2, True),
         "matmul": (x(2, 4, 3), x(3, 5), False, False, x(2, 4, 5), False),
         "matmul_of_rows": (x(2, 4, 3), x(2, 4, 5)),
-        "norm": (x(4, 5), 5, x(5), x(5), 1e-5, x(4, 5), x(4, 5), True, False),
-        "norm_backward": (x(4, 5), x(4, 5), x(5), a(4), a(4), x(5), x(4, 5)),
+        "norm": (x(4, 5), 5, x(5), x(5), 1e-5, x(4, 5), x(4, 5), True, False, 0.1, 3, 1),
+        "norm_backward": (x(4, 5), x(4, 5), x(5), a(4), a(4), x(5), x(4, 5), 0.1, 3, 1),
         "pack_weight": ([x(5, 3), x(2, 3)],),
         "philox": (1, 2, 3, 4, 5),
         "rotary": (x(2, 3, 2, 8), ids(2, 3), floats(4, 3), floats(4, 3), True, False),
@@ -105,6 +105,7 @@ def canonical(rng: np.random.Generator, dtype: np.dtype) -> dict[str, tuple[Any,
         "softmax": (x(4, 5), 1, False, x(4, 5)),
         "softmax_backward": (x(4, 5), x(4, 5), 1, False),
         "squared_norm": (state(x),),
+        "topk": (x(4, 5), 3),
     }  # fmt: skip
 
 

@@ -131,6 +131,7 @@ KERNELS: dict[str, Call] = {
     "swiglu_backward": Call(_K.swiglu_backward, grad_output=X, gate=X, up=X),
     "tanh": Call(_K.tanh, x=X, out=X),
     "tanh_backward": Call(_K.tanh_backward, grad_output=X, x=X),
+    "topk": Call(_K.topk, x=X, k=one_of(0, 1, 3)),
 }  # fmt: skip
 
 TX, TV = tensors(X), tensors(V)
