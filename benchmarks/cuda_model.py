@@ -154,6 +154,20 @@ def best_of(*bounds: Callable[[Device], float]) -> Callable[[Device], float]:
     return lambda device: max(bound(device) for bound in bounds)
 
 
+def linear_loss(M: int, N: int, K: int, gradients: bool) -> Callable[[Device], float]:
+    """Of a linear layer and cross entropy: one product, or three with their logits, which are
+    written, turned into gradients in place and read by two products, 6 bytes each in 16 bits."""
+    forms = [(M, N, K), (M, K, N), (N, K, M)][: 3 if gradients else 1]
+
+    def bound(device: Device) -> float:
+        flop = 2.0 * M * N * K
+        seconds = sum(flop / product(COOPERATIVE, *form)(device) for form in forms)
+        seconds += 6.0 * M * N / device.copy if gradients else 0.0
+        return len(forms) * flop / seconds
+
+    return bound
+
+
 # ---- attention -----------------------------------------------------------------------------------
 
 
@@ -217,7 +231,7 @@ BACKWARD_128, BACKWARD_64 = Attention(128, 64, 128, 5, 7, 2), Attention(128, 64,
 def rows() -> list[Row]:
     """All predictions."""
     softmax, norm = Kernel(r"^softmax_rows", 256), Kernel(r"^norm_kept_rows", 256)
-    entropy = Kernel(r"^cross_entropy_rows", 512)
+    entropy, adamw = Kernel(r"^cross_entropy_rows", 512), Kernel(r"AdamW", 256)
     both = lambda M, N, K: best_of(product(COOPERATIVE, M, N, K), product(PING_PONG, M, N, K))  # noqa: E731
     return [
         Row("GEMM bf16 8192^3", GEMM_SM90, both(8192, 8192, 8192), "TFLOP/s", 800),
@@ -234,8 +248,13 @@ def rows() -> list[Row]:
             BACKWARD_128.bound(1, 16, 16384, False), "TFLOP/s", 0.85 * 570),
         Row("attention backward d64 16k", ATTENTION_BACKWARD_SM90,
             BACKWARD_64.bound(1, 16, 16384, False), "TFLOP/s", 0.85 * 475),
+        Row("linear + CE 8192x50257x4096", GEMM_SM90,
+            linear_loss(8192, 50257, 4096, False), "TFLOP/s", 720),
+        Row("  with gradients", GEMM_SM90,
+            linear_loss(8192, 50257, 4096, True), "TFLOP/s", 680),
         Row("softmax 65536x1024", softmax, streaming(softmax, 32), "TB/s", 4.1),
         Row("layer norm 65536x768", norm, streaming(norm, 32), "TB/s", 4.1),
+        Row("AdamW, 124M parameters", adamw, streaming(adamw, 16), "TB/s", 4.1),
         Row("cross entropy 4096x50257", entropy, streaming(entropy, 32), "TB/s", 4.1),
     ]  # fmt: skip
 
