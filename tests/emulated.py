@@ -7,6 +7,7 @@ kept in a cache by the hash of its sources.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -44,28 +45,33 @@ def cache_folder() -> Path:
 
 def build(folder: Path, *options: str) -> Path:
     """The module, built into `folder` unless it is there; with CMake's options."""
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    built = folder / f"_cuda_emulated{suffix}"
-    if not built.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        import pybind11
-
-        configure = [
-            "cmake", "-S", str(ROOT), "-B", str(folder), "-DPLAINFORMER_CUDA_EMULATED=ON",
-            f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-            *options,
-        ]  # fmt: skip
-        environment = dict(os.environ)
-        if shutil.which("ccache"):  # most files are those of the last build, in another folder
-            configure.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
-            environment |= {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
-        for command in (configure, ["cmake", "--build", str(folder), "-j2"]):
-            done = subprocess.run(command, capture_output=True, text=True, env=environment)
-            if done.returncode != 0:
-                raise RuntimeError(
-                    f"{' '.join(command)}\n{done.stdout[-8000:]}{done.stderr[-8000:]}"
-                )
+    built = folder / f"_cuda_emulated{sysconfig.get_config_var('EXT_SUFFIX')}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests may be building the same
+        if not built.exists():
+            _build(folder, options)
     return built
+
+
+def _build(folder: Path, options: tuple[str, ...]) -> None:
+    import pybind11
+
+    configure = [
+        "cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja",
+        "-DPLAINFORMER_CUDA_EMULATED=ON", f"-DPython_EXECUTABLE={sys.executable}",
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", *options,
+    ]  # fmt: skip
+    # CMake and ninja of the environment that runs the tests: a machine need not have its own.
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = os.environ | {"PATH": tools}
+    if shutil.which("ccache"):  # most files are those of the last build, in another folder
+        configure.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+        environment |= {"CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
+    for command in (configure, ["cmake", "--build", str(folder), "-j2"]):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-8000:]}{done.stderr[-8000:]}")
 
 
 def load(path: Path):
