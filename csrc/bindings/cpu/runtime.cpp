@@ -69,8 +69,9 @@ py::array trace_parallel_for(int64_t n, int64_t grain, int64_t microseconds, int
                               ", expected 0 to " + std::to_string(most));
     if (n * inner > most || n * microseconds > 10 * most)
         throw ConfigError("n: got more than 10^6 pieces, or 10 s of work, in all");
-    int64_t* thread_of;
-    py::object threads = new_array({n, inner}, &thread_of);
+    void* elements;
+    py::object threads = new_array(DType::int64, Shape{n, inner}.dims, 2, &elements);
+    int64_t* const thread_of = static_cast<int64_t*>(elements);
     std::fill(thread_of, thread_of + n * inner, -1);
     {
         Unlocked unlocked;
