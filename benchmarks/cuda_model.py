@@ -46,7 +46,6 @@ class Device:
     copy: float
     shared_memory: int
     l2_bytes: float
-    l2_size: float
     latency: float = 750e-9
     shared_bytes: int = 128
     registers: int = 65536
@@ -55,9 +54,9 @@ class Device:
 
 
 DEVICES = (
-    Device("A100", "sm_80", 108, 1.35e9, 2048, 290e12, 1.75e12, 164 << 10, 40, 40e6),
-    Device("H100", "sm_90a", 132, 1.70e9, 4096, 830e12, 2.95e12, 228 << 10, 40, 50e6),
-    Device("H200", "sm_90a", 132, 1.70e9, 4096, 830e12, 4.30e12, 228 << 10, 40, 50e6),
+    Device("A100", "sm_80", 108, 1.35e9, 2048, 290e12, 1.75e12, 164 << 10, 40),
+    Device("H100", "sm_90a", 132, 1.70e9, 4096, 830e12, 2.95e12, 228 << 10, 40),
+    Device("H200", "sm_90a", 132, 1.70e9, 4096, 830e12, 4.30e12, 228 << 10, 40),
 )
 
 
@@ -211,7 +210,9 @@ class Attention:
 
 @dataclass(frozen=True)
 class Row:
-    """A workload, the kernel behind it, its bound, and the goal on an H200 (docs/cuda-model.md)."""
+    """A workload, the kernel behind it, its bound, and the goal on an H200: about what the best public
+    kernel of its kind reaches (fast.cu, ThunderKittens, FlashAttention-3, Liger, QuACK; backward 85 %
+    of it, since ours adds in a fixed order), 4.1 of the 4.3 TB/s of a copy."""
 
     workload: str
     kernel: Kernel

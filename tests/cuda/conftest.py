@@ -1,12 +1,17 @@
 """Fixtures of the CUDA kernels' tests: the element types that they have."""
 
-import ml_dtypes
 import numpy as np
 import pytest
 
-DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+from tests.cuda.calls import DTYPES, SHORT
 
 
 @pytest.fixture(params=DTYPES)
 def dtype(request):
+    return np.dtype(DTYPES[request.param])
+
+
+@pytest.fixture(params=SHORT)
+def short(request):
+    """A type of tensor cores."""
     return np.dtype(DTYPES[request.param])

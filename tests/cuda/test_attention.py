@@ -4,6 +4,8 @@ Heads are padded to 64, 128 or 256; tensor cores take bfloat16 and float16 whose
 16 bytes. Tiles are 128 queries by 64 or 32 keys there, 64 by 64 elsewhere.
 """
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -12,12 +14,12 @@ from plainformer import kernels
 from plainformer.errors import ShapeError
 from tests import flash_reference, reference
 from tests.accuracy import assert_2x
+from tests.cuda.calls import on_device, to_host
 from tests.emulated import emulated, to_device
 from tests.kernels.flash_cases import CASES, OPTIONS, Packed
 from tests.kernels.test_attention import check, keep_factors, make, make_mask
 from tests.kernels.test_flash_attention import check as check_packed
 
-DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 # B, H, KV, Lq, Lk, D, Dv: a single element, odd widths, each padded width with one more or less
 # than whole tiles, unequal widths, no keys, no sequences.
 SHAPES = [
@@ -39,38 +41,7 @@ ON_TENSOR_CORES = [
 MASKS = ["none", "causal", "bool", "additive", "both"]
 
 
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
-
-
-@pytest.fixture(params=["bfloat16", "float16"])
-def short(request):
-    """A type of tensor cores."""
-    return np.dtype(DTYPES[request.param])
-
-
-def to_kernel(x):
-    return to_device(x) if isinstance(x, np.ndarray) else x
-
-
-def to_host(result):
-    if isinstance(result, tuple):
-        return tuple(kernels.asnumpy(y) for y in result)
-    return kernels.asnumpy(result)
-
-
-def on_device(function):
-    """The kernel with NumPy arrays in and out."""
-
-    def call(*arrays, **options):
-        options = {name: to_kernel(x) for name, x in options.items()}
-        return to_host(function(*map(to_kernel, arrays), **options))
-
-    return call
-
-
-attention = on_device(kernels.scaled_dot_product_attention)
+attention = functools.partial(on_device, kernels.scaled_dot_product_attention)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -109,7 +80,7 @@ class OnDevice(Packed):
     """Packed sequences whose forward is the device's."""
 
     def forward(self, **options):
-        call = on_device(kernels.flash_attn_varlen_func)
+        call = functools.partial(on_device, kernels.flash_attn_varlen_func)
         return call(self.q, self.k, self.v, *self.sequences, **options)
 
 
@@ -147,7 +118,7 @@ def test_dense_sequences_are_aligned_at_their_ends(dtype, rng, name):
         slopes = options["alibi_slopes"] = rng.random((2, 4)).astype(np.float32)
         bias = options["attn_bias"] = rng.standard_normal((1, 1, 20, 70)).astype(dtype)
     with emulated(80):
-        y = on_device(kernels.flash_attn_func)(q, k, v, **options)
+        y = on_device(kernels.flash_attn_func, q, k, v, **options)
     words = {"window_size": "window", "softmax_scale": "scale"}
     rest = {
         words.get(n, n): x for n, x in options.items() if n not in ("alibi_slopes", "attn_bias")
@@ -162,9 +133,9 @@ def test_dense_sequences_are_aligned_at_their_ends(dtype, rng, name):
 def test_packed_projections_are_read_where_they_stand(short, rng):
     qkv = rng.standard_normal((1, 70, 3, 2, 64)).astype(short)
     with emulated(80):
-        y = on_device(kernels.flash_attn_qkvpacked_func)(qkv, causal=True)
+        y = on_device(kernels.flash_attn_qkvpacked_func, qkv, causal=True)
         arrays = [np.ascontiguousarray(qkv[:, :, n]) for n in range(3)]
-        want = on_device(kernels.flash_attn_func)(*arrays, causal=True)
+        want = on_device(kernels.flash_attn_func, *arrays, causal=True)
     assert y.tobytes() == want.tobytes()
 
 

@@ -4,13 +4,13 @@ Blocks own 64 keys or queries; on tensor cores they stream 32 rows of the other 
 256 16 of them. bfloat16 and float16 are tensor cores' with any strides.
 """
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from plainformer import kernels
 from tests import reference
 from tests.accuracy import assert_2x
+from tests.cuda.calls import on_device
 from tests.emulated import emulated, to_device
 from tests.kernels.flash_cases import CASES, OPTIONS, Packed, part
 from tests.kernels.test_attention import keep_factors, make_mask
@@ -18,7 +18,6 @@ from tests.kernels.test_attention_backward import make_all
 from tests.kernels.test_flash_attention_backward import bias_of
 from tests.kernels.test_flash_attention_backward import check as check_packed
 
-DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 # B, H, KV, Lq, Lk, D, Dv: a single element, odd widths, whole tiles and one row more or less at
 # each padded width, unequal widths, no sequences, no queries, no keys.
 SHAPES = [
@@ -39,32 +38,6 @@ ON_TENSOR_CORES = [
     (1, 2, 1, 40, 70, 256, 256),
 ]
 MASKS = ["none", "causal", "bool", "additive", "both"]
-
-
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
-
-
-@pytest.fixture(params=["bfloat16", "float16"])
-def short(request):
-    """A type of tensor cores."""
-    return np.dtype(DTYPES[request.param])
-
-
-def to_kernel(x):
-    if isinstance(x, tuple):
-        return tuple(map(to_kernel, x))
-    return to_device(x) if isinstance(x, np.ndarray) else x
-
-
-def on_device(function, *arrays, **options):
-    """A kernel's results with NumPy arrays in and out."""
-    options = {name: to_kernel(x) for name, x in options.items()}
-    result = function(*map(to_kernel, arrays), **options)
-    if isinstance(result, tuple):
-        return tuple(kernels.asnumpy(y) for y in result)
-    return kernels.asnumpy(result)
 
 
 def gradients(dy, q, k, v, mask=None, *, mask_grad=False, **options):

@@ -4,19 +4,18 @@ A block owns 128 rows, 64 for each of two consumers: of keys, streaming 64 queri
 streaming 128 keys. Heads wider than 128 are sm_80's.
 """
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from plainformer import kernels
 from tests import reference
 from tests.accuracy import assert_2x
-from tests.cuda.test_attention_backward import OnDevice, bytes_of, on_device
+from tests.cuda.calls import ORDERS, on_device
+from tests.cuda.test_attention_backward import OnDevice, bytes_of
 from tests.emulated import emulated
 from tests.kernels.test_attention_backward import make_all
 from tests.kernels.test_flash_attention_backward import check as check_packed
 
-DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 # B, H, KV, Lq, Lk, D, Dv: one tile, rows and keys beyond it at each padded width, groups of heads,
 # narrow and unequal widths, more rows than keys, several tiles of each.
 SHAPES = [
@@ -27,12 +26,11 @@ SHAPES = [
     (1, 1, 1, 70, 190, 96, 64),
     (1, 3, 1, 330, 100, 64, 8),
 ]
-ORDERS = [("fifo", 0xFF), ("lifo", 0x7E), ("1", 0xFF), ("2", 0x7E), ("3", 0xFF), ("4", 0xFF)]
 
 
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
+@pytest.fixture
+def dtype(short):
+    return short
 
 
 def gradients(dy, q, k, v, *, capability=90, order="fifo", poison=0xFF, **options):

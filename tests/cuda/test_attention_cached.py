@@ -4,13 +4,15 @@ Up to eight queries go by chunks of 64 keys in rows of up to 2048 keys, 128 up t
 16 rows, queries of the heads that share keys, are one block. More go by the forward's kernels.
 """
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from plainformer import kernels
 from plainformer.errors import ShapeError
-from tests.cuda.test_attention import DTYPES, on_device, to_host, to_kernel
+from tests.cuda.calls import DTYPES, on_device, to_host, to_kernel
 from tests.emulated import emulated
 from tests.kernels.test_flash_attention_kvcache import OPTIONS, Cache, row
 
@@ -31,12 +33,7 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
-
-
-decode = on_device(kernels.flash_attn_with_kvcache)
+decode = functools.partial(on_device, kernels.flash_attn_with_kvcache)
 
 
 def attend(cache, **options):

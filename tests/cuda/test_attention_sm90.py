@@ -4,16 +4,15 @@ A block has 64 queries for each of its two or three consumers and tiles of 128 k
 of 256.
 """
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from plainformer import kernels
 from tests.accuracy import assert_2x
+from tests.cuda.calls import ORDERS
 from tests.emulated import emulated, to_device
 from tests.flash_reference import flash_attention
 
-DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 # B, H, KV, Lq, Lk, D, Dv: one tile, rows and keys beyond it at each padded width, narrow and
 # unequal widths, more rows than keys, several tiles of each.
 SHAPES = [
@@ -25,12 +24,11 @@ SHAPES = [
     (1, 1, 1, 70, 190, 192, 136),
     (1, 1, 1, 300, 100, 64, 64),
 ]
-ORDERS = [("fifo", 0xFF), ("lifo", 0x7E), ("1", 0xFF), ("2", 0x7E), ("3", 0xFF), ("4", 0xFF)]
 
 
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
+@pytest.fixture
+def dtype(short):
+    return short
 
 
 def heads(rng, shape, dtype):

@@ -12,7 +12,6 @@ from tests.accuracy import assert_2x
 from tests.device import device
 from tests.emulated import emulated, module, to_device
 
-DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 FORMS = list(itertools.product([False, True], repeat=2))  # transpose_a, transpose_b
 
 # (M, N, K) -> (shape of the tiles, blocks in a cluster, parts of K). No size is a multiple of a
@@ -29,9 +28,9 @@ PLANS = {
 SHAPES = list(PLANS)
 
 
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return np.dtype(DTYPES[request.param])
+@pytest.fixture
+def dtype(short):
+    return short
 
 
 def make(rng, dtype, M, N, K, transpose_a=False, transpose_b=False, batch=()):

@@ -7,7 +7,7 @@ import pytest
 from plainformer import kernels
 from tests import reference
 from tests.accuracy import assert_2x, truth
-from tests.cuda.conftest import DTYPES
+from tests.cuda.calls import DTYPES
 from tests.emulated import emulated, to_device
 
 # Single elements: a lane, lanes and warps of a block; 16 bytes: lanes, the same at once, teams that

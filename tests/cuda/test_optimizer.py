@@ -9,7 +9,7 @@ import pytest
 from plainformer import _cpu, kernels
 from tests import reference
 from tests.accuracy import assert_2x
-from tests.cuda.conftest import DTYPES
+from tests.cuda.calls import DTYPES
 from tests.emulated import emulated, to_device
 
 # Empty ones at both ends, a tail behind vectors, several blocks of 8192 elements with a tail.
