@@ -210,9 +210,9 @@ class Attention:
 
 @dataclass(frozen=True)
 class Row:
-    """A workload, the kernel behind it, its bound, and the goal on an H200: about what the best public
-    kernel of its kind reaches (fast.cu, ThunderKittens, FlashAttention-3, Liger, QuACK; backward 85 %
-    of it, since ours adds in a fixed order), 4.1 of the 4.3 TB/s of a copy."""
+    """A workload, the kernel behind it, its bound, and the goal on an H200: about what the best
+    public kernel of its kind reaches (fast.cu, ThunderKittens, FlashAttention-3, Liger, QuACK;
+    backward 85 % of it, since ours adds in a fixed order), 4.1 of the 4.3 TB/s of a copy."""
 
     workload: str
     kernel: Kernel
