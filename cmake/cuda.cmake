@@ -30,19 +30,7 @@ set(cuda_sm90_sources       # for sm_90a alone
     csrc/cuda/softmax_sm90.cu
 )
 set(cuda_binding_sources
-    csrc/bindings/activation.cpp
-    csrc/bindings/add.cpp
-    csrc/bindings/attention.cpp
-    csrc/bindings/cross_entropy.cpp
-    csrc/bindings/dropout.cpp
-    csrc/bindings/embedding.cpp
-    csrc/bindings/gemm.cpp
-    csrc/bindings/linear_cross_entropy.cpp
-    csrc/bindings/norm.cpp
-    csrc/bindings/optimizer.cpp
-    csrc/bindings/rotary.cpp
-    csrc/bindings/softmax.cpp
-    csrc/bindings/topk.cpp
+    ${family_sources}
     csrc/bindings/cuda/adapter.cpp
     csrc/bindings/cuda/library.cpp
     csrc/bindings/cuda/module.cpp

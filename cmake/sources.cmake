@@ -37,26 +37,29 @@ set(check_sources
     csrc/checks/attention.cpp
     csrc/checks/overlap.cpp
 )
-set(binding_sources
+set(family_sources          # of both modules, each with its adapter
     csrc/bindings/activation.cpp
     csrc/bindings/add.cpp
     csrc/bindings/attention.cpp
     csrc/bindings/cross_entropy.cpp
     csrc/bindings/dropout.cpp
-    csrc/bindings/cpu/elementary.cpp
     csrc/bindings/embedding.cpp
     csrc/bindings/gemm.cpp
     csrc/bindings/linear_cross_entropy.cpp
-    csrc/bindings/cpu/module.cpp
     csrc/bindings/norm.cpp
     csrc/bindings/optimizer.cpp
+    csrc/bindings/rotary.cpp
+    csrc/bindings/softmax.cpp
+    csrc/bindings/topk.cpp
+)
+set(binding_sources
+    ${family_sources}
+    csrc/bindings/cpu/adapter.cpp
+    csrc/bindings/cpu/elementary.cpp
+    csrc/bindings/cpu/module.cpp
     csrc/bindings/cpu/overlap.cpp
     csrc/bindings/cpu/pack_weight.cpp
     csrc/bindings/cpu/roofline.cpp
-    csrc/bindings/rotary.cpp
     csrc/bindings/cpu/runtime.cpp
-    csrc/bindings/softmax.cpp
-    csrc/bindings/topk.cpp
-    csrc/bindings/cpu/adapter.cpp
     csrc/bindings/cpu/unlocked.cpp
 )

@@ -13,10 +13,6 @@ constexpr int64_t longest_sequence = int64_t{1} << 29;
 using Sequence = SequenceOf<int32_t>;
 using KeyRange = KeyRangeOf<int32_t>;
 
-PF_INLINE int64_t clamped(int64_t x, int64_t low, int64_t high) {
-    return least(greatest(x, low), high);
-}
-
 // Sequence b. The starts of packed ones are checked copies (check_values.h), and so are `lengths`,
 // the keys of each sequence in a cache, or null.
 __device__ __forceinline__ Sequence sequence_at(const AttentionOptions& o, int64_t b,

@@ -5,7 +5,7 @@
 
 namespace plainformer::cuda {
 
-// The argument that held it; `argument_names` in bindings/cuda/errors.cpp has their names.
+// The argument that held it; `argument_name` in bindings/cuda/library.cpp has their names.
 enum class Argument : int {
     ids,
     target,
