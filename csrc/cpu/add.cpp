@@ -2,28 +2,22 @@
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
 #include "plainformer/add.h"
 
-#include "isa/rows.h"  // for_row_blocks
+#include "isa/rows.h"  // fill_blocks
 
 namespace plainformer::PF_ISA {
 
 template <typename T>
 void add(const AddArgs<T>& s) {
-    for_row_blocks(s.N, 1, false, [&](int64_t begin, int64_t end) {
-        for_lanes<T>(end - begin, [&](int64_t i, auto tail) {
-            store(s.y + begin + i, tail, load(s.a + begin + i, tail) + load(s.b + begin + i, tail));
-        });
-    });
+    fill_blocks(s.y, s.N, goes_past_caches<T>(3 * s.N),
+                [&](int64_t i, auto tail) { return load(s.a + i, tail) + load(s.b + i, tail); });
 }
 PF_INSTANTIATE(add, AddArgs)
 
+// out has been read when it is written: there is no line to save the reading of.
 template <typename T>
 void accumulate(const AccumulateArgs<T>& s) {
-    for_row_blocks(s.N, 1, false, [&](int64_t begin, int64_t end) {
-        for_lanes<T>(end - begin, [&](int64_t i, auto tail) {
-            const auto sum = load(s.out + begin + i, tail) + load(s.x + begin + i, tail);
-            store(s.out + begin + i, tail, sum);
-        });
-    });
+    fill_blocks(s.out, s.N, false,
+                [&](int64_t i, auto tail) { return load(s.out + i, tail) + load(s.x + i, tail); });
 }
 PF_INSTANTIATE(accumulate, AccumulateArgs)
 

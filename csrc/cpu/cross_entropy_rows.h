@@ -3,7 +3,8 @@
 #pragma once
 #include "isa/extremes.h"  // lowest, largest_of, log_of_sum
 #include "isa/math.h"      // exp
-#include "isa/vec.h"       // Vec, load, store, for_lanes
+#include "isa/rows.h"      // fill
+#include "isa/vec.h"       // Vec, load, for_lanes
 
 namespace plainformer::PF_ISA {
 
@@ -50,17 +51,18 @@ acc_t<T> sum_of_weights(const acc_t<T>* weight, int64_t V) {
 // dx (V) = grad dloss / dx; dx may be x itself. weight_sum is sum_of_weights(weight, V).
 template <typename T, typename Out>
 void row_gradient(Out* dx, const T* x, const acc_t<T>* weight, int64_t target, acc_t<T> lse,
-                  acc_t<T> grad, int64_t V, acc_t<T> smoothing, acc_t<T> weight_sum) {
+                  acc_t<T> grad, int64_t V, acc_t<T> smoothing, acc_t<T> weight_sum,
+                  bool past_caches = false) {
     using A = acc_t<T>;
     const A w = weight ? weight[target] : 1;
     const A spread = smoothing / V;
     const A total = (1 - smoothing) * w + spread * weight_sum;
     const VecOf<T> scale(grad * total), shift(lse), even(grad * spread);
     const A x_target = to_float(x[target]);  // read before dx may overwrite it
-    for_lanes<T>(V, [&](int64_t v, auto tail) {
-        auto d = scale * exp(load(x + v, tail) - shift);
-        if (smoothing != 0) d = weight ? fnma(even, load(weight + v, tail), d) : d - even;
-        store(dx + v, tail, d);
+    fill(dx, V, past_caches, [&](int64_t v, auto tail) {
+        const auto d = scale * exp(load(x + v, tail) - shift);
+        if (smoothing == 0) return d;
+        return weight ? fnma(even, load(weight + v, tail), d) : d - even;
     });
     const A label_share = (1 - smoothing) * w + (smoothing == 0 ? 0 : spread * w);
     const A d = grad * (total * __builtin_exp(x_target - lse) - label_share);

@@ -2,18 +2,43 @@
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
 #include "plainformer/embedding.h"
 
-#include "isa/vec.h"              // Vec, load, store, for_lanes
+#include "column_sums.h"          // sum_rows
+#include "isa/rows.h"             // for_rows, fill
+#include "isa/vec.h"              // Vec, load
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 #include "tuning.h"
 
 namespace plainformer::PF_ISA {
 
+namespace {
+
+// y = x past the caches, bit for bit, whatever the registers of T would make of a NaN; both end
+// with a whole register, and y is aligned to one.
+PF_INLINE void copy_past_caches(void* y, const void* x, int64_t bytes) {
+    constexpr int64_t step = sizeof(Vec<float>);
+    for (int64_t i = 0; i < bytes; i += step) {
+        float block[step / sizeof(float)];
+        __builtin_memcpy(block, static_cast<const char*>(x) + i, step);
+        stream(reinterpret_cast<float*>(static_cast<char*>(y) + i), load(block));
+    }
+}
+
+}  // namespace
+
 template <typename T>
 void embedding(const EmbeddingArgs<T>& s) {
-    parallel_for(s.N, rows_per_task(task_elements, s.C), [&](int64_t n) {
-        __builtin_memcpy(s.y + n * s.C, s.weight + s.ids[n] * s.weight_stride,
-                         sizeof(T) * static_cast<size_t>(s.C));
+    const auto bytes = static_cast<int64_t>(sizeof(T)) * s.C;
+    const bool whole_registers =
+        (reinterpret_cast<uintptr_t>(s.y) | static_cast<uintptr_t>(bytes)) % sizeof(Vec<float>) ==
+        0;
+    const bool past_caches = whole_registers && goes_past_caches<T>(2 * s.N * s.C);
+    for_rows(s.N, s.C, past_caches, [&](int64_t n) {
+        const T* row = s.weight + s.ids[n] * s.weight_stride;
+        if (past_caches)
+            copy_past_caches(s.y + n * s.C, row, bytes);
+        else
+            __builtin_memcpy(s.y + n * s.C, row, static_cast<size_t>(bytes));
     });
 }
 PF_INSTANTIATE(embedding, EmbeddingArgs)
@@ -21,26 +46,56 @@ PF_INSTANTIATE(embedding, EmbeddingArgs)
 namespace {
 
 // Positions grouped by id, each group in rising order: those of id v are
-// order[first[v]] ... order[first[v + 1] - 1]. A counting sort, O(N + V).
+// order[first[v]] ... order[first[v + 1] - 1]. A counting sort, O(N + V); first has V + 2 numbers.
 void group_by_id(Ids ids, int64_t N, int64_t V, int64_t* first, int64_t* order) {
-    for (int64_t v = 0; v <= V; ++v) first[v] = 0;
-    for (int64_t n = 0; n < N; ++n) ++first[ids[n] + 1];
-    for (int64_t v = 0; v < V; ++v) first[v + 1] += first[v];
-    for (int64_t n = 0; n < N; ++n) order[first[ids[n]]++] = n;
-    for (int64_t v = V; v > 0; --v) first[v] = first[v - 1];  // each start had moved to its end
-    first[0] = 0;
+    for (int64_t v = 0; v < V + 2; ++v) first[v] = 0;
+    for (int64_t n = 0; n < N; ++n) ++first[ids[n] + 2];
+    for (int64_t v = 0; v < V; ++v) first[v + 2] += first[v + 1];
+    for (int64_t n = 0; n < N; ++n) order[first[ids[n] + 1]++] = n;  // to the start of the next id
 }
 
-// out (C) = the sum of `count` rows of dy, plus out itself if asked. Each register's lanes are
-// summed over all rows before they are rounded once.
+// The gradient of the ids, from their grouped positions.
 template <typename T, typename Out>
-void sum_rows(Out* out, bool add_to_out, const EmbeddingBackwardArgs<T>& s, const int64_t* rows,
-              int64_t count) {
-    for_lanes<T>(s.C, [&](int64_t c, auto tail) {
-        VecOf<T> sum = add_to_out ? load(out + c, tail) : VecOf<T>(acc_t<T>(0));
-        for (int64_t r = 0; r < count; ++r)
-            sum = sum + load(s.dy + rows[r] * s.dy_stride + c, tail);
-        store(out + c, tail, sum);
+struct Gradient {
+    const EmbeddingBackwardArgs<T>& s;
+    Out* dweight;  // (V, C)
+    const int64_t *first, *order;
+    bool past_caches;
+
+    bool is_absent(int64_t v) const { return first[v] == first[v + 1]; }
+
+    // Columns [begin, begin + size) of id v.
+    void sum(int64_t v, int64_t begin, int64_t size) const {
+        const int64_t* rows = order + first[v];
+        sum_rows<T>(dweight + v * s.C + begin, s.accumulate, size, first[v + 1] - first[v],
+                    [&](int64_t r) { return s.dy + rows[r] * s.dy_stride + begin; });
+    }
+
+    // Ids [v, end). Those absent side by side are cleared at once: most of a large vocabulary.
+    void sum_ids(int64_t v, int64_t end) const {
+        while (v < end) {
+            const int64_t absent = v;
+            while (v < end && is_absent(v)) ++v;
+            if (!s.accumulate)
+                fill(dweight + absent * s.C, (v - absent) * s.C, past_caches,
+                     [](int64_t, auto) { return VecOf<T>(acc_t<T>(0)); });
+            if (v < end) sum(v++, 0, s.C);
+        }
+    }
+};
+
+template <typename T, typename Out>
+void sum_by_id(const EmbeddingBackwardArgs<T>& s, Out* dweight, const int64_t* first,
+               const int64_t* order) {
+    const bool past_caches = goes_past_caches<Out>(s.V * s.C);
+    const Gradient<T, Out> gradient{s, dweight, first, order, past_caches};
+    if (s.N < few_ids_rows * s.V)
+        return for_row_blocks(s.V, s.C, past_caches,
+                              [&](int64_t begin, int64_t end) { gradient.sum_ids(begin, end); });
+    const int64_t strips = ceil_div(s.C, few_ids_columns);
+    parallel_for(s.V * strips, 1, [&](int64_t i) {
+        const int64_t c = i % strips * few_ids_columns;
+        gradient.sum(i / strips, c, least(s.C - c, few_ids_columns));
     });
 }
 
@@ -48,17 +103,12 @@ void sum_rows(Out* out, bool add_to_out, const EmbeddingBackwardArgs<T>& s, cons
 
 template <typename T>
 void embedding_backward(const EmbeddingBackwardArgs<T>& s) {
-    Scratch<int64_t> first(s.V + 1), order(s.N);
+    const Scratch<int64_t> first(s.V + 2), order(s.N);
     group_by_id(s.ids, s.N, s.V, first.data, order.data);
-    parallel_for(s.V, rows_per_task(task_elements, s.C), [&](int64_t v) {
-        const int64_t count = first.data[v + 1] - first.data[v];
-        if (s.accumulate && count == 0) return;
-        const int64_t* rows = order.data + first.data[v];
-        if (s.dweight_acc)
-            sum_rows(s.dweight_acc + v * s.C, s.accumulate, s, rows, count);
-        else
-            sum_rows(s.dweight + v * s.C, s.accumulate, s, rows, count);
-    });
+    if (s.dweight_acc)
+        sum_by_id(s, s.dweight_acc, first.data, order.data);
+    else
+        sum_by_id(s, s.dweight, first.data, order.data);
 }
 PF_INSTANTIATE(embedding_backward, EmbeddingBackwardArgs)
 

@@ -3,7 +3,10 @@
 //
 // One pass: grad_z is written while its columns are summed, block of rows by block of rows; the
 // blocks' sums are then added in ascending order.
-#include "gemm_epilogue.h"        // with_activation_or_none
+#include "column_sums.h"          // add_rows, sum_partial_rows
+#include "isa/activations.h"      // with_activation
+#include "isa/rows.h"             // fill
+#include "plainformer/gemm.h"     // LinearGradArgs
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 #include "tuning.h"
@@ -12,29 +15,32 @@ namespace plainformer::PF_ISA {
 
 namespace {
 
-// Columns n of rows [begin, end): grad_z and their sum.
-template <typename T, typename F, typename Count>
-PF_INLINE VecOf<T> column_sums(F f, const LinearGradArgs<T>& s, int64_t begin, int64_t end,
-                               int64_t n, Count count) {
-    VecOf<T> sum(acc_t<T>(0));
-    for (int64_t m = begin; m < end; ++m) {
-        VecOf<T> grad = load(s.grad_y + m * s.grad_y_row + n, count);
-        if (s.grad_z) {
-            grad = f.gradient(load(s.z + m * s.N + n, count), grad);
-            store(s.grad_z + m * s.N + n, count, grad);
-        }
-        sum = sum + grad;
+// Rows [m_begin, m_end) and the columns [n_begin, n_begin + size) of them.
+struct Block {
+    int64_t m_begin, m_end, n_begin, size;
+};
+
+// grad_z of a block; its columns are added to `sums` (size) where they are wanted.
+template <typename T, typename F>
+void activation_block(F f, const LinearGradArgs<T>& s, const Block& block, acc_t<T>* sums,
+                      bool past_caches) {
+    for (int64_t m = block.m_begin; m < block.m_end; ++m) {
+        const T* grad_y = s.grad_y + m * s.grad_y_row + block.n_begin;
+        const T* z = s.z + m * s.N + block.n_begin;
+        fill(s.grad_z + m * s.N + block.n_begin, block.size, past_caches,
+             [&](int64_t n, auto tail) {
+                 const auto grad = f.gradient(load(z + n, tail), load(grad_y + n, tail));
+                 if (sums) store(sums + n, tail, load(sums + n, tail) + grad);
+                 return grad;
+             });
     }
-    return sum;
+    if (past_caches) stream_fence();
 }
 
 template <typename T>
-void add_partial_sums(const LinearGradArgs<T>& s, const acc_t<T>* partial, int64_t blocks) {
-    for_lanes<acc_t<T>>(s.N, [&](int64_t n, auto count) {
-        VecOf<T> sum(acc_t<T>(0));
-        for (int64_t i = 0; i < blocks; ++i) sum = sum + load(partial + i * s.N + n, count);
-        store(s.grad_bias + n, count, sum);
-    });
+void sum_block(const LinearGradArgs<T>& s, const Block& block, acc_t<T>* sums) {
+    add_rows<T>(sums, block.size, block.m_begin, block.m_end,
+                [&](int64_t m) { return s.grad_y + m * s.grad_y_row + block.n_begin; });
 }
 
 }  // namespace
@@ -42,19 +48,23 @@ void add_partial_sums(const LinearGradArgs<T>& s, const acc_t<T>* partial, int64
 template <typename T>
 void linear_grad(const LinearGradArgs<T>& s) {
     if (s.N == 0) return;
-    const int64_t blocks = ceil_div(s.M, bias_part_rows);
-    Scratch<acc_t<T>> partial(s.grad_bias ? blocks * s.N : 0);
-    with_activation_or_none(s.activation, [&](auto f) {
-        parallel_for(blocks, 1, [&](int64_t i) {
-            const int64_t begin = i * bias_part_rows;
-            const int64_t end = least(s.M, begin + bias_part_rows);
-            for_lanes<acc_t<T>>(s.N, [&](int64_t n, auto count) {
-                const auto sum = column_sums(f, s, begin, end, n, count);
-                if (s.grad_bias) store(partial.data + i * s.N + n, count, sum);
-            });
-        });
+    using A = acc_t<T>;
+    const bool past_caches = s.grad_z && goes_past_caches<T>(3 * s.M * s.N);
+    const int64_t blocks = ceil_div(s.M, bias_part_rows), strips = ceil_div(s.N, summed_columns);
+    const int64_t grain = rows_per_task(task_elements, bias_part_rows * least(s.N, summed_columns));
+    const Scratch<A> partial(s.grad_bias ? blocks * s.N : 0);
+    parallel_for(blocks * strips, grain, [&](int64_t i) {
+        const int64_t m = i / strips * bias_part_rows, n = i % strips * summed_columns;
+        const Block block{m, least(s.M, m + bias_part_rows), n, least(s.N - n, summed_columns)};
+        A* const sums = s.grad_bias ? partial.data + i / strips * s.N + n : nullptr;
+        if (sums) __builtin_memset(sums, 0, sizeof(A) * static_cast<size_t>(block.size));
+        if (s.grad_z)
+            with_activation(s.activation,
+                            [&](auto f) { activation_block(f, s, block, sums, past_caches); });
+        else
+            sum_block(s, block, sums);
     });
-    if (s.grad_bias) add_partial_sums(s, partial.data, blocks);
+    if (s.grad_bias) sum_partial_rows(s.grad_bias, partial.data, blocks, s.N);
 }
 PF_INSTANTIATE(linear_grad, LinearGradArgs)
 

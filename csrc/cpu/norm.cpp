@@ -4,9 +4,10 @@
 // Rows stay in L1 between the passes, so that a row costs one read and one write of memory.
 #include "plainformer/norm.h"
 
-#include "isa/dropout_row.h"  // drop_row
-#include "isa/rows.h"         // for_rows, RunningSum, put
-#include "isa/vec.h"          // Vec, load, load_or, store, for_lanes
+#include "isa/dropout_row.h"    // drop_row
+#include "isa/rows.h"           // for_row_blocks, RunningSum, fill, fill_two
+#include "isa/vec.h"            // Vec, load, load_or
+#include "runtime/allocator.h"  // Scratch
 
 namespace plainformer::PF_ISA {
 
@@ -58,48 +59,72 @@ PF_INLINE RowStats<acc_t<T>> row_stats(const T* x, int64_t C, bool rms, acc_t<T>
     return measure_row<true>(x, C, rms, eps);
 }
 
+// Elements of y from those of a row s, in registers.
+template <typename T, typename W>
+struct Normalized {
+    const T* row;
+    const W *weight, *bias;
+    VecOf<T> mean, rstd, shift;
+
+    PF_INLINE Normalized(const T* row, const W* weight, const W* bias, RowStats<acc_t<T>> stats)
+        : row(row),
+          weight(weight),
+          bias(bias),
+          mean(stats.mean),
+          rstd(stats.rstd),
+          shift(-stats.delta * stats.rstd) {}
+
+    template <typename Lanes>
+    PF_INLINE VecOf<T> at(int64_t c, Lanes tail) const {
+        const auto v = fma(load(row + c, tail) - mean, rstd, shift);
+        if (weight && bias) return fma(v, load(weight + c, tail), load(bias + c, tail));
+        if (weight) return v * load(weight + c, tail);
+        return bias ? v + load(bias + c, tail) : v;
+    }
+};
+
+// sum (C) = row n of x, or what dropout leaves of it, plus its residual.
 template <typename T>
-PF_INLINE void add_rows(T* sum, const T* a, const T* b, int64_t C) {
-    for_lanes_to(sum, a, C, false, [&](int64_t c, auto tail) {
-        store(sum + c, tail, load(a + c, tail) + load(b + c, tail));
-    });
+PF_INLINE void add_residual(T* sum, const NormArgs<T>& s, int64_t n) {
+    const T* x = s.x + n * s.x_stride;
+    if (s.dropout.threshold > 0) {
+        drop_row(sum, x, s.C, s.dropout, n, false);
+        x = sum;
+    }
+    const T* residual = s.residual + n * s.residual_stride;
+    fill(sum, s.C, false,
+         [&](int64_t c, auto tail) { return load(x + c, tail) + load(residual + c, tail); });
 }
 
-// y (C) from x (C)
+// Row n. A sum that goes past the caches is made in `room` (C), where the statistics find it.
 template <typename T, typename W>
-PF_INLINE void apply_row(T* y, const T* x, const W* weight, const W* bias, RowStats<acc_t<T>> stats,
-                         int64_t C, bool past_caches) {
-    const VecOf<T> mean(stats.mean), rstd(stats.rstd), shift(-stats.delta * stats.rstd);
-    for_lanes_to(y, x, C, past_caches, [&](int64_t c, auto tail) {
-        auto v = fma(load(x + c, tail) - mean, rstd, shift);
-        if (weight && bias)
-            v = fma(v, load(weight + c, tail), load(bias + c, tail));
-        else if (weight)
-            v = v * load(weight + c, tail);
-        else if (bias)
-            v = v + load(bias + c, tail);
-        put(y + c, tail, v, past_caches);
-    });
+PF_INLINE void norm_row(const NormArgs<T>& s, const W* weight, const W* bias, int64_t n, T* room,
+                        bool past_caches) {
+    const T* x = s.x + n * s.x_stride;
+    T *const y = s.y + n * s.C, *const sum = s.residual ? s.sum + n * s.C : nullptr;
+    if (s.residual) {
+        T* const made = past_caches ? room : sum;
+        add_residual(made, s, n);
+        x = made;
+    }
+    const RowStats<acc_t<T>> stats = row_stats(x, s.C, s.rms, s.eps);
+    const Normalized<T, W> normalized(x, weight, bias, stats);
+    if (s.residual && past_caches)
+        fill_two(y, sum, s.C, true, [&](int64_t c, auto tail) -> TwoRegisters<T> {
+            return {normalized.at(c, tail), load(x + c, tail)};
+        });
+    else
+        fill(y, s.C, past_caches, [&](int64_t c, auto tail) { return normalized.at(c, tail); });
+    if (s.mean) s.mean[n] = stats.mean + stats.delta;
+    if (s.rstd) s.rstd[n] = stats.rstd;
 }
 
 template <typename T, typename W>
 void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
-    const bool past_caches = goes_past_caches<T>(s.N * s.C);
-    for_rows(s.N, s.C, past_caches, [&](int64_t n) {
-        const T* x_n = s.x + n * s.x_stride;
-        if (s.residual) {
-            T* sum_n = s.sum + n * s.C;
-            if (s.dropout.threshold > 0) {
-                drop_row(sum_n, x_n, s.C, s.dropout, n, false);
-                x_n = sum_n;
-            }
-            add_rows(sum_n, x_n, s.residual + n * s.residual_stride, s.C);
-            x_n = sum_n;
-        }
-        const RowStats<acc_t<T>> stats = row_stats(x_n, s.C, s.rms, s.eps);
-        apply_row(s.y + n * s.C, x_n, weight, bias, stats, s.C, past_caches);
-        if (s.mean) s.mean[n] = stats.mean + stats.delta;
-        if (s.rstd) s.rstd[n] = stats.rstd;
+    const bool past_caches = goes_past_caches<T>((s.residual ? 4 : 2) * s.N * s.C);
+    for_row_blocks(s.N, s.C, past_caches, [&](int64_t begin, int64_t end) {
+        const Scratch<T> room(s.residual && past_caches ? s.C : 0);
+        for (int64_t n = begin; n < end; ++n) norm_row(s, weight, bias, n, room.data, past_caches);
     });
 }
 

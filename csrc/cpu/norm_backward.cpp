@@ -3,9 +3,10 @@
 //
 // dweight and dbias are sums over rows: each block of rows makes a partial sum, and the partial
 // sums are added in order. Blocks depend on shapes alone, so the bytes do not depend on threads.
+#include "column_sums.h"      // sum_partial_rows
 #include "isa/dropout_row.h"  // drop_row
-#include "isa/rows.h"         // for_lanes_in_parts, RunningSum, put
-#include "isa/vec.h"          // Vec, load, load_or, store, for_lanes
+#include "isa/rows.h"         // for_lanes_in_parts, RunningSum, fill
+#include "isa/vec.h"          // Vec, load, load_or, store
 #include "plainformer/norm.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
@@ -63,30 +64,15 @@ PF_INLINE void backward_row(const BackwardRow<T, W>& row, acc_t<T>* dweight, acc
     const RowSums<acc_t<T>> sums = row_sums(row, C);
     const VecOf<T> mean(row.mean), rstd(row.rstd), shift(-sums.delta * row.rstd);
     const VecOf<T> mean_grad(sums.grad), mean_product(sums.product);
-    for_lanes_to(row.ds, row.x, C, past_caches, [&](int64_t c, auto tail) {
+    fill(row.ds, C, past_caches, [&](int64_t c, auto tail) {
         const auto dy = load(row.dy + c, tail);
         const auto g = row.weight ? dy * load(row.weight + c, tail) : dy;
         const auto x_hat = fma(load(row.x + c, tail) - mean, rstd, shift);
         auto ds = rstd * fnma(x_hat, mean_product, g - mean_grad);
         if (row.grad_residual) ds = ds + load(row.grad_residual + c, tail);
-        put(row.ds + c, tail, ds, past_caches);
         if (dweight) store(dweight + c, tail, fma(dy, x_hat, load(dweight + c, tail)));
         if (dbias) store(dbias + c, tail, load(dbias + c, tail) + dy);
-    });
-}
-
-// total (C) = the partial rows (blocks, C) added in order
-template <typename A, typename W>
-void add_partials(W* total, const A* partial, int64_t blocks, int64_t C) {
-    parallel_for(ceil_div(C, norm_part_columns), 1, [&](int64_t task) {
-        const int64_t begin = task * norm_part_columns;
-        const int64_t size = least(C - begin, norm_part_columns);
-        for_lanes<A>(size, [&](int64_t c, auto tail) {
-            Vec<A> sum(A(0));
-            for (int64_t b = 0; b < blocks; ++b)
-                sum = sum + load(partial + b * C + begin + c, tail);
-            store(total + begin + c, tail, sum);
-        });
+        return ds;
     });
 }
 
@@ -98,7 +84,8 @@ PF_INLINE void clear(A* p, int64_t C) {
 template <typename T, typename W>
 void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweight, W* dbias) {
     using A = acc_t<T>;
-    const bool past_caches = !s.dx && goes_past_caches<T>(s.N * s.C);  // dx is made of ds
+    const int64_t arrays = 3 + (s.grad_residual ? 1 : 0) + (s.dx ? 1 : 0);
+    const bool past_caches = goes_past_caches<T>(arrays * s.N * s.C);
     const int64_t rows = rows_per_block(s.N, s.C), blocks = ceil_div(s.N, rows);
     const Scratch<A> weight_parts(dweight ? blocks * s.C : 0), bias_parts(dbias ? blocks * s.C : 0);
     parallel_for(blocks, 1, [&](int64_t block) {
@@ -117,13 +104,13 @@ void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweigh
                 s.mean ? s.mean[n] : A(0),
                 s.rstd[n],
                 s.mean != nullptr};
-            backward_row(row, dweight_b, dbias_b, s.C, past_caches);
-            if (s.dx) drop_row(s.dx + n * s.C, row.ds, s.C, s.dropout, n, false);
+            backward_row(row, dweight_b, dbias_b, s.C, past_caches && !s.dx);  // dx is made of ds
+            if (s.dx) drop_row(s.dx + n * s.C, row.ds, s.C, s.dropout, n, past_caches);
         }
         stream_fence();
     });
-    if (dweight) add_partials(dweight, weight_parts.data, blocks, s.C);
-    if (dbias) add_partials(dbias, bias_parts.data, blocks, s.C);
+    if (dweight) sum_partial_rows(dweight, weight_parts.data, blocks, s.C);
+    if (dbias) sum_partial_rows(dbias, bias_parts.data, blocks, s.C);
 }
 
 }  // namespace

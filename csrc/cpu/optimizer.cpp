@@ -111,29 +111,42 @@ PF_INSTANTIATE(sgd_step, SgdStepArgs)
 namespace {
 
 // In double, for the rare block whose squares leave float32's range.
-template <typename T>
-double squared_norm_in_double(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
+template <typename G>
+double squares_in_double(const G* g, int64_t size) {
     double sum = 0;
-    for (int64_t i = begin; i < begin + size; ++i) {
-        const double g = slot.grad_acc ? slot.grad_acc[i] : to_float(slot.grad[i]);
-        sum += g * g;
+    for (int64_t i = 0; i < size; ++i) {
+        const double x = to_float(g[i]);
+        sum += x * x;
     }
     return sum;
 }
 
+// total += the squares of `runs` neighboring runs of g, each summed by itself and added in order.
+// Several at once: one alone would wait for its own additions.
+template <int runs, typename G>
+PF_INLINE void add_squares(double* total, const G* g, int64_t size_of_run) {
+    VecOf<G> sums[runs];
+    for (auto& sum : sums) sum = VecOf<G>(acc_t<G>(0));
+    for_lanes<G>(size_of_run, [&](int64_t i, auto tail) {
+        for (int run = 0; run < runs; ++run) {
+            const auto x = load(g + run * size_of_run + i, tail);
+            sums[run] = fma(x, x, sums[run]);
+        }
+    });
+    for (const auto& sum : sums) *total += reduce_add(sum);
+}
+
 // Lanes are emptied into a double every few hundred additions, so that float32 keeps seven digits.
-template <typename T>
-double squared_norm_of_block(const ParameterSlot<T>& slot, int64_t begin, int64_t size) {
+template <typename G>
+double squared_norm_of_block(const G* g, int64_t size) {
+    constexpr int64_t run = squares_in_float;
     double total = 0;
-    for (int64_t i = 0; i < size; i += squares_in_float) {
-        VecOf<T> sum(acc_t<T>(0));
-        for_gradient(slot, begin + i, least(size - i, squares_in_float),
-                     [&](int64_t, auto, auto g) { sum = fma(g, g, sum); });
-        total += reduce_add(sum);
-    }
+    int64_t i = 0;
+    for (; i + 4 * run <= size; i += 4 * run) add_squares<4>(&total, g + i, run);
+    for (; i < size; i += run) add_squares<1>(&total, g + i, least(size - i, run));
     constexpr double smallest = 1e-25, largest = 1e37;  // squares are normal numbers in between
     const bool in_range = total > smallest && total < largest;
-    return in_range ? total : squared_norm_in_double(slot, begin, size);
+    return in_range ? total : squares_in_double(g, size);
 }
 
 }  // namespace
@@ -143,10 +156,11 @@ void squared_norm(const SquaredNormArgs<T>& s) {
     int64_t blocks = 0;
     for (int64_t i = 0; i < s.count; ++i) blocks += blocks_of(s.slots[i].size);
     Scratch<double> partial(blocks);
-    for_slot_blocks(s.slots, s.count,
-                    [&](const auto& slot, int64_t begin, int64_t size, int64_t i) {
-                        partial.data[i] = squared_norm_of_block(slot, begin, size);
-                    });
+    for_slot_blocks(
+        s.slots, s.count, [&](const auto& slot, int64_t begin, int64_t size, int64_t i) {
+            partial.data[i] = slot.grad_acc ? squared_norm_of_block(slot.grad_acc + begin, size)
+                                            : squared_norm_of_block(slot.grad + begin, size);
+        });
     *s.result = 0;
     for (int64_t i = 0; i < blocks; ++i) *s.result += partial.data[i];
 }

@@ -7,7 +7,7 @@
 
 #include "isa/extremes.h"       // lowest, largest_of, log_of_sum
 #include "isa/math.h"           // exp, log
-#include "isa/rows.h"           // for_rows, for_column_blocks, RunningSum, put
+#include "isa/rows.h"           // fill, for_rows, for_column_blocks, RunningSum
 #include "isa/vec.h"            // Vec, load, load_or, store, for_lanes
 #include "runtime/allocator.h"  // Scratch
 
@@ -16,7 +16,7 @@ namespace plainformer::PF_ISA {
 namespace {
 
 // The place in a 4096 bytes larger room where stores keep 2048 bytes, modulo 4096, from the loads
-// from x: see loads_meet_stores.
+// from x, which would wait for them: see stored_together.
 template <typename A>
 PF_INLINE A* apart_from(A* room, const void* x) {
     const uintptr_t begin = reinterpret_cast<uintptr_t>(room);
@@ -35,10 +35,11 @@ void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_caches) {
         if (e) store(e + i, tail, v);
     });
     const VecOf<T> inverse(1 / sum.total());
-    for_lanes_to(y, e ? static_cast<const void*>(e) : x, L, past_caches, [&](int64_t i, auto tail) {
-        const auto v = e ? load(e + i, tail) : exp(load(x + i, tail) - shift);
-        put(y + i, tail, v * inverse, past_caches);
-    });
+    if (e)
+        fill(y, L, past_caches, [&](int64_t i, auto tail) { return load(e + i, tail) * inverse; });
+    else
+        fill(y, L, past_caches,
+             [&](int64_t i, auto tail) { return exp(load(x + i, tail) - shift) * inverse; });
 }
 
 template <typename T>
@@ -49,39 +50,43 @@ void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
         sum[part] = sum[part] + exp(load_or(x + i, tail, lowest<T>) - shift);
     });
     const VecOf<T> log_sum(log_of_sum(sum.total()));
-    for_lanes_to(y, x, L, past_caches, [&](int64_t i, auto tail) {
-        put(y + i, tail, (load(x + i, tail) - shift) - log_sum, past_caches);
-    });
+    fill(y, L, past_caches,
+         [&](int64_t i, auto tail) { return (load(x + i, tail) - shift) - log_sum; });
 }
 
-// y, x (L, M); the columns 0 .. count - 1, at most column_parts registers of them.
+// y, x (L, M); the columns 0 .. count - 1, at most column_block. What is known of each column stays
+// in L1 while rows go by.
 template <typename T>
-void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool log_form) {
-    constexpr int parts = column_parts;
-    VecOf<T> largest[parts];
-    for (auto& v : largest) v = VecOf<T>(lowest<T>);
-    for (int64_t l = 0; l < L; ++l)
-        for_lanes_in_parts<T, parts>(count, [&](int64_t c, int part, auto tail) {
-            largest[part] = max(load(x + l * M + c, tail), largest[part]);
+void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool log_form,
+                     bool past_caches) {
+    using A = acc_t<T>;
+    alignas(64) A largest[column_block], sum[column_block];
+    for (int64_t c = 0; c < count; ++c) largest[c] = lowest<T>, sum[c] = 0;
+    for (int64_t l = 0; l < L; ++l, x += M)
+        for_lanes<T>(count, [&](int64_t c, auto tail) {
+            store(largest + c, tail, max(load(x + c, tail), load(largest + c, tail)));
         });
-    RunningSum<T, parts> sum;
-    for (int64_t l = 0; l < L; ++l)
-        for_lanes_in_parts<T, parts>(count, [&](int64_t c, int part, auto tail) {
-            sum[part] = sum[part] + exp(load(x + l * M + c, tail) - largest[part]);
+    x -= L * M;
+    for (int64_t l = 0; l < L; ++l, x += M)
+        for_lanes<T>(count, [&](int64_t c, auto tail) {
+            const auto e = exp(load(x + c, tail) - load(largest + c, tail));
+            store(sum + c, tail, load(sum + c, tail) + e);
         });
-    VecOf<T> last[parts];
-    for (int part = 0; part < parts; ++part)
-        last[part] = log_form ? log(sum[part]) : VecOf<T>(acc_t<T>(1)) / sum[part];
-    for (int64_t l = 0; l < L; ++l)
-        for_lanes_in_parts<T, parts>(count, [&](int64_t c, int part, auto tail) {
-            const auto d = load(x + l * M + c, tail) - largest[part];
-            store(y + l * M + c, tail, log_form ? d - last[part] : exp(d) * last[part]);
+    x -= L * M;
+    for_lanes<T>(count, [&](int64_t c, auto tail) {
+        const auto total = load(sum + c, tail);
+        store(sum + c, tail, log_form ? log(total) : VecOf<T>(A(1)) / total);
+    });
+    for (int64_t l = 0; l < L; ++l, x += M, y += M)
+        fill(y, count, past_caches, [&](int64_t c, auto tail) {
+            const auto d = load(x + c, tail) - load(largest + c, tail), last = load(sum + c, tail);
+            return log_form ? d - last : exp(d) * last;
         });
 }
 
 template <typename T>
 void softmax_last_axis(const SoftmaxArgs<T>& s) {
-    const bool past_caches = goes_past_caches<T>(s.N * s.L);
+    const bool past_caches = goes_past_caches<T>(2 * s.N * s.L);
     for_row_blocks(s.N, s.L, past_caches, [&](int64_t begin, int64_t end) {
         const bool keep = !s.log && s.L <= kept_exponentials;
         const Scratch<acc_t<T>> room(keep ? s.L + 4096 / sizeof(acc_t<T>) : 0);
@@ -102,8 +107,10 @@ void softmax_last_axis(const SoftmaxArgs<T>& s) {
 template <typename T>
 void softmax(const SoftmaxArgs<T>& s) {
     if (s.M == 1) return softmax_last_axis(s);
-    for_column_blocks<T>(s.N, s.L, s.M, [&](int64_t n, int64_t c, int64_t count) {
-        softmax_columns(s.y + n * s.L * s.M + c, s.x + n * s.x_stride + c, s.L, s.M, count, s.log);
+    const bool past_caches = goes_past_caches<T>(2 * s.N * s.L * s.M);
+    for_column_blocks(s.N, s.L, s.M, past_caches, [&](int64_t n, int64_t c, int64_t count) {
+        softmax_columns(s.y + n * s.L * s.M + c, s.x + n * s.x_stride + c, s.L, s.M, count, s.log,
+                        past_caches);
     });
 }
 PF_INSTANTIATE(softmax, SoftmaxArgs)
@@ -120,27 +127,27 @@ void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool log_fo
         sum[part] = log_form ? sum[part] + d : fma(d, load(y + i, tail), sum[part]);
     });
     const VecOf<T> total(sum.total());
-    for_lanes_to(dx, y, L, past_caches, [&](int64_t i, auto tail) {
+    fill(dx, L, past_caches, [&](int64_t i, auto tail) {
         const auto d = load(dy + i, tail), v = load(y + i, tail);
-        put(dx + i, tail, log_form ? fnma(exp(v), total, d) : v * (d - total), past_caches);
+        return log_form ? fnma(exp(v), total, d) : v * (d - total);
     });
 }
 
-// dx, dy, y (L, M); the columns 0 .. count - 1
+// dx, dy, y (L, M); the columns 0 .. count - 1, at most column_block
 template <typename T>
 void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t M, int64_t count,
-                              bool log_form) {
-    RunningSum<T, column_parts> sum;
+                              bool log_form, bool past_caches) {
+    alignas(64) acc_t<T> sum[column_block] = {};
     for (int64_t l = 0; l < L; ++l)
-        for_lanes_in_parts<T, column_parts>(count, [&](int64_t c, int part, auto tail) {
-            const auto d = load(dy + l * M + c, tail);
-            sum[part] = log_form ? sum[part] + d : fma(d, load(y + l * M + c, tail), sum[part]);
+        for_lanes<T>(count, [&](int64_t c, auto tail) {
+            const auto d = load(dy + l * M + c, tail), before = load(sum + c, tail);
+            store(sum + c, tail, log_form ? before + d : fma(d, load(y + l * M + c, tail), before));
         });
     for (int64_t l = 0; l < L; ++l)
-        for_lanes_in_parts<T, column_parts>(count, [&](int64_t c, int part, auto tail) {
+        fill(dx + l * M, count, past_caches, [&](int64_t c, auto tail) {
             const auto d = load(dy + l * M + c, tail), v = load(y + l * M + c, tail);
-            store(dx + l * M + c, tail,
-                  log_form ? fnma(exp(v), sum[part], d) : v * (d - sum[part]));
+            const auto total = load(sum + c, tail);
+            return log_form ? fnma(exp(v), total, d) : v * (d - total);
         });
 }
 
@@ -148,16 +155,15 @@ void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t
 
 template <typename T>
 void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
-    if (s.M == 1) {
-        const bool past_caches = goes_past_caches<T>(s.N * s.L);
+    const bool past_caches = goes_past_caches<T>(3 * s.N * s.L * s.M);
+    if (s.M == 1)
         return for_rows(s.N, s.L, past_caches, [&](int64_t n) {
             softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
                                  s.log, past_caches);
         });
-    }
-    for_column_blocks<T>(s.N, s.L, s.M, [&](int64_t n, int64_t c, int64_t count) {
+    for_column_blocks(s.N, s.L, s.M, past_caches, [&](int64_t n, int64_t c, int64_t count) {
         softmax_backward_columns(s.dx + n * s.L * s.M + c, s.dy + n * s.dy_stride + c,
-                                 s.y + n * s.y_stride + c, s.L, s.M, count, s.log);
+                                 s.y + n * s.y_stride + c, s.L, s.M, count, s.log, past_caches);
     });
 }
 PF_INSTANTIATE(softmax_backward, SoftmaxBackwardArgs)

@@ -44,10 +44,16 @@ PF_INLINE constexpr int64_t rows_per_task(int64_t elements, int64_t C) {
 constexpr int64_t most_norm_parts = 64;
 // Rows a partial sum of a linear layer's bias gradient. 8 took 0.95 to 1.01 of the backward.
 constexpr int64_t bias_part_rows = 64;
-// Columns a task adds up over partial rows: 1 KB of each, so that rows are read in runs.
-constexpr int64_t norm_part_columns = 256;
+// Columns whose sums over rows stay in L1: 4 KB of float32, so that rows are read in runs.
+constexpr int64_t summed_columns = 1024;
+// Rows an id from which the gradient of an embedding is shared out by columns too: of token types
+// there are two, of positions a few hundred. 1 KB of a row is one run.
+constexpr int64_t few_ids_rows = 8, few_ids_columns = 256;
 // The same over the rows of a chunk of logits, of which there are many more. 64 took 1.02.
 constexpr int64_t logit_columns = 1024;
+
+// Columns that softmax along another axis takes at a time: runs of 512 bytes of each row.
+constexpr int64_t column_block = 128;
 
 // ---- softmax and losses -------------------------------------------------------------------------
 

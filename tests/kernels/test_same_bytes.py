@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from plainformer import _cpu, kernels, runtime
+from plainformer.errors import ConfigError
 from tests.conftest import DTYPES, available_levels
 from tests.kernels.calls import CALLS, drawn_call, packed_sequences
 from tests.kernels.flash_cases import Packed, part
@@ -60,6 +61,31 @@ def draws_of(name, attention, others):
 def test_same_bytes_on_any_number_of_threads(name, any_level):
     for seed in range(draws_of(name, 24, 8)):
         check_threads(name, seed)
+
+
+@pytest.fixture
+def any_last_cache():
+    """The test may change what kernels take the size of the last cache for."""
+    yield
+    _cpu.set_last_cache(0)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_same_bytes_on_a_machine_with_any_last_cache(name, any_level, any_last_cache):
+    """Past the caches or not is how outputs are stored, never what."""
+    for seed in range(draws_of(name, 2, 4 * len(LEVELS))):
+        _cpu.set_level(LEVELS[seed % len(LEVELS)])
+        call, dtype = drawn_call(name, seed, TYPES)
+        results = []
+        for last in (1, 1 << 62):
+            _cpu.set_last_cache(last)
+            results.append(bytes_of(call))
+        assert results[0] == results[1], f"{name}, draw {seed}, {dtype}, {_cpu.current_level()}"
+
+
+def test_the_size_of_the_last_cache_is_not_negative():
+    with pytest.raises(ConfigError, match="bytes: got -1, expected a size, or 0"):
+        _cpu.set_last_cache(-1)
 
 
 @pytest.mark.slow

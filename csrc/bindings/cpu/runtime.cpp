@@ -8,6 +8,7 @@
 #include "adapter.h"
 #include "families.h"
 #include "runtime/allocator.h"
+#include "runtime/caches.h"
 #include "runtime/cgroup.h"
 #include "runtime/cpu_info.h"
 #include "runtime/errors.h"
@@ -34,6 +35,13 @@ void set_level_by_name(const std::string& name) {
         throw ConfigError("ISA level: got \"" + name + "\", which this processor or build lacks");
     }
     set_level(level);
+}
+
+void set_known_last_cache(int64_t bytes) {
+    if (bytes < 0)
+        throw ConfigError("bytes: got " + std::to_string(bytes) +
+                          ", expected a size, or 0 for the machine's own");
+    set_last_cache(bytes);
 }
 
 // ---- threads ---------------------------------------------------------------------------------
@@ -151,6 +159,7 @@ void bind_runtime(py::module_& module) {
     module.def("available_levels", &available_levels);
     module.def("set_level", &set_level_by_name);
     module.def("cpu_summary", &cpu_summary);
+    module.def("set_last_cache", &set_known_last_cache);  // for tests: bytes do not depend on it
 
     module.attr("MAX_THREADS") = max_threads;
     module.def("get_num_threads", &num_threads);

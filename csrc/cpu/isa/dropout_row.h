@@ -1,7 +1,7 @@
 // Dropout of one row, for the kernel of that name and for those that drop on their way.
 #pragma once
 #include "isa/dropout.h"  // dropout_values, dropout_kept
-#include "isa/rows.h"     // for_lanes_to, put
+#include "isa/rows.h"     // fill
 
 namespace plainformer::PF_ISA {
 
@@ -16,10 +16,9 @@ PF_INLINE void drop_row(T* y, const T* x, int64_t C, const DropoutRule& rule, in
     for (int64_t begin = 0; begin < C; begin += dropout_block) {
         dropout_values(rule, head, row, begin, values);
         const int64_t size = least(C - begin, dropout_block);
-        for_lanes_to(y + begin, x + begin, size, past_caches, [&](int64_t i, auto tail) {
+        fill(y + begin, size, past_caches, [&](int64_t i, auto tail) {
             const auto kept = dropout_kept<acc_t<T>>(rule, values + i, tail);
-            put(y + begin + i, tail, select(kept, load(x + begin + i, tail) * scale, zero),
-                past_caches);
+            return select(kept, load(x + begin + i, tail) * scale, zero);
         });
     }
 }

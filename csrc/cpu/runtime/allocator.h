@@ -32,11 +32,11 @@ void reset_peak();
 // Gives all cached blocks back to the system; returns how many bytes.
 int64_t trim_memory();
 
-// A workspace of `count` values for the lifetime of the object.
+// A workspace of `count` values for the lifetime of the object; none where count is 0.
 template <typename T>
 struct Scratch {
     __attribute__((always_inline)) explicit Scratch(int64_t count)
-        : data(static_cast<T*>(allocate(bytes_of(count)))) {}
+        : data(count == 0 ? nullptr : static_cast<T*>(allocate(bytes_of(count)))) {}
     __attribute__((always_inline)) ~Scratch() { release(data); }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;

@@ -4,8 +4,12 @@
 
 namespace plainformer {
 
-// Whether an output of so many bytes fills more than half of the last cache. It would push
-// everything else out, and is gone from it before anyone reads it: it is written past the caches.
+// Whether what a kernel reads and writes, so many bytes in all, leaves no room for it in the last
+// cache. Its outputs would push everything else out, and be gone before anyone reads them: they are
+// written past the caches. No byte of a result may depend on it.
 bool outgrows_caches(int64_t bytes);
+
+// For tests: the size of the last cache from now on; 0 is the machine's own.
+void set_last_cache(int64_t bytes);
 
 }  // namespace plainformer

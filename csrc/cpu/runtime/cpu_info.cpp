@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <thread>
@@ -205,9 +206,25 @@ DefaultThreads default_threads() {
     return threads;
 }
 
-bool outgrows_caches(int64_t bytes) {
-    static const int64_t last = cache_bytes(3) > 0 ? cache_bytes(3) : int64_t{32} << 20;
-    return bytes > last / 2;
+namespace {
+
+std::atomic<int64_t> last_cache{0};  // 0: not yet known
+
+int64_t own_last_cache() {
+    constexpr int64_t usual = int64_t{32} << 20;
+    for (int level = 3; level > 1; --level)
+        if (cache_bytes(level) > 0) return cache_bytes(level);
+    return usual;
 }
+
+}  // namespace
+
+bool outgrows_caches(int64_t bytes) {
+    int64_t last = last_cache.load(std::memory_order_relaxed);
+    if (last == 0) last_cache.store(last = own_last_cache(), std::memory_order_relaxed);
+    return bytes >= last;
+}
+
+void set_last_cache(int64_t bytes) { last_cache.store(bytes, std::memory_order_relaxed); }
 
 }  // namespace plainformer

@@ -3,7 +3,7 @@
 #include "tools/elementary.h"
 
 #include "isa/math.h"  // exp, log, ...
-#include "isa/rows.h"  // for_blocks
+#include "isa/rows.h"  // fill_blocks
 
 namespace plainformer::PF_ISA {
 
@@ -11,8 +11,7 @@ namespace {
 
 template <typename T, typename F>
 void map(const ElementaryArgs<T>& s, F f) {
-    for_blocks(s.y, s.x, s.N, false,
-               [&](int64_t i, auto tail) { store(s.y + i, tail, f(load(s.x + i, tail))); });
+    fill_blocks(s.y, s.N, false, [&](int64_t i, auto tail) { return f(load(s.x + i, tail)); });
 }
 
 }  // namespace
