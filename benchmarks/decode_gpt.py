@@ -1,6 +1,7 @@
 """Greedy decoding of a GPT-2 124M at batch 1, beside what reading its weights once a token allows.
 
-    python benchmarks/decode_gpt.py [--dtype float32] [--tokens N] [--output F.json]
+    python benchmarks/decode_gpt.py [--dtype float32] [--level LEVEL] [--tokens N]
+                                    [--output F.json | --record]
 
 The weights are random; the time does not depend on them. The bound is the bytes of all matrices
 that a token multiplies (the head, which is the embedding, included) over the read bandwidth of this
@@ -16,10 +17,10 @@ from typing import Any
 
 import click
 import numpy as np
+from running import Results, Setup, beside, measuring
+from turns import busy_ratio
 
 from plainformer import _cpu, runtime
-from plainformer.bench import machine
-from plainformer.bench.session import write_json
 from plainformer.models import GPT2Config, GPT2LMHeadModel, load
 
 PROMPT = 32
@@ -58,22 +59,28 @@ def first_token_seconds(folder: str, dtype: str) -> float:
     return time.perf_counter() - start
 
 
-def measure(dtype: str, tokens: int, rounds: int) -> dict[str, Any]:
+def measure(setup: Setup, dtype: str, tokens: int, rounds: int) -> dict[str, Any]:
     """Median time of a token, and its part of the bound."""
     with tempfile.TemporaryDirectory() as folder:
         GPT2LMHeadModel(GPT2Config(), seed=0).to(dtype).save_pretrained(folder)
         model = load(folder)
         decode(model, tokens)  # packs weights and warms up
-        seconds, bandwidths = [], []
-        for _ in range(rounds):
-            before = read_bandwidth()
-            seconds.append(float(np.median(decode(model, tokens))))
-            bandwidths.append(max(before, read_bandwidth()))
+        seconds, busy_seconds, bandwidths = [], [], []
+        for number, busy in setup.rounds(rounds):
+            if number == 0:  # was the one above
+                continue
+            with beside(busy):
+                before = read_bandwidth()
+                found = float(np.median(decode(model, tokens)))
+                (busy_seconds if busy else seconds).append(found)
+                if not busy:
+                    bandwidths.append(max(before, read_bandwidth()))
         del model
         first = min(first_token_seconds(folder, dtype) for _ in range(3))
         bounds = bytes_per_token(load(folder)) / np.array(bandwidths)
     of_bound = bounds / seconds
     return {
+        **busy_ratio(seconds, busy_seconds),
         "token_ms": 1e3 * float(np.median(seconds)),
         "bound_ms": 1e3 * float(np.median(bounds)),
         "of_bound": float(np.median(of_bound)),
@@ -88,20 +95,15 @@ def measure(dtype: str, tokens: int, rounds: int) -> dict[str, Any]:
 @click.option("--dtype", "dtypes", type=click.Choice(["float32", "bfloat16"]), multiple=True)
 @click.option("--tokens", type=click.IntRange(2), default=48, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=9, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Default: ours.")
-@click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")
-def main(
-    dtypes: tuple[str, ...], tokens: int, rounds: int, threads: int | None, output: str | None
-) -> None:
+@measuring
+def main(dtypes: tuple[str, ...], tokens: int, rounds: int, setup: Setup) -> None:
     """Time greedy decoding of a GPT-2 124M at batch 1."""
-    if threads:
-        runtime.set_num_threads(threads)
-    results: dict[str, Any] = {
-        "machine": machine.describe(),
-        "threads": runtime.get_num_threads(),
-    }
+    runtime.set_num_threads(setup.threads)
+    _cpu.set_level(setup.own_level)
+    results = Results("decode_gpt", setup)
     for dtype in dtypes or ("float32", "bfloat16"):
-        found = results[dtype] = measure(dtype, tokens, rounds)
+        found = measure(setup, dtype, tokens, rounds)
+        results.add(dtype, found)
         held = "held" if found["of_bound"] >= FLOOR else "MISSED"
         click.echo(
             f"{dtype:<9} {found['token_ms']:.1f} ms a token, bound {found['bound_ms']:.1f} ms at "
@@ -109,8 +111,6 @@ def main(
             f"(floor {FLOOR:.0%} {held}); first token {found['load_to_first_token_seconds']:.2f} s "
             "after opening"
         )
-    if output:
-        write_json(results, output)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Time a sentence encoder of MiniLM's size beside PyTorch: inference, and a training step.
+"""Time a sentence encoder of MiniLM's size beside its peers: inference, and a training step.
 
-    python benchmarks/encoder.py [--case NAME ...] [--dtype float32] [--peer-python PYTHON]
-                                 [--rounds N] [--output F.json]
+    python benchmarks/encoder.py [--case NAME ...] [--dtype float32] [--level LEVEL]
+        [--peers torch,ctranslate2,onnxruntime] [--peer-python [NAME=]PYTHON ...]
+        [--rounds N] [--output F.json | --record]
 
-Both load one directory (random weights of MiniLM-L6's shape, or --model DIR) and see the same
+All load one directory (random weights of MiniLM-L6's shape, or --model DIR) and see the same
 padded batches; PyTorch runs transformers' model with scaled dot product attention under the best
 of its thread settings. Each library has its own process, and rounds alternate. The outputs are
 compared before anything is timed.
@@ -11,37 +12,25 @@ compared before anything is timed.
 
 from __future__ import annotations
 
-import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from encoder_model import write_model
+from running import OURS, Results, Setup, Sides, closing, loaded, measuring
+from turns import comparison, show, take_turns
 
-from plainformer import runtime
-from plainformer.bench import machine
-from plainformer.bench.process import TORCH_SETTINGS, Child, PeerMissingError
-from plainformer.bench.session import write_json
-from plainformer.models import from_config
-
-HERE = Path(__file__).parent
-MINILM = {
-    "model_type": "bert",
-    "vocab_size": 30522,
-    "hidden_size": 384,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 12,
-    "intermediate_size": 1536,
-    "max_position_embeddings": 512,
-}
 SECONDS = 0.4  # a turn of one side
+SLOWEST = 30.0  # seconds after which a peer is out
+PEERS = "torch,ctranslate2,onnxruntime"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One batch shape. `lengths` are tokens a sentence; `limit` is our time over PyTorch's."""
+    """One batch shape. `lengths` are tokens a sentence; `limit`: our time over any peer's."""
 
     lengths: tuple[int, ...]
     limit: float
@@ -68,106 +57,76 @@ CASES = {
 }
 
 
-def start_sides(
-    threads: int, python: str, request: dict[str, Any], script: str = "encoder"
-) -> dict[str, Child]:
-    """Our process, and PyTorch's under each thread setting, with the model loaded.
-
-    script : the sides are `<script>_plainformer.py` and `<script>_torch.py`
-    """
-    sides = {"plainformer": Child(str(HERE / f"{script}_plainformer.py"), threads, bare=False)}
-    try:
-        settings = TORCH_SETTINGS if threads > 1 else {"default": {}}
-        for name, extra in settings.items():
-            file = str(HERE / f"{script}_torch.py")
-            sides[f"torch, {name}"] = Child(file, threads, interpreter=python, extra=extra)
-    except PeerMissingError as absent:
-        click.echo(f"torch: not measured, {absent}")
-    for child in sides.values():
-        child.ask("load", **request)
-    return sides
-
-
-def check_outputs(sides: dict[str, Child], batch: dict[str, Any], dtype: str) -> float:
-    """The largest difference of our sentence vectors from PyTorch's, over their scale."""
-    outputs = [np.array(child.ask("output", batch=batch)["output"]) for child in sides.values()]
-    difference = float(np.abs(outputs[0] - outputs[-1]).max() / np.abs(outputs[-1]).max())
+def check_outputs(sides: Sides, batch: dict[str, Any], dtype: str) -> float:
+    """The largest difference of our sentence vectors from a peer's, over their scale."""
+    outputs = {
+        side: np.array(child.ask("output", batch=batch)["output"]) for side, child in sides.items()
+    }
+    ours, *others = outputs.values()
+    differences = [float(np.abs(ours - y).max() / np.abs(y).max()) for y in others]
+    difference = max(differences, default=0.0)
     if not difference < (1e-4 if dtype == "float32" else 0.1):
         raise click.ClickException(f"the outputs differ by {difference:.1e}")
     return difference
 
 
-def measure(case: Case, sides: dict[str, Child], rounds: int, dtype: str) -> dict[str, Any]:
+def measure(
+    case: Case, sides: Sides, setup: Setup, rounds: int, dtype: str, seconds: float = SECONDS
+) -> dict[str, Any]:
     """Milliseconds of each side in interleaved rounds, and the ratios of neighbors."""
     batch = case.batch(np.random.default_rng(0))
-    difference = check_outputs(sides, batch, dtype)
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for i in range(rounds + 1):  # the first round warms up
-        for name, child in sides.items():
-            answer = child.ask("time", batch=batch, trains=case.trains, seconds=SECONDS)
-            if i:
-                times[name].append(1e3 * answer["median"])
-    result: dict[str, Any] = {"difference": difference, "limit": case.limit}
-    ours = times.pop("plainformer")
-    result["plainformer_ms"] = float(np.median(ours))
-    if times:
-        best = min(times, key=lambda name: float(np.median(times[name])))
-        ratios = np.divide(ours, times[best])
-        result |= {"torch_setting": best, "torch_ms": float(np.median(times[best]))}
-        result["ratio"] = float(np.median(ratios))
-        result["ratio_p20"], result["ratio_p80"] = map(float, np.percentile(ratios, [20, 80]))
-    return result
+    able = {side: child for side, child in sides.items() if can(side[0], case)}
+    difference = check_outputs(able, batch, dtype)
+
+    def turn(child: Any) -> Callable[[int], float]:
+        def timed(number: int) -> float:
+            request = {"batch": batch, "trains": case.trains, "seconds": seconds}
+            return child.ask("time", timeout=SLOWEST, **request)["median"]
+
+        return timed
+
+    quiet, busy = take_turns(setup, rounds, {side: turn(child) for side, child in able.items()})
+    return {"difference": difference, "limit": case.limit, **comparison(quiet, busy)}
 
 
-def show(name: str, dtype: str, result: dict[str, Any]) -> None:
-    """One line."""
-    line = f"{name:<14} {dtype:<9} {result['plainformer_ms']:8.2f} ms"
-    if "ratio" in result:
-        held = "held" if result["ratio"] <= result["limit"] else "MISSED"
-        line += (
-            f", PyTorch {result['torch_ms']:8.2f} ms ({result['torch_setting']}): "
-            f"{result['ratio']:.2f} of its time (p20 {result['ratio_p20']:.2f}, "
-            f"p80 {result['ratio_p80']:.2f}), limit {result['limit']:.2f} {held}"
-        )
-    click.echo(line)
+def can(peer: str, case: Case) -> bool:
+    """Whether a peer has such a case: only PyTorch and ours train."""
+    return not case.trains or peer in (OURS, "torch")
+
+
+def peers_of(names: str, dtype: str) -> list[str]:
+    """Those of `names` that compute in `dtype`: bfloat16 is PyTorch's alone."""
+    return [name for name in names.split(",") if name and (dtype != "bfloat16" or name == "torch")]
 
 
 @click.command()
 @click.option("--case", "names", type=click.Choice([*CASES]), multiple=True, help="Default: all.")
 @click.option("--dtype", "dtypes", type=click.Choice(["float32", "bfloat16"]), multiple=True)
 @click.option("--model", type=click.Path(exists=True, file_okay=False), help="A BERT directory.")
+@click.option("--peers", default=PEERS, show_default=True, help="Who to compare with.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Threads of both [default: ours].")
-@click.option("--peer-python", envvar="PLAINFORMER_PEER_PYTHON", default=sys.executable)
-@click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")
+@measuring
 def main(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
     model: str | None,
+    peers: str,
     rounds: int,
-    threads: int | None,
-    peer_python: str,
-    output: str | None,
+    setup: Setup,
 ) -> None:
-    """Time a sentence encoder of MiniLM's size beside PyTorch."""
-    threads = threads or runtime.get_num_threads()
-    results: dict[str, Any] = {"machine": machine.describe(), "threads": threads}
+    """Time a sentence encoder of MiniLM's size beside its peers."""
+    results = Results("encoder", setup)
     with tempfile.TemporaryDirectory() as folder:
         if model is None:
-            model = folder
-            from_config(MINILM, task="sequence-classification").save_pretrained(folder)
+            write_model(folder)
         for dtype in dtypes or ("float32", "bfloat16"):
-            sides = start_sides(threads, peer_python, {"path": model, "dtype": dtype})
-            try:
+            sides = setup.sides("encoder", peers_of(peers, dtype))
+            with closing(sides):
+                sides = loaded(sides, setup, path=model or folder, dtype=dtype)
                 for name in names or CASES:
-                    result = measure(CASES[name], sides, rounds, dtype)
-                    results[f"{name} {dtype}"] = result
-                    show(name, dtype, result)
-            finally:
-                for child in sides.values():
-                    child.close()
-    if output:
-        write_json(results, output)
+                    result = measure(CASES[name], sides, setup, rounds, dtype)
+                    results.add(f"{name} {dtype}", result)
+                    show(f"{name} {dtype}", result, CASES[name].limit)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,15 @@ from typing import Any
 
 import encoder_side as side
 import numpy as np
+from our_side import describe, set_threads
 
-from plainformer import _cpu, kernels, runtime
+from plainformer import kernels
 from plainformer.models import BertForSequenceClassification
 from plainformer.nn import dropout_state
 from plainformer.training import TrainingArguments
 from plainformer.training.updates import make_optimizer
 
-
-def describe() -> dict[str, Any]:
-    """Level and threads."""
-    return {"level": _cpu.current_level(), "threads": runtime.get_num_threads()}
-
-
-def set_threads(threads: int) -> None:
-    """The size of our pool."""
-    runtime.set_num_threads(threads)
+__all__ = ["HANDLERS", "describe", "set_threads"]
 
 
 class Side:

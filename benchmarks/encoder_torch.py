@@ -11,25 +11,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import encoder_side as side
 import torch
 import transformers
+from torch_side import describe, set_threads
 from transformers import BertForSequenceClassification
+
+__all__ = ["HANDLERS", "describe", "set_threads"]
 
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
-
-
-def describe() -> dict[str, Any]:
-    """Versions, level and threads."""
-    return {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "level": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def set_threads(threads: int) -> None:
-    """The threads of one operation."""
-    torch.set_num_threads(threads)
 
 
 class Side:

@@ -1,7 +1,8 @@
 """Time fine-tuning steps on texts of many lengths beside PyTorch, each with its best batching.
 
     python benchmarks/finetune.py [--data F.jsonl --model DIR] [--steps N] [--rounds N]
-                                  [--peer-python PYTHON] [--output F.json]
+                                  [--level LEVEL]
+                                  [--peer-python PYTHON] [--output F.json | --record]
 
 PyTorch computes padding, so it gets batches of like lengths: chunks of 50 batches sorted by length,
 the batches in random order. We compute real tokens only, and take the same texts plainly shuffled,
@@ -12,21 +13,17 @@ rounds alternate between processes. Without --data, lengths are drawn like those
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 import numpy as np
-from encoder import MINILM, start_sides
+from encoder_model import write_model
+from running import OURS, Results, Setup, Sides, closing, loaded, measuring
+from turns import comparison, show, take_turns
 
-from plainformer import runtime
-from plainformer.bench import machine
-from plainformer.bench.process import Child
-from plainformer.bench.session import write_json
 from plainformer.data import TextEncoder, read_examples, read_tokenizer
-from plainformer.models import from_config
 
 BATCH, LIMIT, CHUNK = 32, 64, 50
 GOAL = 0.8  # our time over PyTorch's
@@ -77,18 +74,26 @@ def padded(rows: list[np.ndarray], chosen: np.ndarray) -> dict[str, Any]:
 
 
 def measure(
-    sides: dict[str, Child], batches: dict[str, list[dict[str, Any]]], rounds: int
-) -> dict[str, list[float]]:
-    """Seconds of all steps, by side and batching, a figure a round."""
-    plans = [("plainformer", name) for name in batches]
-    plans += [(name, "grouped") for name in sides if name != "plainformer"]
-    times: dict[str, list[float]] = {f"{side} {name}": [] for side, name in plans}
-    for i in range(rounds + 1):  # the first round warms up
-        for side, name in plans:
-            answer = sides[side].ask("steps", batches=batches[name][: 2 if i == 0 else None])
-            if i:
-                times[f"{side} {name}"].append(answer["seconds"])
-    return times
+    sides: Sides, setup: Setup, batches: dict[str, list[dict[str, Any]]], rounds: int
+) -> dict[str, Any]:
+    """Milliseconds of a step: ours on each batching, the peers' on theirs; ratios of ours on
+    shuffled batches."""
+
+    def turn(child: Any, batching: str) -> Callable[[int], float]:
+        def timed(number: int) -> float:
+            own = batches[batching][: None if number else 2]
+            return child.ask("steps", batches=own)["seconds"] / len(own)
+
+        return timed
+
+    turns = {
+        side: turn(child, "shuffled" if side[0] == OURS else "grouped")
+        for side, child in sides.items()
+    }
+    turns["plainformer grouped", "default"] = turn(sides[OURS, "default"], "grouped")
+    quiet, busy = take_turns(setup, rounds, turns)
+    grouped = quiet.pop(("plainformer grouped", "default"))
+    return {"grouped_ms": 1e3 * float(np.median(grouped)), **comparison(quiet, busy)}
 
 
 @click.command()
@@ -96,24 +101,15 @@ def measure(
 @click.option("--model", type=click.Path(exists=True, file_okay=False), help="A BERT directory.")
 @click.option("--steps", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Threads of both [default: ours].")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32")
-@click.option("--peer-python", envvar="PLAINFORMER_PEER_PYTHON", default=sys.executable)
-@click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")
+@measuring
 def main(
-    data: str | None,
-    model: str | None,
-    steps: int,
-    rounds: int,
-    threads: int | None,
-    dtype: str,
-    peer_python: str,
-    output: str | None,
+    data: str | None, model: str | None, steps: int, rounds: int, dtype: str, setup: Setup
 ) -> None:
     """Time fine-tuning steps beside PyTorch."""
     if data is not None and model is None:
         raise click.UsageError("--data: needs --model, for its tokenizer")
-    threads = threads or runtime.get_num_threads()
+    results = Results("finetune", setup)
     rows = token_rows(data, model, steps * BATCH)
     lengths = np.array([len(row) for row in rows])
     batches = {
@@ -122,30 +118,14 @@ def main(
     }
     with tempfile.TemporaryDirectory() as folder:
         if model is None:
-            from_config(MINILM, task="sequence-classification").save_pretrained(folder)
-        request = {"path": model or folder, "dtype": dtype}
-        sides = start_sides(threads, peer_python, request)
-        try:
-            times = measure(sides, batches, rounds)
-        finally:
-            for child in sides.values():
-                child.close()
-    result: dict[str, Any] = {"machine": machine.describe(), "threads": threads, "steps": steps}
-    for name, seconds in times.items():
-        result[name] = float(np.median(seconds))
-        click.echo(f"{name:<28} {1e3 * result[name] / steps:8.1f} ms a step")
-    peers = [name for name in times if name.startswith("torch")]
-    if peers:
-        best = min(peers, key=lambda name: result[name])
-        ratios = np.divide(times["plainformer shuffled"], times[best])
-        result["ratio"] = float(np.median(ratios))
-        held = "held" if result["ratio"] <= GOAL else "MISSED"
-        click.echo(
-            f"{result['ratio']:.2f} of PyTorch's time ({best}; p20 {np.percentile(ratios, 20):.2f},"
-            f" p80 {np.percentile(ratios, 80):.2f}), goal {GOAL:.2f} {held}"
-        )
-    if output:
-        write_json(result, output)
+            write_model(folder)
+        sides = setup.sides("encoder", ["torch"])
+        with closing(sides):
+            sides = loaded(sides, setup, path=model or folder, dtype=dtype)
+            result = measure(sides, setup, batches, rounds)
+    show(dtype, result, GOAL)
+    click.echo(f"    on PyTorch's batches ours takes {result['grouped_ms']:.2f} ms")
+    results.add(dtype, {"steps": steps, "data": data is not None, **result})
 
 
 if __name__ == "__main__":

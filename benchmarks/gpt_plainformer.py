@@ -6,22 +6,15 @@ from typing import Any
 
 import gpt_recipe as recipe
 import numpy as np
+from our_side import describe, set_threads
 
-from plainformer import _cpu, kernels, runtime
+from plainformer import kernels
 from plainformer.models import GPT2Config, GPT2LMHeadModel
-from plainformer.optim import AdamW
 from plainformer.tape import no_grad
-from plainformer.training.updates import parameter_groups
+from plainformer.training import TrainingArguments
+from plainformer.training.updates import make_optimizer
 
-
-def describe() -> dict[str, Any]:
-    """Level and threads."""
-    return {"level": _cpu.current_level(), "threads": runtime.get_num_threads()}
-
-
-def set_threads(threads: int) -> None:
-    """The size of our pool."""
-    runtime.set_num_threads(threads)
+__all__ = ["HANDLERS", "describe", "set_threads"]
 
 
 class Side:
@@ -32,14 +25,13 @@ class Side:
         np.savez(path, **GPT2LMHeadModel(make_config(sizes, vocab_size), seed).state_dict())
         return {}
 
-    def start(self, sizes: dict[str, int], vocab_size: int, weights: str) -> Any:
-        """A model with these weights and a fresh optimizer."""
+    def start(self, sizes: dict[str, int], vocab_size: int, weights: str, dtype: str) -> Any:
+        """A model with these weights and a fresh optimizer; bfloat16 has float32 masters."""
         self.model = GPT2LMHeadModel(make_config(sizes, vocab_size), seed=None)
         with np.load(weights) as file:
             self.model.load_state_dict(dict(file))
         self.model.train()
-        groups = parameter_groups(self.model, recipe.WEIGHT_DECAY)
-        self.optimizer = AdamW(groups, betas=recipe.BETAS, eps=recipe.EPS)
+        self.optimizer = make_optimizer(self.model, arguments(dtype))
         return {"parameters": sum(p.data.size for _, p in self.model.named_parameters())}
 
     def update(self, inputs: Any, labels: Any, step: int) -> float:
@@ -75,6 +67,18 @@ class Side:
         return result
 
 
+def arguments(dtype: str) -> TrainingArguments:
+    """The recipe's, as our training has them."""
+    return TrainingArguments(
+        output_dir="unused",
+        weight_decay=recipe.WEIGHT_DECAY,
+        adam_beta1=recipe.BETAS[0],
+        adam_beta2=recipe.BETAS[1],
+        adam_epsilon=recipe.EPS,
+        bf16=dtype == "bfloat16",
+    )
+
+
 def make_config(sizes: dict[str, int], vocab_size: int) -> GPT2Config:
     """nanoGPT's variant of GPT-2: exact GELU, no biases, no dropout."""
     return GPT2Config(
@@ -99,4 +103,5 @@ HANDLERS = {
     "start": _side.start,
     "steps": _side.steps,
     "evaluate": _side.evaluate,
+    "peak": recipe.peak_bytes,
 }

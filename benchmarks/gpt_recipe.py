@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,17 @@ import numpy as np
 
 from plainformer.bench.timing import wait_until_idle
 
-# nanoGPT's configuration for CPUs, and one that is 14 times as large.
+# nanoGPT's configuration for CPUs, one that is 14 times as large, and GPT-2 124M at short and at
+# long context.
+_GPT2 = {"n_layer": 12, "n_head": 12, "n_embd": 768, "vocab_size": 50257}
 CONFIGS = {
     "nano": {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "batch_size": 12},
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 256, "batch_size": 16},
+    "gpt2-B4-T64": {**_GPT2, "block_size": 64, "batch_size": 4},
+    "gpt2-B1-T1024": {**_GPT2, "block_size": 1024, "batch_size": 1},
 }
+# Our time over PyTorch's best, at avx2; check_floors.py has those of other levels.
+GOALS = {"nano": 0.65, "small": 0.75, "gpt2-B4-T64": 0.75, "gpt2-B1-T1024": 0.75}
 LEARNING_RATE, MIN_LR, WARMUP, STEPS = 1e-3, 1e-4, 100, 2000
 BETAS, EPS, WEIGHT_DECAY, MAX_NORM = (0.9, 0.99), 1e-8, 0.1, 1.0
 
@@ -42,6 +49,11 @@ def timed_steps(
         losses.append(update(inputs, labels, step))
         seconds.append(time.perf_counter() - start)
     return {"seconds": seconds, "losses": losses, "idle": wait_until_idle()}
+
+
+def peak_bytes() -> dict[str, int]:
+    """The most memory that this process has had at once."""
+    return {"bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
 def mean_loss(

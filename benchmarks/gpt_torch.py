@@ -1,28 +1,25 @@
-"""PyTorch's side of train_gpt.py: the same GPT, eager, by PyTorch's own fused functions."""
+"""PyTorch's side of train_gpt.py: the same GPT by its own fused functions, eager or compiled."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import gpt_recipe as recipe
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+import torch_side
 from torch import nn
+from torch_side import set_threads
+
+__all__ = ["HANDLERS", "describe", "set_threads"]
+COMPILED = os.environ.get("PLAINFORMER_BENCH_COMPILED") == "1"
 
 
 def describe() -> dict[str, Any]:
-    """Version, level and threads."""
-    return {
-        "torch": torch.__version__,
-        "level": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def set_threads(threads: int) -> None:
-    """The threads of one operation."""
-    torch.set_num_threads(threads)
+    """As every process of PyTorch, and whether the model is compiled."""
+    return {**torch_side.describe(), "compiled": COMPILED}
 
 
 class Block(nn.Module):
@@ -106,16 +103,18 @@ def make_optimizer(model: GPT) -> Any:
 class Side:
     """A model in training."""
 
-    def start(self, sizes: dict[str, int], vocab_size: int, weights: str) -> Any:
-        """A model with these weights and a fresh optimizer."""
+    def start(self, sizes: dict[str, int], vocab_size: int, weights: str, dtype: str) -> Any:
+        """A model with these weights, all in `dtype`, and a fresh optimizer."""
         self.model = GPT(sizes, vocab_size)
         load_weights(self.model, weights)
+        self.model.to(getattr(torch, dtype))
+        self.logits = torch.compile(self.model) if COMPILED else self.model
         self.optimizer = make_optimizer(self.model)
         return {"parameters": sum(p.numel() for p in self.model.parameters())}
 
     def loss(self, inputs: Any, labels: Any, reduction: str = "mean") -> Any:
         """Cross entropy of the model's logits."""
-        logits = self.model(torch.from_numpy(inputs))
+        logits = self.logits(torch.from_numpy(inputs))
         target = torch.from_numpy(np.ascontiguousarray(labels)).long()
         return F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction=reduction)
 
@@ -145,4 +144,9 @@ class Side:
 
 
 _side = Side()
-HANDLERS = {"start": _side.start, "steps": _side.steps, "evaluate": _side.evaluate}
+HANDLERS = {
+    "start": _side.start,
+    "steps": _side.steps,
+    "evaluate": _side.evaluate,
+    "peak": recipe.peak_bytes,
+}

@@ -5,19 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import encoder_side as side
+from our_side import describe, set_threads
 
 import plainformer as pf
-from plainformer import _cpu, runtime
 
-
-def describe() -> dict[str, Any]:
-    """Level and threads."""
-    return {"level": _cpu.current_level(), "threads": runtime.get_num_threads()}
-
-
-def set_threads(threads: int) -> None:
-    """The size of our pool."""
-    runtime.set_num_threads(threads)
+__all__ = ["HANDLERS", "describe", "set_threads"]
 
 
 class Side:

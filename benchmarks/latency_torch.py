@@ -11,8 +11,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import encoder_side as side
 import torch
 import transformers
-from encoder_torch import describe, set_threads
 from tokenizers import Tokenizer
+from torch_side import describe, set_threads
 
 __all__ = ["HANDLERS", "describe", "set_threads"]
 transformers.utils.logging.set_verbosity_error()

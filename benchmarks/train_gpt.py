@@ -1,18 +1,21 @@
-"""Train the same GPT with plainformer and with eager PyTorch: time of a step, and quality.
+"""Train the same GPT with plainformer and with PyTorch: time of a step, memory, and quality.
 
-    python benchmarks/train_gpt.py [--config nano|small] [--peer-python PYTHON] [--output F.json]
+    python benchmarks/train_gpt.py [--config nano ...] [--dtype float32] [--level LEVEL]
+        [--compiled] [--peer-python PYTHON] [--busy] [--output F.json | --record]
     python benchmarks/train_gpt.py --quality --data DIR     # validation loss of 3 seeds as well
 
 Both start from the same weights, see the same batches and take turns, each in its own process with
-the same number of threads. PyTorch runs under the best of its thread settings. DIR (or the variable
-PLAINFORMER_DATA) holds train.txt and validation.txt, read as characters; without it the batches are
-random ids, which cost the same time.
+the same number of threads. PyTorch is eager under the best of its thread settings and, with
+--compiled, also what torch.compile makes of the model. DIR (or the variable PLAINFORMER_DATA)
+holds train.txt and validation.txt, read as characters; without it, and for GPT-2's vocabulary, the
+batches are random ids, which cost the same time.
 """
 
 from __future__ import annotations
 
-import sys
+import itertools
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +23,17 @@ from typing import Any
 import click
 import gpt_recipe as recipe
 import numpy as np
+from running import OURS, Results, Setup, Sides, closing, measuring
+from turns import comparison, show, take_turns
 
-from plainformer import runtime
-from plainformer.bench import machine
-from plainformer.bench.process import TORCH_SETTINGS, Child, PeerMissingError
-from plainformer.bench.session import write_json
+from plainformer.bench.process import TORCH_SETTINGS, Child, PeerError, PeerMissingError
 from plainformer.data.batches import TokenBlocks
 from plainformer.training.batches import EpochView
 
-HERE = Path(__file__).parent
 RANDOM_VOCAB = 65  # as many ids as tinyshakespeare has characters
-TURNS = {"nano": 20, "small": 2}  # steps a turn: about a second
+TURNS = {"nano": 20, "small": 2}  # steps a turn, about a second; of GPT-2 one
+SLOWEST = 60.0  # seconds after which a peer is out
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass
@@ -42,14 +45,27 @@ class Run:
     validation: np.ndarray
     vocab_size: int
     folder: Path
+    dtype: str = "float32"
     sizes: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sizes = recipe.CONFIGS[self.config]
+        self.sizes = dict(recipe.CONFIGS[self.config])
+        own_vocab = self.sizes.pop("vocab_size", None)
+        if own_vocab:
+            self.vocab_size = own_vocab
+            ids = np.random.default_rng(0).integers(0, own_vocab, 200_000)
+            self.train, self.validation = ids[:190_000], ids[190_000:]
+
+    @property
+    def turn(self) -> int:
+        """Steps of a turn."""
+        return TURNS.get(self.config, 1)
 
     def start(self, child: Child, weights: Path) -> None:
         """A fresh model and optimizer in `child`."""
-        child.ask("start", sizes=self.sizes, vocab_size=self.vocab_size, weights=str(weights))
+        sizes, vocab_size = self.sizes, self.vocab_size
+        request = {"sizes": sizes, "vocab_size": vocab_size, "dtype": self.dtype}
+        child.ask("start", weights=str(weights), **request)
 
     def initial_weights(self, ours: Child, seed: int) -> Path:
         """A file with our initialization from `seed`."""
@@ -75,7 +91,7 @@ class Run:
         """Updates on `batches`, the first one numbered `first`."""
         path = self.folder / "blocks.npy"
         np.save(path, batches)
-        return child.ask("steps", blocks=str(path), first=first)
+        return child.ask("steps", timeout=SLOWEST, blocks=str(path), first=first)
 
 
 def read_characters(data: str | None) -> tuple[np.ndarray, np.ndarray, int]:
@@ -93,25 +109,42 @@ def read_characters(data: str | None) -> tuple[np.ndarray, np.ndarray, int]:
     return ids[: len(texts[0])], ids[len(texts[0]) :], len(characters)
 
 
-def start_torch(run: Run, threads: int, python: str, weights: Path) -> Child:
-    """PyTorch under the thread setting with the shortest step; the others are ended."""
-    settings = TORCH_SETTINGS if threads > 1 else {"default": {}}
-    batches = run.batches(0, 2 * TURNS[run.config])
-    children, seconds = {}, {}
+def start_torch(run: Run, setup: Setup, weights: Path, compiled: bool) -> Sides:
+    """PyTorch under the eager thread setting with the shortest step, and compiled where that is
+    asked; the others are ended, and what cannot be measured is named."""
+    settings = TORCH_SETTINGS if setup.threads > 1 else {"default": {}}
+    seconds: dict[str, float] = {}
+    children: dict[str, Child] = {}
+    if compiled:
+        settings = {**settings, "compiled": {"PLAINFORMER_BENCH_COMPILED": "1"}}
     for name, extra in settings.items():
-        child = Child(str(HERE / "gpt_torch.py"), threads, interpreter=python, extra=extra)
-        run.start(child, weights)
-        seconds[name] = float(np.median(run.steps(child, batches, 0)["seconds"]))
-        children[name] = child
-    best = min(seconds, key=lambda name: seconds[name])
-    for name, child in children.items():
-        if name != best:
-            child.close()
-    click.echo(f"torch {children[best].description['torch']}, threads wait: {best}")
-    return children[best]
+        try:
+            children[name] = setup.child("gpt_torch.py", "torch", extra)
+            seconds[name] = first_seconds(run, children[name], weights)
+        except (PeerMissingError, PeerError) as absent:
+            click.echo(f"torch, {name}: not measured, {absent}")
+            if name in children:
+                children.pop(name).close()
+            if name != "compiled":  # too slow for one, too slow for all
+                break
+    eager = [name for name in seconds if name != "compiled"]
+    kept = {min(eager, key=lambda name: seconds[name]), "compiled"} if eager else {"compiled"}
+    for name in set(children) - kept:
+        children.pop(name).close()
+    return {("torch", name): child for name, child in children.items()}
 
 
-def compare_losses(run: Run, sides: dict[str, Child], weights: Path) -> float:
+def first_seconds(run: Run, child: Child, weights: Path) -> float:
+    """The median step of a first turn or two, in which torch.compile compiles."""
+    timeout = 10 * SLOWEST if child.description.get("compiled") else SLOWEST
+    run.start(child, weights)
+    path = run.folder / "blocks.npy"
+    np.save(path, run.batches(0, 1))
+    child.ask("steps", timeout=timeout, blocks=str(path), first=0)
+    return float(np.median(run.steps(child, run.batches(0, 2 * run.turn), 0)["seconds"]))
+
+
+def compare_losses(run: Run, sides: Sides, weights: Path) -> float:
     """The first losses from the same weights on the same batch; their relative difference."""
     losses = []
     for child in sides.values():
@@ -122,50 +155,38 @@ def compare_losses(run: Run, sides: dict[str, Child], weights: Path) -> float:
     return difference
 
 
-def measure_steps(run: Run, sides: dict[str, Child], weights: Path, rounds: int) -> dict[str, Any]:
-    """Seconds a step of each side, in interleaved turns after one turn that warms up."""
-    turn = TURNS[run.config]
-    parts = np.split(run.batches(0, turn * (rounds + 1)), rounds + 1)
+def measure_steps(
+    run: Run, sides: Sides, setup: Setup, weights: Path, rounds: int
+) -> dict[str, Any]:
+    """Time of a step of each side, and the most memory that its process has had."""
+    parts = np.split(run.batches(0, run.turn * (rounds + 1)), rounds + 1)
     for child in sides.values():
         run.start(child, weights)
-    medians: dict[str, list[float]] = {name: [] for name in sides}
-    for i, part in enumerate(parts):
-        for name, child in sides.items():
-            seconds = run.steps(child, part, i * turn)["seconds"]
-            if i:
-                medians[name].append(float(np.median(seconds)))
-    return summarize_steps(run, medians)
+
+    def turn(child: Child) -> Callable[[int], float]:
+        def timed(number: int) -> float:
+            seconds = run.steps(child, parts[number], number * run.turn)["seconds"]
+            return float(np.median(seconds))
+
+        return timed
+
+    quiet, busy = take_turns(setup, rounds, {side: turn(child) for side, child in sides.items()})
+    peaks = {", ".join(side): sides[side].ask("peak")["bytes"] for side in quiet}
+    return {**comparison(quiet, busy), "peak_bytes": peaks}
 
 
-def summarize_steps(run: Run, medians: dict[str, list[float]]) -> dict[str, Any]:
-    """Percentiles of a step's time over rounds, and of the ratio of neighbors."""
-    result: dict[str, Any] = {}
-    for name, values in medians.items():
-        p20, median, p80 = (1e3 * float(x) for x in np.percentile(values, [20, 50, 80]))
-        result[name] = {"median_ms": median, "p20_ms": p20, "p80_ms": p80}
-        click.echo(f"{run.config} {name:<12}{median:8.1f} ms a step (p20 {p20:.1f}, p80 {p80:.1f})")
-    if "torch" in medians:
-        ratios = np.divide(medians["plainformer"], medians["torch"])
-        result["ratio"] = float(np.median(ratios))
-        result["ratio_p20"], result["ratio_p80"] = map(float, np.percentile(ratios, [20, 80]))
-        click.echo(
-            f"{run.config} our step takes {result['ratio']:.2f} of PyTorch's time "
-            f"(p20 {result['ratio_p20']:.2f}, p80 {result['ratio_p80']:.2f})"
-        )
-    return result
-
-
-def measure_quality(run: Run, sides: dict[str, Child], seeds: int) -> dict[str, Any]:
+def measure_quality(run: Run, sides: Sides, seeds: int) -> dict[str, Any]:
     """Validation loss after the whole recipe, for each side and seed."""
     tokens = run.folder / "validation.npy"
     np.save(tokens, run.validation.astype(np.int64))
-    losses: dict[str, list[float]] = {name: [] for name in sides}
+    losses: dict[str, list[float]] = {side[0]: [] for side in sides}
     for seed in range(seeds):
-        weights = run.initial_weights(sides["plainformer"], seed)
+        weights = run.initial_weights(sides[OURS, "default"], seed)
         batches = run.batches(seed, recipe.STEPS)
-        for name, child in sides.items():
+        for (name, _), child in sides.items():
             run.start(child, weights)
-            run.steps(child, batches, 0)
+            for first in range(0, recipe.STEPS, run.turn):  # a turn has its time limit
+                run.steps(child, batches[first : first + run.turn], first)
             block_size = run.sizes["block_size"]
             loss = child.ask("evaluate", tokens=str(tokens), block_size=block_size)["loss"]
             losses[name].append(loss)
@@ -175,56 +196,50 @@ def measure_quality(run: Run, sides: dict[str, Child], seeds: int) -> dict[str, 
     return {name: {"losses": v, "mean": float(np.mean(v))} for name, v in losses.items()}
 
 
-def measure(run: Run, threads: int, python: str, rounds: int, seeds: int) -> dict[str, Any]:
+def measure(run: Run, setup: Setup, rounds: int, seeds: int, compiled: bool) -> dict[str, Any]:
     """Everything about one configuration."""
-    sides = {"plainformer": Child(str(HERE / "gpt_plainformer.py"), threads, bare=False)}
-    try:
-        weights = run.initial_weights(sides["plainformer"], 0)
-        try:
-            sides["torch"] = start_torch(run, threads, python, weights)
-        except PeerMissingError as absent:
-            click.echo(f"torch: not measured, {absent}")
+    sides: Sides = {(OURS, "default"): setup.child("gpt_plainformer.py", OURS)}
+    with closing(sides):
+        weights = run.initial_weights(sides[OURS, "default"], 0)
+        sides |= start_torch(run, setup, weights, compiled)
         results = {"first_loss_difference": compare_losses(run, sides, weights)}
-        results["steps"] = measure_steps(run, sides, weights, rounds)
+        results |= measure_steps(run, sides, setup, weights, rounds)
         if seeds:
-            results["quality"] = measure_quality(run, sides, seeds)
+            eager = {side: child for side, child in sides.items() if side[1] != "compiled"}
+            results["quality"] = measure_quality(run, eager, seeds)
         return results
-    finally:
-        for child in sides.values():
-            child.close()
 
 
 @click.command()
 @click.option("--config", type=click.Choice([*recipe.CONFIGS]), multiple=True, help="Default: all.")
+@click.option("--dtype", "dtypes", type=click.Choice(DTYPES), multiple=True, help="Default: all.")
+@click.option("--compiled", is_flag=True, help="PyTorch compiled as well, where it is faster.")
 @click.option("--data", envvar="PLAINFORMER_DATA", help="Folder of train.txt and validation.txt.")
 @click.option("--quality", is_flag=True, help="Train to the end and compare validation losses.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=9, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Threads of both [default: ours].")
-@click.option("--peer-python", envvar="PLAINFORMER_PEER_PYTHON", default=sys.executable)
-@click.option("--output", type=click.Path(dir_okay=False), help="Write JSON here.")
+@measuring
 def main(
     config: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    compiled: bool,
     data: str | None,
     quality: bool,
     seeds: int,
     rounds: int,
-    threads: int | None,
-    peer_python: str,
-    output: str | None,
+    setup: Setup,
 ) -> None:
-    """Train the same GPT with plainformer and with eager PyTorch."""
+    """Train the same GPT with plainformer and with PyTorch."""
     if quality and data is None:
         raise click.UsageError("--quality: needs --data")
-    threads = threads or runtime.get_num_threads()
     train, validation, vocab_size = read_characters(data)
-    results: dict[str, Any] = {"machine": machine.describe(), "threads": threads}
-    for name in config or recipe.CONFIGS:
+    results = Results("train_gpt", setup)
+    for name, dtype in itertools.product(config or recipe.CONFIGS, dtypes or DTYPES):
         with tempfile.TemporaryDirectory() as folder:
-            run = Run(name, train, validation, vocab_size, Path(folder))
-            results[name] = measure(run, threads, peer_python, rounds, seeds if quality else 0)
-        if output:
-            write_json(results, output)
+            run = Run(name, train, validation, vocab_size, Path(folder), dtype)
+            cell = measure(run, setup, rounds, seeds if quality else 0, compiled)
+        show(f"{name} {dtype}", cell, recipe.GOALS.get(name))
+        results.add(f"{name} {dtype}", cell)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ def latency():
         sys.path.remove(str(BENCHMARKS))
 
 
-def test_made_up_words_are_one_token_each(latency, tmp_path, monkeypatch):
+def test_made_up_words_are_one_token_each(latency, tmp_path):
+    model = importlib.import_module("encoder_model")
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
              "intermediate_size": 32, "vocab_size": 505}  # fmt: skip
-    monkeypatch.setattr(latency, "MINILM", {**latency.MINILM, **small})
-    words = latency.made_up_words(500)
+    config = {**model.MINILM, **small}
+    words = model.words_of(config)
     assert len(set(words)) == 500
-    latency.write_model(str(tmp_path), words)
+    model.write_model(str(tmp_path), config)
     classify = pf.pipeline("text-classification", tmp_path)
     texts = latency.sentences(words)
     encoded = classify.task.encode_texts(texts)
@@ -55,6 +56,17 @@ def test_ratios_are_of_the_fastest_setting_of_each_way(latency):
     p99 = [np.percentile(np.ravel(times[n]), 99) for n in ("plainformer, pipeline",
                                                           "torch, passive, by hand")]  # fmt: skip
     assert result["beside by hand"]["ratio_p99"] == pytest.approx(p99[0] / p99[1])
+
+
+def test_a_peer_with_one_setting_and_a_busy_neighbor_have_ratios_too(latency):
+    times = {
+        "plainformer, pipeline": [[2.0] * 3],
+        "ctranslate2, by hand": [[8.0] * 3],
+        latency.BUSY: [[3.0] * 3],
+    }
+    result = latency.summary(times)
+    assert result["beside ctranslate2, by hand"]["ratio_p50"] == 0.25
+    assert result["busy_ratio"] == 1.5
 
 
 def test_without_a_peer_there_is_no_ratio(latency, capsys):

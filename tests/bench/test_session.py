@@ -156,6 +156,32 @@ def test_a_round_more_is_not_begun_when_there_is_no_time():
     assert [len(short.ours.rounds), len(whole.ours.rounds)] == [1, 5]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--level", "avx3"], "level: got 'avx3', expected one of generic"),
+        (["--peer-python", "=/x"], "peer-python: got '=/x', expected PATH or NAME=PATH"),
+    ],
+)
+def test_what_is_unknown_is_said_before_anything_is_measured(arguments, message):
+    result = run("embedding", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_everyone_is_held_to_the_level(tmp_path):
+    output = tmp_path / "results.json"
+    result = run("embedding.forward.*.768x65x128", "--dtype", "float32", "--peers", "numpy",
+                 "--threads", "1", "--rounds", "1", "--level", "generic",
+                 "--output", str(output))  # fmt: skip
+    assert result.exit_code == 0, result.output
+    written = json.loads(output.read_text())
+    assert (written["level"], written["held"]) == ("generic", True)
+    assert written["peers"]["plainformer"]["level"] == "generic"
+    assert set(written["peers"]["numpy"]["instructions"].values()) <= {"generic", None}
+    assert written["summary"]["numpy_compared"] == 1
+
+
 def test_results_go_to_a_pipe_too(tmp_path):
     """And a device is not replaced by a file."""
     write_json({"a": 1}, "/dev/null")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from ..checkpoints.atomic import write_bytes_atomic
 from ..errors import ConfigError, shown
-from . import machine, report
+from . import levels, machine, report
 from .case import DTYPES, Case
 from .cases import NAMES, operation
 from .peers import MODULES
@@ -64,6 +64,8 @@ class Session:
 
     Attributes
     ----------
+    pythons : interpreters by peer, as `process.interpreters` gives them
+    level : what everyone is held to; None leaves everyone the best they have
     max_seconds : from entering it on; then cells are left out, of every operation some
     missing : a line for each peer that was asked for and is not there
     left_out : the cells that there was no time for
@@ -74,10 +76,11 @@ class Session:
     peer_names: Sequence[str]
     threads: int
     plan: Plan
-    torch_python: str | None = None
+    pythons: Mapping[str, str] = field(default_factory=dict)
     quick: bool = False
     max_seconds: float | None = None
     device: str = "cpu"
+    level: str | None = None
     peers: list[Peer] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     ceilings: dict[str, float] = field(default_factory=dict)
@@ -102,18 +105,25 @@ class Session:
 
     def _start(self) -> None:
         check_peer_names(self.peer_names)
+        levels.check(self.level)
         for name in ["plainformer", *self.peer_names]:
             try:
-                self.peers.append(
-                    Peer(
-                        name, self.threads, self.torch_python, quick=self.quick, device=self.device
-                    )
-                )
+                self.peers.append(self._peer(name))
             except PeerMissingError as absent:
                 if name == "plainformer":
                     raise
                 self.missing.append(f"{name}: not measured, {absent}")
         self._raise_ceilings()
+
+    def _peer(self, name: str) -> Peer:
+        return Peer(
+            name,
+            self.threads,
+            self.pythons,
+            quick=self.quick,
+            device=self.device,
+            level=self.level,
+        )
 
     def _raise_ceilings(self) -> None:
         """Measure the ceilings again and keep the better of old and new."""
@@ -152,6 +162,8 @@ class Session:
         return {
             "machine": machine.describe(),
             "threads": self.threads,
+            "level": self.peers[0].description["level"],
+            "held": self.level is not None,
             "device": self.device,
             "plan": asdict(self.plan),
             "ceilings": self.ceilings,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .. import runtime
-from ..bench import report, roofline
+from ..bench import levels, process, report, roofline
 from ..bench.case import Case
 from ..bench.cases import NAMES, operation
 from ..bench.runner import QUICK, Cell, Plan
@@ -40,8 +40,17 @@ def _words(value: str) -> list[str]:
 @click.option("--output", type=click.Path(dir_okay=False, writable=True), help="Write JSON here.")
 @click.option(
     "--peer-python",
+    "pythons",
+    multiple=True,
+    metavar="[NAME=]PATH",
     envvar="PLAINFORMER_PEER_PYTHON",
-    help="Interpreter that has torch, if this one has not [env: PLAINFORMER_PEER_PYTHON].",
+    help="Interpreter that has torch, or the peer called NAME, if this one has not; repeat it for "
+    "several [env: PLAINFORMER_PEER_PYTHON, separated by spaces].",
+)
+@click.option(
+    "--level",
+    help="Hold ours and the peers to the instructions of an ISA level, such as avx2; a peer that "
+    "cannot be held is named and not compared [default: the best of each].",
 )
 @click.option(
     "--clock",
@@ -70,7 +79,8 @@ def bench(
     device: str,
     threads: int | None,
     output: str | None,
-    peer_python: str | None,
+    pythons: tuple[str, ...],
+    level: str | None,
     clock: str,
     rounds: int | None,
     quick: bool,
@@ -82,11 +92,13 @@ def bench(
     OP is an operation or a pattern of operation.variant.dtype.shape, such as attention,
     norm.layer_norm or 'gemm.nn.*.1024x*'. Ratios above 1 mean that ours is faster. Every result is
     checked against float64 first; each peer runs in a process of its own, one at a time. The peer
-    plainformer:LEVEL is our own code at a lower ISA level.
+    plainformer:LEVEL is our own code at a lower ISA level; --level holds everyone to one.
     """
     with usage_errors():
         cases = select(op, _words(dtype), quick=quick, device=device)
         check_peer_names(_words(peers))
+        levels.check(level)
+        interpreters = process.interpreters(pythons)
     if only_list:
         return _list(cases, device)
     as_device(device)  # says what is missing
@@ -97,7 +109,7 @@ def bench(
     limit = QUICK_SECONDS if quick and max_seconds is None else max_seconds
     plan = _plan(clock, rounds, quick)
     names = [name for name in _words(peers) if device == "cpu" or name != "numpy"]
-    session = Session(names, threads, plan, peer_python, quick, limit, device)
+    session = Session(names, threads, plan, interpreters, quick, limit, device, level)
     cells = _run(session, cases, output)
     totals = report.summary(cells) | {"left_out": len(session.left_out)}
     _say_summary(totals)

@@ -17,7 +17,7 @@ from ..cases import dropout as dropout_case
 from ..cases import norm as norm_case
 from ..cases import optimizer as optimizer_case
 from ..cases import rotary as rotary_case
-from . import Call, Ways
+from . import Call, Ways, instructions
 
 WAYS = Ways("float32")
 
@@ -25,7 +25,11 @@ WAYS = Ways("float32")
 def describe() -> dict[str, Any]:
     """Version and BLAS."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return {"numpy": np.__version__, "blas": f"{blas['name']} {blas['version']}"}
+    return {
+        "numpy": np.__version__,
+        "blas": f"{blas['name']} {blas['version']}",
+        "instructions": instructions.of_numpy(),
+    }
 
 
 def set_threads(threads: int) -> None:

@@ -38,6 +38,7 @@ def describe() -> dict[str, Any]:
     """The level in use, the processor, and the hashes of what was compiled."""
     return {
         "level": runtime.current_level(),
+        "instructions": {"plainformer": runtime.current_level()},
         "cpu": runtime.cpu_summary(),
         "threads": runtime.get_num_threads(),
         "numpy": np.__version__,

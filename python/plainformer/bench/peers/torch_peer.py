@@ -1,4 +1,4 @@
-"""PyTorch, eager, by its own fused functions. The only module of the package that imports torch.
+"""PyTorch, eager, by its own fused functions.
 
 Backwards are `torch.autograd.grad` through a graph made once, as a training step runs them.
 """
@@ -19,14 +19,19 @@ from ..cases import dropout as dropout_case
 from ..cases import norm as norm_case
 from ..cases import optimizer as optimizer_case
 from ..cases import varlen_attention as varlen_case
-from . import DEVICE, Call, Ways
+from . import DEVICE, Call, Ways, instructions
 
 WAYS = Ways("float32", "bfloat16")
 
 
 def describe() -> dict[str, Any]:
     """Version and vector level."""
-    facts = {"torch": torch.__version__, "level": torch.backends.cpu.get_cpu_capability()}
+    facts: dict[str, Any] = {
+        "torch": torch.__version__,
+        "level": torch.backends.cpu.get_cpu_capability(),
+    }
+    if DEVICE == "cpu":
+        facts["instructions"] = instructions.of_torch()
     if DEVICE != "cpu":
         if not torch.cuda.is_available():
             raise ImportError("this torch sees no GPU")
