@@ -9,10 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 # Words of what libraries print, the most telling first: the first that is found counts.
 _PRINTED = (
@@ -55,12 +58,8 @@ def printed(call: Callable[[], Any]) -> str:
 
 def of_numpy() -> dict[str, str | None]:
     """NumPy's loops, and the kernels that its OpenBLAS chose (None for another BLAS)."""
-    import numpy as np
-
-    try:
-        from numpy._core import _multiarray_umath as core
-    except ImportError:  # NumPy 1
-        from numpy.core import _multiarray_umath as core
+    modules = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")  # NumPy 2 and 1
+    core: Any = next(sys.modules[name] for name in modules if name in sys.modules)
     on = [name for name in core.__cpu_dispatch__ if core.__cpu_features__.get(name)]
     own = "generic"
     if any(name in ("AVX2", "FMA3", "X86_V3") for name in on):
