@@ -73,7 +73,7 @@ class Setup:
         try:
             for name, extra in (TORCH_SETTINGS if several else {"default": {}}).items():
                 found[name] = self.child(script, peer, extra)
-        except PeerMissingError as absent:
+        except (PeerMissingError, PeerError) as absent:
             click.echo(f"{peer}: not measured, {absent}")
             close(found)
             return {}

@@ -7,7 +7,7 @@ import pytest
 
 from plainformer.bench import checking
 from plainformer.bench.case import DTYPES, Case, in_float64, make_inputs
-from plainformer.bench.cases import NAMES, operation
+from plainformer.bench.cases import NAMES, operation, varlen_attention
 from plainformer.bench.peers import numpy_peer, plainformer_peer
 
 # Small stand-ins for the sizes of a shape: the formulas do not depend on them.
@@ -21,11 +21,15 @@ def small(case):
 
 
 def every_case(dtype="float32"):
-    return [case for name in NAMES for case in operation(name).cases([dtype])]
+    return [case for name in NAMES for case in operation(name).cases([dtype], everything=True)]
+
+
+def usual_cases():
+    return [case for name in NAMES for case in operation(name).cases(["float32"])]
 
 
 def one_case_a_variant():
-    return list({(c.operation, c.variant): small(c) for c in every_case()}.values())
+    return list({(c.operation, c.variant): small(c) for c in usual_cases()}.values())
 
 
 def test_names_of_cells_are_unique():
@@ -44,7 +48,7 @@ def test_label_shows_sizes_then_words():
     assert Case("attention", "forward", "float32", shape).label == "4x64 kv2 causal"
 
 
-@pytest.mark.parametrize("case", every_case(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", usual_cases(), ids=lambda case: case.name)
 def test_work_is_positive_and_halves_its_bytes_in_bfloat16(case):
     work = operation(case.operation).work(case)
     half = operation(case.operation).work(dataclasses.replace(case, dtype="bfloat16"))
@@ -52,6 +56,28 @@ def test_work_is_positive_and_halves_its_bytes_in_bfloat16(case):
     assert work.terms >= 1
     assert half.flop == work.flop
     assert work.read / 2 <= half.read < work.read
+
+
+def test_everything_adds_shapes_and_repeats_none():
+    usual, every = ({case.name for case in cases} for cases in (usual_cases(), every_case()))
+    assert usual < every
+    rows = {(M, N) for M in (1, 4, 8, 16, 64, 256, 1024, 2048) for N in (384, 768, 1024, 50257)}
+    for form in ("nn", "nt", "tn"):
+        shapes = {
+            (case["M"], case["N"])
+            for case in every_case()
+            if (case.operation, case.variant) == ("gemm", form)
+        }
+        assert rows <= shapes
+        assert {(n, n) for n in (256, 512, 1024, 2048, 4096)} <= shapes
+    tiny = {case.operation for case in every_case() if case.label.startswith("8x16")}
+    assert {"linear", "softmax", "norm", "activation", "add", "dropout"} <= tiny
+
+
+def test_skewed_lengths_are_one_long_among_short():
+    case = Case("varlen_attention", "forward", "float32",
+                {"B": 5, "shortest": 2, "longest": 9, "skewed": True})  # fmt: skip
+    assert sorted(varlen_attention.lengths(case)) == [2, 2, 2, 2, 9]
 
 
 def test_quick_takes_the_first_shape_of_each_variant():
@@ -67,7 +93,7 @@ def test_inputs_follow_from_the_seed_and_have_the_dtype(case):
     for name, value in first.items():
         for a, b in zip(*((v if isinstance(v, list) else [v]) for v in (value, again[name]))):
             assert a.tobytes() == b.tobytes()
-            assert a.dtype == DTYPES["bfloat16"] or a.dtype.kind == "i"
+            assert a.dtype == DTYPES["bfloat16"] or a.dtype.kind in "ib"
 
 
 @pytest.mark.parametrize("case", one_case_a_variant(), ids=lambda case: case.name)

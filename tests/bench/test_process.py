@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from plainformer.bench import process
-from plainformer.bench.process import Child, PeerError, PeerMissingError
+from plainformer.bench.process import Child, PeerError, PeerMissingError, PeerTimeoutError
 
 NUMPY = "plainformer.bench.peers.numpy_peer"
 OWN = "plainformer.bench.peers.plainformer_peer"
@@ -71,6 +71,22 @@ def test_thread_settings_are_ours_alone(monkeypatch):
     assert environment["GOMP_SPINCOUNT"] == "7"
     dropped = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
     assert not set(dropped) & set(environment)
+
+
+def test_a_peer_that_takes_too_long_is_ended_and_begins_anew(tmp_path):
+    (tmp_path / "sleepy.py").write_text(
+        "import time\n"
+        "HANDLERS = {'sleep': lambda seconds: time.sleep(seconds) or {}}\n"
+        "describe = dict\nset_threads = print\n"
+    )
+    child = Child(str(tmp_path / "sleepy.py"), 1)
+    first = child._process.pid
+    with pytest.raises(PeerTimeoutError, match="gave no answer within 0 s"):
+        child.ask("sleep", timeout=0.2, seconds=60)
+    assert child.ask("sleep", timeout=20, seconds=0) == {}
+    assert child._process.pid != first
+    child.close()
+    child.close()
 
 
 def test_a_bare_peer_imports_nothing_compiled_of_ours():

@@ -1,5 +1,7 @@
 """Choosing, checking, taking turns: with peers in this process, which a test can bend."""
 
+import dataclasses
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +26,7 @@ class LocalChild:
         self.handlers = Server(module).handlers()
         self.asked = []
 
-    def ask(self, do, **values):
+    def ask(self, do, *, timeout=None, **values):
         self.asked.append(do)
         try:
             return self.handlers[do](**values)
@@ -116,6 +118,18 @@ def test_a_peer_that_has_died_does_not_end_the_run():
     cell = run_case(CASE, [peer("ours", softmax), other], PLAN)
     assert cell.others[0].note == "'prepare'"
     assert not cell.wrong
+
+
+def test_a_slow_peer_has_fewer_rounds_and_a_ratio_all_the_same():
+    def sleepy(x):
+        time.sleep(0.02)
+        return softmax(x)
+
+    plan = dataclasses.replace(PLAN, rounds=6, limit=0.05)
+    cell = run_case(CASE, [peer("ours", softmax), peer("other", sleepy, sleepy)], plan)
+    assert len(cell.ours.rounds) == 6
+    assert 1 <= len(cell.others[0].rounds) < 6
+    assert cell.ratio(cell.others[0]) > 100
 
 
 def test_arrays_are_released_after_a_cell():

@@ -45,7 +45,7 @@ def test_unknown_names_are_errors(patterns, dtypes, message):
 
 @pytest.mark.parametrize("name", ["jax", "torch:avx2", "plainformer"])
 def test_unknown_peers_are_errors(name):
-    with pytest.raises(ConfigError, match=f"peers: got '{name}', expected numpy, torch or"):
+    with pytest.raises(ConfigError, match=f"peers: got '{name}', expected numpy, torch, mkl"):
         check_peer_names(["numpy", name])
 
 
@@ -180,6 +180,53 @@ def test_everyone_is_held_to_the_level(tmp_path):
     assert written["peers"]["plainformer"]["level"] == "generic"
     assert set(written["peers"]["numpy"]["instructions"].values()) <= {"generic", None}
     assert written["summary"]["numpy_compared"] == 1
+
+
+EMBEDDING = "embedding.forward.*.768x65x128"
+QUICKLY = ["--dtype", "float32", "--peers", "numpy", "--threads", "1", "--rounds", "1", "--quick"]
+
+
+def test_a_run_may_fill_a_file_bit_by_bit(tmp_path):
+    file, picture = tmp_path / "results.json", tmp_path / "ratios.svg"
+    for pattern in (EMBEDDING, "add.forward.*.8x16", EMBEDDING):
+        result = run(pattern, *QUICKLY, "--output", str(file), "--append", "--plot", str(picture))
+        assert result.exit_code == 0, result.output
+    written = json.loads(file.read_text())
+    names = [cell["case"]["name"] for cell in written["cells"]]
+    assert names == ["embedding.forward.float32.768x65x128", "add.forward.float32.8x16"]
+    assert written["summary"]["cells"] == written["summary"]["numpy_compared"] == 2
+    assert all("commit" in cell for cell in written["cells"])
+    assert picture.read_text().startswith("<?xml")
+    wrong = run(EMBEDDING, *QUICKLY, "--threads", "2", "--output", str(file), "--append")
+    assert wrong.exit_code == 2
+    assert "--append: has threads 1, this run 2" in wrong.output
+
+
+@pytest.mark.parametrize(("factor", "code"), [(0.2, 0), (50.0, 1)])
+def test_a_ratio_that_has_fallen_is_named_and_fails(tmp_path, factor, code):
+    file = tmp_path / "results.json"
+    assert run(EMBEDDING, *QUICKLY, "--output", str(file)).exit_code == 0
+    written = json.loads(file.read_text())
+    written["cells"][0]["results"][1]["times_ours"] *= factor
+    file.write_text(json.dumps(written))
+    result = run(EMBEDDING, *QUICKLY, "--baseline", str(file), "--tolerance", "0.5")
+    assert result.exit_code == code, result.output
+    assert f"1 ratios beside {written['machine']['commit']}, {code} fallen" in result.output
+    assert ("embedding.forward.float32.768x65x128: numpy" in result.output) == bool(code)
+
+
+def test_a_baseline_that_is_none_is_said(tmp_path):
+    file = tmp_path / "other.json"
+    file.write_text("{}")
+    result = run(EMBEDDING, *QUICKLY, "--baseline", str(file))
+    assert result.exit_code == 2
+    assert "no results of this command" in result.output
+
+
+def test_a_cell_of_all_shapes_is_measured_when_it_is_named():
+    (case,) = select(["gemm.nn.float32.2048x50257x1024"], ["float32"])
+    assert case.name not in {case.name for case in select([], ["float32"])}
+    assert case.name in {case.name for case in select([], ["float32"], everything=True)}
 
 
 def test_results_go_to_a_pipe_too(tmp_path):

@@ -18,6 +18,17 @@ def test_a_sample_is_one_call_of_a_long_one():
     assert min(samples) >= 0.01
 
 
+def test_a_call_longer_than_its_turn_is_made_once():
+    calls = []
+
+    def call():
+        calls.append(1)
+        time.sleep(timing.LONG)
+
+    assert min(timing.sample(call, 0.01)) >= timing.LONG
+    assert len(calls) == 1
+
+
 def test_short_calls_are_repeated_within_a_sample():
     calls = []
     samples = timing.sample(lambda: calls.append(1), 0.0)

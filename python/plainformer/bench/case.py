@@ -77,6 +77,7 @@ class Operation:
     work : case -> Work
     observe : (case, outputs, **inputs) -> what is compared, where results are partly random
     only : variant -> shapes, where a variant does not run on all of `shapes`
+    more : variant -> further shapes, for `--all`
     """
 
     name: str
@@ -89,19 +90,27 @@ class Operation:
     work: Callable[[Case], Work]
     only: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     observe: Callable[..., tuple[Any, ...]] | None = None
+    more: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
-    def cases(self, dtypes: Sequence[str], *, quick: bool = False) -> list[Case]:
-        """Every cell of this operation in the given dtypes."""
+    def cases(
+        self, dtypes: Sequence[str], *, quick: bool = False, everything: bool = False
+    ) -> list[Case]:
+        """Every cell of this operation in the given dtypes, with `everything` those of `more`."""
         return [
             Case(self.name, variant, dtype, shape)
             for variant in self.variants
             for dtype in dtypes
-            for shape in self.shapes_of(variant)[: 1 if quick else None]
+            for shape in self.shapes_of(variant, everything and not quick)[: 1 if quick else None]
         ]
 
-    def shapes_of(self, variant: str) -> Sequence[Mapping[str, Any]]:
-        """The shapes that `variant` runs on."""
-        return self.only.get(variant, self.shapes)
+    def shapes_of(self, variant: str, everything: bool = False) -> Sequence[Mapping[str, Any]]:
+        """The shapes that `variant` runs on, each once."""
+        shapes: list[Mapping[str, Any]] = []
+        further = self.more.get(variant, ()) if everything else ()
+        for shape in (*self.only.get(variant, self.shapes), *further):
+            if shape not in shapes:
+                shapes.append(shape)
+        return shapes
 
 
 def make_inputs(operation: Operation, case: Case, seed: int) -> Arrays:

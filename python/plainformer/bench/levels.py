@@ -68,6 +68,13 @@ def available() -> list[str]:
     return runtime.available_levels()
 
 
+def current() -> str:
+    """The level that our code of this process runs at."""
+    from .. import runtime  # as above
+
+    return runtime.current_level()
+
+
 def objection(description: Mapping[str, Any], level: str | None) -> str | None:
     """Why the peer that says this of itself is not one of `level`; None where it is.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -54,7 +54,8 @@ def _against(cell: Cell, other: Result) -> str:
     """`1.31x`, `0.80x slower`, or a dash; `!` marks a peer whose own result is inexact."""
     ratio = cell.ratio(other)
     if ratio is None:
-        return "-" if other.note.startswith("no ") else "failed"
+        words = {"no ": "-", "gave no answer": "too slow"}
+        return next((w for note, w in words.items() if other.note.startswith(note)), "failed")
     mark = "!" if other.error is None or other.error > cell.allowed_error else ""
     return f"{ratio:.2f}x{' slower' if ratio < 1 else ''}{mark}"
 
@@ -88,17 +89,23 @@ def summary(cells: Sequence[Cell]) -> dict[str, Any]:
 
     The mean is geometric: a cell twice as fast and one half as fast make 1.
     """
-    totals: dict[str, Any] = {"cells": len(cells), "wrong": sum(cell.wrong for cell in cells)}
-    for name in dict.fromkeys(other.peer for cell in cells for other in cell.others):
-        ratios = [
-            ratio
-            for cell in cells
-            for other in cell.others
-            if other.peer == name and (ratio := cell.ratio(other)) is not None
-        ]
-        if ratios:
-            totals[f"{name}_compared"] = len(ratios)
-            totals[f"{name}_slower"] = sum(ratio < 1 for ratio in ratios)
-            totals[f"{name}_mean_ratio"] = round(float(np.exp(np.mean(np.log(ratios)))), 3)
-            totals[f"{name}_worst_ratio"] = round(min(ratios), 3)
+    ratios = [{other.peer: cell.ratio(other) for other in cell.others} for cell in cells]
+    return _totals([cell.wrong for cell in cells], ratios)
+
+
+def summary_of_json(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of cells as `as_json` has them."""
+    ratios = [{one["peer"]: one["times_ours"] for one in cell["results"][1:]} for cell in cells]
+    return _totals([bool(cell["results"][0]["note"]) for cell in cells], ratios)
+
+
+def _totals(wrong: Sequence[bool], ratios: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+    totals: dict[str, Any] = {"cells": len(wrong), "wrong": sum(wrong)}
+    for name in dict.fromkeys(name for own in ratios for name in own):
+        found = [ratio for own in ratios if (ratio := own.get(name)) is not None]
+        if found:
+            totals[f"{name}_compared"] = len(found)
+            totals[f"{name}_slower"] = sum(ratio < 1 for ratio in found)
+            totals[f"{name}_mean_ratio"] = round(float(np.exp(np.mean(np.log(found)))), 3)
+            totals[f"{name}_worst_ratio"] = round(min(found), 3)
     return totals

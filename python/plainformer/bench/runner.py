@@ -27,6 +27,8 @@ class Plan:
     rounds : turns of each peer, interleaved
     seconds : a turn; trial_seconds: a turn of the trial between a peer's own ways
     clock : "wall", or "thread" (processor time of one thread: for busy machines)
+    limit : seconds of a peer's calls in a cell; one that needs more has fewer rounds, and one whose
+        single call takes longer is ended. Ours has no limit: it must be measured to be compared.
     """
 
     rounds: int = 7
@@ -34,9 +36,10 @@ class Plan:
     trial_seconds: float = 0.03
     clock: str = "wall"
     seed: int = 0
+    limit: float = 15.0
 
 
-QUICK = Plan(rounds=3, seconds=0.02, trial_seconds=0.005)
+QUICK = Plan(rounds=3, seconds=0.02, trial_seconds=0.005, limit=2.0)
 
 
 @dataclass
@@ -78,18 +81,21 @@ class Cell:
     def ratio(self, other: Result) -> float | None:
         """How many times our time the other took: the median over rounds, each beside its own.
 
-        Rounds are short, so a slow moment of the machine falls on both.
+        Rounds are short, so a slow moment of the machine falls on both. A slow peer has only the
+        first ones.
         """
         if not (self.ours.rounds and other.rounds):
             return None
-        return float(np.median(np.divide(other.rounds, self.ours.rounds)))
+        return float(np.median([b / a for a, b in zip(self.ours.rounds, other.rounds)]))
 
 
 class _Runner:
     """A peer in one cell: after `choose`, one way in one of its processes."""
 
-    def __init__(self, peer: Peer):
+    def __init__(self, peer: Peer, limit: float):
         self.peer = peer
+        self.limit = limit
+        self.spent = 0.0
         self.result = Result(peer.name)
         self.child: Child | None = None
         self.samples: list[float] = []
@@ -101,6 +107,8 @@ class _Runner:
             ways = child.ask("prepare", case=asdict(case), seed=plan.seed)["ways"]
             alone = len(ways) * len(self.peer.children) == 1
             for way in ways:
+                if self.child is not None and self.spent > self.limit / 8:
+                    break  # so slow that its own ways make no difference
                 seconds = 0.0 if alone else np.median(self._time(child, way, plan, trial=True))
                 if seconds < best:
                     best, self.child = seconds, child
@@ -110,22 +118,33 @@ class _Runner:
 
     def _time(self, child: Child, way: str, plan: Plan, *, trial: bool = False) -> list[float]:
         seconds = plan.trial_seconds if trial else plan.seconds
-        answer = child.ask("time", way=way, seconds=seconds, clock=plan.clock)
+        answer = self._ask(child, "time", way=way, seconds=seconds, clock=plan.clock)
         if not answer["idle"]:
             raise PeerError("its threads never stop spinning, which would slow the others")
         return answer["samples"]
+
+    def _ask(self, child: Child, do: str, **values: Any) -> Any:
+        """An answer whose time counts against the limit."""
+        begin = time.monotonic()
+        timeout = self.limit if math.isfinite(self.limit) else None
+        try:
+            return child.ask(do, timeout=timeout, **values)
+        finally:
+            self.spent += time.monotonic() - begin
 
     def outputs(self, folder: Path) -> tuple[Any, ...]:
         """The results of one call."""
         path = folder / "outputs.npz"
         assert self.child is not None
-        count = self.child.ask("outputs", way=self.result.way, path=str(path))["count"]
+        count = self._ask(self.child, "outputs", way=self.result.way, path=str(path))["count"]
         with np.load(path) as file:
             return tuple(file[str(i)] for i in range(count))
 
     def turn(self, plan: Plan) -> None:
-        """One turn of one round."""
+        """One turn of one round, while there is time."""
         assert self.child is not None
+        if self.result.rounds and self.spent > self.limit:
+            return
         samples = self._time(self.child, self.result.way, plan)
         self.samples += samples
         self.result.rounds.append(float(np.median(samples)))
@@ -147,7 +166,7 @@ def run_case(case: Case, peers: Sequence[Peer], plan: Plan, end: float = math.in
 
     end : on the monotonic clock; after it no further round begins, but the first one does
     """
-    runners = [_Runner(peer) for peer in peers]
+    runners = [_Runner(peer, plan.limit if i else math.inf) for i, peer in enumerate(peers)]
     _each(runners, lambda runner: runner.choose(case, plan))
     allowed = _check(case, runners, plan.seed)
     for number in range(0 if runners[0].result.note else plan.rounds):  # nothing to compare with

@@ -18,14 +18,21 @@ from . import levels, machine, report
 from .case import DTYPES, Case
 from .cases import NAMES, operation
 from .peers import MODULES
-from .process import Peer, PeerMissingError
+from .process import Peer, PeerError, PeerMissingError
 from .runner import Cell, Plan, run_case
 
 
 def select(
-    patterns: Sequence[str], dtypes: Sequence[str], *, quick: bool = False, device: str = "cpu"
+    patterns: Sequence[str],
+    dtypes: Sequence[str],
+    *,
+    quick: bool = False,
+    device: str = "cpu",
+    everything: bool = False,
 ) -> list[Case]:
     """The cases whose name, or its start up to a dot, matches one of `patterns` (all if none).
+
+    They are those that tell most; with `everything`, and where a pattern matches none of them, all.
 
     Raises
     ------
@@ -34,13 +41,18 @@ def select(
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype: got {shown(dtype)}, expected one of {', '.join(DTYPES)}")
-    cases = [case for name in NAMES for case in operation(name, device).cases(dtypes, quick=quick)]
+    operations = [operation(name, device) for name in NAMES]
+    every = [case for op in operations for case in op.cases(dtypes, everything=True)]
+    usual = {case.name for op in operations for case in op.cases(dtypes, quick=quick)}
+    chosen = set() if patterns else (usual if not everything else {case.name for case in every})
     for pattern in patterns:
-        if not any(_matches(case, pattern) for case in cases):
+        found = {case.name for case in every if _matches(case, pattern)}
+        if not found:
             raise ConfigError(
                 f"OP: {shown(pattern)} matches nothing; operations: {', '.join(NAMES)}"
             )
-    return [case for case in cases if not patterns or any(_matches(case, p) for p in patterns)]
+        chosen |= found if everything else (found & usual or found)
+    return [case for case in every if case.name in chosen]
 
 
 def _matches(case: Case, pattern: str) -> bool:
@@ -53,7 +65,7 @@ def check_peer_names(names: Sequence[str]) -> None:
         module, _, level = name.partition(":")
         if module not in MODULES or (level and module != "plainformer") or name == "plainformer":
             raise ConfigError(
-                f"peers: got {shown(name)}, expected numpy, torch or plainformer:LEVEL "
+                f"peers: got {shown(name)}, expected numpy, torch, mkl, blis or plainformer:LEVEL "
                 "(ours at a lower ISA level)"
             )
 
@@ -109,7 +121,7 @@ class Session:
         for name in ["plainformer", *self.peer_names]:
             try:
                 self.peers.append(self._peer(name))
-            except PeerMissingError as absent:
+            except (PeerMissingError, PeerError) as absent:
                 if name == "plainformer":
                     raise
                 self.missing.append(f"{name}: not measured, {absent}")
@@ -157,22 +169,45 @@ class Session:
                 else:
                     yield run_case(case, self.peers, self.plan, end)
 
-    def as_json(self, cells: Sequence[Cell]) -> dict[str, Any]:
-        """All that is needed to read, judge and repeat the run."""
+    def as_json(
+        self, cells: Sequence[Cell], before: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """All that is needed to read, judge and repeat the run; cells of `before`, an earlier run
+        at the same level and threads, stay where this one has not measured them again."""
+        about = machine.describe()
+        own = [report.as_json(cell, self.ceilings) | {"commit": about["commit"]} for cell in cells]
+        kept = {cell["case"]["name"]: cell for cell in (before or {}).get("cells", [])}
+        merged = list((kept | {cell["case"]["name"]: cell for cell in own}).values())
+        peers = {peer.name: peer.description for peer in self.peers}
         return {
-            "machine": machine.describe(),
+            "machine": about,
             "threads": self.threads,
-            "level": self.peers[0].description["level"],
+            "level": self.own_level,
             "held": self.level is not None,
             "device": self.device,
             "plan": asdict(self.plan),
             "ceilings": self.ceilings,
-            "peers": {peer.name: peer.description for peer in self.peers},
+            "peers": (before or {}).get("peers", {}) | peers,
             "missing": self.missing,
             "left_out": [case.name for case in self.left_out],
-            "summary": report.summary(cells),
-            "cells": [report.as_json(cell, self.ceilings) for cell in cells],
+            "summary": report.summary_of_json(merged),
+            "cells": merged,
         }
+
+    def check_same(self, before: Mapping[str, Any], what: str) -> None:
+        """Raise ConfigError unless `before` was measured as this session measures.
+
+        what : the option that names it
+        """
+        own = {"threads": self.threads, "level": self.own_level}
+        for key, value in own.items():
+            if before.get(key) != value:
+                raise ConfigError(f"{what}: has {key} {shown(before.get(key))}, this run {value}")
+
+    @property
+    def own_level(self) -> str:
+        """The level that our code runs at."""
+        return self.level or levels.current()
 
 
 def write_json(values: dict[str, Any], path: str | Path) -> None:

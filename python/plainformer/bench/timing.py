@@ -10,7 +10,8 @@ import numpy as np
 
 CLOCKS = {"wall": time.perf_counter_ns, "thread": time.thread_time_ns}
 SHORTEST = 200e-6  # seconds a sample lasts at least: some thousand times the clock's own cost
-FEWEST = 3  # samples a turn, however long they take
+FEWEST = 3  # samples a turn, unless one call is as long as the turn
+LONG = 0.3  # seconds from which on a first call, cold as it is, is as good a sample as any
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,19 @@ def sample(
     """Seconds a call, again and again for about `seconds` (at least FEWEST samples).
 
     A call shorter than SHORTEST is repeated within a sample. The first call, which finds cold
-    caches and sleeping threads, warms up and chooses the number of repeats; it does not count.
+    caches and sleeping threads, warms up and chooses the number of repeats; it does not count,
+    unless it is LONG and longer than the turn: then it is the only one.
     `finish` waits for a device, to which calls are only handed: once a sample, so that a sample of
     many repeats shows what the device takes.
     """
     now = CLOCKS[clock]
     finish = finish or _nothing
+    start = now()
+    call()
+    finish()
+    first = (now() - start) / 1e9
+    if first >= max(seconds, LONG):
+        return [first]
     repeats = _repeats(call, finish)
     samples: list[float] = []
     end = time.perf_counter() + seconds
@@ -63,8 +71,6 @@ def _nothing() -> None:
 def _repeats(call: Callable[[], object], finish: Callable[[], object]) -> int:
     """How many calls last SHORTEST, found by doubling; of a device's, ten times as long."""
     repeats, shortest = 1, SHORTEST if finish is _nothing else 10 * SHORTEST
-    call()
-    finish()
     while True:
         start = time.perf_counter()
         for _ in range(repeats):

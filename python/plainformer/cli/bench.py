@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import runtime
-from ..bench import levels, process, report, roofline
+from ..bench import chart, levels, process, regression, report, roofline
 from ..bench.case import Case
 from ..bench.cases import NAMES, operation
 from ..bench.runner import QUICK, Cell, Plan
@@ -38,6 +39,24 @@ def _words(value: str) -> list[str]:
 )
 @click.option("--threads", type=click.IntRange(1), help="Threads of everyone [default: ours].")
 @click.option("--output", type=click.Path(dir_okay=False, writable=True), help="Write JSON here.")
+@click.option("--append", is_flag=True, help="Keep what --output has of cells not measured now.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Draw the ratios here, as .png, .svg or .pdf (needs the extra viz).",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Compare ratios with this JSON of --output; exit with 1 when one has fallen.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="How much of a ratio may be lost against --baseline: neighbors make noise.",
+)
 @click.option(
     "--peer-python",
     "pythons",
@@ -71,6 +90,7 @@ def _words(value: str) -> list[str]:
     help="Leave out cells, of every operation some, so that it takes about so long"
     "  [default: 90 with --quick]",
 )
+@click.option("--all", "everything", is_flag=True, help="Every shape there is, for hours.")
 @click.option("--list", "only_list", is_flag=True, help="List what can be measured, and leave.")
 def bench(
     op: tuple[str, ...],
@@ -79,12 +99,17 @@ def bench(
     device: str,
     threads: int | None,
     output: str | None,
+    append: bool,
+    plot: str | None,
+    baseline: str | None,
+    tolerance: float,
     pythons: tuple[str, ...],
     level: str | None,
     clock: str,
     rounds: int | None,
     quick: bool,
     max_seconds: float | None,
+    everything: bool,
     only_list: bool,
 ) -> dict[str, Any]:
     """Measure kernels against NumPy and PyTorch.
@@ -95,7 +120,7 @@ def bench(
     plainformer:LEVEL is our own code at a lower ISA level; --level holds everyone to one.
     """
     with usage_errors():
-        cases = select(op, _words(dtype), quick=quick, device=device)
+        cases = select(op, _words(dtype), quick=quick, device=device, everything=everything)
         check_peer_names(_words(peers))
         levels.check(level)
         interpreters = process.interpreters(pythons)
@@ -105,17 +130,51 @@ def bench(
     threads = threads or runtime.get_num_threads()
     if clock == "thread" and threads != 1:
         raise click.UsageError("--clock thread: needs --threads 1, it sees only one thread")
+    if append and not output:
+        raise click.UsageError("--append: needs --output")
+    if plot and not runtime.is_installed("matplotlib"):
+        raise click.UsageError("--plot: needs matplotlib; pip install 'plainformer[viz]'")
     started = time.perf_counter()
     limit = QUICK_SECONDS if quick and max_seconds is None else max_seconds
     plan = _plan(clock, rounds, quick)
     names = [name for name in _words(peers) if device == "cpu" or name != "numpy"]
     session = Session(names, threads, plan, interpreters, quick, limit, device, level)
-    cells = _run(session, cases, output)
+    with usage_errors():
+        before = _read(session, output, "--append") if append else None
+        then = _read(session, baseline, "--baseline")
+    cells = _run(session, cases, output, before)
+    if plot:
+        chart.draw(session.as_json(cells, before), plot)
     totals = report.summary(cells) | {"left_out": len(session.left_out)}
     _say_summary(totals)
     if totals["wrong"]:
         raise click.ClickException(f"{totals['wrong']} cells of ours are wrong or failed")
+    if then:
+        totals |= _compare(then, cells, tolerance)
     return totals | {"threads": threads, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def _read(session: Session, path: str | None, option: str) -> dict[str, Any] | None:
+    """The results of an earlier run as this one, if there are any."""
+    if path is None or not Path(path).exists():
+        return None
+    values = regression.read(path)
+    session.check_same(values, option)
+    return values
+
+
+def _compare(then: dict[str, Any], cells: list[Cell], tolerance: float) -> dict[str, Any]:
+    """Say which ratios have fallen; fail if any has."""
+    changes = list(regression.changes(then, cells))
+    lost = [change for change in changes if change.lost(tolerance)]
+    echo(f"{len(changes)} ratios beside {then['machine']['commit']}, {len(lost)} fallen")
+    for change in lost:
+        echo(f"  {change}")
+    if lost:
+        raise click.ClickException(
+            f"{len(lost)} of {len(changes)} ratios have fallen by more than {tolerance:.0%}"
+        )
+    return {"baseline_compared": len(changes), "baseline_fallen": 0}
 
 
 def _plan(clock: str, rounds: int | None, quick: bool) -> Plan:
@@ -135,7 +194,9 @@ def _list(cases: list[Case], device: str) -> dict[str, Any]:
     return {"cells": len(cases)}
 
 
-def _run(session: Session, cases: list[Case], output: str | None) -> list[Cell]:
+def _run(
+    session: Session, cases: list[Case], output: str | None, before: dict[str, Any] | None
+) -> list[Cell]:
     """Measure all cases, saying each when it is done; the output file is kept up to date."""
     cells: list[Cell] = []
     with session:
@@ -144,7 +205,7 @@ def _run(session: Session, cases: list[Case], output: str | None) -> list[Cell]:
             _say_cell(cell, cells[-1] if cells else None, session)
             cells.append(cell)
             if output:
-                write_json(session.as_json(cells), output)
+                write_json(session.as_json(cells, before), output)
     return cells
 
 

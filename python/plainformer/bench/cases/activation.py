@@ -54,6 +54,9 @@ _FORMULAS = {
 VARIANTS = tuple(f"{name}{suffix}" for name in _FORMULAS for suffix in ("", "_backward"))
 
 
+MORE = [{"rows": 8, "columns": 16}, {"rows": 256, "columns": 1536}]
+
+
 def reference(case: Case, x: Any, grad_output: Any) -> tuple[Any, ...]:
     """f(x), or dy f'(x)."""
     value, slope = _FORMULAS[case.variant.removesuffix("_backward")](x)

@@ -29,6 +29,16 @@ SHAPES = [
     _shape(2, 16, 512, 128, kv_heads=4, causal=True),
 ]
 ONLY = {"forward": [*SHAPES, _shape(1, 1, 16384, 64, causal=True)]}
+MORE_SHAPES = [
+    _shape(4, 12, 256, 64, causal=True),
+    _shape(4, 12, 256, 64),
+    _shape(1, 12, 1024, 64, causal=True),
+    _shape(1, 12, 4096, 64, causal=True),
+    _shape(1, 16, 2048, 128, causal=True),
+    _shape(1, 32, 2048, 128, kv_heads=8, causal=True),
+    _shape(1, 1, 8, 16),
+]
+MORE = MORE_SHAPES
 CUDA_SHAPES = [
     _shape(8, 12, 1024, 64, causal=True),
     _shape(2, 16, 4096, 128, causal=True),

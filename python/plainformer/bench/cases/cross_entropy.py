@@ -13,6 +13,7 @@ SUMMARY = "mean cross entropy of logits"
 AXES = "tokens x classes"
 
 SHAPES = [{"tokens": 1024, "classes": 50257}, {"tokens": 768, "classes": 65}]
+MORE = [{"tokens": 8, "classes": 16}]
 CUDA_SHAPES = [{"tokens": 4096, "classes": 50257}]
 
 

@@ -25,6 +25,12 @@ SHAPES = [
     _shape(8, 32, 2048, 128, groups="kv8"),
     _shape(1, 12, 128, 64),
 ]
+MORE = {
+    "forward": [
+        *(_shape(1, 12, L, 64) for L in (512, 1024, 2048, 4096, 8192, 16384)),
+        _shape(1, 32, 16384, 128, groups="kv8"),
+    ]
+}
 
 
 def inputs(case: Case, rng: np.random.Generator) -> Arrays:

@@ -12,6 +12,7 @@ P = 0.125  # exact in 16 bits, to which ours rounds it, so that every peer scale
 SUMMARY = f"dropout with p = {P}"
 AXES = "rows x columns"
 SHAPES = [{"rows": 8192, "columns": 768}, {"rows": 768, "columns": 128}]
+MORE = {"forward": [{"rows": 8, "columns": 16}]}
 CUDA_SHAPES = [{"rows": 65536, "columns": 768}]
 
 

@@ -15,6 +15,7 @@ SHAPES = [
     {"tokens": 8192, "classes": 50257, "width": 768},
     {"tokens": 768, "classes": 65, "width": 128},
 ]
+MORE = [{"tokens": 256, "classes": 50257, "width": 768}]
 CUDA_SHAPES = [{"tokens": 32768, "classes": 50257, "width": 768}]
 
 

@@ -34,6 +34,21 @@ TRANSPOSED_SHAPES = [
     _shape(768, 128, 512),
 ]
 ONLY = {"nt": TRANSPOSED_SHAPES, "tn": TRANSPOSED_SHAPES}
+# Rows from one token to many through every matrix of a Transformer and a vocabulary's head, and
+# squares, in all forms.
+ROWS = (1, 4, 8, 16, 64, 256, 1024, 2048)
+WIDTHS = (384, 768, 1024)
+HEAD = 50257
+EVERY_SHAPE = [
+    *(
+        _shape(M, N, K)
+        for C in WIDTHS
+        for N, K in ((C, C), (3 * C, C), (4 * C, C), (C, 4 * C), (HEAD, C))
+        for M in ROWS
+    ),
+    *(_shape(n, n, n) for n in (256, 512, 1024, 2048, 4096)),
+]
+MORE = EVERY_SHAPE
 CUDA_SHAPES = [
     _shape(4096, 4096, 4096),
     _shape(8192, 8192, 8192),

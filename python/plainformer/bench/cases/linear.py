@@ -37,6 +37,13 @@ PACKED_SHAPES = [
     *(_shape(16, *sizes) for sizes in ((384, 384), (1536, 384), (384, 1536))),
 ]
 ONLY = {"packed": PACKED_SHAPES, "backward": SHAPES[:5]}
+TINY = _shape(8, 16, 16)
+MORE = {
+    "forward": [TINY, *(_shape(tokens, 1536, 384) for tokens in (16, 128, 2048))],
+    "gelu": [TINY, _shape(2048, 1536, 384)],
+    "packed": [TINY],
+    "backward": [TINY, _shape(2048, 1536, 384)],
+}
 CUDA_SHAPES = [_shape(16384, 3072, 768), _shape(16384, 768, 3072)]
 CUDA_ONLY: dict[str, list] = {"packed": []}
 

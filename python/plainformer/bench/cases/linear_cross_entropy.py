@@ -17,6 +17,7 @@ SHAPES = [
     {"tokens": 1024, "classes": 50257, "width": 768},
     {"tokens": 768, "classes": 65, "width": 128},
 ]
+MORE = [{"tokens": tokens, "classes": 50257, "width": 768} for tokens in (64, 256)]
 CUDA_SHAPES = [{"tokens": 4096, "classes": 50257, "width": 768}]
 
 

@@ -21,6 +21,8 @@ ADAMW: dict[str, Any] = {"lr": LR, "betas": BETAS, "eps": EPS, "weight_decay": W
 SGD: dict[str, Any] = {"lr": LR, "momentum": MOMENTUM}
 SHAPES = [{"layers": 6, "width": 768}, {"layers": 4, "width": 128}]
 
+MORE = [{"layers": 12, "width": 768}, {"layers": 6, "width": 384}]
+
 
 def _parameter_shapes(layers: int, C: int) -> list[tuple[int, ...]]:
     """Matrices and vectors of `layers` GPT blocks of width C."""

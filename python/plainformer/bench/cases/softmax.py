@@ -21,6 +21,8 @@ SHAPES = [
     {"rows": 512, "columns": 50257},
     {"rows": 3072, "columns": 64},
 ]
+TINY = {"rows": 8, "columns": 16}
+MORE = [TINY, {"rows": 512, "columns": 512}]
 CUDA_SHAPES = [
     {"rows": 65536, "columns": 1024},
     {"rows": 2048, "columns": 50257},

@@ -10,15 +10,23 @@ import numpy as np
 from ..case import Arrays, Case, Work, normal
 from .attention import head_gradients, probabilities
 
-SUMMARY = "attention of packed sequences, lengths spread evenly from shortest to longest"
+SUMMARY = "attention of packed sequences, lengths even, or one long among short"
 AXES = "sequences x heads x shortest x longest x width"
 
 
 def _shape(
-    B: int, H: int, shortest: int, longest: int, D: int, *, causal: bool = False
+    B: int,
+    H: int,
+    shortest: int,
+    longest: int,
+    D: int,
+    *,
+    causal: bool = False,
+    skewed: bool = False,
 ) -> dict[str, Any]:
     return {
-        "B": B, "H": H, "shortest": shortest, "longest": longest, "D": D, "causal": causal,
+        "B": B, "H": H, "shortest": shortest, "longest": longest, "D": D,
+        "skewed": skewed, "causal": causal,
     }  # fmt: skip
 
 
@@ -26,12 +34,16 @@ SHAPES = [
     _shape(32, 12, 8, 128, 32),
     _shape(1, 12, 16, 16, 32),
     _shape(8, 12, 64, 1024, 64, causal=True),
+    _shape(16, 12, 16, 2048, 64, skewed=True),
 ]
 
 
 def lengths(case: Case) -> np.ndarray:
-    """Of the sequences: evenly between the shortest and the longest, in a fixed random order."""
+    """Of the sequences: evenly between the shortest and the longest, in a fixed random order; or,
+    skewed, one of the longest and all others the shortest."""
     B, shortest, longest = case.sizes("B", "shortest", "longest")
+    if case["skewed"]:
+        return np.array([shortest] * (B // 2) + [longest] + [shortest] * (B - B // 2 - 1))
     even = np.linspace(shortest, longest, B).round().astype(np.int64)
     return np.random.default_rng(0).permutation(even)
 

@@ -30,6 +30,8 @@ MODULES = {
     "plainformer": "plainformer.bench.peers.plainformer_peer",
     "numpy": "plainformer.bench.peers.numpy_peer",
     "torch": "plainformer.bench.peers.torch_peer",
+    "mkl": "plainformer.bench.peers.mkl_peer",
+    "blis": "plainformer.bench.peers.blis_peer",
 }
 
 

@@ -170,6 +170,17 @@ def relu(x: Any) -> Call:
     return lambda: np.maximum(x, 0, out=out)
 
 
+@WAYS("add")
+def add(x: Any, residual: Any) -> Call:
+    return lambda: np.add(x, residual)
+
+
+@WAYS("add", name="out")
+def add_out(x: Any, residual: Any) -> Call:
+    out = np.empty_like(x)
+    return lambda: np.add(x, residual, out=out)
+
+
 @WAYS("dropout")
 def dropout(x: Any) -> Call:
     rng, out = np.random.default_rng(0), np.empty_like(x)

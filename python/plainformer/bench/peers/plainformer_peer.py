@@ -94,6 +94,11 @@ def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) ->
     )
 
 
+@WAYS("masked_attention", "padding", "bias")
+def masked_attention(query: Any, key: Any, value: Any, mask: Any) -> Call:
+    return lambda: kernels.scaled_dot_product_attention(query, key, value, mask)
+
+
 @WAYS("varlen_attention", "forward", "backward")
 def varlen_attention(
     case: Case, query: Any, key: Any, value: Any, grad_output: Any, starts: Any
@@ -139,6 +144,14 @@ def layer_norm_residual(x: Any, weight: Any, bias: Any, residual: Any) -> Call:
     )
 
 
+@WAYS("norm", "layer_norm_residual_dropout", name="apart")
+def layer_norm_residual_dropout_apart(x: Any, weight: Any, bias: Any, residual: Any) -> Call:
+    return lambda: kernels.layer_norm(
+        kernels.dropout(x, norm_case.P, seed=0, offset=0),
+        x.shape[-1], weight, bias, norm_case.EPS, residual=residual,
+    )  # fmt: skip
+
+
 @WAYS("norm", "layer_norm_backward")
 def layer_norm_backward(x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     _, mean, rstd = kernels.layer_norm(
@@ -180,6 +193,11 @@ def activation_backward(case: Case, x: Any, grad_output: Any) -> Call:
     name, options = _ACTIVATIONS[case.variant.removesuffix("_backward")]
     function = getattr(kernels, f"{name}_backward")
     return lambda: function(grad_output, x, **options)
+
+
+@WAYS("add")
+def add(x: Any, residual: Any) -> Call:
+    return lambda: kernels.add(x, residual)
 
 
 @WAYS("dropout")

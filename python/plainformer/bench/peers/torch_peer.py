@@ -128,6 +128,11 @@ def attention(case: Case, query: Any, key: Any, value: Any, grad_output: Any) ->
     return _either(case, partial(_attend, case), (query, key, value), grad_output)
 
 
+@WAYS("masked_attention", "padding", "bias")
+def masked_attention(query: Any, key: Any, value: Any, mask: Any) -> Call:
+    return _without_grad(F.scaled_dot_product_attention, query, key, value, mask)
+
+
 def _padded(case: Case, *packed: Any) -> list[Any]:
     """Rows of sequences (total, H, D) as (B, H, longest, D) with zeros behind each, and a mask of
     the keys that are there."""
@@ -219,6 +224,15 @@ def norm_residual(x: Any, weight: Any, bias: Any, residual: Any) -> Call:
     return _without_grad(both)
 
 
+@WAYS("norm", "layer_norm_residual_dropout")
+def norm_residual_dropout(x: Any, weight: Any, bias: Any, residual: Any) -> Call:
+    def both() -> Any:
+        total = F.dropout(x, norm_case.P, training=True) + residual
+        return _layer_norm(total, weight, bias), total
+
+    return _without_grad(both)
+
+
 # ---- elementwise ---------------------------------------------------------------------------------
 
 _ACTIVATIONS = {
@@ -233,6 +247,11 @@ _ACTIVATIONS = {
 def activation(case: Case, x: Any, grad_output: Any) -> Call:
     function = _ACTIVATIONS[case.variant.removesuffix("_backward")]
     return _either(case, function, (x,), grad_output)
+
+
+@WAYS("add")
+def add(x: Any, residual: Any) -> Call:
+    return _without_grad(torch.add, x, residual)
 
 
 @WAYS("dropout", "forward", "backward")
