@@ -6,12 +6,6 @@
 
 namespace plainformer {
 
-template <>
-struct Argument<const Weight&> {
-    static constexpr const char* name = "object";
-    static Weight of(PyObject* object) { return Weight(object); }
-};
-
 namespace {
 
 // A B, in the inputs' type or, with `sums`, in the type its sums are kept in.

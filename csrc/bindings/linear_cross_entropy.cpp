@@ -2,6 +2,7 @@
 #include "families.h"
 #include "function.h"
 #include "values.h"
+#include "weight.h"
 
 namespace plainformer {
 
@@ -17,26 +18,27 @@ py::object new_sum(const Shape& shape, bool of_nothing, A** data) {
     return sum;
 }
 
-// (loss (N), label_weight (N), dx, dweight, dbias); the gradients are None unless asked for.
-py::object linear_cross_entropy(const ArrayView& x, const ArrayView& weight,
-                                const ArrayView& target, const ArrayView& bias,
-                                int64_t ignore_index, double smoothing, double grad,
-                                bool gradients) {
+// (loss (N), label_weight (N), dx, dweight, dbias); the gradients are None unless asked for, which
+// takes a weight that is an array.
+py::object linear_cross_entropy(const ArrayView& x, const Weight& weight, const ArrayView& target,
+                                const ArrayView& bias, int64_t ignore_index, double smoothing,
+                                double grad, bool gradients) {
     CheckedIds labels;
     Rows rows;
-    if (!is_linear_cross_entropy(x, weight, bias, target, &rows) ||
-        !labels.take(target, weight.dim(0), &ignore_index))
+    if (!weight.usable() || (gradients && !weight.is_array()) ||
+        !is_linear_cross_entropy(x, weight.dtype(), weight.N(), weight.K(), bias, target, &rows) ||
+        !labels.take(target, weight.N(), &ignore_index))
         return py::none();
-    const int64_t N = rows.N, V = weight.dim(0), C = rows.C;
+    const int64_t N = rows.N, V = weight.N(), C = rows.C;
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);
         using A = acc_t<T>;
         LinearCrossEntropyArgs<T> s{};
         py::object loss = new_array({N}, &s.loss), label_weight = new_array({N}, &s.label_weight);
-        s.x = x.data<T>(), s.weight = weight.data<T>(), s.target = labels.ids();
+        weight.set_head(&s);
+        s.x = x.data<T>(), s.target = labels.ids();
         s.bias = bias.data<T>();
         s.N = N, s.V = V, s.C = C, s.x_stride = rows.stride, s.ignore_index = ignore_index;
-        s.weight_row = weight.stride(0), s.weight_column = weight.stride(1);
         s.smoothing = static_cast<A>(smoothing), s.grad = static_cast<A>(grad);
         py::object dx = py::none(), dweight = py::none(), dbias = py::none();
         if (gradients) {
@@ -44,7 +46,7 @@ py::object linear_cross_entropy(const ArrayView& x, const ArrayView& weight,
             dweight = new_sum({V, C}, N == 0, &s.dweight);
             if (s.bias) dbias = new_sum({V}, N == 0, &s.dbias);
         }
-        run(dispatch<T>().linear_cross_entropy, s);
+        weight.lose(s);
         return py::make_tuple(loss, label_weight, dx, dweight, dbias);
     });
 }

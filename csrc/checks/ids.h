@@ -42,13 +42,14 @@ inline bool is_cross_entropy(const ArrayView& x, const ArrayView& target, const 
            (weight.is_none() || is_row_numbers(weight, rows->C, x));
 }
 
-// Rows x (N, C) with a head (V, C), V > 0, with or without bias, and labels (N).
-inline bool is_linear_cross_entropy(const ArrayView& x, const ArrayView& weight,
+// Rows x (N, C) with a head (V, C) of their type, V > 0, which may be no array, with or without
+// bias, and labels (N).
+inline bool is_linear_cross_entropy(const ArrayView& x, DType weight_dtype, int64_t V, int64_t C,
                                     const ArrayView& bias, const ArrayView& target, Rows* rows) {
-    if (x.ndim() != 2 || !as_rows(x, rows) || weight.dtype() != x.dtype() || weight.ndim() != 2 ||
-        weight.dim(1) != rows->C || weight.dim(0) == 0 || !are_ids_of(target, x, 1))
+    if (x.ndim() != 2 || !as_rows(x, rows) || weight_dtype != x.dtype() || C != rows->C || V == 0 ||
+        !are_ids_of(target, x, 1))
         return false;
-    return bias.is_none() || is_vector(bias, x.dtype(), weight.dim(0));
+    return bias.is_none() || is_vector(bias, x.dtype(), V);
 }
 
 // Heads x (..., H, D), a position for each row of heads, and tables (positions, R / 2).

@@ -1,80 +1,90 @@
-// Linear + cross entropy by chunks of rows. Formulas: plainformer/linear_cross_entropy.h
+// Linear + cross entropy. Formulas: plainformer/linear_cross_entropy.h
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
 //
-// A chunk's logits live from one GEMM to the next: 128 x 50257 float32 is 26 MB where 1024 rows
-// would be 206 MB. Its rows depend on N and V alone, so sums over chunks have one fixed order.
+// Without gradients no logit outlives its block (logit_blocks.h). With them a chunk of rows keeps
+// its logits from one product to the next: at most 32 MB, or as much as the gradient of the weight
+// takes. Chunks depend on shapes alone, so sums over them have one fixed order.
 #include "plainformer/linear_cross_entropy.h"
 
-#include "cross_entropy_rows.h"   // row_lse, row_loss, row_gradient
-#include "plainformer/gemm.h"     // GemmArgs
-#include "runtime/allocator.h"    // Scratch
-#include "runtime/thread_pool.h"  // parallel_for
-#include "tuning.h"
+#include "cross_entropy_rows.h"  // row_gradient
+#include "isa/rows.h"            // for_row_blocks
+#include "logit_blocks.h"
 
 namespace plainformer::PF_ISA {
 
-template <typename T>
-void gemm(const GemmArgs<T>& s);
-
 namespace {
 
-// Enough rows to keep the GEMMs compute bound, few enough for about 32 MB of logits.
-int64_t rows_per_chunk(int64_t N, int64_t V) {
-    const int64_t rows = V > 0 ? chunk_logits / V / chunk_rows_step * chunk_rows_step : N;
-    return least(greatest(chunk_rows_step, rows), N);
+// Rows whose logits are kept at once; chunks of nearly equal size.
+template <typename T>
+int64_t rows_per_chunk(const LinearCrossEntropyArgs<T>& s) {
+    if (!s.dx) return s.N;
+    const int64_t most = greatest(1, greatest(chunk_logits / s.V, s.C) / chunk_rows_step);
+    const int64_t chunks = ceil_div(s.N, most * chunk_rows_step);
+    return least(s.N, round_up(ceil_div(s.N, chunks), chunk_rows_step));
 }
 
 // One chunk of rows, from its first row on.
 template <typename T>
 struct Chunk {
+    using A = acc_t<T>;
     const LinearCrossEntropyArgs<T>& s;
     int64_t first, rows;
-    acc_t<T>* logits;  // (rows, V)
-    T* dlogits;        // (rows, V): the logits' own memory where the types agree
-
-    bool ignored(int64_t r) const { return s.target[first + r] == s.ignore_index; }
-
-    void make_logits() const {
-        GemmArgs<T> g{};
-        g.M = rows, g.N = s.V, g.K = s.C;
-        g.A = s.x + first * s.x_stride, g.A_row = s.x_stride, g.A_column = 1;
-        g.B = s.weight, g.B_row = s.weight_column, g.B_column = s.weight_row;
-        g.C_acc = logits, g.C_row = s.V;
-        gemm(g);
-    }
+    A* logits;   // (rows, V), or null without gradients
+    T* dlogits;  // (rows, V): the logits' own memory where the types agree
+    const RowLogits<A>* of_rows;
 
     // Row r's loss and, if gradients are asked for, its logits' gradient in their place.
     void finish_row(int64_t r) const {
-        acc_t<T>* x_r = logits + r * s.V;
-        T* dx_r = dlogits + r * s.V;
         const int64_t n = first + r, target = s.target[n];
-        if (ignored(r)) {
-            s.loss[n] = s.label_weight[n] = 0;
-            if (s.dx) __builtin_memset(dx_r, 0, sizeof(T) * static_cast<size_t>(s.V));
-            return;
-        }
-        if (s.bias)
-            for_lanes<T>(s.V, [&](int64_t v, auto tail) {
-                store(x_r + v, tail, load(x_r + v, tail) + load(s.bias + v, tail));
-            });
-        using A = acc_t<T>;
+        const bool counts = target != s.ignore_index;
+        s.label_weight[n] = counts;
+        s.loss[n] = counts ? loss_of(of_rows[r]) : 0;
+        if (!s.dx) return;
+        T* dx_r = dlogits + r * s.V;
         const A* no_class_weights = nullptr;
-        const A lse = row_lse(x_r, s.V);
-        s.loss[n] = row_loss(x_r, no_class_weights, target, lse, s.V, s.smoothing);
-        s.label_weight[n] = 1;
-        if (s.dx)
-            row_gradient(dx_r, x_r, no_class_weights, target, lse, s.grad, s.V, s.smoothing,
+        if (counts)
+            row_gradient(dx_r, logits + r * s.V, no_class_weights, target,
+                         of_rows[r].sums.log_sum_exp(), s.grad, s.V, s.smoothing,
                          static_cast<A>(s.V));
+        else
+            __builtin_memset(dx_r, 0, sizeof(T) * static_cast<size_t>(s.V));
     }
 
-    void add_gradients() const {
-        GemmArgs<T> g{};  // dx = dlogits weight
-        g.M = rows, g.N = s.C, g.K = s.V;
-        g.A = dlogits, g.A_row = s.V, g.A_column = 1;
-        g.B = s.weight, g.B_row = s.weight_row, g.B_column = s.weight_column;
-        g.C = s.dx + first * s.C, g.C_row = s.C;
-        gemm(g);
-        g = GemmArgs<T>{};  // dweight += dlogits^T x
+    A loss_of(const RowLogits<A>& row) const {
+        const A lse = row.sums.log_sum_exp(), loss = (1 - s.smoothing) * (lse - row.label);
+        if (s.smoothing == 0) return loss;
+        return loss + s.smoothing / static_cast<A>(s.V) * row.sums.distances_to(lse);
+    }
+
+    // dx = dlogits weight, a part of V at a time: its rows of the weight are packed once for all
+    // rows, and the sums go on where the last part left them.
+    void add_to_input() const {
+        constexpr bool in_place = sizeof(T) == sizeof(A);
+        Scratch<A> own(in_place ? 0 : rows * s.C);
+        T* const dx = s.dx + first * s.C;
+        A* const sums = same_type<A>(dx, own.data);
+        const int64_t row_bytes = greatest(1, s.C) * static_cast<int64_t>(sizeof(A));
+        const int64_t fit = shared_panels_bytes / row_bytes / gradient_steps * gradient_steps;
+        const int64_t steps = greatest(gradient_steps, fit);
+        for (int64_t v = 0; v < s.V; v += steps) {
+            GemmArgs<T> g{};
+            g.M = rows, g.N = s.C, g.K = least(steps, s.V - v);
+            g.A = dlogits + v, g.A_row = s.V, g.A_column = 1;
+            g.B = s.weight + v * s.weight_row, g.B_row = s.weight_row, g.B_column = s.weight_column;
+            g.C_acc = sums, g.C_row = s.C;
+            g.accumulate = v > 0;
+            gemm(g);
+        }
+        if constexpr (!in_place)
+            for_row_blocks(rows * s.C, 1, false, [&](int64_t begin, int64_t end) {
+                for_lanes<T>(end - begin, [&](int64_t i, auto tail) {
+                    store(dx + begin + i, tail, load(sums + begin + i, tail));
+                });
+            });
+    }
+
+    void add_to_weight() const {
+        GemmArgs<T> g{};  // dweight += dlogits^T x
         g.M = s.V, g.N = s.C, g.K = rows;
         g.A = dlogits, g.A_row = 1, g.A_column = s.V;
         g.B = s.x + first * s.x_stride, g.B_row = s.x_stride, g.B_column = 1;
@@ -88,7 +98,6 @@ struct Chunk {
         parallel_for(ceil_div(s.V, logit_columns), 1, [&](int64_t task) {
             const int64_t v0 = task * logit_columns;
             for_lanes<T>(least(s.V - v0, logit_columns), [&](int64_t v, auto tail) {
-                using A = acc_t<T>;
                 auto sum = first > 0 ? load(s.dbias + v0 + v, tail) : VecOf<T>(A(0));
                 for (int64_t r = 0; r < rows; ++r)
                     sum = sum + load(dlogits + r * s.V + v0 + v, tail);
@@ -96,34 +105,43 @@ struct Chunk {
             });
         });
     }
-};
 
-// Where the logits' gradients go: their own place if the types agree, else (bfloat16) the scratch.
-template <typename T>
-T* gradients_of(acc_t<T>* logits, T* scratch) {
-    if constexpr (sizeof(T) == sizeof(acc_t<T>))
-        return logits;
-    else
-        return scratch;
-}
+    // `array` as To if that is its type, else `other`.
+    template <typename To, typename From>
+    static To* same_type(From* array, To* other) {
+        if constexpr (sizeof(From) == sizeof(To))
+            return array;
+        else
+            return other;
+    }
+};
 
 }  // namespace
 
 template <typename T>
-void linear_cross_entropy(const LinearCrossEntropyArgs<T>& s) {
-    const int64_t rows = rows_per_chunk(s.N, s.V);
-    Scratch<acc_t<T>> logits(rows * s.V);
-    const bool in_place = sizeof(T) == sizeof(acc_t<T>);
+void packed_linear_cross_entropy(const PackedLinearCrossEntropyArgs<T>& s) {
+    using A = acc_t<T>;
+    if (s.N == 0) return;
+    const int64_t rows = rows_per_chunk(s);
+    constexpr bool in_place = sizeof(T) == sizeof(A);
+    Scratch<RowLogits<A>> of_rows(rows);
+    Scratch<A> logits(s.dx ? rows * s.V : 0);
     Scratch<T> gradients(s.dx && !in_place ? rows * s.V : 0);
-    T* dlogits = gradients_of<T>(logits.data, gradients.data);
+    A* const kept = s.dx ? logits.data : nullptr;
+    T* const dlogits = Chunk<T>::template same_type<T>(kept, gradients.data);
     for (int64_t first = 0; first < s.N; first += rows) {
-        const int64_t rest = s.N - first;
-        const Chunk<T> chunk{s, first, least(rest, rows), logits.data, dlogits};
-        chunk.make_logits();
-        parallel_for(chunk.rows, rows_per_task(exponential_task_elements, s.V),
+        const Chunk<T> chunk{s, first, least(rows, s.N - first), kept, dlogits, of_rows.data};
+        LogitBlocks<T>(s, first, chunk.rows, kept, of_rows.data).make();
+        parallel_for(chunk.rows, rows_per_task(exponential_task_elements, s.dx ? s.V : 1),
                      [&](int64_t r) { chunk.finish_row(r); });
-        if (s.dx) chunk.add_gradients();
+        if (s.dx) chunk.add_to_input(), chunk.add_to_weight();
     }
+}
+PF_INSTANTIATE(packed_linear_cross_entropy, PackedLinearCrossEntropyArgs)
+
+template <typename T>
+void linear_cross_entropy(const LinearCrossEntropyArgs<T>& s) {
+    packed_linear_cross_entropy(PackedLinearCrossEntropyArgs<T>{s, nullptr});
 }
 PF_INSTANTIATE(linear_cross_entropy, LinearCrossEntropyArgs)
 

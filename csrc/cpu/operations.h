@@ -3,6 +3,7 @@
 // come from these lists.
 #pragma once
 #include "packed_gemm.h"
+#include "packed_linear_cross_entropy.h"
 #include "plainformer/activation.h"
 #include "plainformer/add.h"
 #include "plainformer/attention.h"
@@ -23,7 +24,8 @@
 // clang-format off
 #define PF_CPU_OPERATIONS(X) \
     X(pack_weight, PackArgs) \
-    X(packed_gemm, PackedGemmArgs)
+    X(packed_gemm, PackedGemmArgs) \
+    X(packed_linear_cross_entropy, PackedLinearCrossEntropyArgs)
 
 #define PF_TOOLS(X) \
     X(elementary, ElementaryArgs) \

@@ -60,10 +60,16 @@ constexpr int64_t column_block = 128;
 // Exponentials of a row kept for the last pass: a quarter of AVX-512's L2, beside the row.
 // Computing them twice took 1.38 of the time for rows of 64, 1.25 of 1024, 1.07 of 50257.
 constexpr int64_t kept_exponentials = int64_t{1} << 16;
-// Logits of a chunk of linear + cross entropy: 32 MB. More gains nothing; a quarter leaves the
-// products at a vocabulary of 50257 less than a tile's rows, and took 1.25 of the time.
+// Logits of a chunk of linear + cross entropy: 32 MB, or as many as the weight has elements, which
+// took 0.82 of the time at 1024 x 50257 x 768. A quarter took 1.25.
 constexpr int64_t chunk_logits = int64_t{1} << 23;
 constexpr int64_t chunk_rows_step = 64;
+// Rows and columns of a block of logits that is summed up in cache, in whole tiles and panels.
+constexpr int64_t logit_block_rows = 96, logit_block_columns = 256;
+// What joining the sums of a block costs, in elements.
+constexpr int64_t row_sums_elements = 32;
+// Steps of the sums over V at a time, at least, where the gradient of the input is made.
+constexpr int64_t gradient_steps = 512;
 // Squares that float32 lanes add up before they are emptied into a double: 16,384 missed 1e-6 at
 // the generic level, whose four lanes add 4,096 terms each.
 constexpr int64_t squares_in_float = int64_t{1} << 10;

@@ -74,7 +74,9 @@ __global__ void __launch_bounds__(loss_threads)
     float loss = 0.0f;
     if (has_class && !ignored) {
         const RowLoss of_row = row_loss(chunk.statistics + row * statistics_across(s.V), s.V);
-        loss = (1 - s.smoothing) * (of_row.lse - logit_of(s, n, target));
+        // a class that is alone has probability 1, whatever the order of its logit's sum
+        const float logit = s.V == 1 ? of_row.lse : logit_of(s, n, target);
+        loss = (1 - s.smoothing) * (of_row.lse - logit);
         if (s.smoothing != 0) loss += s.smoothing / static_cast<float>(s.V) * of_row.spread;
         if (lane_id() == 0) chunk.lse[row] = of_row.lse;
     }

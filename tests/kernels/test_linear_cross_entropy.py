@@ -61,6 +61,70 @@ def test_shared_denominator_adds_up_to_the_whole_batch(backend, rng):
     assert none is None
 
 
+def test_one_class_costs_nothing(backend, dtype, rng):
+    """Its probability is 1, however long the sum of its logit."""
+    x, w, t, b = make(rng, dtype, 37, 1, 300)
+    for smoothing in (0.0, 0.1):
+        loss, (dx, dw, db) = kernels.fused_linear_cross_entropy(
+            x, w, t, b, label_smoothing=smoothing, return_grads=True
+        )
+        assert loss == 0
+        for grad in (dx, dw, db):
+            assert (np.abs(grad.astype(np.float32)) <= 1e-7).all()
+
+
+@pytest.mark.cpu("blocks of columns and parts of V are the CPU's")
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_several_groups_of_columns(backend, dtype, rng, smoothing):
+    x, w, t, b = make(rng, dtype, 100, 2700, 768)  # 2560 columns of the weight are packed at once
+    options = {"label_smoothing": smoothing}
+    loss, grads = kernels.fused_linear_cross_entropy(x, w, t, b, return_grads=True, **options)
+    assert_2x(
+        (loss, *grads), reference.linear_cross_entropy, x, w, t, b, factor=3, smoothing=smoothing
+    )
+    for weight in (w, np.asfortranarray(w), kernels.pack_weight(w)):
+        alone = kernels.fused_linear_cross_entropy(x, weight, t, b, **options)
+        assert alone.tobytes() == loss.tobytes()
+
+
+@pytest.mark.parametrize("N", [3, 120])
+@pytest.mark.parametrize("C", [1, 40])
+def test_packed_weight(backend, dtype, rng, N, C):
+    x, w, t, b = make(rng, dtype, N, 333, C)
+    loss = kernels.fused_linear_cross_entropy(x, w, t, b, label_smoothing=0.1)
+    packed = kernels.pack_weight(w)
+    same = kernels.fused_linear_cross_entropy(x, packed, t, b, label_smoothing=0.1)
+    assert same.tobytes() == loss.tobytes()
+
+
+@pytest.mark.cpu("a GPU's kernels read weights as they lie")
+def test_packed_weight_where_it_does_not_serve(backend, rng):
+    x, w, t, b = make(rng, np.float32, 3, 4, 5)
+    packed = kernels.pack_weight(w)
+    fused = kernels.fused_linear_cross_entropy
+    with pytest.raises(DTypeError, match="weight: got a PackedWeight with return_grads"):
+        fused(x, packed, t, b, return_grads=True)
+    with pytest.raises(ShapeError, match=r"weight: got shape \(4, 5\), expected \(V, 4\)"):
+        fused(x[:, :4], packed, t, b)
+    with pytest.raises(DTypeError, match="weight: got dtype float32, expected bfloat16"):
+        fused(x.astype(ml_dtypes.bfloat16), packed, t)
+
+
+def test_infinite_biases_and_what_is_no_number(backend, rng):
+    x, w, t, b = make(rng, np.float32, 6, 700, 4)
+    t[:] = [0, 3, 698, 5, 699, 2]
+    b[100:600] = -np.inf  # whole blocks of classes that cannot be
+    loss, (dx, dw, db) = kernels.fused_linear_cross_entropy(x, w, t, b, return_grads=True)
+    few = np.r_[0:100, 600:700]
+    names = np.searchsorted(few, t)
+    expected = kernels.fused_linear_cross_entropy(x, w[few], names, b[few])
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    assert all((g[100:600] == 0).all() for g in (dw, db))
+    assert np.isfinite(dx).all()
+    w[100:600] = np.nan  # nor may a block of them be lost between others
+    assert np.isnan(kernels.fused_linear_cross_entropy(x, w, t))
+
+
 @pytest.mark.cpu("takes long in the emulation; tests/cuda has smaller ones")
 def test_several_chunks_of_rows_add_up(backend, rng):
     x, w, t, b = make(rng, np.float32, 150, 65536, 3)  # 128 rows a chunk
@@ -114,24 +178,29 @@ def test_all_ignored_is_zero_with_one_warning(backend, rng, monkeypatch):
 @pytest.mark.cpu("threads")
 def test_same_bytes_at_any_thread_count(backend, dtype, rng):
     x, w, t, b = make(rng, dtype, 150, 1003, 20)
+    packed = kernels.pack_weight(w)
     results = set()
     for threads in (1, 2, 3, 7):
         with pf.runtime.num_threads(threads):
             loss, grads = kernels.fused_linear_cross_entropy(x, w, t, b, return_grads=True)
+            for weight in (w, packed):
+                alone = kernels.fused_linear_cross_entropy(x, weight, t, b)
+                assert alone.tobytes() == loss.tobytes()
         results.add((loss.tobytes(), *(g.tobytes() for g in grads)))
     assert len(results) == 1
 
 
 @pytest.mark.cpu("the CPU's allocator counts")
-def test_logits_are_never_whole(backend):
+@pytest.mark.parametrize(("grads", "most"), [(False, 16 << 20), (True, 48 << 20)])
+def test_logits_are_never_whole(backend, grads, most):
     N, V, C = 1024, 50257, 16
     x, w = np.zeros((N, C), np.float32), np.zeros((V, C), np.float32)
     t = np.zeros(N, np.int64)
     pf.runtime.reset_peak_memory()
     before = pf.runtime.memory_stats()["live_bytes"]
-    kernels.fused_linear_cross_entropy(x, w, t)
+    kernels.fused_linear_cross_entropy(x, w, t, return_grads=grads)
     peak = pf.runtime.memory_stats()["peak_bytes"] - before
-    assert peak < 64 << 20  # whole logits would be 206 MB
+    assert peak < most  # whole logits would be 206 MB
 
 
 def test_bad_arguments_are_named(backend):

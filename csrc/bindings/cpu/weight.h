@@ -1,7 +1,10 @@
-// The weight (N, K) of a linear layer on the CPU: an array, or panels that were packed from one.
+// The weight (N, K) of a linear layer, or of a loss's head, on the CPU: an array, or panels that
+// were packed from one.
 #pragma once
 #include "checks/gemm.h"
+#include "function.h"
 #include "packed_weight.h"
+#include "plainformer/linear_cross_entropy.h"
 
 namespace plainformer {
 
@@ -12,6 +15,7 @@ class Weight {
           packed_(array_.usable() ? nullptr : packed_weight_of(object)) {}
 
     bool usable() const { return packed_ ? packed_->is_current() : array_.ndim() == 2; }
+    bool is_array() const { return !packed_; }
     DType dtype() const { return packed_ ? packed_->dtype : array_.dtype(); }
     int64_t N() const { return packed_ ? packed_->N : array_.dim(0); }
     int64_t K() const { return packed_ ? packed_->K : array_.dim(1); }
@@ -30,9 +34,28 @@ class Weight {
         run(dispatch<T>(packed_->level).packed_gemm, with_panels);
     }
 
+    template <typename T>
+    void set_head(LinearCrossEntropyArgs<T>* s) const {
+        if (packed_) return;
+        s->weight = array_.data<T>();
+        s->weight_row = array_.stride(0), s->weight_column = array_.stride(1);
+    }
+    template <typename T>
+    void lose(const LinearCrossEntropyArgs<T>& s) const {
+        if (!packed_) return run(dispatch<T>().linear_cross_entropy, s);
+        PackedLinearCrossEntropyArgs<T> with_panels{s, packed_->panels};
+        run(dispatch<T>(packed_->level).packed_linear_cross_entropy, with_panels);
+    }
+
   private:
     const ArrayView array_;
     const PackedWeight* packed_;
+};
+
+template <>
+struct Argument<const Weight&> {
+    static constexpr const char* name = "object";
+    static Weight of(PyObject* object) { return Weight(object); }
 };
 
 }  // namespace plainformer

@@ -1,5 +1,12 @@
 // Linear layer and cross entropy in one: the logits x weight^T + bias (N, V) are made for some
 // rows at a time, turned into their own gradient in place and multiplied back, never kept whole.
+// Without gradients they are not kept at all: of each block of a row's logits remain
+//
+//   m = max x        e = sum exp(x - m)        d = sum (m - x)        n = how many
+//
+// and of two blocks m = max(m1, m2), e = e1 exp(m1 - m) + e2 exp(m2 - m) and
+// d = d1 + n1 (m - m1) + d2 + n2 (m - m2); of all V lse = m + log e, sum (lse - x) = d + V (lse -
+// m). (Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018, arXiv:1805.02867.)
 //
 //   loss_n  = cross entropy of (x_n weight^T + bias, t_n)      formulas: cross_entropy.h
 //   dx      = grad dlogits weight

@@ -95,8 +95,8 @@ def _packs(x: Array) -> bool:
     return is_host and packs_weights()
 
 
-def _readable(x: Array, weight: Tensor, is_in_out: bool) -> Any:
-    """The weight as a product that is not recorded reads it best: packed, if it can be kept."""
+def weight_to_read(x: Array, weight: Tensor, is_in_out: bool = False) -> Any:
+    """The weight (out, in) as what is not recorded reads it best: packed, if it can be kept."""
     if isinstance(weight, Parameter) and _packs(x):
         return weight.packed(is_in_out)
     return weight.data.T if is_in_out else weight.data
@@ -108,7 +108,7 @@ def _linear(
     x_data, b = data_of("x", x), data_or_none("bias", bias)
     data_of("weight", weight)
     if not needs_grad(x, weight, bias):
-        w = _readable(x_data, weight, is_in_out)
+        w = weight_to_read(x_data, weight, is_in_out)
         return Tensor(kernels.linear(x_data, w, b, activation=activation))
     w = weight.data.T if is_in_out else weight.data
     needs = (x.requires_grad, weight.requires_grad, bias is not None and bias.requires_grad)

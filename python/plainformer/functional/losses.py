@@ -12,6 +12,7 @@ from ..errors import ConfigError, shown
 from ..kernels._arrays import IDS, accumulator_dtype, check_array, check_shape, float_types
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import beside, data_of, data_or_none, floats_of, ids_beside
+from .linear import weight_to_read
 
 IGNORE_INDEX = -100  # where the kernels' caller says nothing else
 
@@ -44,10 +45,13 @@ def fused_linear_cross_entropy(
     x_data = data_of("x", x)
     table = data_of("weight", weight)
     target = _labels_beside(target, x_data, table.T, options)
-    arrays = (x_data, table, target, data_or_none("bias", bias))
+    b = data_or_none("bias", bias)
     if not needs_grad(x, weight, bias):
-        return Tensor(kernels.fused_linear_cross_entropy(*arrays, **options))
-    loss, grads = kernels.fused_linear_cross_entropy(*arrays, **options, return_grads=True)
+        table = weight_to_read(x_data, weight)
+        return Tensor(kernels.fused_linear_cross_entropy(x_data, table, target, b, **options))
+    loss, grads = kernels.fused_linear_cross_entropy(
+        x_data, table, target, b, **options, return_grads=True
+    )
 
     def backward(grad: Array) -> Sequence[Any]:
         factor = float(grad)

@@ -299,7 +299,7 @@ def _checked_linear(
     check_array("x", x)
     is_packed = isinstance(weight, PackedWeight)
     if is_packed and takes_packed:
-        _check_level(weight)
+        check_level(weight)
     elif is_packed:
         raise DTypeError("weight: got a PackedWeight, expected the array that it was packed from")
     else:
@@ -317,7 +317,7 @@ def _checked_linear(
     return readable(x), weight if is_packed else readable(weight), contiguous(bias)
 
 
-def _check_level(weight: PackedWeight) -> None:
+def check_level(weight: PackedWeight) -> None:
     if not weight.is_current:
         raise ConfigError(
             f"weight: was packed for level {weight.level}, but level {_cpu.current_level()} is in "

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from .._cpu import PackedWeight
+from ..errors import DTypeError, ShapeError
 from ._arrays import (
     IDS,
     LARGEST_SIZE,
@@ -27,6 +28,7 @@ from ._arrays import (
 )
 from ._backend import backend
 from .cross_entropy import ordered_sum, reduce_losses
+from .gemm import check_level
 
 
 def fused_linear_cross_entropy(
@@ -44,14 +46,19 @@ def fused_linear_cross_entropy(
 ) -> Any:
     """Cross entropy of the logits input weight^T + bias, which are never held whole.
 
-    Rows are taken in chunks: logits, loss, and where gradients are asked for the logits' gradient
-    in their place and its two products, before the next chunk. Memory beyond inputs and gradients
-    is about 32 MB, whatever the vocabulary.
+    Without gradients no logit is stored: their log-sum-exp is made block by block, while they are
+    in cache. With gradients the rows are taken in chunks: logits, loss, the logits' gradient in
+    their place and its two products, before the next chunk.
+
+    Memory beyond inputs and gradients, on the CPU: about 8 MB, for a part of the weight that is
+    packed at a time (none of a PackedWeight); with gradients also a chunk's logits, at most 32 MB
+    or as much as a float32 weight takes, whichever is more (half as much again in bfloat16).
 
     Parameters
     ----------
     input : array (..., C), float32, bfloat16 or float64
-    weight : array (V, C), dtype of input; any strides (a transposed view is read in place)
+    weight : array (V, C), dtype of input; any strides (a transposed view is read in place); or,
+        without gradients, a PackedWeight: the result has the same bytes
     target : array (...), int32 or int64, each in [0, V) or ignore_index
     bias : array (V), dtype of input, or None
     reduction : "mean" or "sum"
@@ -82,11 +89,19 @@ def fused_linear_cross_entropy(
     check_size("ignore_index", ignore_index, -LARGEST_SIZE)
     check_array("input", input)
     check_ndim("input", input, 1)
-    check_array("weight", weight)
+    is_packed = isinstance(weight, PackedWeight)
+    if not is_packed:
+        check_array("weight", weight)
+    elif return_grads:
+        raise DTypeError(
+            "weight: got a PackedWeight with return_grads, expected the array it was packed from"
+        )
+    else:
+        check_level(weight)
     if bias is not None:
         check_array("bias", bias)
     check_same_dtype(input=input, weight=weight, bias=bias)
-    if weight.ndim != 2 or weight.shape[1] != input.shape[-1] or weight.shape[0] == 0:
+    if len(weight.shape) != 2 or weight.shape[1] != input.shape[-1] or weight.shape[0] == 0:
         raise ShapeError(
             f"weight: got shape {weight.shape}, expected (V, {input.shape[-1]}), V > 0"
         )
@@ -99,7 +114,7 @@ def fused_linear_cross_entropy(
     rows = unit_last_axis(input).reshape(-1, input.shape[-1])
     labels = contiguous(target).reshape(-1)
     divisor = _divisor(labels, ignore_index, reduction, num_items)
-    arrays = rows, _aligned(weight), labels, contiguous(bias)
+    arrays = rows, weight if is_packed else _aligned(weight), labels, contiguous(bias)
     losses, counted, dinput, dweight, dbias = computed(
         backend("input", input).linear_cross_entropy(
             *arrays, ignore_index, smoothing, 1.0 / divisor, return_grads
