@@ -32,10 +32,8 @@ class Side:
     def output(self, batch: dict[str, Any]) -> Any:
         """Mean-pooled sentence vectors."""
         self.model.eval()
-        inputs = _arrays(batch)
-        mask = inputs["attention_mask"][..., None]
-        states = np.asarray(self._encode(inputs).data, dtype=np.float32)
-        return {"output": ((states * mask).sum(1) / mask.sum(1)).tolist()}
+        states = np.asarray(self._encode(_arrays(batch)).data, dtype=np.float32)
+        return {"output": side.mean_pooled(states, batch).tolist()}
 
     def time(self, batch: dict[str, Any], trains: bool, seconds: float) -> Any:
         """Median seconds of a forward pass, or of a training step."""

@@ -7,9 +7,20 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
+from plainformer.bench.timing import wait_until_idle
+
+__all__ = ["each_timed", "mean_pooled", "timed", "wait_until_idle"]
 LEARNING_RATE = 2e-4
 WEIGHT_DECAY = 0.01
 MAX_NORM = 1.0
+
+
+def mean_pooled(states: Any, batch: dict[str, Any]) -> Any:
+    """States (B, T, C) averaged over the tokens that are there."""
+    mask = np.array(batch["attention_mask"])[..., None]
+    return (np.asarray(states, np.float32) * mask).sum(1) / mask.sum(1)
 
 
 def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:
