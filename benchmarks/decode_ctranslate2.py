@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -34,7 +35,7 @@ class Side:
         words = [f"t{i}" for i in prompt()]
         options = {"max_length": count, "min_length": count, "include_prompt_in_result": False}
         self.model.generate_batch([words], callback=step, **options)
-        return {"seconds": [b - a for a, b in zip(times, times[1:])], "ids": found}
+        return {"seconds": [b - a for a, b in itertools.pairwise(times)], "ids": found}
 
 
 _side = Side()
