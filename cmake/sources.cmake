@@ -9,6 +9,8 @@ set(kernel_sources
     csrc/cpu/dropout.cpp
     csrc/cpu/embedding.cpp
     csrc/cpu/gemm.cpp
+    csrc/cpu/int8_linear.cpp
+    csrc/cpu/int8_pack.cpp
     csrc/cpu/linear_cross_entropy.cpp
     csrc/cpu/linear_grad.cpp
     csrc/cpu/norm.cpp
@@ -45,6 +47,7 @@ set(family_sources          # of both modules, each with its adapter
     csrc/bindings/dropout.cpp
     csrc/bindings/embedding.cpp
     csrc/bindings/gemm.cpp
+    csrc/bindings/cpu/int8.cpp
     csrc/bindings/linear_cross_entropy.cpp
     csrc/bindings/norm.cpp
     csrc/bindings/optimizer.cpp

@@ -2,6 +2,7 @@
 // have, those of this one, and its tools. The tables and the declarations in each ISA namespace
 // come from these lists.
 #pragma once
+#include "int8.h"
 #include "packed_gemm.h"
 #include "packed_linear_cross_entropy.h"
 #include "plainformer/activation.h"
@@ -23,6 +24,8 @@
 
 // clang-format off
 #define PF_CPU_OPERATIONS(X) \
+    X(int8_linear, Int8LinearArgs) \
+    X(int8_pack, Int8PackArgs) \
     X(pack_weight, PackArgs) \
     X(packed_gemm, PackedGemmArgs) \
     X(packed_linear_cross_entropy, PackedLinearCrossEntropyArgs)

@@ -20,9 +20,10 @@ from plainformer import _cpu, kernels
 
 CLEAN = (TypeError, ValueError, IndexError, OverflowError, MemoryError, RuntimeError)
 LEFT_OUT = {  # no arguments, or names and numbers of the process; or they measure for long
-    "MAX_THREADS", "PackedWeight", "available_levels", "cgroup_cpu_limit", "cgroup_memory_limit",
-    "cpu_summary", "current_level", "empty_bytes", "get_float_mode", "get_num_threads",
-    "measure_bandwidth", "measure_peak", "memory_stats", "pool_info", "reset_peak_memory",
+    "Int8Weight", "MAX_THREADS", "PackedWeight", "available_levels", "cgroup_cpu_limit",
+    "cgroup_memory_limit", "cpu_summary", "current_level", "empty_bytes", "get_float_mode",
+    "get_num_threads", "measure_bandwidth", "measure_peak", "memory_stats", "pool_info",
+    "reset_peak_memory",
     "set_level", "set_num_threads", "trace_parallel_for", "trim_memory",
 }  # fmt: skip
 BINDINGS = sorted(n for n in dir(_cpu) if not n.startswith("_") and n not in LEFT_OUT)
@@ -90,11 +91,16 @@ def canonical(rng: np.random.Generator, dtype: np.dtype) -> dict[str, tuple[Any,
         "is_distinct": (x(4, 5),),
         "linear": (x(4, 3), x(5, 3), x(5), 2, True),
         "linear_cross_entropy": (x(6, 3), x(4, 3), ids(6), x(4), -100, 0.1, 1.0, True),
+        "linear_int8": (
+            *(x(4, 8).astype(np.float32 if dtype == np.float64 else dtype), _int8(), None, 2),
+            bool(rng.integers(2)),
+        ),
         "linear_grad": (x(4, 5), x(4, 3), x(5, 3), x(5), z, 2, True),
         "matmul": (x(2, 4, 3), x(3, 5), False, False, x(2, 4, 5), False),
         "matmul_of_rows": (x(2, 4, 3), x(2, 4, 5)),
         "norm": (x(4, 5), 5, x(5), x(5), 1e-5, x(4, 5), x(4, 5), True, False, 0.1, 3, 1),
         "norm_backward": (x(4, 5), x(4, 5), x(5), a(4), a(4), x(5), x(4, 5), 0.1, 3, 1),
+        "pack_int8": (*kernels.quantize_weight(floats(5, 8), 4), 4),
         "pack_weight": ([x(5, 3), x(2, 3)],),
         "philox": (1, 2, 3, 4, 5),
         "rotary": (x(2, 3, 2, 8), ids(2, 3), floats(4, 3), floats(4, 3), True, False),
@@ -164,8 +170,13 @@ def hostile(rng: np.random.Generator, value: Any) -> Any:
         return hostile_array(rng, value)
     if isinstance(value, (bool, int, float)) and rng.integers(5):
         return NUMBERS[rng.integers(len(NUMBERS))]
-    rest = [*OTHERS, *NUMBERS, _packed(rng), np.zeros((2, 2), np.float32)]
+    rest = [*OTHERS, *NUMBERS, _packed(rng), _int8(), np.zeros((2, 2), np.float32)]
     return rest[rng.integers(len(rest))]
+
+
+def _int8() -> Any:
+    values, scale = kernels.quantize_weight(np.ones((5, 8), np.float32), 4)
+    return kernels.pack_int8(values, scale, 4)
 
 
 def _packed(rng: np.random.Generator) -> Any:

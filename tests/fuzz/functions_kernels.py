@@ -35,6 +35,9 @@ LOSS = {"ignore_index": one_of(-100, 1), "label_smoothing": SMOOTHING, "reductio
 APPROXIMATE = one_of("none", "tanh")
 ACTIVATION = one_of(None, "relu", "gelu", "gelu_tanh", "silu")
 
+QUANTIZED = kernels.quantize_weight(np.eye(5, 4, dtype=np.float32))
+INT8 = kernels.pack_int8(*QUANTIZED)
+
 _K = kernels
 KERNELS: dict[str, Call] = {
     "array_of": Call(kernels.array_of, x=X),
@@ -99,10 +102,17 @@ KERNELS: dict[str, Call] = {
     "log_softmax": Call(_K.log_softmax, x=X, axis=one_of(-1, 0, 1), out=one_of(None)),
     "log_softmax_backward": Call(_K.log_softmax_backward, grad_output=X, output=X,
                                  axis=one_of(-1, 0, 1)),
+    "linear_int8": Call(_K.linear_int8, x=X, weight=one_of(INT8), bias=floats(5),
+                        activation=ACTIVATION, dynamic=BOOL),
     "matmul": Call(_K.matmul, a=floats(2, 3, 4), b=floats(4, 5), transpose_a=BOOL,
                    transpose_b=BOOL),
     "matmul_backward": Call(_K.matmul_backward, grad_output=floats(2, 3, 5), a=floats(2, 3, 4),
                             b=floats(4, 5), transpose_a=BOOL, transpose_b=BOOL),
+    "dequantize_weight": Call(_K.dequantize_weight, values=one_of(QUANTIZED[0]),
+                              scale=one_of(QUANTIZED[1]), group_size=one_of(None, 4)),
+    "pack_int8": Call(_K.pack_int8, values=one_of(QUANTIZED[0]), scale=one_of(QUANTIZED[1]),
+                      group_size=one_of(None, 4)),
+    "quantize_weight": Call(_K.quantize_weight, weight=floats(5, 4), group_size=one_of(None, 4)),
     "pack_weight": Call(_K.pack_weight, weight=floats(5, 4)),
     "relu": Call(_K.relu, x=X, out=X),
     "relu_backward": Call(_K.relu_backward, grad_output=X, x=X),

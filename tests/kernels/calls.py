@@ -216,6 +216,25 @@ def linear(name, rng, dtype):
     return frozen(kernels.linear_backward, normal(rng, dtype, M, N), x, weight, bias, z, **options)
 
 
+@table("linear_int8", "pack_int8", "quantize_weight", "dequantize_weight")
+def linear_int8(name, rng, dtype):
+    M, N, K = product_sizes(rng)
+    weight = normal(rng, dtype, N, K)
+    group = [None, 4, 32][rng.integers(3)]
+    values, scale = kernels.quantize_weight(weight, group)
+    if name == "quantize_weight":
+        return frozen(kernels.quantize_weight, weight, group)
+    if name == "dequantize_weight":
+        return frozen(kernels.dequantize_weight, values, scale, group)
+    dtype = np.dtype(np.float32) if dtype == np.float64 else dtype
+    x, bias = normal(rng, dtype, M, K), some(rng, normal(rng, dtype, N))
+    dynamic = bool(rng.integers(2))
+    if name == "pack_int8":
+        return frozen(lambda: kernels.linear_int8(x, kernels.pack_int8(values, scale, group)))
+    packed = kernels.pack_int8(values, scale, group)
+    return frozen(kernels.linear_int8, x, packed, bias, dynamic=dynamic)
+
+
 @table("fused_linear_cross_entropy")
 def fused_linear_cross_entropy(name, rng, dtype):
     N, V, C = product_sizes(rng, 20_000_000)

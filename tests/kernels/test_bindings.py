@@ -17,6 +17,7 @@ ENUMS = {  # the place of the number, and how many there are from 0 on
     "gated_activation_backward": (3, 6),
     "linear": (3, 6),
     "linear_grad": (5, 6),
+    "linear_int8": (3, 6),
 }
 LAYOUTS = {"attention": 7, "attention_backward": 10, "cached_attention": 8}
 

@@ -34,6 +34,7 @@ from .flash_attention_qkvpacked import (
     flash_attn_varlen_qkvpacked_func,
 )
 from .gemm import linear, linear_backward, matmul, matmul_backward
+from .int8 import Int8Weight, dequantize_weight, linear_int8, pack_int8, quantize_weight
 from .linear_cross_entropy import fused_linear_cross_entropy
 from .norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from .optimizer import adamw_step, clip_grad_norm, sgd_step
@@ -43,17 +44,17 @@ from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backwar
 from .topk import topk
 
 __all__ = [
-    "PackedWeight", "accumulate", "adamw_step", "add", "array_of", "asarray", "asnumpy",
-    "clip_grad_norm", "cross_entropy", "cross_entropy_backward", "dropout", "dropout_backward",
-    "embedding", "embedding_backward", "flash_attn_backward", "flash_attn_func",
-    "flash_attn_qkvpacked_backward", "flash_attn_qkvpacked_func", "flash_attn_varlen_backward",
-    "flash_attn_varlen_func", "flash_attn_varlen_qkvpacked_backward",
+    "Int8Weight", "PackedWeight", "accumulate", "adamw_step", "add", "array_of", "asarray",
+    "asnumpy", "clip_grad_norm", "cross_entropy", "cross_entropy_backward", "dequantize_weight",
+    "dropout", "dropout_backward", "embedding", "embedding_backward", "flash_attn_backward",
+    "flash_attn_func", "flash_attn_qkvpacked_backward", "flash_attn_qkvpacked_func",
+    "flash_attn_varlen_backward", "flash_attn_varlen_func", "flash_attn_varlen_qkvpacked_backward",
     "flash_attn_varlen_qkvpacked_func", "flash_attn_with_kvcache", "fused_linear_cross_entropy",
     "geglu", "geglu_backward", "gelu", "gelu_backward", "layer_norm", "layer_norm_backward",
-    "linear", "linear_backward", "log_softmax", "log_softmax_backward", "matmul", "matmul_backward",
-    "pack_weight", "relu", "relu_backward", "rms_norm", "rms_norm_backward", "rotary_embedding",
-    "rotary_embedding_backward", "scaled_dot_product_attention",
-    "scaled_dot_product_attention_backward", "sgd_step", "silu", "silu_backward", "softmax",
-    "softmax_backward", "swiglu", "swiglu_backward", "tanh", "tanh_backward", "topk",
-    "xp",
+    "linear", "linear_backward", "linear_int8", "log_softmax", "log_softmax_backward", "matmul",
+    "matmul_backward", "pack_int8", "pack_weight", "quantize_weight", "relu", "relu_backward",
+    "rms_norm", "rms_norm_backward", "rotary_embedding", "rotary_embedding_backward",
+    "scaled_dot_product_attention", "scaled_dot_product_attention_backward", "sgd_step", "silu",
+    "silu_backward", "softmax", "softmax_backward", "swiglu", "swiglu_backward", "tanh",
+    "tanh_backward", "topk", "xp",
 ]  # fmt: skip

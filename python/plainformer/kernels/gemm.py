@@ -147,7 +147,7 @@ def linear(
     ------
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
-    code = _activation_code(activation)
+    code = activation_code(activation)
     module = backend("x", x)
     try:
         y = module.linear(x, weight, bias, code, return_preactivation)
@@ -192,7 +192,7 @@ def linear_backward(
     ------
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
-    code = _activation_code(activation)
+    code = activation_code(activation)
     if not isinstance(needs, (list, tuple)) or len(needs) != 3:
         raise DTypeError(f"needs: got {shown(needs)}, expected three of True and False")
     for i, flag in enumerate(needs):
@@ -202,7 +202,9 @@ def linear_backward(
     if gradients is None:
         x, weight, bias = _checked_linear(x, weight, bias)
         grad_rows, z = _checked_gradient(grad_output, x, weight, z, activation)
-        gradients = computed(_linear_gradients(grad_rows, _rows(x), weight, bias, z, code, needs))
+        gradients = computed(
+            _linear_gradients(grad_rows, flat_rows(x), weight, bias, z, code, needs)
+        )
         if needs[0]:
             gradients = gradients[0].reshape(x.shape), *gradients[1:]
     return gradients
@@ -234,7 +236,7 @@ def _weight_gradient(module: Any, grad_z: Any, x: Any, weight: Any) -> Any:
     return module.matmul_of_rows(grad_z, x)
 
 
-def _rows(x: Any) -> Any:
+def flat_rows(x: Any) -> Any:
     """(M, N): the leading axes as one, copied only where their strides do not allow it."""
     return unit_last_axis(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
@@ -250,7 +252,7 @@ def _product_for(target: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bo
         return matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b).reshape(target.shape)
     stacks = transpose_a and not transpose_b and a.shape[:-2] == b.shape[:-2]
     if stacks and len(axes) == len(batch):  # sum_i a_i^T b_i is one product of all their rows
-        return backend("a", a).matmul_of_rows(_rows(a), _rows(b)).reshape(target.shape)
+        return backend("a", a).matmul_of_rows(flat_rows(a), flat_rows(b)).reshape(target.shape)
     sums = backend("a", a).matmul(a, b, transpose_a, transpose_b, None, True)
     return sums.sum(axis=axes).reshape(target.shape).astype(target.dtype, copy=False)
 
@@ -286,7 +288,7 @@ def _checked_pair(a: Any, b: Any, transpose_a: bool, transpose_b: bool, out: Any
     return readable(a), readable(b)
 
 
-def _activation_code(activation: str | None) -> int:
+def activation_code(activation: str | None) -> int:
     if not isinstance(activation, (str, type(None))) or activation not in ACTIVATIONS:
         check_choice("activation", activation, tuple(ACTIVATIONS))
     return ACTIVATIONS[activation]
@@ -336,11 +338,11 @@ def _checked_gradient(
     shape = (*x.shape[:-1], weight.shape[0])
     check_shape(shape, grad_output=grad_output)
     if activation is None:
-        return _rows(grad_output), None
+        return flat_rows(grad_output), None
     if preactivation is None:
         raise ShapeError(
             f"preactivation: got None, expected shape {shape}; "
             "linear(..., return_preactivation=True) returns it"
         )
     check_shape(shape, preactivation=preactivation)
-    return _rows(grad_output), contiguous(_rows(preactivation))
+    return flat_rows(grad_output), contiguous(flat_rows(preactivation))
