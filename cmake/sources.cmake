@@ -47,7 +47,6 @@ set(family_sources          # of both modules, each with its adapter
     csrc/bindings/dropout.cpp
     csrc/bindings/embedding.cpp
     csrc/bindings/gemm.cpp
-    csrc/bindings/cpu/int8.cpp
     csrc/bindings/linear_cross_entropy.cpp
     csrc/bindings/norm.cpp
     csrc/bindings/optimizer.cpp
@@ -61,6 +60,7 @@ set(binding_sources
     csrc/bindings/cpu/elementary.cpp
     csrc/bindings/cpu/module.cpp
     csrc/bindings/cpu/overlap.cpp
+    csrc/bindings/cpu/int8.cpp
     csrc/bindings/cpu/pack_weight.cpp
     csrc/bindings/cpu/roofline.cpp
     csrc/bindings/cpu/runtime.cpp
