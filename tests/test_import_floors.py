@@ -14,7 +14,7 @@ FLOORS = [
     | {"outputs", "reprs", "runtime"},
     {"kernels"},
     {"checkpoints", "data", "metrics"},
-    {"arithmetic", "functional", "packing", "parameter", "tape", "tensor"},
+    {"arithmetic", "functional", "packing", "parameter", "quantized", "tape", "tensor"},
     {"nn", "optim"},
     {"models", "generation", "training"},
     {"pipelines", "pretraining", "tasks"},

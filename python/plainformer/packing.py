@@ -29,6 +29,9 @@ class Weight(Protocol):
     def data(self) -> Any:
         """The array."""
 
+    def pack_with(self, others: Sequence[Any], transposed: bool) -> Any:
+        """This weight and others side by side, as kernels read them."""
+
     def drop_pack(self) -> None:
         """Forget the packed copy."""
 
@@ -59,12 +62,9 @@ class Pack:
         self.transposed = transposed
         self.versions = tuple([p.version for p in parameters])  # read before the values are
         self.only_version = self.versions[0] if len(parameters) == 1 else None
-        arrays = [p.data.T if transposed else p.data for p in parameters]
-        self.weight: kernels.PackedWeight | None = kernels.pack_weight(arrays)
+        self.weight: Any = parameters[0].pack_with(parameters[1:], transposed)
 
-    def weight_of(
-        self, parameters: Sequence[Weight], transposed: bool
-    ) -> kernels.PackedWeight | None:
+    def weight_of(self, parameters: Sequence[Weight], transposed: bool) -> Any:
         """The packed weight if it is that of these parameters as they are now, else None."""
         weight = self.weight  # once: another thread may drop it
         if weight is None or not weight.is_current or transposed != self.transposed:
@@ -77,9 +77,7 @@ class Pack:
         return weight
 
 
-def packed_together(
-    parameters: Sequence[Weight], *, transposed: bool = False
-) -> kernels.PackedWeight:
+def packed_together(parameters: Sequence[Weight], *, transposed: bool = False) -> Any:
     """The weights of several parameters packed side by side, made when first asked for.
 
     A parameter has one packed copy: this one replaces others that it took part in. It is dropped
@@ -93,15 +91,18 @@ def packed_together(
 
     Returns
     -------
-    packed : kernels.PackedWeight, (sum of out, in), the parameters' columns in their order
+    packed : kernels.PackedWeight (sum of out, in), the parameters' columns in their order;
+        kernels.Int8Weight of quantized parameters
 
     Raises
     ------
     ShapeError, DTypeError : as `kernels.pack_weight`
     """
+    if not parameters:
+        return kernels.pack_weight([])  # which says so
     weight = _weight_of(parameters, transposed)
-    if weight is None and parameters and device_of(parameters[0].data) != CPU:
-        return kernels.pack_weight([p.data.T if transposed else p.data for p in parameters])
+    if weight is None and device_of(parameters[0].data) != CPU:
+        return parameters[0].pack_with(parameters[1:], transposed)
     if weight is None:
         with _lock:
             weight = _weight_of(parameters, transposed)
@@ -110,12 +111,12 @@ def packed_together(
     return weight
 
 
-def _weight_of(parameters: Sequence[Weight], transposed: bool) -> kernels.PackedWeight | None:
-    pack = parameters[0].pack if parameters else None
+def _weight_of(parameters: Sequence[Weight], transposed: bool) -> Any:
+    pack = parameters[0].pack
     return None if pack is None else pack.weight_of(parameters, transposed)
 
 
-def _pack(parameters: Sequence[Weight], transposed: bool) -> kernels.PackedWeight:
+def _pack(parameters: Sequence[Weight], transposed: bool) -> Any:
     for parameter in parameters:
         parameter.drop_pack()  # before there is a second one
     pack = Pack(parameters, transposed)
@@ -123,7 +124,7 @@ def _pack(parameters: Sequence[Weight], transposed: bool) -> kernels.PackedWeigh
     for parameter in parameters:
         parameter.pack = pack
         release_pages(parameter.data)
-    return weight  # type: ignore[return-value]
+    return weight
 
 
 _lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from . import kernels
@@ -94,7 +95,11 @@ class Parameter(Tensor):
         self.version += 1
         self.drop_pack()
 
-    def packed(self, transposed: bool = False) -> kernels.PackedWeight:
+    def pack_with(self, others: Sequence[Any], transposed: bool) -> Any:
+        """This weight and others side by side, packed: see `packing.packed_together`."""
+        return kernels.pack_weight([p.data.T if transposed else p.data for p in [self, *others]])
+
+    def packed(self, transposed: bool = False) -> Any:
         """This weight (out, in), or stored (in, out) and `transposed`, as `kernels.linear` reads
         it fastest; made when first asked for, see `packing.packed_together`."""
         pack = self.pack

@@ -18,7 +18,6 @@ DType dtype_of_number(int number) {
     if (number == Api::NPY_FLOAT_) return DType::float32;
     if (number == Api::NPY_DOUBLE_) return DType::float64;
     if (number == Api::NPY_BOOL_) return DType::boolean;
-    if (number == Api::NPY_BYTE_) return DType::int8;
     if (number == py::detail::npy_format_descriptor<int64_t>::value) return DType::int64;
     if (number == py::detail::npy_format_descriptor<int32_t>::value) return DType::int32;
     if (number == bfloat16_type_number) return DType::bfloat16;
@@ -66,8 +65,6 @@ py::dtype numpy_dtype(DType dtype) {
             return py::dtype::of<int64_t>();
         case DType::boolean:
             return py::dtype::of<bool>();
-        case DType::int8:
-            return py::dtype::of<int8_t>();
         case DType::bfloat16:
             if (bfloat16_dtype) return py::reinterpret_borrow<py::dtype>(bfloat16_dtype);
             break;

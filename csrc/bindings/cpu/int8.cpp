@@ -34,22 +34,24 @@ const Int8Weight* int8_weight_of(py::handle object) {
     return object.cast<const Int8Weight*>();
 }
 
-// values (N, K) of int8, and scale (N, groups) of float32.
-py::object pack_int8(const ArrayView& values, const ArrayView& scale, int64_t group_size) {
-    if (values.dtype() != DType::int8 || values.ndim() != 2) return py::none();
-    const int64_t K = values.dim(1);
+// values (N, K) of int8, of any strides, and scale (N, groups) of float32.
+py::object pack_int8(py::handle values, const ArrayView& scale, int64_t group_size) {
+    if (!py::isinstance<py::array_t<int8_t>>(values)) return py::none();
+    const auto array = py::reinterpret_borrow<py::array>(values);
+    if (array.ndim() != 2) return py::none();
+    const int64_t N = array.shape(0), K = array.shape(1);
     const bool is_whole =
         group_size == K || (group_size > 0 && group_size < K && group_size % 4 == 0);
     const int64_t groups = is_whole && K > 0 ? ceil_div(K, group_size) : 0;
     if (!is_whole || !scale.contiguous() || scale.dtype() != DType::float32 ||
-        !scale.has_shape({values.dim(0), groups}))
+        !scale.has_shape({N, groups}))
         return py::none();
     auto packed = std::make_unique<Int8Weight>(current_level());
-    packed->panels.N = values.dim(0), packed->panels.K = K, packed->panels.group = group_size;
+    packed->panels.N = N, packed->panels.K = K, packed->panels.group = group_size;
     Int8PackArgs<float> s{};
     s.panels = &packed->panels, s.block = &packed->block, s.bytes = &packed->bytes;
-    s.values = values.data<int8_t>();
-    s.values_row = values.stride(0), s.values_column = values.stride(1);
+    s.values = static_cast<const int8_t*>(array.data());
+    s.values_row = array.strides(0), s.values_column = array.strides(1);
     s.scale = scale.data<float>();
     run(dispatch<float>(packed->level).int8_pack, s);
     return py::cast(std::move(packed));

@@ -40,17 +40,7 @@ struct Accumulator<double> {
 template <typename T>
 using acc_t = typename Accumulator<T>::type;
 
-enum class DType : int {
-    unsupported,
-    float32,
-    bfloat16,
-    float16,
-    float64,
-    int32,
-    int64,
-    boolean,
-    int8
-};
+enum class DType : int { unsupported, float32, bfloat16, float16, float64, int32, int64, boolean };
 
 template <typename T>
 inline constexpr DType dtype_of = DType::unsupported;

@@ -31,7 +31,6 @@ constexpr int64_t element_size(DType dtype) {
         case DType::float16:
             return 2;
         case DType::boolean:
-        case DType::int8:
             return 1;
         default:
             return 0;

@@ -152,6 +152,15 @@ def _index(state: Mapping[str, np.ndarray], files: Mapping[str, list[str]]) -> d
     }
 
 
+def is_of_model(name: str) -> bool:
+    """Whether `save_model` writes a file of this name, or it holds weights in another format."""
+    return (
+        name in (CONFIG, GENERATION_CONFIG, WEIGHTS, INDEX)
+        or _SHARD.fullmatch(name) is not None
+        or Path(name).suffix in _PICKLES
+    )
+
+
 def _remove_stale(directory: Path, keep: set[str]) -> None:
     """Delete weight files of an earlier save, which a reader would take for this one's."""
     for path in directory.iterdir():

@@ -18,6 +18,7 @@ COMMANDS = {
     "info": "Show version, processor, threads and memory.",
     "predict": "Answer texts with a fine-tuned model.",
     "pretrain": "Train a model on unlabelled text.",
+    "quantize": "Write a model with int8 weights.",
     "quickstart": "Train and fine-tune a small GPT in minutes; needs nothing else.",
     "tokenizer": "Train a tokenizer, or show how it cuts text.",
 }

@@ -9,10 +9,11 @@ from typing import Any
 from numpy import ndarray
 
 from .. import kernels
-from ..errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from ..kernels._backend import backend
 from ..packing import packed_together, packs_weights
 from ..parameter import Parameter
+from ..quantized import NOT_TRAINED, QuantizedParameter
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import all_data, data_of, data_or_none
 
@@ -65,15 +66,49 @@ def linear_together(
         )
     for i, bias in enumerate(biases):
         data_or_none(f"biases[{i}]", bias)
+    first = weights[0] if weights else None
+    if isinstance(first, QuantizedParameter):
+        return _quantized_together(x, first, weights, biases, is_in_out)
     parameters = [w for w in weights if isinstance(w, Parameter)]
     recorded = needs_grad(x, *weights, *biases)
     if recorded or len(parameters) < len(weights) or not _packs(x_data):
         return [_linear(x, w, b, None, is_in_out=is_in_out) for w, b in zip(weights, biases)]
     packed = packed_together(parameters, transposed=is_in_out)
     widths = [w.shape[is_in_out] for w in weights]
-    y = kernels.linear(x_data, packed, _biases_together(biases, widths))
+    return _columns(kernels.linear(x_data, packed, _biases_together(biases, widths)), widths)
+
+
+def _columns(y: Array, widths: Sequence[int]) -> list[Tensor]:
+    """Views of so many columns each."""
     ends = itertools.accumulate(widths)
     return [Tensor(y[..., end - width : end]) for end, width in zip(ends, widths)]
+
+
+def _quantized_together(
+    x: Tensor,
+    first: QuantizedParameter,
+    weights: Sequence[Any],
+    biases: Sequence[Tensor | None],
+    is_in_out: bool,
+) -> list[Tensor]:
+    """One product with all weights, if they are quantized alike."""
+    if not all(first.is_like(w) for w in weights):
+        return [_linear(x, w, b, None, is_in_out=is_in_out) for w, b in zip(weights, biases)]
+    _check_not_recorded(x, *biases)
+    widths = [w.shape[is_in_out] for w in weights]
+    y = kernels.linear_int8(
+        x.data,
+        packed_together(weights, transposed=is_in_out),
+        _biases_together(biases, widths),
+        dynamic=first.dynamic,
+    )
+    return _columns(y, widths)
+
+
+def _check_not_recorded(*tensors: Tensor | None) -> None:
+    """Raise where a gradient would have to pass an int8 weight."""
+    if needs_grad(*tensors):
+        raise ConfigError(f"a gradient is wanted: {NOT_TRAINED}, or compute under no_grad")
 
 
 def _biases_together(biases: Sequence[Tensor | None], widths: Sequence[int]) -> Array | None:
@@ -107,6 +142,13 @@ def _linear(
 ) -> Tensor:
     x_data, b = data_of("x", x), data_or_none("bias", bias)
     data_of("weight", weight)
+    if isinstance(weight, QuantizedParameter):
+        _check_not_recorded(x, bias)
+        packed = weight.packed(is_in_out)
+        dynamic = weight.dynamic
+        return Tensor(
+            kernels.linear_int8(x_data, packed, b, activation=activation, dynamic=dynamic)
+        )
     if not needs_grad(x, weight, bias):
         w = weight_to_read(x_data, weight, is_in_out)
         return Tensor(kernels.linear(x_data, w, b, activation=activation))

@@ -10,11 +10,13 @@ import numpy as np
 from .. import kernels
 from ..errors import ConfigError, shown
 from ..kernels._arrays import IDS, accumulator_dtype, check_array, check_shape, float_types
+from ..quantized import QuantizedParameter
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import beside, data_of, data_or_none, floats_of, ids_beside
-from .linear import weight_to_read
+from .linear import linear, weight_to_read
 
 IGNORE_INDEX = -100  # where the kernels' caller says nothing else
+_HEAD_ROWS = 256  # whose logits by an int8 head are in memory at once
 
 
 def cross_entropy(
@@ -45,6 +47,8 @@ def fused_linear_cross_entropy(
     x_data = data_of("x", x)
     table = data_of("weight", weight)
     target = _labels_beside(target, x_data, table.T, options)
+    if isinstance(weight, QuantizedParameter):
+        return _quantized_loss(x, weight, target, bias, **options)
     b = data_or_none("bias", bias)
     if not needs_grad(x, weight, bias):
         table = weight_to_read(x_data, weight)
@@ -62,6 +66,40 @@ def fused_linear_cross_entropy(
         return grads
 
     return record(loss, (x, weight, bias), backward, is_fresh=True)
+
+
+def _quantized_loss(
+    x: Tensor,
+    weight: QuantizedParameter,
+    target: Array,
+    bias: Tensor | None,
+    *,
+    ignore_index: int = IGNORE_INDEX,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    num_items: int | None = None,
+) -> Tensor:
+    """The loss of logits by an int8 head, some rows at a time."""
+    if reduction not in ("mean", "sum"):
+        raise ConfigError(f"reduction: got {shown(reduction)}, expected mean or sum")
+    rows, labels = x.data.reshape(-1, x.shape[-1]), target.reshape(-1)
+    total, counted = 0.0, int((labels != ignore_index).sum())
+    for start in range(0, len(rows), _HEAD_ROWS):
+        part = slice(start, start + _HEAD_ROWS)
+        if (labels[part] != ignore_index).any():
+            logits = linear(Tensor(rows[part]), weight, bias)
+            total += float(
+                kernels.cross_entropy(
+                    logits.data,
+                    labels[part],
+                    ignore_index=ignore_index,
+                    label_smoothing=label_smoothing,
+                    reduction="sum",
+                )
+            )
+    items = counted if num_items is None else num_items
+    loss = total if reduction == "sum" else total / items if items else 0.0
+    return Tensor(np.asarray(loss, np.float32))
 
 
 def _labels_beside(target: Array, x: Array, logits: Array, options: dict[str, Any]) -> Array:

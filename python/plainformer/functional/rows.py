@@ -21,6 +21,7 @@ from ..kernels._arrays import (
     check_size,
     defers,
 )
+from ..quantized import QuantizedParameter
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import all_data, beside, data_of, floats_of, ids_beside, last_size
 
@@ -29,6 +30,9 @@ def embedding(input_ids: Array, weight: Tensor, padding_idx: int | None = None) 
     """y[...] = weight[input_ids[...]]; as in torch, row `padding_idx` gets no gradient."""
     table = data_of("weight", weight)
     input_ids = ids_beside("input_ids", input_ids, table, len(table) if table.ndim else 0)
+    if isinstance(weight, QuantizedParameter):
+        check_ids("input_ids", input_ids, len(table))
+        return Tensor(weight.rows(input_ids))
     y = kernels.embedding(input_ids, weight.data)
     if padding_idx is not None:
         check_size("padding_idx", padding_idx, 0, len(weight) - 1)

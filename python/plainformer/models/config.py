@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..errors import ConfigError, short, shown
 from ..kinds import annotations_of, check_kind, check_kinds
+from ..nn.quantization import QuantizationConfig
 from ..options import SHARE, at_least, did_you_mean, one_of
 from ..reprs import brief
 
@@ -45,7 +46,6 @@ FIXED: dict[str, Any] = {
     "is_decoder": False,
     "is_encoder_decoder": False,
     "pruned_heads": {},
-    "quantization_config": None,
     "return_dict": True,
     "tie_encoder_decoder": False,
     "torchscript": False,
@@ -149,6 +149,10 @@ class PretrainedConfig:
         for name, value in values.items():
             if name in fixed:
                 check_fixed(name, value, fixed[name])
+            if name == "quantization_config":
+                if value is not None:
+                    extra[name] = QuantizationConfig.from_dict(value).to_dict()
+                continue
             if name in known:
                 continue
             if name not in fixed and name not in INERT | cls.inert:
@@ -171,6 +175,18 @@ class PretrainedConfig:
                 raise ConfigError(f"{name}: got {shown(value)}, but {own} is {shown(result[own])}")
             result[own] = value
         return result
+
+    @property
+    def quantization(self) -> QuantizationConfig | None:
+        """How the weights are quantized: `quantization_config`; None for float weights."""
+        values = self.extra.get("quantization_config")
+        return None if values is None else QuantizationConfig.from_dict(values)
+
+    @quantization.setter
+    def quantization(self, how: QuantizationConfig | None) -> None:
+        self.extra.pop("quantization_config", None)
+        if how is not None:
+            self.extra["quantization_config"] = how.to_dict()
 
     def __repr__(self) -> str:
         return brief(self, type(self)())

@@ -13,11 +13,14 @@ import numpy as np
 from ..checkpoints.habits import given_device, given_dtype, without_habits
 from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, LoadReport, fit_state
-from ..errors import ConfigError, shown
+from ..errors import CheckpointError, ConfigError, shown
 from ..kernels.devices import as_device
-from ..nn import Dropout, Module, capture, init_empty_weights
+from ..nn import Dropout, Module, QuantizedParameter, capture, init_empty_weights
+from ..nn import quantize as nn_quantize
 from ..nn.empty import undrawn_weights, weights_of
 from ..nn.module import float_dtype, wanted_of
+from ..nn.quantization import MODES, QuantizationConfig
+from ..options import one_of
 from ..parameter import Buffer
 from ..tape import no_grad
 from ..tensor import Array
@@ -145,6 +148,7 @@ class PreTrainedModel(Module):
         seed: int = 0,
         device: Any = None,
         device_map: Any = None,
+        quantize: str | None = None,
         **overrides: Any,
     ) -> Any:
         """Read a model from a directory with `config.json` and safetensors files, in eval mode.
@@ -167,6 +171,9 @@ class PreTrainedModel(Module):
         seed : of new weights
         device : "cpu", "cuda", "cuda:1" or "auto", as for `nn.Module.to`; None means the CPU.
             `device_map` is transformers' word for it
+        quantize : "int8" makes int8 weights of the float ones that are read, as `nn.quantize` does
+            for this kind of model; "weight-only" and "dynamic" say which form. A directory of
+            `plainformer quantize` needs no word
         overrides : fields of the configuration (num_labels, id2label, dropouts, ...). Options of
             transformers that ask for nothing here (`use_safetensors=True`) are taken
 
@@ -183,10 +190,15 @@ class PreTrainedModel(Module):
         dtype = given_dtype(dtype, torch_dtype)
         wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
         config.dtype = str(wanted)
+        how = config.quantization
+        _check_quantize(quantize, how)
         stored = cls.read_state(load_state(path), config)
         check_layers(config, stored, str(path))
+        config.quantization = None  # a new model has float weights
         with init_empty_weights():  # arrays of the file are put in their place
             model = cls(config, seed=None)
+            if how is not None:
+                nn_quantize(model, how.mode, how.group_size)
         parameters = {
             name: parameter
             for name, parameter in model.named_state()
@@ -208,12 +220,16 @@ class PreTrainedModel(Module):
         new = {name: parameters[name].shape for name in report.new_keys}
         check_memory(new, config, wanted.itemsize)
         for name, parameter in model.named_state():
-            if name in state:
+            if isinstance(parameter, QuantizedParameter):
+                parameter.assign(_quantized_values(state, name, str(path)))
+            elif name in state:
                 parameter.assign(state[name].astype(wanted, copy=False))
             else:  # the initial value
                 parameter.copy_from(parameter.data, wanted)
         model.init_weights(seed, report.new_keys)
         model.read_generation_config(path)
+        if quantize is not None:
+            nn_quantize(model, None if quantize == "int8" else quantize)
         if place is not None:
             model.to(device=place)
         model.eval()
@@ -301,6 +317,30 @@ class PreTrainedModel(Module):
         for module in self.modules():
             if hasattr(module, "recomputes"):
                 module.recomputes = recomputes
+
+
+def _check_quantize(quantize: Any, how: QuantizationConfig | None) -> None:
+    """Raise for another word than there is, or a second quantization."""
+    if quantize is None:
+        return
+    one_of("int8", *MODES).check("quantize", quantize)
+    if how is not None:
+        raise ConfigError(
+            f"quantize: got {shown(quantize)}, but the directory holds int8 weights already "
+            f"({how.mode}); leave it out"
+        )
+
+
+def _quantized_values(state: Mapping[str, Array], name: str, source: str) -> Array:
+    """The int8 values of a checkpoint, which no new weights can stand for."""
+    values = state.get(name)
+    if values is None or values.dtype != np.int8:
+        got = "none" if values is None else values.dtype
+        raise CheckpointError(
+            f"{source}: {name}: got {got}, expected int8 values, for quantization_config of its "
+            "config.json says so"
+        )
+    return values
 
 
 def contents_of(config: Any) -> Mapping[str, Any]:

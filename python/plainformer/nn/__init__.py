@@ -3,6 +3,7 @@
 from ..functional.random import dropout_state
 from ..packing import packed_together
 from ..parameter import Buffer, Parameter
+from ..quantized import QuantizedParameter
 from .attention import Attention
 from .cache import CrossCache, KeyValueCache, Seq2SeqCache
 from .capture import capture, part, report_state
@@ -25,6 +26,7 @@ from .layers import (
 from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
 from .module import Module, evaluating
 from .positions import LearnedPositions, SinusoidalPositions
+from .quantization import QuantizationConfig, quantize
 from .recompute import recompute
 from .sequences import RaggedRows, Sequences, join
 
@@ -45,6 +47,8 @@ __all__ = [
     "Module",
     "ModuleList",
     "Parameter",
+    "QuantizationConfig",
+    "QuantizedParameter",
     "RMSNorm",
     "RaggedRows",
     "ReLU",
@@ -67,6 +71,7 @@ __all__ = [
     "merge_lora",
     "packed_together",
     "part",
+    "quantize",
     "recompute",
     "report_state",
 ]

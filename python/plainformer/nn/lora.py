@@ -18,6 +18,7 @@ import numpy as np
 from .. import functional, kernels
 from ..errors import ConfigError, listed, short, shown
 from ..options import COUNT, SHARE, above, check, documented, option
+from ..quantized import NOT_TRAINED, QuantizedParameter
 from ..tensor import Tensor
 from .empty import undrawn_weights, weights_of
 from .layers import Conv1D, Dropout, Linear
@@ -67,6 +68,8 @@ class LoraLinear(Module):
         config: LoraConfig,
         generator: np.random.Generator | None = None,
     ):
+        if isinstance(base.weight, QuantizedParameter):
+            raise ConfigError(f"LoRA: got a layer with an int8 weight; {NOT_TRAINED}")
         self.is_in_out = isinstance(base, Conv1D)
         self.activation = base.activation
         self.weight, self.bias = base.weight, base.bias

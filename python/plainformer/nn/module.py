@@ -22,6 +22,7 @@ from ..kernels._devices import Device, read_device
 from ..kernels.devices import as_device, device_of
 from ..modes import Mode
 from ..parameter import Buffer, Parameter
+from ..quantized import QuantizedParameter
 from ..tape import no_grad
 from ..tensor import Array
 from ._repr import tree
@@ -176,7 +177,8 @@ class Module:
         place, wanted = wanted_of(where, device, dtype)
         self._check_floats(place, wanted)
         for _, parameter in self.named_state():
-            if wanted is not None and parameter.dtype != wanted:
+            quantized = isinstance(parameter, QuantizedParameter)
+            if wanted is not None and parameter.dtype != wanted and not quantized:
                 parameter.assign(parameter.data.astype(wanted))
                 parameter.grad = None
             if place is not None:

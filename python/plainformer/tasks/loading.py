@@ -20,6 +20,7 @@ from ..data import LabelMap
 from ..data.special_tokens import SpecialIds, special_ids
 from ..data.tokenizer import vocab_size
 from ..errors import ConfigError
+from ..quantized import NOT_TRAINED
 from .directory import TaskDirectory, model_task_for
 from .problems import REGRESSION, SINGLE
 from .strategy import head_parameters
@@ -69,6 +70,8 @@ def from_checkpoint(
     seed : of new weights
     adapter : a directory with a LoRA adapter, added to the weights
     """
+    if directory.config.get("quantization_config") is not None:
+        raise ConfigError(f"{directory.path}: {NOT_TRAINED}")
     model, new = _load(directory, kind, seed)
     if adapter is not None:
         models.load_adapter(model, adapter)

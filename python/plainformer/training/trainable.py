@@ -10,6 +10,7 @@ from ..errors import ConfigError, listed, shown
 from ..nn import count_parameters, freezing
 from ..nn.module import DTYPES
 from ..parameter import Parameter
+from ..quantized import NOT_TRAINED, QuantizedParameter
 from ..tensor import Array
 from .arguments import TrainingArguments
 from .losses import takes
@@ -63,6 +64,8 @@ def check_model(model: Any) -> None:
             f"model: {type(model).__name__} has {listed(others, 3)}, which are no plainformer "
             "Parameters"
         )
+    if any(isinstance(p, QuantizedParameter) for _, p in model.named_parameters()):
+        raise ConfigError(f"model: {NOT_TRAINED}")
     if next(iter(model.named_parameters()), None) is None:
         raise ConfigError(f"model: {type(model).__name__} has no parameters to train")
 

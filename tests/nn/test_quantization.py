@@ -1,0 +1,245 @@
+"""int8 weights in models of every family: what they compute, are kept as, and refuse."""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import plainformer as pf
+from plainformer import nn, runtime
+from plainformer.errors import CheckpointError, ConfigError, DeviceError, DTypeError
+from plainformer.models import MODELS
+from plainformer.nn import quantization
+from tests.models.tiny import CONFIGS, batch_for, make, outputs_of
+
+MODELS_OF_ALL = [
+    (family, task)
+    for family in CONFIGS
+    for task in MODELS[family].models
+    if task != "relation-extraction"  # whose batches are its own
+]
+GPT = {"vocab_size": 300, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 32}
+IDS = np.random.default_rng(0).integers(0, 300, (3, 12))
+
+
+@pytest.fixture(autouse=True)
+def every_layer(monkeypatch):
+    """Tiny layers are quantized too, heads that classify among them."""
+    monkeypatch.setattr(quantization, "LEAST_OUTPUTS", 1)
+
+
+def gpt(seed=0, **options):
+    return pf.GPT2LMHeadModel(pf.GPT2Config(**GPT | options), seed=seed).eval()
+
+
+def logits_of(model, ids=IDS):
+    with pf.no_grad():
+        return model(ids).logits.data
+
+
+def arrays(output, task):
+    return [np.asarray(a, np.float64) for a in outputs_of(output, task)]
+
+
+def with_dequantized_weights(model):
+    """The same model with float weights of the values that the int8 ones stand for."""
+    plain = {}
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.QuantizedParameter):
+            module.weight = plain.setdefault(id(weight), nn.Parameter(weight.dequantized()))
+            del module.weight_scale
+    return model
+
+
+@pytest.mark.parametrize("mode", quantization.MODES)
+@pytest.mark.parametrize(("family", "task"), MODELS_OF_ALL, ids=str)
+def test_a_model_computes_what_its_dequantized_weights_do(family, task, mode, rng):
+    model = make(family, task).eval()
+    batch = batch_for(task, rng)
+    count = nn.quantize(model, mode, 4)
+    assert count == sum(isinstance(p, nn.QuantizedParameter) for p in model.parameters())
+    assert count > 4
+    with pf.no_grad():
+        ours = arrays(model(**batch), task)
+        wanted = arrays(with_dequantized_weights(model)(**batch), task)
+    for got, want in zip(ours, wanted):
+        scale = np.abs(want).max(initial=0) or 1
+        room = 1e-4 if mode == "weight-only" else 0.12  # 8 bits of rows of 12, layer by layer
+        assert np.abs(got - want).max(initial=0) <= room * scale
+
+
+@pytest.mark.parametrize("mode", quantization.MODES)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_directory_gives_the_same_bytes(tmp_path, mode, dtype):
+    model = gpt().to(dtype)
+    nn.quantize(model, mode, 16)
+    model.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())["quantization_config"]
+    assert values == {"quant_method": "plainformer", "bits": 8, "mode": mode, "group_size": 16}
+    again = pf.load(tmp_path)
+    assert again.config.quantization == nn.QuantizationConfig(mode, 16)
+    assert again.transformer.wte.weight.dtype == np.int8
+    assert again.transformer.wte.weight_scale.dtype == np.dtype(model.config.dtype)
+    logits = logits_of(model)
+    assert str(logits.dtype) == dtype
+    assert logits_of(again).tobytes() == logits.tobytes()
+    assert (again.generate(IDS[:1], 5) == model.generate(IDS[:1], 5)).all()
+    again.save_pretrained(tmp_path / "again")
+    name = "model.safetensors"
+    assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
+    assert again.config.to_dict().items() >= model.config.to_dict().items()
+
+
+def test_load_quantizes_what_it_reads(tmp_path):
+    gpt().save_pretrained(tmp_path)
+    wanted = gpt()
+    nn.quantize(wanted)
+    model = pf.load(tmp_path, quantize="int8")
+    assert model.config.quantization.mode == "weight-only"  # it writes
+    assert logits_of(model).tobytes() == logits_of(wanted).tobytes()
+    assert pf.load(tmp_path, quantize="dynamic").config.quantization.mode == "dynamic"
+    encoder = make("bert", "sequence-classification")
+    nn.quantize(encoder)
+    assert encoder.config.quantization.mode == "dynamic"  # it reads
+
+
+def test_weights_are_a_quarter(tmp_path):
+    model = gpt(n_embd=128, n_layer=4)
+    before = sum(a.nbytes for a in model.state_dict().values())
+    nn.quantize(model)
+    assert sum(a.nbytes for a in model.state_dict().values()) < 0.3 * before
+
+
+@pytest.mark.parametrize("mode", quantization.MODES)
+def test_a_text_alone_has_the_bytes_it_has_in_a_batch(mode):
+    model = gpt()
+    nn.quantize(model, mode)
+    together = logits_of(model)
+    for i, row in enumerate(IDS):
+        assert logits_of(model, row[None])[0].tobytes() == together[i].tobytes()
+    for threads in (1, 3, 7):
+        with runtime.num_threads(threads):
+            assert logits_of(model).tobytes() == together.tobytes()
+
+
+def test_another_level_packs_anew():
+    model = gpt()
+    nn.quantize(model)
+    logits = logits_of(model).astype(np.float64)
+    for level in runtime.available_levels():
+        with runtime.use_level(level):
+            assert np.abs(logits_of(model) - logits).max() < 1e-4
+
+
+def test_the_loss_is_that_of_the_logits():
+    model = gpt()
+    nn.quantize(model)
+    logits = logits_of(model).astype(np.float64)
+    with pf.no_grad():
+        loss = float(model(IDS, labels=IDS).loss.data)
+        none = float(model(IDS, labels=np.full_like(IDS, -100)).loss.data)
+    log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    picked = np.take_along_axis(log[:, :-1], IDS[:, 1:, None], -1)
+    assert loss == pytest.approx(-picked.mean(), rel=1e-5)
+    assert none == 0
+
+
+def test_a_float_model_converts_its_scales_and_keeps_its_values():
+    model = gpt()
+    nn.quantize(model)
+    values = model.transformer.wte.weight.data.copy()
+    model.to("bfloat16")
+    assert (model.transformer.wte.weight.data == values).all()
+    assert str(logits_of(model).dtype) == "bfloat16"
+
+
+def test_copies_share_no_weight():
+    model = gpt()
+    nn.quantize(model)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert logits_of(other).tobytes() == logits_of(model).tobytes()
+        assert other.transformer.wte.weight is not model.transformer.wte.weight
+
+
+def test_nothing_is_trained(tmp_path):
+    model = gpt()
+    nn.quantize(model)
+    assert not any(p.requires_grad for p in model.parameters())
+    loss = model(IDS, labels=IDS).loss
+    assert not loss.requires_grad
+    with pytest.raises(ConfigError, match="int8 weights are not trained"):
+        model.unfreeze()
+    with pytest.raises(ConfigError, match="int8 weights are not trained"):
+        pf.Trainer(model, pf.TrainingArguments(str(tmp_path)), [{"input_ids": IDS[0]}])
+    with pytest.raises(ConfigError, match="LoRA: got a layer with an int8 weight"):
+        nn.add_lora(model, nn.LoraConfig())
+    model.transformer.h[0].ln_1.weight.requires_grad = True
+    with pytest.raises(ConfigError, match=r"a gradient is wanted: .*or compute under no_grad"):
+        model(IDS, labels=IDS)
+
+
+def test_errors_name_what_is_wrong(tmp_path):
+    model = gpt()
+    with pytest.raises(ConfigError, match="mode: got 'int4', expected one of weight-only, dynamic"):
+        nn.quantize(model, "int4")
+    with pytest.raises(ConfigError, match="group_size: got 6, expected a multiple of 4"):
+        nn.quantize(model, group_size=6)
+    with pytest.raises(ConfigError, match="got float64 weights, expected float32 or bfloat16"):
+        nn.quantize(gpt().to("float64"))
+    adapted = gpt()
+    nn.add_lora(adapted, nn.LoraConfig())
+    with pytest.raises(ConfigError, match="got a model with LoRA adapters; merge them first"):
+        nn.quantize(adapted)
+    nn.quantize(model)
+    with pytest.raises(ConfigError, match="got a model that is quantized already"):
+        nn.quantize(model)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"holds int8 weights already \(weight-only\)"):
+        pf.load(tmp_path, quantize="int8")
+    with pytest.raises(
+        ConfigError, match="quantize: got 'int4', expected one of int8, weight-only"
+    ):
+        pf.load(tmp_path, quantize="int4")
+    with pytest.raises(DTypeError, match="data: got float32, expected int8 values"):
+        model.transformer.wte.weight.assign(np.zeros((2, 2), np.float32))
+    with pytest.raises(DeviceError):
+        model.to("cuda")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"quant_method": "gptq"},
+            "got quant_method 'gptq', expected 'plainformer'; load",
+        ),
+        ({"bits": 4}, "quantization_config: got bits 4, expected 8"),
+        ({"mode": "int4"}, "mode: got 'int4', expected one of weight-only, dynamic"),
+        ({"group_size": 3}, "group_size: got 3, expected a multiple of 4"),
+        ({"desc_act": True}, "quantization_config: unknown field 'desc_act'"),
+    ],
+)
+def test_other_words_of_a_config_are_refused(tmp_path, change, message):
+    model = gpt()
+    nn.quantize(model)
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    values["quantization_config"] |= change
+    path.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match=message):
+        pf.load(tmp_path)
+
+
+def test_float_weights_under_a_quantized_config_are_refused(tmp_path):
+    model = gpt()
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    values["quantization_config"] = nn.QuantizationConfig("dynamic").to_dict()
+    path.write_text(json.dumps(values))
+    with pytest.raises(CheckpointError):
+        pf.load(tmp_path)
