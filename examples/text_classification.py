@@ -27,6 +27,7 @@ starts from nothing. The same on the command line:
     plainformer finetune text-classification --model all-MiniLM-L6-v2 --train train.jsonl \\
         --validation validation.jsonl --num-train-epochs 2 --learning-rate 2e-4 --output-dir out
     plainformer predict out "a film to remember"
+    plainformer quantize out out-int8  # int8 weights; every command takes out-int8 as it took out
 
 Recipes on public data: sst2 (sentiment), agnews (topics), clinc150 (intents with oos), in
 benchmarks/recipes.
