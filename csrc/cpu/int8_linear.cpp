@@ -104,7 +104,8 @@ int64_t int8_panels_per_task(const Int8Panels& w, int64_t rows, int64_t panels) 
     constexpr int64_t task = sizeof(typename Rows::Element) < sizeof(float) ? 2 : 1;
     const int64_t wanted =
         least(task * gemm_task_flops, greatest(int8_task_flops, flops * panels / enough_tasks));
-    return ceil_div(panels, ceil_div(panels, ceil_div(wanted, flops)));
+    const int64_t together = round_up(ceil_div(wanted, flops), int8_panels_at_once(rows));
+    return ceil_div(panels, ceil_div(panels, together));
 }
 
 template <typename T, typename Rows>
