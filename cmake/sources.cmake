@@ -28,8 +28,11 @@ set(runtime_sources
     csrc/cpu/dispatch.cpp
     csrc/cpu/runtime/allocator.cpp
     csrc/cpu/runtime/cgroup.cpp
+    csrc/cpu/runtime/cpu_features.cpp
     csrc/cpu/runtime/cpu_info.cpp
     csrc/cpu/runtime/environment.cpp
+    csrc/cpu/runtime/fork.cpp
+    csrc/cpu/runtime/machine.cpp
     csrc/cpu/runtime/pages.cpp
     csrc/cpu/runtime/parking.cpp
     csrc/cpu/runtime/thread_pool.cpp

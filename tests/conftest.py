@@ -8,13 +8,12 @@ import pytest
 
 from plainformer import _cpu
 
-LEVELS = ["generic", "avx2", "avx512", "avx512bf16"]
 DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float64": np.float64}
 
 
 def available_levels() -> list[str]:
     """Levels that are built and that this processor can run, worst first."""
-    return [level for level in LEVELS if level in _cpu.available_levels()]
+    return _cpu.available_levels()
 
 
 @pytest.fixture(params=available_levels())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import pytest
 
@@ -222,9 +223,17 @@ def test_use_level_switches_and_puts_back():
     assert _cpu.current_level() == before
 
 
-def test_an_unknown_level_is_an_error():
-    with pytest.raises(ConfigError, match='got "sse9", expected one of generic, avx2'):  # noqa: SIM117
-        with runtime.use_level("sse9"):
+LEVELS = {
+    "x86_64": "generic, avx2, avx512, avx512bf16",
+    "aarch64": "generic, neon, neon_bf16",
+    "arm64": "generic, neon, neon_bf16",
+}.get(platform.machine(), "generic")
+
+
+@pytest.mark.parametrize("name", ["sse9", "", "neon" if "avx2" in LEVELS else "avx2"])
+def test_an_unknown_level_is_an_error(name):
+    with pytest.raises(ConfigError, match=f'got "{name}", expected one of {LEVELS}$'):  # noqa: SIM117
+        with runtime.use_level(name):
             pass
 
 
@@ -243,11 +252,12 @@ def test_a_wrong_level_in_the_variable_is_an_error_at_first_use_not_at_import():
     )
     error = last_error_line(code, PLAINFORMER_CPU_ISA="mmx")
     assert error.startswith("plainformer.errors.ConfigError: PLAINFORMER_CPU_ISA")
-    assert "expected one of generic, avx2, avx512, avx512bf16" in error
+    assert f"expected one of {LEVELS}" in error
 
 
 def test_features_justify_the_best_level():
     features = runtime.cpu_features()
-    needed = {"avx2": "avx2", "avx512": "avx512f", "avx512bf16": "avx512_bf16"}
+    needed = {"avx2": "avx2", "avx512": "avx512f", "avx512bf16": "avx512_bf16",
+              "neon": "asimd", "neon_bf16": "bf16"}  # fmt: skip
     for level in _cpu.available_levels():
         assert level == "generic" or needed[level] in features

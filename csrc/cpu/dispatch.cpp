@@ -10,22 +10,14 @@
 
 namespace plainformer {
 
-#define PF_LEVEL_TABLES(level)                                 \
+// PF_BUILT_LEVELS, X(generic) X(avx2) ..., comes from CMake.
+#define X(level)                                               \
     namespace level {                                          \
     extern const OperationTable<float> float32_operations;     \
     extern const OperationTable<bfloat16> bfloat16_operations; \
     }
-PF_LEVEL_TABLES(generic)
-#ifdef PF_HAS_AVX2
-PF_LEVEL_TABLES(avx2)
-#endif
-#ifdef PF_HAS_AVX512
-PF_LEVEL_TABLES(avx512)
-#endif
-#ifdef PF_HAS_AVX512BF16
-PF_LEVEL_TABLES(avx512bf16)
-#endif
-#undef PF_LEVEL_TABLES
+PF_BUILT_LEVELS
+#undef X
 
 namespace generic {
 extern const OperationTable<double> float64_operations;
@@ -41,20 +33,11 @@ struct Tables {
 // Null where the build has no such level.
 Tables tables_of(Level level) {
     switch (level) {
-        case Level::generic:
-            return {&generic::float32_operations, &generic::bfloat16_operations};
-#ifdef PF_HAS_AVX2
-        case Level::avx2:
-            return {&avx2::float32_operations, &avx2::bfloat16_operations};
-#endif
-#ifdef PF_HAS_AVX512
-        case Level::avx512:
-            return {&avx512::float32_operations, &avx512::bfloat16_operations};
-#endif
-#ifdef PF_HAS_AVX512BF16
-        case Level::avx512bf16:
-            return {&avx512bf16::float32_operations, &avx512bf16::bfloat16_operations};
-#endif
+#define X(level)       \
+    case Level::level: \
+        return {&level::float32_operations, &level::bfloat16_operations};
+        PF_BUILT_LEVELS
+#undef X
         default:
             return {nullptr, nullptr};
     }

@@ -27,7 +27,7 @@ PF_INLINE void gather_unit(T* to, const T* p, int64_t, int64_t) {
     *to = *p;
 }
 PF_INLINE void gather_unit(float* to, const bfloat16* p, int64_t, int64_t) { *to = to_float(*p); }
-#ifdef __AVX512BF16__
+#ifdef PF_BFLOAT_PAIRS
 PF_INLINE void gather_unit(BfloatPair* to, const bfloat16* p, int64_t stride, int64_t count) {
     const uint32_t high = count > 1 ? p[stride].bits : 0;
     *to = {p->bits | high << 16};

@@ -9,10 +9,11 @@
 
 namespace plainformer::PF_ISA {
 
-// 6 x 4 sums, 4 columns of B and a broadcast fill AVX-512's 32 registers to 29; 6 x 2 the 16 of
-// the other levels. Six rows of A never fight for one L1 set, whatever their stride (8 ways).
+// 6 x 4 sums, 4 columns of B and a broadcast fill the 32 registers of AVX-512 and of NEON to 29;
+// 6 x 2 the 16 of the other levels. Six rows of A never fight for one L1 set, whatever their stride
+// (8 ways).
 constexpr int tile_rows = 6;
-#ifdef __AVX512F__
+#if defined(__AVX512F__) || defined(PF_NEON)
 constexpr int tile_vectors = 4;
 #else
 constexpr int tile_vectors = 2;

@@ -1,7 +1,7 @@
 // What one lane of a GEMM multiplies in one step along K.
 //
 // float and double: one value. bfloat16: a pair of neighbors along K where the level has the
-// pairwise dot product (AVX-512-BF16), else one value widened to float when it is packed. All
+// pairwise dot product (PF_BFLOAT_PAIRS), else one value widened to float when it is packed. All
 // layouts and loops below are written in units, so there is one of each.
 #pragma once
 #include "isa/vec.h"
@@ -9,7 +9,7 @@
 
 namespace plainformer::PF_ISA {
 
-#ifdef __AVX512BF16__
+#ifdef PF_BFLOAT_PAIRS
 // Elements k (low half) and k + 1 of a row of A or of a column of B.
 struct BfloatPair {
     uint32_t bits;
@@ -21,7 +21,7 @@ struct GemmUnit {
     using type = acc_t<T>;
     static constexpr int elements = 1;  // along K
 };
-#ifdef __AVX512BF16__
+#ifdef PF_BFLOAT_PAIRS
 template <>
 struct GemmUnit<bfloat16> {
     using type = BfloatPair;
@@ -81,8 +81,10 @@ template <typename A>
 PF_INLINE Vec<A> multiply_add(Vec<A> a, Vec<A> b, Vec<A> acc) {
     return fma(a, b, acc);
 }
-#ifdef __AVX512BF16__
-PF_INLINE VecI load_units(const BfloatPair* p) { return _mm512_loadu_si512(p); }
+#ifdef PF_BFLOAT_PAIRS
+PF_INLINE VecI load_units(const BfloatPair* p) {
+    return load_int(reinterpret_cast<const int32_t*>(p));
+}
 PF_INLINE void store_units(BfloatPair* p, Vec<float> units) {
     store(reinterpret_cast<float*>(p), Full{}, units);
 }
@@ -91,9 +93,7 @@ PF_INLINE VecI broadcast_unit(const void* p, const BfloatPair*) {
     __builtin_memcpy(&bits, p, sizeof bits);
     return VecI(bits);
 }
-PF_INLINE Vec<float> multiply_add(VecI a, VecI b, Vec<float> acc) {
-    return _mm512_dpbf16_ps(acc.v, (__m512bh)a.v, (__m512bh)b.v);
-}
+PF_INLINE Vec<float> multiply_add(VecI a, VecI b, Vec<float> acc) { return dot_pairs(a, b, acc); }
 #endif
 
 }  // namespace plainformer::PF_ISA

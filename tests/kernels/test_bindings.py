@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import platform
 
 import numpy as np
 import pytest
@@ -70,9 +71,16 @@ def test_no_packed_weight_is_made_but_by_packing():
             make()
 
 
+UNFIT_MODES = {  # traps, and bits that stand for nothing
+    "x86_64": (0, 0x1F00, 1 << 16, (1 << 32) - 1),
+    "aarch64": (1 << 8, 1 << 15, 1, 1 << 40),
+}
+
+
+@pytest.mark.skipif(platform.machine() not in UNFIT_MODES, reason="mode register not known")
 def test_no_float_mode_is_set_that_the_processor_faults_at():
     before = _cpu.get_float_mode()
-    for mode in (0, before & ~0x80, 1 << 16, (1 << 32) - 1):
+    for mode in UNFIT_MODES[platform.machine()]:
         with pytest.raises(ValueError, match="mode: got"):
             _cpu.set_float_mode(mode)
     assert _cpu.get_float_mode() == before

@@ -102,6 +102,11 @@ void set_known_float_mode(decltype(get_float_mode()) mode) {
     if (mode > 0xffff || (mode & default_float_mode) != default_float_mode)
         throw ConfigError("mode: got " + std::to_string(mode) +
                           ", expected at most 65535, with all exceptions masked (0x1f80)");
+#elif defined(__aarch64__)
+    constexpr uint64_t settable = 0x7c80000;  // AHP, DN, FZ, the two of RMode, FZ16
+    if ((mode & ~settable) != 0)
+        throw ConfigError("mode: got " + std::to_string(mode) +
+                          ", expected bits 19 and 22 to 26 of FPCR alone (0x7c80000)");
 #endif
     set_float_mode(mode);
 }

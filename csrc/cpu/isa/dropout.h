@@ -8,7 +8,7 @@ namespace plainformer::PF_ISA {
 // Columns that one dropout_values call covers: 8 a Philox call, a call a lane.
 constexpr int dropout_block = 8 * Vec<float>::width;
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__AVX512F__) || defined(__AVX2__) || defined(PF_NEON)
 
 #if defined(__AVX512F__)
 using Words = __m512i;
@@ -33,6 +33,28 @@ PF_INLINE Words unpack_high_32(Words a, Words b) { return _mm512_unpackhi_epi32(
 PF_INLINE Words unpack_low_64(Words a, Words b) { return _mm512_unpacklo_epi64(a, b); }
 PF_INLINE Words unpack_high_64(Words a, Words b) { return _mm512_unpackhi_epi64(a, b); }
 PF_INLINE void store_words(uint16_t* p, Words a) { _mm512_storeu_si512(p, a); }
+#elif defined(PF_NEON)
+using Words = uint32x4_t;
+PF_INLINE Words words_of(uint32_t x) { return vdupq_n_u32(x); }
+PF_INLINE Words bit_xor(Words a, Words b, Words c) { return veorq_u32(veorq_u32(a, b), c); }
+PF_INLINE void multiply_wide(Words a, Words m, Words* high, Words* low) {
+    const Words first = vreinterpretq_u32_u64(vmull_u32(vget_low_u32(a), vget_low_u32(m)));
+    const Words second = vreinterpretq_u32_u64(vmull_high_u32(a, m));
+    *high = vuzp2q_u32(first, second);
+    *low = vuzp1q_u32(first, second);
+}
+PF_INLINE Words call_numbers(uint32_t first) {
+    return vaddq_u32(words_of(first), vreinterpretq_u32_s32(lane_numbers().v));
+}
+PF_INLINE Words unpack_low_32(Words a, Words b) { return vzip1q_u32(a, b); }
+PF_INLINE Words unpack_high_32(Words a, Words b) { return vzip2q_u32(a, b); }
+PF_INLINE Words unpack_low_64(Words a, Words b) {
+    return vcombine_u32(vget_low_u32(a), vget_low_u32(b));
+}
+PF_INLINE Words unpack_high_64(Words a, Words b) {
+    return vcombine_u32(vget_high_u32(a), vget_high_u32(b));
+}
+PF_INLINE void store_words(uint16_t* p, Words a) { vst1q_u16(p, vreinterpretq_u16_u32(a)); }
 #else
 using Words = __m256i;
 PF_INLINE Words words_of(uint32_t x) { return _mm256_set1_epi32(static_cast<int>(x)); }

@@ -46,6 +46,20 @@ PF_INLINE void transpose(Vec<float> (&r)[8]) {
         r[i + 4] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x31);
     }
 }
+#elif defined(PF_NEON)
+PF_INLINE void transpose(Vec<float> (&r)[4]) {
+    const auto low = [](float32x4_t a, float32x4_t b) {  // a and b side by side, their lower halves
+        return vcombine_f32(vget_low_f32(a), vget_low_f32(b));
+    };
+    const auto high = [](float32x4_t a, float32x4_t b) {
+        return vcombine_f32(vget_high_f32(a), vget_high_f32(b));
+    };
+    const float32x4x2_t a = vtrnq_f32(r[0].v, r[1].v), b = vtrnq_f32(r[2].v, r[3].v);
+    r[0] = low(a.val[0], b.val[0]);
+    r[1] = low(a.val[1], b.val[1]);
+    r[2] = high(a.val[0], b.val[0]);
+    r[3] = high(a.val[1], b.val[1]);
+}
 #else
 template <typename A>
 PF_INLINE void transpose(Vec<A> (&r)[Vec<A>::width]) {

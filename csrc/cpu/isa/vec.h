@@ -29,6 +29,9 @@ struct Tail {
 #include "isa/vec_avx512.h"
 #elif defined(__AVX2__) && defined(__FMA__)
 #include "isa/vec_avx2.h"
+#elif defined(__aarch64__) && !defined(PF_ISA_IS_GENERIC)
+#define PF_NEON
+#include "isa/vec_neon.h"
 #else
 #include "isa/vec_generic.h"
 #endif

@@ -169,4 +169,12 @@ PF_INLINE void stream(bfloat16* p, Vec<float> a) {
     _mm256_stream_si256(reinterpret_cast<__m256i*>(p), narrow(a));
 }
 
+#ifdef __AVX512BF16__
+#define PF_BFLOAT_PAIRS
+// acc + the sum of the products of both bfloat16 of each lane
+PF_INLINE Vec<float> dot_pairs(VecI a, VecI b, Vec<float> acc) {
+    return _mm512_dpbf16_ps(acc.v, (__m512bh)a.v, (__m512bh)b.v);
+}
+#endif
+
 }  // namespace plainformer::PF_ISA

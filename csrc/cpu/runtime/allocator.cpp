@@ -4,8 +4,6 @@
 // never while the system is asked for memory.
 #include "runtime/allocator.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -14,6 +12,7 @@
 
 #include "runtime/cpu_info.h"     // memory_bytes
 #include "runtime/environment.h"  // environment_bytes, environment_flag
+#include "runtime/fork.h"         // at_fork
 #include "runtime/pages.h"        // system_allocate, system_release
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -207,7 +206,7 @@ Cache& cache() {
     alignas(Cache) static unsigned char storage[sizeof(Cache)];
     static Cache* const instance = [] {
         Cache* made = new (storage) Cache;
-        pthread_atfork([] { cache().lock(); }, [] { cache().unlock(); }, [] { cache().unlock(); });
+        at_fork([] { cache().lock(); }, [] { cache().unlock(); }, [] { cache().unlock(); });
         return made;
     }();
     return *instance;

@@ -11,9 +11,22 @@ namespace plainformer {
 
 // ---- instruction sets -----------------------------------------------------------------------
 
-// ISA levels, each including the ones before it.
-enum class Level : int { generic, avx2, avx512, avx512bf16 };
-constexpr int level_count = 4;
+// The ISA levels of an architecture, each including the ones before it. Their flags stand in
+// cmake/levels.cmake, what they need of a processor in cpu_features.cpp.
+#if defined(__x86_64__)
+#define PF_LEVELS(X) X(generic) X(avx2) X(avx512) X(avx512bf16)
+#elif defined(__aarch64__)
+#define PF_LEVELS(X) X(generic) X(neon) X(neon_bf16)
+#else
+#define PF_LEVELS(X) X(generic)
+#endif
+
+#define PF_ENUMERATOR(level) level,
+enum class Level : int { PF_LEVELS(PF_ENUMERATOR) };
+#undef PF_ENUMERATOR
+#define PF_ONE(level) +1
+constexpr int level_count = PF_LEVELS(PF_ONE);
+#undef PF_ONE
 
 const char* level_name(Level level);
 
@@ -33,7 +46,8 @@ std::optional<Level> forced_level();
 // Names, as Linux writes them, of the instruction sets present among those the levels ask for.
 std::vector<std::string> cpu_features();
 
-// The processor's own name, e.g. "AMD EPYC 9B14"; "unknown" where it has none.
+// The processor's own name, e.g. "AMD EPYC 9B14", or the machine's, e.g. "Raspberry Pi 5 Model B";
+// "unknown" where it has none.
 std::string cpu_name();
 
 // ---- caches, memory and processors ----------------------------------------------------------
@@ -41,6 +55,9 @@ std::string cpu_name();
 // Bytes of one core's data cache at `level` 1, 2 or 3 (3: the part shared by its cores); 0 if
 // the system does not say.
 int64_t cache_bytes(int level);
+
+// Bytes of memory of the machine; 0 if the system does not say.
+int64_t physical_memory();
 
 // Bytes of memory this process may use: the smaller of the machine's and the control group's.
 int64_t memory_bytes();

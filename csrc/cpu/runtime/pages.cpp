@@ -4,6 +4,9 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 namespace plainformer {
@@ -27,7 +30,11 @@ void* map_aligned(size_t bytes) {
     return begin + before;
 }
 
-size_t whole_pages(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
+// ARM's systems have pages of 4, 16 or 64 KB: unmapping an end that starts inside a page fails.
+size_t whole_pages(size_t bytes) {
+    static const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    return (bytes + page - 1) / page * page;
+}
 
 }  // namespace
 
@@ -45,6 +52,12 @@ void system_release(void* memory, size_t bytes) {
         munmap(memory, whole_pages(bytes));
     }
 }
+
+#elif defined(_WIN32)
+
+// Huge pages need a privilege there that users lack.
+void* system_allocate(size_t bytes) { return _aligned_malloc(bytes, 64); }
+void system_release(void* memory, size_t) { _aligned_free(memory); }
 
 #else
 

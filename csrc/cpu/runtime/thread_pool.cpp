@@ -6,9 +6,6 @@
 // scheduler quantum a call. OpenMP has a barrier there, and hangs or aborts in a forked child.
 #include "runtime/thread_pool.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -17,9 +14,15 @@
 #include <system_error>
 #include <thread>
 
+#if !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#endif
+
 #include "runtime/cpu_info.h"    // default_threads, available_processors
 #include "runtime/errors.h"      // ConfigError
 #include "runtime/float_mode.h"  // DefaultFloatMode
+#include "runtime/fork.h"        // at_fork
 #include "runtime/parking.h"     // park_while, unpark
 
 namespace plainformer {
@@ -188,7 +191,12 @@ Clock::duration spin_time() {
     }
 }
 
-// Signals are the business of the threads that Python knows.
+// Signals are the business of the threads that Python knows. Windows has none for threads.
+#if defined(_WIN32)
+struct SignalsBlocked {
+    SignalsBlocked() {}
+};
+#else
 class SignalsBlocked {
   public:
     SignalsBlocked() {
@@ -201,6 +209,7 @@ class SignalsBlocked {
   private:
     sigset_t saved_;
 };
+#endif
 
 bool start_worker(int64_t index) {
     try {
@@ -239,7 +248,7 @@ void reset_after_fork() {
     reset_parking_after_fork();
 }
 
-const int registered = pthread_atfork(nullptr, nullptr, reset_after_fork);
+const bool registered = (at_fork(nullptr, nullptr, reset_after_fork), true);
 
 // ---- callers ---------------------------------------------------------------------------------
 

@@ -27,16 +27,16 @@ struct MultiplyAdd {
     PF_INLINE float finish(Register sum) const { return static_cast<float>(reduce_add(sum)); }
 };
 
-#if defined(__AVX512BF16__)
+#ifdef PF_BFLOAT_PAIRS
 template <>
 struct MultiplyAdd<bfloat16> {
-    using Register = __m512;
-    static constexpr double operations = 64;               // 16 sums of 2 products
-    __m512bh pairs = (__m512bh)_mm512_set1_epi16(0x3f80);  // 1.0
+    using Register = Vec<float>;
+    static constexpr double operations = 4 * Register::width;  // each lane's sum of 2 products
+    VecI pairs = VecI(0x3f813f81);  // 1.0078: GCC 12 for AArch64 writes 1.0 as a float16's
 
-    PF_INLINE __m512 start() const { return _mm512_setzero_ps(); }
-    PF_INLINE __m512 step(__m512 sum) const { return _mm512_dpbf16_ps(sum, pairs, pairs); }
-    PF_INLINE float finish(__m512 sum) const { return _mm512_reduce_add_ps(sum); }
+    PF_INLINE Register start() const { return Register(0.0f); }
+    PF_INLINE Register step(Register sum) const { return dot_pairs(pairs, pairs, sum); }
+    PF_INLINE float finish(Register sum) const { return reduce_add(sum); }
 };
 #endif
 
