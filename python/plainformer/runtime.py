@@ -5,7 +5,8 @@ themselves; this module shows them and sets their bounds. Environment variables,
 use:
 
 PLAINFORMER_NUM_THREADS   most threads by default; OMP_NUM_THREADS counts where it is unset
-PLAINFORMER_CPU_ISA       ISA level: generic, avx2, avx512 or avx512bf16
+PLAINFORMER_CPU_ISA       ISA level: generic, avx2, avx512 or avx512bf16; on arm64 generic, neon or
+                          neon_bf16
 PLAINFORMER_CACHE_LIMIT   bytes of freed memory kept for reuse, such as 0, 500M or 2G
 PLAINFORMER_POISON        1 fills fresh memory with NaN, to find uses before a write
 """
@@ -72,7 +73,8 @@ class _ForProcess(Generic[T]):
         self._get, self._put = get, put
         self._before: list[list[T]] = []  # a cell a block: what to return to
         self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._renew_lock)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
 
     @contextmanager
     def block(self, value: T) -> Iterator[None]:

@@ -211,4 +211,5 @@ def _last_words(status: int) -> str:
 
 _sandbox = _Sandbox()
 atexit.register(_sandbox.stop)
-os.register_at_fork(after_in_child=_sandbox.after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_sandbox.after_fork)
