@@ -23,6 +23,9 @@ set(kernel_sources
     csrc/cpu/tools/elementary.cpp
     csrc/cpu/tools/roofline.cpp
 )
+# Where registers are computed several together, each with a long chain of its own: the compiler
+# mixes them only if it schedules before it hands out registers (docs/notes/pointwise.md).
+set(scheduled_sources csrc/cpu/activation.cpp csrc/cpu/linear_grad.cpp)
 set(runtime_sources
     csrc/cpu/attention_plan.cpp
     csrc/cpu/dispatch.cpp

@@ -8,7 +8,7 @@ namespace plainformer::PF_ISA {
 
 template <typename T>
 void add(const AddArgs<T>& s) {
-    fill_blocks(s.y, s.N, goes_past_caches<T>(3 * s.N),
+    fill_blocks(s.y, s.N, reach_of<T>(3 * s.N),
                 [&](int64_t i, auto tail) { return load(s.a + i, tail) + load(s.b + i, tail); });
 }
 PF_INSTANTIATE(add, AddArgs)
@@ -16,7 +16,7 @@ PF_INSTANTIATE(add, AddArgs)
 // out has been read when it is written: there is no line to save the reading of.
 template <typename T>
 void accumulate(const AccumulateArgs<T>& s) {
-    fill_blocks(s.out, s.N, false,
+    fill_blocks(s.out, s.N, kept(reach_of<T>(2 * s.N)),
                 [&](int64_t i, auto tail) { return load(s.out + i, tail) + load(s.x + i, tail); });
 }
 PF_INSTANTIATE(accumulate, AccumulateArgs)

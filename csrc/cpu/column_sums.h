@@ -5,6 +5,7 @@
 // sum waits for each. So rows are walked from end to end, four of them side by side, and their sums
 // stay in L1.
 #pragma once
+#include "isa/rows.h"  // for_lanes_in_parts, Reach
 #include "isa/vec.h"
 #include "plainformer/arith.h"
 #include "runtime/thread_pool.h"  // parallel_for
@@ -14,18 +15,19 @@ namespace plainformer::PF_ISA {
 
 // sums (C) += rows [begin, end) of C elements, row(r) the first element of each.
 template <typename T, typename Row>
-PF_INLINE void add_rows(acc_t<T>* sums, int64_t C, int64_t begin, int64_t end, const Row& row) {
+PF_INLINE void add_rows(acc_t<T>* sums, int64_t C, int64_t begin, int64_t end, Reach reach,
+                        const Row& row) {
     int64_t r = begin;
     for (; r + 4 <= end; r += 4) {
         const T *a = row(r), *b = row(r + 1), *c = row(r + 2), *d = row(r + 3);
-        for_lanes<T>(C, [&](int64_t i, auto tail) {
+        for_lanes_in_parts<T, 1>(C, reach, [&](int64_t i, int, auto tail) {
             const auto two = (load(sums + i, tail) + load(a + i, tail)) + load(b + i, tail);
             store(sums + i, tail, (two + load(c + i, tail)) + load(d + i, tail));
         });
     }
     for (; r < end; ++r) {
         const T* a = row(r);
-        for_lanes<T>(C, [&](int64_t i, auto tail) {
+        for_lanes_in_parts<T, 1>(C, reach, [&](int64_t i, int, auto tail) {
             store(sums + i, tail, load(sums + i, tail) + load(a + i, tail));
         });
     }
@@ -46,7 +48,7 @@ PF_INLINE void sum_few_rows(Out* out, bool onto_out, int64_t C, int64_t count, c
 // out (C) = the sum of rows [0, count) of C elements of T, row(r) the first element of each, after
 // what is in out if asked. It is rounded once.
 template <typename T, typename Out, typename Row>
-void sum_rows(Out* out, bool onto_out, int64_t C, int64_t count, const Row& row) {
+void sum_rows(Out* out, bool onto_out, int64_t C, int64_t count, Reach reach, const Row& row) {
     using A = acc_t<T>;
     if (count < 4) return sum_few_rows<T>(out, onto_out, C, count, row);
     alignas(64) A sums[summed_columns];
@@ -55,7 +57,7 @@ void sum_rows(Out* out, bool onto_out, int64_t C, int64_t count, const Row& row)
         for_lanes<T>(size, [&](int64_t c, auto tail) {
             store(sums + c, tail, onto_out ? load(out + begin + c, tail) : Vec<A>(A(0)));
         });
-        add_rows<T>(sums, size, 0, count, [&](int64_t r) { return row(r) + begin; });
+        add_rows<T>(sums, size, 0, count, reach, [&](int64_t r) { return row(r) + begin; });
         for_lanes<T>(size, [&](int64_t c, auto tail) {
             store(out + begin + c, tail, load(sums + c, tail));
         });
@@ -67,7 +69,7 @@ template <typename A, typename Out>
 void sum_partial_rows(Out* total, const A* partial, int64_t count, int64_t C) {
     parallel_for(ceil_div(C, summed_columns), 1, [&](int64_t task) {
         const int64_t begin = task * summed_columns;
-        sum_rows<A>(total + begin, false, least(C - begin, summed_columns), count,
+        sum_rows<A>(total + begin, false, least(C - begin, summed_columns), count, Reach::near,
                     [&](int64_t r) { return partial + r * C + begin; });
     });
 }

@@ -6,7 +6,7 @@
 #include "plainformer/cross_entropy.h"
 
 #include "cross_entropy_rows.h"   // row_lse, row_loss, row_gradient
-#include "isa/rows.h"             // for_rows, goes_past_caches
+#include "isa/rows.h"             // for_rows, reach_of
 #include "runtime/thread_pool.h"  // parallel_for
 #include "tuning.h"
 
@@ -14,6 +14,7 @@ namespace plainformer::PF_ISA {
 
 template <typename T>
 void cross_entropy(const CrossEntropyArgs<T>& s) {
+    const Reach reach = reach_of<T>(s.N * s.V);
     parallel_for(s.N, rows_per_task(exponential_task_elements, s.V), [&](int64_t n) {
         const int64_t target = s.target[n];
         if (target == s.ignore_index) {
@@ -21,7 +22,7 @@ void cross_entropy(const CrossEntropyArgs<T>& s) {
             return;
         }
         const T* x_n = s.x + n * s.x_stride;
-        s.lse[n] = row_lse(x_n, s.V);
+        s.lse[n] = row_lse(x_n, s.V, reach);
         s.loss[n] = row_loss(x_n, s.weight, target, s.lse[n], s.V, s.smoothing);
         s.label_weight[n] = s.weight ? s.weight[target] : 1;
     });
@@ -31,15 +32,15 @@ PF_INSTANTIATE(cross_entropy, CrossEntropyArgs)
 template <typename T>
 void cross_entropy_backward(const CrossEntropyBackwardArgs<T>& s) {
     const acc_t<T> weight_sum = sum_of_weights<T>(s.weight, s.V);
-    const bool past_caches = goes_past_caches<T>(2 * s.N * s.V);
-    for_rows(s.N, s.V, past_caches, [&](int64_t n) {
+    const Reach reach = reach_of<T>(2 * s.N * s.V);
+    for_rows(s.N, s.V, reach, [&](int64_t n) {
         T* dx_n = s.dx + n * s.V;
         const int64_t target = s.target[n];
         if (target == s.ignore_index)
             __builtin_memset(dx_n, 0, sizeof(T) * static_cast<size_t>(s.V));
         else
             row_gradient(dx_n, s.x + n * s.x_stride, s.weight, target, s.lse[n], s.grad[n], s.V,
-                         s.smoothing, weight_sum, past_caches);
+                         s.smoothing, weight_sum, reach);
     });
 }
 PF_INSTANTIATE(cross_entropy_backward, CrossEntropyBackwardArgs)

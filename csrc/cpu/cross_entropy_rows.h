@@ -1,7 +1,8 @@
 // One row of cross entropy: shared by the plain kernel and the one fused with its linear layer.
 // Formulas: plainformer/cross_entropy.h
 #pragma once
-#include "isa/extremes.h"  // lowest, largest_of, log_of_sum
+#include "isa/extremes.h"  // lowest, log_of_sum
+#include "isa/largest.h"   // largest_of
 #include "isa/math.h"      // exp
 #include "isa/rows.h"      // fill
 #include "isa/vec.h"       // Vec, load, for_lanes
@@ -10,8 +11,8 @@ namespace plainformer::PF_ISA {
 
 // log sum exp of x (V); -inf where every logit is.
 template <typename T>
-acc_t<T> row_lse(const T* x, int64_t V) {
-    const acc_t<T> largest = largest_of(x, V);
+acc_t<T> row_lse(const T* x, int64_t V, Reach reach = Reach::near) {
+    const acc_t<T> largest = largest_of(x, V, reach);
     if (largest == lowest<T> || largest == -lowest<T>) return largest;
     VecOf<T> sum(acc_t<T>(0));
     for_lanes<T>(V, [&](int64_t v, auto tail) {
@@ -52,14 +53,14 @@ acc_t<T> sum_of_weights(const acc_t<T>* weight, int64_t V) {
 template <typename T, typename Out>
 void row_gradient(Out* dx, const T* x, const acc_t<T>* weight, int64_t target, acc_t<T> lse,
                   acc_t<T> grad, int64_t V, acc_t<T> smoothing, acc_t<T> weight_sum,
-                  bool past_caches = false) {
+                  Reach reach = Reach::near) {
     using A = acc_t<T>;
     const A w = weight ? weight[target] : 1;
     const A spread = smoothing / V;
     const A total = (1 - smoothing) * w + spread * weight_sum;
     const VecOf<T> scale(grad * total), shift(lse), even(grad * spread);
     const A x_target = to_float(x[target]);  // read before dx may overwrite it
-    fill(dx, V, past_caches, [&](int64_t v, auto tail) {
+    fill(dx, V, reach, [&](int64_t v, auto tail) {
         const auto d = scale * exp(load(x + v, tail) - shift);
         if (smoothing == 0) return d;
         return weight ? fnma(even, load(weight + v, tail), d) : d - even;

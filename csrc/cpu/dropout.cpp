@@ -9,9 +9,9 @@ namespace plainformer::PF_ISA {
 
 template <typename T>
 void dropout(const DropoutArgs<T>& s) {
-    const bool past_caches = goes_past_caches<T>(2 * s.N * s.C);
-    for_rows(s.N, s.C, past_caches, [&](int64_t n) {
-        drop_row(s.y + n * s.C, s.x + n * s.x_stride, s.C, s.rule, n, past_caches);
+    const Reach reach = reach_of<T>(2 * s.N * s.C);
+    for_rows(s.N, s.C, reach, [&](int64_t n) {
+        drop_row(s.y + n * s.C, s.x + n * s.x_stride, s.C, s.rule, n, reach);
     });
 }
 PF_INSTANTIATE(dropout, DropoutArgs)

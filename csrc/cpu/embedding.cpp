@@ -32,10 +32,10 @@ void embedding(const EmbeddingArgs<T>& s) {
     const bool whole_registers =
         (reinterpret_cast<uintptr_t>(s.y) | static_cast<uintptr_t>(bytes)) % sizeof(Vec<float>) ==
         0;
-    const bool past_caches = whole_registers && goes_past_caches<T>(2 * s.N * s.C);
-    for_rows(s.N, s.C, past_caches, [&](int64_t n) {
+    const Reach reach = whole_registers ? reach_of<T>(2 * s.N * s.C) : Reach::near;
+    for_rows(s.N, s.C, reach, [&](int64_t n) {
         const T* row = s.weight + s.ids[n] * s.weight_stride;
-        if (past_caches)
+        if (reach == Reach::past)
             copy_past_caches(s.y + n * s.C, row, bytes);
         else
             __builtin_memcpy(s.y + n * s.C, row, static_cast<size_t>(bytes));
@@ -60,14 +60,14 @@ struct Gradient {
     const EmbeddingBackwardArgs<T>& s;
     Out* dweight;  // (V, C)
     const int64_t *first, *order;
-    bool past_caches;
+    Reach read, written;
 
     bool is_absent(int64_t v) const { return first[v] == first[v + 1]; }
 
     // Columns [begin, begin + size) of id v.
     void sum(int64_t v, int64_t begin, int64_t size) const {
         const int64_t* rows = order + first[v];
-        sum_rows<T>(dweight + v * s.C + begin, s.accumulate, size, first[v + 1] - first[v],
+        sum_rows<T>(dweight + v * s.C + begin, s.accumulate, size, first[v + 1] - first[v], read,
                     [&](int64_t r) { return s.dy + rows[r] * s.dy_stride + begin; });
     }
 
@@ -77,7 +77,7 @@ struct Gradient {
             const int64_t absent = v;
             while (v < end && is_absent(v)) ++v;
             if (!s.accumulate)
-                fill(dweight + absent * s.C, (v - absent) * s.C, past_caches,
+                fill(dweight + absent * s.C, (v - absent) * s.C, written,
                      [](int64_t, auto) { return VecOf<T>(acc_t<T>(0)); });
             if (v < end) sum(v++, 0, s.C);
         }
@@ -87,10 +87,10 @@ struct Gradient {
 template <typename T, typename Out>
 void sum_by_id(const EmbeddingBackwardArgs<T>& s, Out* dweight, const int64_t* first,
                const int64_t* order) {
-    const bool past_caches = goes_past_caches<Out>(s.V * s.C);
-    const Gradient<T, Out> gradient{s, dweight, first, order, past_caches};
+    const Reach read = reach_of<T>(s.N * s.C), written = reach_of<Out>(s.V * s.C);
+    const Gradient<T, Out> gradient{s, dweight, first, order, read, written};
     if (s.N < few_ids_rows * s.V)
-        return for_row_blocks(s.V, s.C, past_caches,
+        return for_row_blocks(s.V, s.C, written,
                               [&](int64_t begin, int64_t end) { gradient.sum_ids(begin, end); });
     const int64_t strips = ceil_div(s.C, few_ids_columns);
     parallel_for(s.V * strips, 1, [&](int64_t i) {

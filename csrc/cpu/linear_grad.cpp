@@ -23,23 +23,22 @@ struct Block {
 // grad_z of a block; its columns are added to `sums` (size) where they are wanted.
 template <typename T, typename F>
 void activation_block(F f, const LinearGradArgs<T>& s, const Block& block, acc_t<T>* sums,
-                      bool past_caches) {
+                      Reach reach) {
     for (int64_t m = block.m_begin; m < block.m_end; ++m) {
         const T* grad_y = s.grad_y + m * s.grad_y_row + block.n_begin;
         const T* z = s.z + m * s.N + block.n_begin;
-        fill(s.grad_z + m * s.N + block.n_begin, block.size, past_caches,
-             [&](int64_t n, auto tail) {
-                 const auto grad = f.gradient(load(z + n, tail), load(grad_y + n, tail));
-                 if (sums) store(sums + n, tail, load(sums + n, tail) + grad);
-                 return grad;
-             });
+        fill(s.grad_z + m * s.N + block.n_begin, block.size, reach, [&](int64_t n, auto tail) {
+            const auto grad = f.gradient(load(z + n, tail), load(grad_y + n, tail));
+            if (sums) store(sums + n, tail, load(sums + n, tail) + grad);
+            return grad;
+        });
     }
-    if (past_caches) stream_fence();
+    if (reach == Reach::past) stream_fence();
 }
 
 template <typename T>
-void sum_block(const LinearGradArgs<T>& s, const Block& block, acc_t<T>* sums) {
-    add_rows<T>(sums, block.size, block.m_begin, block.m_end,
+void sum_block(const LinearGradArgs<T>& s, const Block& block, acc_t<T>* sums, Reach reach) {
+    add_rows<T>(sums, block.size, block.m_begin, block.m_end, reach,
                 [&](int64_t m) { return s.grad_y + m * s.grad_y_row + block.n_begin; });
 }
 
@@ -49,7 +48,7 @@ template <typename T>
 void linear_grad(const LinearGradArgs<T>& s) {
     if (s.N == 0) return;
     using A = acc_t<T>;
-    const bool past_caches = s.grad_z && goes_past_caches<T>(3 * s.M * s.N);
+    const Reach reach = reach_of<T>((s.grad_z ? 3 : 1) * s.M * s.N);
     const int64_t blocks = ceil_div(s.M, bias_part_rows), strips = ceil_div(s.N, summed_columns);
     const int64_t grain = rows_per_task(task_elements, bias_part_rows * least(s.N, summed_columns));
     const Scratch<A> partial(s.grad_bias ? blocks * s.N : 0);
@@ -60,9 +59,9 @@ void linear_grad(const LinearGradArgs<T>& s) {
         if (sums) __builtin_memset(sums, 0, sizeof(A) * static_cast<size_t>(block.size));
         if (s.grad_z)
             with_activation(s.activation,
-                            [&](auto f) { activation_block(f, s, block, sums, past_caches); });
+                            [&](auto f) { activation_block(f, s, block, sums, reach); });
         else
-            sum_block(s, block, sums);
+            sum_block(s, block, sums, reach);
     });
     if (s.grad_bias) sum_partial_rows(s.grad_bias, partial.data, blocks, s.N);
 }

@@ -27,21 +27,22 @@ constexpr float large_unit = 0x1p96f;
 // x is (C), taken in units of `unit`. The second pass finds the row in L1. delta is the first
 // pass's rounding error; kept apart, it holds the error near 1e-6 even when |mean| >> deviation.
 template <bool in_units, typename T>
-PF_INLINE RowStats<acc_t<T>> measure_row(const T* x, int64_t C, bool rms, acc_t<T> eps) {
+PF_INLINE RowStats<acc_t<T>> measure_row(const T* x, int64_t C, bool rms, acc_t<T> eps,
+                                         Reach reach) {
     using A = acc_t<T>;
     constexpr int parts = 4;
     const A unit = in_units ? A(large_unit) : A(1), inverse = 1 / unit;
     A mean = 0;
     if (!rms) {
         RunningSum<T, parts> sum;
-        for_lanes_in_parts<T, parts>(C, [&](int64_t c, int part, auto tail) {
+        for_lanes_in_parts<T, parts>(C, reach, [&](int64_t c, int part, auto tail) {
             const auto v = load(x + c, tail);
             sum[part] = sum[part] + (in_units ? v * VecOf<T>(inverse) : v);
         });
         mean = sum.total() / static_cast<A>(C) * unit;
     }
     RunningSum<T, parts> shift, squares;
-    for_lanes_in_parts<T, parts>(C, [&](int64_t c, int part, auto tail) {
+    for_lanes_in_parts<T, parts>(C, reach, [&](int64_t c, int part, auto tail) {
         const auto centered = load_or(x + c, tail, mean) - VecOf<T>(mean);  // 0 past the end
         const auto d = in_units ? centered * VecOf<T>(inverse) : centered;
         if (!rms) shift[part] = shift[part] + d;
@@ -53,10 +54,10 @@ PF_INLINE RowStats<acc_t<T>> measure_row(const T* x, int64_t C, bool rms, acc_t<
 }
 
 template <typename T>
-PF_INLINE RowStats<acc_t<T>> row_stats(const T* x, int64_t C, bool rms, acc_t<T> eps) {
-    const RowStats<acc_t<T>> stats = measure_row<false>(x, C, rms, eps);
+PF_INLINE RowStats<acc_t<T>> row_stats(const T* x, int64_t C, bool rms, acc_t<T> eps, Reach reach) {
+    const RowStats<acc_t<T>> stats = measure_row<false>(x, C, rms, eps, reach);
     if (stats.rstd > 0) return stats;
-    return measure_row<true>(x, C, rms, eps);
+    return measure_row<true>(x, C, rms, eps, reach);
 }
 
 // Elements of y from those of a row s, in registers.
@@ -85,46 +86,47 @@ struct Normalized {
 
 // sum (C) = row n of x, or what dropout leaves of it, plus its residual.
 template <typename T>
-PF_INLINE void add_residual(T* sum, const NormArgs<T>& s, int64_t n) {
+PF_INLINE void add_residual(T* sum, const NormArgs<T>& s, int64_t n, Reach reach) {
     const T* x = s.x + n * s.x_stride;
     if (s.dropout.threshold > 0) {
-        drop_row(sum, x, s.C, s.dropout, n, false);
+        drop_row(sum, x, s.C, s.dropout, n, reach);
         x = sum;
     }
     const T* residual = s.residual + n * s.residual_stride;
-    fill(sum, s.C, false,
+    fill(sum, s.C, reach,
          [&](int64_t c, auto tail) { return load(x + c, tail) + load(residual + c, tail); });
 }
 
 // Row n. A sum that goes past the caches is made in `room` (C), where the statistics find it.
 template <typename T, typename W>
 PF_INLINE void norm_row(const NormArgs<T>& s, const W* weight, const W* bias, int64_t n, T* room,
-                        bool past_caches) {
+                        Reach reach) {
     const T* x = s.x + n * s.x_stride;
     T *const y = s.y + n * s.C, *const sum = s.residual ? s.sum + n * s.C : nullptr;
     if (s.residual) {
-        T* const made = past_caches ? room : sum;
-        add_residual(made, s, n);
+        T* const made = reach == Reach::past ? room : sum;
+        add_residual(made, s, n, kept(reach));
         x = made;
     }
-    const RowStats<acc_t<T>> stats = row_stats(x, s.C, s.rms, s.eps);
+    const RowStats<acc_t<T>> stats =
+        row_stats(x, s.C, s.rms, s.eps, s.residual ? Reach::near : reach);
     const Normalized<T, W> normalized(x, weight, bias, stats);
-    if (s.residual && past_caches)
-        fill_two(y, sum, s.C, true, [&](int64_t c, auto tail) -> TwoRegisters<T> {
+    if (s.residual && reach == Reach::past)
+        fill_two(y, sum, s.C, reach, [&](int64_t c, auto tail) -> TwoRegisters<T> {
             return {normalized.at(c, tail), load(x + c, tail)};
         });
     else
-        fill(y, s.C, past_caches, [&](int64_t c, auto tail) { return normalized.at(c, tail); });
+        fill(y, s.C, reach, [&](int64_t c, auto tail) { return normalized.at(c, tail); });
     if (s.mean) s.mean[n] = stats.mean + stats.delta;
     if (s.rstd) s.rstd[n] = stats.rstd;
 }
 
 template <typename T, typename W>
 void norm_rows(const NormArgs<T>& s, const W* weight, const W* bias) {
-    const bool past_caches = goes_past_caches<T>((s.residual ? 4 : 2) * s.N * s.C);
-    for_row_blocks(s.N, s.C, past_caches, [&](int64_t begin, int64_t end) {
-        const Scratch<T> room(s.residual && past_caches ? s.C : 0);
-        for (int64_t n = begin; n < end; ++n) norm_row(s, weight, bias, n, room.data, past_caches);
+    const Reach reach = reach_of<T>((s.residual ? 4 : 2) * s.N * s.C);
+    for_row_blocks(s.N, s.C, reach, [&](int64_t begin, int64_t end) {
+        const Scratch<T> room(s.residual && reach == Reach::past ? s.C : 0);
+        for (int64_t n = begin; n < end; ++n) norm_row(s, weight, bias, n, room.data, reach);
     });
 }
 

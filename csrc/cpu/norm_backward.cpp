@@ -39,11 +39,11 @@ struct RowSums {
 // The saved mean is rounded, which counts where |mean| >> deviation: delta, the mean of x - mean,
 // corrects x_hat and with it the mean of g x_hat.
 template <typename T, typename W>
-PF_INLINE RowSums<acc_t<T>> row_sums(const BackwardRow<T, W>& row, int64_t C) {
+PF_INLINE RowSums<acc_t<T>> row_sums(const BackwardRow<T, W>& row, int64_t C, Reach reach) {
     using A = acc_t<T>;
     constexpr int parts = 2;
     RunningSum<T, parts> grad, product, shift;
-    for_lanes_in_parts<T, parts>(C, [&](int64_t c, int part, auto tail) {
+    for_lanes_in_parts<T, parts>(C, reach, [&](int64_t c, int part, auto tail) {
         auto g = load(row.dy + c, tail);
         if (row.weight) g = g * load(row.weight + c, tail);
         const auto d = load_or(row.x + c, tail, row.mean) - VecOf<T>(row.mean);
@@ -60,11 +60,11 @@ PF_INLINE RowSums<acc_t<T>> row_sums(const BackwardRow<T, W>& row, int64_t C) {
 // ds of the row; its share is added to dweight and dbias (C), where they are wanted.
 template <typename T, typename W>
 PF_INLINE void backward_row(const BackwardRow<T, W>& row, acc_t<T>* dweight, acc_t<T>* dbias,
-                            int64_t C, bool past_caches) {
-    const RowSums<acc_t<T>> sums = row_sums(row, C);
+                            int64_t C, Reach reach) {
+    const RowSums<acc_t<T>> sums = row_sums(row, C, reach);
     const VecOf<T> mean(row.mean), rstd(row.rstd), shift(-sums.delta * row.rstd);
     const VecOf<T> mean_grad(sums.grad), mean_product(sums.product);
-    fill(row.ds, C, past_caches, [&](int64_t c, auto tail) {
+    fill(row.ds, C, reach, [&](int64_t c, auto tail) {
         const auto dy = load(row.dy + c, tail);
         const auto g = row.weight ? dy * load(row.weight + c, tail) : dy;
         const auto x_hat = fma(load(row.x + c, tail) - mean, rstd, shift);
@@ -85,7 +85,7 @@ template <typename T, typename W>
 void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweight, W* dbias) {
     using A = acc_t<T>;
     const int64_t arrays = 3 + (s.grad_residual ? 1 : 0) + (s.dx ? 1 : 0);
-    const bool past_caches = goes_past_caches<T>(arrays * s.N * s.C);
+    const Reach reach = reach_of<T>(arrays * s.N * s.C);
     const int64_t rows = rows_per_block(s.N, s.C), blocks = ceil_div(s.N, rows);
     const Scratch<A> weight_parts(dweight ? blocks * s.C : 0), bias_parts(dbias ? blocks * s.C : 0);
     parallel_for(blocks, 1, [&](int64_t block) {
@@ -104,8 +104,8 @@ void norm_backward_rows(const NormBackwardArgs<T>& s, const W* weight, W* dweigh
                 s.mean ? s.mean[n] : A(0),
                 s.rstd[n],
                 s.mean != nullptr};
-            backward_row(row, dweight_b, dbias_b, s.C, past_caches && !s.dx);  // dx is made of ds
-            if (s.dx) drop_row(s.dx + n * s.C, row.ds, s.C, s.dropout, n, past_caches);
+            backward_row(row, dweight_b, dbias_b, s.C, s.dx ? kept(reach) : reach);
+            if (s.dx) drop_row(s.dx + n * s.C, row.ds, s.C, s.dropout, n, reach);
         }
         stream_fence();
     });

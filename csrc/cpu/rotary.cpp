@@ -34,8 +34,8 @@ void lay_out_angles(const RotaryArgs<T>& s, int64_t position, acc_t<T>* cos, acc
 
 template <typename T>
 PF_INLINE void turn_halves(T* y, const T* x, const acc_t<T>* cos, const acc_t<T>* sin, int64_t half,
-                           bool past_caches) {
-    fill_two(y, y + half, half, past_caches, [&](int64_t i, auto tail) -> TwoRegisters<T> {
+                           Reach reach) {
+    fill_two(y, y + half, half, reach, [&](int64_t i, auto tail) -> TwoRegisters<T> {
         const VecOf<T> a = load(x + i, tail), b = load(x + half + i, tail);
         const VecOf<T> c = load(cos + i, tail), t = load(sin + i, tail);
         return {fma(a, c, b * -t), fma(b, c, a * t)};
@@ -44,8 +44,8 @@ PF_INLINE void turn_halves(T* y, const T* x, const acc_t<T>* cos, const acc_t<T>
 
 template <typename T>
 PF_INLINE void turn_neighbors(T* y, const T* x, const acc_t<T>* cos, const acc_t<T>* sin, int64_t R,
-                              bool past_caches) {
-    fill(y, R, past_caches, [&](int64_t i, auto tail) {
+                              Reach reach) {
+    fill(y, R, reach, [&](int64_t i, auto tail) {
         const VecOf<T> a = load(x + i, tail);
         return fma(a, load(cos + i, tail), swap_pairs(a) * load(sin + i, tail));
     });
@@ -63,8 +63,8 @@ const T* row_of(const RotaryArgs<T>& s, int64_t n) {
 
 template <typename T>
 void rotary(const RotaryArgs<T>& s) {
-    const bool past_caches = goes_past_caches<T>(2 * s.N * s.H * s.D);
-    for_row_blocks(s.N, s.H * s.D, past_caches, [&](int64_t begin, int64_t end) {
+    const Reach reach = reach_of<T>(2 * s.N * s.H * s.D);
+    for_row_blocks(s.N, s.H * s.D, reach, [&](int64_t begin, int64_t end) {
         Scratch<acc_t<T>> angles(2 * s.R);
         acc_t<T>*const cos = angles.data, *const sin = angles.data + s.R;
         for (int64_t n = begin; n < end; ++n) {
@@ -73,9 +73,9 @@ void rotary(const RotaryArgs<T>& s) {
             T* y = s.y + n * s.H * s.D;
             for (int64_t h = 0; h < s.H; ++h, x += s.x_head, y += s.D) {
                 if (s.interleaved)
-                    turn_neighbors(y, x, cos, sin, s.R, past_caches);
+                    turn_neighbors(y, x, cos, sin, s.R, reach);
                 else
-                    turn_halves(y, x, cos, sin, s.R / 2, past_caches);
+                    turn_halves(y, x, cos, sin, s.R / 2, reach);
                 for (int64_t d = s.R; d < s.D; ++d) y[d] = x[d];
             }
         }

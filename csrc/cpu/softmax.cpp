@@ -5,7 +5,8 @@
 // no array is transposed. A row, or a block of columns, stays in L1 or L2 between the passes.
 #include "plainformer/softmax.h"
 
-#include "isa/extremes.h"       // lowest, largest_of, log_of_sum
+#include "isa/extremes.h"       // lowest, log_of_sum
+#include "isa/largest.h"        // largest_of
 #include "isa/math.h"           // exp, log
 #include "isa/rows.h"           // fill, for_rows, for_column_blocks, RunningSum
 #include "isa/vec.h"            // Vec, load, load_or, store, for_lanes
@@ -26,8 +27,8 @@ PF_INLINE A* apart_from(A* room, const void* x) {
 
 // y, x (L). e (L) is room for the exponentials, null where they are computed twice.
 template <typename T>
-void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_caches) {
-    const VecOf<T> shift(largest_of(x, L));
+void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, Reach reach) {
+    const VecOf<T> shift(largest_of(x, L, reach));
     RunningSum<T, 2> sum;
     for_lanes_in_parts<T, 2>(L, [&](int64_t i, int part, auto tail) {
         const auto v = exp(load_or(x + i, tail, lowest<T>) - shift);
@@ -36,39 +37,38 @@ void softmax_row(T* y, const T* x, acc_t<T>* e, int64_t L, bool past_caches) {
     });
     const VecOf<T> inverse(1 / sum.total());
     if (e)
-        fill(y, L, past_caches, [&](int64_t i, auto tail) { return load(e + i, tail) * inverse; });
+        fill(y, L, reach, [&](int64_t i, auto tail) { return load(e + i, tail) * inverse; });
     else
-        fill(y, L, past_caches,
+        fill(y, L, reach,
              [&](int64_t i, auto tail) { return exp(load(x + i, tail) - shift) * inverse; });
 }
 
 template <typename T>
-void log_softmax_row(T* y, const T* x, int64_t L, bool past_caches) {
-    const VecOf<T> shift(largest_of(x, L));
+void log_softmax_row(T* y, const T* x, int64_t L, Reach reach) {
+    const VecOf<T> shift(largest_of(x, L, reach));
     RunningSum<T, 2> sum;
     for_lanes_in_parts<T, 2>(L, [&](int64_t i, int part, auto tail) {
         sum[part] = sum[part] + exp(load_or(x + i, tail, lowest<T>) - shift);
     });
     const VecOf<T> log_sum(log_of_sum(sum.total()));
-    fill(y, L, past_caches,
-         [&](int64_t i, auto tail) { return (load(x + i, tail) - shift) - log_sum; });
+    fill(y, L, reach, [&](int64_t i, auto tail) { return (load(x + i, tail) - shift) - log_sum; });
 }
 
 // y, x (L, M); the columns 0 .. count - 1, at most column_block. What is known of each column stays
 // in L1 while rows go by.
 template <typename T>
 void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool log_form,
-                     bool past_caches) {
+                     Reach reach) {
     using A = acc_t<T>;
     alignas(64) A largest[column_block], sum[column_block];
     for (int64_t c = 0; c < count; ++c) largest[c] = lowest<T>, sum[c] = 0;
     for (int64_t l = 0; l < L; ++l, x += M)
-        for_lanes<T>(count, [&](int64_t c, auto tail) {
+        for_lanes_in_parts<T, 1>(count, reach, [&](int64_t c, int, auto tail) {
             store(largest + c, tail, max(load(x + c, tail), load(largest + c, tail)));
         });
     x -= L * M;
     for (int64_t l = 0; l < L; ++l, x += M)
-        for_lanes<T>(count, [&](int64_t c, auto tail) {
+        for_lanes_in_parts<T, 1>(count, reach, [&](int64_t c, int, auto tail) {
             const auto e = exp(load(x + c, tail) - load(largest + c, tail));
             store(sum + c, tail, load(sum + c, tail) + e);
         });
@@ -78,7 +78,7 @@ void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool
         store(sum + c, tail, log_form ? log(total) : VecOf<T>(A(1)) / total);
     });
     for (int64_t l = 0; l < L; ++l, x += M, y += M)
-        fill(y, count, past_caches, [&](int64_t c, auto tail) {
+        fill(y, count, reach, [&](int64_t c, auto tail) {
             const auto d = load(x + c, tail) - load(largest + c, tail), last = load(sum + c, tail);
             return log_form ? d - last : exp(d) * last;
         });
@@ -86,18 +86,17 @@ void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool
 
 template <typename T>
 void softmax_last_axis(const SoftmaxArgs<T>& s) {
-    const bool past_caches = goes_past_caches<T>(2 * s.N * s.L);
-    for_row_blocks(s.N, s.L, past_caches, [&](int64_t begin, int64_t end) {
+    const Reach reach = reach_of<T>(2 * s.N * s.L);
+    for_row_blocks(s.N, s.L, reach, [&](int64_t begin, int64_t end) {
         const bool keep = !s.log && s.L <= kept_exponentials;
         const Scratch<acc_t<T>> room(keep ? s.L + 4096 / sizeof(acc_t<T>) : 0);
         for (int64_t n = begin; n < end; ++n) {
             const T* x_n = s.x + n * s.x_stride;
             T* y_n = s.y + n * s.L;
             if (s.log)
-                log_softmax_row(y_n, x_n, s.L, past_caches);
+                log_softmax_row(y_n, x_n, s.L, reach);
             else
-                softmax_row(y_n, x_n, keep ? apart_from(room.data, x_n) : nullptr, s.L,
-                            past_caches);
+                softmax_row(y_n, x_n, keep ? apart_from(room.data, x_n) : nullptr, s.L, reach);
         }
     });
 }
@@ -107,10 +106,10 @@ void softmax_last_axis(const SoftmaxArgs<T>& s) {
 template <typename T>
 void softmax(const SoftmaxArgs<T>& s) {
     if (s.M == 1) return softmax_last_axis(s);
-    const bool past_caches = goes_past_caches<T>(2 * s.N * s.L * s.M);
-    for_column_blocks(s.N, s.L, s.M, past_caches, [&](int64_t n, int64_t c, int64_t count) {
+    const Reach reach = reach_of<T>(2 * s.N * s.L * s.M);
+    for_column_blocks(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
         softmax_columns(s.y + n * s.L * s.M + c, s.x + n * s.x_stride + c, s.L, s.M, count, s.log,
-                        past_caches);
+                        reach);
     });
 }
 PF_INSTANTIATE(softmax, SoftmaxArgs)
@@ -119,15 +118,14 @@ namespace {
 
 // dx, dy, y (L)
 template <typename T>
-void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool log_form,
-                          bool past_caches) {
+void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool log_form, Reach reach) {
     RunningSum<T, 4> sum;
-    for_lanes_in_parts<T, 4>(L, [&](int64_t i, int part, auto tail) {
+    for_lanes_in_parts<T, 4>(L, reach, [&](int64_t i, int part, auto tail) {
         const auto d = load(dy + i, tail);
         sum[part] = log_form ? sum[part] + d : fma(d, load(y + i, tail), sum[part]);
     });
     const VecOf<T> total(sum.total());
-    fill(dx, L, past_caches, [&](int64_t i, auto tail) {
+    fill(dx, L, reach, [&](int64_t i, auto tail) {
         const auto d = load(dy + i, tail), v = load(y + i, tail);
         return log_form ? fnma(exp(v), total, d) : v * (d - total);
     });
@@ -136,15 +134,15 @@ void softmax_backward_row(T* dx, const T* dy, const T* y, int64_t L, bool log_fo
 // dx, dy, y (L, M); the columns 0 .. count - 1, at most column_block
 template <typename T>
 void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t M, int64_t count,
-                              bool log_form, bool past_caches) {
+                              bool log_form, Reach reach) {
     alignas(64) acc_t<T> sum[column_block] = {};
     for (int64_t l = 0; l < L; ++l)
-        for_lanes<T>(count, [&](int64_t c, auto tail) {
+        for_lanes_in_parts<T, 1>(count, reach, [&](int64_t c, int, auto tail) {
             const auto d = load(dy + l * M + c, tail), before = load(sum + c, tail);
             store(sum + c, tail, log_form ? before + d : fma(d, load(y + l * M + c, tail), before));
         });
     for (int64_t l = 0; l < L; ++l)
-        fill(dx + l * M, count, past_caches, [&](int64_t c, auto tail) {
+        fill(dx + l * M, count, reach, [&](int64_t c, auto tail) {
             const auto d = load(dy + l * M + c, tail), v = load(y + l * M + c, tail);
             const auto total = load(sum + c, tail);
             return log_form ? fnma(exp(v), total, d) : v * (d - total);
@@ -155,15 +153,15 @@ void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t
 
 template <typename T>
 void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
-    const bool past_caches = goes_past_caches<T>(3 * s.N * s.L * s.M);
+    const Reach reach = reach_of<T>(3 * s.N * s.L * s.M);
     if (s.M == 1)
-        return for_rows(s.N, s.L, past_caches, [&](int64_t n) {
+        return for_rows(s.N, s.L, reach, [&](int64_t n) {
             softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
-                                 s.log, past_caches);
+                                 s.log, reach);
         });
-    for_column_blocks(s.N, s.L, s.M, past_caches, [&](int64_t n, int64_t c, int64_t count) {
+    for_column_blocks(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
         softmax_backward_columns(s.dx + n * s.L * s.M + c, s.dy + n * s.dy_stride + c,
-                                 s.y + n * s.y_stride + c, s.L, s.M, count, s.log, past_caches);
+                                 s.y + n * s.y_stride + c, s.L, s.M, count, s.log, reach);
     });
 }
 PF_INSTANTIATE(softmax_backward, SoftmaxBackwardArgs)

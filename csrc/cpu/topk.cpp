@@ -67,7 +67,7 @@ PF_INLINE void topk_row(Heap<T> heap, const T* x, int64_t C, int64_t k) {
 template <typename T>
 void topk(const TopkArgs<T>& s) {
     if (s.k == 0) return;
-    for_rows(s.N, s.C, false, [&](int64_t n) {
+    for_rows(s.N, s.C, Reach::near, [&](int64_t n) {
         topk_row(Heap<T>{s.values + n * s.k, s.indices + n * s.k}, s.x + n * s.x_stride, s.C, s.k);
     });
 }

@@ -11,7 +11,8 @@ namespace {
 
 template <typename T, typename F>
 void map(const ElementaryArgs<T>& s, F f) {
-    fill_blocks(s.y, s.N, false, [&](int64_t i, auto tail) { return f(load(s.x + i, tail)); });
+    fill_blocks(s.y, s.N, Reach::near,
+                [&](int64_t i, auto tail) { return f(load(s.x + i, tail)); });
 }
 
 }  // namespace
