@@ -2,8 +2,9 @@
 // of embeddings.
 //
 // Down one register of columns, each row is another page: 64 bytes of it are fetched, late, and the
-// sum waits for each. So rows are walked from end to end, four of them side by side, and their sums
-// stay in L1.
+// sum waits for each. So rows are walked from end to end and their sums stay in L1: four rows side
+// by side, or one where they come from memory, whose prefetching likes one stream best
+// (docs/notes/pointwise.md).
 #pragma once
 #include "isa/rows.h"  // for_lanes_in_parts, Reach
 #include "isa/vec.h"
@@ -18,7 +19,7 @@ template <typename T, typename Row>
 PF_INLINE void add_rows(acc_t<T>* sums, int64_t C, int64_t begin, int64_t end, Reach reach,
                         const Row& row) {
     int64_t r = begin;
-    for (; r + 4 <= end; r += 4) {
+    for (; reach != Reach::past && r + 4 <= end; r += 4) {
         const T *a = row(r), *b = row(r + 1), *c = row(r + 2), *d = row(r + 3);
         for_lanes_in_parts<T, 1>(C, reach, [&](int64_t i, int, auto tail) {
             const auto two = (load(sums + i, tail) + load(a + i, tail)) + load(b + i, tail);

@@ -11,34 +11,20 @@
 
 namespace plainformer::PF_ISA {
 
-namespace {
-
-// y = x past the caches, bit for bit, whatever the registers of T would make of a NaN; both end
-// with a whole register, and y is aligned to one.
-PF_INLINE void copy_past_caches(void* y, const void* x, int64_t bytes) {
-    constexpr int64_t step = sizeof(Vec<float>);
-    for (int64_t i = 0; i < bytes; i += step) {
-        float block[step / sizeof(float)];
-        __builtin_memcpy(block, static_cast<const char*>(x) + i, step);
-        stream(reinterpret_cast<float*>(static_cast<char*>(y) + i), load(block));
-    }
-}
-
-}  // namespace
-
 template <typename T>
 void embedding(const EmbeddingArgs<T>& s) {
+    const Reach reach = reach_of<T>(2 * s.N * s.C);
     const auto bytes = static_cast<int64_t>(sizeof(T)) * s.C;
-    const bool whole_registers =
-        (reinterpret_cast<uintptr_t>(s.y) | static_cast<uintptr_t>(bytes)) % sizeof(Vec<float>) ==
-        0;
-    const Reach reach = whole_registers ? reach_of<T>(2 * s.N * s.C) : Reach::near;
+    constexpr auto word = static_cast<int64_t>(sizeof(float));
+    const bool streams = reach == Reach::past && bytes % word == 0;
     for_rows(s.N, s.C, reach, [&](int64_t n) {
+        T* y = s.y + n * s.C;
         const T* row = s.weight + s.ids[n] * s.weight_stride;
-        if (reach == Reach::past)
-            copy_past_caches(s.y + n * s.C, row, bytes);
-        else
-            __builtin_memcpy(s.y + n * s.C, row, static_cast<size_t>(bytes));
+        if (!streams) return void(__builtin_memcpy(y, row, static_cast<size_t>(bytes)));
+        // By words, whatever T: registers of T would quiet a NaN.
+        const float* words = reinterpret_cast<const float*>(row);
+        fill(reinterpret_cast<float*>(y), bytes / word, reach,
+             [&](int64_t i, auto tail) { return load(words + i, tail); });
     });
 }
 PF_INSTANTIATE(embedding, EmbeddingArgs)
@@ -92,10 +78,10 @@ void sum_by_id(const EmbeddingBackwardArgs<T>& s, Out* dweight, const int64_t* f
     if (s.N < few_ids_rows * s.V)
         return for_row_blocks(s.V, s.C, written,
                               [&](int64_t begin, int64_t end) { gradient.sum_ids(begin, end); });
-    const int64_t strips = ceil_div(s.C, few_ids_columns);
+    const int64_t strips = ceil_div(s.C, summed_columns);
     parallel_for(s.V * strips, 1, [&](int64_t i) {
-        const int64_t c = i % strips * few_ids_columns;
-        gradient.sum(i / strips, c, least(s.C - c, few_ids_columns));
+        const int64_t c = i % strips * summed_columns;
+        gradient.sum(i / strips, c, least(s.C - c, summed_columns));
     });
 }
 

@@ -5,7 +5,7 @@
 // blocks' sums are then added in ascending order.
 #include "column_sums.h"          // add_rows, sum_partial_rows
 #include "isa/activations.h"      // with_activation
-#include "isa/rows.h"             // fill
+#include "isa/rows.h"             // fill, fill_outputs
 #include "plainformer/gemm.h"     // LinearGradArgs
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
@@ -20,6 +20,27 @@ struct Block {
     int64_t m_begin, m_end, n_begin, size;
 };
 
+// A row of grad_z, whose registers are also added, unrounded, to the sums of its columns.
+template <typename T>
+struct SummedOutput {
+    T* y;
+    acc_t<T>* sums;
+
+    template <typename Lanes>
+    PF_INLINE void add(int64_t n, Lanes tail, VecOf<T> v) const {
+        PF_ISA::store(sums + n, tail, load(sums + n, tail) + v);
+    }
+    template <typename Lanes>
+    PF_INLINE void store(int64_t n, Lanes tail, VecOf<T> v) const {
+        PF_ISA::store(y + n, tail, v);
+        add(n, tail, v);
+    }
+    PF_INLINE void stream(int64_t n, VecOf<T> v) const {
+        PF_ISA::stream(y + n, v);
+        add(n, Full{}, v);
+    }
+};
+
 // grad_z of a block; its columns are added to `sums` (size) where they are wanted.
 template <typename T, typename F>
 void activation_block(F f, const LinearGradArgs<T>& s, const Block& block, acc_t<T>* sums,
@@ -27,11 +48,14 @@ void activation_block(F f, const LinearGradArgs<T>& s, const Block& block, acc_t
     for (int64_t m = block.m_begin; m < block.m_end; ++m) {
         const T* grad_y = s.grad_y + m * s.grad_y_row + block.n_begin;
         const T* z = s.z + m * s.N + block.n_begin;
-        fill(s.grad_z + m * s.N + block.n_begin, block.size, reach, [&](int64_t n, auto tail) {
-            const auto grad = f.gradient(load(z + n, tail), load(grad_y + n, tail));
-            if (sums) store(sums + n, tail, load(sums + n, tail) + grad);
-            return grad;
-        });
+        T* grad_z = s.grad_z + m * s.N + block.n_begin;
+        const auto gradient = [&](int64_t n, auto tail) {
+            return f.gradient(load(z + n, tail), load(grad_y + n, tail));
+        };
+        if (sums)
+            fill_outputs<T>(SummedOutput<T>{grad_z, sums}, block.size, reach, gradient);
+        else
+            fill(grad_z, block.size, reach, gradient);
     }
     if (reach == Reach::past) stream_fence();
 }

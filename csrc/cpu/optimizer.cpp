@@ -6,6 +6,7 @@
 #include "plainformer/optimizer.h"
 #include "isa/vec.h"              // Vec, load, store, for_lanes
 #include "runtime/allocator.h"    // Scratch
+#include "runtime/caches.h"       // outgrows_caches
 #include "runtime/thread_pool.h"  // parallel_for
 #include "tuning.h"
 
@@ -122,7 +123,8 @@ double squares_in_double(const G* g, int64_t size) {
 }
 
 // total += the squares of `runs` neighboring runs of g, each summed by itself and added in order.
-// Several at once: one alone would wait for its own additions.
+// Several at once: one alone would wait for its own additions. From memory it need not, and one
+// stream is prefetched best.
 template <int runs, typename G>
 PF_INLINE void add_squares(double* total, const G* g, int64_t size_of_run) {
     VecOf<G> sums[runs];
@@ -138,11 +140,11 @@ PF_INLINE void add_squares(double* total, const G* g, int64_t size_of_run) {
 
 // Lanes are emptied into a double every few hundred additions, so that float32 keeps seven digits.
 template <typename G>
-double squared_norm_of_block(const G* g, int64_t size) {
+double squared_norm_of_block(const G* g, int64_t size, bool from_memory) {
     constexpr int64_t run = squares_in_float;
     double total = 0;
     int64_t i = 0;
-    for (; i + 4 * run <= size; i += 4 * run) add_squares<4>(&total, g + i, run);
+    for (; !from_memory && i + 4 * run <= size; i += 4 * run) add_squares<4>(&total, g + i, run);
     for (; i < size; i += run) add_squares<1>(&total, g + i, least(size - i, run));
     constexpr double smallest = 1e-25, largest = 1e37;  // squares are normal numbers in between
     const bool in_range = total > smallest && total < largest;
@@ -153,14 +155,21 @@ double squared_norm_of_block(const G* g, int64_t size) {
 
 template <typename T>
 void squared_norm(const SquaredNormArgs<T>& s) {
-    int64_t blocks = 0;
-    for (int64_t i = 0; i < s.count; ++i) blocks += blocks_of(s.slots[i].size);
-    Scratch<double> partial(blocks);
-    for_slot_blocks(
-        s.slots, s.count, [&](const auto& slot, int64_t begin, int64_t size, int64_t i) {
-            partial.data[i] = slot.grad_acc ? squared_norm_of_block(slot.grad_acc + begin, size)
-                                            : squared_norm_of_block(slot.grad + begin, size);
-        });
+    int64_t blocks = 0, bytes = 0;
+    for (int64_t i = 0; i < s.count; ++i) {
+        const auto& slot = s.slots[i];
+        blocks += blocks_of(slot.size);
+        bytes += slot.size * static_cast<int64_t>(slot.grad_acc ? sizeof(acc_t<T>) : sizeof(T));
+    }
+    const bool from_memory = outgrows_caches(bytes);
+    const Scratch<double> partial(blocks);
+    for_slot_blocks(s.slots, s.count,
+                    [&](const auto& slot, int64_t begin, int64_t size, int64_t i) {
+                        const auto norm = [&](const auto* grad) {
+                            return squared_norm_of_block(grad + begin, size, from_memory);
+                        };
+                        partial.data[i] = slot.grad_acc ? norm(slot.grad_acc) : norm(slot.grad);
+                    });
     *s.result = 0;
     for (int64_t i = 0; i < blocks; ++i) *s.result += partial.data[i];
 }

@@ -63,12 +63,12 @@ void softmax_columns(T* y, const T* x, int64_t L, int64_t M, int64_t count, bool
     alignas(64) A largest[column_block], sum[column_block];
     for (int64_t c = 0; c < count; ++c) largest[c] = lowest<T>, sum[c] = 0;
     for (int64_t l = 0; l < L; ++l, x += M)
-        for_lanes_in_parts<T, 1>(count, reach, [&](int64_t c, int, auto tail) {
+        for_lanes<T>(count, [&](int64_t c, auto tail) {
             store(largest + c, tail, max(load(x + c, tail), load(largest + c, tail)));
         });
     x -= L * M;
     for (int64_t l = 0; l < L; ++l, x += M)
-        for_lanes_in_parts<T, 1>(count, reach, [&](int64_t c, int, auto tail) {
+        for_lanes<T>(count, [&](int64_t c, auto tail) {
             const auto e = exp(load(x + c, tail) - load(largest + c, tail));
             store(sum + c, tail, load(sum + c, tail) + e);
         });
@@ -107,7 +107,7 @@ template <typename T>
 void softmax(const SoftmaxArgs<T>& s) {
     if (s.M == 1) return softmax_last_axis(s);
     const Reach reach = reach_of<T>(2 * s.N * s.L * s.M);
-    for_column_blocks(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
+    for_column_blocks<T>(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
         softmax_columns(s.y + n * s.L * s.M + c, s.x + n * s.x_stride + c, s.L, s.M, count, s.log,
                         reach);
     });
@@ -137,7 +137,7 @@ void softmax_backward_columns(T* dx, const T* dy, const T* y, int64_t L, int64_t
                               bool log_form, Reach reach) {
     alignas(64) acc_t<T> sum[column_block] = {};
     for (int64_t l = 0; l < L; ++l)
-        for_lanes_in_parts<T, 1>(count, reach, [&](int64_t c, int, auto tail) {
+        for_lanes<T>(count, [&](int64_t c, auto tail) {
             const auto d = load(dy + l * M + c, tail), before = load(sum + c, tail);
             store(sum + c, tail, log_form ? before + d : fma(d, load(y + l * M + c, tail), before));
         });
@@ -159,7 +159,7 @@ void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
             softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
                                  s.log, reach);
         });
-    for_column_blocks(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
+    for_column_blocks<T>(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
         softmax_backward_columns(s.dx + n * s.L * s.M + c, s.dy + n * s.dy_stride + c,
                                  s.y + n * s.y_stride + c, s.L, s.M, count, s.log, reach);
     });

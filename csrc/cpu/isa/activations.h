@@ -28,7 +28,7 @@ struct Gelu {
     static PF_INLINE Vec<A> gradient(Vec<A> x, Vec<A> dy) {
         constexpr double half_log2_e = 0.72134752044448170, phi_0 = 0.39894228040143268;
         const Vec<A> z = clamp(x, Vec<A>(A(-16)), Vec<A>(A(16)));
-        const Vec<A> density = exp2(z * z * Vec<A>(A(-half_log2_e))) * Vec<A>(A(phi_0));
+        const Vec<A> density = exp2_in_range(z * z * Vec<A>(A(-half_log2_e))) * Vec<A>(A(phi_0));
         return dy * fma(z, density, normal_cdf(z));
     }
 };

@@ -23,14 +23,17 @@ PF_INLINE V clamp(V x, V low, V high) {
     return min(high, max(low, x));
 }
 
-// 2^x. x = n + r with |r| <= 1/2. Outside the limits the result is 0 or inf, and clamping keeps
-// inf - inf out of r.
-PF_INLINE Vec<float> exp2(Vec<float> x) {
-    const Vec<float> z = clamp(x, Vec<float>(-151.0f), Vec<float>(129.0f));
-    const Vec<float> n = round(z);
-    const Vec<float> p = polynomial(z - n, 1.0f, 0x1.62e42ap-1f, 0x1.ebf9c2p-3f, 0x1.c6b6d8p-5f,
+// 2^x for x in [-252, 129], or NaN. x = n + r with |r| <= 1/2.
+PF_INLINE Vec<float> exp2_in_range(Vec<float> x) {
+    const Vec<float> n = round(x);
+    const Vec<float> p = polynomial(x - n, 1.0f, 0x1.62e42ap-1f, 0x1.ebf9c2p-3f, 0x1.c6b6d8p-5f,
                                     0x1.3ce8aep-7f, 0x1.5bda58p-10f);
     return scale_by_power_of_two(p, n);
+}
+
+// 2^x. Outside the limits the result is 0 or inf, and clamping keeps inf - inf out of the rest.
+PF_INLINE Vec<float> exp2(Vec<float> x) {
+    return exp2_in_range(clamp(x, Vec<float>(-151.0f), Vec<float>(129.0f)));
 }
 
 // e^x. x = n ln2 + r with |r| <= ln2 / 2; ln2 in two parts, n times the first of which is exact.
@@ -95,7 +98,7 @@ PF_INLINE Vec<float> normal_cdf(Vec<float> x) {
     const Vec<float> q =
         polynomial(t, -1.0f, -0x1.26aed4p+0f, -0x1.d63ac2p-2f, -0x1.ae0a82p-5f, 0x1.ced282p-8f,
                    -0x1.1d1976p-13f, -0x1.874e2cp-13f, 0x1.4b0cd6p-15f, -0x1.7d7b04p-19f);
-    const Vec<float> tail = exp2(q);
+    const Vec<float> tail = exp2_in_range(max(Vec<float>(-151.0f), q));  // q is at most -1
     return select(x < Vec<float>(0.0f), tail, Vec<float>(1.0f) - tail);
 }
 
@@ -128,6 +131,7 @@ PF_INLINE Vec<float> erf(Vec<float> x) {
 PF_INLINE Vec<double> exp2(Vec<double> x) {
     return map_lanes(x, [](double v) { return __builtin_exp2(v); });
 }
+PF_INLINE Vec<double> exp2_in_range(Vec<double> x) { return exp2(x); }
 PF_INLINE Vec<double> exp(Vec<double> x) {
     return map_lanes(x, [](double v) { return __builtin_exp(v); });
 }

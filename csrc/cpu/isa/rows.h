@@ -51,15 +51,18 @@ PF_INLINE void for_rows(int64_t N, int64_t C, Reach reach, const F& f) {
     });
 }
 
-// f(n, c, count) for blocks of at most column_block columns, from column c of N matrices (L, M).
-template <typename F>
+// f(n, c, count) for blocks of at most column_block columns, from column c of N matrices (L, M). Of
+// tall matrices they are narrow, so that the last cache holds a block from pass to pass.
+template <typename T, typename F>
 PF_INLINE void for_column_blocks(int64_t N, int64_t L, int64_t M, Reach reach, const F& f) {
+    const bool tall = L * column_block * static_cast<int64_t>(sizeof(T)) > l2_bytes;
+    const int64_t block = tall ? 4 * lanes<T> : column_block;
+    const int64_t blocks = ceil_div(M, block), width = least(M, block);
     const bool past_caches = reach == Reach::past;
-    const int64_t blocks = ceil_div(M, column_block), width = least(M, column_block);
     const int64_t elements = past_caches ? streamed_task_elements : task_elements;
     parallel_for(N * blocks, rows_per_task(elements, width * L), [&](int64_t i) {
-        const int64_t c = i % blocks * column_block;
-        f(i / blocks, c, least(M - c, column_block));
+        const int64_t c = i % blocks * block;
+        f(i / blocks, c, least(M - c, block));
         if (past_caches) stream_fence();
     });
 }
