@@ -6,8 +6,9 @@
 // takes. Chunks depend on shapes alone, so sums over them have one fixed order.
 #include "plainformer/linear_cross_entropy.h"
 
+#include "column_sums.h"         // sum_rows
 #include "cross_entropy_rows.h"  // row_gradient
-#include "isa/rows.h"            // for_row_blocks
+#include "isa/rows.h"            // fill_blocks
 #include "logit_blocks.h"
 
 namespace plainformer::PF_ISA {
@@ -76,11 +77,8 @@ struct Chunk {
             gemm(g);
         }
         if constexpr (!in_place)
-            for_row_blocks(rows * s.C, 1, false, [&](int64_t begin, int64_t end) {
-                for_lanes<T>(end - begin, [&](int64_t i, auto tail) {
-                    store(dx + begin + i, tail, load(sums + begin + i, tail));
-                });
-            });
+            fill_blocks(dx, rows * s.C, Reach::near,
+                        [&](int64_t i, auto tail) { return load(sums + i, tail); });
     }
 
     void add_to_weight() const {
@@ -95,14 +93,11 @@ struct Chunk {
     }
 
     void add_column_sums() const {
-        parallel_for(ceil_div(s.V, logit_columns), 1, [&](int64_t task) {
-            const int64_t v0 = task * logit_columns;
-            for_lanes<T>(least(s.V - v0, logit_columns), [&](int64_t v, auto tail) {
-                auto sum = first > 0 ? load(s.dbias + v0 + v, tail) : VecOf<T>(A(0));
-                for (int64_t r = 0; r < rows; ++r)
-                    sum = sum + load(dlogits + r * s.V + v0 + v, tail);
-                store(s.dbias + v0 + v, tail, sum);
-            });
+        const Reach reach = reach_of<T>(rows * s.V);
+        parallel_for(ceil_div(s.V, summed_columns), 1, [&](int64_t task) {
+            const int64_t v = task * summed_columns;
+            sum_rows<T>(s.dbias + v, first > 0, least(s.V - v, summed_columns), rows, reach,
+                        [&](int64_t r) { return dlogits + r * s.V + v; });
         });
     }
 

@@ -1,7 +1,8 @@
 // What is known of some of a row's logits, block by block. Formulas:
 // plainformer/linear_cross_entropy.h
 #pragma once
-#include "isa/extremes.h"  // lowest, larger, largest_of, log_of_sum
+#include "isa/extremes.h"  // lowest, larger, log_of_sum
+#include "isa/largest.h"   // largest_of
 #include "isa/math.h"      // exp
 #include "isa/vec.h"       // load_or, for_lanes
 

@@ -44,13 +44,12 @@ PF_INLINE constexpr int64_t rows_per_task(int64_t elements, int64_t C) {
 constexpr int64_t most_norm_parts = 64;
 // Rows a partial sum of a linear layer's bias gradient. 8 took 0.95 to 1.01 of the backward.
 constexpr int64_t bias_part_rows = 64;
-// Columns whose sums over rows stay in L1: 4 KB of float32, so that rows are read in runs.
+// Columns whose sums over rows stay in L1: 4 KB of float32, so that rows are read in runs. 64 took
+// 1.02 over the rows of a chunk of logits.
 constexpr int64_t summed_columns = 1024;
 // Rows an id from which the gradient of an embedding is shared out id by id: of token types there
 // are two, of positions a few hundred.
 constexpr int64_t few_ids_rows = 8;
-// The same over the rows of a chunk of logits, of which there are many more. 64 took 1.02.
-constexpr int64_t logit_columns = 1024;
 
 // Columns that softmax along another axis takes at a time: runs of 512 bytes of each row. Where
 // such a block is larger than L2 it took 1.5 to 1.9 of the time at 43690 x 768.
