@@ -40,6 +40,8 @@ void group_by_id(Ids ids, int64_t N, int64_t V, int64_t* first, int64_t* order) 
     for (int64_t n = 0; n < N; ++n) order[first[ids[n] + 1]++] = n;  // to the start of the next id
 }
 
+constexpr int64_t rows_ahead = 4;
+
 // The gradient of the ids, from their grouped positions.
 template <typename T, typename Out>
 struct Gradient {
@@ -50,11 +52,21 @@ struct Gradient {
 
     bool is_absent(int64_t v) const { return first[v] == first[v + 1]; }
 
-    // Columns [begin, begin + size) of id v.
+    // Columns [begin, begin + size) of id v. Its rows lie anywhere: nothing but this fetches those
+    // ahead.
     void sum(int64_t v, int64_t begin, int64_t size) const {
-        const int64_t* rows = order + first[v];
-        sum_rows<T>(dweight + v * s.C + begin, s.accumulate, size, first[v + 1] - first[v], read,
-                    [&](int64_t r) { return s.dy + rows[r] * s.dy_stride + begin; });
+        const int64_t *rows = order + first[v], count = first[v + 1] - first[v];
+        sum_rows<T>(dweight + v * s.C + begin, s.accumulate, size, count, kept(read),
+                    [&](int64_t r) {
+                        if (read != Reach::near && r + rows_ahead < count)
+                            prefetch(s.dy + rows[r + rows_ahead] * s.dy_stride + begin, size);
+                        return s.dy + rows[r] * s.dy_stride + begin;
+                    });
+    }
+
+    static void prefetch(const T* row, int64_t size) {
+        constexpr int64_t line = cache_line / static_cast<int64_t>(sizeof(T));
+        for (int64_t c = 0; c < size; c += line) __builtin_prefetch(row + c);
     }
 
     // Ids [v, end). Those absent side by side are cleared at once: most of a large vocabulary.

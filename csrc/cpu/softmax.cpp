@@ -106,7 +106,7 @@ void softmax_last_axis(const SoftmaxArgs<T>& s) {
 template <typename T>
 void softmax(const SoftmaxArgs<T>& s) {
     if (s.M == 1) return softmax_last_axis(s);
-    const Reach reach = reach_of<T>(2 * s.N * s.L * s.M);
+    const Reach reach = kept(reach_of<T>(2 * s.N * s.L * s.M));  // runs are short
     for_column_blocks<T>(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
         softmax_columns(s.y + n * s.L * s.M + c, s.x + n * s.x_stride + c, s.L, s.M, count, s.log,
                         reach);
@@ -159,9 +159,10 @@ void softmax_backward(const SoftmaxBackwardArgs<T>& s) {
             softmax_backward_row(s.dx + n * s.L, s.dy + n * s.dy_stride, s.y + n * s.y_stride, s.L,
                                  s.log, reach);
         });
-    for_column_blocks<T>(s.N, s.L, s.M, reach, [&](int64_t n, int64_t c, int64_t count) {
+    const Reach columns = kept(reach);
+    for_column_blocks<T>(s.N, s.L, s.M, columns, [&](int64_t n, int64_t c, int64_t count) {
         softmax_backward_columns(s.dx + n * s.L * s.M + c, s.dy + n * s.dy_stride + c,
-                                 s.y + n * s.y_stride + c, s.L, s.M, count, s.log, reach);
+                                 s.y + n * s.y_stride + c, s.L, s.M, count, s.log, columns);
     });
 }
 PF_INSTANTIATE(softmax_backward, SoftmaxBackwardArgs)
