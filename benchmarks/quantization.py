@@ -1,7 +1,7 @@
 """What int8 weights cost in accuracy, and what they save in bytes and time.
 
     python benchmarks/quantization.py --data DIR --minilm DIR [--parts accuracy,perplexity,speed]
-        [--epochs N] [--output F.json]
+        [--recipe sst2] [--epochs N] [--steps N] [--rounds N] [--output F.json]
 
 accuracy    MiniLM fine-tuned on SST-2 and CoNLL-2003 by the recipes, tested with float32 weights
             and with each form of int8
@@ -174,13 +174,16 @@ def show(title: str, found: dict[str, Any]) -> None:
 @click.option("--data", type=click.Path(exists=True, path_type=Path))
 @click.option("--minilm", type=click.Path(exists=True))
 @click.option("--parts", default="accuracy,perplexity,speed", show_default=True)
+@click.option(
+    "--recipe", "recipes", type=click.Choice(list(FIGURES)), multiple=True, help="Default: all."
+)
 @click.option("--epochs", type=float, help="Fewer than the recipes have.")
 @click.option("--steps", default=2000, show_default=True, help="Of the small GPT.")
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), help="Add to JSON here.")
 def main(
-    data: Path | None, minilm: str | None, parts: str, epochs: float | None, steps: int,
-    rounds: int, output: str | None,
+    data: Path | None, minilm: str | None, parts: str, recipes: tuple[str, ...],
+    epochs: float | None, steps: int, rounds: int, output: str | None,
 ) -> None:  # fmt: skip
     """Measure what int8 weights cost and save."""
     wanted = parts.split(",")
@@ -192,7 +195,7 @@ def main(
         {} if not output or not Path(output).exists() else json.loads(Path(output).read_text())
     )
     results["cpu"], results["threads"] = _cpu.cpu_summary()["name"], runtime.get_num_threads()
-    for name in FIGURES if "accuracy" in wanted else ():
+    for name in (recipes or FIGURES) if "accuracy" in wanted else ():
         results[name] = accuracy(name, data, minilm, epochs)  # type: ignore[arg-type]
         show(name, results[name])
     if "perplexity" in wanted:
