@@ -3,9 +3,10 @@
 //
 // B is packed in panels once and shared; the result is then cut into rectangles of row_block rows
 // and a few panels, claimed by the threads as they come. With few rows there is nothing to share:
-// each task packs its own panels, a short block of K at a time, so that B streams through its
-// cache. Every size below depends on shapes alone.
-#include "gemm_block.h"
+// B is read where it stands (gemm_rows.h, gemm_columns.h) or a task packs its own panels, a short
+// block of K at a time. Which way is taken shows in no byte: each element is one chain in ascending
+// k; so how columns are shared out may depend on the number of threads.
+#include "gemm_columns.h"
 #include "packed_gemm.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
@@ -31,11 +32,6 @@ Matrix<T> columns_of_b(const GemmArgs<T>& s, int64_t panel, int64_t k) {
     return {B.at(k, panel * panel_columns<T>), s.B_row, s.B_column};
 }
 
-template <typename T>
-bool streams_b(const GemmArgs<T>& s) {
-    return s.M <= tile_rows && s.B_column == 1;
-}
-
 // How many panels make a task, so that it lasts and that packing A, where needed, is paid back.
 // A panel that only this task packs costs as much as `packing_rows` more rows.
 template <typename T>
@@ -43,51 +39,93 @@ int64_t panels_per_task(const GemmArgs<T>& s, int64_t panels) {
     const int64_t rows = s.M > row_block ? row_block : s.M + packing_rows;
     const int64_t flops = 2 * rows * panel_columns<T> * greatest(1, s.K);
     const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
-    int64_t wanted = ceil_div(gemm_task_flops, flops) + (in_place ? 0 : packed_a_panels);
-    if (streams_b(s)) wanted = least(panels / 4 + 2, stream_panels);
+    const int64_t wanted = ceil_div(gemm_task_flops, flops) + (in_place ? 0 : packed_a_panels);
     return ceil_div(panels, ceil_div(panels, wanted));  // tasks of equal size
 }
 
+// Rows [k, k + K) of panels [first, first + panels), a few rows of all panels at a time, so that
+// contiguous rows are read in runs.
 template <typename T>
-PF_INLINE void prefetch_rows(Matrix<T> B, int64_t rows, int64_t columns) {
-    constexpr int64_t line = cache_line / static_cast<int64_t>(sizeof(T));
-    for (int64_t i = 0; i < rows; ++i)
-        for (int64_t n = 0; n < columns; n += line) __builtin_prefetch(B.at(i, n), 0, 2);
+void pack_rows_of_panels(const GemmArgs<T>& s, unit_t<T>* to, int64_t panel_units, int64_t first,
+                         int64_t panels, int64_t k, int64_t K) {
+    for (int64_t row = 0; row < K; row += row_walk_steps)
+        for (int64_t p = 0; p < panels; ++p) {
+            const int64_t columns = least(panel_columns<T>, s.N - (first + p) * panel_columns<T>);
+            pack_panel(to + p * panel_units + row / unit_elements<T> * panel_columns<T>,
+                       columns_of_b(s, first + p, k + row), least(row_walk_steps, K - row),
+                       columns);
+        }
 }
 
-template <typename T>
-int64_t steps_at_a_time(const GemmArgs<T>& s) {
-    const int64_t steps = s.B_column != 1 ? panel_steps<T> : few_rows_steps;
-    return least(streams_b(s) ? stream_steps : steps, units_of<T>(s.K));
-}
-
-// Rows [k, k + K) of a panel that one task uses: in place if it reads B as it stands, else packed.
-template <typename T>
-PanelView<unit_t<T>> few_rows_panel(const GemmArgs<T>& s, unit_t<T>* packed, int64_t panel,
-                                    int64_t k, int64_t K) {
-    const Matrix<T> B = columns_of_b(s, panel, k);
-    const int64_t columns = least(panel_columns<T>, s.N - panel * panel_columns<T>);
-    if (streams_b(s) && k + 2 * K <= s.K) prefetch_rows(columns_of_b(s, panel, k + K), K, columns);
-    if constexpr (stored_as_units<T> && unit_elements<T> == 1)
-        if (streams_b(s) && columns == panel_columns<T>) return {B.data, B.row};
-    pack_panel(packed, B, K, columns);
-    return {packed, panel_columns<T>};
-}
-
-// At most row_block rows: each task packs what it needs of its panels, block by block of K.
+// At most row_block rows: each task packs what it needs of its panels, block by block of K: one
+// panel where columns of B are contiguous (the longer the run, the faster it is read), else all.
 template <typename T>
 void multiply_few_rows(const GemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t task_panels = panels_per_task(s, panels);
-    const int64_t steps = steps_at_a_time(s);
-    const int64_t tasks = ceil_div(panels, task_panels);
+    const bool by_rows = s.B_column == 1;
+    const int64_t steps = least(by_rows ? packed_row_steps : panel_steps<T>, units_of<T>(s.K));
+    const int64_t tasks = ceil_div(panels, task_panels), panel_units = steps * panel_columns<T>;
     parallel_for(tasks, claim(s, tasks), [&](int64_t task) {
-        const int64_t first = task * task_panels;
-        Scratch<unit_t<T>> packed(steps * panel_columns<T>);
-        Block<T> block(s, 0, first, least(task_panels, panels - first), Steps{steps, steps});
+        const int64_t first = task * task_panels, count = least(task_panels, panels - first);
+        Scratch<unit_t<T>> packed(panel_units * (by_rows ? count : 1));
+        Block<T> block(s, 0, first, count, Steps{steps, steps});
         block.compute([&](int64_t panel, int64_t k, int64_t K) {
-            return few_rows_panel(s, packed.data, panel, k, K);
+            if (!by_rows)
+                pack_panel(packed.data, columns_of_b(s, panel, k), K,
+                           least(panel_columns<T>, s.N - panel * panel_columns<T>));
+            else if (panel == first)
+                pack_rows_of_panels(s, packed.data, panel_units, first, count, k, K);
+            return PanelView<unit_t<T>>{packed.data + (by_rows ? (panel - first) * panel_units : 0),
+                                        panel_columns<T>};
         });
+    });
+}
+
+// Whether a product is too small to be shared.
+template <typename T>
+bool is_small(const GemmArgs<T>& s) {
+    return 2 * greatest(s.M, reading_rows) * s.N * s.K < kept_shared_flops;
+}
+
+// Columns of a task that walks the rows of B: some tasks for each thread, but long runs of memory.
+template <typename T>
+int64_t columns_per_task(const GemmArgs<T>& s) {
+    if (is_small(s)) return s.N;
+    const int64_t threads = num_threads(), run = s.M <= tile_rows ? row_run : short_row_run;
+    const int64_t columns =
+        greatest(ceil_div(s.N, threads * row_tasks_per_thread), least(run, ceil_div(s.N, threads)));
+    return round_up(least(columns, longest_row_run), panel_columns<T>);
+}
+
+// Whether contiguous rows of B are multiplied where they stand: while that costs less than packing,
+// that is, up to two tiles of rows where pairs are made of them first.
+template <typename T>
+bool reads_b_in_place(const GemmArgs<T>& s) {
+    return s.B_column == 1 && (unit_elements<T> == 1 || s.M <= 2 * tile_rows);
+}
+
+template <typename T>
+void multiply_rows(const GemmArgs<T>& s) {
+    const RowsOfA<T> a(s);
+    const StoredRows<T> b{s.B, s.B_row};
+    const int64_t width = columns_per_task(s), tasks = ceil_div(s.N, width);  // no byte knows these
+    const int64_t block = (s.M == 1 ? 1 : 2) * row_walk_steps * unit_elements<T>;
+    parallel_for(tasks, is_small(s) ? tasks : 1, [&](int64_t task) {
+        const int64_t n = task * width;
+        multiply_columns(s, a, b, n, least(width, s.N - n), block);
+    });
+}
+
+// Very few rows against contiguous columns of B.
+template <typename T>
+void multiply_by_columns(const GemmArgs<T>& s) {
+    const RowsOfA<T> a(s);
+    const int64_t wanted = ceil_div(s.N, num_threads() * row_tasks_per_thread);
+    const int64_t width = is_small(s) ? s.N : round_up(wanted, column_groups<T>(1) * lanes<T>);
+    const int64_t tasks = ceil_div(s.N, width);
+    parallel_for(tasks, 1, [&](int64_t task) {
+        multiply_stored_columns(s, a, task * width, least(width, s.N - task * width));
     });
 }
 
@@ -174,6 +212,21 @@ Steps kept_steps(const GemmArgs<T>& s) {
     return {block, tiles == 1 ? block : least(tiles * run_steps_per_tile, longest_run)};
 }
 
+// One tile of rows: panels from end to end, several at a time.
+template <typename T>
+void multiply_kept_rows(const PackedGemmArgs<T>& s) {
+    const RowsOfA<T> a(s);
+    const KeptRows<T> b{kept_panel(s, 0, 0), units_of<T>(s.K) * panel_columns<T>};
+    const int64_t panels = ceil_div(s.N, panel_columns<T>);
+    const int64_t group = row_tile_vectors(static_cast<int>(s.M)) / tile_vectors;
+    const int64_t width = round_up(kept_panels_per_task(s, panels), group) * panel_columns<T>;
+    const int64_t tasks = ceil_div(s.N, width);
+    parallel_for(tasks, is_small(s) ? tasks : 1, [&](int64_t task) {
+        const int64_t n = task * width;
+        multiply_columns(s, a, b, n, least(width, s.N - n), greatest(1, s.K));
+    });
+}
+
 // At most row_block rows of panels that pack_weight made.
 template <typename T>
 void multiply_kept(const PackedGemmArgs<T>& s) {
@@ -190,11 +243,27 @@ void multiply_kept(const PackedGemmArgs<T>& s) {
     });
 }
 
+// One column of the result as one row: (A B)^T = B^T A^T, in which lanes are rows of A. Every
+// product and every sum is the same.
+template <typename T>
+PackedGemmArgs<T> turned(const PackedGemmArgs<T>& s) {
+    PackedGemmArgs<T> t = s;
+    t.M = s.N, t.N = s.M;
+    t.A = s.B, t.A_row = s.B_column, t.A_column = s.B_row;
+    t.B = s.A, t.B_row = s.A_column, t.B_column = s.A_row;
+    t.C_row = s.M;
+    return t;
+}
+
 template <typename T>
 void multiply(const PackedGemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;
+    if (s.N == 1 && s.M > 1 && s.C_row == 1 && !s.bias && !s.panels) return multiply(turned(s));
     if (s.M > row_block) return multiply_many_rows(s);
-    s.panels ? multiply_kept(s) : multiply_few_rows(s);
+    if (s.panels) return s.M <= tile_rows ? multiply_kept_rows(s) : multiply_kept(s);
+    if (reads_b_in_place(s)) return multiply_rows(s);
+    if (s.B_row == 1 && s.M <= transposed_rows) return multiply_by_columns(s);
+    multiply_few_rows(s);
 }
 
 // The matrix at one index of the batch.

@@ -23,6 +23,31 @@ struct Steps {
     int64_t block, run;
 };
 
+// f(first row, rows, tile, tiles): as few tiles as hold all rows, of nearly equal heights, since a
+// low tile wastes what it loads of B. Where A is packed by tiles they are all but one full.
+template <typename F>
+PF_INLINE void for_tiles(int64_t rows, bool any_height, F f) {
+    const int64_t tiles = ceil_div(rows, tile_rows);
+    for (int64_t i = 0, m = 0; i < tiles; ++i) {
+        const int64_t even = ceil_div(rows - m, tiles - i);
+        const int64_t height = any_height ? even : least(tile_rows, rows - m);
+        f(m, static_cast<int>(height), i, tiles);
+        m += height;
+    }
+}
+
+// Whether sums are kept where the result goes, and where that is.
+template <typename T>
+bool sums_in_result(const GemmArgs<T>& s) {
+    return s.C_acc || sizeof(T) == sizeof(acc_t<T>);
+}
+template <typename T>
+acc_t<T>* result_sums(const GemmArgs<T>& s, int64_t m, int64_t n) {
+    if constexpr (sizeof(T) == sizeof(acc_t<T>))
+        if (!s.C_acc) return s.C + m * s.C_row + n;
+    return s.C_acc + m * s.C_row + n;
+}
+
 // One block of the result, and how K is walked in it.
 template <typename T>
 class Block {
@@ -51,8 +76,7 @@ class Block {
 
   private:
     bool in_place() const { return reads_a_in_place(Matrix<T>{s_.A, s_.A_row, s_.A_column}, s_.K); }
-    // Whether sums are kept where the result goes.
-    bool direct() const { return s_.C_acc || sizeof(T) == sizeof(acc_t<T>); }
+    bool direct() const { return sums_in_result(s_); }
 
     ABlock block_of_a(int64_t k, int64_t K) {
         const Matrix<T> whole{s_.A, s_.A_row, s_.A_column};
@@ -79,7 +103,7 @@ class Block {
         acc_t<T>* const sums = sums_of(p, n);
         const int64_t sum_row = direct() ? s_.C_row : panel_columns<T>;
         const bool any_height = a.tile == tile_rows * a.row;
-        for_tiles(any_height, [&](int64_t m, int rows, int64_t tile, int64_t tiles) {
+        for_tiles(rows_, any_height, [&](int64_t m, int rows, int64_t tile, int64_t tiles) {
             acc_t<T>* const d = sums + m * sum_row;
             const char* const a_m = a_k + (any_height ? m * a.row : tile * a.tile);
             Tile<T, U> t{a_m,
@@ -100,20 +124,6 @@ class Block {
         });
     }
 
-    // f(first row, rows, tile, tiles): as few tiles as hold all rows, of nearly equal heights,
-    // since a low tile wastes what it loads of B. Where A is packed by tiles they are all but one
-    // full.
-    template <typename F>
-    void for_tiles(bool any_height, F f) const {
-        const int64_t tiles = ceil_div(rows_, tile_rows);
-        for (int64_t i = 0, m = 0; i < tiles; ++i) {
-            const int64_t even = ceil_div(rows_ - m, tiles - i);
-            const int64_t rows = any_height ? even : least(tile_rows, rows_ - m);
-            f(m, static_cast<int>(rows), i, tiles);
-            m += rows;
-        }
-    }
-
     // The tiles of a run share the prefetching of the next: each takes some of the cache lines of
     // its rows. A tile that is alone prefetches its own run, not far ahead.
     template <typename U>
@@ -130,8 +140,7 @@ class Block {
     }
 
     acc_t<T>* sums_of(int64_t p, int64_t n) {
-        if (s_.C_acc) return s_.C_acc + m_ * s_.C_row + n;
-        if constexpr (sizeof(T) == sizeof(acc_t<T>)) return s_.C + m_ * s_.C_row + n;
+        if (direct()) return result_sums(s_, m_, n);
         return sums_.data + (k_blocks_ > 1 ? p : 0) * rows_ * panel_columns<T>;
     }
 

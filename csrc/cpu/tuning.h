@@ -82,13 +82,18 @@ constexpr int64_t row_block_tiles = 16;
 // What a panel of B may take of L2, beside a block of A: 1024 steps at each level of x86. A quarter
 // of them took 1.05 at 3072 steps.
 constexpr int64_t panel_bytes = l2_bytes / 4;
-// Steps of contiguous rows packed at a time where few rows use them. 1024 took 1.03 on Zen 4 and
-// 0.90 to 0.96 on Zen 5, whose caches are faster. Contiguous columns are packed by whole panels:
-// the longer the run, the faster it is read.
-constexpr int64_t few_rows_steps = 256;
-// Where at most one tile of rows meets a B whose rows are contiguous: steps at a time and panels a
-// task, 16 KB of a row at most. 8 and 32 steps were slower or equal.
-constexpr int64_t stream_steps = 16, stream_panels = 64;
+// Steps of contiguous rows packed at a time where few rows use them.
+constexpr int64_t packed_row_steps = 64;
+// Rows of B that one row walks at a time where they stand (more rows take twice as many: at 4 to 64
+// rows 8 took 1.1 to 1.4 and 32 up to 1.3 of the time where rows of B are 4096 bytes).
+constexpr int64_t row_walk_steps = 8;
+// Columns of such a task: for one tile of rows, which waits for memory, 192 instead of 768 took 1.5
+// of the time; for more rows; at most; and tasks a thread where columns suffice.
+constexpr int64_t row_run = 1024, short_row_run = 256, longest_row_run = 2048;
+constexpr int64_t row_tasks_per_thread = 4;
+// Rows up to which columns of B are transposed in registers and multiplied there, and how far ahead
+// each column is fetched: 32 of them take 16 KB.
+constexpr int64_t transposed_rows = 3, columns_ahead_bytes = 512;
 // Most bytes of packed B at once; more columns are done in turn, and A is read again. 1 MB took
 // 0.98 on one thread; several share what there is.
 constexpr int64_t shared_panels_bytes = int64_t{8} << 20;
