@@ -146,30 +146,35 @@ class ScoreBlock {
         dropout_.start(i, key_, seen);
         if (scale_.capped) cap_scores<T>(scores_ + r * block_keys, seen, scale_.inner);
         if (through_cap_)
-            differentiate_row<true>(m, r, seen, additions);
+            differentiate_row<true, false>(m, r, seen, additions);
+        else if (additions || dropout_.active())
+            differentiate_row<false, false>(m, r, seen, additions);
         else
-            differentiate_row<false>(m, r, seen, additions);
+            differentiate_row<false, true>(m, r, seen, nullptr);
     }
 
-    // P and dS from scores, or from their hyperbolic tangents where there is a cap.
-    template <bool through_cap>
+    // P and dS from scores, or from their hyperbolic tangents where there is a cap. Plain: with no
+    // dropout and no additions, so that the loop asks for neither.
+    template <bool through_cap, bool plain>
     void differentiate_row(int64_t m, int r, KeyRange seen, const acc_t<T>* additions) {
         const int64_t i = query_ + m + r;
-        const VecOf<T> shift(terms_.shift(sequence_.q, h_, i));
+        const VecOf<T> shift(terms_.shift(sequence_.q, h_, i)), factor(scale_.factor);
         const VecOf<T> delta(terms_.delta(sequence_.q, h_, i));
         const VecOf<T> hidden(lowest<T>), zero(acc_t<T>(0)), kept(kept_scale_), out(ds_scale_);
         const acc_t<T>* s = scores_ + r * block_keys;
         const acc_t<T>* grad = grad_p_ + r * block_keys;
         prob_t<T>*p_row = p(m + r), *ds_row = ds(m + r);
         for_range<T>(seen, [&](int64_t j, auto part) {
-            const VecOf<T> x = load(s + j, Full{});
+            const VecOf<T> x = load(s + j, Full{}), g = load(grad + j, Full{});
             const VecOf<T> t =
-                masked_score<T>(x, scale_.factor, additions ? additions + j : nullptr);
-            VecOf<T> e = exp2(t - shift);
-            VecOf<T> d = e * (dropout_.kept(load(grad + j, Full{}), j) * kept - delta) * out;
+                masked_score<T>(x, factor, !plain && additions ? additions + j : nullptr);
+            VecOf<T> e = exp2_or_zero(t - shift);
+            VecOf<T> d = e * ((plain ? g : dropout_.kept(g, j) * kept) - delta) * out;
             if (through_cap) d = d * fnma(x, x, VecOf<T>(acc_t<T>(1)));  // tanh' = 1 - tanh^2
-            if (additions) e = select(t == hidden, zero, e), d = select(t == hidden, zero, d);
-            store(p_row + j, Full{}, select_lanes(part, dropout_.kept(e, j) * kept, zero));
+            if (!plain && additions)
+                e = select(t == hidden, zero, e), d = select(t == hidden, zero, d);
+            store(p_row + j, Full{},
+                  select_lanes(part, plain ? e : dropout_.kept(e, j) * kept, zero));
             store(ds_row + j, Full{}, select_lanes(part, d, zero));
         });
     }

@@ -231,7 +231,7 @@ void merge_query(const CachedAttentionArgs<T>& s, const Chunks<T>& chunks, int64
     __builtin_memset(O, 0, sizeof(acc_t<T>) * o.Dv);
     for (int64_t n = first; n < end; ++n) {
         const Partial<acc_t<T>> part = chunks.partial(n, query);
-        const acc_t<T> factor = first_lane(exp2(VecOf<T>(part.largest() - shift)));
+        const acc_t<T> factor = first_lane(exp2_or_zero(VecOf<T>(part.largest() - shift)));
         sum += part.sum() * factor;
         for_lanes<T>(o.Dv, [&](int64_t c, auto tail) {
             const VecOf<T> x = load(part.values() + c, tail), y = load(O + c, tail);

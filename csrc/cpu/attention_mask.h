@@ -33,13 +33,13 @@ PF_INLINE Vec<A> select_lanes(Between lanes, Vec<A> a, Vec<A> b) {
 template <typename T, typename F>
 PF_INLINE void for_range(KeyRange range, F&& f) {
     int64_t j = range.begin / lanes<T> * lanes<T>;
-    if (j == range.begin)
-        for (; j + lanes<T> <= range.end; j += lanes<T>) f(j, Full{});
-    for (; j < range.end; j += lanes<T>) {
-        const Between part{static_cast<int>(greatest(0, range.begin - j)),
-                           static_cast<int>(least(lanes<T>, range.end - j))};
-        f(j, part);
-    }
+    const auto take_part = [&] {
+        f(j, Between{static_cast<int>(greatest(0, range.begin - j)),
+                     static_cast<int>(least(lanes<T>, range.end - j))});
+    };
+    if (j != range.begin) take_part(), j += lanes<T>;
+    for (; j + lanes<T> <= range.end; j += lanes<T>) f(j, Full{});
+    if (j < range.end) take_part();
 }
 
 // Elements [begin, end) without those of the registers of `range`.
@@ -158,10 +158,10 @@ struct ScoreScale {
 
 // t = x factor + addition, -inf where the addition is: x may be NaN there.
 template <typename T>
-PF_INLINE VecOf<T> masked_score(VecOf<T> x, acc_t<T> factor, const acc_t<T>* additions) {
-    if (!additions) return x * VecOf<T>(factor);
+PF_INLINE VecOf<T> masked_score(VecOf<T> x, VecOf<T> factor, const acc_t<T>* additions) {
+    if (!additions) return x * factor;
     const VecOf<T> hidden(lowest<T>), a = load(additions, Full{});
-    return select(a == hidden, hidden, fma(x, VecOf<T>(factor), a));
+    return select(a == hidden, hidden, fma(x, factor, a));
 }
 
 // tanh(inner x) in place of x for the registers of a range.

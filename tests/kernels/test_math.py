@@ -62,6 +62,16 @@ def test_special_values(level, name):
     np.testing.assert_array_equal(y, exact)
 
 
+def test_exp2_or_zero_is_exp2_or_zero(level):
+    x = sample("exp2_or_zero")
+    x = np.append(x[~(x >= 127.5)], np.float32([np.nan, -np.inf, -126.6, -126.4]))
+    with np.errstate(all="ignore"):
+        exact = np.where(x < -126.5, 0, np.exp2(x.astype(np.float64)))
+        error = error_in_ulp(_cpu.elementary(x, 6), exact)
+    worst = int(error.argmax())
+    assert error[worst] <= FUNCTIONS["exp2"][3 if level == "generic" else 2], x[worst]
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_levels_with_fused_multiply_add_agree_bit_for_bit(name):
     x = sample(name)[::7].copy()

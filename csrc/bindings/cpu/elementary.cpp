@@ -9,7 +9,7 @@ namespace {
 
 // `function` is a number of enum class Elementary.
 py::object elementary(const ArrayView& x, int function) {
-    if (!x.contiguous() || function < 0 || function > static_cast<int>(Elementary::erf))
+    if (!x.contiguous() || function < 0 || function > static_cast<int>(Elementary::exp2_or_zero))
         return py::none();
     return for_dtype(x.dtype(), [&](auto type) -> py::object {
         using T = decltype(type);

@@ -23,12 +23,26 @@ PF_INLINE V clamp(V x, V low, V high) {
     return min(high, max(low, x));
 }
 
+// 2^r for |r| <= 1/2
+PF_INLINE Vec<float> exp2_of_fraction(Vec<float> r) {
+    return polynomial(r, 1.0f, 0x1.62e42ap-1f, 0x1.ebf9c2p-3f, 0x1.c6b6d8p-5f, 0x1.3ce8aep-7f,
+                      0x1.5bda58p-10f);
+}
+
 // 2^x for x in [-252, 129], or NaN. x = n + r with |r| <= 1/2.
 PF_INLINE Vec<float> exp2_in_range(Vec<float> x) {
     const Vec<float> n = round(x);
-    const Vec<float> p = polynomial(x - n, 1.0f, 0x1.62e42ap-1f, 0x1.ebf9c2p-3f, 0x1.c6b6d8p-5f,
-                                    0x1.3ce8aep-7f, 0x1.5bda58p-10f);
-    return scale_by_power_of_two(p, n);
+    return scale_by_power_of_two(exp2_of_fraction(x - n), n);
+}
+
+// 2^x for x below 128, and 0 where that would be less than 2^-126.5: a single factor 2^n, made from
+// the bits of the sum that rounds x, and hardly a subnormal result: each interrupts Intel's
+// processors for some 150 cycles.
+PF_INLINE Vec<float> exp2_or_zero(Vec<float> x) {
+    const Vec<float> z = max(Vec<float>(-127.0f), x);  // NaN stays NaN
+    const Vec<float> magic(0x1.8p+23f + 127.0f);
+    const Vec<float> sum = z + magic;  // its last nine bits are n + 127
+    return exp2_of_fraction(z - (sum - magic)) * from_bits(shift_left<23>(bits_of(sum)));
 }
 
 // 2^x. Outside the limits the result is 0 or inf, and clamping keeps inf - inf out of the rest.
@@ -132,6 +146,7 @@ PF_INLINE Vec<double> exp2(Vec<double> x) {
     return map_lanes(x, [](double v) { return __builtin_exp2(v); });
 }
 PF_INLINE Vec<double> exp2_in_range(Vec<double> x) { return exp2(x); }
+PF_INLINE Vec<double> exp2_or_zero(Vec<double> x) { return exp2(x); }
 PF_INLINE Vec<double> exp(Vec<double> x) {
     return map_lanes(x, [](double v) { return __builtin_exp(v); });
 }

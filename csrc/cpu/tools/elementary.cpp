@@ -32,6 +32,8 @@ void elementary(const ElementaryArgs<T>& s) {
             return map(s, [](auto x) { return tanh(x); });
         case Elementary::erf:
             return map(s, [](auto x) { return erf(x); });
+        case Elementary::exp2_or_zero:
+            return map(s, [](auto x) { return exp2_or_zero(x); });
     }
 }
 PF_INSTANTIATE(elementary, ElementaryArgs)

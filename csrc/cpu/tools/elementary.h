@@ -4,7 +4,7 @@
 
 namespace plainformer {
 
-enum class Elementary : int { exp, exp2, log, sigmoid, tanh, erf };
+enum class Elementary : int { exp, exp2, log, sigmoid, tanh, erf, exp2_or_zero };
 
 template <typename T>
 struct ElementaryArgs {
