@@ -28,6 +28,7 @@ set(kernel_sources
 set(scheduled_sources csrc/cpu/activation.cpp csrc/cpu/linear_grad.cpp)
 set(runtime_sources
     csrc/cpu/attention_plan.cpp
+    csrc/cpu/attention_work.cpp
     csrc/cpu/dispatch.cpp
     csrc/cpu/runtime/allocator.cpp
     csrc/cpu/runtime/cgroup.cpp

@@ -7,7 +7,7 @@
 // window are never touched. A row's bytes depend on nothing but the row and its sequence's keys.
 #include "plainformer/attention.h"
 
-#include "attention_operands.h"
+#include "attention_packed.h"
 #include "attention_plan.h"
 #include "runtime/thread_pool.h"  // parallel_for
 
@@ -15,45 +15,7 @@ namespace plainformer::PF_ISA {
 
 namespace {
 
-constexpr int64_t query_block = query_block_tiles * tile_rows;
-
-// One key/value head of one sequence, packed for all queries that read it.
-template <typename T>
-class PackedHead {
-  public:
-    // Has room for any head of at most `most_keys` keys.
-    PackedHead(const AttentionArgs<T>& s, int64_t most_keys)
-        : s_(s),
-          key_units_(Panels<T>::units(s.options.D, most_keys)),
-          value_units_(Panels<T>::units(most_keys, s.options.Dv)) {}
-
-    // The keys that any query sees, from the strip of the first of them on.
-    void pack(const Sequence& sequence, int64_t kv) {
-        const AttentionOptions& o = s_.options;
-        const KeyRange seen = sequence.keys_of(0, sequence.Lq);
-        first_ = seen.empty() ? 0 : seen.begin / strip_keys * strip_keys;
-        const int64_t count = seen.empty() ? 0 : seen.end - first_;
-        v_ = rows_of(s_.v, sequence.k, kv, sequence.Lk, o.Dv).part(first_, count);
-        finite_ = all_finite(v_);
-        keys_ = pack_transposed(
-            key_units_.data, rows_of(s_.k, sequence.k, kv, sequence.Lk, o.D).part(first_, count));
-        values_ = pack_rows(value_units_.data, v_, finite_);
-    }
-
-    int64_t first() const { return first_; }             // key of the first column and row
-    const Panels<T>& keys() const { return keys_; }      // K^T (D, keys)
-    const Panels<T>& values() const { return values_; }  // V (keys, Dv), finite
-    bool finite() const { return finite_; }
-    HeadRows<T> original_value(int64_t key) const { return v_.part(key - first_, 1); }
-
-  private:
-    const AttentionArgs<T>& s_;
-    int64_t first_ = 0;
-    HeadRows<T> v_{};
-    bool finite_ = true;
-    Scratch<unit_t<T>> key_units_, value_units_;
-    Panels<T> keys_{}, values_{};
-};
+static_assert(query_block % tile_rows == 0, "blocks are whole tiles");
 
 // At most six queries of one head, over all keys they see.
 template <typename T>
@@ -91,7 +53,7 @@ class QueryTile {
                          strip_keys * p_size, unit_elements<T> * p_size, q_.rows};
         multiply_panels(p, head_->values(), (key - head_->first() + begin) / unit_elements<T>,
                         (end - begin) / unit_elements<T>, sums_, o_.Dv, true);
-        if (!head_->finite()) add_not_finite(key, seen);
+        if (!head_->finite(key)) add_not_finite(key, seen);
     }
 
     // Raw scores; `strip` begins with a panel.
@@ -203,48 +165,42 @@ class QueryBlocks {
     QueryTile<T> tile_;
 };
 
-int64_t query_blocks(const AttentionOptions& o, const Sequence& s) {
-    return o.H / o.KV * ceil_div(s.Lq, query_block);
-}
-
-// f(query head, first query, queries) for block `n` of a key/value head's; long rows come first
-// where the triangle makes rows unequal.
+// f(query head, first query, queries) for a block of queries of a key/value head.
 template <typename F>
 PF_INLINE void with_block(const AttentionOptions& o, const Sequence& s, int64_t kv, int64_t n,
                           const F& f) {
-    const int64_t group = o.H / o.KV, blocks = ceil_div(s.Lq, query_block);
-    const int64_t i = (blocks - 1 - n / group) * query_block;
-    f(kv * group + n % group, i, least(query_block, s.Lq - i));
-}
-
-// One head, its blocks of queries shared out.
-template <typename T>
-void attend_shared(const AttentionArgs<T>& s, const Sequence& sequence, int64_t kv) {
-    PackedHead<T> head(s, sequence.Lk);
-    head.pack(sequence, kv);
-    parallel_for(query_blocks(s.options, sequence), 1, [&](int64_t n) {
-        with_block(s.options, sequence, kv, n, [&](int64_t h, int64_t i, int64_t count) {
-            QueryBlocks<T>(s).attend(head, sequence, h, i, count);
-        });
-    });
+    const QueryBlock block = query_block_of(o, s, n);
+    f(kv * (o.H / o.KV) + block.head, block.first, block.count);
 }
 
 // Heads [first, end) of the plan, one after the other in the same memory.
 template <typename T>
-void attend_run(const AttentionArgs<T>& s, const AttentionPlan& plan, int64_t first, int64_t end) {
+void attend_run(const AttentionArgs<T>& s, const AttentionPlan& plan, const AttentionTask& task) {
+    const AttentionOptions& o = s.options;
     int64_t most_keys = 0;
-    for (int64_t n = first; n < end; ++n) most_keys = greatest(most_keys, plan.sequence(n).Lk);
-    PackedHead<T> head(s, most_keys);
+    for (int64_t n = task.first; n < task.end; ++n)
+        most_keys = greatest(most_keys, plan.sequence(n).Lk);
+    Scratch<unit_t<T>> memory(PackedHead<T>::units(o, most_keys));
     QueryBlocks<T> queries(s);
-    for (int64_t n = first; n < end; ++n) {
+    for (int64_t n = task.first; n < task.end; ++n) {
         const Sequence sequence = plan.sequence(n);
-        const int64_t kv = n % s.options.KV;
-        head.pack(sequence, kv);
-        for (int64_t block = 0; block < query_blocks(s.options, sequence); ++block)
-            with_block(s.options, sequence, kv, block, [&](int64_t h, int64_t i, int64_t count) {
+        const int64_t kv = n % o.KV;
+        PackedHead<T> head(s, sequence, kv, memory.data);
+        for (int64_t part = 0; part < head.parts(); ++part) head.pack(part);
+        for (int64_t block = 0; block < query_blocks(o, sequence); ++block)
+            with_block(o, sequence, kv, block, [&](int64_t h, int64_t i, int64_t count) {
                 queries.attend(head, sequence, h, i, count);
             });
     }
+}
+
+// A block of queries of a head that several threads share.
+template <typename T>
+void attend_block(const AttentionArgs<T>& s, const Sequence& sequence, int64_t kv,
+                  const PackedHead<T>& head, int64_t block) {
+    with_block(s.options, sequence, kv, block, [&](int64_t h, int64_t i, int64_t count) {
+        QueryBlocks<T>(s).attend(head, sequence, h, i, count);
+    });
 }
 
 }  // namespace
@@ -252,12 +208,17 @@ void attend_run(const AttentionArgs<T>& s, const AttentionPlan& plan, int64_t fi
 template <typename T>
 void attention(const AttentionArgs<T>& s) {
     const AttentionOptions& o = s.options;
-    const int64_t group = o.H / greatest(1, o.KV);
-    const AttentionPlan plan(o, 2 * group * (o.D + o.Dv), query_blocks);
-    for (int64_t n = 0; n < plan.shared_heads(); ++n) attend_shared(s, plan.sequence(n), n % o.KV);
-    parallel_for(plan.tasks(), 1, [&](int64_t task) {
-        attend_run(s, plan, plan.first_head(task), plan.end_head(task));
-    });
+    const AttentionPlan plan(o, attention_work(o), threads_of_loops());
+    for (int64_t w = 0; w < plan.waves(); ++w) {
+        const AttentionWave wave = plan.wave(w);
+        const PackedHeads<T> shared(s, plan, wave);
+        parallel_for(wave.end_task - wave.first_task, 1, [&](int64_t t) {
+            const AttentionTask task = plan.task(wave.first_task + t);
+            if (task.piece < 0) return attend_run(s, plan, task);
+            attend_block(s, plan.sequence(task.first), task.first % o.KV, shared.head(task.place),
+                         task.piece);
+        });
+    }
 }
 PF_INSTANTIATE(attention, AttentionArgs)
 

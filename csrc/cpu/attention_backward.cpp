@@ -2,16 +2,16 @@
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
 //
 // A task owns blocks of 192 keys of one key/value head, with their dK and dV, and walks over all
-// queries that see them: five products a block, P recomputed from the log-sum-exp. Where a sequence
-// has many heads, a task owns a whole head, and dQ too; where it has few, a head is split in parts
-// whose dQ are summed in order. All sums are kept in the accumulator type and rounded once. No
-// atomics; what is split and how depends on the shape of its own sequence alone, so the bytes
-// depend neither on the number of threads nor on the other sequences.
+// queries that see them: five products a block, P recomputed from the log-sum-exp. It owns a whole
+// head, or a part of the keys of one that several threads share. dQ is the sum of the parts in
+// their order either way. All sums are kept in the accumulator type and rounded once. No atomics;
+// the parts depend on the shape of their own sequence alone, so the bytes depend neither on the
+// number of threads nor on the other sequences.
 #include "plainformer/attention.h"
 
 #include "attention_block.h"
 #include "attention_mask_gradient.h"
-#include "attention_plan.h"
+#include "attention_parts.h"
 
 namespace plainformer::PF_ISA {
 
@@ -32,14 +32,7 @@ const unit_t<T>* by_keys(unit_t<T>* units, const prob_t<T>* rows, int64_t querie
     }
 }
 
-// Where dQ of the query heads of one key/value head is summed up: (group, Lq, D).
-template <typename A>
-struct QueryGradient {
-    A* data;
-    int64_t head, row;  // strides in elements
-};
-
-// A key/value head's part: key blocks part, part + parts, ... and their share of dQ.
+// dK and dV of blocks of keys of one key/value head, and what these add to dQ.
 template <typename T>
 class HeadGradient {
   public:
@@ -55,15 +48,25 @@ class HeadGradient {
           dk_(block_keys * o_.D),
           dv_(block_keys * o_.Dv) {}
 
-    // dq holds zero.
-    void run(const Sequence& sequence, int64_t kv, const QueryGradient<acc_t<T>>& dq, int64_t part,
-             int64_t parts) {
-        sequence_ = sequence, kv_ = kv, dq_ = dq;
-        for (int64_t j = part * block_keys; j < sequence.Lk; j += parts * block_keys)
-            run_keys(j, least(block_keys, sequence.Lk - j));
+    // A part of the keys, to dq, which holds 0.
+    void run_part(const Sequence& sequence, int64_t kv, const QueryGradient<acc_t<T>>& dq,
+                  int64_t first, int64_t keys) {
+        sequence_ = sequence, kv_ = kv, dq_ = dq, part_width_ = 0;
+        run_range(first, first + keys);
+    }
+
+    // All keys in the parts that fit a block, to dq, which holds 0.
+    void run_narrow_parts(const Sequence& sequence, int64_t kv, const QueryGradient<acc_t<T>>& dq,
+                          int64_t width) {
+        sequence_ = sequence, kv_ = kv, dq_ = dq, part_width_ = width;
+        run_range(0, sequence.Lk);
     }
 
   private:
+    void run_range(int64_t first, int64_t end) {
+        for (int64_t j = first; j < end; j += block_keys) run_keys(j, least(block_keys, end - j));
+    }
+
     void run_keys(int64_t j, int64_t count) {
         key_ = j, keys_ = count;
         __builtin_memset(dk_.data, 0, sizeof(acc_t<T>) * count * o_.D);
@@ -88,7 +91,7 @@ class HeadGradient {
 
     void run_queries(int64_t g, int64_t i, int64_t count) {
         block_.compute(kv_ * group_ + g, i, count, [&](int64_t m, int rows, KeyRange seen) {
-            add_dq(dq_.data + g * dq_.head + (i + m) * dq_.row, m, rows, seen);
+            add_dq(dq_.at(g, i + m), m, rows, seen);
         });
         const Panels<T> q = pack_finite(q_units_.data, block_.queries(s_.q, o_.D));
         const Panels<T> grad = pack_finite(grad_units_.data, block_.queries(s_.grad_out, o_.Dv));
@@ -104,13 +107,23 @@ class HeadGradient {
         }
     }
 
-    // dQ += dS K
+    // dQ += dS K, part by part where a block holds several.
     void add_dq(acc_t<T>* dq, int64_t m, int rows, KeyRange seen) {
+        if (part_width_ == 0) return multiply_ds(dq, dq_.row, m, rows, seen, true);
+        alignas(64) acc_t<T> product[tile_rows * widest_head];
+        for (int64_t j = seen.begin / part_width_ * part_width_; j < seen.end; j += part_width_) {
+            const KeyRange part{greatest(j, seen.begin), least(j + part_width_, seen.end)};
+            multiply_ds(product, o_.D, m, rows, part, false);
+            add_rows<acc_t<T>>({dq, 0, dq_.row}, {product, 0, o_.D}, 1, {0, rows}, o_.D);
+        }
+    }
+
+    void multiply_ds(acc_t<T>* d, int64_t d_row, int64_t m, int rows, KeyRange seen, bool add) {
         constexpr int64_t size = sizeof(prob_t<T>);
         const int64_t first = seen.begin / unit_elements<T>;
         const LeftTile ds{reinterpret_cast<const char*>(block_.ds(m) + first * unit_elements<T>),
                           block_keys * size, unit_elements<T> * size, rows};
-        multiply_panels(ds, k_, first, units_of<T>(seen.end) - first, dq, dq_.row, true);
+        multiply_panels(ds, k_, first, units_of<T>(seen.end) - first, d, d_row, add);
     }
 
     // d += A^T B for six keys from j of the block; the sum runs over the queries that see any of
@@ -141,113 +154,73 @@ class HeadGradient {
     Sequence sequence_{};
     int64_t kv_ = 0;
     QueryGradient<acc_t<T>> dq_{};
+    int64_t part_width_ = 0;  // 0: all keys are one part's
     int64_t key_ = 0, keys_ = 0;
     Scratch<unit_t<T>> k_units_, q_units_, grad_units_, pair_units_;
     Panels<T> k_{};
     Scratch<acc_t<T>> dk_, dv_;
 };
 
-// Into how many parts a head of a sequence is split: a question of that sequence alone.
-int64_t parts_of(const AttentionOptions& o, const Sequence& s) {
-    const int64_t blocks = ceil_div(s.Lk, block_keys);
-    const int64_t flops = 4 * (o.H / o.KV) * (o.D + o.Dv) * pairs_of(s);
-    const bool whole = o.KV >= least(many_heads, blocks) || flops < attention_task_flops;
-    return whole ? 1 : least(blocks, most_head_parts);
+// One head, its parts one after the other, summed up in dq, which holds 0.
+template <typename T>
+void differentiate_head(const AttentionOptions& o, const Sequence& sequence, int64_t kv,
+                        const QueryGradient<acc_t<T>>& dq, HeadGradient<T>& gradient) {
+    const KeyParts parts = parts_of(o, sequence);
+    const int64_t group = o.H / o.KV;
+    if (parts.count == 1) return gradient.run_part(sequence, kv, dq, 0, sequence.Lk);
+    if (parts.width <= block_keys)
+        return gradient.run_narrow_parts(sequence, kv, dq, parts.width);
+    Scratch<acc_t<T>> memory(group * sequence.Lq * o.D);
+    const QueryGradient<acc_t<T>> sums{memory.data, sequence.Lq * o.D, o.D};
+    for (int64_t part = 0; part < parts.count; ++part) {
+        const KeyRange rows = rows_of_part(sequence, parts, part);
+        clear_rows(sums, group, rows, o.D);
+        gradient.run_part(sequence, kv, sums, parts.first(part), parts.keys(part, sequence));
+        add_rows(dq, sums, group, rows, o.D);
+    }
 }
 
-// dQ of one head's queries, each part's in memory of its own.
-template <typename T>
-class PartSums {
-  public:
-    PartSums(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv, int64_t parts)
-        : s_(s),
-          sequence_(sequence),
-          head_(kv * (s.options.H / s.options.KV)),
-          parts_(parts),
-          part_size_(rows() * s.options.D),
-          sums_(parts * part_size_) {}
-
-    int64_t rows() const { return s_.options.H / s_.options.KV * sequence_.Lq; }
-
-    // Where a part sums up its share, cleared.
-    QueryGradient<acc_t<T>> begin(int64_t part) const {
-        acc_t<T>* mine = sums_.data + part * part_size_;
-        __builtin_memset(mine, 0, sizeof(acc_t<T>) * part_size_);
-        return {mine, sequence_.Lq * s_.options.D, s_.options.D};
-    }
-
-    // dQ of one query: the sum of its parts, in order.
-    void store_row(int64_t row) const {
-        const int64_t D = s_.options.D, Lq = sequence_.Lq;
-        T* to = row_at(s_.dq, sequence_.q, head_ + row / Lq, row % Lq);
-        for_lanes<T>(D, [&](int64_t c, auto tail) {
-            VecOf<T> sum = load(sums_.data + row * D + c, tail);
-            for (int64_t part = 1; part < parts_; ++part)
-                sum = sum + load(sums_.data + part * part_size_ + row * D + c, tail);
-            store(to + c, tail, sum);
-        });
-    }
-
-  private:
-    const AttentionBackwardArgs<T>& s_;
-    const Sequence sequence_;
-    const int64_t head_, parts_, part_size_;
-    Scratch<acc_t<T>> sums_;
-};
-
-// One head, its parts shared out, each with buffers of its own.
-template <typename T>
-void differentiate_shared(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms,
-                          const Sequence& sequence, int64_t kv) {
-    const int64_t parts = parts_of(s.options, sequence);
-    const PartSums<T> sums(s, sequence, kv, parts);
-    parallel_for(parts, 1, [&](int64_t part) {
-        HeadGradient<T>(s, terms).run(sequence, kv, sums.begin(part), part, parts);
-    });
-    parallel_for(sums.rows(), block_queries, [&](int64_t row) { sums.store_row(row); });
-}
-
-// One head, its parts one after the other in the buffers of `gradient`: the same bytes. No loop
-// here is parallel.
+// One head, summed up in dQ itself where that is of the accumulator type.
 template <typename T>
 void differentiate_alone(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv,
                          HeadGradient<T>& gradient) {
-    const int64_t parts = parts_of(s.options, sequence);
-    const PartSums<T> sums(s, sequence, kv, parts);
-    for (int64_t part = 0; part < parts; ++part)
-        gradient.run(sequence, kv, sums.begin(part), part, parts);
-    for (int64_t row = 0; row < sums.rows(); ++row) sums.store_row(row);
+    const AttentionOptions& o = s.options;
+    const int64_t group = o.H / o.KV;
+    const KeyRange rows{0, sequence.Lq};
+    if constexpr (sizeof(T) == sizeof(acc_t<T>)) {
+        T* data = row_at(s.dq, sequence.q, kv * group, 0);
+        const QueryGradient<T> dq{data, s.dq.head, s.dq.row};
+        clear_rows(dq, group, rows, o.D);
+        differentiate_head(o, sequence, kv, dq, gradient);
+    } else {
+        Scratch<acc_t<T>> memory(group * sequence.Lq * o.D);
+        const QueryGradient<acc_t<T>> dq{memory.data, sequence.Lq * o.D, o.D};
+        clear_rows(dq, group, rows, o.D);
+        differentiate_head(o, sequence, kv, dq, gradient);
+        for (int64_t g = 0; g < group; ++g)
+            store_rows(s.dq, sequence, kv * group + g, {dq.at(g, 0), 0, o.D}, rows, o.D);
+    }
 }
 
-// One head in one part, summed up in dQ itself.
-template <typename T>
-void differentiate_in_place(const AttentionBackwardArgs<T>& s, const Sequence& sequence, int64_t kv,
-                            HeadGradient<T>& gradient) {
-    static_assert(sizeof(T) == sizeof(acc_t<T>), "dQ is of the accumulator type");
-    const int64_t group = s.options.H / s.options.KV;
-    for (int64_t g = 0; g < group; ++g)
-        for (int64_t i = 0; i < sequence.Lq; ++i)
-            __builtin_memset(row_at(s.dq, sequence.q, kv * group + g, i), 0,
-                             sizeof(T) * s.options.D);
-    T* dq = row_at(s.dq, sequence.q, kv * group, 0);
-    gradient.run(sequence, kv, {dq, s.dq.head, s.dq.row}, 0, 1);
-}
-
-// Heads [first, end) of the plan, one after the other in the same memory.
+// Heads of a task of the plan, one after the other in the same memory.
 template <typename T>
 void differentiate_run(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms,
-                       const AttentionPlan& plan, int64_t first, int64_t end) {
+                       const AttentionPlan& plan, const AttentionTask& task) {
     HeadGradient<T> gradient(s, terms);
-    for (int64_t n = first; n < end; ++n) {
-        const Sequence sequence = plan.sequence(n);
-        const int64_t kv = n % s.options.KV;
-        if constexpr (sizeof(T) == sizeof(acc_t<T>))
-            if (parts_of(s.options, sequence) == 1) {
-                differentiate_in_place(s, sequence, kv, gradient);
-                continue;
-            }
-        differentiate_alone(s, sequence, kv, gradient);
-    }
+    for (int64_t n = task.first; n < task.end; ++n)
+        differentiate_alone(s, plan.sequence(n), n % s.options.KV, gradient);
+}
+
+// A part of a head that several threads share.
+template <typename T>
+void differentiate_part(const AttentionBackwardArgs<T>& s, const RowTerms<T>& terms,
+                        const AttentionPlan& plan, const AttentionTask& task,
+                        const PartSums<T>& sums) {
+    const Sequence sequence = plan.sequence(task.first);
+    const KeyParts parts = parts_of(s.options, sequence);
+    HeadGradient<T>(s, terms)
+        .run_part(sequence, task.first % s.options.KV, sums.begin(task.place, task.piece),
+                  parts.first(task.piece), parts.keys(task.piece, sequence));
 }
 
 }  // namespace
@@ -256,13 +229,19 @@ template <typename T>
 void attention_backward(const AttentionBackwardArgs<T>& s) {
     const AttentionOptions& o = s.options;
     const RowTerms<T> terms(s);
-    const int64_t group = o.H / greatest(1, o.KV);
-    const AttentionPlan plan(o, 4 * group * (o.D + o.Dv), parts_of);
-    for (int64_t n = 0; n < plan.shared_heads(); ++n)
-        differentiate_shared(s, terms, plan.sequence(n), n % o.KV);
-    parallel_for(plan.tasks(), 1, [&](int64_t task) {
-        differentiate_run(s, terms, plan, plan.first_head(task), plan.end_head(task));
-    });
+    const AttentionPlan plan(o, attention_backward_work(o), threads_of_loops());
+    for (int64_t w = 0; w < plan.waves(); ++w) {
+        const AttentionWave wave = plan.wave(w);
+        const PartSums<T> sums(s, plan, wave);
+        parallel_for(wave.end_task - wave.first_task, 1, [&](int64_t t) {
+            const AttentionTask task = plan.task(wave.first_task + t);
+            if (task.piece < 0)
+                differentiate_run(s, terms, plan, task);
+            else
+                differentiate_part(s, terms, plan, task, sums);
+        });
+        sums.store_all();
+    }
     if (s.dmask) mask_gradient(s, terms);
 }
 PF_INSTANTIATE(attention_backward, AttentionBackwardArgs)

@@ -18,11 +18,15 @@ class RowTerms {
     explicit RowTerms(const AttentionBackwardArgs<T>& s)
         : s_(s), shift_(rows_of_all(s.options)), delta_(rows_of_all(s.options)) {
         const AttentionOptions& o = s.options;
-        const int64_t average = rows_of_all(o) * o.Dv / greatest(1, o.B * o.H);
-        const int64_t grain = rows_per_task(light_task_elements, average);
-        parallel_for(o.B * o.H, grain, [&](int64_t head) {
+        int64_t longest = 0;
+        for (int64_t b = 0; b < o.B; ++b) longest = greatest(longest, sequence_of(o, b).Lq);
+        const int64_t blocks = ceil_div(longest, term_rows), heads = o.B * o.H;
+        const int64_t average = rows_of_all(o) * o.Dv / greatest(1, heads * blocks);
+        parallel_for(heads * blocks, rows_per_task(task_elements, average), [&](int64_t n) {
+            const int64_t head = n / blocks, first = n % blocks * term_rows;
             const Sequence sequence = sequence_of(o, head / o.H);
-            for (int64_t i = 0; i < sequence.Lq; ++i) set_row(sequence.q, head % o.H, i);
+            const int64_t end = least(sequence.Lq, first + term_rows);
+            for (int64_t i = first; i < end; ++i) set_row(sequence.q, head % o.H, i);
         });
     }
 
@@ -36,6 +40,8 @@ class RowTerms {
     }
 
   private:
+    static constexpr int64_t term_rows = 256;
+
     static int64_t rows_of_all(const AttentionOptions& o) {
         return o.H * (o.q_rows.starts ? o.q_rows.starts[o.B] : o.B * o.q_rows.length);
     }

@@ -267,7 +267,11 @@ void cached_attention(const CachedAttentionArgs<T>& s) {
         parallel_for(o.B, cached_task_bytes / greatest(1, o.KV * o.q_rows.length * row_bytes),
                      [&](int64_t b) { append(s, b); });
     const Chunks<T> chunks(s);
-    const int64_t most = least(cached_heads, ceil_div(2 * cached_run_bytes, row_bytes));
+    // Runs of heads side by side in memory, but not so long that threads go without: who takes what
+    // changes no byte.
+    const int64_t share = greatest(1, chunks.count() * o.KV / threads_of_loops());
+    const int64_t most =
+        least(share, least(cached_heads, ceil_div(2 * cached_run_bytes, row_bytes)));
     const int64_t runs = ceil_div(o.KV, most), heads = ceil_div(o.KV, greatest(1, runs));
     parallel_for(
         chunks.count() * runs, cached_task_bytes / (chunk_keys * greatest(1, heads) * row_bytes),

@@ -85,11 +85,12 @@ struct Panels {
     PF_INLINE unit_t<T>* panel(int64_t p) const { return data + p * steps * panel_columns<T>; }
 };
 
+// B from step `first` of the panels on.
 template <typename T>
-void pack_panels(const Panels<T>& to, const Matrix<T>& B, int64_t summed) {
+void pack_panels(const Panels<T>& to, int64_t first, const Matrix<T>& B, int64_t summed) {
     for (int64_t p = 0; p < to.count(); ++p) {
         const Matrix<T> columns{B.at(0, p * panel_columns<T>), B.row, B.column};
-        pack_panel(to.panel(p), columns, summed, to.width(p));
+        pack_panel(to.panel(p) + first * panel_columns<T>, columns, summed, to.width(p));
     }
 }
 
@@ -97,28 +98,30 @@ void pack_panels(const Panels<T>& to, const Matrix<T>& B, int64_t summed) {
 template <typename T>
 Panels<T> pack_transposed(unit_t<T>* to, const HeadRows<T>& x) {
     const Panels<T> panels{to, units_of<T>(x.width), x.count};
-    pack_panels(panels, Matrix<T>{x.data, 1, x.stride}, x.width);
+    pack_panels(panels, 0, Matrix<T>{x.data, 1, x.stride}, x.width);
     return panels;
 }
 
-// X: the sum runs over the rows, as in P V. Unless it is known to be finite, what is not becomes 0,
-// because the row it is in may be masked, and 0 NaN is NaN.
+// X: the sum runs over the rows, as in P V. What is not finite becomes 0, because the row it is in
+// may be masked, and 0 NaN is NaN. The rows go to the panels' steps from `first` on; returns whether
+// all were finite.
 template <typename T>
-Panels<T> pack_rows(unit_t<T>* to, const HeadRows<T>& x, bool finite) {
-    const Panels<T> panels{to, units_of<T>(x.count), x.width};
-    if (finite) {
-        pack_panels(panels, Matrix<T>{x.data, x.stride, 1}, x.count);
-    } else {
-        Scratch<T> clean(x.count * x.width);
-        copy_finite(clean.data, x);
-        pack_panels(panels, Matrix<T>{clean.data, x.width, 1}, x.count);
+bool pack_finite(const Panels<T>& to, int64_t first, const HeadRows<T>& x) {
+    if (all_finite(x)) {
+        pack_panels(to, first, Matrix<T>{x.data, x.stride, 1}, x.count);
+        return true;
     }
-    return panels;
+    Scratch<T> clean(x.count * x.width);
+    copy_finite(clean.data, x);
+    pack_panels(to, first, Matrix<T>{clean.data, x.width, 1}, x.count);
+    return false;
 }
 
 template <typename T>
 Panels<T> pack_finite(unit_t<T>* to, const HeadRows<T>& x) {
-    return pack_rows(to, x, all_finite(x));
+    const Panels<T> panels{to, units_of<T>(x.count), x.width};
+    pack_finite(panels, 0, x);
+    return panels;
 }
 
 // ---- products -----------------------------------------------------------------------------------

@@ -1,52 +1,47 @@
-// Which key/value heads of a batch are tasks, in which order: a function of shapes alone. Sequences
-// of very different lengths share a call, so heads go by falling work; a head that is most of the
-// work is shared out itself; and small heads go together, because claiming a task costs as well.
-// Compiled once, not once an ISA level: kernel units see no standard container.
+// Which heads of a batch are tasks, in which order. Sequences of very different lengths share a
+// call, so tasks go by falling work; heads that are much of what is left are shared out in pieces,
+// so that all threads end together; and small heads go together, because claiming a task costs as
+// well. Who runs what changes no byte: so the number of threads may have a say here, as it has
+// nowhere else. Compiled once, not once an ISA level: kernel units see no standard container.
 #pragma once
-#include "plainformer/attention_sequence.h"
-#include "tuning.h"
+#include "attention_work.h"
 
 namespace plainformer {
 
+// A key/value head is a number n: the n % KV-th of the n / KV-th sequence in order of work.
+struct AttentionTask {
+    int64_t first, end;  // heads
+    int64_t piece = -1;  // of head `first`; -1: the heads are done whole
+    int64_t place = -1;  // of that head among those that its wave shares out
+};
+
+// Tasks of one parallel loop. Heads that are shared out take memory, so there may be several.
+struct AttentionWave {
+    int64_t first_task, end_task;
+    int64_t first_shared, end_shared;
+};
+
 class AttentionPlan {
   public:
-    // Into how many pieces the work on one head can be shared out.
-    using Pieces = int64_t (*)(const AttentionOptions&, const Sequence&);
-
-    // `flops`: of one key/value head, for a pair of query and key.
-    AttentionPlan(const AttentionOptions& o, int64_t flops, Pieces pieces);
+    AttentionPlan(const AttentionOptions& o, const HeadWork& work, int64_t threads);
     ~AttentionPlan();
     AttentionPlan(const AttentionPlan&) = delete;
     AttentionPlan& operator=(const AttentionPlan&) = delete;
 
-    // A key/value head is a number n: the n % KV-th of the n / KV-th sequence in order of work.
-    // Heads [0, shared_heads()) are done one at a time, the others in tasks, as runs of heads.
-    PF_INLINE int64_t shared_heads() const { return shared_; }
-    PF_INLINE int64_t tasks() const { return tasks_; }
-    PF_INLINE int64_t first_head(int64_t task) const {
-        return ends_ ? (task == 0 ? shared_ : ends_[task - 1]) : shared_ + task * run_;
-    }
-    PF_INLINE int64_t end_head(int64_t task) const {
-        return ends_ ? ends_[task] : least(heads_, first_head(task) + run_);
-    }
-    PF_INLINE Sequence sequence(int64_t n) const {
-        const int64_t place = n / options_.KV;
-        return sequence_of(options_, order_ ? order_[place] : place);
-    }
+    int64_t waves() const;
+    AttentionWave wave(int64_t w) const;
+    AttentionTask task(int64_t t) const;
+    // Number of the k-th head that is shared out; those of a wave follow one another.
+    int64_t shared_head(int64_t k) const;
+    Sequence sequence(int64_t n) const;
 
   private:
-    void plan_equal(const Sequence& s);
-    void plan_ragged();
-    void share_longest(int64_t rest);
-    bool is_shared(const Sequence& s, int64_t rest) const;
+    struct Lists;
+    struct Builder;
 
     const AttentionOptions& options_;
-    const int64_t flops_;
-    const Pieces pieces_;
-    const int64_t heads_;
-    int64_t shared_ = 0, tasks_ = 0, run_ = 1;
-    int64_t* order_ = nullptr;  // (B) sequences; null: as they come
-    int64_t* ends_ = nullptr;   // (tasks) of runs; null: all of run_ heads
+    int64_t heads_, run_ = 1;
+    Lists* lists_ = nullptr;  // null: equal sequences, in runs of run_ heads
 };
 
 }  // namespace plainformer

@@ -130,20 +130,22 @@ constexpr int64_t a_steps_ahead = 16, panel_steps_ahead = 32;
 // Keys that a tile of rows takes at a time: scores of 6 rows are 6 KB and stay in L1. 512 took
 // 1.036 under a triangle, else equal.
 constexpr int64_t strip_keys = 256;
-// Tiles of queries of a task where a head is shared out. 2 took 0.88 to 1.12 on two busy threads.
-constexpr int64_t query_block_tiles = 16;
+// Queries of a task where a head is shared out, whole tiles. 12 took 0.88 to 1.12 of the time of 96
+// on two busy threads; 48 keep 64 threads busy with 12 heads of 1024.
+constexpr int64_t query_block = 48;
 // Tiles of queries and of keys of a block of the backward, 96 x 192: P and dS take 144 KB and stay
 // in L2. 384 keys took 1.038, 192 queries between 0.964 and 1.017.
 constexpr int64_t block_query_tiles = 16, block_key_tiles = 32;
 // Less work than this is not worth a task: a sixteenth took 1.06 (forward) and 1.13 (backward) for
 // 12 heads of 16 tokens.
 constexpr int64_t attention_task_flops = int64_t{2} << 20;
-// With this many heads of equal work, or more than pieces in one, none is shared out. This is for
-// more than two threads, on which 2 heads took 0.86 to 1.01 (busy).
-constexpr int64_t many_heads = 16;
-// Parts of a long head in the backward; each has a dQ of its own. This is for more than two
-// threads, on which 2 parts took 0.89 to 1.03 (busy).
-constexpr int64_t most_head_parts = 8;
+// Heads of this much work may be shared out, and what a thread may take of memory for that.
+constexpr int64_t shared_head_flops = int64_t{16} << 20, shared_heads_bytes = int64_t{16} << 20;
+// dQ of a head in the backward is the sum of parts, each of so many keys at least that it is worth
+// a task: as many as keep 64 threads busy with the heads of one sequence. This shows in the bytes.
+constexpr int64_t sequence_parts = 192, head_part_flops = int64_t{8} << 20;
+// The parts of one head take no more memory than this, unless they are few.
+constexpr int64_t head_parts_bytes = int64_t{64} << 20, few_head_parts = 8;
 // Against a cache: queries of a head that share one walk along a chunk (beyond, it is walked again,
 // from L2; 2 took 1.24 at 4 queries a head), and heads of a task, whose rows are read in runs of so
 // many bytes (128 took 1.45 to 1.53 at D = 64).

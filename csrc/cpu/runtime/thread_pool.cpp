@@ -6,6 +6,7 @@
 // scheduler quantum a call. OpenMP has a barrier there, and hangs or aborts in a forked child.
 #include "runtime/thread_pool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -69,8 +70,8 @@ struct Failure {
     }
 };
 
-// One parallel loop. Whoever takes `unclaimed` from r > 0 to r - 1 owns chunk `chunks - r`. The
-// loop cannot end before that chunk does, so the plain fields are read only by owners, and a late
+// One parallel loop. Whoever takes `unclaimed` from r > 0 to r - k owns the k chunks from
+// `chunks - r` on, as far as there are. The loop cannot end before they do, so the plain fields are read only by owners, and a late
 // worker that meets a closed or reused slot either gets nothing or a chunk of the new loop.
 struct alignas(64) Slot {
     std::atomic<int64_t> unclaimed{0};
@@ -108,16 +109,30 @@ Pool pool;  // trivially destructible: workers and late callers may use it while
 
 // ---- taking part in a loop -------------------------------------------------------------------
 
+bool many_threads() { return pool.limit.load(std::memory_order_relaxed) >= 16; }
+
+// How many chunks to claim of those left: one, but where very many threads would all wait for the
+// counter's cache line, a small part of their shares, so that the last chunks still even out.
+int64_t claim_of(int64_t left) {
+    if (!many_threads()) return 1;
+    const int64_t part = left / (8 * int64_t{pool.limit.load(std::memory_order_relaxed)});
+    return std::max<int64_t>(1, std::min<int64_t>(part, 16));
+}
+
 // Runs chunks of slot s while there are any. True if the caller of this function ended the loop.
 bool take_part(int s) {
     Slot& slot = pool.slots[s];
     int64_t mine = 0;
-    while (slot.unclaimed.load(std::memory_order_relaxed) > 0) {
-        const int64_t left = slot.unclaimed.fetch_sub(1, std::memory_order_acq_rel);
+    for (;;) {
+        const int64_t seen = slot.unclaimed.load(std::memory_order_relaxed);
+        if (seen <= 0) break;
+        const int64_t claimed = claim_of(seen);
+        const int64_t left = slot.unclaimed.fetch_sub(claimed, std::memory_order_acq_rel);
         if (left <= 0) break;
-        if (left == 1) pool.open.fetch_and(~(uint64_t{1} << s));  // let idle workers park
-        slot.run(slot.chunks - left);
-        ++mine;
+        if (left <= claimed) pool.open.fetch_and(~(uint64_t{1} << s));  // let idle workers park
+        const int64_t end = std::max<int64_t>(0, left - claimed);
+        for (int64_t n = left; n > end; --n) slot.run(slot.chunks - n);
+        mine += left - end;
     }
     return mine > 0 && slot.unfinished.fetch_sub(mine, std::memory_order_acq_rel) == mine;
 }
@@ -130,8 +145,10 @@ bool take_seat(int s) {
     return left > 0;
 }
 
-// Wakes one or two workers: each wakes two more while chunks are left, so a caller with many
+// Wakes up to so many workers: each wakes as many more while chunks are left, so a caller with many
 // workers pays for one system call and a short loop disturbs few.
+int wake_width() { return many_threads() ? 4 : 2; }
+
 void wake_workers(int count) {
     if (pool.sleepers.load() == 0) return;
     pool.wakeups.fetch_add(1);
@@ -160,7 +177,7 @@ void sleep_until_woken(int64_t index) {
     pool.sleepers.fetch_add(1);
     if (pool.open.load() == 0 && !surplus(index)) park_while(pool.wakeups, seen);
     pool.sleepers.fetch_sub(1);
-    if (pool.open.load() != 0) wake_workers(2);
+    if (pool.open.load() != 0) wake_workers(wake_width());
 }
 
 // A worker that set_num_threads made surplus waits here until the limit changes.
@@ -294,7 +311,7 @@ void publish(int s, int64_t threads, int64_t chunks, Body body, void* context, F
     slot.unclaimed.store(chunks);
     pool.open.fetch_or(bit);
     if (slot.unclaimed.load() <= 0) pool.open.fetch_and(~bit);
-    wake_workers(chunks > 2 ? 2 : 1);
+    wake_workers(static_cast<int>(std::min<int64_t>(chunks - 1, wake_width())));
 }
 
 // Waits for workers in the middle of their last chunks. Sleeping hands them this processor if
@@ -323,11 +340,16 @@ void run_shared(int s, int64_t threads, int64_t chunks, Body body, void* context
 
 void run_chunks(int64_t chunks, Body body, void* context) {
     if (chunks <= 1 || inside_chunk) return run_inline(chunks, body, context);
-    const int64_t threads = threads_of_call != 0 ? threads_of_call : num_threads();
+    const int64_t threads = threads_of_loops();
     const int s = threads > 1 ? take_slot() : -1;
     if (s < 0) return run_inline(chunks, body, context);
     start_workers(static_cast<uint32_t>(threads) - 1);
     run_shared(s, threads, chunks, body, context);
+}
+
+int64_t threads_of_loops() {
+    if (inside_chunk) return 1;
+    return threads_of_call != 0 ? threads_of_call : num_threads();
 }
 
 SteadyThreads::SteadyThreads() : before_(threads_of_call) {

@@ -21,6 +21,9 @@ constexpr int64_t max_threads = 1024;
 int64_t num_threads();
 void set_num_threads(int64_t count);
 
+// Threads that a loop begun here may use: 1 inside a chunk.
+int64_t threads_of_loops();
+
 // While it lives, the loops of this thread use the number of threads there was at its start: a
 // kernel of several loops keeps it, whoever calls `set_num_threads` meanwhile.
 class SteadyThreads {
