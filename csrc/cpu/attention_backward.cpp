@@ -168,8 +168,7 @@ void differentiate_head(const AttentionOptions& o, const Sequence& sequence, int
     const KeyParts parts = parts_of(o, sequence);
     const int64_t group = o.H / o.KV;
     if (parts.count == 1) return gradient.run_part(sequence, kv, dq, 0, sequence.Lk);
-    if (parts.width <= block_keys)
-        return gradient.run_narrow_parts(sequence, kv, dq, parts.width);
+    if (parts.width <= block_keys) return gradient.run_narrow_parts(sequence, kv, dq, parts.width);
     Scratch<acc_t<T>> memory(group * sequence.Lq * o.D);
     const QueryGradient<acc_t<T>> sums{memory.data, sequence.Lq * o.D, o.D};
     for (int64_t part = 0; part < parts.count; ++part) {
@@ -218,9 +217,9 @@ void differentiate_part(const AttentionBackwardArgs<T>& s, const RowTerms<T>& te
                         const PartSums<T>& sums) {
     const Sequence sequence = plan.sequence(task.first);
     const KeyParts parts = parts_of(s.options, sequence);
-    HeadGradient<T>(s, terms)
-        .run_part(sequence, task.first % s.options.KV, sums.begin(task.place, task.piece),
-                  parts.first(task.piece), parts.keys(task.piece, sequence));
+    HeadGradient<T>(s, terms).run_part(sequence, task.first % s.options.KV,
+                                       sums.begin(task.place, task.piece), parts.first(task.piece),
+                                       parts.keys(task.piece, sequence));
 }
 
 }  // namespace

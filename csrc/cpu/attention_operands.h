@@ -103,8 +103,8 @@ Panels<T> pack_transposed(unit_t<T>* to, const HeadRows<T>& x) {
 }
 
 // X: the sum runs over the rows, as in P V. What is not finite becomes 0, because the row it is in
-// may be masked, and 0 NaN is NaN. The rows go to the panels' steps from `first` on; returns whether
-// all were finite.
+// may be masked, and 0 NaN is NaN. The rows go to the panels' steps from `first` on; returns
+// whether all were finite.
 template <typename T>
 bool pack_finite(const Panels<T>& to, int64_t first, const HeadRows<T>& x) {
     if (all_finite(x)) {

@@ -1,5 +1,5 @@
-// K^T and V of key/value heads, packed once for all queries that read them: a head at a time, or all
-// heads of a wave by all threads.
+// K^T and V of key/value heads, packed once for all queries that read them: a head at a time, or
+// all heads of a wave by all threads.
 #pragma once
 #include "attention_operands.h"
 #include "attention_plan.h"
@@ -19,8 +19,7 @@ class PackedHead {
         return round_up(panel_units(o, keys) + flags, cache_line / unit_bytes);
     }
 
-    PackedHead(const AttentionArgs<T>& s, const Sequence& sequence, int64_t kv,
-               unit_t<T>* memory) {
+    PackedHead(const AttentionArgs<T>& s, const Sequence& sequence, int64_t kv, unit_t<T>* memory) {
         const AttentionOptions& o = s.options;
         const KeyRange seen = sequence.keys_of(0, sequence.Lq);
         first_ = seen.empty() ? 0 : seen.begin / strip_keys * strip_keys;

@@ -7,6 +7,8 @@
 
 namespace plainformer::PF_ISA {
 
+static_assert(dq_tile == tile_rows, "rows of a part are whole tiles");
+
 // dQ of the query heads of one key/value head: (group, Lq, D). `data` is where row 0 of the first
 // would be.
 template <typename A>
@@ -26,9 +28,8 @@ PF_INLINE void for_group_rows(int64_t group, KeyRange rows, const F& f) {
 
 template <typename A>
 void clear_rows(const QueryGradient<A>& dq, int64_t group, KeyRange rows, int64_t D) {
-    for_group_rows(group, rows, [&](int64_t g, int64_t i) {
-        __builtin_memset(dq.at(g, i), 0, sizeof(A) * D);
-    });
+    for_group_rows(group, rows,
+                   [&](int64_t g, int64_t i) { __builtin_memset(dq.at(g, i), 0, sizeof(A) * D); });
 }
 
 // to += from
@@ -49,9 +50,8 @@ void store_rows(const HeadsView<T>& to, const Sequence& s, int64_t h,
                 const QueryGradient<acc_t<T>>& from, KeyRange rows, int64_t D) {
     for (int64_t i = rows.begin; i < rows.end; ++i) {
         T* row = row_at(to, s.q, h, i);
-        for_lanes<T>(D, [&](int64_t c, auto tail) {
-            store(row + c, tail, load(from.at(0, i) + c, tail));
-        });
+        for_lanes<T>(
+            D, [&](int64_t c, auto tail) { store(row + c, tail, load(from.at(0, i) + c, tail)); });
     }
 }
 
@@ -125,8 +125,7 @@ class PartSums {
         const QueryGradient<acc_t<T>> total{memory.data - rows.begin * o_.D, 0, o_.D};
         clear_rows(total, 1, rows, o_.D);
         for_parts(place, [&](int64_t, KeyRange of_part, const QueryGradient<acc_t<T>>& sums) {
-            const KeyRange both{greatest(rows.begin, of_part.begin),
-                                least(rows.end, of_part.end)};
+            const KeyRange both{greatest(rows.begin, of_part.begin), least(rows.end, of_part.end)};
             add_rows(total, {sums.at(block.head, 0), 0, o_.D}, 1, both, o_.D);
         });
         store_rows(s_.dq, s, head(place) % o_.KV * group() + block.head, total, rows, o_.D);

@@ -80,8 +80,7 @@ struct AttentionPlan::Builder {
     }
 
     void add_whole(int64_t n, int64_t f) {
-        if (f >= attention_task_flops)
-            return whole.push_back({{n, n + 1}, f});
+        if (f >= attention_task_flops) return whole.push_back({{n, n + 1}, f});
         SizedTask* last = runs.empty() ? nullptr : &runs.back();
         if (last && last->task.end == n && last->flops < attention_task_flops)
             last->task.end = n + 1, last->flops += f;
@@ -166,8 +165,7 @@ int64_t AttentionPlan::shared_head(int64_t k) const { return lists_->shared[k]; 
 
 Sequence AttentionPlan::sequence(int64_t n) const {
     const int64_t place = n / options_.KV;
-    return sequence_of(options_,
-                       lists_ && !lists_->order.empty() ? lists_->order[place] : place);
+    return sequence_of(options_, lists_ && !lists_->order.empty() ? lists_->order[place] : place);
 }
 
 }  // namespace plainformer

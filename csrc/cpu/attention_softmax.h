@@ -87,7 +87,8 @@ struct RowSoftmax {
         largest = scale_scores<T>(s, range, scale, additions, before);
         const acc_t<T> shift = largest == lowest<T> ? 0 : largest;  // -inf - -inf is NaN
         const acc_t<T> added = exponentials<T>(p, s, range, shift, dropout);
-        const acc_t<T> factor = largest == before ? 1 : first_lane(exp2_or_zero(VecOf<T>(before - shift)));
+        const acc_t<T> factor =
+            largest == before ? 1 : first_lane(exp2_or_zero(VecOf<T>(before - shift)));
         sum = sum * factor + added;
         return factor;
     }

@@ -4,8 +4,6 @@ namespace plainformer {
 
 namespace {
 
-constexpr int64_t tile_rows = 6;  // of the register tile, at every level
-
 int64_t group_of(const AttentionOptions& o) { return o.H / greatest(1, o.KV); }
 
 // Of a range of rows whose number of pairs rises or falls steadily.
@@ -78,7 +76,7 @@ KeyParts parts_of(const AttentionOptions& o, const Sequence& s) {
 KeyRange rows_of_part(const Sequence& s, const KeyParts& parts, int64_t part) {
     const KeyRange rows = s.rows_of(parts.first(part), parts.keys(part, s));
     if (rows.empty()) return {0, 0};
-    return {rows.begin / tile_rows * tile_rows, least(s.Lq, round_up(rows.end, tile_rows))};
+    return {rows.begin / dq_tile * dq_tile, least(s.Lq, round_up(rows.end, dq_tile))};
 }
 
 int64_t part_sums(const AttentionOptions& o, const Sequence& s) {

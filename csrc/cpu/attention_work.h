@@ -38,6 +38,8 @@ struct KeyParts {
 };
 KeyParts parts_of(const AttentionOptions& o, const Sequence& s);
 
+constexpr int64_t dq_tile = 6;  // rows of the register tile, at every level
+
 // Rows of queries, whole tiles, to whose dQ a part may add.
 KeyRange rows_of_part(const Sequence& s, const KeyParts& parts, int64_t part);
 // What dQ of a head takes in all parts, in numbers.

@@ -71,8 +71,9 @@ struct Failure {
 };
 
 // One parallel loop. Whoever takes `unclaimed` from r > 0 to r - k owns the k chunks from
-// `chunks - r` on, as far as there are. The loop cannot end before they do, so the plain fields are read only by owners, and a late
-// worker that meets a closed or reused slot either gets nothing or a chunk of the new loop.
+// `chunks - r` on, as far as there are. The loop cannot end before they do, so the plain fields are
+// read only by owners, and a late worker that meets a closed or reused slot either gets nothing or
+// a chunk of the new loop.
 struct alignas(64) Slot {
     std::atomic<int64_t> unclaimed{0};
     std::atomic<int64_t> unfinished{0};
