@@ -43,9 +43,9 @@ def kernels_work():
 # ---- the loop --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("threads", [1, 2, 7, 64])
 @pytest.mark.parametrize("grain", [1, 3, 1000])
-@pytest.mark.parametrize("n", [0, 1, 2, 17, 1001])
+@pytest.mark.parametrize("n", [0, 1, 2, 17, 1001, 20_011])  # of 64 threads each claims many chunks
 def test_every_piece_runs(n, grain, threads):
     with runtime.num_threads(threads):
         who = threads_of_pieces(n, grain=grain)
