@@ -22,7 +22,7 @@ constexpr int64_t int8_bytes_ahead = 8192;
 constexpr int64_t int8_wide_rows = 24;
 
 // Registers of columns that one row takes at once, so that its sums fill the pipes.
-#ifdef __AVX512F__
+#if defined(__AVX512F__) || defined(PF_NEON)
 constexpr int int8_chains = 8;
 #else
 constexpr int int8_chains = 4;  // of 16 registers

@@ -20,7 +20,7 @@ using Int8Row = int16_t;
 static_assert(sizeof(Int8Row) * int8_elements == 4);
 
 // Columns of a panel, as many registers of float32 as a GEMM's.
-#ifdef __AVX512F__
+#if defined(__AVX512F__) || defined(PF_NEON)
 constexpr int int8_vectors = 4;
 #else
 constexpr int int8_vectors = 2;
@@ -39,6 +39,8 @@ PF_INLINE VecI load_int8(const int8_t* p) {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #elif defined(__AVX2__)
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(PF_NEON)
+    return vreinterpretq_s32_s16(vmovl_s8(vld1_s8(p)));
 #else
     VecI r(0);
     for (int i = 0; i < lanes<float>; ++i) {
@@ -83,6 +85,10 @@ PF_INLINE VecI dot(VecI sum, VecI x, VecI weight) {
     return _mm512_add_epi32(sum.v, _mm512_madd_epi16(x.v, weight.v));
 #elif defined(__AVX2__)
     return _mm256_add_epi32(sum.v, _mm256_madd_epi16(x.v, weight.v));
+#elif defined(PF_NEON)
+    const int16x8_t a = vreinterpretq_s16_s32(x.v), b = vreinterpretq_s16_s32(weight.v);
+    const int32x4_t low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+    return vaddq_s32(sum.v, vpaddq_s32(low, vmull_high_s16(a, b)));
 #else
     const VecI low = multiply(x & VecI(0xff), shift_right_signed<16>(shift_left<16>(weight)));
     return sum + low + multiply(shift_right<16>(x), shift_right_signed<16>(weight));
@@ -105,6 +111,8 @@ PF_INLINE void store_row(Int8Row* p, Full, VecI u) {
 #elif defined(__AVX2__)
     const __m128i low = _mm256_castsi256_si128(u.v), high = _mm256_extracti128_si256(u.v, 1);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(low, high));
+#elif defined(PF_NEON)
+    vst1_s16(p, vmovn_s32(u.v));
 #else
     for (int i = 0; i < lanes<float>; ++i) p[i] = static_cast<Int8Row>(u.v[i]);
 #endif
