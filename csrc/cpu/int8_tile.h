@@ -12,15 +12,6 @@ namespace plainformer::PF_ISA {
 
 constexpr int int8_tile_rows = 6;
 
-// Tiles of rows that meet a panel before the next, work of which a task of few rows is worth its
-// claim, and how far ahead of the products a panel is fetched.
-constexpr int64_t int8_row_tiles = 16;
-constexpr int64_t int8_task_flops = int64_t{1} << 18;
-constexpr int64_t int8_bytes_ahead = 8192;
-// Rows from which a panel is widened to float32 beforehand, where registers are few: 0.83 to 1.06
-// of float32's speed under many rows (docs/notes/int8.md).
-constexpr int64_t int8_wide_rows = 24;
-
 // Registers of columns that one row takes at once, so that its sums fill the pipes.
 #if defined(__AVX512F__) || defined(PF_NEON)
 constexpr int int8_chains = 8;

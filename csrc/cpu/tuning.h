@@ -125,6 +125,17 @@ constexpr int64_t kept_block_units = int64_t{1} << 15;
 // of memory latency. 8 or 16 steps of a panel gave 80 to 97 % of the read loop where 32 give 100 %.
 constexpr int64_t a_steps_ahead = 16, panel_steps_ahead = 32;
 
+// ---- int8 weights: docs/notes/int8.md -----------------------------------------------------------
+
+// Tiles of rows that meet a panel before the next, work of which a task of few rows is worth its
+// claim, and how far ahead of the products a panel is fetched.
+constexpr int64_t int8_row_tiles = 16;
+constexpr int64_t int8_task_flops = int64_t{1} << 18;
+constexpr int64_t int8_bytes_ahead = 8192;
+// Rows from which a panel is widened to float32 beforehand, where registers are few: 0.83 to 1.06
+// of float32's speed under many rows (docs/notes/int8.md).
+constexpr int64_t int8_wide_rows = 24;
+
 // ---- attention: docs/notes/attention.md ---------------------------------------------------------
 
 // Keys that a tile of rows takes at a time: scores of 6 rows are 6 KB and stay in L1. 512 took

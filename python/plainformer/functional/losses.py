@@ -99,7 +99,7 @@ def _quantized_loss(
             )
     items = counted if num_items is None else num_items
     loss = total if reduction == "sum" else total / items if items else 0.0
-    return Tensor(np.asarray(loss, np.float32))
+    return Tensor(kernels.xp(rows).asarray(loss, np.float32))
 
 
 def _labels_beside(target: Array, x: Array, logits: Array, options: dict[str, Any]) -> Array:

@@ -334,7 +334,7 @@ def _check_quantize(quantize: Any, how: QuantizationConfig | None) -> None:
 def _quantized_values(state: Mapping[str, Array], name: str, source: str) -> Array:
     """The int8 values of a checkpoint, which no new weights can stand for."""
     values = state.get(name)
-    if values is None or values.dtype != np.int8:
+    if values is None or values.dtype.name != "int8":
         got = "none" if values is None else values.dtype
         raise CheckpointError(
             f"{source}: {name}: got {got}, expected int8 values, for quantization_config of its "
