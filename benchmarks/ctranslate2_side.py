@@ -57,7 +57,10 @@ def convert(path: str) -> str:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    transformers.BertConfig.position_embedding_type = "absolute"  # which transformers 5 assumes
+    # What transformers 5 has no words for any more, and the converter asks for.
+    transformers.BertConfig.position_embedding_type = "absolute"
+    transformers.BartConfig.normalize_before = False
+    transformers.BartConfig.normalize_embedding = True
     folder = str(Path(tempfile.mkdtemp(), "ct2"))
     TransformersConverter(path).convert(folder)
     return folder
@@ -73,7 +76,8 @@ def level_of_products(kind: str, folder: str) -> dict[str, str | None]:
         "import ctranslate2, sys;"
         f"model = getattr(ctranslate2, {kind!r})({folder!r}, intra_threads=1);"
         "call = {'Encoder': lambda: model.forward_batch([[1, 1]]),"
-        " 'Generator': lambda: model.forward_batch([[1, 1]])}"
+        " 'Generator': lambda: model.forward_batch([[1, 1]]),"
+        " 'Translator': lambda: model.translate_batch([['t9']], max_decoding_length=1)}"
         f"; call[{kind!r}]()"
     )
     told = {**os.environ, "ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1", "MKL_VERBOSE": "1"}

@@ -14,38 +14,26 @@ process; int8 is ours and CTranslate2's alone, bfloat16 ours and PyTorch's.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from converted import PEERS, write_tokenizer
 from decode_recipe import PROMPT, VOCAB
 from running import OURS, Results, Setup, Sides, closing, loaded, measuring
 from turns import comparison, show, take_turns
 
-from plainformer.data.tokenizer import save_tokenizer
-from plainformer.data.vocab_files import wordpiece
-
 FLOOR = 0.75  # of the bound
 SLOWEST = 60.0  # seconds after which a peer is out
-PEERS = {"float32": ("torch", "ctranslate2"), "bfloat16": ("torch",), "int8": ("ctranslate2",)}
-END = "<|endoftext|>"
 SAME = 8  # tokens that must agree in float32
 
 
 def write_model(ours: Any, folder: str) -> None:
     """A GPT-2 124M, and a tokenizer for converters, that knows t0, t1, ..."""
     ours.ask("create", path=folder)
-    words = {f"t{i}": i for i in range(VOCAB - 2)} | {"[UNK]": VOCAB - 2, END: VOCAB - 1}
-    tokenizer = wordpiece(words)
-    tokenizer.add_special_tokens([END])
-    save_tokenizer(tokenizer, folder, model_max_length=1024)
-    config = Path(folder, "tokenizer_config.json")
-    roles = {"bos_token": END, "eos_token": END, "unk_token": END}
-    config.write_text(json.dumps({**json.loads(config.read_text()), **roles}), encoding="utf-8")
+    write_tokenizer(folder, VOCAB)
 
 
 def check_tokens(sides: Sides) -> None:

@@ -44,6 +44,7 @@ MODELS = {
     "finetune": "MiniLM fine-tuning step",
     "latency": "MiniLM, one sentence from text to label",
     "decode_gpt": "GPT-2 124M, greedy token",
+    "translate": "translation, 8 sources, 32 tokens each",
 }
 LANGUAGES = {
     "README.md": {

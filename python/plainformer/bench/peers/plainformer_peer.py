@@ -152,6 +152,12 @@ def layer_norm_residual_dropout_apart(x: Any, weight: Any, bias: Any, residual: 
     )  # fmt: skip
 
 
+@WAYS("norm", "layer_norm_residual_dropout", name="fused")
+def layer_norm_residual_dropout(x: Any, weight: Any, bias: Any, residual: Any) -> Call:
+    options = {"residual": residual, "dropout_p": norm_case.P, "seed": 0, "offset": 0}
+    return lambda: kernels.layer_norm(x, x.shape[-1], weight, bias, norm_case.EPS, **options)
+
+
 @WAYS("norm", "layer_norm_backward")
 def layer_norm_backward(x: Any, weight: Any, bias: Any, grad_output: Any) -> Call:
     _, mean, rstd = kernels.layer_norm(
