@@ -31,11 +31,15 @@ def _is_checkout(root: Path) -> bool:
 
 
 def commit() -> str | None:
-    """The git commit of the source tree, with "+" when files differ from it; None outside one."""
+    """The git commit of the source tree, with "+" when files other than results differ from it;
+    None outside one."""
     root = Path(__file__).resolve().parents[3]
     if not _is_checkout(root):
         return None
-    head, changes = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+    head, changes = (
+        _git(root, "rev-parse", "HEAD"),
+        _git(root, "status", "--porcelain", "--", ".", ":!benchmarks/results"),
+    )
     return head and head + ("+" if changes else "")
 
 
