@@ -23,7 +23,7 @@ import numpy as np
 from converted import PEERS, write_tokenizer
 from decode_recipe import PROMPT, VOCAB
 from running import OURS, Results, Setup, Sides, closing, loaded, measuring
-from turns import comparison, show, take_turns
+from turns import Side, at_most, comparison, show, take_turns
 
 FLOOR = 0.75  # of the bound
 SLOWEST = 60.0  # seconds after which a peer is out
@@ -50,17 +50,19 @@ def measure(
     """Time of a token of each side, and ours as a part of its bound."""
     ours, rates = sides[OURS, "default"], []
 
-    def turn(child: Any) -> Callable[[int], float]:
+    def turn(side: Side, child: Any) -> Callable[[int], float]:
         def timed(number: int) -> float:
             before = ours.ask("bandwidth")["rate"] if child is ours else 0.0
-            seconds = child.ask("tokens", timeout=SLOWEST, count=tokens)["seconds"]
+            seconds = child.ask("tokens", timeout=at_most(side, SLOWEST), count=tokens)["seconds"]
             if child is ours:
                 rates.append(max(before, ours.ask("bandwidth")["rate"]))
             return float(np.median(seconds))
 
         return timed
 
-    quiet, busy = take_turns(setup, rounds, {side: turn(child) for side, child in sides.items()})
+    quiet, busy = take_turns(
+        setup, rounds, {side: turn(side, child) for side, child in sides.items()}
+    )
     alone = rates[1 :: 2 if setup.busy else 1]  # the first warmed up; every other one was beside
     bounds = read_bytes / np.array(alone)
     of_bound = bounds / quiet[OURS, "default"]

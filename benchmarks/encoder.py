@@ -21,7 +21,7 @@ import click
 import numpy as np
 from encoder_model import write_model
 from running import OURS, Results, Setup, Sides, closing, loaded, measuring
-from turns import comparison, show, take_turns
+from turns import Side, at_most, comparison, show, take_turns
 
 SECONDS = 0.4  # a turn of one side
 SLOWEST = 30.0  # seconds after which a peer is out
@@ -78,14 +78,16 @@ def measure(
     able = {side: child for side, child in sides.items() if can(side[0], case)}
     difference = check_outputs(able, batch, dtype)
 
-    def turn(child: Any) -> Callable[[int], float]:
+    def turn(side: Side, child: Any) -> Callable[[int], float]:
         def timed(number: int) -> float:
             request = {"batch": batch, "trains": case.trains, "seconds": seconds}
-            return child.ask("time", timeout=SLOWEST, **request)["median"]
+            return child.ask("time", timeout=at_most(side, SLOWEST), **request)["median"]
 
         return timed
 
-    quiet, busy = take_turns(setup, rounds, {side: turn(child) for side, child in able.items()})
+    quiet, busy = take_turns(
+        setup, rounds, {side: turn(side, child) for side, child in able.items()}
+    )
     return {"difference": difference, "limit": case.limit, **comparison(quiet, busy)}
 
 

@@ -24,7 +24,7 @@ import click
 import gpt_recipe as recipe
 import numpy as np
 from running import OURS, Results, Setup, Sides, closing, measuring
-from turns import comparison, show, take_turns
+from turns import Side, at_most, comparison, show, take_turns
 
 from plainformer.bench.process import TORCH_SETTINGS, Child, PeerError, PeerMissingError
 from plainformer.data.batches import TokenBlocks
@@ -87,11 +87,13 @@ class Run:
                     return np.array(rows, np.int64)
         raise click.UsageError(f"--data: fewer than {size} blocks")
 
-    def steps(self, child: Child, batches: np.ndarray, first: int) -> dict[str, Any]:
-        """Updates on `batches`, the first one numbered `first`."""
+    def steps(
+        self, child: Child, batches: np.ndarray, first: int, limit: float | None = SLOWEST
+    ) -> dict[str, Any]:
+        """Updates on `batches`, the first one numbered `first`, in `limit` seconds."""
         path = self.folder / "blocks.npy"
         np.save(path, batches)
-        return child.ask("steps", timeout=SLOWEST, blocks=str(path), first=first)
+        return child.ask("steps", timeout=limit, blocks=str(path), first=first)
 
 
 def read_characters(data: str | None) -> tuple[np.ndarray, np.ndarray, int]:
@@ -149,7 +151,7 @@ def compare_losses(run: Run, sides: Sides, weights: Path) -> float:
     losses = []
     for child in sides.values():
         run.start(child, weights)
-        losses.append(run.steps(child, run.batches(0, 1), 0)["losses"][0])
+        losses.append(run.steps(child, run.batches(0, 1), 0, None)["losses"][0])
     difference = abs(losses[0] - losses[-1]) / abs(losses[-1])
     click.echo(f"first loss {losses[0]:.6f}, relative difference {difference:.1e}")
     return difference
@@ -163,14 +165,17 @@ def measure_steps(
     for child in sides.values():
         run.start(child, weights)
 
-    def turn(child: Child) -> Callable[[int], float]:
+    def turn(side: Side, child: Child) -> Callable[[int], float]:
         def timed(number: int) -> float:
-            seconds = run.steps(child, parts[number], number * run.turn)["seconds"]
+            limit = at_most(side, SLOWEST)
+            seconds = run.steps(child, parts[number], number * run.turn, limit)["seconds"]
             return float(np.median(seconds))
 
         return timed
 
-    quiet, busy = take_turns(setup, rounds, {side: turn(child) for side, child in sides.items()})
+    quiet, busy = take_turns(
+        setup, rounds, {side: turn(side, child) for side, child in sides.items()}
+    )
     peaks = {", ".join(side): sides[side].ask("peak")["bytes"] for side in quiet}
     return {**comparison(quiet, busy), "peak_bytes": peaks}
 
@@ -185,8 +190,8 @@ def measure_quality(run: Run, sides: Sides, seeds: int) -> dict[str, Any]:
         batches = run.batches(seed, recipe.STEPS)
         for (name, _), child in sides.items():
             run.start(child, weights)
-            for first in range(0, recipe.STEPS, run.turn):  # a turn has its time limit
-                run.steps(child, batches[first : first + run.turn], first)
+            for first in range(0, recipe.STEPS, run.turn):
+                run.steps(child, batches[first : first + run.turn], first, None)
             block_size = run.sizes["block_size"]
             loss = child.ask("evaluate", tokens=str(tokens), block_size=block_size)["loss"]
             losses[name].append(loss)

@@ -19,7 +19,7 @@ import click
 from converted import PEERS, write_tokenizer
 from running import OURS, Results, Setup, Sides, closing, loaded, measuring
 from translate_recipe import VOCAB
-from turns import comparison, show, take_turns
+from turns import Side, at_most, comparison, show, take_turns
 
 SLOWEST = 60.0  # seconds after which a peer is out
 
@@ -34,10 +34,11 @@ def check_ids(sides: Sides, beams: int) -> None:
 def measure(setup: Setup, sides: Sides, beams: int, rounds: int) -> dict[str, Any]:
     """Time of a batch of each side."""
 
-    def turn(child: Any) -> Callable[[int], float]:
-        return lambda number: child.ask("translate", timeout=SLOWEST, beams=beams)["seconds"]
+    def turn(side: Side, child: Any) -> Callable[[int], float]:
+        limit = at_most(side, SLOWEST)
+        return lambda number: child.ask("translate", timeout=limit, beams=beams)["seconds"]
 
-    turns = {side: turn(child) for side, child in sides.items()}
+    turns = {side: turn(side, child) for side, child in sides.items()}
     return comparison(*take_turns(setup, rounds, turns))
 
 

@@ -38,6 +38,11 @@ def take_turns(
     return quiet, busy
 
 
+def at_most(side: Side, seconds: float) -> float | None:
+    """The seconds that a turn of a side may take: ours must be measured, however long it takes."""
+    return None if side[0] == OURS else seconds
+
+
 def _drop(quiet: dict[Side, list[float]], side: Side, error: PeerError) -> None:
     if side[0] == OURS:
         raise error

@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/ that time models, run from end to end with no peer that is installed."""
+"""The scripts of benchmarks/ that time models, from end to end, with no peer installed."""
 
 import json
 import subprocess
