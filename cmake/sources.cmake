@@ -65,6 +65,7 @@ set(binding_sources
     ${family_sources}
     csrc/bindings/cpu/adapter.cpp
     csrc/bindings/cpu/elementary.cpp
+    csrc/bindings/cpu/linear_onto.cpp
     csrc/bindings/cpu/module.cpp
     csrc/bindings/cpu/overlap.cpp
     csrc/bindings/cpu/int8.cpp

@@ -201,6 +201,49 @@ def test_linear_and_conv1d(leaf, rng, activation, with_bias):
     assert stored.grad.shape == stored.shape
 
 
+@pytest.mark.parametrize("activation", [None, "gelu"])
+@pytest.mark.parametrize("operation", [functional.linear, functional.conv1d])
+def test_products_onto_a_residual(leaf, rng, operation, activation):
+    x, weight, bias, residual = leaf(2, 3, 4), leaf(4, 4), leaf(4), leaf(2, 3, 4)
+
+    def dropped():
+        with dropout_state(5):
+            return operation(
+                x, weight, bias, activation=activation, residual=residual, dropout_p=0.4
+            )
+
+    check_gradients(dropped, [x, weight, bias, residual], rng)
+    with dropout_state(5):
+        apart = functional.dropout(operation(x, weight, bias, activation=activation), 0.4)
+    assert dropped().data.tobytes() == functional.add(apart, residual).data.tobytes()
+
+
+def test_a_residual_that_is_a_leaf_keeps_a_gradient_of_its_own(leaf, rng):
+    x, weight, residual = leaf(3, 4), leaf(4, 4), leaf(3, 4)
+    y = functional.linear(x, weight, residual=residual)
+    grad = rng.standard_normal((3, 4))
+    y.backward(grad)
+    residual.grad += 1
+    assert (residual.grad == grad + 1).all()
+
+
+@pytest.mark.parametrize("norm", [functional.layer_norm, functional.rms_norm])
+def test_norms_beside_their_input(leaf, rng, norm):
+    """What else reads the input joins in: the same gradient as through two ways of the tape."""
+    x, weight = leaf(3, 5), leaf(5)
+
+    def both():
+        y, again = norm(x, weight, keeps_input=True)
+        return functional.add(y, functional.scale(again, 0.5))
+
+    check_gradients(both, [x, weight], rng)
+    for used in (0, 1):
+        check_gradients(lambda used=used: norm(x, weight, keeps_input=True)[used], [x], rng)
+    frozen = Tensor(x.data)
+    assert norm(frozen, weight, keeps_input=True)[1] is frozen
+    assert norm(frozen, Tensor(weight.data), keeps_input=True)[1] is frozen
+
+
 def test_layer_norm(leaf, rng):
     x, weight, bias = leaf(2, 3, 8), leaf(8), leaf(8)
     check_gradients(lambda: functional.layer_norm(x, weight, bias), [x, weight, bias], rng)

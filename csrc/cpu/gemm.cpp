@@ -7,6 +7,7 @@
 // block of K at a time. Which way is taken shows in no byte: each element is one chain in ascending
 // k; so how columns are shared out may depend on the number of threads.
 #include "gemm_columns.h"
+#include "gemm_residual.h"
 #include "packed_gemm.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
@@ -57,10 +58,17 @@ void pack_rows_of_panels(const GemmArgs<T>& s, unit_t<T>* to, int64_t panel_unit
         }
 }
 
+// What is added to a block of rows from m on, panels [first, first + panels), once it is whole.
+template <typename T>
+void finish_block(const PackedGemmArgs<T>& s, int64_t m, int64_t first, int64_t panels) {
+    const int64_t n = first * panel_columns<T>;
+    add_residual(s, m, least(row_block, s.M - m), n, least(panels * panel_columns<T>, s.N - n));
+}
+
 // At most row_block rows: each task packs what it needs of its panels, block by block of K: one
 // panel where columns of B are contiguous (the longer the run, the faster it is read), else all.
 template <typename T>
-void multiply_few_rows(const GemmArgs<T>& s) {
+void multiply_few_rows(const PackedGemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
     const int64_t task_panels = panels_per_task(s, panels);
     const bool by_rows = s.B_column == 1;
@@ -79,6 +87,7 @@ void multiply_few_rows(const GemmArgs<T>& s) {
             return PanelView<unit_t<T>>{packed.data + (by_rows ? (panel - first) * panel_units : 0),
                                         panel_columns<T>};
         });
+        finish_block(s, 0, first, count);
     });
 }
 
@@ -106,7 +115,7 @@ bool reads_b_in_place(const GemmArgs<T>& s) {
 }
 
 template <typename T>
-void multiply_rows(const GemmArgs<T>& s) {
+void multiply_rows(const PackedGemmArgs<T>& s) {
     const RowsOfA<T> a(s);
     const StoredRows<T> b{s.B, s.B_row};
     const int64_t width = columns_per_task(s), tasks = ceil_div(s.N, width);  // no byte knows these
@@ -114,18 +123,21 @@ void multiply_rows(const GemmArgs<T>& s) {
     parallel_for(tasks, is_small(s) ? tasks : 1, [&](int64_t task) {
         const int64_t n = task * width;
         multiply_columns(s, a, b, n, least(width, s.N - n), block);
+        add_residual(s, 0, s.M, n, least(width, s.N - n));
     });
 }
 
 // Very few rows against contiguous columns of B.
 template <typename T>
-void multiply_by_columns(const GemmArgs<T>& s) {
+void multiply_by_columns(const PackedGemmArgs<T>& s) {
     const RowsOfA<T> a(s);
     const int64_t wanted = ceil_div(s.N, num_threads() * row_tasks_per_thread);
     const int64_t width = is_small(s) ? s.N : round_up(wanted, column_groups<T>(1) * lanes<T>);
     const int64_t tasks = ceil_div(s.N, width);
     parallel_for(tasks, 1, [&](int64_t task) {
-        multiply_stored_columns(s, a, task * width, least(width, s.N - task * width));
+        const int64_t n = task * width, columns = least(width, s.N - n);
+        multiply_stored_columns(s, a, n, columns);
+        add_residual(s, 0, s.M, n, columns);
     });
 }
 
@@ -171,6 +183,7 @@ void multiply_panels(const PackedGemmArgs<T>& s, unit_t<T>* scratch, int64_t fir
             return PanelView<unit_t<T>>{shared + (panel - first) * panel_units + unit,
                                         panel_columns<T>};
         });
+        finish_block(s, task / across * row_block, first + p, least(task_panels, panels - p));
     });
 }
 
@@ -224,6 +237,7 @@ void multiply_kept_rows(const PackedGemmArgs<T>& s) {
     parallel_for(tasks, is_small(s) ? tasks : 1, [&](int64_t task) {
         const int64_t n = task * width;
         multiply_columns(s, a, b, n, least(width, s.N - n), greatest(1, s.K));
+        add_residual(s, 0, s.M, n, least(width, s.N - n));
     });
 }
 
@@ -240,6 +254,7 @@ void multiply_kept(const PackedGemmArgs<T>& s) {
         block.compute([&](int64_t panel, int64_t k, int64_t) {
             return PanelView<kept_t<T>>{kept_panel(s, panel, k), panel_columns<T>, true};
         });
+        finish_block(s, 0, first, task_panels);
     });
 }
 
@@ -258,7 +273,8 @@ PackedGemmArgs<T> turned(const PackedGemmArgs<T>& s) {
 template <typename T>
 void multiply(const PackedGemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;
-    if (s.N == 1 && s.M > 1 && s.C_row == 1 && !s.bias && !s.panels) return multiply(turned(s));
+    if (s.N == 1 && s.M > 1 && s.C_row == 1 && !s.bias && !s.panels && !s.residual)
+        return multiply(turned(s));
     if (s.M > row_block) return multiply_many_rows(s);
     if (s.panels) return s.M <= tile_rows ? multiply_kept_rows(s) : multiply_kept(s);
     if (reads_b_in_place(s)) return multiply_rows(s);
@@ -268,8 +284,8 @@ void multiply(const PackedGemmArgs<T>& s) {
 
 // The matrix at one index of the batch.
 template <typename T>
-PackedGemmArgs<T> matrix_of(const GemmArgs<T>& s, const void* panels, int64_t index) {
-    PackedGemmArgs<T> one{s, panels};
+PackedGemmArgs<T> matrix_of(const PackedGemmArgs<T>& s, int64_t index) {
+    PackedGemmArgs<T> one = s;
     one.batch_ndim = 0;
     const int64_t out = index * s.M * s.C_row;
     if (s.C) one.C += out;
@@ -284,9 +300,9 @@ PackedGemmArgs<T> matrix_of(const GemmArgs<T>& s, const void* panels, int64_t in
 }
 
 template <typename T>
-void multiply_batch(const GemmArgs<T>& s, const void* panels) {
+void multiply_batch(const PackedGemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;  // however long the batch of nothing is
-    const auto one = [&](int64_t i) { multiply(matrix_of(s, panels, i)); };
+    const auto one = [&](int64_t i) { multiply(matrix_of(s, i)); };
     int64_t count = 1;
     for (int i = 0; i < s.batch_ndim; ++i) count *= s.batch[i];
     if (count == 1) return one(0);
@@ -301,13 +317,13 @@ void multiply_batch(const GemmArgs<T>& s, const void* panels) {
 
 template <typename T>
 void gemm(const GemmArgs<T>& s) {
-    multiply_batch(s, nullptr);
+    multiply_batch(PackedGemmArgs<T>{s});
 }
 PF_INSTANTIATE(gemm, GemmArgs)
 
 template <typename T>
 void packed_gemm(const PackedGemmArgs<T>& s) {
-    multiply_batch(s, s.panels);
+    multiply_batch(s);
 }
 PF_INSTANTIATE(packed_gemm, PackedGemmArgs)
 

@@ -2,6 +2,7 @@
 // side, into the panels that gemm reads; their layout belongs to the ISA level that packed them.
 #pragma once
 #include "plainformer/gemm.h"
+#include "plainformer/philox.h"
 
 namespace plainformer {
 
@@ -19,10 +20,15 @@ struct PackArgs {
     int64_t pieces_count, K, N;  // N is the sum of the pieces' columns
 };
 
-// gemm, where B is these panels if there are any: then neither `B` nor its strides are read.
+// gemm, where B is these panels if there are any: then neither `B` nor its strides are read. With a
+// residual, which no batch has, it is added to what dropout leaves of C, row m of the mask being
+// row m of C (threshold 0: nothing is dropped).
 template <typename T>
 struct PackedGemmArgs : GemmArgs<T> {
     const void* panels = nullptr;
+    const T* residual = nullptr;  // (M, N), rows contiguous, residual_row apart; not C itself
+    int64_t residual_row = 0;
+    DropoutRule dropout = {0, 0, 0, 1.0};
 };
 
 }  // namespace plainformer

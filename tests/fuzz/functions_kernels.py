@@ -95,6 +95,7 @@ KERNELS: dict[str, Call] = {
     "layer_norm_backward": Call(_K.layer_norm_backward, grad_output=X, x=X, weight=V, mean=N,
                                 rstd=N, bias=V, grad_residual=X),
     "linear": Call(_K.linear, x=X, weight=floats(5, 4), bias=floats(5), activation=ACTIVATION,
+                   residual=floats(3, 5), dropout_p=one_of(0.0, 0.1), seed=one_of(1),
                    return_preactivation=BOOL),
     "linear_backward": Call(_K.linear_backward, grad_output=floats(3, 5), x=X, weight=floats(5, 4),
                             bias=floats(5), preactivation=floats(3, 5), activation=ACTIVATION,

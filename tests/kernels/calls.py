@@ -211,6 +211,8 @@ def linear(name, rng, dtype):
         weight = np.array(weight, order=str(rng.choice(["C", "F"])))
         return frozen(lambda: kernels.linear(x, kernels.pack_weight(weight), bias, **options))
     if name == "linear":
+        if rng.random() < 0.5:
+            options |= {"residual": normal(rng, dtype, M, N), "dropout_p": 0.2, "seed": 1}
         return frozen(kernels.linear, x, weight, bias, **options, return_preactivation=True)
     z = kernels.linear(x, weight, bias) if act else None
     return frozen(kernels.linear_backward, normal(rng, dtype, M, N), x, weight, bias, z, **options)

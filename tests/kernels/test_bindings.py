@@ -19,6 +19,7 @@ ENUMS = {  # the place of the number, and how many there are from 0 on
     "linear": (3, 6),
     "linear_grad": (5, 6),
     "linear_int8": (3, 6),
+    "linear_onto": (4, 6),
 }
 LAYOUTS = {"attention": 7, "attention_backward": 10, "cached_attention": 8}
 

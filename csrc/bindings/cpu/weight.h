@@ -30,8 +30,14 @@ class Weight {
     template <typename T>
     void multiply(const GemmArgs<T>& s) const {
         if (!packed_) return run(dispatch<T>().gemm, s);
-        PackedGemmArgs<T> with_panels{s, packed_->panels};
-        run(dispatch<T>(packed_->level).packed_gemm, with_panels);
+        PackedGemmArgs<T> with_panels{s};
+        multiply_onto(&with_panels);
+    }
+    // The same with what is added to it.
+    template <typename T>
+    void multiply_onto(PackedGemmArgs<T>* s) const {
+        s->panels = packed_ ? packed_->panels : nullptr;
+        run((packed_ ? dispatch<T>(packed_->level) : dispatch<T>()).packed_gemm, *s);
     }
 
     template <typename T>

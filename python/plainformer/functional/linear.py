@@ -16,20 +16,41 @@ from ..parameter import Parameter
 from ..quantized import NOT_TRAINED, QuantizedParameter
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import all_data, data_of, data_or_none
+from .elementwise import add, dropout
+from .random import dropped, next_mask
 
 
 def linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    residual: Tensor | None = None,
+    dropout_p: float = 0.0,
 ) -> Tensor:
-    """y = activation(x weight^T + bias); weight is (out, in)."""
-    return _linear(x, weight, bias, activation, is_in_out=False)
+    """y = activation(x weight^T + bias); weight is (out, in).
+
+    With a residual (..., out) y = residual + dropout(activation(x weight^T + bias)), in the same
+    pass; the mask is the next of `dropout_state`.
+    """
+    return _linear(x, weight, bias, activation, residual, dropout_p, is_in_out=False)
 
 
 def conv1d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    residual: Tensor | None = None,
+    dropout_p: float = 0.0,
 ) -> Tensor:
-    """y = activation(x weight + bias); weight is (in, out), as GPT-2 stores it, read in place."""
-    return _linear(x, weight, bias, activation, is_in_out=True)
+    """y = activation(x weight + bias); weight is (in, out), as GPT-2 stores it, read in place.
+
+    `residual` and `dropout_p` are those of `linear`.
+    """
+    return _linear(x, weight, bias, activation, residual, dropout_p, is_in_out=True)
 
 
 def linear_together(
@@ -72,7 +93,8 @@ def linear_together(
     parameters = [w for w in weights if isinstance(w, Parameter)]
     recorded = needs_grad(x, *weights, *biases)
     if recorded or len(parameters) < len(weights) or not _packs(x_data):
-        return [_linear(x, w, b, None, is_in_out=is_in_out) for w, b in zip(weights, biases)]
+        layer = conv1d if is_in_out else linear
+        return [layer(x, w, b) for w, b in zip(weights, biases)]
     packed = packed_together(parameters, transposed=is_in_out)
     widths = [w.shape[is_in_out] for w in weights]
     return _columns(kernels.linear(x_data, packed, _biases_together(biases, widths)), widths)
@@ -93,7 +115,8 @@ def _quantized_together(
 ) -> list[Tensor]:
     """One product with all weights, if they are quantized alike."""
     if not all(first.is_like(w) for w in weights):
-        return [_linear(x, w, b, None, is_in_out=is_in_out) for w, b in zip(weights, biases)]
+        layer = conv1d if is_in_out else linear
+        return [layer(x, w, b) for w, b in zip(weights, biases)]
     _check_not_recorded(x, *biases)
     widths = [w.shape[is_in_out] for w in weights]
     y = kernels.linear_int8(
@@ -138,31 +161,63 @@ def weight_to_read(x: Array, weight: Tensor, is_in_out: bool = False) -> Any:
 
 
 def _linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, *, is_in_out: bool
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    activation: str | None,
+    residual: Tensor | None,
+    dropout_p: float,
+    *,
+    is_in_out: bool,
 ) -> Tensor:
     x_data, b = data_of("x", x), data_or_none("bias", bias)
     data_of("weight", weight)
     if isinstance(weight, QuantizedParameter):
-        _check_not_recorded(x, bias)
-        packed = weight.packed(is_in_out)
-        dynamic = weight.dynamic
-        return Tensor(
-            kernels.linear_int8(x_data, packed, b, activation=activation, dynamic=dynamic)
-        )
-    if not needs_grad(x, weight, bias):
+        y = _quantized(x, weight, bias, activation, is_in_out)
+        return y if residual is None else add(dropout(y, dropout_p, dropout_p > 0), residual)
+    drop = next_mask(dropout_p)
+    after: dict[str, Any] = {} if activation is None else {"activation": activation}
+    if residual is not None or drop:
+        after |= {"residual": data_or_none("residual", residual), **drop}
+    if not needs_grad(x, weight, bias, residual):
         w = weight_to_read(x_data, weight, is_in_out)
-        return Tensor(kernels.linear(x_data, w, b, activation=activation))
+        return Tensor(kernels.linear(x_data, w, b, **after))
     w = weight.data.T if is_in_out else weight.data
     needs = (x.requires_grad, weight.requires_grad, bias is not None and bias.requires_grad)
     if activation is None:
-        y, z = kernels.linear(x_data, w, b), None
+        y, z = kernels.linear(x_data, w, b, **after), None
     else:  # the backward starts from the input of the activation
-        y, z = kernels.linear(x_data, w, b, activation=activation, return_preactivation=True)
+        y, z = kernels.linear(x_data, w, b, return_preactivation=True, **after)
 
     def backward(grad: Array) -> Sequence[Any]:
+        if not any(needs):  # only the residual is trained
+            return None, None, None, grad
         dx, dw, db = kernels.linear_backward(
-            grad, x_data, w, b, z, activation=activation, needs=needs
+            dropped(grad, drop), x_data, w, b, z, activation=activation, needs=needs
         )
-        return dx, dw.T if is_in_out and dw is not None else dw, db
+        return dx, dw.T if is_in_out and dw is not None else dw, db, grad
 
-    return record(y, (x, weight, bias), backward, is_fresh=True)
+    # Of the gradients only that of the residual is the caller's own array.
+    is_fresh = residual is None or not _is_leaf(residual)
+    return record(y, (x, weight, bias, residual), backward, is_fresh=is_fresh)
+
+
+def _quantized(
+    x: Tensor,
+    weight: QuantizedParameter,
+    bias: Tensor | None,
+    activation: str | None,
+    is_in_out: bool,
+) -> Tensor:
+    """A product with int8 weights, which is never recorded."""
+    _check_not_recorded(x, bias)
+    b = None if bias is None else bias.data
+    packed = weight.packed(is_in_out)
+    return Tensor(
+        kernels.linear_int8(x.data, packed, b, activation=activation, dynamic=weight.dynamic)
+    )
+
+
+def _is_leaf(x: Tensor) -> bool:
+    """Whether gradients end at x, which then may keep the array."""
+    return x.requires_grad and x._node is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .. import kernels
 from ..kernels._arrays import accumulator_dtype, check_number
 from ..tensor import Array, Tensor, needs_grad, record, record_all
 from ._data import data_of, data_or_none, floats_of, last_size
-from .random import take
+from .random import dropped, next_mask
 
 
 @overload
@@ -23,7 +23,19 @@ def layer_norm(
     *,
     residual: None = ...,
     dropout_p: float = ...,
+    keeps_input: Literal[False] = ...,
 ) -> Tensor: ...
+@overload
+def layer_norm(
+    x: Tensor,
+    weight: Tensor | None = ...,
+    bias: Tensor | None = ...,
+    eps: float = ...,
+    *,
+    residual: None = ...,
+    dropout_p: float = ...,
+    keeps_input: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
 @overload
 def layer_norm(
     x: Tensor,
@@ -42,35 +54,42 @@ def layer_norm(
     *,
     residual: Tensor | None = None,
     dropout_p: float = 0.0,
+    keeps_input: bool = False,
 ) -> Any:
     """Layer norm over the last axis: y, or with `residual` the norm of x + residual and that sum.
 
     One pass makes both outputs, so that a block's residual add costs no memory traffic of its own;
     backward, the gradient of the sum joins that of the norm in one pass as well. With `dropout_p`,
     the same pass begins with `dropout` of x, whose mask is the next of `dropout_state`.
+
+    With `keeps_input` and no residual the second output is x itself: what else reads it, as the
+    residual stream does, should read that one, whose gradient then joins the norm's in its pass.
     """
     x_data, added = data_of("x", x), data_or_none("residual", residual)
     w, b = data_or_none("weight", weight), data_or_none("bias", bias)
     width = last_size("x", x_data)
-    drop = _next_mask(dropout_p)
+    drop = next_mask(dropout_p)
     if not needs_grad(x, weight, bias, residual):
         y = kernels.layer_norm(x_data, width, w, b, eps, residual=added, **drop)
-        return Tensor(y) if residual is None else (Tensor(y[0]), Tensor(y[1]))
+        made = [Tensor(y)] if residual is None else list(map(Tensor, y))
+        return _outputs(made, x, residual, keeps_input)
     *outputs, mean, rstd = kernels.layer_norm(
         x_data, width, w, b, eps, residual=added, return_stats=True, **drop
     )
     normed = outputs[-1] if residual is not None else x_data
+    if residual is None and keeps_input and x.requires_grad:
+        outputs.append(x_data)
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> Sequence[Any]:
         if grad is None:  # only the sum was used
-            return _dropped(grad_sum, drop), None, None, grad_sum
+            return dropped(grad_sum, drop), None, None, grad_sum
         dx, dweight, dbias, *rest = kernels.layer_norm_backward(
             grad, normed, w, mean, rstd, bias=b, grad_residual=grad_sum, **drop
         )
         return dx, dweight, dbias, rest[0] if drop else dx
 
     tensors = record_all(outputs, (x, weight, bias, residual), backward, is_fresh=residual is None)
-    return tensors[0] if residual is None else tuple(tensors)
+    return _outputs(tensors, x, residual, keeps_input)
 
 
 @overload
@@ -81,7 +100,18 @@ def rms_norm(
     *,
     residual: None = ...,
     dropout_p: float = ...,
+    keeps_input: Literal[False] = ...,
 ) -> Tensor: ...
+@overload
+def rms_norm(
+    x: Tensor,
+    weight: Tensor | None = ...,
+    eps: float | None = ...,
+    *,
+    residual: None = ...,
+    dropout_p: float = ...,
+    keeps_input: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
 @overload
 def rms_norm(
     x: Tensor,
@@ -98,47 +128,45 @@ def rms_norm(
     *,
     residual: Tensor | None = None,
     dropout_p: float = 0.0,
+    keeps_input: bool = False,
 ) -> Any:
     """RMS norm over the last axis: y, or with `residual` the norm of x + residual and that sum.
 
-    `dropout_p` is that of `layer_norm`.
+    `dropout_p` and `keeps_input` are those of `layer_norm`.
     """
     x_data, added = data_of("x", x), data_or_none("residual", residual)
     w, width = data_or_none("weight", weight), last_size("x", x_data)
-    drop = _next_mask(dropout_p)
+    drop = next_mask(dropout_p)
     if not needs_grad(x, weight, residual):
         y = kernels.rms_norm(x_data, width, w, eps, residual=added, **drop)
-        return Tensor(y) if residual is None else (Tensor(y[0]), Tensor(y[1]))
+        made = [Tensor(y)] if residual is None else list(map(Tensor, y))
+        return _outputs(made, x, residual, keeps_input)
     *outputs, rstd = kernels.rms_norm(
         x_data, width, w, eps, residual=added, return_stats=True, **drop
     )
     normed = outputs[-1] if residual is not None else x_data
+    if residual is None and keeps_input and x.requires_grad:
+        outputs.append(x_data)
 
     def backward(grad: Array | None, grad_sum: Array | None = None) -> Sequence[Any]:
         if grad is None:  # only the sum was used
-            return _dropped(grad_sum, drop), None, grad_sum
+            return dropped(grad_sum, drop), None, grad_sum
         dx, dweight, *rest = kernels.rms_norm_backward(
             grad, normed, w, rstd, grad_residual=grad_sum, **drop
         )
         return dx, dweight, rest[0] if drop else dx
 
     tensors = record_all(outputs, (x, weight, residual), backward, is_fresh=residual is None)
-    return tensors[0] if residual is None else tuple(tensors)
+    return _outputs(tensors, x, residual, keeps_input)
 
 
-def _next_mask(dropout_p: float) -> dict[str, Any]:
-    """What the kernels are told of dropout; nothing where nothing is dropped."""
-    if not dropout_p:
-        return {}
-    seed, offset = take()
-    return {"dropout_p": dropout_p, "seed": seed, "offset": offset}
-
-
-def _dropped(grad: Array | None, drop: dict[str, Any]) -> Array | None:
-    """The gradient of what was dropped, from that of the sum."""
-    if grad is None or not drop:
-        return grad
-    return kernels.dropout_backward(grad, *drop.values())
+def _outputs(
+    tensors: Sequence[Tensor], x: Tensor, residual: Tensor | None, keeps_input: bool
+) -> Any:
+    """y alone, or two of them, the second x itself where nothing was made of it."""
+    if len(tensors) == 1 and keeps_input and residual is None:
+        return tensors[0], x
+    return tensors[0] if len(tensors) == 1 else tuple(tensors)
 
 
 def normalize(x: Tensor, eps: float = 1e-12) -> Tensor:

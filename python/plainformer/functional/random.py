@@ -8,7 +8,9 @@ and a resumed run, or a recomputed block, draws the same ones.
 from __future__ import annotations
 
 import threading
+from typing import Any
 
+from .. import kernels
 from ..modes import Block, Mode
 
 
@@ -45,6 +47,21 @@ def take() -> tuple[int, int]:
     draws = _current()
     draws.offset += 1
     return draws.seed, draws.offset - 1
+
+
+def next_mask(dropout_p: float) -> dict[str, Any]:
+    """What a kernel that drops on its way is told; nothing where nothing is dropped."""
+    if not dropout_p:
+        return {}
+    seed, offset = take()
+    return {"dropout_p": dropout_p, "seed": seed, "offset": offset}
+
+
+def dropped(grad: Any, drop: dict[str, Any]) -> Any:
+    """The gradient of what was dropped with `next_mask`, from that of the result."""
+    if grad is None or not drop:
+        return grad
+    return kernels.dropout_backward(grad, *drop.values())
 
 
 def dropout_state(seed: int, offset: int = 0) -> Block[_Draws | None]:

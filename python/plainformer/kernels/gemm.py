@@ -23,8 +23,11 @@ from ._arrays import (
     readable,
     unit_last_axis,
 )
+from ._attention import checked_dropout
 from ._backend import backend
 from .activation import GELU, GELU_TANH, RELU, SILU, TANH
+from .add import add
+from .dropout import dropout
 
 ACTIVATIONS = {
     None: 0,
@@ -120,11 +123,15 @@ def linear(
     bias: Any = None,
     *,
     activation: str | None = None,
+    residual: Any = None,
+    dropout_p: float = 0.0,
+    seed: int | None = None,
+    offset: int = 0,
     return_preactivation: bool = False,
 ) -> Any:
     """Affine map of the last axis, with the activation applied to the sums in registers.
 
-    y = activation(x weight^T + bias)
+    y = activation(x weight^T + bias), or residual + dropout(activation(x weight^T + bias))
 
     A weight stored (in, out), as in GPT-2's Conv1D, is passed as `stored.T` and read in place. A
     weight that serves many calls is packed once (`pack_weight`): the result has the same bytes.
@@ -136,6 +143,10 @@ def linear(
     bias : array (out), dtype of x; None means 0
     activation : None, "relu", "gelu" (erf), "gelu_tanh" (also as "gelu_new" and
         "gelu_pytorch_tanh"), "silu" (also as "swish") or "tanh"
+    residual : array (..., out), dtype of x, added to the result, with the bytes of `add`; on the
+        CPU while the result is in cache
+    dropout_p, seed, offset : what `dropout` does to the result before the residual is added to it,
+        with the same mask and bytes; seed is required with dropout_p > 0
     return_preactivation : bool, also return z = x weight^T + bias, which `linear_backward` needs
         if there is an activation
 
@@ -143,10 +154,18 @@ def linear(
     -------
     y : array (..., out), dtype of x; with return_preactivation also z : array like y
 
+    Notes
+    -----
+    The gradient of residual is grad_output; `linear_backward` takes what `dropout_backward` makes
+    of grad_output.
+
     Raises
     ------
     ShapeError, DTypeError, ConfigError : naming the argument, what it got and what was wanted
     """
+    if residual is not None or dropout_p:
+        drop = _checked_drop(dropout_p, seed, offset, residual)
+        return _linear_onto(residual, x, weight, bias, activation, drop, return_preactivation)
     code = activation_code(activation)
     module = backend("x", x)
     try:
@@ -158,6 +177,59 @@ def linear(
         x, weight, bias = _checked_linear(x, weight, bias, takes_packed=True)
         y = computed(module.linear(x, weight, bias, code, return_preactivation))
     return y
+
+
+def _checked_drop(
+    dropout_p: float, seed: int | None, offset: int, residual: Any
+) -> tuple[float, int, int]:
+    """Nothing is gained by dropping without the add."""
+    drop = checked_dropout(dropout_p, seed, offset)
+    if drop[0] and residual is None:
+        raise ConfigError(
+            f"dropout_p: got {dropout_p} without a residual, expected 0; apply `dropout` to y"
+        )
+    return drop
+
+
+def _linear_onto(
+    residual: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    activation: str | None,
+    drop: tuple[float, int, int],
+    return_preactivation: bool,
+) -> Any:
+    """`linear` onto a residual: in one pass on the CPU, by three kernels on a device."""
+    module = backend("x", x)
+    if not hasattr(module, "linear_onto"):
+        kept = linear(x, weight, bias, activation=activation, return_preactivation=True)
+        _check_residual(residual, x, kept[0].shape)
+        y = dropout(kept[0], *drop) if drop[0] else kept[0]
+        y = add(y, residual)
+        return (y, kept[1]) if return_preactivation else y
+    code = activation_code(activation)
+    try:
+        y = module.linear_onto(residual, x, weight, bias, code, *drop, return_preactivation)
+    except TypeError:
+        y = None
+    if y is None:
+        return_preactivation = check_flag("return_preactivation", return_preactivation)
+        x, weight, bias = _checked_linear(x, weight, bias, takes_packed=True)
+        shape = (*x.shape[:-1], weight.shape[0])
+        _check_residual(residual, x, shape)
+        rows, added = contiguous(flat_rows(x)), contiguous(flat_rows(residual))
+        y = computed(
+            module.linear_onto(added, rows, weight, bias, code, *drop, return_preactivation)
+        )
+        y = tuple(a.reshape(shape) for a in y) if return_preactivation else y.reshape(shape)
+    return y
+
+
+def _check_residual(residual: Any, x: Any, shape: tuple[int, ...]) -> None:
+    check_array("residual", residual)
+    check_same_dtype(x=x, residual=residual)
+    check_shape(shape, residual=residual)
 
 
 def linear_backward(

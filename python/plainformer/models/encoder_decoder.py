@@ -74,10 +74,10 @@ class Stack(nn.Module):
             return nn.recompute(block, *inputs, **options)
         return block(*inputs, **options)
 
-    def finish(self, x: Tensor, residual: Tensor | None, rows: nn.Sequences) -> Tensor:
+    def finish(self, x: Tensor, rows: nn.Sequences) -> Tensor:
         """The residual stream after the last layer, normed if no layer did it."""
         if self.layer_norm is not None:
-            x = self.layer_norm(x, residual)[0]
+            x = self.layer_norm(x)
         nn.report_state(rows, x)
         return x
 
@@ -91,11 +91,11 @@ class EncoderStack(Stack):
 
     def forward(self, ids: Array, rows: nn.Sequences, positions: Array) -> Tensor:
         """States of all rows."""
-        x, residual = self.embed(ids, positions), None
+        x = self.embed(ids, positions)
         for layer in self.layers:
-            nn.report_state(rows, x, residual)
-            x, residual = self.run(layer, x, residual, rows=rows)
-        return self.finish(x, residual, rows)
+            nn.report_state(rows, x)
+            (x,) = self.run(layer, x, rows=rows)
+        return self.finish(x, rows)
 
 
 class DecoderStack(Stack):
@@ -114,14 +114,12 @@ class DecoderStack(Stack):
         cache: nn.Seq2SeqCache | None = None,
     ) -> Tensor:
         """States of all rows."""
-        x, residual = self.embed(ids, positions), None
+        x = self.embed(ids, positions)
         memory, sources = encoded.states, encoded.rows
         for i, layer in enumerate(self.layers):
-            nn.report_state(rows, x, residual)
-            x, residual = self.run(
-                layer, x, residual, memory, rows=rows, sources=sources, cache=cache, layer=i
-            )
-        return self.finish(x, residual, rows)
+            nn.report_state(rows, x)
+            (x,) = self.run(layer, x, memory, rows=rows, sources=sources, cache=cache, layer=i)
+        return self.finish(x, rows)
 
 
 class EncoderDecoder(nn.Module):

@@ -1,8 +1,8 @@
 """The layers of Vaswani et al.'s encoder and decoder, pre- or post-norm, under BART's names.
 
-Each sublayer f is added to the residual stream x. Post-norm: x = norm(x + f(x)). Pre-norm:
-x = x + f(norm(x)). Either way the add is left to a norm, which does it in the same pass: layers
-take and return a pair (x, residual) whose sum is the stream; residual is None after a post-norm.
+Each sublayer f is added to the residual stream x. Post-norm: x = norm(x + f(x)), where the norm
+does the add in the same pass. Pre-norm: x = x + f(norm(x)), where the add is made as the last
+projection of f ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from .config import check_activation
 from .encoder_decoder_config import EncoderDecoderConfig
 
-Stream = tuple[Tensor, Tensor | None]
+End = Callable[[nn.Linear, Tensor], Tensor]  # how a sublayer's last projection is applied
 
 
 class MultiHeadAttention(nn.Module):
@@ -29,7 +29,12 @@ class MultiHeadAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, rows: nn.Sequences, cache: nn.Seq2SeqCache | None = None, layer: int = 0
+        self,
+        x: Tensor,
+        end: End,
+        rows: nn.Sequences,
+        cache: nn.Seq2SeqCache | None = None,
+        layer: int = 0,
     ) -> Tensor:
         """Self-attention of x (N, C); with a cache each sequence continues what it has seen."""
         q, k, v = nn.linear_together(x, self.q_proj, self.k_proj, self.v_proj)
@@ -37,11 +42,12 @@ class MultiHeadAttention(nn.Module):
             y = self.attention(q, k, v, rows)
         else:
             y = self.attention.cached(q, k, v, rows, cache.own, layer)
-        return self.out_proj(y)
+        return end(self.out_proj, y)
 
     def cross(
         self,
         x: Tensor,
+        end: End,
         rows: nn.Sequences,
         memory: Tensor,
         sources: nn.Sequences,
@@ -58,7 +64,7 @@ class MultiHeadAttention(nn.Module):
             None if cache is None else cache.cross,
             layer,
         )
-        return self.out_proj(y)
+        return end(self.out_proj, y)
 
 
 class ResidualLayer(nn.Module):
@@ -73,19 +79,18 @@ class ResidualLayer(nn.Module):
         self.fc2 = nn.Linear(inner, config.d_model)
         self.final_layer_norm = nn.LayerNorm(config.d_model)
 
-    def feed_forward(self, x: Tensor) -> Tensor:
+    def feed_forward(self, x: Tensor, end: End) -> Tensor:
         """Each row (C) alone through the inner layer."""
-        return self.fc2(self.activation_dropout(self.fc1(x)))
+        return end(self.fc2, self.activation_dropout(self.fc1(x)))
 
     def connect(
-        self, norm: nn.LayerNorm, stream: Stream, sublayer: Callable[[Tensor], Tensor]
-    ) -> Stream:
+        self, norm: nn.LayerNorm, x: Tensor, sublayer: Callable[[Tensor, End], Tensor]
+    ) -> Tensor:
         """Add one sublayer to the residual stream, with its norm."""
-        x, residual = stream
         if not self.pre_norm:
-            return norm(sublayer(x), x, self.dropout)[0], None
-        h, residual = (norm(x), x) if residual is None else norm(x, residual)
-        return self.dropout(sublayer(h)), residual
+            return norm(sublayer(x, lambda last, y: last(y)), x, self.dropout)[0]
+        h, x = norm.beside(x)
+        return sublayer(h, lambda last, y: nn.add_onto(x, last, y, self.dropout))
 
 
 class EncoderLayer(ResidualLayer):
@@ -96,11 +101,10 @@ class EncoderLayer(ResidualLayer):
         self.self_attn = MultiHeadAttention(config, config.encoder_attention_heads)
         self.self_attn_layer_norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, x: Tensor, residual: Tensor | None, *, rows: nn.Sequences) -> Stream:
-        """x, residual (N, C); residual is None in the first layer and in all post-norm ones."""
-        stream = (x, residual)
-        stream = self.connect(self.self_attn_layer_norm, stream, lambda h: self.self_attn(h, rows))
-        return self.connect(self.final_layer_norm, stream, self.feed_forward)
+    def forward(self, x: Tensor, *, rows: nn.Sequences) -> tuple[Tensor]:
+        """The residual stream x (N, C) to the same."""
+        x = self.connect(self.self_attn_layer_norm, x, lambda h, end: self.self_attn(h, end, rows))
+        return (self.connect(self.final_layer_norm, x, self.feed_forward),)
 
 
 class DecoderLayer(ResidualLayer):
@@ -117,22 +121,22 @@ class DecoderLayer(ResidualLayer):
     def forward(
         self,
         x: Tensor,
-        residual: Tensor | None,
         memory: Tensor,
         *,
         rows: nn.Sequences,
         sources: nn.Sequences,
         cache: nn.Seq2SeqCache | None = None,
         layer: int = 0,
-    ) -> Stream:
-        """x, residual (N, C) of target rows; memory (M, C) is the encoder's states."""
-        stream = (x, residual)
-        stream = self.connect(
-            self.self_attn_layer_norm, stream, lambda h: self.self_attn(h, rows, cache, layer)
+    ) -> tuple[Tensor]:
+        """The residual stream x (N, C) of target rows; memory (M, C) is the encoder's states."""
+        x = self.connect(
+            self.self_attn_layer_norm,
+            x,
+            lambda h, end: self.self_attn(h, end, rows, cache, layer),
         )
-        stream = self.connect(
+        x = self.connect(
             self.encoder_attn_layer_norm,
-            stream,
-            lambda h: self.encoder_attn.cross(h, rows, memory, sources, cache, layer),
+            x,
+            lambda h, end: self.encoder_attn.cross(h, end, rows, memory, sources, cache, layer),
         )
-        return self.connect(self.final_layer_norm, stream, self.feed_forward)
+        return (self.connect(self.final_layer_norm, x, self.feed_forward),)

@@ -113,19 +113,27 @@ class GPT2Attention(nn.Module):
         self.dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(
-        self, x: Tensor, rows: nn.Sequences, cache: nn.KeyValueCache | None = None, layer: int = 0
+        self,
+        x: Tensor,
+        residual: Tensor,
+        rows: nn.Sequences,
+        cache: nn.KeyValueCache | None = None,
+        layer: int = 0,
     ) -> Tensor:
-        """x (N, C) to the same shape. With a cache, each sequence continues what it has seen."""
+        """What attention makes of x (N, C), added to the residual stream (N, C).
+
+        With a cache, each sequence continues what it has seen.
+        """
         qkv = self.c_attn(x)
         if cache is None:
             y = self.attention.packed(qkv, rows)
         else:
             y = self.attention.packed_cached(qkv, rows, cache, layer)
-        return self.dropout(self.c_proj(y))
+        return nn.add_onto(residual, self.c_proj, y, self.dropout)
 
 
 class GPT2MLP(nn.Module):
-    """y = dropout(activation(x c_fc) c_proj), applied to each position alone."""
+    """y = residual + dropout(activation(x c_fc) c_proj), applied to each position alone."""
 
     def __init__(self, config: GPT2Config):
         C, bias = config.n_embd, config.bias
@@ -135,16 +143,15 @@ class GPT2MLP(nn.Module):
         self.c_proj = nn.Conv1D(inner, C, bias)
         self.dropout = nn.Dropout(config.resid_pdrop)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (N, C) to the same shape."""
-        return self.dropout(self.c_proj(self.c_fc(x)))
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """x and the residual stream (N, C) to the same shape."""
+        return nn.add_onto(residual, self.c_proj, self.c_fc(x), self.dropout)
 
 
 class GPT2Block(nn.Module):
     """Attention and feed-forward, each on the norm of the residual stream and added to it.
 
-    The two adds are left to the norms that follow, which do them in the same pass: a block takes
-    and returns a pair (x, residual) whose sum is the residual stream.
+    The two adds, with their dropout, are made where the last projections end, in cache.
     """
 
     def __init__(self, config: GPT2Config, layer: int):
@@ -157,19 +164,15 @@ class GPT2Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        residual: Tensor | None,
         rows: nn.Sequences,
         cache: nn.KeyValueCache | None = None,
         layer: int = 0,
-    ) -> tuple[Tensor, Tensor]:
-        """x, residual (N, C); residual is None in the first block."""
-        if residual is None:
-            h, residual = self.ln_1(x), x
-        else:
-            h, residual = self.ln_1(x, residual)
-        h = self.attn(h, rows, cache, layer)
-        h, residual = self.ln_2(h, residual)
-        return self.mlp(h), residual
+    ) -> tuple[Tensor]:
+        """The residual stream x (N, C) to the same."""
+        h, x = self.ln_1.beside(x)
+        x = self.attn(h, x, rows, cache, layer)
+        h, x = self.ln_2.beside(x)
+        return (self.mlp(h, x),)
 
 
 class GPT2PreTrainedModel(PreTrainedModel):
@@ -226,14 +229,13 @@ class GPT2Model(GPT2PreTrainedModel, BareEncoder):
         """Hidden states (N, C) of token ids (N,), after the last norm."""
         check_positions(positions, self.config.n_positions, "n_positions")
         x = self.drop(functional.add(self.wte(ids), self.wpe(positions)))
-        residual = None
         for layer, block in enumerate(self.h):
-            nn.report_state(rows, x, residual)
+            nn.report_state(rows, x)
             if self.recomputes and self.training:
-                x, residual = nn.recompute(block, x, residual, rows=rows)
+                (x,) = nn.recompute(block, x, rows=rows)
             else:
-                x, residual = block(x, residual, rows, cache, layer)
-        x = self.ln_f(x, residual)[0]
+                (x,) = block(x, rows, cache, layer)
+        x = self.ln_f(x)
         nn.report_state(rows, x)
         return x
 

@@ -139,23 +139,24 @@ class LlamaAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
+        residual: Tensor,
         rows: nn.Sequences,
         turn: Turn,
         cache: nn.KeyValueCache | None = None,
         layer: int = 0,
     ) -> Tensor:
-        """x (N, C) to the same shape."""
+        """What attention makes of x (N, C), added to the residual stream (N, C)."""
         q, k, v = nn.linear_together(x, self.q_proj, self.k_proj, self.v_proj)
         q, k = turn(q, self.attention.num_heads), turn(k, self.attention.num_kv_heads)
         if cache is None:
             y = self.attention(q, k, v, rows)
         else:
             y = self.attention.cached(q, k, v, rows, cache, layer)
-        return self.o_proj(y)
+        return nn.add_onto(residual, self.o_proj, y)
 
 
 class LlamaMLP(nn.Module):
-    """y = (activation(x gate) * (x up)) down."""
+    """y = residual + (activation(x gate) * (x up)) down."""
 
     def __init__(self, config: LlamaConfig):
         C, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
@@ -164,19 +165,20 @@ class LlamaMLP(nn.Module):
         self.up_proj = nn.Linear(C, inner, bias)
         self.down_proj = nn.Linear(inner, C, bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (N, C) to the same shape."""
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """x and the residual stream (N, C) to the same shape."""
         gate, up = nn.linear_together(x, self.gate_proj, self.up_proj)
         if self.activation == "silu":
-            return self.down_proj(functional.swiglu(gate, up))
-        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
-        return self.down_proj(functional.geglu(gate, up, approximate))
+            h = functional.swiglu(gate, up)
+        else:
+            h = functional.geglu(gate, up, "tanh" if self.activation == "gelu_tanh" else "none")
+        return nn.add_onto(residual, self.down_proj, h)
 
 
 class LlamaDecoderLayer(nn.Module):
-    """Attention and MLP, each on the norm of the residual stream; the adds are left to the norms.
+    """Attention and MLP, each on the norm of the residual stream and added to it.
 
-    Takes and returns a pair (x, residual) whose sum is the residual stream.
+    The adds are made where the last projections end, in cache.
     """
 
     def __init__(self, config: LlamaConfig, layer: int):
@@ -188,20 +190,16 @@ class LlamaDecoderLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        residual: Tensor | None,
         rows: nn.Sequences,
         turn: Turn,
         cache: nn.KeyValueCache | None = None,
         layer: int = 0,
-    ) -> tuple[Tensor, Tensor]:
-        """x, residual (N, C); residual is None in the first layer."""
-        if residual is None:
-            h, residual = self.input_layernorm(x), x
-        else:
-            h, residual = self.input_layernorm(x, residual)
-        h = self.self_attn(h, rows, turn, cache, layer)
-        h, residual = self.post_attention_layernorm(h, residual)
-        return self.mlp(h), residual
+    ) -> tuple[Tensor]:
+        """The residual stream x (N, C) to the same."""
+        h, x = self.input_layernorm.beside(x)
+        x = self.self_attn(h, x, rows, turn, cache, layer)
+        h, x = self.post_attention_layernorm.beside(x)
+        return (self.mlp(h, x),)
 
 
 class LlamaPreTrainedModel(PreTrainedModel):
@@ -248,15 +246,15 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
     ) -> Tensor:
         """Hidden states (N, C) of token ids (N,), after the last norm."""
         check_positions(positions, self.config.max_position_embeddings)
-        x, residual = self.embed_tokens(ids), None
+        x = self.embed_tokens(ids)
         turn = self.rotary.at(positions, x.data)
         for i, layer in enumerate(self.layers):
-            nn.report_state(rows, x, residual)
+            nn.report_state(rows, x)
             if self.recomputes and self.training:
-                x, residual = nn.recompute(layer, x, residual, rows=rows, turn=turn)
+                (x,) = nn.recompute(layer, x, rows=rows, turn=turn)
             else:
-                x, residual = layer(x, residual, rows, turn, cache, i)
-        x = self.norm(x, residual)[0]
+                (x,) = layer(x, rows, turn, cache, i)
+        x = self.norm(x)
         nn.report_state(rows, x)
         return x
 

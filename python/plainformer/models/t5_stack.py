@@ -14,7 +14,7 @@ from ..tensor import Array, Tensor
 from .config import ACTIVATIONS
 from .seq2seq_lm import EncoderOutput
 
-Stream = tuple[Tensor, Tensor | None]
+End = Callable[[nn.Linear, Tensor], Tensor]  # how the last projection is applied
 
 # What a gated feed-forward layer may be called, and the operation that joins its two projections.
 GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -66,6 +66,7 @@ class T5Attention(nn.Module):
     def forward(
         self,
         x: Tensor,
+        end: End,
         rows: nn.Sequences,
         bias: Tensor,
         cache: nn.Seq2SeqCache | None = None,
@@ -77,11 +78,12 @@ class T5Attention(nn.Module):
             y = self.attention(q, k, v, rows, bias=bias)
         else:
             y = self.attention.cached(q, k, v, rows, cache.own, layer, bias=bias)
-        return self.o(y)
+        return end(self.o, y)
 
     def cross(
         self,
         x: Tensor,
+        end: End,
         rows: nn.Sequences,
         encoded: EncoderOutput,
         cache: nn.Seq2SeqCache | None = None,
@@ -97,7 +99,7 @@ class T5Attention(nn.Module):
             None if cache is None else cache.cross,
             layer,
         )
-        return self.o(y)
+        return end(self.o, y)
 
 
 class T5Dense(nn.Module):
@@ -114,29 +116,28 @@ class T5Dense(nn.Module):
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
         self.dropout = nn.Dropout(config.dropout_rate)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, end: End) -> Tensor:
         """x (N, C) to the same shape."""
         if self.gate is None:
-            return self.wo(self.dropout(self.wi(x)))
+            return end(self.wo, self.dropout(self.wi(x)))
         h = self.gate(*nn.linear_together(x, self.wi_0, self.wi_1))
-        return self.wo(self.dropout(h))
+        return end(self.wo, self.dropout(h))
 
 
 class T5Sublayer(nn.Module):
     """The norm before, and the dropout after, one operation on the residual stream.
 
-    A stream is (x, residual), whose sum it is; the add is left to the next norm.
+    The add is made as the operation's last projection ends, in cache.
     """
 
     def __init__(self, config: Any):
         self.layer_norm = nn.RMSNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
 
-    def connect(self, stream: Stream, operation: Callable[[Tensor], Tensor]) -> Stream:
+    def connect(self, x: Tensor, operation: Callable[[Tensor, End], Tensor]) -> Tensor:
         """Add what an operation makes of the normed stream."""
-        x, residual = stream
-        h, residual = (self.layer_norm(x), x) if residual is None else self.layer_norm(x, residual)
-        return self.dropout(operation(h)), residual
+        h, x = self.layer_norm.beside(x)
+        return operation(h, lambda last, y: nn.add_onto(x, last, y, self.dropout))
 
 
 class T5LayerSelfAttention(T5Sublayer):
@@ -146,9 +147,9 @@ class T5LayerSelfAttention(T5Sublayer):
         super().__init__(config)
         self.SelfAttention = T5Attention(config, causal=causal, has_bias=has_bias)
 
-    def forward(self, stream: Stream, *args: Any) -> Stream:
-        """args : those of `T5Attention.forward` after x."""
-        return self.connect(stream, lambda h: self.SelfAttention(h, *args))
+    def forward(self, x: Tensor, *args: Any) -> Tensor:
+        """args : those of `T5Attention.forward` after end."""
+        return self.connect(x, lambda h, end: self.SelfAttention(h, end, *args))
 
 
 class T5LayerCrossAttention(T5Sublayer):
@@ -158,9 +159,9 @@ class T5LayerCrossAttention(T5Sublayer):
         super().__init__(config)
         self.EncDecAttention = T5Attention(config)
 
-    def forward(self, stream: Stream, *args: Any) -> Stream:
-        """args : those of `T5Attention.cross` after x."""
-        return self.connect(stream, lambda h: self.EncDecAttention.cross(h, *args))
+    def forward(self, x: Tensor, *args: Any) -> Tensor:
+        """args : those of `T5Attention.cross` after end."""
+        return self.connect(x, lambda h, end: self.EncDecAttention.cross(h, end, *args))
 
 
 class T5LayerFF(T5Sublayer):
@@ -170,9 +171,9 @@ class T5LayerFF(T5Sublayer):
         super().__init__(config)
         self.DenseReluDense = T5Dense(config)
 
-    def forward(self, stream: Stream) -> Stream:
+    def forward(self, x: Tensor) -> Tensor:
         """Each row alone."""
-        return self.connect(stream, self.DenseReluDense)
+        return self.connect(x, self.DenseReluDense)
 
 
 class T5Block(nn.Module):
@@ -186,7 +187,6 @@ class T5Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        residual: Tensor | None,
         bias: Tensor,
         memory: Tensor | None = None,
         *,
@@ -194,12 +194,12 @@ class T5Block(nn.Module):
         sources: nn.Sequences | None = None,
         cache: nn.Seq2SeqCache | None = None,
         index: int = 0,
-    ) -> Stream:
-        """x, residual (N, C); bias adds to the scores of self-attention; memory (M, C)."""
-        stream = self.layer[0]((x, residual), rows, bias, cache, index)
+    ) -> tuple[Tensor]:
+        """x (N, C) to the same; bias adds to the scores of self-attention; memory (M, C)."""
+        x = self.layer[0](x, rows, bias, cache, index)
         if memory is not None and sources is not None:
-            stream = self.layer[1](stream, rows, EncoderOutput(memory, sources), cache, index)
-        return self.layer[-1](stream)
+            x = self.layer[1](x, rows, EncoderOutput(memory, sources), cache, index)
+        return (self.layer[-1](x),)
 
 
 class T5Stack(nn.Module):
@@ -225,17 +225,17 @@ class T5Stack(nn.Module):
         cache: nn.Seq2SeqCache | None = None,
     ) -> Tensor:
         """States of all rows; a decoder reads those of its encoder."""
-        x, residual = self.dropout(self.embed_tokens(ids)), None
+        x = self.dropout(self.embed_tokens(ids))
         bias = self.position_bias(rows, None if cache is None else cache.own)
         memory, sources = (None, None) if encoded is None else (encoded.states, encoded.rows)
         options = {"rows": rows, "sources": sources}
         for i, block in enumerate(self.block):
-            nn.report_state(rows, x, residual)
+            nn.report_state(rows, x)
             if self.recomputes and self.training:
-                x, residual = nn.recompute(block, x, residual, bias, memory, **options)
+                (x,) = nn.recompute(block, x, bias, memory, **options)
             else:
-                x, residual = block(x, residual, bias, memory, **options, cache=cache, index=i)
-        x = self.dropout(self.final_layer_norm(x, residual)[0])
+                (x,) = block(x, bias, memory, **options, cache=cache, index=i)
+        x = self.dropout(self.final_layer_norm(x))
         nn.report_state(rows, x)
         return x
 

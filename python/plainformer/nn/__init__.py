@@ -21,6 +21,7 @@ from .layers import (
     RMSNorm,
     SiLU,
     Tanh,
+    add_onto,
     linear_together,
 )
 from .lora import LoraConfig, LoraLinear, add_lora, lora_layers, merge_lora
@@ -59,6 +60,7 @@ __all__ = [
     "SinusoidalPositions",
     "Tanh",
     "add_lora",
+    "add_onto",
     "capture",
     "count_parameters",
     "dropout_state",

@@ -47,6 +47,10 @@ class Linear(Module):
         """x (..., in_features) to (..., out_features)."""
         return functional.linear(x, self.weight, self.bias, activation=self.activation)
 
+    def onto(self, residual: Tensor, x: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """residual + dropout(self(x)), in one pass."""
+        return _onto(functional.linear, self, residual, x, dropout)
+
 
 def linear_together(x: Tensor, *layers: Linear) -> list[Tensor]:
     """The outputs of several layers that read the same rows; one product where none is recorded."""
@@ -54,6 +58,28 @@ def linear_together(x: Tensor, *layers: Linear) -> list[Tensor]:
         return [layer(x) for layer in layers]  # a layer that does more than a product goes its way
     return functional.linear_together(
         x, [layer.weight for layer in layers], [layer.bias for layer in layers]
+    )
+
+
+def add_onto(
+    residual: Tensor, layer: Callable[[Tensor], Tensor], x: Tensor, dropout: Dropout | None = None
+) -> Tensor:
+    """residual + dropout(layer(x)): one pass where the layer is a product and no more."""
+    if type(layer) in (Linear, Conv1D):
+        return layer.onto(residual, x, dropout)  # type: ignore[attr-defined]
+    y = layer(x)
+    return functional.add(y if dropout is None else dropout(y), residual)
+
+
+def _onto(product: Any, layer: Any, residual: Tensor, x: Tensor, dropout: Dropout | None) -> Tensor:
+    rate = 0.0 if dropout is None else dropout.rate
+    return product(
+        x,
+        layer.weight,
+        layer.bias,
+        activation=layer.activation,
+        residual=residual,
+        dropout_p=rate,
     )
 
 
@@ -83,6 +109,10 @@ class Conv1D(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) to (..., out_features)."""
         return functional.conv1d(x, self.weight, self.bias, activation=self.activation)
+
+    def onto(self, residual: Tensor, x: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """residual + dropout(self(x)), in one pass."""
+        return _onto(functional.conv1d, self, residual, x, dropout)
 
 
 class Embedding(Module):
@@ -137,6 +167,10 @@ class LayerNorm(Module):
             x, self.weight, self.bias, self.eps, residual=residual, dropout_p=p
         )
 
+    def beside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """y, and x for what else reads it: its gradient joins the norm's in one pass."""
+        return functional.layer_norm(x, self.weight, self.bias, self.eps, keeps_input=True)
+
 
 class RMSNorm(Module):
     """RMS norm over the last axis, optionally of a sum, which is then returned as well."""
@@ -152,6 +186,10 @@ class RMSNorm(Module):
         """y, or (y, dropout(x) + residual) with a residual, all in one pass."""
         p = 0.0 if dropout is None else dropout.rate
         return functional.rms_norm(x, self.weight, self.eps, residual=residual, dropout_p=p)
+
+    def beside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """y, and x for what else reads it: its gradient joins the norm's in one pass."""
+        return functional.rms_norm(x, self.weight, self.eps, keeps_input=True)
 
 
 class Dropout(Module):
