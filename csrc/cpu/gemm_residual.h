@@ -2,8 +2,8 @@
 // added to it, or to what dropout leaves of it. Each step is rounded to T, as by the kernels
 // `dropout` and `add`, so that the bytes are theirs.
 #pragma once
-#include "isa/dropout.h"  // dropout_values, dropout_kept
-#include "isa/rows.h"     // fill
+#include "isa/dropout_row.h"  // dropout_values, dropout_kept
+#include "isa/rows.h"         // fill
 #include "packed_gemm.h"
 
 namespace plainformer::PF_ISA {
@@ -18,7 +18,7 @@ PF_INLINE void drop_part(T* y, int64_t columns, const DropoutRule& rule, int64_t
         const int64_t skipped = (n + done) % 8;  // a call of Philox makes eight columns
         dropout_values(rule, head, row, n + done - skipped, values);
         const int64_t size = least(columns - done, dropout_block - skipped);
-        fill(y + done, size, false, [&](int64_t i, auto tail) {
+        fill(y + done, size, Reach::near, [&](int64_t i, auto tail) {
             const auto kept = dropout_kept<acc_t<T>>(rule, values + skipped + i, tail);
             return select(kept, load(y + done + i, tail) * scale, zero);
         });
@@ -34,7 +34,7 @@ void add_residual(const PackedGemmArgs<T>& s, int64_t m, int64_t rows, int64_t n
         T* const y = s.C + r * s.C_row + n;
         const T* const residual = s.residual + r * s.residual_row + n;
         if (s.dropout.threshold > 0) drop_part(y, columns, s.dropout, r, n);
-        fill(y, columns, false,
+        fill(y, columns, Reach::near,
              [&](int64_t i, auto tail) { return load(y + i, tail) + load(residual + i, tail); });
     }
 }

@@ -108,7 +108,7 @@ class SelfAttention(nn.Module):
 
 
 class FFN(nn.Module):
-    """dropout(lin2(activation(lin1(x))))."""
+    """lin2(activation(lin1(x))); its dropout is made by the norm that follows."""
 
     def __init__(self, config: DistilBertConfig):
         activation = check_activation("activation", config.activation)
@@ -118,7 +118,7 @@ class FFN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
-        return self.dropout(self.lin2(self.lin1(x)))
+        return self.lin2(self.lin1(x))
 
 
 class TransformerBlock(nn.Module):
@@ -133,7 +133,7 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor, sequences: nn.Sequences) -> tuple[Tensor]:
         """x (N, C) to the same shape."""
         x = self.sa_layer_norm(self.attention(x, sequences), x)[0]
-        return (self.output_layer_norm(self.ffn(x), x)[0],)
+        return (self.output_layer_norm(self.ffn(x), x, self.ffn.dropout)[0],)
 
 
 class DistilBertPreTrainedModel(Encoder):
