@@ -125,17 +125,15 @@ class Block {
     }
 
     // The tiles of a run share the prefetching of the next: each takes some of the cache lines of
-    // its rows. A tile that is alone prefetches its own run, not far ahead.
+    // every turn. A tile that is alone prefetches its own run, not far ahead.
     template <typename U>
     static void prefetch_next(Tile<T, U>* t, PanelView<U> b, int64_t tile, int64_t tiles) {
-        constexpr int64_t row = panel_columns<T> * static_cast<int64_t>(sizeof(U));
-        constexpr int64_t lines = ceil_div(row, cache_line);
-        const int64_t shares = least(tiles, lines);
-        if (tile >= shares) return;
-        const int64_t first = tile * lines / shares, last = (tile + 1) * lines / shares;
+        constexpr int64_t turn = turn_steps * panel_columns<T> * static_cast<int64_t>(sizeof(U));
+        constexpr int64_t lines = ceil_div(turn, cache_line);
+        const int64_t first = tile * lines / tiles, last = (tile + 1) * lines / tiles;
         const int64_t steps = tiles == 1 ? panel_steps_ahead : t->steps;
         t->ahead = reinterpret_cast<const char*>(b.data + steps * b.step) + cache_line * first;
-        t->ahead_step = b.step * static_cast<int64_t>(sizeof(U));
+        t->ahead_turn = turn;
         t->ahead_lines = static_cast<int>(last - first);
     }
 

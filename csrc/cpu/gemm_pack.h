@@ -128,7 +128,6 @@ struct ABlock {
 
 // Columns of A that lie together are packed tile by tile, a_group units a step: a register of units
 // is stored at once, and what is beyond the group is overwritten by the next step.
-constexpr int64_t a_group = 8;
 
 template <typename T>
 constexpr int64_t a_tile_units(int64_t K) {
