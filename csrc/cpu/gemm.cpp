@@ -1,11 +1,12 @@
 // Matrix product: blocks, threads and batches around the register tile. Formula: plainformer/gemm.h
 // Built once per ISA level into namespace PF_ISA; dispatch.cpp picks the level.
 //
-// B is packed in panels once and shared; the result is then cut into rectangles of row_block rows
-// and a few panels, claimed by the threads as they come. With few rows there is nothing to share:
-// B is read where it stands (gemm_rows.h, gemm_columns.h) or a task packs its own panels, a short
-// block of K at a time. Which way is taken shows in no byte: each element is one chain in ascending
-// k; so how columns are shared out may depend on the number of threads.
+// B is packed in panels once and shared; the result is then cut into rectangles of some rows and
+// panels, claimed by the threads as they come (gemm_blocking.h). With few rows there is nothing to
+// share: B is read where it stands (gemm_rows.h, gemm_columns.h) or a task packs its own panels, a
+// short block of K at a time. Which way is taken shows in no byte: each element is one chain in
+// ascending k; so how the work is cut may depend on the number of threads and on caches.
+#include "gemm_blocking.h"
 #include "gemm_columns.h"
 #include "gemm_residual.h"
 #include "packed_gemm.h"
@@ -37,8 +38,7 @@ Matrix<T> columns_of_b(const GemmArgs<T>& s, int64_t panel, int64_t k) {
 // A panel that only this task packs costs as much as `packing_rows` more rows.
 template <typename T>
 int64_t panels_per_task(const GemmArgs<T>& s, int64_t panels) {
-    const int64_t rows = s.M > row_block ? row_block : s.M + packing_rows;
-    const int64_t flops = 2 * rows * panel_columns<T> * greatest(1, s.K);
+    const int64_t flops = 2 * (s.M + packing_rows) * panel_columns<T> * greatest(1, s.K);
     const bool in_place = reads_a_in_place(Matrix<T>{s.A, s.A_row, s.A_column}, s.K);
     const int64_t wanted = ceil_div(gemm_task_flops, flops) + (in_place ? 0 : packed_a_panels);
     return ceil_div(panels, ceil_div(panels, wanted));  // tasks of equal size
@@ -58,14 +58,16 @@ void pack_rows_of_panels(const GemmArgs<T>& s, unit_t<T>* to, int64_t panel_unit
         }
 }
 
-// What is added to a block of rows from m on, panels [first, first + panels), once it is whole.
+// What is added to a block of at most `rows` rows from m on, panels [first, first + panels), once
+// it is whole.
 template <typename T>
-void finish_block(const PackedGemmArgs<T>& s, int64_t m, int64_t first, int64_t panels) {
+void finish_block(const PackedGemmArgs<T>& s, int64_t m, int64_t rows, int64_t first,
+                  int64_t panels) {
     const int64_t n = first * panel_columns<T>;
-    add_residual(s, m, least(row_block, s.M - m), n, least(panels * panel_columns<T>, s.N - n));
+    add_residual(s, m, least(rows, s.M - m), n, least(panels * panel_columns<T>, s.N - n));
 }
 
-// At most row_block rows: each task packs what it needs of its panels, block by block of K: one
+// At most most_few_rows rows: each task packs what it needs of its panels, block by block of K: one
 // panel where columns of B are contiguous (the longer the run, the faster it is read), else all.
 template <typename T>
 void multiply_few_rows(const PackedGemmArgs<T>& s) {
@@ -87,7 +89,7 @@ void multiply_few_rows(const PackedGemmArgs<T>& s) {
             return PanelView<unit_t<T>>{packed.data + (by_rows ? (panel - first) * panel_units : 0),
                                         panel_columns<T>};
         });
-        finish_block(s, 0, first, count);
+        finish_block(s, 0, s.M, first, count);
     });
 }
 
@@ -168,36 +170,35 @@ const unit_t<T>* shared_panels(const PackedGemmArgs<T>& s, unit_t<T>* scratch, i
 
 // All rows of the result in the columns of panels [first, first + panels).
 template <typename T>
-void multiply_panels(const PackedGemmArgs<T>& s, unit_t<T>* scratch, int64_t first,
-                     int64_t panels) {
+void multiply_panels(const PackedGemmArgs<T>& s, const Blocking& by, unit_t<T>* scratch,
+                     int64_t first, int64_t panels) {
     const unit_t<T>* const shared = shared_panels(s, scratch, first, panels);
     const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
-    const int64_t task_panels = panels_per_task(s, panels);
-    const int64_t across = ceil_div(panels, task_panels), down = ceil_div(s.M, row_block);
+    const int64_t task_panels = many_rows_task(s, by, panels);
+    const int64_t across = ceil_div(panels, task_panels), down = ceil_div(s.M, by.rows);
     parallel_for(across * down, claim(s, across * down), [&](int64_t task) {
-        const int64_t p = task % across * task_panels;
-        Block<T> block(s, task / across * row_block, first + p, least(task_panels, panels - p),
-                       Steps{panel_steps<T>, panel_steps<T>});
+        const int64_t p = task % across * task_panels, count = least(task_panels, panels - p);
+        Block<T> block(s, task / across * by.rows, first + p, count, Steps{by.steps, by.steps},
+                       by.rows);
         block.compute([&](int64_t panel, int64_t k, int64_t) {
-            const int64_t unit = k / unit_elements<T> * panel_columns<T>;
-            return PanelView<unit_t<T>>{shared + (panel - first) * panel_units + unit,
-                                        panel_columns<T>};
+            const unit_t<T>* const data =
+                shared + (panel - first) * panel_units + k / unit_elements<T> * panel_columns<T>;
+            const bool fetches = panels_in_l1<T> && panel + 1 < first + p + count;
+            return PanelView<unit_t<T>>{data, panel_columns<T>, false,
+                                        fetches ? data + panel_units : nullptr};
         });
-        finish_block(s, task / across * row_block, first + p, least(task_panels, panels - p));
+        finish_block(s, task / across * by.rows, by.rows, first + p, count);
     });
 }
 
 template <typename T>
 void multiply_many_rows(const PackedGemmArgs<T>& s) {
-    const int64_t panel_units = units_of<T>(s.K) * panel_columns<T>;
-    const int64_t bytes = panel_units * static_cast<int64_t>(sizeof(unit_t<T>));
+    const Blocking by = blocking_of(s, core_caches());
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
-    const int64_t fit = greatest(1, shared_panels_bytes / greatest(1, bytes));
-    const int64_t turns = ceil_div(panels, fit), at_once = ceil_div(panels, turns);
     const bool in_place = s.panels && kept_as_units<T>;
-    Scratch<unit_t<T>> scratch(in_place ? 0 : at_once * panel_units);
-    for (int64_t first = 0; first < panels; first += at_once)
-        multiply_panels(s, scratch.data, first, least(at_once, panels - first));
+    Scratch<unit_t<T>> scratch(in_place ? 0 : by.panels * units_of<T>(s.K) * panel_columns<T>);
+    for (int64_t first = 0; first < panels; first += by.panels)
+        multiply_panels(s, by, scratch.data, first, least(by.panels, panels - first));
 }
 
 // ---- B packed beforehand ------------------------------------------------------------------------
@@ -241,7 +242,7 @@ void multiply_kept_rows(const PackedGemmArgs<T>& s) {
     });
 }
 
-// At most row_block rows of panels that pack_weight made.
+// At most most_few_rows rows of panels that pack_weight made.
 template <typename T>
 void multiply_kept(const PackedGemmArgs<T>& s) {
     const int64_t panels = ceil_div(s.N, panel_columns<T>);
@@ -254,7 +255,7 @@ void multiply_kept(const PackedGemmArgs<T>& s) {
         block.compute([&](int64_t panel, int64_t k, int64_t) {
             return PanelView<kept_t<T>>{kept_panel(s, panel, k), panel_columns<T>, true};
         });
-        finish_block(s, 0, first, task_panels);
+        finish_block(s, 0, s.M, first, task_panels);
     });
 }
 
@@ -275,7 +276,7 @@ void multiply(const PackedGemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;
     if (s.N == 1 && s.M > 1 && s.C_row == 1 && !s.bias && !s.panels && !s.residual)
         return multiply(turned(s));
-    if (s.M > row_block) return multiply_many_rows(s);
+    if (s.M > most_few_rows) return multiply_many_rows(s);
     if (s.panels) return s.M <= tile_rows ? multiply_kept_rows(s) : multiply_kept(s);
     if (reads_b_in_place(s)) return multiply_rows(s);
     if (s.B_row == 1 && s.M <= transposed_rows) return multiply_by_columns(s);

@@ -14,7 +14,8 @@ template <typename U>
 struct PanelView {
     const U* data;
     int64_t step;
-    bool continues = false;  // the rows that are multiplied next follow in memory
+    bool continues = false;   // the rows that are multiplied next follow in memory
+    const U* next = nullptr;  // else where they are, if they are worth a prefetch
 };
 
 // How K is walked: in blocks, panel after panel in each, and within a panel in runs, tile after
@@ -52,10 +53,11 @@ acc_t<T>* result_sums(const GemmArgs<T>& s, int64_t m, int64_t n) {
 template <typename T>
 class Block {
   public:
-    Block(const GemmArgs<T>& s, int64_t first_row, int64_t first_panel, int64_t panels, Steps steps)
+    Block(const GemmArgs<T>& s, int64_t first_row, int64_t first_panel, int64_t panels, Steps steps,
+          int64_t rows = row_block)
         : s_(s),
           m_(first_row),
-          rows_(least(row_block, s.M - first_row)),
+          rows_(least(rows, s.M - first_row)),
           panel_(first_panel),
           panels_(panels),
           k_block_(least(steps.block * unit_elements<T>, s.K)),
@@ -117,22 +119,25 @@ class Block {
                          rows,
                          columns,
                          k > 0 || s_.accumulate};
-            if (b.continues) prefetch_next(&t, b, tile, tiles);
+            if (b.continues)
+                prefetch_share(&t, b.data + (tiles == 1 ? panel_steps_ahead : t.steps) * b.step,
+                               tile, tiles);
+            else if (b.next)
+                prefetch_share(&t, b.next, tile, tiles);
             multiply_tile(t);
             if (k + K == s_.K && !is_plain(s_))
                 finish_tile(s_, d, sum_row, Rectangle{m_ + m, n, rows, columns});
         });
     }
 
-    // The tiles of a run share the prefetching of the next: each takes some of the cache lines of
-    // every turn. A tile that is alone prefetches its own run, not far ahead.
+    // The tiles of a run share the prefetching of the next, at `from`: each takes some of the cache
+    // lines of every turn. A tile that is alone prefetches its own run, not far ahead.
     template <typename U>
-    static void prefetch_next(Tile<T, U>* t, PanelView<U> b, int64_t tile, int64_t tiles) {
+    static void prefetch_share(Tile<T, U>* t, const U* from, int64_t tile, int64_t tiles) {
         constexpr int64_t turn = turn_steps * panel_columns<T> * static_cast<int64_t>(sizeof(U));
         constexpr int64_t lines = ceil_div(turn, cache_line);
         const int64_t first = tile * lines / tiles, last = (tile + 1) * lines / tiles;
-        const int64_t steps = tiles == 1 ? panel_steps_ahead : t->steps;
-        t->ahead = reinterpret_cast<const char*>(b.data + steps * b.step) + cache_line * first;
+        t->ahead = reinterpret_cast<const char*>(from) + cache_line * first;
         t->ahead_turn = turn;
         t->ahead_lines = static_cast<int>(last - first);
     }

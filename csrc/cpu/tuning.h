@@ -3,8 +3,8 @@
 // (float32 at level avx512) unless a note of docs/notes says otherwise. docs/notes/tuning.md has
 // all figures.
 //
-// Bytes of results must not depend on the machine, so neither do these: caches are what processors
-// of a level have at least, not what the one at hand has.
+// Bytes of results must not depend on the machine, so neither do these: caches are what a level has
+// at least. Only gemm_blocking.h goes by those at hand: how it cuts a product shows in no byte.
 #pragma once
 #include "plainformer/arith.h"
 

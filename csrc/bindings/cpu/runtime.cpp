@@ -10,6 +10,7 @@
 #include "runtime/allocator.h"
 #include "runtime/caches.h"
 #include "runtime/cgroup.h"
+#include "runtime/core_caches.h"
 #include "runtime/cpu_info.h"
 #include "runtime/errors.h"
 #include "runtime/float_mode.h"
@@ -35,6 +36,13 @@ void set_level_by_name(const std::string& name) {
         throw ConfigError("ISA level: got \"" + name + "\", which this processor or build lacks");
     }
     set_level(level);
+}
+
+void set_known_core_caches(int64_t l1, int64_t l2) {
+    if (l1 < 0 || l2 < 0)
+        throw ConfigError("l1, l2: got " + std::to_string(l1) + " and " + std::to_string(l2) +
+                          ", expected sizes, or 0 for the machine's own");
+    set_core_caches(l1, l2);
 }
 
 void set_known_last_cache(int64_t bytes) {
@@ -164,7 +172,8 @@ void bind_runtime(py::module_& module) {
     module.def("available_levels", &available_levels);
     module.def("set_level", &set_level_by_name);
     module.def("cpu_summary", &cpu_summary);
-    module.def("set_last_cache", &set_known_last_cache);  // for tests: bytes do not depend on it
+    module.def("set_core_caches", &set_known_core_caches);  // for tests, as set_last_cache
+    module.def("set_last_cache", &set_known_last_cache);    // for tests: bytes do not depend on it
 
     module.attr("MAX_THREADS") = max_threads;
     module.def("get_num_threads", &num_threads);

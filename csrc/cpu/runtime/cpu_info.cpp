@@ -5,6 +5,7 @@
 
 #include "runtime/caches.h"
 #include "runtime/cgroup.h"
+#include "runtime/core_caches.h"
 #include "runtime/environment.h"
 #include "runtime/errors.h"
 
@@ -80,7 +81,8 @@ DefaultThreads default_threads() {
 
 namespace {
 
-std::atomic<int64_t> last_cache{0};  // 0: not yet known
+// Sizes that kernels go by; 0: not yet known.
+std::atomic<int64_t> l1_cache{0}, l2_cache{0}, last_cache{0};
 
 int64_t own_last_cache() {
     constexpr int64_t usual = int64_t{32} << 20;
@@ -89,14 +91,32 @@ int64_t own_last_cache() {
     return usual;
 }
 
-}  // namespace
-
-bool outgrows_caches(int64_t bytes) {
-    int64_t last = last_cache.load(std::memory_order_relaxed);
-    if (last == 0) last_cache.store(last = own_last_cache(), std::memory_order_relaxed);
-    return bytes >= last;
+int64_t own_core_cache(int level) {
+    if (cache_bytes(level) > 0) return cache_bytes(level);
+    return level == 1 ? int64_t{32} << 10 : int64_t{256} << 10;
 }
 
+template <typename Own>
+int64_t known(std::atomic<int64_t>& size, const Own& own) {
+    int64_t bytes = size.load(std::memory_order_relaxed);
+    if (bytes == 0) size.store(bytes = own(), std::memory_order_relaxed);
+    return bytes;
+}
+
+}  // namespace
+
+bool outgrows_caches(int64_t bytes) { return bytes >= known(last_cache, own_last_cache); }
+
 void set_last_cache(int64_t bytes) { last_cache.store(bytes, std::memory_order_relaxed); }
+
+CoreCaches core_caches() {
+    return {known(l1_cache, [] { return own_core_cache(1); }),
+            known(l2_cache, [] { return own_core_cache(2); }), known(last_cache, own_last_cache)};
+}
+
+void set_core_caches(int64_t l1, int64_t l2) {
+    l1_cache.store(l1, std::memory_order_relaxed);
+    l2_cache.store(l2, std::memory_order_relaxed);
+}
 
 }  // namespace plainformer
