@@ -13,7 +13,7 @@ from tests.fuzz.bindings import canonical
 ENUMS = {  # the place of the number, and how many there are from 0 on
     "activation": (1, 6),
     "activation_backward": (2, 6),
-    "elementary": (1, 6),
+    "elementary": (1, 7),
     "gated_activation": (2, 6),
     "gated_activation_backward": (3, 6),
     "linear": (3, 6),
