@@ -26,6 +26,13 @@ set(kernel_sources
 # Where registers are computed several together, each with a long chain of its own: the compiler
 # mixes them only if it schedules before it hands out registers (docs/notes/pointwise.md).
 set(scheduled_sources csrc/cpu/activation.cpp csrc/cpu/linear_grad.cpp)
+# What levels of AMX have of their own.
+set(amx_sources
+    csrc/cpu/amx_gemm.cpp
+    csrc/cpu/amx_table.cpp
+    csrc/cpu/linear_cross_entropy.cpp
+    csrc/cpu/pack_weight.cpp
+)
 set(runtime_sources
     csrc/cpu/attention_plan.cpp
     csrc/cpu/attention_work.cpp

@@ -6,10 +6,10 @@
 // share: B is read where it stands (gemm_rows.h, gemm_columns.h) or a task packs its own panels, a
 // short block of K at a time. Which way is taken shows in no byte: each element is one chain in
 // ascending k; so how the work is cut may depend on the number of threads and on caches.
+#include "gemm_batch.h"
 #include "gemm_blocking.h"
 #include "gemm_columns.h"
 #include "gemm_residual.h"
-#include "packed_gemm.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 
@@ -283,48 +283,17 @@ void multiply(const PackedGemmArgs<T>& s) {
     multiply_few_rows(s);
 }
 
-// The matrix at one index of the batch.
-template <typename T>
-PackedGemmArgs<T> matrix_of(const PackedGemmArgs<T>& s, int64_t index) {
-    PackedGemmArgs<T> one = s;
-    one.batch_ndim = 0;
-    const int64_t out = index * s.M * s.C_row;
-    if (s.C) one.C += out;
-    if (s.C_acc) one.C_acc += out;
-    if (s.preactivation) one.preactivation += out;
-    for (int i = s.batch_ndim - 1; i >= 0; --i) {
-        one.A += index % s.batch[i] * s.A_batch[i];
-        one.B += index % s.batch[i] * s.B_batch[i];
-        index /= s.batch[i];
-    }
-    return one;
-}
-
-template <typename T>
-void multiply_batch(const PackedGemmArgs<T>& s) {
-    if (s.M == 0 || s.N == 0) return;  // however long the batch of nothing is
-    const auto one = [&](int64_t i) { multiply(matrix_of(s, i)); };
-    int64_t count = 1;
-    for (int i = 0; i < s.batch_ndim; ++i) count *= s.batch[i];
-    if (count == 1) return one(0);
-    // Loops inside a chunk run inline: small matrices go to the threads whole.
-    const int64_t flops = 2 * s.M * s.N * greatest(1, s.K);
-    if (count >= 64 || flops < 4 * gemm_task_flops)
-        return parallel_for(count, gemm_task_flops / greatest(1, flops), one);
-    for (int64_t i = 0; i < count; ++i) one(i);
-}
-
 }  // namespace
 
 template <typename T>
 void gemm(const GemmArgs<T>& s) {
-    multiply_batch(PackedGemmArgs<T>{s});
+    for_each_matrix(PackedGemmArgs<T>{s}, [](const PackedGemmArgs<T>& one) { multiply(one); });
 }
 PF_INSTANTIATE(gemm, GemmArgs)
 
 template <typename T>
 void packed_gemm(const PackedGemmArgs<T>& s) {
-    multiply_batch(s);
+    for_each_matrix(s, [](const PackedGemmArgs<T>& one) { multiply(one); });
 }
 PF_INSTANTIATE(packed_gemm, PackedGemmArgs)
 

@@ -105,6 +105,12 @@ void pack_panel_columns(U* to, Matrix<T> B, int64_t K, int64_t columns) {
 
 template <typename T, typename U>
 void pack_panel(U* to, Matrix<T> B, int64_t K, int64_t columns) {
+    if constexpr (steps_multiple > 1) {  // steps that fill up a tile, and columns that do
+        const int64_t steps = ceil_div(K, unit_elements<T>), first = steps / steps_multiple;
+        const int64_t clear = columns < panel_columns<T> ? 0 : first * steps_multiple;
+        for (int64_t i = clear * panel_columns<T>; i < units_of<T>(K) * panel_columns<T>; ++i)
+            to[i] = U{};
+    }
     if (B.column == 1) return pack_panel_rows(to, B, K, columns);
     if (B.row == 1) return pack_panel_columns(to, B, K, columns);
     pack_panel_units(to, B, K, columns);

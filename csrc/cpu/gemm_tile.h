@@ -12,11 +12,15 @@ namespace plainformer::PF_ISA {
 // 6 x 4 sums, 4 columns of B and a broadcast fill the 32 registers of AVX-512 and of NEON to 29;
 // 6 x 2 the 16 of the other levels. Six rows of A never fight for one L1 set, whatever their stride
 // (8 ways).
+#ifdef PF_AMX  // 16 rows, and panels four tiles wide
+constexpr int tile_rows = 16, tile_vectors = 64 / Vec<float>::width;
+#else
 constexpr int tile_rows = 6;
 #if defined(__AVX512F__) || defined(PF_NEON)
 constexpr int tile_vectors = 4;
 #else
 constexpr int tile_vectors = 2;
+#endif
 #endif
 
 template <typename T>

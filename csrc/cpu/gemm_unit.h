@@ -9,6 +9,9 @@
 
 namespace plainformer::PF_ISA {
 
+#if defined(PF_AMX) && !defined(PF_BFLOAT_PAIRS)
+#define PF_BFLOAT_PAIRS  // tiles hold pairs, whatever registers do
+#endif
 #ifdef PF_BFLOAT_PAIRS
 // Elements k (low half) and k + 1 of a row of A or of a column of B.
 struct BfloatPair {
@@ -55,9 +58,15 @@ inline constexpr bool kept_as_units = sizeof(kept_t<T>) == sizeof(unit_t<T>);
 template <typename T>
 inline constexpr bool stored_as_units = sizeof(T) * unit_elements<T> == sizeof(unit_t<T>);
 
+// Steps of a panel for K: as many as hold it, or whole tiles of AMX, the rest of them zero.
+#ifdef PF_AMX
+constexpr int64_t steps_multiple = 16;
+#else
+constexpr int64_t steps_multiple = 1;
+#endif
 template <typename T>
 constexpr int64_t units_of(int64_t K) {
-    return ceil_div(K, unit_elements<T>);
+    return round_up(ceil_div(K, unit_elements<T>), steps_multiple);
 }
 
 // Registers of units and the step of the sum: acc + a b.
@@ -95,11 +104,13 @@ PF_INLINE void add_product(Vec<A>& sum, Vec<A> a, Vec<A> b) {
 }
 #endif
 #ifdef PF_BFLOAT_PAIRS
-PF_INLINE VecI load_units(const BfloatPair* p) {
-    return load_int(reinterpret_cast<const int32_t*>(p));
-}
 PF_INLINE void store_units(BfloatPair* p, Vec<float> units) {
     store(reinterpret_cast<float*>(p), Full{}, units);
+}
+#endif
+#if defined(PF_BFLOAT_PAIRS) && !defined(PF_AMX)
+PF_INLINE VecI load_units(const BfloatPair* p) {
+    return load_int(reinterpret_cast<const int32_t*>(p));
 }
 PF_INLINE VecI broadcast_unit(const void* p, const BfloatPair*) {
     int32_t bits;

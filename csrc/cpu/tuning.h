@@ -136,6 +136,11 @@ constexpr int64_t int8_bytes_ahead = 8192;
 // of float32's speed under many rows (docs/notes/int8.md).
 constexpr int64_t int8_wide_rows = 24;
 
+// ---- AMX: chosen by arithmetic, not measured; docs/notes/amx.md ---------------------------------
+
+// Rows and columns of a task, and steps of K of which half a panel stays in L1: 32 KB of 48.
+constexpr int64_t amx_block_rows = 128, amx_task_columns = 512, amx_block_k = 512;
+
 // ---- attention: docs/notes/attention.md ---------------------------------------------------------
 
 // Keys that a tile of rows takes at a time: scores of 6 rows are 6 KB and stay in L1. 512 took

@@ -24,9 +24,10 @@ OF_CPU = ("float32", "bfloat16", "float64")
 OF_CUDA = ("float32", "bfloat16", "float16")
 
 
-def backends():
-    """Their names, in order."""
-    found = [f"cpu-{level}" for level in available_levels()] + ["cuda-emulated"]
+def backends(marks):
+    """Their names, in order; AMX's kernels with their instructions' twins where a test asks."""
+    levels = [*available_levels(), *(["amx_emulated"] if "amx" in marks else [])]
+    found = [f"cpu-{level}" for level in levels] + ["cuda-emulated"]
     return [*found, "cuda"] if is_available("cuda") else found
 
 
@@ -42,13 +43,20 @@ def pytest_generate_tests(metafunc):
         return
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     is_cpus = "cpu" in marks or "level" in names
-    chosen = [b for b in backends() if not (is_cpus and b.startswith("cuda"))]
+    chosen = [b for b in backends(marks) if not (is_cpus and b.startswith("cuda"))]
     assert chosen, function
     if not has_dtype:
         metafunc.parametrize("backend", chosen, indirect=True)
         return
-    pairs = [(b, t) for b in chosen for t in (OF_CUDA if b.startswith("cuda") else OF_CPU)]
+    pairs = [(b, t) for b in chosen for t in types_of(b)]
     metafunc.parametrize(("backend", "dtype"), pairs, indirect=True, ids=map("-".join, pairs))
+
+
+def types_of(name):
+    """The float types that a backend has kernels of its own for."""
+    if name == "cpu-amx_emulated":
+        return ("bfloat16",)
+    return OF_CUDA if name.startswith("cuda") else OF_CPU
 
 
 def parametrized(metafunc):

@@ -12,6 +12,8 @@ from tests import reference
 from tests.accuracy import assert_2x
 from tests.guarded import guarded
 
+pytestmark = pytest.mark.amx
+
 # (M, N, K). A tile is 6 rows and up to 64 columns, rows are blocked by 96, K by 256 and 1024 steps
 # (2048 bfloat16 pairs): one below, on and above each, primes, and nothing.
 SHAPES = [

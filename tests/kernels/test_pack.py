@@ -13,7 +13,7 @@ from tests import reference
 from tests.accuracy import assert_2x
 from tests.guarded import guarded
 
-pytestmark = pytest.mark.cpu("weights are packed for the CPU alone")
+pytestmark = [pytest.mark.cpu("weights are packed for the CPU alone"), pytest.mark.amx]
 
 # (out, in). A panel is 2 to 64 columns; runs of 64 steps and blocks of 1024 (bfloat16: 2 a step).
 WEIGHTS = [(1, 1), (0, 3), (5, 0), (65, 17), (33, 129), (130, 64), (17, 2100)]

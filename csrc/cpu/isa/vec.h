@@ -96,11 +96,14 @@ PF_INLINE bfloat16 from_float<bfloat16>(float x) {  // to nearest, ties to even;
 
 }  // namespace plainformer::PF_ISA
 
-// Instantiates a kernel for the types this level serves: float64 only at the generic level.
+// Instantiates a kernel for the types this level serves: float64 only at the generic level,
+// bfloat16 alone at AMX's, which takes all else from the level below.
 #define PF_INSTANTIATE_FLOATS(op, Args)          \
     template void op<float>(const Args<float>&); \
     template void op<bfloat16>(const Args<bfloat16>&);
-#ifdef PF_ISA_IS_GENERIC
+#if defined(PF_AMX)
+#define PF_INSTANTIATE(op, Args) template void op<bfloat16>(const Args<bfloat16>&);
+#elif defined(PF_ISA_IS_GENERIC)
 #define PF_INSTANTIATE(op, Args)    \
     PF_INSTANTIATE_FLOATS(op, Args) \
     template void op<double>(const Args<double>&);

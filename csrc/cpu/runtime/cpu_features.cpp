@@ -7,6 +7,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 
@@ -30,7 +34,8 @@ struct Leaf {
     }
 };
 
-// Register state the operating system saves (XCR0): bits 1-2 ymm, 5-7 zmm and mask registers.
+// Register state the operating system saves (XCR0): bits 1-2 ymm, 5-7 zmm and mask registers,
+// 17-18 tiles.
 unsigned saved_state() {
     constexpr unsigned osxsave = 1u << 27;
     if (!(Leaf(1, 0).value[ecx] & osxsave)) return 0;
@@ -60,11 +65,19 @@ constexpr Feature features[] = {
     {"avx512vl", Level::avx512, 7, 0, ebx, 31},
     {"avx512_vnni", Level::avx512bf16, 7, 0, ecx, 11},
     {"avx512_bf16", Level::avx512bf16, 7, 1, eax, 5},
+    {"amx_bf16", Level::amx, 7, 0, edx, 22},
+    {"amx_tile", Level::amx, 7, 0, edx, 24},
+    {"amx_int8", Level::amx, 7, 0, edx, 25},
 };
 
+unsigned state_of(Level level) {
+    constexpr unsigned ymm_state = 0x06, zmm_state = 0xe6, tile_state = 0x60000;
+    if (level == Level::avx2) return ymm_state;
+    return level == Level::amx ? zmm_state | tile_state : zmm_state;
+}
+
 bool has(const Feature& feature) {
-    constexpr unsigned ymm_state = 0x06, zmm_state = 0xe6;
-    const unsigned needed = feature.level == Level::avx2 ? ymm_state : zmm_state;
+    const unsigned needed = state_of(feature.level);
     const unsigned bits = Leaf(feature.leaf, feature.subleaf).value[feature.reg];
     return (bits >> feature.bit & 1) != 0 && (saved_state() & needed) == needed;
 }
@@ -153,12 +166,28 @@ std::string own_name() { return ""; }
 
 #endif
 
+// Linux saves tiles only for processes that ask for it (Documentation/arch/x86/xstate.rst).
+bool may_use_tiles() {
+#if defined(__x86_64__) && defined(__linux__)
+    constexpr long request_permission = 0x1023, tile_data = 18;
+    static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    return granted;
+#else
+    return false;
+#endif
+}
+
 }  // namespace
 
 bool cpu_supports(Level level) {
-    return std::all_of(std::begin(features), std::end(features), [=](const Feature& f) {
+    if (level == Level::amx_emulated) return true;
+    const bool has_all = std::all_of(std::begin(features), std::end(features), [=](const Feature& f) {
         return f.level == Level::generic || f.level > level || has(f);
     });
+#if defined(__x86_64__)
+    if (level == Level::amx) return has_all && may_use_tiles();
+#endif
+    return has_all;
 }
 
 std::vector<std::string> cpu_features() {

@@ -31,7 +31,7 @@ Level level_from_name(const std::string& name) {
 
 Level best_level() {
     static const Level best = [] {
-        int level = level_count - 1;
+        int level = static_cast<int>(Level::amx_emulated) - 1;
         while (!cpu_supports(static_cast<Level>(level))) --level;  // generic needs nothing
         return static_cast<Level>(level);
     }();

@@ -12,13 +12,14 @@ namespace plainformer {
 // ---- instruction sets -----------------------------------------------------------------------
 
 // The ISA levels of an architecture, each including the ones before it. Their flags stand in
-// cmake/levels.cmake, what they need of a processor in cpu_features.cpp.
+// cmake/levels.cmake, what they need of a processor in cpu_features.cpp. The last one is AMX's
+// kernels on plain instructions, for tests: every machine has it, and for none is it the best.
 #if defined(__x86_64__)
-#define PF_LEVELS(X) X(generic) X(avx2) X(avx512) X(avx512bf16)
+#define PF_LEVELS(X) X(generic) X(avx2) X(avx512) X(avx512bf16) X(amx) X(amx_emulated)
 #elif defined(__aarch64__)
-#define PF_LEVELS(X) X(generic) X(neon) X(neon_bf16)
+#define PF_LEVELS(X) X(generic) X(neon) X(neon_bf16) X(amx_emulated)
 #else
-#define PF_LEVELS(X) X(generic)
+#define PF_LEVELS(X) X(generic) X(amx_emulated)
 #endif
 
 #define PF_ENUMERATOR(level) level,
