@@ -32,6 +32,7 @@ set(amx_sources
     csrc/cpu/amx_table.cpp
     csrc/cpu/linear_cross_entropy.cpp
     csrc/cpu/pack_weight.cpp
+    csrc/cpu/tools/amx_peak.cpp
 )
 set(runtime_sources
     csrc/cpu/attention_plan.cpp
