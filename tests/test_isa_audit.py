@@ -20,7 +20,7 @@ from plainformer import _cpu
 
 ROOT = Path(__file__).parents[1]
 IS_ARM = platform.machine() in ("aarch64", "arm64")
-X86_LEVELS = ["7generic", "4avx2", "6avx512", "10avx512bf16"]  # as they stand in mangled names
+X86_LEVELS = ["7generic", "4avx2", "6avx512", "10avx512bf16", "3amx"]  # as in mangled names
 ARM_LEVELS = ["7generic", "4neon", "9neon_bf16"]
 LEVELS = ARM_LEVELS if IS_ARM else X86_LEVELS
 NOWHERE = 99  # no level's number
@@ -40,6 +40,7 @@ X86_NEEDS = [
     (NOWHERE, named(r"(lzcnt|movbe|adcx|adox|rdrand|rdseed|clwb|prefetchwt1)\w* ")),
     (NOWHERE, named(r"(v?aes|v?pclmul|sha1|sha256|v?gf2p8|xsave|xrstor|vcvtph2ps|vcvtps2ph)")),
     (NOWHERE, named(r"vp(madd52|erm[it2]*b|multishift|popcnt|conflict|lzcnt|sh[lr]d[vwdq]|4dp)")),
+    (4, r"%tmm|" + named(r"(ldtilecfg|tilerelease)")),
     (3, named(r"(vdpbf16|vcvtne|vpdpbusd|vpdpwssd)")),
     (2, r"%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])\b"),
     (1, r"%ymm"),
@@ -119,6 +120,9 @@ def test_the_search_sees_what_it_should():
         ("vmovups (%rax),%ymm1{%k1}{z}", avx512, avx2),
         ("vaddss %xmm0,%xmm1,%xmm2", avx2, main),
         ("vdpbf16ps %zmm0,%zmm1,%zmm2", "_ZN11plainformer10avx512bf163addE", avx512),
+        ("tilezero %tmm0", "_ZN11plainformer3amx3addE", "_ZN11plainformer10avx512bf163addE"),
+        ("tilezero %tmm0", None, "_ZN11plainformer12amx_emulated3addE"),
+        ("addps  %xmm0,%xmm1", "_ZN11plainformer12amx_emulated3addE", None),
         ("shlx   %rcx,%rax,%rax", avx2, main),
         ("mulx   %r8,%rax,%rdx", avx2, main),
         ("tzcnt  %eax,%eax", main, None),

@@ -224,10 +224,10 @@ def test_use_level_switches_and_puts_back():
 
 
 LEVELS = {
-    "x86_64": "generic, avx2, avx512, avx512bf16",
-    "aarch64": "generic, neon, neon_bf16",
-    "arm64": "generic, neon, neon_bf16",
-}.get(platform.machine(), "generic")
+    "x86_64": "generic, avx2, avx512, avx512bf16, amx, amx_emulated",
+    "aarch64": "generic, neon, neon_bf16, amx_emulated",
+    "arm64": "generic, neon, neon_bf16, amx_emulated",
+}.get(platform.machine(), "generic, amx_emulated")
 
 
 @pytest.mark.parametrize("name", ["sse9", "", "neon" if "avx2" in LEVELS else "avx2"])
@@ -258,6 +258,6 @@ def test_a_wrong_level_in_the_variable_is_an_error_at_first_use_not_at_import():
 def test_features_justify_the_best_level():
     features = runtime.cpu_features()
     needed = {"avx2": "avx2", "avx512": "avx512f", "avx512bf16": "avx512_bf16",
-              "neon": "asimd", "neon_bf16": "bf16"}  # fmt: skip
+              "amx": "amx_bf16", "neon": "asimd", "neon_bf16": "bf16"}  # fmt: skip
     for level in _cpu.available_levels():
         assert level == "generic" or needed[level] in features

@@ -1,6 +1,6 @@
-// Matrix products of bfloat16 on AMX's tiles. Formula: plainformer/gemm.h; layout: docs/notes/amx.md
-// Built for the levels amx and, with the instructions' twins, amx_emulated; the other kernels of
-// these levels are those of the level below.
+// Matrix products of bfloat16 on AMX's tiles. Formula: plainformer/gemm.h; layout:
+// docs/notes/amx.md Built for the levels amx and, with the instructions' twins, amx_emulated; the
+// other kernels of these levels are those of the level below.
 //
 // Panels of B are those of AVX-512-BF16, pairs of rows of 64 columns, filled up with zeros to whole
 // tiles: 16 steps of a panel are four tiles. A is read where it stands if its rows are whole tiles,
@@ -55,7 +55,8 @@ TileRows pack_tiles(bfloat16* to, Matrix<bfloat16> A, int64_t rows, int64_t K) {
     } else {
         for (int64_t m = 0; m < rows; ++m)
             if (A.column == 1)
-                __builtin_memcpy(to + m * to_row, A.at(m, 0), sizeof(bfloat16) * static_cast<size_t>(K));
+                __builtin_memcpy(to + m * to_row, A.at(m, 0),
+                                 sizeof(bfloat16) * static_cast<size_t>(K));
             else
                 for (int64_t k = 0; k < K; ++k) to[m * to_row + k] = *A.at(m, k);
     }
@@ -112,7 +113,8 @@ class TileBlock {
             for (int64_t m = 0; m < pairs; m += 2 * tile_side)
                 multiply_32_by_32(a.at(m, 0), b + n, k_tiles, sums_of(p, m) + n, add);
         if (pairs < whole_)
-            multiply_16_by_64(a.at(pairs, 0), b, k_tiles, sums_of(p, pairs), add, s_.M <= tile_side);
+            multiply_16_by_64(a.at(pairs, 0), b, k_tiles, sums_of(p, pairs), add,
+                              s_.M <= tile_side);
     }
 
     static void copy(float* to, const float* from, int64_t n) {
@@ -169,7 +171,8 @@ void multiply_panels(const Args& s, BfloatPair* scratch, int64_t first, int64_t 
     const BfloatPair* const b = panels_of_b(s, scratch, first, panels);
     const int64_t across = ceil_div(panels * amx_columns, amx_task_columns);
     const int64_t task_panels = ceil_div(panels, across);
-    const int64_t down = ceil_div(s.M, amx_block_rows), tasks = ceil_div(panels, task_panels) * down;
+    const int64_t down = ceil_div(s.M, amx_block_rows),
+                  tasks = ceil_div(panels, task_panels) * down;
     parallel_for(tasks, claim(s, tasks), [&](int64_t task) {
         const int64_t p = task / down * task_panels;
         TileBlock block(s, task % down * amx_block_rows, first + p, least(task_panels, panels - p),

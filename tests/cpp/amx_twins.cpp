@@ -1,5 +1,6 @@
 // The twins of AMX's instructions against the manual's words, computed another way.
-// tests/test_amx.py builds it and runs it; with the argument "unconfigured" it uses a tile too early.
+// tests/test_amx.py builds it and runs it; with the argument "unconfigured" it uses a tile too
+// early.
 #define PF_ISA amx_emulated
 #define PF_AMX
 #include <cmath>

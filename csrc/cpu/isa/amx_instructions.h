@@ -5,9 +5,7 @@
 namespace plainformer::PF_ISA {
 
 // Before the first use of a tile on a thread; all tiles become zero.
-PF_INLINE void tile_configure() {
-    __asm__ volatile("ldtilecfg %0" ::"m"(whole_tiles));
-}
+PF_INLINE void tile_configure() { __asm__ volatile("ldtilecfg %0" ::"m"(whole_tiles)); }
 // After the last: the thread's switches need not save 8 KB any more.
 PF_INLINE void tile_release() { __asm__ volatile("tilerelease" ::: "memory"); }
 

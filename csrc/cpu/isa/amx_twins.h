@@ -89,8 +89,8 @@ PF_INLINE void tile_dot_u8s8() {
         for (int n = 0; n < tile_side; ++n) {
             uint32_t sum = static_cast<uint32_t>(to.ints[m][n]);
             for (int k = 0; k < tile_row_bytes; ++k)
-                sum += static_cast<uint32_t>(left.bytes[m][k] *
-                                             static_cast<int8_t>(right.bytes[k / 4][4 * n + k % 4]));
+                sum += static_cast<uint32_t>(
+                    left.bytes[m][k] * static_cast<int8_t>(right.bytes[k / 4][4 * n + k % 4]));
             to.ints[m][n] = static_cast<int32_t>(sum);
         }
 }
