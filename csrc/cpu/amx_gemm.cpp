@@ -9,6 +9,7 @@
 #include "gemm_batch.h"
 #include "gemm_epilogue.h"
 #include "gemm_pack.h"
+#include "gemm_residual.h"
 #include "runtime/allocator.h"    // Scratch
 #include "runtime/thread_pool.h"  // parallel_for
 
@@ -138,6 +139,7 @@ class TileBlock {
             const int columns = static_cast<int>(least(amx_columns, s_.N - n));
             finish_tile(s_, sums_of(p, 0), amx_columns,
                         Rectangle{m_, n, static_cast<int>(rows_), columns});
+            add_residual(s_, m_, rows_, n, columns);
         }
     }
 
@@ -197,13 +199,13 @@ void multiply(const Args& s) {
 
 template <typename T>
 void gemm(const GemmArgs<T>& s) {
-    for_each_matrix(s, nullptr, [](const Args& one) { multiply(one); });
+    for_each_matrix(Args{s}, [](const Args& one) { multiply(one); });
 }
 PF_INSTANTIATE(gemm, GemmArgs)
 
 template <typename T>
 void packed_gemm(const PackedGemmArgs<T>& s) {
-    for_each_matrix(s, s.panels, [](const Args& one) { multiply(one); });
+    for_each_matrix(s, [](const Args& one) { multiply(one); });
 }
 PF_INSTANTIATE(packed_gemm, PackedGemmArgs)
 

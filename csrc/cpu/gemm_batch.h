@@ -6,10 +6,10 @@
 
 namespace plainformer::PF_ISA {
 
-// The matrices at one index of the batch; `panels` is B where it was packed beforehand.
+// The matrices at one index of the batch.
 template <typename T>
-PackedGemmArgs<T> matrix_of(const GemmArgs<T>& s, const void* panels, int64_t index) {
-    PackedGemmArgs<T> one{s, panels};
+PackedGemmArgs<T> matrix_of(const PackedGemmArgs<T>& s, int64_t index) {
+    PackedGemmArgs<T> one = s;
     one.batch_ndim = 0;
     const int64_t out = index * s.M * s.C_row;
     if (s.C) one.C += out;
@@ -25,9 +25,9 @@ PackedGemmArgs<T> matrix_of(const GemmArgs<T>& s, const void* panels, int64_t in
 
 // multiply(matrix) for each of them.
 template <typename T, typename F>
-void for_each_matrix(const GemmArgs<T>& s, const void* panels, F multiply) {
+void for_each_matrix(const PackedGemmArgs<T>& s, F multiply) {
     if (s.M == 0 || s.N == 0) return;  // however long the batch of nothing is
-    const auto one = [&](int64_t i) { multiply(matrix_of(s, panels, i)); };
+    const auto one = [&](int64_t i) { multiply(matrix_of(s, i)); };
     int64_t count = 1;
     for (int i = 0; i < s.batch_ndim; ++i) count *= s.batch[i];
     if (count == 1) return one(0);
