@@ -5,6 +5,8 @@ import pytest
 
 from plainformer import kernels, runtime
 
+pytestmark = pytest.mark.amx
+
 ROWS = [1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 33, 64]
 # (N, K): below and past one register, a group of eight and a run of columns; K odd, short and past
 # what is walked at a time; and a head, whose last register holds one column.

@@ -10,6 +10,8 @@ from plainformer.errors import ConfigError, DTypeError, ShapeError
 from tests import reference
 from tests.accuracy import assert_2x
 
+pytestmark = pytest.mark.amx
+
 # (rows, classes, width): one, odd, tiles and a bit
 CASES = [(1, 1, 1), (5, 17, 3), (70, 65, 33), (130, 301, 8)]
 

@@ -8,6 +8,8 @@ import plainformer as pf
 from plainformer import kernels
 from plainformer.errors import ConfigError, DTypeError, ShapeError
 
+pytestmark = pytest.mark.amx
+
 # (rows, out, in): one, odd, a tile and a bit, more rows than a block, several panels and blocks
 CASES = [(1, 1, 1), (5, 17, 3), (7, 130, 33), (100, 203, 40), (300, 65, 5)]
 
