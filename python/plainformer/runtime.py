@@ -5,8 +5,8 @@ themselves; this module shows them and sets their bounds. Environment variables,
 use:
 
 PLAINFORMER_NUM_THREADS   most threads by default; OMP_NUM_THREADS counts where it is unset
-PLAINFORMER_CPU_ISA       ISA level: generic, avx2, avx512, avx512bf16 or amx; on arm64 generic, neon or
-                          neon_bf16
+PLAINFORMER_CPU_ISA       ISA level: generic, avx2, avx512, avx512bf16 or amx; on arm64
+                          generic, neon or neon_bf16
 PLAINFORMER_CACHE_LIMIT   bytes of freed memory kept for reuse, such as 0, 500M or 2G
 PLAINFORMER_POISON        1 fills fresh memory with NaN, to find uses before a write
 """
