@@ -181,9 +181,9 @@ bool may_use_tiles() {
 
 bool cpu_supports(Level level) {
     if (level == Level::amx_emulated) return true;
-    const bool has_all = std::all_of(std::begin(features), std::end(features), [=](const Feature& f) {
-        return f.level == Level::generic || f.level > level || has(f);
-    });
+    const bool has_all = std::all_of(
+        std::begin(features), std::end(features),
+        [=](const Feature& f) { return f.level == Level::generic || f.level > level || has(f); });
 #if defined(__x86_64__)
     if (level == Level::amx) return has_all && may_use_tiles();
 #endif
