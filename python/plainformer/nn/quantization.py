@@ -60,8 +60,8 @@ class QuantizationConfig:
         method = values.get("quant_method") if isinstance(values, Mapping) else values
         if method != METHOD:
             raise ConfigError(
-                f"quantization_config: got quant_method {shown(method)}, expected {METHOD!r}; load "
-                "the model that it was quantized from, and quantize that"
+                f"quantization_config: got quant_method {shown(method)}, expected {shown(METHOD)}; "
+                "load the model that it was quantized from, and quantize that"
             )
         wanted = {"quant_method", "bits", "mode", "group_size"}
         if odd := sorted(map(str, values.keys() - wanted)):
