@@ -106,7 +106,9 @@ def canonical(rng: np.random.Generator, dtype: np.dtype) -> dict[str, tuple[Any,
         "philox": (1, 2, 3, 4, 5),
         "rotary": (x(2, 3, 2, 8), ids(2, 3), floats(4, 3), floats(4, 3), True, False),
         "set_bfloat16_dtype": (np.dtype(ml_dtypes.bfloat16),),
+        "set_core_caches": (1 << 15, 1 << 18),
         "set_float_mode": (_cpu.get_float_mode(),),
+        "set_last_cache": (1 << 25,),
         "sgd_step": (state(x), state(x), state(a), state(a), 0.1, 0.9, 0.01, 1.0, True),
         "shares_memory": (x(4, 5), x(4, 5)),
         "softmax": (x(4, 5), 1, False, x(4, 5)),
@@ -230,6 +232,8 @@ def run(name: str, arguments: list[Any]) -> None:
         return
     finally:
         _cpu.set_float_mode(mode)
+        _cpu.set_core_caches(0, 0)
+        _cpu.set_last_cache(0)
     assert not unwritten(result), "a result holds memory that nobody wrote"
 
 
