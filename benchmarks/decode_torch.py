@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import torch
-import transformers
 from decode_recipe import prompt
 from torch_side import describe, set_threads
+from transformers_side import transformers
 
 __all__ = ["HANDLERS", "describe", "set_threads"]
-transformers.utils.logging.disable_progress_bar()
-transformers.utils.logging.set_verbosity_error()
 
 
 class Side:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import encoder_side as side
 import torch
-import transformers
 from torch_side import describe, set_threads
-from transformers import BertForSequenceClassification
+from transformers_side import transformers
 
 __all__ = ["HANDLERS", "describe", "set_threads"]
-
-transformers.utils.logging.disable_progress_bar()
-transformers.utils.logging.set_verbosity_error()
 
 
 class Side:
@@ -25,7 +18,7 @@ class Side:
 
     def load(self, path: str, dtype: str) -> Any:
         """Read the directory."""
-        self.model = BertForSequenceClassification.from_pretrained(
+        self.model = transformers.BertForSequenceClassification.from_pretrained(
             path, dtype=getattr(torch, dtype), attn_implementation="sdpa"
         )
         self.optimizer: Any = None

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import encoder_side as side
 import torch
-import transformers
 from tokenizers import Tokenizer
 from torch_side import describe, set_threads
+from transformers_side import transformers
 
 __all__ = ["HANDLERS", "describe", "set_threads"]
-transformers.utils.logging.set_verbosity_error()
 
 
 class Side:

@@ -4,24 +4,14 @@
 #define PF_ISA amx_emulated
 #define PF_AMX
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 
+#include "expect.h"
 #include "isa/amx.h"
 
 namespace plainformer::amx_emulated {
 
 namespace {
-
-int failures = 0;
-
-#define EXPECT(condition)                                                \
-    do {                                                                 \
-        if (!(condition)) {                                              \
-            std::printf("line %d: expected %s\n", __LINE__, #condition); \
-            ++failures;                                                  \
-        }                                                                \
-    } while (false)
 
 uint16_t half(float x) {
     uint32_t bits;

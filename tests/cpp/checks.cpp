@@ -2,28 +2,17 @@
 // binding for another library must find proved here, it may rely on.
 //
 // tests/test_checks.py builds it together with csrc/checks/*.cpp and runs it.
-#include <cstdio>
-
 #include "checks/attention.h"
 #include "checks/gemm.h"
 #include "checks/ids.h"
 #include "checks/norm.h"
 #include "checks/optimizer.h"
 #include "checks/values.h"
+#include "expect.h"
 
 namespace plainformer {
 
 namespace {
-
-int failures = 0;
-
-#define EXPECT(condition)                                                \
-    do {                                                                 \
-        if (!(condition)) {                                              \
-            std::printf("line %d: expected %s\n", __LINE__, #condition); \
-            ++failures;                                                  \
-        }                                                                \
-    } while (false)
 
 float memory[4096];
 
