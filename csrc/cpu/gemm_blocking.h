@@ -7,12 +7,6 @@
 
 namespace plainformer::PF_ISA {
 
-// Rows beyond which B is packed once for all of them.
-constexpr int64_t most_few_rows = 64;
-// Of what the steps of a block are a multiple: a cache line of A.
-constexpr int64_t steps_unit = 16;
-// Tasks of a thread, where there are several. 4 took 1.05 of the time at 1024 x 768 x 768 on two.
-constexpr int64_t tasks_per_thread = 8;
 // Whether a step of a panel is so narrow that a panel stays in L1, with room for A beside it. A
 // wide one (256 bytes) comes from L2, and has the time of 24 wide multiply-adds to come. The next
 // narrow panel is fetched while tiles use this one: without it they took 1.06 to 1.08 of the time
