@@ -161,3 +161,17 @@ def test_prose_goes_on_the_same(tmp_path):
     for prompt in ("the sun is", "rain", "the rain is wet ."):
         other = ask(prompt, max_new_tokens=6, do_sample=False)
         assert write(prompt) == other
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_pairs_of_texts(tmp_path, name):
+    """Token types, separators and what is cut of two texts are transformers' own."""
+    rows = [{"text": a, "text_pair": b, "label": str(a == b)}
+            for a in ("good day", "so bad") for b in ("good day", "so bad")]  # fmt: skip
+    directory = made("text-classification", tmp_path, name, train=rows, validation=rows)
+    ask, classify = theirs("text-classification", directory), pf.pipeline(None, directory)
+    for row in [*rows, {"text": "so " * 60, "text_pair": "what a bad day"}]:
+        given = {key: row[key] for key in ("text", "text_pair")}
+        mine, other = classify(given), ask(given, truncation=True)
+        assert mine["label"] == other["label"]
+        assert mine["score"] == pytest.approx(other["score"], abs=1e-5)

@@ -126,16 +126,19 @@ def _measures(example: Any) -> list[tuple[str, str, int]]:
 
 
 def _labelled(example: TextExample) -> str:
+    text = " | ".join(text for _, text in texts_of(example))
+    if example.label is None:
+        return text
     several = isinstance(example.label, tuple)
     label = ", ".join(map(str, example.label)) if several else example.label  # type: ignore[arg-type]
-    return f"{label}: {example.text}"
+    return f"{label}: {text}"
 
 
 def _shown(example: Any) -> str:
     """An example on one line, what is to be learned first."""
     match example:
         case TextExample():
-            return example.text if example.label is None else _labelled(example)
+            return _labelled(example)
         case TokenExample():
             tags = example.tags or [""] * len(example.tokens)
             return " ".join(f"{w}/{t}" if t else w for w, t in zip(example.tokens, tags))

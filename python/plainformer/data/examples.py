@@ -56,13 +56,15 @@ class Message(NamedTuple):
 class TextExample:
     """A text and its label; for language-modeling what the text is like, if that is known.
 
-    A classifier's label may be several, in a tuple, or a number (regression).
+    A classifier's label may be several, in a tuple, or a number (regression); its text may have
+    another beside it, which `text_pair` holds: a hypothesis, a paraphrase, a passage to rank.
     """
 
     text: str
     label: str | float | tuple[str | float, ...] | None = None
     file: str = field(default="", compare=False)
     line: int | None = field(default=None, compare=False)
+    text_pair: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def _fields(example: type, alone: str = "", **words: str) -> TaskFields:
 _PAIRS = "table pairs lines"
 FIELDS = {
     "text-classification": _fields(
-        TextExample, "text", given="text", gold="label", formats="table lines"
+        TextExample, "text", given="text", gold="label", more="text_pair", formats="table lines"
     ),
     "token-classification": _fields(
         TokenExample, "text", given="tokens", gold="tags", formats="conll"
@@ -270,5 +272,7 @@ def texts_of(example: Example) -> list[tuple[str, str]]:
             return [("source", example.source), *target]
         case DialogueExample():
             return [("turn", message.content) for message in example.messages]
+        case TextExample(text_pair=str(pair)):
+            return [("text", example.text), ("text_pair", pair)]
         case _:
             return [("text", example.text)]

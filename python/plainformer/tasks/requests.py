@@ -12,6 +12,7 @@ from ..data.labelled.build import Builder, check_string
 from ..data.labelled.objects import plain_values
 from ..data.labelled.reader import field_names, records_of
 from ..data.records.jsonl import parse_json, pick_fields
+from ..data.records.pairs import TWO_TEXTS, names_in, pair_names
 from ..data.records.sniff import BY_LINE, sniff_requests
 from ..data.records.source import BLANK, Record, Source
 from ..data.records.table import LISTS, header_delimiter, open_table
@@ -80,7 +81,8 @@ class Requests:
                     yield self._request(record)
 
     def _records(self, source: Source) -> Iterator[Record]:
-        fields, names = FIELDS[self.task], self._names
+        fields = FIELDS[self.task]
+        names = self._names = names_in(source, self._names)
         tables = [fields.given, *([(fields.other,)] if fields.other else [])]  # what one must have
         kind = sniff_requests(source, self.task, names, tables, self._by_columns)
         if kind == "lines":
@@ -170,10 +172,29 @@ def _example(task: str, item: Any) -> Example:
     if isinstance(item, str):
         return _of_text(task, item)
     if isinstance(item, Mapping):
-        return _of_object(task, {name: plain_values(value) for name, value in item.items()}, {})
+        return _of_object(task, _fields_of(task, item), {})
+    if is_pair(task, item):
+        return _of_object(task, dict(zip(TWO_TEXTS, item)), {})
     if is_dialogue(task, item):
         return _of_object(task, {"messages": list(item)}, {})
     raise ValueError(f"input: got {type(item).__name__}, expected {_wanted(task)}")
+
+
+def _fields_of(task: str, item: Mapping[Any, Any]) -> dict[str, Any]:
+    """The fields of an object, two texts under their own names."""
+    fields = {name: plain_values(value) for name, value in item.items()}
+    names = pair_names({name: name for name in FIELDS[task].names}, fields)
+    return fields | {name: fields[other] for name, other in names.items() if other != name}
+
+
+def is_pair(task: str, item: Any) -> bool:
+    """Whether an item is two texts for a classifier, as sentence-transformers takes them."""
+    return (
+        task == "text-classification"
+        and isinstance(item, (list, tuple))
+        and len(item) == len(TWO_TEXTS)
+        and all(isinstance(text, str) for text in item)
+    )
 
 
 def is_dialogue(task: str, item: Any) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data import TextExample
+from ..data import Encoded, TextExample
+from ..data.examples import texts_of
 from ..errors import ConfigError, shown
 from ..metrics import intent_metrics
 from ..models.config import PROBLEM_TYPES
@@ -101,14 +102,23 @@ class TextClassification(Task):
         ]
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
-        encoded = self.encode_texts([example.text for example in examples])
         features = []
-        for example, (one, cut) in zip(examples, encoded):
+        for example, (one, cut) in zip(examples, self._encoded(examples)):
             inputs: dict[str, Any] = self.inputs(one)
             if labelled:
                 inputs["labels"] = self._target(example)
             features.append([Feature(inputs, cut=cut)])
         return features
+
+    def _encoded(self, examples: Sequence[Any]) -> list[tuple[Encoded, bool]]:
+        """Each text, or both of a pair, encoded, and whether something was cut."""
+        found: dict[int, tuple[Encoded, bool]] = {}
+        for paired in (False, True):
+            own = [i for i, e in enumerate(examples) if (e.text_pair is not None) == paired]
+            pairs = [examples[i].text_pair for i in own] if paired else None
+            if own:
+                found |= zip(own, self.encode_texts([examples[i].text for i in own], pairs))
+        return [found[i] for i in range(len(examples))]
 
     def decode(
         self, example: TextExample, features: Sequence[Feature], outputs: Sequence[Array]
@@ -150,7 +160,7 @@ class TextClassification(Task):
         return [answer] if isinstance(answer, dict) else answer
 
     def record(self, example: TextExample, prediction: Array) -> dict[str, Any]:
-        found = {"text": example.text, **self.problem.found(prediction)}
+        found = {**dict(texts_of(example)), **self.problem.found(prediction)}
         count = self.settings.top_k
         return found if count is None else {**found, "top_k": self._ranked(prediction, count)}
 

@@ -46,6 +46,7 @@ class Builder:
         self._required = () if prompts else required_fields(task, labelled)
         self._label_kind: tuple[str, str] | None = None  # (kind, the first label)
         self._choices: int | None = None
+        self._paired: bool | None = None  # whether the first text has another beside it
         self._ids: set[str] = set()
         self._builders: dict[type, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
             TextExample: self._prompt if prompts else self._text,
@@ -79,7 +80,21 @@ class Builder:
         text = self._string(fields, "text")
         classifies = self.task == "text-classification"
         label = _numbers(fields.get("label")) if classifies else None
+        if classifies:
+            place = {**place, "text_pair": self._text_pair(fields)}
         return TextExample(text, self._label(fields) if label is None else label, **place)
+
+    def _text_pair(self, fields: dict[str, Any]) -> str | None:
+        """The text beside the first, if examples have one: all of them, or none."""
+        pair = fields.get("text_pair")
+        paired = pair not in (None, "")  # an empty cell is none
+        if self._paired is None:
+            self._paired = paired
+        elif paired != self._paired:
+            name = shown(self.names["text_pair"])
+            got, wanted = (name, f"no {name}") if paired else (f"no {name}", name)
+            raise ValueError(f"got {got}, expected {wanted} as in the first example")
+        return self._string(fields, "text_pair") if paired else None
 
     def _prompt(self, fields: dict[str, Any], place: dict[str, Any]) -> TextExample:
         label = self._label(fields)

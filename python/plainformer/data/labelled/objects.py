@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import DataError
 from ..examples import Example, required_fields, task_name
 from ..records.jsonl import pick_fields
+from ..records.pairs import pair_names
 from ..records.source import Reading, Record
 from .reader import field_names, make_builder
 
@@ -59,7 +60,7 @@ def plain_values(value: Any) -> Any:
 
 def _record(value: Any, number: int, names: dict[str, Any], wanted: str) -> Record:
     if isinstance(value, Mapping):
-        fields = pick_fields(value, names)
+        fields = pick_fields(value, pair_names(names, value))
         return Record({field: plain_values(v) for field, v in fields.items()}, number)
     problem = f"got {type(value).__name__}, expected an object with {wanted}"
     return Record({}, number, problem=problem)

@@ -13,6 +13,7 @@ from ..examples import FIELDS, Example, TextExample, required_fields, task_name
 from ..records.conll import read_conll
 from ..records.files import JSON_LINES, STANDARD_INPUT, TABLES, find_files
 from ..records.jsonl import read_jsonl
+from ..records.pairs import names_in
 from ..records.plain import read_lines, read_parallel
 from ..records.sniff import sniff, sniff_labels
 from ..records.source import Reading, Record, Source
@@ -101,15 +102,16 @@ class _Reader:
 
     def _records(self, source: Source) -> Iterator[Record]:
         required = fields = required_fields(self.task, self.labelled)
+        names = self._build.names = names_in(source, self.names)
         if self.task == "language-modeling":
             kind = sniff_labels(source, self.names["label"]) or "lines"
             fields = FIELDS[self.task].names
         else:
-            kind = sniff(source, self.task, self.labelled, self.names)
+            kind = sniff(source, self.task, self.labelled, names)
         table = source.suffix[1:].upper() if source.suffix in TABLES else "table"
         told = "" if kind in ("squad", "conll") else f" ({', '.join(fields)})"
         self.formats[source.name] = _TOLD.get(kind, table) + told
-        return records_of(source, kind, self.names, required, self.task, self.labelled)
+        return records_of(source, kind, names, required, self.task, self.labelled)
 
 
 def records_of(

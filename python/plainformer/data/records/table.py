@@ -140,6 +140,12 @@ def header_delimiter(line: bytes, names: Mapping[str, Any], required: Sequence[s
     return None
 
 
+def possible_headers(line: bytes) -> list[list[str]]:
+    """The cells of a line between each kind of delimiter, in small letters."""
+    text = line.decode("utf-8", "replace")
+    return [[cell.strip().lower() for cell in row_of(text, one)] for one in _DELIMITERS]
+
+
 def _missing(header: list[str], names: Mapping[str, Any], required: Sequence[str]) -> list[str]:
     return [str(names[f]) for f in required if _find(header, f, names[f]) is None]
 
