@@ -22,6 +22,10 @@ The same on the command line:
     plainformer finetune question-answering --model all-MiniLM-L6-v2 --train train.json \\
         --validation validation.json --num-train-epochs 2 --learning-rate 2e-4 --output-dir out
     plainformer predict out --input questions.jsonl
+    plainformer predict out --question "Who went to Rome?" --context-file 'reports/*.txt' --top-k 3
+
+The last looks through all files and says in which one, and where, each of the three answers stands;
+`answer(question=..., context={"a.txt": "...", "b.txt": "..."}, top_k=3)` does so in Python.
 
 Recipe on public data: squad11, in benchmarks/recipes.
 """

@@ -70,7 +70,8 @@ class Pipeline(Generic[Alone, Each]):
         inputs : a text or an object, or a list of such: any array, column or generator of them
             (`stream` holds no more than a batch). Options that are fields of the task's
             examples make one, or complete a text: `question=..., context=...`, or
-            `text, head=..., tail=...`
+            `text, head=..., tail=...`. A question's context may be a list of documents, or a dict
+            of such by name; the answer then says which one it is from
         options : settings of the task for this call, as on the command line: `top_k=3`,
             `num_beams=1`; and `batch_size`
 
@@ -134,7 +135,7 @@ class Pipeline(Generic[Alone, Each]):
     def _asked(self, inputs: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Inputs, where fields among the options make or complete them; and the others."""
         names = FIELDS[self.task.name].asked
-        fields = {name: value for name, value in options.items() if name in names}
+        fields: Any = {name: value for name, value in options.items() if name in names}
         rest = {name: value for name, value in options.items() if name not in names}
         if not fields and inputs is None:
             self._with(rest)  # says which option is unknown
@@ -146,7 +147,7 @@ class Pipeline(Generic[Alone, Each]):
         elif inputs is not None:
             [name, *_] = fields
             raise ConfigError(f"{name}: got inputs too; put all of an input into one object")
-        return fields, rest
+        return _each_question(fields), rest
 
 
 def _with_seed(answer: Any, seed: int | None) -> Any:
@@ -156,6 +157,21 @@ def _with_seed(answer: Any, seed: int | None) -> Any:
     if isinstance(answer, list):
         return [_with_seed(one, seed) for one in answer]
     return {**answer, "seed": seed}
+
+
+def _each_question(fields: dict[str, Any]) -> Any:
+    """An object for each question of a list, with the context of all or one for each, as in
+    transformers; else the fields."""
+    questions, context = fields.get("question"), fields.get("context")
+    if not isinstance(questions, (list, tuple)):
+        return fields
+    each = context if isinstance(context, (list, tuple)) else [context] * len(questions)
+    if len(each) != len(questions):
+        raise ConfigError(
+            f"context: got {len(each)} for {len(questions)} questions, expected one for each, or "
+            "one for all"
+        )
+    return [{**fields, "question": q, "context": c} for q, c in zip(questions, each)]
 
 
 def _is_several(inputs: Any) -> bool:

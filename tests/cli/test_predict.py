@@ -208,7 +208,8 @@ class OpenedError(Exception):
 READING = {"columns", "skip_bad_lines"}
 # What each flag is for, beside settings: tests of this file and of test_answers.py.
 KNOWN = {
-    "predict": READING | {"input_file", "output_file", "batch_size", "json"},
+    "predict": READING
+    | {"questions", "context_files", "input_file", "output_file", "batch_size", "json"},
     "evaluate": READING | {"data", "batch_size", "tag_scheme", "json"},
 }
 OPENING = {"task", "adapter", "dtype", "device"}

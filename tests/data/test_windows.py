@@ -76,7 +76,7 @@ def test_every_gold_answer_is_reachable(context, sizes):
 def all_pairs(scores, longest):
     """Every answer of every window, the slow way."""
     found = {}
-    for start, end, offsets in scores:
+    for start, end, offsets, _ in scores:
         inside = [t for t in range(len(offsets)) if offsets[t][0] >= 0]
         for i, first in enumerate(inside):
             for last in inside[i : i + longest]:
@@ -99,21 +99,34 @@ def test_best_spans_are_the_best_of_all_pairs(seed, count, longest, n_best):
     expected = all_pairs(scores, longest)
     assert [s.score for s in best] == [score for score, _ in expected[:n_best]]
     assert {(s.start, s.end) for s in best} <= {span for _, span in expected}
-    assert null_score == min(s[0] + e[0] for s, e, _ in scores)
+    assert null_score == min(s[0] + e[0] for s, e, *_ in scores)
 
 
 def test_a_window_without_context_has_the_null_score_only():
     empty = WindowScores(np.ones(2), np.ones(2), np.full((2, 2), -1))
     assert best_spans([empty]) == ([], 2.0)
-    assert windows.answer_text("text", [], 2.0) == ""
+    assert windows.has_no_answer([], 2.0)
     assert token_windows(0, 5, 2) == [(0, 0)]
 
 
 def test_the_null_answer():
     spans = [SpanScore(0, 2, 3.0)]
-    assert windows.answer_text("text", spans, 9.0) == "te"
-    assert windows.answer_text("text", spans, 9.0, null_threshold=5.0) == ""
-    assert windows.answer_text("text", spans, 8.0, null_threshold=5.0) == "te"
+    assert not windows.has_no_answer(spans, 9.0)
+    assert windows.has_no_answer(spans, 9.0, null_threshold=5.0)
+    assert not windows.has_no_answer(spans, 8.0, null_threshold=5.0)
+
+
+def test_of_spans_that_overlap_the_better_one_is_kept():
+    spans = [SpanScore(4, 9, 5.0), SpanScore(0, 5, 4.0), SpanScore(9, 12, 3.0),
+             SpanScore(4, 9, 2.0, document=1), SpanScore(11, 20, 1.0)]  # fmt: skip
+    assert windows.apart(spans) == [spans[0], spans[2], spans[3]]
+
+
+def test_the_same_characters_of_other_documents_are_other_answers():
+    logits, offsets = np.array([0.0, 3, 1]), np.array([[-1, -1], [0, 2], [3, 5]])
+    scores = [WindowScores(logits, logits - i, offsets, i) for i in (0, 1, 1)]
+    best, _ = best_spans(scores, max_answer_length=1)
+    assert best == [(0, 2, 6.0, 0), (0, 2, 5.0, 1), (3, 5, 2.0, 0), (3, 5, 1.0, 1)]
 
 
 def test_tokens_of_an_answer():

@@ -142,7 +142,7 @@ def test_long_sentences_and_contexts_are_seen_whole(tmp_path, caplog):
     [(_, tagging)] = tagger.predict([words])
     assert len(tagging.tags) == 200
     question = QuestionExample("where is Ann ?", "the rain fell . " * 40 + "Ann is in Rome")
-    [(_, found)] = asker.predict([question])
+    [(_, [found])] = asker.predict([question])
     assert found.end <= len(question.context)
     assert (tagger.cut, asker.cut) == (0, 0)
     assert not [m for m in caplog.messages if " cut to " in m]

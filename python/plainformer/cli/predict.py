@@ -17,6 +17,7 @@ from ..tasks.requests import Request, Requests, as_request, parse_item
 from ._common import Command, ModelDirectory, usage_errors
 from ._option_flags import flags_given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
+from ._questions import Questions, question_flags
 from ._task_flags import opened_by, settings_flags
 from ._writers import writer_for
 
@@ -38,12 +39,15 @@ _STANDARD_INPUT = "-"
     type=OUTPUT,
     help="Where answers go: .csv and .tsv are tables, .txt plain answers, others JSONL.",
 )
+@question_flags
 @option_flags(OpeningOptions)
 @option_flags(DataOptions, exclude=LEARNING)
 @settings_flags
 def predict(
     directory: Path,
     texts: tuple[str, ...],
+    questions: tuple[str, ...],
+    context_files: tuple[str, ...],
     input_file: str | None,
     output_file: str | None,
     **flags: Any,
@@ -52,26 +56,27 @@ def predict(
 
     A TEXT that begins with { is an object with the fields of the task's data. Files are JSONL,
     tables (CSV, TSV) or texts, one a line; whatever else an object or a row has comes back with
-    its answer. --output x.csv writes a table, x.txt the answers alone.
+    its answer. --output x.csv writes a table, x.txt the answers alone. A question may be asked of
+    whole files: --question "Who went?" --context-file report.txt.
     """
     reading = flags_given(DataOptions, flags)
     skip = bool(reading.pop("skip_bad_lines", False))
-    if texts and (input_file is not None or reading):
-        raise click.UsageError("TEXT: give texts, or --input and how to read it, not both")
+    asks = bool(questions or context_files)
+    _check_one_way(texts, asks, input_file is not None or bool(reading))
     with usage_errors():
         opened, how = opened_by(directory, flags)
     start = time.perf_counter()
     path = input_file or _STANDARD_INPUT
-    if not texts:
+    requests: Any
+    if texts:
+        requests = _Texts(opened.name, texts)
+    elif asks:
+        requests = Questions(opened.name, questions, context_files)
+        refuse_overwriting(output_file, requests.files, "--context-file")
+    else:
         refuse_overwriting(output_file, [path], "--input")
+        requests = Requests(opened.name, path, before_waiting=lambda: answers.flush(), **reading)
     with output_of(output_file) as file:
-        requests: Any
-        if texts:
-            requests = _Texts(opened.name, texts)
-        else:
-            requests = Requests(
-                opened.name, path, before_waiting=lambda: answers.flush(), **reading
-            )
         answers = Answers(
             opened,
             writer_for(file, output_file, opened, lambda: requests.header),
@@ -79,7 +84,7 @@ def predict(
             flush=file.flush,
             skip=skip,
             name=requests.name,
-            rest_is_there=bool(texts) or path != _STANDARD_INPUT,
+            rest_is_there=bool(texts) or asks or path != _STANDARD_INPUT,
         )
         answers.add_all(requests)
         _tell(answers, requests.name)
@@ -94,6 +99,21 @@ def predict(
         "seed": opened.seed,
         "seconds": round(time.perf_counter() - start, 3),
     }
+
+
+def _check_one_way(texts: tuple[str, ...], asks: bool, reads: bool) -> None:
+    """UsageError unless there are texts, questions with files, or what says how input is read."""
+    ways = [
+        way
+        for way, given in (
+            ("TEXT", bool(texts)),
+            ("--question and --context-file", asks),
+            ("--input and how to read it", reads),
+        )
+        if given
+    ]
+    if len(ways) > 1:
+        raise click.UsageError(f"got {' beside '.join(ways)}; give one of them")
 
 
 class _Texts:

@@ -148,7 +148,7 @@ def _shown(example: Any) -> str:
         case QuestionExample():
             found = " | ".join(a.text for a in example.answers or ())
             answers = "(no answer)" if example.answers == [] else found
-            return f"{example.question} {answers}: {example.context}"
+            return f"{example.question} {answers}: {' '.join(example.documents.values())}"
         case ChoiceExample():
             marked = [f"{'*' * (i == example.label)}{c}" for i, c in enumerate(example.choices)]
             return f"{example.question} {' | '.join(marked)}"

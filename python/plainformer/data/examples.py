@@ -97,14 +97,24 @@ class RelationExample:
 
 @dataclass(frozen=True, slots=True)
 class QuestionExample:
-    """A question about a context. An empty list of answers: there is none in the context."""
+    """A question about a context. An empty list of answers: there is none in the context.
+
+    Whoever asks may have several documents for a context, by name or by number.
+    """
 
     question: str
-    context: str
+    context: str | dict[str | int, str]
     answers: list[Answer] | None = None
     id: str = ""
     file: str = field(default="", compare=False)
     line: int | None = field(default=None, compare=False)
+
+    @property
+    def documents(self) -> dict[str | int | None, str]:
+        """What is looked through, by name; a context alone has none."""
+        if isinstance(self.context, str):
+            return {None: self.context}
+        return dict(self.context.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +274,10 @@ def texts_of(example: Example) -> list[tuple[str, str]]:
         case TokenExample():
             return [("sentence", " ".join(example.tokens))]
         case QuestionExample():
-            return [("question", example.question), ("context", example.context)]
+            return [
+                ("question", example.question),
+                *(("context", c) for c in example.documents.values()),
+            ]
         case ChoiceExample():
             return [("question", example.question), *(("choice", c) for c in example.choices)]
         case PairExample():

@@ -20,20 +20,22 @@ class WindowScores(NamedTuple):
     """What a model said about one window of T tokens, question and special tokens included.
 
     `offsets` (T, 2) are characters of the context, (-1, -1) for tokens that are none of it. The
-    first token stands for "no answer".
+    first token stands for "no answer". `document` says which of several contexts this is.
     """
 
     start_logits: np.ndarray
     end_logits: np.ndarray
     offsets: np.ndarray
+    document: int = 0
 
 
 class SpanScore(NamedTuple):
-    """Characters `start` to `end` of the context and start logit + end logit."""
+    """Characters `start` to `end` of a context, start logit + end logit, and which context."""
 
     start: int
     end: int
     score: float
+    document: int = 0
 
 
 def token_windows(
@@ -122,7 +124,7 @@ def answer_target(window: TokenSpan, span: TokenSpan | None, *, shift: int) -> t
 def best_spans(
     windows: Sequence[WindowScores], *, n_best: int = 20, max_answer_length: int = 30
 ) -> tuple[list[SpanScore], float]:
-    """The best answers over all windows of a context, and the score of there being none.
+    """The best answers over all windows of one or several contexts, and the score of none.
 
     An answer's score is start logit + end logit, over all pairs of tokens of the context that are
     at most `max_answer_length` long; of the same characters in several windows the best counts.
@@ -140,35 +142,47 @@ def best_spans(
     list of SpanScore, best first, equals by position; empty if no window has context
     float, the null score
     """
-    best: dict[tuple[int, int], float] = {}
+    best: dict[tuple[int, int, int], float] = {}
     nulls = []
     for window in windows:
         start, end = (np.asarray(logits, np.float64) for logits in window[:2])
         nulls.append(float(start[0] + end[0]))
-        for span, score in _window_spans(start, end, window.offsets, n_best, max_answer_length):
+        for place, score in _window_spans(start, end, window.offsets, n_best, max_answer_length):
+            span = (window.document, *place)
             best[span] = max(score, best.get(span, score))
     ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
-    return [SpanScore(*span, score) for span, score in ranked[:n_best]], min(nulls)
+    found = [SpanScore(start, end, score, which) for (which, start, end), score in ranked[:n_best]]
+    return found, min(nulls)
 
 
-def answer_text(
-    context: str, spans: Sequence[SpanScore], null_score: float, null_threshold: float | None = None
-) -> str:
-    """The text of the best answer, or "" for none.
+def has_no_answer(
+    spans: Sequence[SpanScore], null_score: float, null_threshold: float | None = None
+) -> bool:
+    """Whether the answer is that there is none.
 
     Parameters
     ----------
-    context : str
     spans, null_score : from `best_spans`
-    null_threshold : None if every question has an answer; else the answer is "" where the null
-        score exceeds the best one by more than this
+    null_threshold : None if every question has an answer; else there is none where the null score
+        exceeds the best one by more than this
     """
-    if not spans:
-        return ""
-    best = spans[0]
-    if null_threshold is not None and null_score - best.score > null_threshold:
-        return ""
-    return context[best.start : best.end]
+    if not spans or null_threshold is None:
+        return not spans
+    return null_score - spans[0].score > null_threshold
+
+
+def apart(spans: Iterable[SpanScore]) -> list[SpanScore]:
+    """The spans that share no character with a better one before them."""
+    kept: list[SpanScore] = []
+    for span in spans:
+        if not any(_overlap(span, other) for other in kept):
+            kept.append(span)
+    return kept
+
+
+def _overlap(one: SpanScore, other: SpanScore) -> bool:
+    same = one.document == other.document
+    return same and one.start < other.end and other.start < one.end
 
 
 def _window_spans(

@@ -11,6 +11,7 @@ Devlin and others, arXiv:1810.04805, section 4.2 and 4.3 (the null score of SQuA
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,11 +21,13 @@ import numpy as np
 from ..characters import is_chinese
 from ..data import Encoded
 from ..data.windows import (
+    SpanScore,
     WindowScores,
     answer_target,
-    answer_text,
     answer_tokens,
+    apart,
     best_spans,
+    has_no_answer,
     token_windows,
     trimmed_offsets,
 )
@@ -36,6 +39,7 @@ from .registry import register
 from .task import Array, Task, TaskSettings, float_array, probabilities
 
 _USUAL_LENGTH = 384
+_COMPARED = 20  # the best answers, among which they have their probabilities
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,33 @@ class QuestionAnsweringSettings(TaskSettings):
         "Answer nothing where the score of no answer exceeds the best one by more than this; "
         "default never, or 0 if training data has questions without an answer.",
     )
+    top_k: int | None = option(
+        None, "So many answers that share no word are given, best first.", COUNT
+    )
 
 
 class Prediction(NamedTuple):
-    """An answer ("" for none), its characters in the context, and its probability."""
+    """An answer ("" for none), its characters in the context, its probability, and in which of
+    several documents it stands."""
 
     text: str
     start: int
     end: int
     score: float
+    document: str | int | None = None
+
+
+class Place(NamedTuple):
+    """The characters (T, 2) of a window's tokens, and the number of the document they are of."""
+
+    offsets: Array
+    document: int
 
 
 @register
 class QuestionAnswering(Task):
-    """A span of the context. A prediction is a `Prediction`."""
+    """Spans of a context, or of several documents. A prediction is a list of `Prediction`, the
+    best first, one or so many as `top_k` says."""
 
     name = "question-answering"
     answer_fields = ("answer", "score", "start", "end")
@@ -88,31 +105,45 @@ class QuestionAnswering(Task):
         return settings
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
-        pairs = zip(examples, self._encoded(examples))
-        return [self._windows(e, one, labelled=labelled) for e, one in pairs]
+        encoded = iter(self._encoded(examples))
+        return [
+            [
+                feature
+                for number, text in enumerate(example.documents.values())
+                for feature in self._windows(
+                    example, text, next(encoded), number, labelled=labelled
+                )
+            ]
+            for example in examples
+        ]
 
     def encode_to_learn(self, examples: Sequence[Any]) -> list[list[Feature]]:
         pairs = zip(examples, self._encoded(examples))
-        return [self._windows(e, one, labelled=True, cover=True) for e, one in pairs]
+        return [self._windows(e, e.context, one, labelled=True, cover=True) for e, one in pairs]
 
     def _encoded(self, examples: Sequence[Any]) -> list[Encoded]:
-        return self.encoder.encode(
-            [example.question for example in examples],
-            [example.context for example in examples],
-            truncation=False,
-            return_offsets=True,
-        )
+        """Each question with each of its documents."""
+        pairs = [(e.question, text) for e in examples for text in e.documents.values()]
+        questions, contexts = map(list, zip(*pairs))
+        return self.encoder.encode(questions, contexts, truncation=False, return_offsets=True)
 
     def _windows(
-        self, example: Any, encoded: Encoded, *, labelled: bool, cover: bool = False
+        self,
+        example: Any,
+        context: str,
+        encoded: Encoded,
+        number: int = 0,
+        *,
+        labelled: bool,
+        cover: bool = False,
     ) -> list[Feature]:
         """Windows over the context; `cover` adds one around an answer that is whole in none."""
         kept = self._cut_question(encoded)
         ids, types = encoded.input_ids[kept], encoded.token_type_ids[kept]
-        context = np.flatnonzero(encoded.sequence_ids[kept] == 1)
-        first, count = (int(context[0]), len(context)) if context.size else (len(ids), 0)
+        tokens = np.flatnonzero(encoded.sequence_ids[kept] == 1)
+        first, count = (int(tokens[0]), len(tokens)) if tokens.size else (len(ids), 0)
         offsets = np.asarray(encoded.offsets)[kept][first : first + count]
-        offsets = trimmed_offsets(example.context, offsets)
+        offsets = trimmed_offsets(context, offsets)
         size, overlap = self._window_size(len(ids) - count)
         span = self._span(example, offsets) if labelled else None
         features = []
@@ -124,9 +155,9 @@ class QuestionAnswering(Task):
             if labelled:
                 target = answer_target(window, span, shift=first)
                 inputs["start_positions"], inputs["end_positions"] = map(np.int64, target)
-            place = np.full((len(part), 2), -1, np.int64)
-            place[first : first + stop - start] = offsets[start:stop]
-            features.append(Feature(inputs, place, len(kept) < len(encoded)))
+            characters = np.full((len(part), 2), -1, np.int64)
+            characters[first : first + stop - start] = offsets[start:stop]
+            features.append(Feature(inputs, Place(characters, number), len(kept) < len(encoded)))
         return features
 
     def _cut_question(self, encoded: Encoded) -> Array:
@@ -157,43 +188,74 @@ class QuestionAnswering(Task):
         """For each feature its logits and which characters its tokens are."""
         start = float_array("start_logits", output.start_logits)
         end = float_array("end_logits", output.end_logits)
-        lengths = [len(feature.place) for feature in features]
+        places = [feature.place for feature in features]
         return [
-            WindowScores(a[:n], b[:n], feature.place)
-            for a, b, n, feature in zip(start, end, lengths, features)
+            WindowScores(a[: len(place.offsets)], b[: len(place.offsets)], *place)
+            for a, b, place in zip(start, end, places)
         ]
 
     def decode(
         self, example: Any, features: Sequence[Feature], outputs: Sequence[WindowScores]
-    ) -> Prediction:
-        spans, null = best_spans(outputs, max_answer_length=self.settings.max_answer_length)
-        threshold = self.settings.null_threshold
-        text = answer_text(example.context, spans, null, threshold)
-        scores = [span.score for span in spans] + ([] if threshold is None and spans else [null])
-        chances = probabilities(np.array(scores, np.float32)[None])[0]
-        if not text:
-            return Prediction("", 0, 0, float(chances[-1]))
-        return Prediction(text, spans[0].start, spans[0].end, float(chances[0]))
+    ) -> list[Prediction]:
+        count = self.settings.top_k or 1
+        longest = self.settings.max_answer_length
+        spans, null = best_spans(outputs, n_best=_COMPARED * count, max_answer_length=longest)
+        return self._ranked(example, spans, null)[:count]
 
-    def score(self, predictions: Sequence[Prediction], examples: Sequence[Any]) -> dict[str, float]:
+    def _ranked(self, example: Any, spans: Sequence[SpanScore], null: float) -> list[Prediction]:
+        """Answers with their probabilities; that there is none among them, if that can be."""
+        threshold = self.settings.null_threshold
+        may_be_none = threshold is not None or not spans
+        scores = [span.score for span in spans[:_COMPARED]] + [null] * may_be_none
+        chances = probabilities(np.array(scores, np.float32)[None])[0]
+        names, texts = zip(*example.documents.items())
+        found = [
+            Prediction(
+                texts[span.document][span.start : span.end],
+                span.start,
+                span.end,
+                float(chances[0]) * math.exp(span.score - scores[0]),
+                names[span.document],
+            )
+            for span in apart(spans)
+        ]
+        if may_be_none:
+            none = Prediction("", 0, 0, float(chances[-1]))
+            first = 0 if has_no_answer(spans, null, threshold) else 1
+            better = sum(one.score > none.score for one in found[1:])
+            found.insert(first and 1 + better, none)
+        return found
+
+    def score(
+        self, predictions: Sequence[Sequence[Prediction]], examples: Sequence[Any]
+    ) -> dict[str, float]:
         """SQuAD's figures; F1 of characters where answers are Chinese, which has no spaces."""
         answers = [[answer.text for answer in example.answers] for example in examples]
         chinese = is_chinese(text for texts in answers for text in texts)
         return squad_metrics(
-            predictions=[prediction.text for prediction in predictions],
+            predictions=[best.text for best, *_ in predictions],
             references=answers,
             tokenize=rouge_characters if chinese else str.split,
         )
 
-    def answer(self, example: Any, prediction: Prediction) -> dict[str, Any]:
-        """The answer, its characters, and its probability among the 20 best."""
+    def answer(self, example: Any, prediction: Sequence[Prediction]) -> Any:
+        """The answer, its characters, its probability among the 20 best, and of several documents
+        the name of its own; with `top_k` above 1 a list of such."""
+        answers = [self._plain_answer(example, one) for one in prediction]
+        return answers[0] if self.settings.top_k in (None, 1) else answers
+
+    def _plain_answer(self, example: Any, found: Prediction) -> dict[str, Any]:
+        own = {} if isinstance(example.context, str) else {"document": found.document}
         return {
-            "answer": prediction.text,
-            "score": prediction.score,
-            "start": prediction.start,
-            "end": prediction.end,
+            "answer": found.text,
+            "score": found.score,
+            "start": found.start,
+            "end": found.end,
+            **own,
         }
 
-    def record(self, example: Any, prediction: Prediction) -> dict[str, Any]:
+    def record(self, example: Any, prediction: Sequence[Prediction]) -> dict[str, Any]:
         own = {"id": example.id} if example.id else {}
-        return {**own, "question": example.question, **self.answer(example, prediction)}
+        answers = [self._plain_answer(example, one) for one in prediction]
+        others = {} if self.settings.top_k is None else {"top_k": answers}
+        return {**own, "question": example.question, **answers[0], **others}

@@ -121,15 +121,27 @@ class Builder:
         return RelationExample(text, head, tail, label, head_type, tail_type, **place)
 
     def _question(self, fields: dict[str, Any], place: dict[str, Any]) -> QuestionExample:
-        context = self._string(fields, "context")
+        context = self._context(fields)
         question = self._string(fields, "question")
-        answers = self._answers(fields, context)
+        answers = self._answers(fields, context) if isinstance(context, str) else None
         identity = str(fields.get("id", ""))
         if identity in self._ids:
             raise ValueError(f"id {shown(identity)} occurs twice")
         if identity:
             self._ids.add(identity)
         return QuestionExample(question, context, answers, identity, **place)
+
+    def _context(self, fields: dict[str, Any]) -> str | dict[str | int, str]:
+        """The text; of a request, which knows no answers, several by name or by number too."""
+        given = fields["context"]
+        if self.labelled or not isinstance(given, (list, Mapping)) or not given:
+            return self._string(fields, "context")
+        named = given if isinstance(given, Mapping) else dict(enumerate(given))
+        name = self.names["context"]
+        return {
+            key: check_string(text, f"document {shown(key)} of {name!r}")
+            for key, text in named.items()
+        }
 
     def _answers(self, fields: dict[str, Any], context: str) -> list[Answer] | None:
         given = _answer_pairs(fields["answers"]) if "answers" in fields else None
