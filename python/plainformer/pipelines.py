@@ -82,7 +82,7 @@ class Pipeline(Generic[Alone, Each]):
         """
         inputs, options = self._asked(inputs, options)
         if _is_several(inputs) and not is_dialogue(self.task.name, inputs):
-            return list(self.stream(inputs, **options))
+            return self.task.together(list(self.stream(inputs, **options)))
         [result] = self._answers([as_example(self.task.name, inputs)], **options)
         return self.task.alone(result) if isinstance(inputs, str) else result
 

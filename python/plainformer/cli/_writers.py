@@ -54,15 +54,22 @@ class _Table:
 
 def _json(record: Mapping[str, Any], encoding: str) -> str:
     """One line; characters that the file's encoding has not, and halves of some, are escaped."""
-    text = json.dumps(record, ensure_ascii=False)
+    text = json.dumps(record, ensure_ascii=False, default=_numbers)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        return json.dumps(record)
+        return json.dumps(record, default=_numbers)
     return text
 
 
+def _numbers(vector: Any) -> list[float]:
+    """A vector's numbers with as many digits as float32 needs."""
+    return [float(str(x)) for x in vector]
+
+
 def _cell(value: Any) -> Any:
+    if hasattr(value, "dtype"):  # a vector
+        value = _numbers(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 

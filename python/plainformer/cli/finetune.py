@@ -14,7 +14,7 @@ from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
 from ._option_flags import option_flags
 from ._run_file import run_file_option, with_run_file
-from ._task_flags import finetune_flags, settings_flags
+from ._task_flags import finetune_flags
 
 REQUIRED = ("model", "train", "output_dir")
 FILES = ("train", "validation", "test", "replay", "replay_validation")
@@ -44,7 +44,6 @@ EPILOG = (
     "--replay-validation", cls=FilesOption, help="Old examples to test on, before and after."
 )
 @finetune_flags
-@settings_flags
 @run_file_option
 @option_flags(TrainingArguments, exclude=("output_dir", "max_length"), defaults=DEFAULTS)
 def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:

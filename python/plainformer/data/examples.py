@@ -20,7 +20,7 @@ from ..errors import ConfigError, shown
 from ..options import did_you_mean
 
 _LANGUAGES = re.compile("translation_[a-zA-Z]+_to_[a-zA-Z]+")  # transformers' pipelines
-_MODELS_ALONE = ("feature-extraction", "fill-mask")  # words that `models.load` alone takes
+_MODELS_ALONE = ("fill-mask",)  # words that `models.load` alone takes
 _ALIASES = {
     "ner": "token-classification",
     "sentiment-analysis": "text-classification",
@@ -225,6 +225,7 @@ FIELDS = {
         PairExample, "document", given="document", gold="summary", formats=_PAIRS
     ),
     "dialogue": _fields(DialogueExample, "text", given="messages"),
+    "feature-extraction": _fields(TextExample, "text", given="text", formats="table lines"),
     # its labels, if any, say what a text is like
     "language-modeling": _fields(TextExample, "text", given="text", more="label"),
 }  # fmt: skip

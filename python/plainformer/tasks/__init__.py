@@ -3,6 +3,7 @@
 from .conversation import Conversation
 from .dialogue import Dialogue
 from .directory import make_task, open_task
+from .feature_extraction import FeatureExtraction
 from .features import Feature, TaskExamples
 from .finetune import finetune
 from .language_modeling import LanguageModeling
@@ -11,6 +12,7 @@ from .question_answering import QuestionAnswering
 from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
 from .result import FineTuneResult
+from .search import semantic_search
 from .summarization import Summarization
 from .task import Task, TaskSettings
 from .text_classification import TextClassification
@@ -22,6 +24,7 @@ __all__ = [
     "Conversation",
     "Dialogue",
     "Feature",
+    "FeatureExtraction",
     "FineTuneResult",
     "LanguageModeling",
     "MultipleChoice",
@@ -37,5 +40,6 @@ __all__ = [
     "finetune",
     "make_task",
     "open_task",
+    "semantic_search",
     "task_class",
 ]
