@@ -70,7 +70,7 @@ def read_json_list(path: PathLike) -> list[Any]:
 def _read_json(path: PathLike, kind: type) -> Any:
     data = _read(path, MAX_JSON_BYTES)
     try:
-        return parse_json(data, kind)
+        return parse_json_of(data, kind)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
@@ -85,11 +85,11 @@ def _read(path: PathLike, most: int) -> bytes:
 
 def parse_json_object(data: bytes) -> dict[str, Any]:
     """Parse UTF-8 JSON holding one object; ValueError says what is wrong. The caller bounds it."""
-    found: dict[str, Any] = parse_json(data, dict)
+    found: dict[str, Any] = parse_json_of(data, dict)
     return found
 
 
-def parse_json(data: bytes, kind: type) -> Any:
+def parse_json_of(data: bytes, kind: type) -> Any:
     """As `parse_json_object`, for JSON that holds a dict or a list.
 
     Stricter than `json.loads`: duplicate keys, NaN, infinities, numbers too large for a float and
