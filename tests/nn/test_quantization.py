@@ -275,6 +275,15 @@ def test_floats_do_not_become_int8_values_unseen():
         model.transformer.wte.weight.copy_from(state[last])
 
 
+def test_a_model_with_nothing_to_quantize_is_refused_and_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(quantization, "LEAST_OUTPUTS", 64)
+    model = make("bert", "sequence-classification")
+    with pytest.raises(ConfigError, match="quantize: got a model without a linear layer of 64 out"):
+        nn.quantize(model)
+    assert model.config.quantization is None
+    assert all(p.requires_grad for p in model.parameters())
+
+
 def test_float64_is_refused_before_anything_is_computed(tmp_path):
     model = gpt()
     nn.quantize(model)

@@ -20,6 +20,7 @@ from ..kernels._arrays import (
     float_types,
 )
 from ..kernels.cross_entropy import reduce_losses
+from ..kernels.gemm import flat_rows
 from ..quantized import QuantizedParameter
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import beside, data_of, data_or_none, floats_of, ids_beside
@@ -97,7 +98,7 @@ def _quantized_loss(
     check_ids("target", target, weight.shape[0], ignore_index=ignore_index)
     if num_items is not None:
         num_items = check_number("num_items", num_items, np.finfo(np.float32).tiny)
-    rows, labels = x.data.reshape(-1, x.shape[-1]), target.reshape(-1)
+    rows, labels = flat_rows(x.data), target.reshape(-1)
     losses = np.zeros(len(rows), np.float32)
     for start in range(0, len(rows), _HEAD_ROWS):
         part = slice(start, start + _HEAD_ROWS)
