@@ -32,7 +32,7 @@ _Model = str | Path | PreTrainedModel | Task | None
 _Objects = list[dict[str, Any]]
 _Listing = Literal[
     "text-classification", "sentiment-analysis", "translation", "summarization",
-    "language-modeling", "text-generation",
+    "language-modeling", "text-generation", "text2text-generation",
 ]  # fmt: skip
 _Tagging = Literal["token-classification", "ner"]
 _Answering = Literal["question-answering", "multiple-choice", "relation-extraction", "dialogue"]

@@ -366,6 +366,14 @@ GOOD = {
         [PairExample("a\nb", "c")],
         "JSONL (document, summary)",
     ),
+    "texts for texts": (
+        "text2text-generation",
+        "a.jsonl",
+        jsonl({"source": "a", "target": "b"}),
+        {},
+        [PairExample("a", "b")],
+        "JSONL (source, target)",
+    ),
     "dialogue": (
         "dialogue",
         "a.jsonl",

@@ -13,19 +13,29 @@ from ..errors import warn_once
 from ..tasks import Task
 from ..tasks.answers import ERROR, Writer, given_names
 
+FORMATS = ("jsonl", "csv", "tsv", "text")
+_BY_NAME = {**{suffix: suffix[1:] for suffix in TABLES}, ".txt": "text"}
 
-def writer_for(file: TextIO, path: str | None, task: Task, header: Callable[[], Any]) -> Writer:
-    """What writes the records of answers, by the file's name.
 
-    .csv and .tsv are tables: the input's columns, the answer's and `error`; .txt is the answer
-    alone, a line each; everything else is JSONL.
+def writer_for(
+    file: TextIO,
+    path: str | None,
+    task: Task,
+    header: Callable[[], Any],
+    form: str | None = None,
+) -> Writer:
+    """What writes the records of answers, by a word of `FORMATS` or else by the file's name.
+
+    csv and tsv are tables: the input's columns, the answer's and `error`; text (.txt) is the answer
+    alone, a line for each input, empty where there is none; everything else is JSONL.
 
     header : gives the columns of the input once they are known, None where it is no table
     """
     suffix = Path(path).suffix.lower() if path is not None else ""
-    if suffix in TABLES:
-        return _Table(file, TABLES[suffix], task, header)
-    if suffix == ".txt":
+    form = form or _BY_NAME.get(suffix, "jsonl")
+    if f".{form}" in TABLES:
+        return _Table(file, TABLES[f".{form}"], task, header)
+    if form == "text":
         return lambda record: _line(file, " ".join(task.plain(record).split()))
     return lambda record: _line(file, _json(record, file.encoding or "utf-8"))
 

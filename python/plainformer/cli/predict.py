@@ -20,7 +20,7 @@ from ._option_flags import flags_given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
 from ._questions import Questions, question_flags
 from ._task_flags import opened_by, settings_flags
-from ._writers import writer_for
+from ._writers import FORMATS, writer_for
 
 LEARNING = ("tag_scheme", "max_train_samples")  # options of labelled data alone
 _STANDARD_INPUT = "-"
@@ -40,6 +40,13 @@ _STANDARD_INPUT = "-"
     type=OUTPUT,
     help="Where answers go: .csv and .tsv are tables, .txt plain answers, others JSONL.",
 )
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(FORMATS),
+    help="What answers are written as, whatever the file is called. text: the answer alone, a line "
+    "for each line of the input, blank ones too.",
+)
 @question_flags
 @option_flags(OpeningOptions)
 @option_flags(DataOptions, exclude=LEARNING)
@@ -51,6 +58,7 @@ def predict(
     context_files: tuple[str, ...],
     input_file: str | None,
     output_file: str | None,
+    output_format: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
     """Answer each TEXT, or each line of a file, with a line of JSON.
@@ -77,7 +85,7 @@ def predict(
     with output_of(output_file) as file:
 
         def writer(header: Callable[[], Any]) -> Writer:
-            return writer_for(file, output_file, opened, header)
+            return writer_for(file, output_file, opened, header, output_format)
 
         answers = answer_all(
             opened, how, asked, writer, flush=file.flush, skip=skip, reading=reading
@@ -178,4 +186,4 @@ def _tell(answers: Answers, name: str) -> None:
     if answers.count == 0:
         raise DataError(f"holds no examples{''.join(f', {w}' for w in without)}", name)
     if without:
-        click.echo(f"{name}: {' and '.join(without)} answered with null", err=True)
+        click.echo(f"{name}: {' and '.join(without)} without an answer", err=True)

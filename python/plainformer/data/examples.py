@@ -224,6 +224,9 @@ FIELDS = {
     "summarization": _fields(
         PairExample, "document", given="document", gold="summary", formats=_PAIRS
     ),
+    "text2text-generation": _fields(
+        PairExample, "source", given="source", gold="target", formats=_PAIRS
+    ),
     "dialogue": _fields(DialogueExample, "text", given="messages"),
     "feature-extraction": _fields(TextExample, "text", given="text", formats="table lines"),
     # its labels, if any, say what a text is like

@@ -15,6 +15,7 @@ from .result import FineTuneResult
 from .search import semantic_search
 from .summarization import Summarization
 from .task import Task, TaskSettings
+from .text2text_generation import Text2TextGeneration
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .translation import Translation
@@ -34,6 +35,7 @@ __all__ = [
     "Task",
     "TaskExamples",
     "TaskSettings",
+    "Text2TextGeneration",
     "TextClassification",
     "TokenClassification",
     "Translation",

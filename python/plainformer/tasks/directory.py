@@ -145,8 +145,9 @@ class TaskDirectory:
 
     def settings_for(self, kind: type[Task]) -> dict[str, Any]:
         """What the directory says of a task's settings: its own files, and `task.json` over them,
-        if it was fine-tuned for this task."""
-        return {**kind.settings_in(self.path), **(self.settings if self.task == kind.name else {})}
+        if it was fine-tuned for this task, or for one with the same settings."""
+        own = self.settings if self.task in (kind.name, *kind.opens) else {}
+        return {**kind.settings_in(self.path), **own}
 
     def _kind(self, name: str | None) -> type[Task]:
         if name is None:
@@ -156,7 +157,8 @@ class TaskDirectory:
                 )
             return task_class(self.task)
         kind = task_class(name)
-        if self.task not in (None, kind.name) and not kind.any_directory:
+        opens = (None, kind.name, *kind.opens)
+        if self.task not in opens and not kind.any_directory:
             raise ConfigError(
                 f"task: got {shown(kind.name)}, but {self.path} was fine-tuned for {self.task}"
             )

@@ -101,6 +101,7 @@ class Task:
     learns: ClassVar[bool] = True  # whether `finetune` has something to teach
     any_directory: ClassVar[bool] = False  # whether it opens what was fine-tuned for another task
     labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
+    opens: ClassVar[tuple[str, ...]] = ()  # other tasks whose directories it can be put to
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
     settings_class: ClassVar[type[TaskSettings]] = TaskSettings
     answer_fields: ClassVar[tuple[str, ...]]  # of `record`, what was found; the main one first
