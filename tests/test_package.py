@@ -76,7 +76,7 @@ def test_each_dependency_is_imported_and_each_import_is_a_dependency():
     listed = project.partition("\ndependencies = [")[2].partition("]\n")[0]
     needed = {name.lower() for name in re.findall(r'"([\w-]+)', listed)}
     optional = {"jinja2", "matplotlib", "tensorboardx", "torch", "plainformer"}  # extras, itself
-    optional |= {"blis", "cupy", "ipython", "wandb"}  # where they run, or who uses them has them
+    optional |= {"blis", "cupy", "ipython", "spacy", "wandb"}  # where they run, or are used
     imported = {name.split(".")[0].lower() for path in SOURCES for name in imports_of(path)}
     known = {*map(str.lower, sys.stdlib_module_names), *optional}
     assert {"yaml" if name == "pyyaml" else name for name in needed} == imported - known

@@ -28,7 +28,6 @@ ASKED = {
     ),
     "translation": ("a x", {"source": "b y"}),
     "summarization": ("a x", {"document": "b y"}),
-    "text2text-generation": ("a x", {"source": "b y"}),
     "dialogue": ("hi", {"messages": [{"role": "user", "content": "I am Bob"}]}),
     "language-modeling": ("the sun", {"text": "the rain"}),
 }
@@ -39,7 +38,6 @@ KEYS = {
     "multiple-choice": {"label", "answer", "score"},
     "translation": {"translation_text"},
     "summarization": {"summary_text"},
-    "text2text-generation": {"generated_text"},
     "dialogue": {"generated_text"},
     "language-modeling": {"generated_text"},
 }
@@ -67,10 +65,7 @@ def test_a_list_gets_a_list_of_what_each_gets_alone(outputs, task):
     assert len(together) == 3
     one = together[0]
     assert together[2] == one
-    lists = task in (
-        "text-classification", "translation", "summarization", "text2text-generation",
-        "language-modeling",
-    )  # fmt: skip
+    lists = task in ("text-classification", "translation", "summarization", "language-modeling")
     assert alone == ([one] if lists else one)
     assert ask(record) == together[1]
     if task in KEYS:
@@ -127,11 +122,7 @@ def test_what_calls_of_transformers_say_that_asks_for_nothing(outputs, task):
         ask(asked, batch_size=0)
 
 
-def test_entities_are_aggregated_and_texts_whole_whatever_is_said(outputs):
-    tag = pf.pipeline("ner", outputs / "token-classification", aggregation_strategy="simple")
-    assert tag("Ann Lee saw Paris") == tag("Ann Lee saw Paris", aggregation_strategy="first")
-    with pytest.raises(ConfigError, match=r"aggregation_strategy: got 'none', .*: entities are"):
-        tag("Ann", aggregation_strategy="none")
+def test_texts_are_whole_whatever_is_said(outputs):
     write = pf.pipeline("text-generation", outputs / "language-modeling")
     assert write("the sun", return_full_text=True) == write("the sun")
 
@@ -236,7 +227,6 @@ KEYWORDS = {
     "question-answering": [{"question": "where is Ann ?", "context": "Ann is in Rome"}],
     "multiple-choice": [{"question": "rain is", "choices": ["wet", "dry"]}],
     "translation": [{"source": "a x"}],
-    "text2text-generation": [{"source": "a x"}],
     "summarization": [{"document": "a x"}],
     "dialogue": [{"text": "hi"}, {"messages": [{"role": "user", "content": "I am Bob"}]}],
     "language-modeling": [{"text": "the sun"}],
@@ -253,7 +243,6 @@ OPTIONS = {
     "question-answering": {"max_answer_length": 1},
     "multiple-choice": {"max_length": 4},
     "translation": {"num_beams": 1},
-    "text2text-generation": {"num_beams": 1},
     "summarization": {"max_target_length": 1},
     "dialogue": {"max_new_tokens": 1},
     "language-modeling": {"max_new_tokens": 1},

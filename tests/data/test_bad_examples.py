@@ -34,7 +34,7 @@ BAD = {
     ),
     "plain text": (CLASSIFY, "a.txt", "a\n", None, "expected JSONL .* or CSV or TSV"),
     "a table of questions": (QA, "a.csv", "a,b\n", None, "expected JSONL .* or SQuAD JSON"),
-    "a table of tokens": (NER, "a.csv", "a,b\n", None, "expected JSONL .* or CoNLL columns"),
+    "a table of tokens": (NER, "a.csv", "a,b\n", None, "expected JSONL .*, CoNLL columns or"),
     "an array": (CLASSIFY, "a.json", "[\n]", 1, "JSON, an array; expected one JSON object a line"),
     "pretty": (CLASSIFY, "a.json", '{\n"text": "a"}', 1, "JSON, one value over several lines"),
     "header only": (CLASSIFY, "a.csv", "text,label\n", None, "holds no examples"),

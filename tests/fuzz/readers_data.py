@@ -28,6 +28,19 @@ _SQUAD = {"version": "1.1", "data": [{"title": "t", "paragraphs": [{
     "context": "Ann is in Paris.",
     "qas": [{"id": "1", "question": "Where?", "is_impossible": False,
              "answers": [{"text": "Paris", "answer_start": 10}]}]}]}]}  # fmt: skip
+_REGIONS = {
+    "data": {"text": "Ann saw"},
+    "annotations": [
+        {
+            "result": [
+                {
+                    "type": "labels",
+                    "value": {"start": 0, "end": 3, "text": "Ann", "labels": ["PER"]},
+                }
+            ]
+        }
+    ],
+}
 _RELATION = {"text": "a saw cut wood", "head": [2, 5], "tail": [10, 14], "label": "Cause"}
 
 # A name and a text for each: the task that reads it, and the file.
@@ -40,6 +53,12 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "tags.jsonl": ("token-classification", "a.jsonl",
                    _lines({"tokens": ["Ann", "saw"], "tags": ["B-PER", "O"]},
                           {"tokens": ["Rome"], "tags": ["B-LOC"]})),
+    "doccano.jsonl": ("token-classification", "a.jsonl",
+                      _lines({"text": "Ann saw", "label": [[0, 3, "PER"]]},
+                             {"text": "in Rome", "label": [[3, 7, "LOC"]]})),
+    "label-studio.json": ("token-classification", "a.json", json.dumps([_REGIONS], indent=1)),
+    "spacy.json": ("token-classification", "a.json",
+                   json.dumps([["Ann saw", {"entities": [[0, 3, "PER"]]}]])),
     "relations.jsonl": ("relation-extraction", "a.jsonl", _lines(_RELATION)),
     "relations.markers": ("relation-extraction", "a.jsonl",
                           _lines({"text": "a <e1>saw</e1> cut <e2>wood</e2>", "label": "C"})),
@@ -95,7 +114,17 @@ READERS: dict[str, Reader] = {
                 lambda file, text, d: (d / file).write_text(text, encoding="utf-8"), file, text
             ),
             partial(_read, task, file),
-            names=("label", "text", "head", "tail", "id", "head_type", "choices", "answers"),
+            names=(
+                "label",
+                "text",
+                "head",
+                "tail",
+                "id",
+                "head_type",
+                "choices",
+                "answers",
+                "entities",
+            ),
         )
         for name, (task, file, text) in EXAMPLES.items()
     },

@@ -38,6 +38,9 @@ FILES = {"train": "REVIEWS", "validation": None}
 AGAIN = {"model": "FIRST"}
 TAGS = {"task": "token-classification"}
 WRITE = {"task": "translation", "eval_strategy": "no"}
+SPANS = [
+    {"text": e.text, "entities": [[0, end, "FILM"]]} for e in TEXTS for end in (1, len(e.text))
+]
 OPTIONS = {
     "columns": Case(
         {"text": "review", "label": "stars"}, FILES, {"text": "other", "label": "stars"}
@@ -47,6 +50,7 @@ OPTIONS = {
     "tag_scheme": Case(
         "IOB1", {"task": "token-classification", "train": "IOB1_FILE", "validation": None}
     ),
+    "bad_spans": Case("skip", {**TAGS, "train": SPANS, "validation": None}, first="expand"),
     "tokenizer": Case("wordpiece:60", first="wordpiece:120"),
     "adapter": Case("ADAPTER", AGAIN),
     "new_head": Case(True, AGAIN),
@@ -77,6 +81,7 @@ SETTINGS = {
     ),
     "threshold": Case(0.999, {"problem_type": "multi_label_classification"}),
     "word_joiners": Case("", TAGS),
+    "aggregation_strategy": Case("none", {**TAGS, "max_steps": 30}),
     "overlap": Case(3, {**TAGS, "max_length": 6}),
     "other": Case("Cause-Effect(e2,e1)", {"task": "relation-extraction"}),
     "max_question_length": Case(1, {"task": "question-answering"}),

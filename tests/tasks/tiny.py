@@ -115,7 +115,6 @@ TASKS = {
     "multiple-choice": (ENCODER, WORDPIECE, CHOICES),
     "translation": (SEQ2SEQ, BPE, PAIRS),
     "summarization": (DECODER, BPE, PAIRS),
-    "text2text-generation": (SEQ2SEQ, BPE, PAIRS),
     "dialogue": (DECODER, BPE, DIALOGUES),
     "language-modeling": (DECODER, BPE, PROSE),
 }

@@ -29,10 +29,6 @@ LOADING: Habits = {
     "use_safetensors": ((None, True), "weights are read from safetensors alone"),
 }  # fmt: skip
 ANSWERING: Habits = {  # of pipelines
-    "aggregation_strategy": (
-        (None, "simple", "first"),
-        "entities are whole, each word with the tag of its first token",
-    ),
     "clean_up_tokenization_spaces": ((None, False), "spaces are as the tokenizer writes them"),
     "padding": ((None, True, False, "longest"), "nothing is padded, and answers are the same"),
     "return_full_text": ((None, True), "texts begin with their prompts"),

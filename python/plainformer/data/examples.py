@@ -20,7 +20,7 @@ from ..errors import ConfigError, shown
 from ..options import did_you_mean
 
 _LANGUAGES = re.compile("translation_[a-zA-Z]+_to_[a-zA-Z]+")  # transformers' pipelines
-_MODELS_ALONE = ("fill-mask",)  # words that `models.load` alone takes
+_MODELS_ALONE = ("feature-extraction", "fill-mask")  # words that `models.load` alone takes
 _ALIASES = {
     "ner": "token-classification",
     "sentiment-analysis": "text-classification",
@@ -69,12 +69,17 @@ class TextExample:
 
 @dataclass(frozen=True, slots=True)
 class TokenExample:
-    """The words of a sentence and a tag for each."""
+    """The words of a sentence and a tag for each.
+
+    `text` and `spans` are what the words were cut from and where each stands in it, if they were.
+    """
 
     tokens: list[str]
     tags: list[str] | None = None
     file: str = field(default="", compare=False)
     line: int | None = field(default=None, compare=False)
+    text: str | None = None
+    spans: list[CharSpan] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +173,8 @@ class TaskFields:
     gold : what a model learns to give; an unlabelled file lacks it
     more : what an example may have
     hint : what says more of `gold`; like it, no request has it
-    formats : what is read beside JSONL: `table`, `conll`, `squad`, `pairs` (two files, line by
-        line) and, without labels, `lines`
+    formats : what is read beside JSONL: `table`, `conll`, `annotations` (texts with entities at
+        offsets), `squad`, `pairs` (two files, line by line) and, without labels, `lines`
     """
 
     example: type
@@ -193,7 +198,7 @@ class TaskFields:
     @property
     def asked(self) -> tuple[str, ...]:
         """Those of a request, what a text alone stands for first."""
-        return (*filter(None, [self.other]), *self.given, *self.more)
+        return tuple(dict.fromkeys([*filter(None, [self.other]), *self.given, *self.more]))
 
 
 def _fields(example: type, alone: str = "", **words: str) -> TaskFields:
@@ -207,7 +212,8 @@ FIELDS = {
         TextExample, "text", given="text", gold="label", more="text_pair", formats="table lines"
     ),
     "token-classification": _fields(
-        TokenExample, "text", given="tokens", gold="tags", formats="conll"
+        TokenExample, "text", given="tokens", gold="tags",
+        more="text", hint="entities", formats="conll annotations",
     ),
     "relation-extraction": _fields(
         RelationExample, "text", given="text", gold="label",
@@ -224,11 +230,7 @@ FIELDS = {
     "summarization": _fields(
         PairExample, "document", given="document", gold="summary", formats=_PAIRS
     ),
-    "text2text-generation": _fields(
-        PairExample, "source", given="source", gold="target", formats=_PAIRS
-    ),
     "dialogue": _fields(DialogueExample, "text", given="messages"),
-    "feature-extraction": _fields(TextExample, "text", given="text", formats="table lines"),
     # its labels, if any, say what a text is like
     "language-modeling": _fields(TextExample, "text", given="text", more="label"),
 }  # fmt: skip
@@ -276,7 +278,8 @@ def texts_of(example: Example) -> list[tuple[str, str]]:
     """What each text of an example is, and the text, in the order in which a model has them."""
     match example:
         case TokenExample():
-            return [("sentence", " ".join(example.tokens))]
+            text = " ".join(example.tokens) if example.text is None else example.text
+            return [("sentence", text)]
         case QuestionExample():
             return [
                 ("question", example.question),

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..data import describe, examples_of, read_examples
 from ..data.examples import Example
+from ..data.labelled.annotated import BAD_SPANS
 from ..data.labels import check_labels, label_counts, label_set, sort_labels, unseen_labels
 from ..errors import ConfigError, DataError, shown
-from ..options import COUNT, check, option
+from ..options import COUNT, check, one_of, option
 from .features import FeatureDataset
 from .problems import MultiLabel, Problem, Regression
 from .task import Task
@@ -36,6 +37,13 @@ class DataOptions:
     tag_scheme: str | None = option(
         None, "The scheme of tags: IOB2, IOBES, BILOU or IOB1; default by their letters."
     )
+    bad_spans: str = option(
+        "error",
+        "What is done about entities at offsets that end inside words, or overlap: error; skip "
+        "leaves them out; expand and contract move their ends to those of words.",
+        one_of(*BAD_SPANS),
+        words="alignment_mode",
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -48,15 +56,17 @@ def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None
 
     Raises
     ------
-    ConfigError : neither files nor a list, or a `tag_scheme` for a task without tags
+    ConfigError : neither files nor a list, or `tag_scheme` or `bad_spans` for a task without tags
     DataError : bad data, with file and line
     """
-    if options.tag_scheme is not None and kind.name != "token-classification":
-        raise ConfigError(f"tag_scheme: has no effect on {kind.name}; leave it out")
+    for name, usual in (("tag_scheme", None), ("bad_spans", "error")):
+        if getattr(options, name) != usual and kind.name != "token-classification":
+            raise ConfigError(f"{name}: has no effect on {kind.name}; leave it out")
     how: dict[str, Any] = {
         "columns": options.columns,
         "skip_bad_lines": options.skip_bad_lines,
         "tag_scheme": options.tag_scheme,
+        "bad_spans": options.bad_spans,
     }
     name = told or "examples"
     if isinstance(paths, Iterator):

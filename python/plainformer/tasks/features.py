@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..data import examples_of
-from ..data.examples import is_labelled, required_fields
+from ..data.examples import Example, is_labelled
 from ..data.fingerprints import digest
+from ..data.labelled.objects import has_gold
 from ..training import PredictionOutput
 
 Array = np.ndarray
@@ -108,8 +109,7 @@ class TaskExamples:
     def _read(self, *, labelled: bool) -> Sequence[Any]:
         """The examples; dicts become such, with labels where all have them."""
         rows, name = self.examples, self.task.name
-        if not isinstance(rows[0], Mapping):
+        if isinstance(rows[0], Example):
             return rows
-        gold = required_fields(name, True)
-        labelled = labelled or all(key in row for key in gold for row in rows)
+        labelled = labelled or has_gold(rows, name)
         return examples_of(list(rows), name, name="examples", labelled=labelled)

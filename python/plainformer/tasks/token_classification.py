@@ -3,14 +3,16 @@
 Labels stand on the first sub-token of a word. Plain text is cut into words as the training data is
 (`data/words.py`), and the model sees them as it saw those. A sentence longer than the model takes
 is seen in windows of whole words; each word is learned and predicted in the one window where it has
-most context, so that none is lost (`data/alignment.py`).
+most context, so that none is lost (`data/alignment.py`). What is answered makes sense: an entity
+begins with B- and is of one type (`tag_decoding`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +21,6 @@ from ..data import Encoded, TextExample, TokenExample
 from ..data.alignment import (
     WordWindow,
     fill_words,
-    first_tokens,
-    merge_words,
     window_labels,
     window_tokens,
     word_windows,
@@ -28,11 +28,22 @@ from ..data.alignment import (
 from ..data.batches import IGNORE_INDEX
 from ..data.words import JOINERS, joiners_of, word_spans
 from ..errors import ConfigError
-from ..metrics import accuracy, entity_metrics, f1_score, spans_of
-from ..metrics.tags import is_tag
-from ..options import NOT_NEGATIVE, option
+from ..metrics import accuracy, entity_metrics, f1_score
+from ..metrics.tags import OUTSIDE, is_tag
+from ..options import NOT_NEGATIVE, one_of, option
+from .aggregation import (
+    BY_PIECE,
+    STRATEGIES,
+    Pieces,
+    entity,
+    groups_of,
+    piece_chances,
+    word_chances,
+    word_logits,
+)
 from .features import Feature
 from .registry import register
+from .tag_decoding import TagDecoder
 from .task import Array, Task, TaskSettings, ends_of, float_array, probabilities
 
 
@@ -50,22 +61,33 @@ class TokenClassificationSettings(TaskSettings):
         "Signs that are inside words of plain text; default those of & - / ' that are in the "
         "training data's.",
     )
+    aggregation_strategy: str | None = option(
+        None,
+        "How sub-tokens become entities, in transformers' words; default the most probable tags "
+        "that make sense together.",
+        one_of(*STRATEGIES),
+    )
 
 
-class Place(NamedTuple):
-    """Where a feature is in its sentence: its window, tokens before its first word, and the
-    sub-tokens of each word of the sentence (W,)."""
+class WindowPlace(NamedTuple):
+    """Where a feature is in its sentence: its window, how many sub-tokens of words it has, those of
+    each word of the sentence (W,), and the sentence's sub-tokens."""
 
     window: WordWindow
-    before: int
+    length: int
     counts: Array
+    pieces: Pieces
 
 
 class Tagging(NamedTuple):
-    """Tags of the words of a sentence and the probability of each."""
+    """Tags of the words of a sentence and the probability of each; the same of its sub-tokens where
+    the strategy looks at those."""
 
     tags: list[str]
     scores: Array
+    piece_tags: list[str] | None = None
+    piece_scores: Array | None = None
+    pieces: Pieces | None = None
 
 
 @register
@@ -100,6 +122,7 @@ class TokenClassification(Task):
         unknown = special.unk_token_id if special.unk_token_id is not None else 0
         ids, counts = fill_words(encoded.input_ids, np.asarray(encoded.word_ids), words, unknown)
         before, after = ends_of(encoded)
+        pieces = _pieces(encoded, ids, counts, len(before))
         size, overlap = self._window_size(len(before) + len(after), len(ids))
         features = []
         for window in word_windows(counts, size, overlap):
@@ -115,7 +138,7 @@ class TokenClassification(Task):
                     constant_values=IGNORE_INDEX,
                 )
             cut = int(counts[window.start : window.stop].sum()) > len(tokens)
-            features.append(Feature(inputs, Place(window, len(before), counts), cut))
+            features.append(Feature(inputs, WindowPlace(window, len(tokens), counts, pieces), cut))
         return features
 
     def _window_size(self, added: int, length: int) -> tuple[int, int]:
@@ -129,11 +152,12 @@ class TokenClassification(Task):
         return size, size // 4 if overlap is None else overlap
 
     def outputs(self, output: Any, features: Sequence[Feature]) -> list[Array]:
-        """For each feature the logits (words, labels) of the words in its window."""
+        """For each feature the logits (sub-tokens, labels) of the words in its window."""
         logits = float_array("logits", output.logits)
+        places = [feature.place for feature in features]
         return [
-            row[feature.place.before + first_tokens(feature.place.window, feature.place.counts)]
-            for row, feature in zip(logits, features)
+            row[place.pieces.before : place.pieces.before + place.length]
+            for row, place in zip(logits, places)
         ]
 
     def decode(
@@ -141,10 +165,29 @@ class TokenClassification(Task):
     ) -> Tagging:
         if not features:
             return Tagging([], np.empty(0, np.float32))
-        logits = merge_words([feature.place.window for feature in features], outputs)
-        chances = probabilities(logits)
-        best = chances.argmax(axis=1)
-        return Tagging(self.labels.names(best), chances[np.arange(len(best)), best])
+        windows = [feature.place.window for feature in features]
+        place, strategy = features[0].place, self.settings.aggregation_strategy
+        if strategy is None:
+            logits = word_logits(windows, place.counts, outputs)
+            chances = probabilities(logits)
+            best = self._decoder.best(logits) if self._decoder else chances.argmax(axis=1)
+        else:
+            chances = word_chances(strategy, windows, place.counts, outputs)
+            best = chances.argmax(axis=1)
+        tagging = Tagging(*self._tagged(chances, best))
+        if strategy not in BY_PIECE:
+            return tagging
+        chances = piece_chances(windows, place.counts, outputs)
+        tags, scores = self._tagged(chances, chances.argmax(axis=1))
+        return tagging._replace(piece_tags=tags, piece_scores=scores, pieces=place.pieces)
+
+    def _tagged(self, chances: Array, best: Array) -> tuple[list[str], Array]:
+        return self.labels.names(best), chances[np.arange(len(best)), best]
+
+    @cached_property
+    def _decoder(self) -> TagDecoder | None:
+        """What keeps tags in order, where labels are such."""
+        return TagDecoder(self.labels.labels) if self._has_entities else None
 
     def score(self, predictions: Sequence[Tagging], examples: Sequence[Any]) -> dict[str, float]:
         found = [list(prediction.tags) for prediction in predictions]
@@ -161,31 +204,49 @@ class TokenClassification(Task):
     @property
     def _has_entities(self) -> bool:
         """Whether labels are tags with prefixes, O among them."""
-        return "O" in self.labels.label2id and all(map(is_tag, self.labels.labels))
+        return OUTSIDE in self.labels.label2id and all(map(is_tag, self.labels.labels))
 
     def answer(self, example: Any, prediction: Tagging) -> list[dict]:
-        """Entities with the mean probability of their words, and their characters in the text."""
+        """Entities with the mean probability of their words, and their characters in the text.
+
+        Tags without prefixes, such as parts of speech, are answered word by word unless an
+        `aggregation_strategy` asks for groups. "simple" groups sub-tokens, "none" answers each.
+        """
         text, spans = self._text(example)
-        words = [text[begin:end] for begin, end in spans]
-        if not self._has_entities:
+        tags, scores = prediction.tags, prediction.scores
+        if prediction.pieces is not None and prediction.piece_scores is not None:
+            spans = _piece_spans(prediction.pieces, spans)
+            tags, scores = prediction.piece_tags or [], prediction.piece_scores
+        strategy = self.settings.aggregation_strategy
+        if strategy == "none":
+            return [one for one in self._each(prediction, text, spans) if one["entity"] != OUTSIDE]
+        if strategy is None and not self._has_entities:
             return [
-                {"entity": tag, "score": float(score), "word": word, "start": a, "end": b}
-                for tag, score, word, (a, b) in zip(*prediction, words, spans)
+                {"entity": tag, "score": float(score), "word": text[a:b], "start": a, "end": b}
+                for tag, score, (a, b) in zip(tags, scores, spans)
             ]
-        found = []
-        for entity in spans_of(prediction.tags):
-            start, end = spans[entity.start][0], spans[entity.end - 1][1]
-            mean = float(prediction.scores[entity.start : entity.end].mean(dtype=np.float64))
-            found.append(
-                {
-                    "entity_group": entity.type,
-                    "score": mean,
-                    "word": text[start:end],
-                    "start": start,
-                    "end": end,
-                }
+        return [
+            entity(
+                group.type, scores[group.start : group.end], text,
+                spans[group.start][0], spans[group.end - 1][1],
             )
-        return found
+            for group in groups_of(tags)
+        ]  # fmt: skip
+
+    def _each(self, prediction: Tagging, text: str, spans: Sequence[Any]) -> Iterator[dict]:
+        """Each sub-token by itself; `index` is its place among the model's inputs, were the text in
+        one window. An unknown one is called what stands there."""
+        pieces, scores = prediction.pieces, prediction.piece_scores
+        if pieces is None or scores is None:  # of no words
+            return
+        unknown = self.encoder.special.unk_token_id
+        for i, tag in enumerate(prediction.piece_tags or ()):
+            (start, end), token = spans[i], int(pieces.ids[i])
+            word = text[start:end] if token == unknown else self.tokenizer.id_to_token(token)
+            yield {
+                "entity": tag, "score": float(scores[i]), "index": pieces.before + i, "word": word,
+                "start": start, "end": end,
+            }  # fmt: skip
 
     def plain(self, record: Mapping[str, Any]) -> str:
         """The tags of the words, with blanks between them."""
@@ -211,8 +272,26 @@ class TokenClassification(Task):
         if isinstance(example, TextExample):
             joiners = self.settings.word_joiners
             return example.text, word_spans(example.text, JOINERS if joiners is None else joiners)
+        if example.text is not None and example.spans is not None:
+            return example.text, [(start, end) for start, end in example.spans]
         spans, start = [], 0
         for word in example.tokens:
             spans.append((start, start + len(word)))
             start += len(word) + 1
         return " ".join(example.tokens), spans
+
+
+def _pieces(encoded: Encoded, ids: Array, counts: Array, before: int) -> Pieces:
+    """The sub-tokens of all words; one that stands for a word of which nothing was left has none of
+    its characters."""
+    words = np.repeat(np.arange(len(counts)), counts)
+    spans = np.zeros((len(ids), 2), np.int64)
+    known = np.asarray(encoded.word_ids)
+    spans[np.isin(words, known)] = np.asarray(encoded.offsets)[known >= 0]
+    return Pieces(ids, spans, words, before)
+
+
+def _piece_spans(pieces: Pieces, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Where sub-tokens are in the text; `words` says it of the words."""
+    starts = np.array([start for start, _ in words])[pieces.words]
+    return [(int(a), int(b)) for a, b in pieces.spans + starts[:, None]]

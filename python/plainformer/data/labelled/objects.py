@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...errors import DataError
 from ..examples import Example, required_fields, task_name
+from ..records.annotations import annotated, is_tuple
 from ..records.jsonl import pick_fields
 from ..records.pairs import pair_names
 from ..records.source import Reading, Record
@@ -24,6 +25,7 @@ def examples_of(
     columns: Mapping[str, Any] | None = None,
     labelled: bool = True,
     tag_scheme: str | None = None,
+    bad_spans: str = "error",
 ) -> list[Example]:
     """Objects that have the task's fields, such as {"text": ..., "label": ...}, as its examples.
 
@@ -40,9 +42,10 @@ def examples_of(
     """
     task = task_name(task)
     names = field_names(task, columns)
-    build = make_builder(task, names, labelled, tag_scheme)
-    wanted = ", ".join(required_fields(task, labelled))
-    records = (_record(value, number, names, wanted) for number, value in enumerate(objects, 1))
+    build = make_builder(task, names, labelled, tag_scheme, bad_spans)
+    records = (
+        _record(value, number, names, task, labelled) for number, value in enumerate(objects, 1)
+    )
     examples: list[Example] = list(build.examples(records, Reading(skip_bad_lines), name))
     if not examples:
         raise DataError("holds no examples", name)
@@ -58,9 +61,26 @@ def plain_values(value: Any) -> Any:
     return value
 
 
-def _record(value: Any, number: int, names: dict[str, Any], wanted: str) -> Record:
-    if isinstance(value, Mapping):
-        fields = pick_fields(value, pair_names(names, value))
-        return Record({field: plain_values(v) for field, v in fields.items()}, number)
+def has_gold(rows: Sequence[Any], task: str) -> bool:
+    """Whether all objects say what a model should give."""
+    names = field_names(task, None)
+    gold = required_fields(task, True)
+    return all(set(gold) <= _record(row, 1, names, task, True).fields.keys() for row in rows) or (
+        task == "token-classification"
+        and all("entities" in _record(row, 1, names, task, True).fields for row in rows)
+    )
+
+
+def _record(value: Any, number: int, names: dict[str, Any], task: str, labelled: bool) -> Record:
+    tagged = task == "token-classification"
+    if isinstance(value, Mapping) or (tagged and is_tuple(value)):
+        if tagged:
+            record = annotated(value, number, names, labelled)
+        else:
+            record = Record(pick_fields(value, pair_names(names, value)), number)
+        return record._replace(
+            fields={field: plain_values(v) for field, v in record.fields.items()}, own=None
+        )
+    wanted = ", ".join(required_fields(task, labelled))
     problem = f"got {type(value).__name__}, expected an object with {wanted}"
     return Record({}, number, problem=problem)

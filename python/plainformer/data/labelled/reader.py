@@ -10,7 +10,9 @@ from ...checkpoints.files import PathLike
 from ...errors import ConfigError, DataError, DTypeError, shown
 from ...kinds import check_kind
 from ..examples import FIELDS, Example, TextExample, required_fields, task_name
+from ..records.annotations import read_annotated_lines, read_annotations
 from ..records.conll import read_conll
+from ..records.docbin import read_docbin
 from ..records.files import JSON_LINES, STANDARD_INPUT, TABLES, find_files
 from ..records.jsonl import read_jsonl
 from ..records.pairs import names_in
@@ -23,7 +25,14 @@ from ..text import SEARCHED, read_documents
 from .build import Builder
 from .tagged import TokenBuilder
 
-_TOLD = {"jsonl": "JSONL", "squad": "SQuAD JSON", "conll": "CoNLL columns", "lines": "text"}
+_TOLD = {
+    "jsonl": "JSONL",
+    "annotations": "JSON (text, entities)",
+    "docbin": "DocBin (text, entities)",
+    "squad": "SQuAD JSON",
+    "conll": "CoNLL columns",
+    "lines": "text",
+}
 
 
 class _Reader:
@@ -34,12 +43,12 @@ class _Reader:
         task: str,
         labelled: bool,
         names: Mapping[str, Any],
-        tag_scheme: str | None,
         reading: Reading,
+        **tagging: Any,
     ):
         self.task, self.labelled, self.names, self.reading = task, labelled, names, reading
         self.formats: dict[str, str] = {}
-        self._build = make_builder(task, names, labelled, tag_scheme)
+        self._build = make_builder(task, names, labelled, **tagging)
 
     def examples(self, all_files: list[str]) -> Iterator[Example]:
         """The examples of all files, of which each must have one."""
@@ -109,9 +118,16 @@ class _Reader:
         else:
             kind = sniff(source, self.task, self.labelled, names)
         table = source.suffix[1:].upper() if source.suffix in TABLES else "table"
-        told = "" if kind in ("squad", "conll") else f" ({', '.join(fields)})"
+        if kind == "jsonl" and self.task == "token-classification" and not _has_tokens(source):
+            fields = ("text", "entities")
+        told = f" ({', '.join(fields)})" if kind in ("jsonl", "table", "lines") else ""
         self.formats[source.name] = _TOLD.get(kind, table) + told
         return records_of(source, kind, names, required, self.task, self.labelled)
+
+
+def _has_tokens(source: Source) -> bool:
+    """Whether the first line speaks of tokens, not of a text with entities."""
+    return b'"tokens"' in source.first_line()
 
 
 def records_of(
@@ -123,6 +139,12 @@ def records_of(
     labelled: bool,
 ) -> Iterator[Record]:
     """The records of a source that is in one of the formats of `sniff`."""
+    if kind == "annotations":
+        return read_annotations(source, names, labelled)
+    if kind == "docbin":
+        return read_docbin(source.name)
+    if kind == "jsonl" and task == "token-classification":
+        return read_annotated_lines(source, names, labelled)
     if kind == "jsonl":
         return read_jsonl(source, names)
     if kind == "squad":
@@ -135,11 +157,15 @@ def records_of(
 
 
 def make_builder(
-    task: str, names: Mapping[str, Any], labelled: bool, tag_scheme: str | None
+    task: str,
+    names: Mapping[str, Any],
+    labelled: bool,
+    tag_scheme: str | None = None,
+    bad_spans: str = "error",
 ) -> Builder:
     """What makes the examples of one data set; `names` has what each field is called in it."""
     if task == "token-classification":
-        return TokenBuilder(names, labelled, tag_scheme)
+        return TokenBuilder(names, labelled, tag_scheme, bad_spans)
     return Builder(task, names, labelled)
 
 
@@ -185,12 +211,14 @@ def read_examples(
     columns: Mapping[str, Any] | None = None,
     labelled: bool = True,
     tag_scheme: str | None = None,
+    bad_spans: str = "error",
 ) -> Examples:
     """Read the labelled data of a task; `plainformer.data.examples` says what its examples are.
 
     Formats are told by the file's name and beginning: JSONL, CSV and TSV (comma, semicolon or
     tab; a header, or for text-classification two columns without one; cells quoted as Excel and
-    pandas do, or between tabs with quotes that are text), CoNLL columns, SQuAD 1.1
+    pandas do, or between tabs with quotes that are text), CoNLL columns, texts with
+    entities at offsets (`data.records.annotations`: of doccano, Label Studio, spaCy), SQuAD 1.1
     and 2.0 JSON, and for translation and summarization two text files whose lines belong together.
     Where `labelled` is False a text a line will do.
 
@@ -204,12 +232,14 @@ def read_examples(
         for the choices of multiple-choice in a table
     labelled : bool, whether labels, tags, answers and targets must be there
     tag_scheme : None to tell IOB2, IOBES and BILOU by their letters, or one of them or "IOB1"
+    bad_spans : what is done about entities at offsets that end inside words or overlap: "error";
+        "skip" leaves them out; "expand" and "contract" move their ends to those of words
 
     Raises
     ------
     DataError : no such file; a file that is empty, of no known format or without examples; with
         file and line: bytes that are not UTF-8, and whatever is not an example of the task
-    ConfigError : an unknown task, field in `columns`, or scheme
+    ConfigError : an unknown task, field in `columns`, scheme, or `bad_spans`
     """
     task = task_name(task)
     files = find_files(paths, SEARCHED if task == "language-modeling" else ())
@@ -217,7 +247,8 @@ def read_examples(
         raise DataError("paths: got none, expected at least one file")
     names = field_names(task, columns, () if labelled else FIELDS[task].gold)
     reading = Reading(skip_bad_lines)
-    return Examples(_Reader(task, labelled, names, tag_scheme, reading), files)
+    reader = _Reader(task, labelled, names, reading, tag_scheme=tag_scheme, bad_spans=bad_spans)
+    return Examples(reader, files)
 
 
 def field_names(

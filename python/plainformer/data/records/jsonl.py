@@ -13,15 +13,20 @@ def read_jsonl(source: Source, names: Mapping[str, Any]) -> Iterator[Record]:
     """A record for each line that is an object; `names` has the key of each field."""
 
     def parse(line: str, number: int) -> Record:
-        try:
-            value = parse_json(line)
-        except ValueError as error:
-            raise ValueError(f"{error}; expected one JSON object a line") from error
+        value = parse_line(line)
         if not isinstance(value, dict):
             raise ValueError(f"got a JSON {type(value).__name__}, expected an object")
         return Record(pick_fields(value, names), number, value)
 
     return source.records(parse)
+
+
+def parse_line(line: str) -> Any:
+    """The JSON value of a line, or a ValueError that says what a line should be."""
+    try:
+        return parse_json(line)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected one JSON object a line") from error
 
 
 def pick_fields(value: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:

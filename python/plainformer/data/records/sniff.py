@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import DataError
 from ..examples import FIELDS, required_fields
+from .annotations import is_tuple
 from .files import JSON_LINES, TABLES, TEXTS
 from .jsonl import parse_json
 from .source import Source
@@ -17,10 +18,12 @@ _JSON = JSON_LINES | {".json"}
 _CONLL = {".conll", ".bio", ".iob", ".iob2"}
 BY_LINE = {"token-classification", "language-modeling"}  # of which a request is any text
 _ARRAY = re.compile(rb'\[\s*\{\s*"')
+_PAIRS = re.compile(rb'\[\s*\[\s*"')  # spaCy's, in an array
+_DOCBIN = ".spacy"
 
 
 def sniff(source: Source, task: str, labelled: bool, names: Mapping[str, Any] | None = None) -> str:
-    """What examples of a task are in: jsonl, squad, table, conll or lines.
+    """What examples of a task are in: jsonl, annotations, docbin, squad, table, conll or lines.
 
     names : what fields are called, to know a table by its header where no name says it is one
 
@@ -28,11 +31,13 @@ def sniff(source: Source, task: str, labelled: bool, names: Mapping[str, Any] | 
     ------
     DataError : an empty file, or nothing that this task can be read from
     """
+    formats = FIELDS[task].formats
+    if "annotations" in formats and source.suffix == _DOCBIN:
+        return "docbin"
     first = _beginning(source)
     kind = _json_kind(source, first, task)
     if kind:
         return kind
-    formats = FIELDS[task].formats
     if "conll" in formats and source.suffix != ".csv":
         return "conll"
     if "table" in formats:
@@ -57,6 +62,10 @@ def sniff_requests(
     names, tables : what fields are called, and those of which one group makes a table
     by_columns : whether the caller says what they are called
     """
+    if "annotations" in FIELDS[task].formats:
+        kind = "docbin" if source.suffix == _DOCBIN else _annotations(source, _beginning(source))
+        if kind in ("docbin", "annotations") or (kind and source.suffix not in TEXTS):
+            return kind
     first = _beginning(source)
     is_json = first.lstrip().startswith(b"{")
     if not (task == "question-answering" and is_json) and source.suffix not in TEXTS:
@@ -122,8 +131,35 @@ def sniff_labels(source: Source, label: Any) -> str | None:
     return "table" if is_header else None
 
 
+def _annotations(source: Source, first: bytes) -> str | None:
+    """Whether a file is one JSON value with texts in it, or a pair of text and entities a line."""
+    start = first.strip()
+    if not start.startswith((b"[", b"{")) or source.suffix in _CONLL:
+        return None
+    try:
+        value = parse_json(first)
+    except ValueError:
+        begins = start == b"[" or _ARRAY.match(start) or _PAIRS.match(start)
+        whole = source.suffix == ".json" or (begins and source.suffix not in JSON_LINES)
+        return "annotations" if whole else None
+    if isinstance(value, dict):
+        listed = isinstance(value.get("annotations"), list) and not {"data", "text"} & value.keys()
+        return "annotations" if listed else None
+    if is_tuple(value):
+        return "jsonl"
+    items = isinstance(value, list) and bool(value)
+    return "annotations" if items and all(_is_text(one) for one in value) else None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, dict) or is_tuple(value)
+
+
 def _json_kind(source: Source, first: bytes, task: str) -> str | None:
     start = first.lstrip()[:1]
+    found = _annotations(source, first) if "annotations" in FIELDS[task].formats else None
+    if found:
+        return found
     if start not in (b"{", b"["):
         return "jsonl" if source.suffix in _JSON else None
     value, is_squad = _object(first), "squad" in FIELDS[task].formats
@@ -147,6 +183,7 @@ def _wanted(task: str, labelled: bool) -> str:
     told = {
         "table": "CSV or TSV",
         "conll": "CoNLL columns",
+        "annotations": "texts with entities of doccano, Label Studio or spaCy",
         "squad": "SQuAD JSON",
         "pairs": "two text files, line by line",
         "lines": "" if labelled else "one text a line",

@@ -85,6 +85,12 @@ class Reading:
             self.bad_lines.append(str(error))
             _log.warning("skipped: %s", error)
 
+    def leave_out(self, what: str, problem: str, *, file: str, line: int | None) -> None:
+        """Count what is left out of an example, and log the first such."""
+        self.ignored[what] += 1
+        if self.ignored[what] <= _KEPT:
+            _log.warning("left out: %s", DataError(problem, file, line))
+
     def tell(self, file: str, form: str, count: int, what: str, skipped: int) -> None:
         """Log what a file was found to be and to hold. skipped : bad lines in it"""
         told = f"{count} {what}{'s' * (count != 1)}{self.told(skipped)}"
