@@ -22,6 +22,7 @@ learned: in German the verb waits for the end. The same on the command line:
     plainformer finetune translation --model config.json --tokenizer bpe:8000 --train train.tsv \\
         --validation validation.tsv --num-train-epochs 4 --learning-rate 1e-3 --output-dir out
     plainformer predict out "ein Hund"
+    plainformer predict out --input text.de --format text --output text.en  # line for line
 
 Recipe on public data: multi30k (from scratch), in benchmarks/recipes.
 """

@@ -28,6 +28,7 @@ ASKED = {
     ),
     "translation": ("a x", {"source": "b y"}),
     "summarization": ("a x", {"document": "b y"}),
+    "text2text-generation": ("a x", {"source": "b y"}),
     "dialogue": ("hi", {"messages": [{"role": "user", "content": "I am Bob"}]}),
     "language-modeling": ("the sun", {"text": "the rain"}),
 }
@@ -38,6 +39,7 @@ KEYS = {
     "multiple-choice": {"label", "answer", "score"},
     "translation": {"translation_text"},
     "summarization": {"summary_text"},
+    "text2text-generation": {"generated_text"},
     "dialogue": {"generated_text"},
     "language-modeling": {"generated_text"},
 }
@@ -65,7 +67,10 @@ def test_a_list_gets_a_list_of_what_each_gets_alone(outputs, task):
     assert len(together) == 3
     one = together[0]
     assert together[2] == one
-    lists = task in ("text-classification", "translation", "summarization", "language-modeling")
+    lists = task in (
+        "text-classification", "translation", "summarization", "text2text-generation",
+        "language-modeling",
+    )  # fmt: skip
     assert alone == ([one] if lists else one)
     assert ask(record) == together[1]
     if task in KEYS:
@@ -227,6 +232,7 @@ KEYWORDS = {
     "question-answering": [{"question": "where is Ann ?", "context": "Ann is in Rome"}],
     "multiple-choice": [{"question": "rain is", "choices": ["wet", "dry"]}],
     "translation": [{"source": "a x"}],
+    "text2text-generation": [{"source": "a x"}],
     "summarization": [{"document": "a x"}],
     "dialogue": [{"text": "hi"}, {"messages": [{"role": "user", "content": "I am Bob"}]}],
     "language-modeling": [{"text": "the sun"}],
@@ -243,6 +249,7 @@ OPTIONS = {
     "question-answering": {"max_answer_length": 1},
     "multiple-choice": {"max_length": 4},
     "translation": {"num_beams": 1},
+    "text2text-generation": {"num_beams": 1},
     "summarization": {"max_target_length": 1},
     "dialogue": {"max_new_tokens": 1},
     "language-modeling": {"max_new_tokens": 1},

@@ -29,6 +29,10 @@ class Weight(Protocol):
     def data(self) -> Any:
         """The array."""
 
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """The parameters that are read where it is packed: itself, and scales of its own."""
+
     def pack_with(self, others: Sequence[Any], transposed: bool) -> Any:
         """This weight and others side by side, as kernels read them."""
 
@@ -122,7 +126,8 @@ def _pack(parameters: Sequence[Weight], transposed: bool) -> Any:
     pack = Pack(parameters, transposed)
     weight = pack.weight
     for parameter in parameters:
-        parameter.pack = pack
+        for source in parameter.sources:
+            source.pack = pack  # who writes it drops the pack
         release_pages(parameter.data)
     return weight
 

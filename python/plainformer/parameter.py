@@ -95,6 +95,11 @@ class Parameter(Tensor):
         self.version += 1
         self.drop_pack()
 
+    @property
+    def sources(self) -> tuple[Parameter, ...]:
+        """What is read where this weight is packed."""
+        return (self,)
+
     def pack_with(self, others: Sequence[Any], transposed: bool) -> Any:
         """This weight and others side by side, packed: see `packing.packed_together`."""
         return kernels.pack_weight([p.data.T if transposed else p.data for p in [self, *others]])

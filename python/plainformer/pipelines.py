@@ -32,7 +32,7 @@ _Model = str | Path | PreTrainedModel | Task | None
 _Objects = list[dict[str, Any]]
 _Listing = Literal[
     "text-classification", "sentiment-analysis", "translation", "summarization",
-    "language-modeling", "text-generation",
+    "language-modeling", "text-generation", "text2text-generation",
 ]  # fmt: skip
 _Tagging = Literal["token-classification", "ner"]
 _Answering = Literal["question-answering", "multiple-choice", "relation-extraction", "dialogue"]
@@ -82,7 +82,7 @@ class Pipeline(Generic[Alone, Each]):
         """
         inputs, options = self._asked(inputs, options)
         if _is_several(inputs) and not is_dialogue(self.task.name, inputs):
-            return list(self.stream(inputs, **options))
+            return self.task.together(list(self.stream(inputs, **options)))
         [result] = self._answers([as_example(self.task.name, inputs)], **options)
         return self.task.alone(result) if isinstance(inputs, str) else result
 

@@ -73,10 +73,23 @@ class QuantizedParameter(Parameter):
         ------
         DTypeError : they are no int8 numbers
         """
-        if getattr(array, "dtype", None) != _INT8:
-            got = getattr(array, "dtype", type(array).__name__)
-            raise DTypeError(f"data: got {got}, expected int8 values of a quantized weight")
+        _check_values("data", array)
         super().assign(array)
+
+    def copy_from(self, array: Array, dtype: Any = None) -> None:
+        """Hold a copy of these int8 values from now on; no dtype makes others of them.
+
+        Raises
+        ------
+        DTypeError : they are no int8 numbers
+        """
+        _check_values("array", array)
+        super().copy_from(array)
+
+    @property
+    def sources(self) -> tuple[Parameter, ...]:
+        """The values and their scales: either written makes a packed copy stale."""
+        return self, self.scale
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "requires_grad" and value:
@@ -124,8 +137,18 @@ class QuantizedParameter(Parameter):
         weight = kernels.dequantize_weight(values, self.scale.data, self.group_size)
         return weight.T if self.is_in_out else weight
 
+    def check_state(self, name: str, array: Array) -> None:
+        """Raise DTypeError, naming the array of a state, if `copy_from` would."""
+        _check_values(name, array)
+
     def __reduce__(self) -> tuple:
         return (
             QuantizedParameter,
             (self._array, self.scale, self.group_size, self.dynamic, self.is_in_out),
         )
+
+
+def _check_values(name: str, array: Any) -> None:
+    got = getattr(array, "dtype", type(array).__name__)
+    if got != _INT8:
+        raise DTypeError(f"{name}: got {got}, expected int8 values of a quantized weight")

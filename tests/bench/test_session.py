@@ -223,6 +223,42 @@ def test_a_baseline_that_is_none_is_said(tmp_path):
     assert "no results of this command" in result.output
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000, "[]", "null", b"\xff".decode("latin-1"), '{"cells": []}',
+        '{"machine": {"commit": "a"}, "cells": [{"case": {"name": "a"}, "results": null}]}',
+        '{"machine": {"commit": "a"}, "cells": [{"case": {"name": "a"}, "results": [1, 2]}]}',
+        '{"machine": {"commit": "a"}, "cells": [{"case": {"name": "a"}, "results": '
+        '[{}, {"peer": "numpy", "times_ours": "1"}]}]}',
+    ],
+    ids=lambda text: text[:20] + text[-20:],
+)  # fmt: skip
+def test_a_broken_baseline_is_said_before_anything_is_measured(tmp_path, text):
+    file = tmp_path / "results.json"
+    file.write_text(text, encoding="latin-1")
+    result = run(EMBEDDING, *QUICKLY, "--baseline", str(file))
+    assert result.exit_code == 2
+    assert "no results of this command" in result.output
+    assert "ceilings" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--output", "nowhere/a.json"], "--output: got nowhere/a.json, whose directory does not"),
+        (["--plot", "nowhere/a.png"], "--plot: got nowhere/a.png, whose directory does not exist"),
+        (["--plot", "a.doc"], "--plot: got a.doc, expected a name in .png .svg .pdf"),
+        (["--plot", "a"], "--plot: got a, expected a name in"),
+    ],
+)
+def test_files_that_cannot_be_written_are_said_before_anything_is_measured(options, message):
+    result = run(EMBEDDING, *QUICKLY, *options)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "ceilings" not in result.output
+
+
 def test_a_cell_of_all_shapes_is_measured_when_it_is_named():
     (case,) = select(["gemm.nn.float32.2048x50257x1024"], ["float32"])
     assert case.name not in {case.name for case in select([], ["float32"])}

@@ -49,6 +49,10 @@ ROWS = {
     ],
     "translation": [{"source": "a x", "target": "x a"}, {"source": "b y", "target": "y b"}],
     "summarization": [{"document": "a x", "summary": "x a"}, {"document": "b y", "summary": "y b"}],
+    "text2text-generation": [
+        {"source": "a x", "target": "x a"},
+        {"source": "b y", "target": "y b"},
+    ],
     "dialogue": [
         {"messages": [{"role": "user", "content": f"I am {name}"},
                       {"role": "assistant", "content": f"hello {name}"}]}
@@ -209,7 +213,15 @@ READING = {"columns", "skip_bad_lines"}
 # What each flag is for, beside settings: tests of this file and of test_answers.py.
 KNOWN = {
     "predict": READING
-    | {"questions", "context_files", "input_file", "output_file", "batch_size", "json"},
+    | {
+        "questions",
+        "context_files",
+        "output_format",
+        "input_file",
+        "output_file",
+        "batch_size",
+        "json",
+    },
     "evaluate": READING | {"data", "batch_size", "tag_scheme", "json"},
 }
 OPENING = {"task", "adapter", "dtype", "device"}

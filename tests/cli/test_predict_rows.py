@@ -141,7 +141,7 @@ def test_blank_and_bad_lines_have_answers_of_their_own(outputs, tmp_path, task, 
     assert [r.get("error") == "blank line" for r in found] == [kind == "n" for kind in kinds]
     assert found[2]["id"] == 7
     assert found[0] == found[-1]
-    assert "3 bad lines and 2 blank lines answered with null" in err
+    assert "3 bad lines and 2 blank lines without an answer" in err
     assert records(run(*words, "--skip-bad-lines", stdin=text)[0]) == found
     out, err = run(*file, code=1)  # without the flag: what was before, and all that is wrong
     assert records(out) == found[:2]
@@ -397,3 +397,26 @@ def test_labelled_tables_on_standard_input_are_evaluated(outputs, delimiter):
     text = "".join(delimiter.join(row) + "\n" for row in rows)
     words = ["evaluate", outputs / "text-classification", "--json", "--data"]
     assert json.loads(run(*words, "-", stdin=text)[0])["examples"] == 2
+
+
+def test_plain_text_has_a_line_for_each_line_in_its_order(tmp_path):
+    tune("translation", tmp_path / "out", eval_strategy="no", max_steps=4)
+    lines = ["a x", "", "b y", "   ", "", "c z", "a x", ""]
+    answers = {}
+    for text in filter(str.strip, lines):
+        out = run("predict", tmp_path / "out", text, "--format", "text")[0]
+        assert out.count("\n") == 1
+        answers[text] = out.rstrip("\n")
+    wanted = "".join(f"{answers.get(line, '')}\n" for line in lines)
+    given = "".join(f"{line}\n" for line in lines)
+    (tmp_path / "in.txt").write_text(given)
+    for size in (1, 3, 32):
+        flags = ["--format", "text", "--batch-size", size]
+        assert run("predict", tmp_path / "out", *flags, stdin=given)[0] == wanted
+    for name in ("a.txt", "b.jsonl"):
+        flags = ["--format", "text"] if name == "b.jsonl" else []
+        file = tmp_path / name
+        run("predict", tmp_path / "out", "--input", tmp_path / "in.txt", "--output", file, *flags)
+        assert file.read_text() == wanted
+    table = run("predict", tmp_path / "out", "a x", "--format", "csv")[0]
+    assert table.splitlines()[0].startswith("source,translation_text")

@@ -302,6 +302,14 @@ GOOD = {
         [QuestionExample("Who?", "Anna lives in Bonn.", None, "q1")],
         "SQuAD JSON",
     ),
+    "texts to make vectors of": (
+        "feature-extraction",
+        "a.txt",
+        "a b\nç\n",
+        {"labelled": False},
+        [TextExample("a b"), TextExample("ç")],
+        "text (text)",
+    ),
     "choices": (
         "multiple-choice",
         "a.jsonl",
@@ -357,6 +365,14 @@ GOOD = {
         {},
         [PairExample("a\nb", "c")],
         "JSONL (document, summary)",
+    ),
+    "texts for texts": (
+        "text2text-generation",
+        "a.jsonl",
+        jsonl({"source": "a", "target": "b"}),
+        {},
+        [PairExample("a", "b")],
+        "JSONL (source, target)",
     ),
     "dialogue": (
         "dialogue",
@@ -640,6 +656,7 @@ def test_what_a_task_says_of_its_fields_is_what_its_examples_have(task):
     assert fields.alone in (*fields.given, fields.other, "")
     own = {f.name for f in dataclasses.fields(fields.example)} - {"file", "line"}
     own -= {"text_pair"} if task == "language-modeling" else set()  # which classifiers alone have
+    own -= {"text_pair", "label"} if task == "feature-extraction" else set()  # these neither
     own -= {"spans"} if task == "token-classification" else set()  # where its words are in a text
     if fields.example is PairExample:  # whose words differ by task
         assert (len(fields.given), len(fields.gold)) == (1, 1)

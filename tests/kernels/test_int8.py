@@ -225,6 +225,16 @@ def test_what_was_quantized_is_quantized_to_the_same(rng):
     np.testing.assert_allclose(scale_again, scale, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.float64], ids=str)
+def test_the_largest_weights_stay_finite(dtype):
+    """Their scale may be rounded up, and 127 of it be more than there is."""
+    weight = np.full((2, 8), ml_dtypes.finfo(dtype).max, dtype)
+    weight[1] = 1
+    values, scale = kernels.quantize_weight(weight)
+    again = kernels.dequantize_weight(values, scale).astype(np.float64)
+    np.testing.assert_allclose(again / weight.astype(np.float64), 1, rtol=0.01)
+
+
 def test_a_packed_weight_says_what_it_is_and_belongs_to_its_level(rng):
     values, scale = kernels.quantize_weight(rng.standard_normal((9, 64)).astype(np.float32), 16)
     packed = kernels.pack_int8(values, scale, 16)
@@ -263,6 +273,7 @@ def test_errors_name_the_argument(rng):
         (lambda: quantize(weight, 0), ShapeError, "group_size: got 0, expected at least 1"),
         (lambda: quantize(weight / 0), ConfigError, "weight: got NaN or infinite"),
         (lambda: pack(weight, scale), DTypeError, "values: got dtype float32, expected int8"),
+        (lambda: pack(values, scale.astype(np.float64)), DTypeError, "scale: got dtype float64"),
         (lambda: pack(values, scale[:4]), ShapeError, r"scale: got shape \(4, 1\)"),
         (lambda: pack(values, scale, 4), ShapeError, r"scale: got shape \(5, 1\), .* \(5, 2\)"),
     ):

@@ -167,6 +167,17 @@ def test_nothing_of_an_ignored_row_is_used(backend, dtype, rng):
     assert np.isfinite(db).all()
 
 
+@pytest.mark.cpu("no features")
+def test_without_features_every_class_is_as_likely(backend, dtype):
+    x, weight, target = np.zeros((2, 3, 0), dtype), np.zeros((7, 0), dtype), np.zeros((2, 3), int)
+    loss, (dx, dw, _) = kernels.fused_linear_cross_entropy(x, weight, target, return_grads=True)
+    packed = kernels.fused_linear_cross_entropy(x, kernels.pack_weight(weight), target)
+    assert float(loss) == pytest.approx(np.log(7), rel=1e-6)
+    assert float(packed) == float(loss)
+    assert dx.shape == x.shape
+    assert dw.shape == weight.shape
+
+
 def test_all_ignored_is_zero_with_one_warning(backend, rng, monkeypatch):
     monkeypatch.setattr(errors, "_warned", set())
     x, w, t, b = make(rng, np.float32, 4, 6, 3)

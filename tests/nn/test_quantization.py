@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import plainformer as pf
-from plainformer import nn, runtime
+from plainformer import errors, functional, nn, runtime
 from plainformer.errors import CheckpointError, ConfigError, DeviceError, DTypeError
 from plainformer.models import MODELS
 from plainformer.nn import quantization
@@ -134,13 +134,15 @@ def test_another_level_packs_anew():
             assert np.abs(logits_of(model) - logits).max() < 1e-4
 
 
-def test_the_loss_is_that_of_the_logits():
+def test_the_loss_is_that_of_the_logits(monkeypatch):
+    monkeypatch.setattr(errors, "_warned", set())
     model = gpt()
     nn.quantize(model)
     logits = logits_of(model).astype(np.float64)
     with pf.no_grad():
         loss = float(model(IDS, labels=IDS).loss.data)
-        none = float(model(IDS, labels=np.full_like(IDS, -100)).loss.data)
+        with pytest.warns(errors.PlainformerWarning, match="every label is ignored"):
+            none = float(model(IDS, labels=np.full_like(IDS, -100)).loss.data)
     log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     picked = np.take_along_axis(log[:, :-1], IDS[:, 1:, None], -1)
     assert loss == pytest.approx(-picked.mean(), rel=1e-5)
@@ -243,3 +245,99 @@ def test_float_weights_under_a_quantized_config_are_refused(tmp_path):
     path.write_text(json.dumps(values))
     with pytest.raises(CheckpointError):
         pf.load(tmp_path)
+
+
+def test_a_packed_copy_knows_the_scales_it_was_made_with():
+    model = gpt()
+    nn.quantize(model)
+    fresh = copy.deepcopy(model)
+    logits_of(model)  # packs
+    assert logits_of(model.to("bfloat16")).tobytes() == logits_of(fresh.to("bfloat16")).tobytes()
+    for module in (model, fresh):
+        for block in module.transformer.h:
+            block.mlp.c_fc.weight_scale.writable()[...] *= 2  # alone in its pack
+            block.attn.c_attn.weight_scale.writable()[...] *= 2
+    assert logits_of(model).tobytes() == logits_of(copy.deepcopy(fresh)).tobytes()
+
+
+def test_floats_do_not_become_int8_values_unseen():
+    model = gpt()
+    nn.quantize(model)
+    before = logits_of(model)
+    state = {name: array.copy() for name, array in model.state_dict().items()}
+    state["transformer.wpe.weight"] += 1
+    last = "transformer.h.1.mlp.c_proj.weight"
+    state[last] = state[last].astype(np.float32)
+    with pytest.raises(DTypeError, match=f"state: {last}: got float32, expected int8 values"):
+        model.load_state_dict(state)
+    assert logits_of(model).tobytes() == before.tobytes()  # nothing was written
+    with pytest.raises(DTypeError, match="array: got float32, expected int8 values"):
+        model.transformer.wte.weight.copy_from(state[last])
+
+
+def test_a_model_with_nothing_to_quantize_is_refused_and_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(quantization, "LEAST_OUTPUTS", 64)
+    model = make("bert", "sequence-classification")
+    with pytest.raises(ConfigError, match="quantize: got a model without a linear layer of 64 out"):
+        nn.quantize(model)
+    assert model.config.quantization is None
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_float64_is_refused_before_anything_is_computed(tmp_path):
+    model = gpt()
+    nn.quantize(model)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="dtype: got float64, but the directory holds int8"):
+        pf.load(tmp_path, dtype="float64")
+    with pytest.raises(DTypeError, match=r"wte.weight: got dtype float64, with which int8 weights"):
+        model.to("float64")
+    assert {str(p.dtype) for p in model.parameters()} == {"float32", "int8"}
+
+
+def head_of(rows, rng):
+    """Rows, an int8 head over 70 classes, and labels."""
+    layer = nn.Linear(16, 70, bias=False)
+    nn.quantize(layer)
+    x = pf.Tensor(rng.standard_normal((rows, 16)).astype(np.float32))
+    return x, layer.weight, rng.integers(0, 70, rows)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"label_smoothing": 0.1}, {"reduction": "sum"}, {"num_items": 7.5}, {"ignore_index": 3}],
+    ids=str,
+)
+def test_the_loss_of_an_int8_head_is_that_of_its_logits(options, rng):
+    x, head, labels = head_of(600, rng)  # two parts and a bit
+    labels[256:512] = options.get("ignore_index", -100)  # a part of nothing
+    wanted = dict(options)
+    items = wanted.pop("num_items", None)
+    if items is not None:
+        wanted["reduction"] = "sum"
+    logits = functional.linear(x, head)
+    loss = functional.cross_entropy(logits, labels, **wanted).item() / (items or 1)
+    assert functional.fused_linear_cross_entropy(
+        x, head, labels, **options
+    ).item() == pytest.approx(loss)
+
+
+def test_the_loss_of_an_int8_head_refuses_what_others_do(rng):
+    x, head, labels = head_of(256, rng)
+    table = pf.Tensor(head.dequantized())
+    bad = labels.copy()
+    bad[255] = 70
+    for target, options in (
+        (np.append(labels, labels[:44]), {}), (labels.reshape(16, 16), {}), (labels[:9], {}),
+        (labels.astype(float), {}), (bad, {}), (labels, {"num_items": 0}),
+        (labels, {"num_items": -3}), (labels, {"num_items": "all"}),
+        (labels, {"reduction": "none"}), (labels, {"label_smoothing": 2}),
+        (labels, {"ignore_index": 1.5}),
+    ):  # fmt: skip
+        with pytest.raises(errors.PlainformerError) as wanted:
+            functional.fused_linear_cross_entropy(x, table, target, **options)
+        with pytest.raises(type(wanted.value)) as got:
+            functional.fused_linear_cross_entropy(x, head, target, **options)
+        assert str(got.value) == str(wanted.value)
+    with pytest.raises(ConfigError, match="a gradient is wanted: int8 weights are not trained"):
+        functional.fused_linear_cross_entropy(pf.Tensor(x.data, requires_grad=True), head, labels)

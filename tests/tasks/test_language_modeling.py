@@ -309,3 +309,17 @@ def test_python_files_are_texts_whose_indentation_stays(tmp_path):
     assert result.task.tokenizer.decode(tokens.tolist()) == source * 20
     with pytest.raises(DataError, match=r"__init__.py: holds no text"):
         tune(LM, tmp_path / "no", train=str(tmp_path / "*.py"), validation=None)
+
+
+def test_beams_write_the_best_texts_and_batches_change_nothing(tmp_path):
+    written = tmp_path / "written"
+    tune("language-modeling", written, max_length=24, max_steps=30, eval_strategy="no")
+    prompts = ["the sun", "the rain is wet and", "warm"]
+    ask = pf.pipeline(None, written, num_beams=3, num_return_sequences=2, max_new_tokens=6)
+    best = pf.pipeline(None, written, num_beams=3, max_new_tokens=6)(prompts)
+    each = [ask(prompt) for prompt in prompts]
+    assert [texts[0] for texts in each] == best
+    assert all(len(texts) == 2 and texts[0] != texts[1] for texts in each)
+    assert ask(prompts, batch_size=3) == each
+    with pytest.raises(ConfigError, match="expected at most num_beams 3"):
+        ask("the sun", num_return_sequences=4)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import plainformer as pf
 from plainformer.data import Document, PairExample, TextExample, encode_documents
 from plainformer.data.batches import IGNORE_INDEX
 from plainformer.data.tokenizer import save_tokenizer
@@ -155,3 +156,47 @@ def test_the_field_that_was_cut_is_named(tmp_path, caplog, model):
     assert [m for m in caplog.messages if m.startswith("train: ") and m.endswith(f"; {told}")]
     told = f"validation: 1 example; 1 with summary cut to {task.max_target}"
     assert caplog.messages.count(told) == 2
+
+
+@pytest.mark.parametrize("task", ["translation", "summarization"])
+def test_several_texts_of_an_input_as_transformers_gives_them(tmp_path, task):
+    made = tune(task, tmp_path, eval_strategy="no", max_steps=4).task
+    name, both = f"{task}_text".replace("arization", "ary"), made.several
+    sources = [e.source for e in PAIRS[:3]]
+    one = pf.pipeline(None, tmp_path, num_beams=4)
+    ask = pf.pipeline(None, tmp_path, num_beams=4, num_return_sequences=3)
+    each = [ask(source) for source in sources]
+    assert [[list(text) for text in texts] for texts in each] == [[[name]] * 3] * 3
+    assert [texts[0] for texts in each] == one(sources)
+    assert all(len({text[name] for text in texts}) > 1 for texts in each)
+    assert ask(sources, batch_size=3) == each == ask(sources, batch_size=1)
+    record = ask.task.record(PAIRS[0], next(iter(ask.task.predict(PAIRS[:1])))[1])
+    assert record[name] == record[both][0]
+    assert record[both] == [text[name] for text in each[0]]
+    assert ask.task.evaluate(PAIRS) == one.task.evaluate(PAIRS)
+    with pytest.raises(ConfigError, match="num_return_sequences: got 5, expected at most num_beam"):
+        ask("a x", num_return_sequences=5)
+    with pytest.raises(ConfigError, match="num_return_sequences: has no effect without num_beams"):
+        ask("a x", num_beams=1)
+
+
+@pytest.mark.parametrize("task", ["translation", "summarization"])
+def test_text2text_generation_opens_what_writes_a_text_for_a_text(tmp_path, task):
+    config = {"model": SEQ2SEQ, "tokenizer": "bpe:300"}
+    tune(task, tmp_path, eval_strategy="no", max_steps=4, prompt="turn: {source}", **config)
+    texts = ["a x", "b z"]
+    [name] = open_task(tmp_path).answer_fields
+    own = pf.pipeline(task, tmp_path)(texts)
+    assert pf.pipeline("text2text-generation", tmp_path)(texts) == [
+        {"generated_text": one[name]} for one in own
+    ]
+    other = {"translation": "summarization", "summarization": "translation"}[task]
+    with pytest.raises(ConfigError, match=f"was fine-tuned for {task}"):
+        pf.pipeline(other, tmp_path)
+
+
+def test_exact_matches_are_counted_without_white_space(tmp_path):
+    task = tune("text2text-generation", tmp_path, eval_strategy="no", max_steps=1).task
+    found = task.score_texts(["a  b", "c", "x y"], ["a b ", "d", "x y"])
+    assert found["exact_match"] == pytest.approx(2 / 3)
+    assert 0 < found["chrf"] < 100

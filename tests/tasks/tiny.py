@@ -115,6 +115,7 @@ TASKS = {
     "multiple-choice": (ENCODER, WORDPIECE, CHOICES),
     "translation": (SEQ2SEQ, BPE, PAIRS),
     "summarization": (DECODER, BPE, PAIRS),
+    "text2text-generation": (SEQ2SEQ, BPE, PAIRS),
     "dialogue": (DECODER, BPE, DIALOGUES),
     "language-modeling": (DECODER, BPE, PROSE),
 }

@@ -10,6 +10,7 @@ from typing import Any
 from ..checkpoints.atomic import write_bytes_atomic
 
 ROW = 0.22  # inches
+ENDINGS = (".png", ".svg", ".pdf")
 
 
 def draw(results: Mapping[str, Any], path: str | Path) -> None:
@@ -38,7 +39,7 @@ def draw(results: Mapping[str, Any], path: str | Path) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right")
     image = io.BytesIO()
-    canvas.print_figure(image, format=Path(path).suffix.removeprefix(".") or "png", dpi=120)
+    canvas.print_figure(image, format=Path(path).suffix.lower().removeprefix("."), dpi=120)
     write_bytes_atomic(path, image.getvalue())
 
 

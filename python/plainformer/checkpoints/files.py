@@ -57,9 +57,20 @@ def read_json(path: PathLike) -> dict[str, Any]:
     ------
     CheckpointError : naming the file and what is wrong with it
     """
+    found: dict[str, Any] = _read_json(path, dict)
+    return found
+
+
+def read_json_list(path: PathLike) -> list[Any]:
+    """As `read_json`, a JSON array."""
+    found: list[Any] = _read_json(path, list)
+    return found
+
+
+def _read_json(path: PathLike, kind: type) -> Any:
     data = _read(path, MAX_JSON_BYTES)
     try:
-        return parse_json_object(data)
+        return parse_json_of(data, kind)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
@@ -73,7 +84,13 @@ def _read(path: PathLike, most: int) -> bytes:
 
 
 def parse_json_object(data: bytes) -> dict[str, Any]:
-    """Parse UTF-8 JSON holding one object; ValueError says what is wrong. The caller bounds it.
+    """Parse UTF-8 JSON holding one object; ValueError says what is wrong. The caller bounds it."""
+    found: dict[str, Any] = parse_json_of(data, dict)
+    return found
+
+
+def parse_json_of(data: bytes, kind: type) -> Any:
+    """As `parse_json_object`, for JSON that holds a dict or a list.
 
     Stricter than `json.loads`: duplicate keys, NaN, infinities, numbers too large for a float and
     lone surrogates are errors, and so is nesting too deep for the interpreter's stack.
@@ -95,8 +112,9 @@ def parse_json_object(data: bytes) -> dict[str, Any]:
         raise ValueError("JSON: a text has a lone surrogate") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"JSON: got {type(value).__name__}, expected an object")
+    if not isinstance(value, kind):
+        wanted = "an object" if kind is dict else "an array"
+        raise ValueError(f"JSON: got {type(value).__name__}, expected {wanted}")
     return value
 
 

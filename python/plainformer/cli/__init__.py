@@ -12,6 +12,7 @@ import click
 COMMANDS = {
     "bench": "Measure kernels against NumPy and PyTorch.",
     "chat": "Talk to a model fine-tuned for dialogue.",
+    "embed": "Make vectors of texts.",
     "evaluate": "Test a fine-tuned model on labelled data.",
     "finetune": "Fine-tune a model for a task.",
     "generate": "Continue a prompt with a trained model.",
@@ -20,6 +21,7 @@ COMMANDS = {
     "pretrain": "Train a model on unlabelled text.",
     "quantize": "Write a model with int8 weights.",
     "quickstart": "Train and fine-tune a small GPT in minutes; needs nothing else.",
+    "search": "Find the texts of a file that are nearest to a query.",
     "tokenizer": "Train a tokenizer, or show how it cuts text.",
 }
 

@@ -15,13 +15,17 @@ _FILES = ("replay", "replay_validation")  # flags of their own, which take sever
 
 
 def finetune_flags(command: Any) -> Any:
-    """What `finetune` takes beside a task's settings and the training arguments."""
-    return option_flags(*OPTIONS, exclude=_FILES)(command)
+    """What `finetune` takes beside the training arguments, the settings of all tasks included."""
+    return option_flags(*OPTIONS, *_settings(), exclude=_FILES)(command)
 
 
 def settings_flags(command: Any) -> Any:
     """The settings of all tasks; one that a task has not is an error when it is given."""
-    return option_flags(TaskSettings, *(task.settings_class for task in TASKS.values()))(command)
+    return option_flags(*_settings())(command)
+
+
+def _settings() -> list[type[TaskSettings]]:
+    return [TaskSettings, *(task.settings_class for task in TASKS.values())]
 
 
 def opened_by(directory: Path, flags: Mapping[str, Any]) -> tuple[Task, OpeningOptions]:

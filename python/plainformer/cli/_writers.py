@@ -13,19 +13,29 @@ from ..errors import warn_once
 from ..tasks import Task
 from ..tasks.answers import ERROR, Writer, given_names
 
+FORMATS = ("jsonl", "csv", "tsv", "text")
+_BY_NAME = {**{suffix: suffix[1:] for suffix in TABLES}, ".txt": "text"}
 
-def writer_for(file: TextIO, path: str | None, task: Task, header: Callable[[], Any]) -> Writer:
-    """What writes the records of answers, by the file's name.
 
-    .csv and .tsv are tables: the input's columns, the answer's and `error`; .txt is the answer
-    alone, a line each; everything else is JSONL.
+def writer_for(
+    file: TextIO,
+    path: str | None,
+    task: Task,
+    header: Callable[[], Any],
+    form: str | None = None,
+) -> Writer:
+    """What writes the records of answers, by a word of `FORMATS` or else by the file's name.
+
+    csv and tsv are tables: the input's columns, the answer's and `error`; text (.txt) is the answer
+    alone, a line for each input, empty where there is none; everything else is JSONL.
 
     header : gives the columns of the input once they are known, None where it is no table
     """
     suffix = Path(path).suffix.lower() if path is not None else ""
-    if suffix in TABLES:
-        return _Table(file, TABLES[suffix], task, header)
-    if suffix == ".txt":
+    form = form or _BY_NAME.get(suffix, "jsonl")
+    if f".{form}" in TABLES:
+        return _Table(file, TABLES[f".{form}"], task, header)
+    if form == "text":
         return lambda record: _line(file, " ".join(task.plain(record).split()))
     return lambda record: _line(file, _json(record, file.encoding or "utf-8"))
 
@@ -54,15 +64,22 @@ class _Table:
 
 def _json(record: Mapping[str, Any], encoding: str) -> str:
     """One line; characters that the file's encoding has not, and halves of some, are escaped."""
-    text = json.dumps(record, ensure_ascii=False)
+    text = json.dumps(record, ensure_ascii=False, default=_numbers)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        return json.dumps(record)
+        return json.dumps(record, default=_numbers)
     return text
 
 
+def _numbers(vector: Any) -> list[float]:
+    """A vector's numbers with as many digits as float32 needs."""
+    return [float(str(x)) for x in vector]
+
+
 def _cell(value: Any) -> Any:
+    if hasattr(value, "dtype"):  # a vector
+        value = _numbers(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 

@@ -132,8 +132,7 @@ def bench(
         raise click.UsageError("--clock thread: needs --threads 1, it sees only one thread")
     if append and not output:
         raise click.UsageError("--append: needs --output")
-    if plot and not runtime.is_installed("matplotlib"):
-        raise click.UsageError("--plot: needs matplotlib; pip install 'plainformer[viz]'")
+    _check_files(output, plot)
     started = time.perf_counter()
     limit = QUICK_SECONDS if quick and max_seconds is None else max_seconds
     plan = _plan(clock, rounds, quick)
@@ -152,6 +151,17 @@ def bench(
     if then:
         totals |= _compare(then, cells, tolerance)
     return totals | {"threads": threads, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def _check_files(output: str | None, plot: str | None) -> None:
+    """Say now what would be lost at the end."""
+    for option, path in (("--output", output), ("--plot", plot)):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise click.UsageError(f"{option}: got {path}, whose directory does not exist")
+    if plot and not runtime.is_installed("matplotlib"):
+        raise click.UsageError("--plot: needs matplotlib; pip install 'plainformer[viz]'")
+    if plot and Path(plot).suffix.lower() not in chart.ENDINGS:
+        raise click.UsageError(f"--plot: got {plot}, expected a name in {' '.join(chart.ENDINGS)}")
 
 
 def _read(session: Session, path: str | None, option: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
 from ._option_flags import option_flags
 from ._run_file import run_file_option, with_run_file
-from ._task_flags import finetune_flags, settings_flags
+from ._task_flags import finetune_flags
 
 REQUIRED = ("model", "train", "output_dir")
 FILES = ("train", "validation", "test", "replay", "replay_validation")
@@ -28,7 +28,8 @@ DEFAULTS = {  # see `training_arguments`
 EPILOG = (
     "Data is JSONL, CSV, TSV, CoNLL columns or SQuAD JSON, told by its beginning. TASK is "
     "text-classification, token-classification (ner), relation-extraction, question-answering, "
-    "multiple-choice, translation, summarization, dialogue or language-modeling."
+    "multiple-choice, translation, summarization, text2text-generation, dialogue or "
+    "language-modeling (text-generation)."
 )
 
 
@@ -44,7 +45,6 @@ EPILOG = (
     "--replay-validation", cls=FilesOption, help="Old examples to test on, before and after."
 )
 @finetune_flags
-@settings_flags
 @run_file_option
 @option_flags(TrainingArguments, exclude=("output_dir", "max_length"), defaults=DEFAULTS)
 def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:

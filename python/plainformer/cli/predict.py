@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..errors import DataError
-from ..tasks.answers import Answers
+from ..tasks import Task
+from ..tasks.answers import Answers, Writer
 from ..tasks.arguments import OpeningOptions
 from ..tasks.data import DataOptions, tell_cut
 from ..tasks.requests import Request, Requests, as_request, parse_item
@@ -19,7 +20,7 @@ from ._option_flags import flags_given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
 from ._questions import Questions, question_flags
 from ._task_flags import opened_by, settings_flags
-from ._writers import writer_for
+from ._writers import FORMATS, writer_for
 
 LEARNING = ("tag_scheme", "bad_spans", "max_train_samples")  # options of labelled data alone
 _STANDARD_INPUT = "-"
@@ -39,6 +40,13 @@ _STANDARD_INPUT = "-"
     type=OUTPUT,
     help="Where answers go: .csv and .tsv are tables, .txt plain answers, others JSONL.",
 )
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(FORMATS),
+    help="What answers are written as, whatever the file is called. text: the answer alone, a line "
+    "for each line of the input, blank ones too.",
+)
 @question_flags
 @option_flags(OpeningOptions)
 @option_flags(DataOptions, exclude=LEARNING)
@@ -50,6 +58,7 @@ def predict(
     context_files: tuple[str, ...],
     input_file: str | None,
     output_file: str | None,
+    output_format: str | None,
     **flags: Any,
 ) -> dict[str, Any]:
     """Answer each TEXT, or each line of a file, with a line of JSON.
@@ -67,30 +76,64 @@ def predict(
         opened, how = opened_by(directory, flags)
     start = time.perf_counter()
     path = input_file or _STANDARD_INPUT
-    requests: Any
-    if texts:
-        requests = _Texts(opened.name, texts)
-    elif asks:
-        requests = Questions(opened.name, questions, context_files)
-        refuse_overwriting(output_file, requests.files, "--context-file")
-    else:
+    asked: Any = texts or path
+    if asks:
+        asked = Questions(opened.name, questions, context_files)
+        refuse_overwriting(output_file, asked.files, "--context-file")
+    elif not texts:
         refuse_overwriting(output_file, [path], "--input")
-        requests = Requests(opened.name, path, before_waiting=lambda: answers.flush(), **reading)
     with output_of(output_file) as file:
-        answers = Answers(
-            opened,
-            writer_for(file, output_file, opened, lambda: requests.header),
-            how.batch_size,
-            flush=file.flush,
-            skip=skip,
-            name=requests.name,
-            rest_is_there=bool(texts) or asks or path != _STANDARD_INPUT,
+
+        def writer(header: Callable[[], Any]) -> Writer:
+            return writer_for(file, output_file, opened, header, output_format)
+
+        answers = answer_all(
+            opened, how, asked, writer, flush=file.flush, skip=skip, reading=reading
         )
-        answers.add_all(requests)
-        _tell(answers, requests.name)
+    return {"task": opened.name, **figures(opened, answers, directory, start)}
+
+
+def answer_all(
+    opened: Task,
+    how: OpeningOptions,
+    asked: tuple[str, ...] | str | Questions,
+    writer: Callable[[Callable[[], Any]], Writer],
+    *,
+    flush: Callable[[], Any],
+    skip: bool,
+    reading: Mapping[str, Any],
+) -> Answers:
+    """Answer texts, all of a file, or questions, and say which inputs have no answer.
+
+    asked : texts, a path, - for standard input, or questions
+    writer : makes what takes the answers, given what tells the columns of the input
+    reading : how a file is read
+    """
+    requests: Any
+    if isinstance(asked, tuple):
+        requests = _Texts(opened.name, asked)
+    elif isinstance(asked, Questions):
+        requests = asked
+    else:
+        requests = Requests(opened.name, asked, before_waiting=lambda: answers.flush(), **reading)
+    answers = Answers(
+        opened,
+        writer(lambda: requests.header),
+        how.batch_size,
+        flush=flush,
+        skip=skip,
+        name=requests.name,
+        rest_is_there=asked != _STANDARD_INPUT,
+    )
+    answers.add_all(requests)
+    _tell(answers, requests.name)
     tell_cut("input", opened, answers.count)
+    return answers
+
+
+def figures(opened: Task, answers: Answers, directory: Path, start: float) -> dict[str, Any]:
+    """What a command tells of its answers with `--json`."""
     return {
-        "task": opened.name,
         "output_dir": str(directory),
         "examples": answers.count,
         "skipped_lines": answers.bad,
@@ -143,4 +186,4 @@ def _tell(answers: Answers, name: str) -> None:
     if answers.count == 0:
         raise DataError(f"holds no examples{''.join(f', {w}' for w in without)}", name)
     if without:
-        click.echo(f"{name}: {' and '.join(without)} answered with null", err=True)
+        click.echo(f"{name}: {' and '.join(without)} without an answer", err=True)

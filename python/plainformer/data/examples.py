@@ -20,7 +20,7 @@ from ..errors import ConfigError, shown
 from ..options import did_you_mean
 
 _LANGUAGES = re.compile("translation_[a-zA-Z]+_to_[a-zA-Z]+")  # transformers' pipelines
-_MODELS_ALONE = ("feature-extraction", "fill-mask")  # words that `models.load` alone takes
+_MODELS_ALONE = ("fill-mask",)  # words that `models.load` alone takes
 _ALIASES = {
     "ner": "token-classification",
     "sentiment-analysis": "text-classification",
@@ -230,7 +230,11 @@ FIELDS = {
     "summarization": _fields(
         PairExample, "document", given="document", gold="summary", formats=_PAIRS
     ),
+    "text2text-generation": _fields(
+        PairExample, "source", given="source", gold="target", formats=_PAIRS
+    ),
     "dialogue": _fields(DialogueExample, "text", given="messages"),
+    "feature-extraction": _fields(TextExample, "text", given="text", formats="table lines"),
     # its labels, if any, say what a text is like
     "language-modeling": _fields(TextExample, "text", given="text", more="label"),
 }  # fmt: skip

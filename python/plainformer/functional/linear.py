@@ -117,7 +117,7 @@ def _quantized_together(
     if not all(first.is_like(w) for w in weights):
         layer = conv1d if is_in_out else linear
         return [layer(x, w, b) for w, b in zip(weights, biases)]
-    _check_not_recorded(x, *biases)
+    check_not_recorded(x, *biases)
     widths = [w.shape[is_in_out] for w in weights]
     y = kernels.linear_int8(
         x.data,
@@ -128,7 +128,7 @@ def _quantized_together(
     return _columns(y, widths)
 
 
-def _check_not_recorded(*tensors: Tensor | None) -> None:
+def check_not_recorded(*tensors: Tensor | None) -> None:
     """Raise where a gradient would have to pass an int8 weight."""
     if needs_grad(*tensors):
         raise ConfigError(f"a gradient is wanted: {NOT_TRAINED}, or compute under no_grad")
@@ -210,7 +210,7 @@ def _quantized(
     is_in_out: bool,
 ) -> Tensor:
     """A product with int8 weights, which is never recorded."""
-    _check_not_recorded(x, bias)
+    check_not_recorded(x, bias)
     b = None if bias is None else bias.data
     packed = weight.packed(is_in_out)
     return Tensor(

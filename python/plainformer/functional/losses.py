@@ -9,11 +9,22 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ConfigError, shown
-from ..kernels._arrays import IDS, accumulator_dtype, check_array, check_shape, float_types
+from ..kernels._arrays import (
+    IDS,
+    accumulator_dtype,
+    check_array,
+    check_choice,
+    check_ids,
+    check_number,
+    check_shape,
+    float_types,
+)
+from ..kernels.cross_entropy import reduce_losses
+from ..kernels.gemm import flat_rows
 from ..quantized import QuantizedParameter
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import beside, data_of, data_or_none, floats_of, ids_beside
-from .linear import linear, weight_to_read
+from .linear import check_not_recorded, linear, weight_to_read
 
 IGNORE_INDEX = -100  # where the kernels' caller says nothing else
 _HEAD_ROWS = 256  # whose logits by an int8 head are in memory at once
@@ -77,29 +88,30 @@ def _quantized_loss(
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
-    num_items: int | None = None,
+    num_items: float | None = None,
 ) -> Tensor:
     """The loss of logits by an int8 head, some rows at a time."""
-    if reduction not in ("mean", "sum"):
-        raise ConfigError(f"reduction: got {shown(reduction)}, expected mean or sum")
-    rows, labels = x.data.reshape(-1, x.shape[-1]), target.reshape(-1)
-    total, counted = 0.0, int((labels != ignore_index).sum())
+    check_not_recorded(x, bias)
+    check_choice("reduction", reduction, ("mean", "sum"))
+    check_array("target", target, IDS)
+    check_shape(x.shape[:-1], target=target)
+    check_ids("target", target, weight.shape[0], ignore_index=ignore_index)
+    if num_items is not None:
+        num_items = check_number("num_items", num_items, np.finfo(np.float32).tiny)
+    rows, labels = flat_rows(x.data), target.reshape(-1)
+    losses = np.zeros(len(rows), np.float32)
     for start in range(0, len(rows), _HEAD_ROWS):
         part = slice(start, start + _HEAD_ROWS)
         if (labels[part] != ignore_index).any():
-            logits = linear(Tensor(rows[part]), weight, bias)
-            total += float(
-                kernels.cross_entropy(
-                    logits.data,
-                    labels[part],
-                    ignore_index=ignore_index,
-                    label_smoothing=label_smoothing,
-                    reduction="sum",
-                )
+            losses[part] = kernels.cross_entropy(
+                linear(Tensor(rows[part]), weight, bias).data,
+                labels[part],
+                ignore_index=ignore_index,
+                label_smoothing=label_smoothing,
+                reduction="none",
             )
-    items = counted if num_items is None else num_items
-    loss = total if reduction == "sum" else total / items if items else 0.0
-    return Tensor(kernels.xp(rows).asarray(loss, np.float32))
+    counted = np.count_nonzero(labels != ignore_index) if num_items is None else num_items
+    return Tensor(reduce_losses(losses, np.float32(counted), reduction))
 
 
 def _labels_beside(target: Array, x: Array, logits: Array, options: dict[str, Any]) -> Array:

@@ -82,10 +82,20 @@ def _quantize(weight: Any, values: Any, scale: Any) -> None:
     if not np.isfinite(largest).all():
         raise ConfigError("weight: got NaN or infinite numbers, which no scale can hold")
     scale[...] = largest / 127
-    steps = scale.astype(compute)
+    steps = _finite_steps(scale)
     steps[steps == 0] = 1
     with np.errstate(over="ignore"):  # of a subnormal scale: clipped
         values[...] = np.clip(np.rint(weight / steps[:, None]), -127, 127)
+
+
+def _finite_steps(scale: Any) -> Any:
+    """The scales as numbers; one that was rounded up so that 127 of it are infinite is lowered."""
+    compute = accumulator_dtype(scale.dtype)
+    with np.errstate(over="ignore"):
+        lost = ~np.isfinite((scale.astype(compute) * 127).astype(scale.dtype))
+    if lost.any():
+        scale[lost] = np.nextafter(scale[lost], scale.dtype.type(0))
+    return scale.astype(compute)
 
 
 def dequantize_weight(values: Any, scale: Any, group_size: int | None = None) -> Any:
@@ -133,6 +143,7 @@ def pack_int8(values: Any, scale: Any, group_size: int | None = None) -> Int8Wei
         wanted
     """
     group = _checked_quantized(values, scale, group_size)
+    check_array("scale", scale, (float32, bfloat16))
     scale = contiguous(scale.astype(float32, copy=False))
     return computed(_cpu.pack_int8(readable(values), scale, group))
 

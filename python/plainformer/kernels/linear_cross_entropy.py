@@ -24,11 +24,10 @@ from ._arrays import (
     computed,
     contiguous,
     is_aligned,
-    unit_last_axis,
 )
 from ._backend import backend
 from .cross_entropy import ordered_sum, reduce_losses
-from .gemm import check_level
+from .gemm import check_level, flat_rows
 
 
 def fused_linear_cross_entropy(
@@ -111,7 +110,7 @@ def fused_linear_cross_entropy(
     check_shape(input.shape[:-1], target=target)
     check_ids("target", target, weight.shape[0], ignore_index=ignore_index)
     check_shape(weight.shape[:1], bias=bias)
-    rows = unit_last_axis(input).reshape(-1, input.shape[-1])
+    rows = flat_rows(input)
     labels = contiguous(target).reshape(-1)
     divisor = _divisor(labels, ignore_index, reduction, num_items)
     arrays = rows, weight if is_packed else _aligned(weight), labels, contiguous(bias)

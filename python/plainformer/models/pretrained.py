@@ -191,7 +191,7 @@ class PreTrainedModel(Module):
         wanted = float_dtype(loaded_dtype(config.dtype) if dtype is None else dtype)
         config.dtype = str(wanted)
         how = config.quantization
-        _check_quantize(quantize, how)
+        _check_quantize(quantize, how, wanted)
         stored = cls.read_state(load_state(path), config)
         check_layers(config, stored, str(path))
         config.quantization = None  # a new model has float weights
@@ -319,8 +319,13 @@ class PreTrainedModel(Module):
                 module.recomputes = recomputes
 
 
-def _check_quantize(quantize: Any, how: QuantizationConfig | None) -> None:
-    """Raise for another word than there is, or a second quantization."""
+def _check_quantize(quantize: Any, how: QuantizationConfig | None, dtype: np.dtype) -> None:
+    """Raise for another word than there is, a second quantization, or no kernels for the dtype."""
+    if how is not None and dtype.itemsize > 4:
+        raise ConfigError(
+            f"dtype: got {dtype}, but the directory holds int8 weights, which are multiplied with "
+            "float32 or bfloat16"
+        )
     if quantize is None:
         return
     one_of("int8", *MODES).check("quantize", quantize)

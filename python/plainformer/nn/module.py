@@ -198,6 +198,11 @@ class Module:
         for name, parameter in self.named_state():
             dtype = wanted or parameter.dtype
             where = place or parameter.device
+            if wanted == DTYPES["float64"] and isinstance(parameter, QuantizedParameter):
+                raise DTypeError(
+                    f"{name}: got dtype {wanted}, with which int8 weights are not multiplied; use "
+                    "float32 or bfloat16"
+                )
             if dtype == DTYPES["float64"] and where.type != "cpu":
                 hint = (
                     'convert the module with to("float32")'
@@ -236,6 +241,7 @@ class Module:
         Raises
         ------
         CheckpointError : naming every missing, unexpected and mismatched array; nothing is written
+        DTypeError : no int8 numbers for a quantized weight; nothing is written
         """
         if not isinstance(state, Mapping):
             raise CheckpointError(f"state: got {shown(state)}, expected a dict of arrays")
@@ -247,6 +253,10 @@ class Module:
         parameters = dict(self.named_state())
         shapes = {name: parameter.shape for name, parameter in parameters.items()}
         matched, _ = fit_state(state, shapes, source="state")
+        for name, array in matched.items():
+            parameter = parameters[name]
+            if isinstance(parameter, QuantizedParameter):
+                parameter.check_state(f"state: {short(name)}", array)
         for name, array in matched.items():
             parameters[name].copy_from(array)
 

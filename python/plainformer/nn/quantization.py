@@ -89,7 +89,8 @@ def quantize(model: Module, mode: str | None = None, group_size: int | None = No
 
     Raises
     ------
-    ConfigError : another mode or group size, a model that is quantized already or has LoRA adapters
+    ConfigError : another mode or group size, a model that is quantized already, has LoRA adapters
+        or nothing to quantize
     DTypeError, DeviceError : weights that are no float32 or bfloat16, or not on the CPU
     """
     how = QuantizationConfig(usual_mode(model) if mode is None else mode, group_size)
@@ -105,6 +106,11 @@ def quantize(model: Module, mode: str | None = None, group_size: int | None = No
                 weight, how.group_size, how.mode == DYNAMIC, is_in_out
             )
             weight.drop_pack()
+    if not made:
+        raise ConfigError(
+            f"quantize: got a model without a linear layer of {LEAST_OUTPUTS} outputs or a head "
+            "over a vocabulary, expected one; so small a model gains nothing"
+        )
     for module in list(model.modules()):
         found = made.get(id(getattr(module, "weight", None)))
         if found is not None:

@@ -3,6 +3,7 @@
 from .conversation import Conversation
 from .dialogue import Dialogue
 from .directory import make_task, open_task
+from .feature_extraction import FeatureExtraction
 from .features import Feature, TaskExamples
 from .finetune import finetune
 from .language_modeling import LanguageModeling
@@ -11,8 +12,10 @@ from .question_answering import QuestionAnswering
 from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
 from .result import FineTuneResult
+from .search import semantic_search
 from .summarization import Summarization
 from .task import Task, TaskSettings
+from .text2text_generation import Text2TextGeneration
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .translation import Translation
@@ -22,6 +25,7 @@ __all__ = [
     "Conversation",
     "Dialogue",
     "Feature",
+    "FeatureExtraction",
     "FineTuneResult",
     "LanguageModeling",
     "MultipleChoice",
@@ -31,11 +35,13 @@ __all__ = [
     "Task",
     "TaskExamples",
     "TaskSettings",
+    "Text2TextGeneration",
     "TextClassification",
     "TokenClassification",
     "Translation",
     "finetune",
     "make_task",
     "open_task",
+    "semantic_search",
     "task_class",
 ]

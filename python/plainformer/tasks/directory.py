@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from .. import models
 from ..checkpoints.atomic import write_json_atomic
 from ..checkpoints.files import read_json
 from ..checkpoints.huggingface import read_config
+from ..checkpoints.matching import to_be_trained
 from ..data.pretrained_tokenizer import as_backend
 from ..data.tokenizer import read_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError, short, shown
@@ -123,10 +125,11 @@ class TaskDirectory:
     ) -> Task:
         """See `open_task`."""
         kind = self._kind(name)
-        made = make(kind.settings_class, settings, owner=kind.name, over=self.settings)
+        made = make(kind.settings_class, settings, owner=kind.name, over=self.settings_for(kind))
         word = model_task_for(kind, self.config, self.path)
         place = None if device is None else as_device(device)  # told before anything is read
-        model = models.load(self.path, word, dtype=dtype, config=self.config)
+        with to_be_trained() if word == "feature-extraction" else nullcontext():  # reads no pooler
+            model = models.load(self.path, word, dtype=dtype, config=self.config)
         if adapter is not None:
             models.load_adapter(model, adapter)
         if place is not None:
@@ -140,6 +143,12 @@ class TaskDirectory:
         found = any(os.path.lexists(Path(self.path, name)) for name in _TOKENIZERS)
         return read_tokenizer(self.path, self.config) if found else None
 
+    def settings_for(self, kind: type[Task]) -> dict[str, Any]:
+        """What the directory says of a task's settings: its own files, and `task.json` over them,
+        if it was fine-tuned for this task, or for one with the same settings."""
+        own = self.settings if self.task in (kind.name, *kind.opens) else {}
+        return {**kind.settings_in(self.path), **own}
+
     def _kind(self, name: str | None) -> type[Task]:
         if name is None:
             if self.task is None:
@@ -148,7 +157,8 @@ class TaskDirectory:
                 )
             return task_class(self.task)
         kind = task_class(name)
-        if self.task is not None and self.task != kind.name:
+        opens = (None, kind.name, *kind.opens)
+        if self.task not in opens and not kind.any_directory:
             raise ConfigError(
                 f"task: got {shown(kind.name)}, but {self.path} was fine-tuned for {self.task}"
             )

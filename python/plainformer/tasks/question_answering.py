@@ -74,7 +74,7 @@ class Prediction(NamedTuple):
     document: str | int | None = None
 
 
-class Place(NamedTuple):
+class WindowPlace(NamedTuple):
     """The characters (T, 2) of a window's tokens, and the number of the document they are of."""
 
     offsets: Array
@@ -157,7 +157,9 @@ class QuestionAnswering(Task):
                 inputs["start_positions"], inputs["end_positions"] = map(np.int64, target)
             characters = np.full((len(part), 2), -1, np.int64)
             characters[first : first + stop - start] = offsets[start:stop]
-            features.append(Feature(inputs, Place(characters, number), len(kept) < len(encoded)))
+            features.append(
+                Feature(inputs, WindowPlace(characters, number), len(kept) < len(encoded))
+            )
         return features
 
     def _cut_question(self, encoded: Encoded) -> Array:

@@ -55,6 +55,8 @@ class FineTuning:
         options: Mapping[str, Any],
     ):
         self.kind = kind
+        if not kind.learns:
+            raise ConfigError(f"task: {kind.name} has nothing to learn; it takes a model as it is")
         options = own_names(kind, options)
         self.data, self.model_options, self.strategy = (take_options(c, options) for c in OPTIONS)
         self._training = training_options(kind, options)
@@ -63,7 +65,7 @@ class FineTuning:
         self.continues = self.source.task == kind.name
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
         directory = self.source.directory
-        saved = directory.settings if directory is not None and self.continues else {}
+        saved = {} if directory is None else directory.settings_for(kind)
         self.settings = {**saved, **own}
         make(kind.settings_class, self.settings, owner=kind.name)
         self._output_dir, self._has_validation = output_dir, has_validation

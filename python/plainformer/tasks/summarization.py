@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..characters import is_chinese
 from ..metrics import rouge_characters, rouge_metrics
@@ -18,9 +17,9 @@ class Summarization(Writer):
     name = "summarization"
     metric = "rougeL"
     answer_fields = ("summary_text",)
+    several = "summary_texts"
 
-    def score(self, predictions: Sequence[str], examples: Sequence[Any]) -> dict[str, float]:
+    def score_texts(self, texts: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
         """ROUGE-1, 2 and L of words, or of Chinese characters, 0 to 100."""
-        targets = [example.target for example in examples]
         tokenize = rouge_characters if is_chinese(targets) else None
-        return rouge_metrics(predictions=predictions, references=targets, tokenize=tokenize)
+        return rouge_metrics(predictions=texts, references=targets, tokenize=tokenize)

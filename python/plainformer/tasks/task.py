@@ -98,7 +98,10 @@ class Task:
     name: ClassVar[str]
     model_tasks: ClassVar[tuple[str, ...]]  # words of `models.MODELS`, the first one that fits
     metric: str  # the figure that decides which model is best
+    learns: ClassVar[bool] = True  # whether `finetune` has something to teach
+    any_directory: ClassVar[bool] = False  # whether it opens what was fine-tuned for another task
     labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
+    opens: ClassVar[tuple[str, ...]] = ()  # other tasks whose directories it can be put to
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
     settings_class: ClassVar[type[TaskSettings]] = TaskSettings
     answer_fields: ClassVar[tuple[str, ...]]  # of `record`, what was found; the main one first
@@ -129,6 +132,11 @@ class Task:
     def settings_for(cls, settings: Any, examples: Sequence[Any]) -> Any:
         """The settings, with what the training data decides filled in."""
         return settings
+
+    @classmethod
+    def settings_in(cls, path: str) -> dict[str, Any]:
+        """Settings that the files of a directory tell, `task.json` aside."""
+        return {}
 
     @classmethod
     def problem_for(
@@ -184,6 +192,10 @@ class Task:
     def alone(self, answer: Any) -> Any:
         """What a pipeline returns for a single text, where that is not the answer itself."""
         return answer
+
+    def together(self, answers: list[Any]) -> Any:
+        """What a pipeline returns for a list, where that is not a list of answers."""
+        return answers
 
     def record(self, example: Any, prediction: Any) -> dict[str, Any]:
         """A line of `plainformer predict`: what was asked and what is answered."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..characters import is_chinese
 from ..metrics import bleu, chrf
@@ -18,12 +17,12 @@ class Translation(Writer):
     name = "translation"
     metric = "bleu"
     answer_fields = ("translation_text",)
+    several = "translation_texts"
 
-    def score(self, predictions: Sequence[str], examples: Sequence[Any]) -> dict[str, float]:
+    def score_texts(self, texts: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
         """BLEU (13a, or by Chinese characters) and chrF, 0 to 100."""
-        targets = [example.target for example in examples]
         tokenize = "zh" if is_chinese(targets) else None
         return {
-            "bleu": bleu(predictions=predictions, references=targets, tokenize=tokenize).score,
-            "chrf": chrf(predictions=predictions, references=targets).score,
+            "bleu": bleu(predictions=texts, references=targets, tokenize=tokenize).score,
+            "chrf": chrf(predictions=texts, references=targets).score,
         }

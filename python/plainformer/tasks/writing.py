@@ -1,4 +1,4 @@
-"""Tasks that write a text for a text: what translation and summarization share.
+"""Tasks that write a text for a text: what translation, summarization and other such share.
 
 An encoder-decoder reads the source and writes the target. A decoder alone continues a prompt that
 holds the source; only what it writes is learned.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -22,6 +22,7 @@ from ..generation import GenerationConfig, generate
 from ..options import COUNT, borrowed, option, refuse_idle, that
 from ..training.losses import LossSum
 from .features import Feature
+from .generation_settings import check_several
 from .task import Array, Task, TaskSettings
 
 _USUAL_TARGET = 128
@@ -38,6 +39,7 @@ class WritingSettings(TaskSettings):
     num_beams: int = borrowed(GenerationConfig, "num_beams", 4)
     length_penalty: float = borrowed(GenerationConfig, "length_penalty", 1.0)
     no_repeat_ngram_size: int | None = borrowed(GenerationConfig, "no_repeat_ngram_size")
+    num_return_sequences: int = borrowed(GenerationConfig, "num_return_sequences", 1)
     prompt: str | None = option(
         None,
         "What the model reads, {source} in its place; default the source, and for a decoder alone "
@@ -48,10 +50,16 @@ class WritingSettings(TaskSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_idle(self, ("length_penalty", self.num_beams == 1, "with num_beams=1"))
+        check_several(self)
 
 
 class Writer(Task):
-    """A target for a source. A prediction is a text."""
+    """A target for a source. A prediction is a text, a list of such where several are written.
+
+    several : the field of records that holds all of them
+    """
+
+    several: ClassVar[str]
 
     settings_class = WritingSettings
 
@@ -152,35 +160,57 @@ class Writer(Task):
             )
         return before, after
 
-    def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
+    def _forward(self, features: list[Feature], loss: LossSum | None) -> list[list[Array]]:
         if loss is not None:
             self._add_losses([feature.inputs for feature in features], len(features), loss)
         return self._write([feature.place for feature in features])
 
-    def _write(self, sources: list[Array]) -> list[Array]:
-        """New ids for each source, without start and end."""
+    def _write(self, sources: list[Array]) -> list[list[Array]]:
+        """New ids of each text for each source, without start and end."""
         settings = self.settings
-        options: dict[str, Any] = {"num_beams": settings.num_beams, **self.seeded()}
+        count = settings.num_return_sequences
+        options: dict[str, Any] = {
+            "num_beams": settings.num_beams,
+            "num_return_sequences": count,
+            **self.seeded(),
+        }
         if settings.num_beams > 1:
             options["length_penalty"] = settings.length_penalty
         if settings.no_repeat_ngram_size is not None:
             options["no_repeat_ngram_size"] = settings.no_repeat_ngram_size
         start = 1 if self.reads_sources else max(map(len, sources))
-        return new_ids(self.model, sources, self.max_target, [self.end], start, **options)
+        texts = new_ids(self.model, sources, self.max_target, [self.end], start, **options)
+        return [texts[i : i + count] for i in range(0, len(texts), count)]
 
-    def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Array]) -> str:
-        return decode_text(self.tokenizer, outputs[0].tolist()).strip()
+    def decode(self, example: Any, features: Sequence[Feature], outputs: Sequence[Any]) -> Any:
+        texts = [decode_text(self.tokenizer, ids.tolist()).strip() for ids in outputs[0]]
+        return texts if self.settings.num_return_sequences > 1 else texts[0]
 
-    def answer(self, example: Any, prediction: str) -> dict[str, str]:
-        """The text, under transformers' name for it."""
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+        """Of the first text where several are written."""
+        texts = [text if isinstance(text, str) else text[0] for text in predictions]
+        return self.score_texts(texts, [example.target for example in examples])
+
+    def score_texts(self, texts: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
+        """Metrics of texts beside what they should be."""
+        raise NotImplementedError(f"{type(self).__name__} defines no score_texts")
+
+    def answer(self, example: Any, prediction: Any) -> Any:
+        """The text, under transformers' name for it; a list of such where several are written."""
+        if isinstance(prediction, list):
+            return [self.answer(example, text) for text in prediction]
         return {self.answer_fields[0]: prediction}
 
     def alone(self, answer: Any) -> list[Any]:
-        """As transformers: a list of one."""
-        return [answer]
+        """As transformers: a list, of one where one is written."""
+        return answer if isinstance(answer, list) else [answer]
 
-    def record(self, example: Any, prediction: str) -> dict[str, Any]:
+    def record(self, example: Any, prediction: Any) -> dict[str, Any]:
+        """The best text; where several are written all of them too."""
         [asked] = self.asked_fields()
+        if isinstance(prediction, list):
+            best = self.answer(example, prediction[0])
+            return {asked: example.source, **best, self.several: prediction}
         return {asked: example.source, **self.answer(example, prediction)}
 
     def _max_target(self) -> int:
