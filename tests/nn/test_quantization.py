@@ -284,6 +284,35 @@ def test_a_model_with_nothing_to_quantize_is_refused_and_stays_as_it_is(monkeypa
     assert all(p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.parametrize("task", ["feature-extraction", "sequence-classification"])
+@pytest.mark.filterwarnings("ignore:.*new weights")
+def test_the_table_of_an_int8_head_is_numbers_where_there_is_no_head(tmp_path, task, monkeypatch):
+    monkeypatch.setattr(quantization, "LEAST_OUTPUTS", 64)
+    model = gpt()
+    nn.quantize(model, group_size=16)
+    model.save_pretrained(tmp_path)
+    other = pf.load(tmp_path, task=task)
+    base = getattr(other, "transformer", other)
+    table = model.transformer.wte.weight.dequantized()
+    assert base.wte.weight.data.tobytes() == table.tobytes()
+    assert base.h[0].attn.c_attn.weight.dtype == np.int8
+
+
+@pytest.mark.filterwarnings("ignore:.*new weights")
+def test_scales_are_found_under_the_names_of_a_model_with_or_without_head(tmp_path, monkeypatch):
+    monkeypatch.setattr(quantization, "LEAST_OUTPUTS", 12)
+    tasks = ["sequence-classification", "feature-extraction"]
+    for task, other in (tasks, tasks[::-1]):
+        model = make("bert", task)
+        nn.quantize(model, group_size=4)
+        model.save_pretrained(tmp_path / task)
+        again = pf.load(tmp_path / task, task=other)
+        name = "encoder.layer.0.output.dense.weight_scale"
+        wanted = {n.removeprefix("bert."): a for n, a in model.state_dict().items()}
+        got = {n.removeprefix("bert."): a for n, a in again.state_dict().items()}
+        assert got[name].tobytes() == wanted[name].tobytes()
+
+
 def test_float64_is_refused_before_anything_is_computed(tmp_path):
     model = gpt()
     nn.quantize(model)

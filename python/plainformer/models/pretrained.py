@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import numpy as np
 
+from .. import kernels
 from ..checkpoints.habits import given_device, given_dtype, without_habits
 from ..checkpoints.huggingface import load_state, read_config, save_model
 from ..checkpoints.matching import GAMMA_BETA, LoadReport, fit_state
@@ -199,10 +200,12 @@ class PreTrainedModel(Module):
             model = cls(config, seed=None)
             if how is not None:
                 nn_quantize(model, how.mode, how.group_size)
+                stored = _with_float_tables(stored, model, how.group_size)
+        scales = {p.scale for p in model.parameters() if isinstance(p, QuantizedParameter)}
         parameters = {
             name: parameter
             for name, parameter in model.named_state()
-            if name in stored or not isinstance(parameter, Buffer)
+            if name in stored or not isinstance(parameter, Buffer) or parameter in scales
         }
         state, report = fit_state(
             stored,
@@ -334,6 +337,21 @@ def _check_quantize(quantize: Any, how: QuantizationConfig | None, dtype: np.dty
             f"quantize: got {shown(quantize)}, but the directory holds int8 weights already "
             f"({how.mode}); leave it out"
         )
+
+
+def _with_float_tables(
+    state: Mapping[str, Array], model: Module, group_size: int | None
+) -> dict[str, Array]:
+    """The state with numbers for int8 tables that are no head in this model, only looked up."""
+    found, state = dict(state), dict(state)
+    ours = [n for n, p in model.named_state() if isinstance(p, QuantizedParameter)]
+    for name, values in found.items():
+        scale = found.get(f"{name}_scale")
+        is_ours = any(f".{name}".endswith(f".{n}") or f".{n}".endswith(f".{name}") for n in ours)
+        if scale is not None and values.dtype.name == "int8" and not is_ours:
+            state[name] = kernels.dequantize_weight(values, scale, group_size)
+            del state[f"{name}_scale"]
+    return state
 
 
 def _quantized_values(state: Mapping[str, Array], name: str, source: str) -> Array:
