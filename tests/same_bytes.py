@@ -29,6 +29,7 @@ from click.testing import CliRunner
 
 import plainformer as pf
 from plainformer.cli import main as plainformer
+from plainformer.models import MODELS
 
 _BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
          "intermediate_size": 24, "max_position_embeddings": 40}  # fmt: skip
@@ -44,6 +45,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2": _LLAMA,
     "bert": _BERT,
     "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "modernbert": _BERT | {"local_attention": 8},
+    "mpnet": _BERT,
+    "electra": _BERT | {"embedding_size": 8},
+    "albert": _BERT | {"embedding_size": 8},
     "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24,
                    "max_position_embeddings": 40},
     "bart": _BART,
@@ -51,7 +57,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "transformer": _BART,
     "t5": {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2},
 }  # fmt: skip
-DECODERS, ENCODERS = ("gpt2", "llama", "qwen2"), ("bert", "roberta", "distilbert")
+DECODERS = ("gpt2", "llama", "qwen2")
+ENCODERS = tuple(family for family in FAMILIES if "masked-lm" in MODELS[family].models)
 # What each objective trains, with which tokenizer.
 OBJECTIVES = {
     "clm": (DECODERS, "bpe:290"),

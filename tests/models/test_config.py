@@ -5,11 +5,16 @@ import pytest
 from plainformer.errors import ConfigError
 from plainformer.models import (
     MODELS,
+    AlbertConfig,
     BertConfig,
     DistilBertConfig,
+    ElectraConfig,
     GPT2Config,
+    ModernBertConfig,
+    MPNetConfig,
     Qwen2Config,
     RobertaConfig,
+    XLMRobertaConfig,
     model_class,
 )
 
@@ -152,6 +157,79 @@ ENCODERS = {
             "type_vocab_size": 1, "vocab_size": 50265,
         },
     ),
+    "xlm-roberta-base": (
+        XLMRobertaConfig,
+        {
+            "architectures": ["XLMRobertaForMaskedLM"], "attention_probs_dropout_prob": 0.1,
+            "bos_token_id": 0, "eos_token_id": 2, "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.1, "hidden_size": 768, "initializer_range": 0.02,
+            "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+            "max_position_embeddings": 514, "model_type": "xlm-roberta",
+            "num_attention_heads": 12, "num_hidden_layers": 12, "output_past": True,
+            "pad_token_id": 1, "position_embedding_type": "absolute", "type_vocab_size": 1,
+            "use_cache": True, "vocab_size": 250002,
+        },
+    ),
+    "electra-small-generator": (
+        ElectraConfig,
+        {
+            "architectures": ["ElectraForMaskedLM"], "attention_probs_dropout_prob": 0.1,
+            "embedding_size": 128, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+            "hidden_size": 256, "initializer_range": 0.02, "intermediate_size": 1024,
+            "layer_norm_eps": 1e-12, "max_position_embeddings": 512, "model_type": "electra",
+            "num_attention_heads": 4, "num_hidden_layers": 12, "pad_token_id": 0,
+            "position_embedding_type": "absolute", "summary_activation": "gelu",
+            "summary_last_dropout": 0.1, "summary_type": "first", "summary_use_proj": True,
+            "type_vocab_size": 2, "vocab_size": 30522,
+        },
+    ),
+    "all-mpnet-base-v2": (
+        MPNetConfig,
+        {
+            "architectures": ["MPNetForMaskedLM"], "attention_probs_dropout_prob": 0.1,
+            "bos_token_id": 0, "eos_token_id": 2, "gradient_checkpointing": False,
+            "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 768,
+            "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+            "max_position_embeddings": 514, "model_type": "mpnet", "num_attention_heads": 12,
+            "num_hidden_layers": 12, "pad_token_id": 1, "relative_attention_num_buckets": 32,
+            "transformers_version": "4.8.2", "vocab_size": 30527,
+        },
+    ),
+    "albert-base-v2": (
+        AlbertConfig,
+        {
+            "architectures": ["AlbertForMaskedLM"], "attention_probs_dropout_prob": 0,
+            "bos_token_id": 2, "classifier_dropout_prob": 0.1, "down_scale_factor": 1,
+            "embedding_size": 128, "eos_token_id": 3, "gap_size": 0, "hidden_act": "gelu_new",
+            "hidden_dropout_prob": 0, "hidden_size": 768, "initializer_range": 0.02,
+            "inner_group_num": 1, "intermediate_size": 3072, "layer_norm_eps": 1e-12,
+            "max_position_embeddings": 512, "model_type": "albert", "net_structure_type": 0,
+            "num_attention_heads": 12, "num_hidden_groups": 1, "num_hidden_layers": 12,
+            "num_memory_blocks": 0, "pad_token_id": 0, "type_vocab_size": 2,
+            "vocab_size": 30000,
+        },
+    ),
+    "ModernBERT-base": (
+        ModernBertConfig,
+        {
+            "architectures": ["ModernBertForMaskedLM"], "attention_bias": False,
+            "attention_dropout": 0.0, "bos_token_id": 50281, "classifier_activation": "gelu",
+            "classifier_bias": False, "classifier_dropout": 0.0, "classifier_pooling": "mean",
+            "cls_token_id": 50281, "decoder_bias": True, "deterministic_flash_attn": False,
+            "embedding_dropout": 0.0, "eos_token_id": 50282, "global_attn_every_n_layers": 3,
+            "global_rope_theta": 160000.0, "gradient_checkpointing": False,
+            "hidden_activation": "gelu", "hidden_size": 768, "initializer_cutoff_factor": 2.0,
+            "initializer_range": 0.02, "intermediate_size": 1152, "layer_norm_eps": 1e-05,
+            "local_attention": 128, "local_rope_theta": 10000.0,
+            "max_position_embeddings": 8192, "mlp_bias": False, "mlp_dropout": 0.0,
+            "model_type": "modernbert", "norm_bias": False, "norm_eps": 1e-05,
+            "num_attention_heads": 12, "num_hidden_layers": 22, "pad_token_id": 50283,
+            "position_embedding_type": "absolute", "reference_compile": True,
+            "sep_token_id": 50282, "sparse_pred_ignore_index": -100,
+            "sparse_prediction": False, "tie_word_embeddings": True,
+            "torch_dtype": "float32", "vocab_size": 50368,
+        },
+    ),
 }  # fmt: skip
 
 
@@ -202,6 +280,11 @@ def test_published_encoders_have_their_published_sizes():
         ("bert-base-uncased", 109_514_298),
         ("distilbert-base-uncased", 66_985_530),
         ("roberta-base", 124_697_433),
+        ("xlm-roberta-base", 278_295_186),
+        ("electra-small-generator", 13_546_682),
+        ("all-mpnet-base-v2", 109_518_527),
+        ("albert-base-v2", 11_221_680),
+        ("ModernBERT-base", 149_655_232),
     ):
         values = ENCODERS[name][1]
         model = model_class(values)(ENCODERS[name][0].from_dict(values), seed=None)

@@ -24,19 +24,26 @@ VALUES = {
     "activation": "relu", "activation_dropout": 0.4, "activation_function": "relu",
     "attention_bias": True, "attention_dropout": 0.4, "attention_probs_dropout_prob": 0.4,
     "attn_pdrop": 0.4, "bias": False, "classifier_dropout": 0.4,
+    "classifier_activation": "relu", "classifier_bias": True, "classifier_dropout_prob": 0.4,
     "classifier_pooling": "mean", "d_ff": 28, "d_kv": 6,
     "d_model": 24, "decoder_attention_heads": 4, "decoder_ffn_dim": 28, "decoder_layers": 1,
-    "decoder_start_token_id": 3, "decoder_vocab_size": 37, "dense_act_fn": "silu", "dim": 24,
-    "dropout": 0.4, "dropout_rate": 0.4, "embd_pdrop": 0.4, "encoder_attention_heads": 4,
+    "decoder_start_token_id": 3, "decoder_vocab_size": 37, "decoder_bias": False,
+    "dense_act_fn": "silu", "dim": 24,
+    "dropout": 0.4, "dropout_rate": 0.4, "embd_pdrop": 0.4, "embedding_size": 10,
+    "embedding_dropout": 0.4, "global_attn_every_n_layers": 1, "global_rope_theta": 3.0,
+    "hidden_activation": "silu", "initializer_cutoff_factor": 1.0, "local_attention": 2,
+    "local_rope_theta": 3.0, "mlp_dropout": 0.4, "norm_bias": True, "norm_eps": 0.1,
+    "encoder_attention_heads": 4,
     "encoder_ffn_dim": 28, "encoder_layers": 1, "feed_forward_proj": "gated-gelu",
     "forced_bos_token_id": 4, "forced_eos_token_id": 4, "head_dim": 6, "hidden_act": "gelu_new",
     "hidden_dim": 28, "hidden_dropout": 0.4, "hidden_dropout_prob": 0.4, "hidden_size": 24,
-    "init_std": 0.1, "initializer_factor": 2.0, "initializer_range": 0.1,
+    "init_std": 0.1, "inner_group_num": 2, "initializer_factor": 2.0, "initializer_range": 0.1,
     "intermediate_size": 28, "is_gated_act": True, "layer_norm_eps": 0.1,
     "layer_norm_epsilon": 0.1, "layer_types": ["sliding_attention", "full_attention"],
     "max_position_embeddings": 20, "max_window_layers": 1, "mlp_bias": True, "n_embd": 24,
     "n_head": 4, "n_heads": 4, "n_inner": 28, "n_layer": 1, "n_layers": 1, "n_positions": 20,
     "norm_first": True, "num_attention_heads": 4, "num_decoder_layers": 1, "num_heads": 4,
+    "num_hidden_groups": 1, "summary_last_dropout": 0.4,
     "num_hidden_layers": 1, "num_key_value_heads": 3, "num_labels": 4, "num_layers": 1,
     "output_attentions": True, "output_hidden_states": True, "pad_token_id": 5,
     "position_embedding_type": "learned", "problem_type": "multi_label_classification",
@@ -58,6 +65,7 @@ BESIDE = {
 }
 
 # Tested below, or kept for others and written back: names of classes, tokens of generators.
+BY_BATCHES = {("mpnet", "pad_token_id")}  # transformers' MPNet has its own
 ELSEWHERE = {"dtype", "extra", "id2label", "label2id", "bos_token_id", "eos_token_id"}
 
 # Fields of all families that only classifiers read.
@@ -69,7 +77,7 @@ def fields():
         classifies = any("classification" in task for task in MODELS[family].models)
         unread = ELSEWHERE if classifies else ELSEWHERE | OF_CLASSIFIERS
         for field in dataclasses.fields(MODELS[family].config_class):
-            if field.name not in unread:
+            if field.name not in unread and (family, field.name) not in BY_BATCHES:
                 yield pytest.param(family, field.name, id=f"{family}-{field.name}")
 
 

@@ -40,12 +40,16 @@ def without_labels(batch):
 
 def test_every_family_has_every_task_under_hugging_faces_names(family):
     ours = "relation-extraction"  # transformers has no head for it; its name follows theirs
-    assert sorted(tasks_of(family)) == sorted([*TASKS, ours])
-    prefix = {"bert": "Bert", "distilbert": "DistilBert", "roberta": "Roberta"}[family]
+    own = ["replaced-token-detection"] if family == "electra" else []
+    assert sorted(tasks_of(family)) == sorted([*TASKS, ours, *own])
+    prefix = MODELS[family].config_class.__name__.removesuffix("Config")
+    assert prefix.lower() == family.replace("-", "")
+    suffixes = {
+        "masked-lm": "ForMaskedLM", "feature-extraction": "Model",
+        "replaced-token-detection": "ForPreTraining",
+    }  # fmt: skip
     for task, model in MODELS[family].models.items():
-        suffix = {"masked-lm": "ForMaskedLM", "feature-extraction": "Model"}.get(
-            task, "For" + task.title().replace("-", "")
-        )
+        suffix = suffixes.get(task, "For" + task.title().replace("-", ""))
         assert model.__name__ == prefix + suffix
         assert getattr(pf, model.__name__) is model
 
@@ -210,7 +214,10 @@ class TestTraining:
         model = make(family, task)
         width, inner = 12, 20
         layer = 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width
-        assert model.flops_per_token(10) == 2 * (6 * layer + 12 * width * 10)
+        layers = 2 * layer
+        if family == "modernbert":  # no biases, a gate, and no norm before the first attention
+            layers = 2 * (4 * width * width + 3 * width * inner) + 3 * width
+        assert model.flops_per_token(10) == 6 * layers + 2 * 12 * width * 10
 
 
 class TestDirectories:

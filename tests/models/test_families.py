@@ -35,7 +35,7 @@ def test_every_model_of_a_page_is_registered():
 def test_a_family_keeps_its_classes_on_its_page(family):
     config, found = MODELS[family].config_class, MODELS[family].models
     page = sys.modules[config.__module__]
-    assert page.__name__ == f"plainformer.models.{family}"
+    assert page.__name__ == f"plainformer.models.{family.replace('-', '_')}"
     assert sorted(page.__all__) == sorted(
         [config.__name__, *(model.__name__ for model in found.values())]
     )

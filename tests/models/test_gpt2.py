@@ -366,7 +366,7 @@ class TestDirectories:
     def test_unknown_families_are_named(self, tmp_path):
         tiny().save_pretrained(tmp_path)
         (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
-        with pytest.raises(ConfigError, match="model_type 'mamba', expected one of bart, bert"):
+        with pytest.raises(ConfigError, match="model_type 'mamba', expected one of albert, bart"):
             pf.load(tmp_path)
         with pytest.raises(ConfigError, match="config: got model_type None"):
             from_config({})

@@ -6,20 +6,13 @@ import pytest
 from plainformer import models
 from plainformer.errors import ConfigError, ShapeError
 
-CONFIGS = {
-    "bert": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-             "intermediate_size": 32, "max_position_embeddings": 16},
-    "roberta": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-                "intermediate_size": 32, "max_position_embeddings": 18},
-    "distilbert": {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32,
-                   "max_position_embeddings": 16},
-}  # fmt: skip
+from .tiny import CONFIGS, ENCODERS
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=ENCODERS)
 def model(request):
     values = {"model_type": request.param, "vocab_size": 30, "num_labels": 3}
-    return models.from_config({**CONFIGS[request.param], **values}, "relation-extraction").eval()
+    return models.from_config(CONFIGS[request.param] | values, "relation-extraction").eval()
 
 
 def logits(model, ids, positions, mask=None):

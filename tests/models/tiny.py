@@ -7,7 +7,9 @@ import numpy as np
 from plainformer.models import MODELS, from_config
 
 VOCAB = 31
-ENCODERS = ("bert", "distilbert", "roberta")
+ENCODERS = tuple(family for family in MODELS if "masked-lm" in MODELS[family].models)
+# Families whose usual models read the first state through a pooling layer.
+POOLING = ("albert", "bert", "mpnet", "roberta", "xlm-roberta")
 
 BERT = {
     "vocab_size": VOCAB, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,
@@ -16,9 +18,22 @@ BERT = {
 CONFIGS = {
     "bert": BERT,
     "roberta": BERT,
+    "xlm-roberta": BERT,
+    "mpnet": BERT,
+    "electra": BERT | {"embedding_size": 8},
+    "albert": BERT | {
+        "embedding_size": 8, "num_hidden_groups": 2, "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+    },
     "distilbert": {
         "vocab_size": VOCAB, "dim": 12, "n_layers": 2, "n_heads": 3, "hidden_dim": 20,
         "max_position_embeddings": 18, "pad_token_id": 1,
+    },
+    "modernbert": {
+        "vocab_size": VOCAB, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "intermediate_size": 20, "max_position_embeddings": 18, "pad_token_id": 1,
+        "global_attn_every_n_layers": 2, "local_attention": 4, "embedding_dropout": 0.1,
+        "attention_dropout": 0.1, "mlp_dropout": 0.1, "classifier_dropout": 0.1,
     },
     "gpt2": {"vocab_size": VOCAB, "n_positions": 18, "n_embd": 12, "n_layer": 2, "n_head": 3},
     "llama": {
@@ -80,7 +95,8 @@ def batch_for(task, rng, num_labels=2, lengths=(7, 4, 6)):
         return batch | {"start_positions": ends // 2, "end_positions": ends}
     if task == "feature-extraction":
         return batch
-    top = num_labels if task == "token-classification" else VOCAB
+    tops = {"token-classification": num_labels, "replaced-token-detection": 2}
+    top = tops.get(task, VOCAB)
     return batch | {"labels": np.where(mask, rng.integers(0, top, shape), -100)}
 
 

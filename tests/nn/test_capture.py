@@ -11,7 +11,7 @@ from plainformer.functional import Borders
 from plainformer.nn import Sequences, capture, part, report_state
 from plainformer.nn.capture import report_attention
 from plainformer.tensor import Tensor
-from tests.models.tiny import batch_for, make
+from tests.models.tiny import ENCODERS, batch_for, make
 
 
 def softmax(x):
@@ -20,7 +20,7 @@ def softmax(x):
 
 
 class TestModels:
-    @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "gpt2", "llama", "qwen2"])
+    @pytest.mark.parametrize("family", [*ENCODERS, "gpt2", "llama", "qwen2"])
     def test_states_and_weights_of_every_layer(self, family, rng):
         model = make(family, "causal-lm" if family in ("gpt2", "llama", "qwen2") else None).eval()
         batch = batch_for("masked-lm", rng)

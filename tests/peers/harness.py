@@ -101,9 +101,17 @@ class Case:
 
 
 def trained(model: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters that are saved: tables of sines are computed."""
+    """The parameters that are saved: tables of sines are computed.
+
+    One that is tied goes by the name that it repeats, whichever of the two PyTorch lists.
+    """
     computed = getattr(model, "_keys_to_ignore_on_save", None) or ()
-    return ((name, p) for name, p in model.named_parameters() if name not in computed)
+    tied = dict(getattr(model, "_tied_weights_keys", None) or {})
+    listed = dict(model.named_parameters())
+    for name, parameter in listed.items():
+        if name not in computed:
+            repeated = tied.get(name, name)
+            yield (name if repeated in listed else repeated), parameter
 
 
 def draw_weights(model: Any, seed: int) -> None:

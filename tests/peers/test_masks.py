@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plainformer.models import MODELS
-from tests.models.tiny import VOCAB, make
+from tests.models.tiny import ENCODERS, POOLING, VOCAB, make
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -94,10 +94,10 @@ def skipped(family, task, name):
     """Where transformers has no such convention."""
     if "left" in name and family in ("distilbert", "bart", "marian"):
         return "counts positions from the first column, and takes none of a caller's"
-    pooled = task == "sequence-classification" and family in ("bert", "roberta")
+    pooled = task == "sequence-classification" and family in ENCODERS
     if "left" in name and pooled:
         return "pools the first column, padding or not"
-    pooled |= task == "feature-extraction" and family in ("bert", "roberta")
+    pooled |= task == "feature-extraction" and family in POOLING
     if name == "empty" and (pooled or task == "sequence-classification" or family == "bart"):
         return "ours refuses: there is nothing to pool"
     return None
@@ -116,7 +116,7 @@ def test_a_forward(tmp_path, rng, family, task, name):
         inputs |= {"decoder_input_ids": target, "decoder_attention_mask": target_mask}
         mask = target_mask
     given = dict(inputs)
-    if family in ("bert", "gpt2", "llama", "qwen2"):
+    if family in ("albert", "bert", "electra", "gpt2", "llama", "modernbert", "qwen2"):
         given["position_ids"] = positions(mask)
     with torch.no_grad():
         expected = values(peer(**{k: torch.from_numpy(v) for k, v in given.items()}), task)

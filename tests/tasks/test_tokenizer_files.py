@@ -22,6 +22,7 @@ WORDS = {
     "seq2seq-lm": "translation",
     "causal-lm": "language-modeling",
 }
+TYPED = ("albert", "bert", "electra", "roberta", "xlm-roberta")
 CASES = [(f, w) for f, family in MODELS.items() for w in WORDS if w in family.models]
 
 
@@ -38,7 +39,7 @@ def test_token_types_are_an_input_where_the_model_has_them(tmp_path, family, wor
     model = from_config(config, word)
     task = TASKS[WORDS[word]](tokenizer, model)
     TaskFiles(task).save_pretrained(tmp_path)
-    typed = family in ("bert", "roberta")
+    typed = family in TYPED
     assert ("token_type_ids" in inputs_in(tmp_path)) is typed
     SavedTokenizer(tokenizer, 8, typed).save_pretrained(tmp_path)
     assert ("token_type_ids" in inputs_in(tmp_path)) is typed

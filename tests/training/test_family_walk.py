@@ -27,8 +27,9 @@ OPTIONS = {
     "lora": (False, True),
     "optim": ("adamw", "sgd"),
 }
-FIRST = {"gpt2": "h.[0]", "t5": "block.[0]", "distilbert": "layer.[0]", "bert": "layer.[0]",
-         "roberta": "layer.[0]"}  # fmt: skip
+FIRST = {"gpt2": "h.[0]", "t5": "block.[0]", "albert": "albert_layer_groups.[0]",
+         **dict.fromkeys(("bert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"),
+                         "layer.[0]")}  # fmt: skip
 WALKED = [(f, task) for f in MODELS for task in tasks_of(f) if task != "feature-extraction"]
 
 

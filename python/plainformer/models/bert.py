@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 from .. import functional, nn
 from ..tensor import Tensor
 from .classifiers import ChoiceClassifier, QuestionAnswerer, SequenceClassifier, TokenClassifier
-from .config import PretrainedConfig, check_activation, check_divides
+from .config import PretrainedConfig, check_activation
 from .encoder import BareEncoder, Encoder, EncoderLayers, Rows
+from .encoder_config import EncoderConfig
 from .heads import read_pooled, span_labels
 from .inputs import check_positions
 from .masked_lm import MaskedLM
@@ -31,7 +32,7 @@ __all__ = [
 
 
 @dataclass(repr=False)
-class BertConfig(PretrainedConfig):
+class BertConfig(EncoderConfig):
     """Sizes and options of a BERT, with BERT base's as defaults."""
 
     model_type = "bert"
@@ -39,41 +40,10 @@ class BertConfig(PretrainedConfig):
         """directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
         pooler_size_per_head pooler_type""".split()  # noqa: SIM905
     )
-    fixed: ClassVar[dict[str, Any]] = {"position_embedding_type": "absolute"}
-    dropout_fields = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-    layer_fields = ("num_hidden_layers",)
+    dropout_fields = (*EncoderConfig.dropout_fields, "classifier_dropout")
 
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
     classifier_dropout: float | None = None  # None means hidden_dropout_prob
-    max_position_embeddings: int = 512
     type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int | None = 0
-
-    classifier_pooling: str | None = None  # ours; what a head for texts reads, see `read_pooled`
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_activation("hidden_act", self.hidden_act)
-        check_divides(self, "num_attention_heads", "hidden_size")
-
-    @property
-    def context_length(self) -> int:
-        """Most tokens of a sequence."""
-        return self.max_position_embeddings - self.first_position
-
-    @property
-    def first_position(self) -> int:
-        """The position of the first token of a sequence."""
-        return 0
 
     def head_dropout(self) -> float:
         """The dropout before a classifier."""
@@ -84,8 +54,8 @@ class BertConfig(PretrainedConfig):
 class BertEmbeddings(nn.Module):
     """The normed sum of three embeddings, for a token, its position and its text."""
 
-    def __init__(self, config: BertConfig, position_padding: int | None = None):
-        C = config.hidden_size
+    def __init__(self, config: Any, position_padding: int | None = None):
+        C = config.embedding_width
         self.limit, self.first = config.max_position_embeddings, config.first_position
         self.word_embeddings = nn.Embedding(config.vocab_size, C, config.pad_token_id)
         self.position_embeddings = nn.Embedding(self.limit, C, position_padding)
@@ -106,7 +76,7 @@ class BertEmbeddings(nn.Module):
 class BertSelfAttention(nn.Module):
     """Projections to heads, and attention within each sequence."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         C = config.hidden_size
         self.query, self.key, self.value = nn.Linear(C, C), nn.Linear(C, C), nn.Linear(C, C)
         self.attention = nn.Attention(
@@ -122,7 +92,7 @@ class BertSelfAttention(nn.Module):
 class BertOutput(nn.Module):
     """norm(residual + dropout(dense(x))): how both halves of a layer end."""
 
-    def __init__(self, config: BertConfig, in_features: int):
+    def __init__(self, config: EncoderConfig, in_features: int):
         self.dense = nn.Linear(in_features, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
@@ -135,7 +105,7 @@ class BertOutput(nn.Module):
 class BertAttention(nn.Module):
     """The first half of a layer; its `self` is the attention proper."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         self.self = BertSelfAttention(config)
         self.output = BertOutput(config, config.hidden_size)
 
@@ -147,7 +117,7 @@ class BertAttention(nn.Module):
 class BertIntermediate(nn.Module):
     """The wide layer of a feed-forward, with its activation."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         activation = check_activation("hidden_act", config.hidden_act)
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size, activation=activation)
 
@@ -159,7 +129,7 @@ class BertIntermediate(nn.Module):
 class BertLayer(nn.Module):
     """Attention and feed-forward, each added to what it read and normed after that."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         self.attention = BertAttention(config)
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config, config.intermediate_size)
@@ -173,7 +143,7 @@ class BertLayer(nn.Module):
 class BertPooler(nn.Module):
     """What classifiers of sequences read: tanh(dense(state of the first token))."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, activation="tanh")
 
     def forward(self, x: Tensor, sequences: nn.Sequences) -> Tensor:
@@ -185,13 +155,13 @@ class BertPreTrainedModel(Encoder):
     """What BERT's models share."""
 
     config_class: ClassVar[type[PretrainedConfig]] = BertConfig
-    config: BertConfig
+    config: EncoderConfig
     base_prefix = "bert."
     ignored_keys = ("*embeddings.position_ids", "*embeddings.token_type_ids")
-    head_keys = ("*pooler.*", "cls.*", "classifier.*", "qa_outputs.*")
+    head_keys: ClassVar[tuple[str, ...]] = ("*pooler.*", "cls.*", "classifier.*", "qa_outputs.*")
     has_token_types = True
 
-    def add_body(self, config: BertConfig, *, pools: bool = False) -> None:
+    def add_body(self, config: EncoderConfig, *, pools: bool = False) -> None:
         """The encoder under its name in checkpoints, with a pooling layer or without."""
         self.bert = BertModel(config, add_pooling_layer=pools, seed=None)
 
@@ -212,18 +182,24 @@ class BertModel(BertPreTrainedModel, BareEncoder):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    def __init__(self, config: BertConfig, add_pooling_layer: bool = True, *, seed: int | None = 0):
+    def __init__(
+        self, config: EncoderConfig, add_pooling_layer: bool = True, *, seed: int | None = 0
+    ):
         self.pools = add_pooling_layer
         super().__init__(config, seed)
 
-    def build(self, config: BertConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.embeddings = self.make_embeddings(config)
-        self.encoder = EncoderLayers(BertLayer(config) for _ in range(config.num_hidden_layers))
+        self.encoder = self.make_encoder(config)
         self.pooler = BertPooler(config) if self.pools else None
 
-    def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
+    def make_embeddings(self, config: EncoderConfig) -> nn.Module:
         """The first layer."""
         return BertEmbeddings(config)
+
+    def make_encoder(self, config: EncoderConfig) -> nn.Module:
+        """The layers."""
+        return EncoderLayers(BertLayer(config) for _ in range(config.num_hidden_layers))
 
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C)."""
@@ -237,7 +213,7 @@ class BertModel(BertPreTrainedModel, BareEncoder):
 class BertPredictions(nn.Module):
     """The masked-LM head: a transformation, a projection that is mostly tied, and its bias."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         self.transform = BertTransform(config)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
         if config.tie_word_embeddings:
@@ -247,7 +223,7 @@ class BertPredictions(nn.Module):
 class BertTransform(nn.Module):
     """norm(activation(dense(x)))."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         activation = check_activation("hidden_act", config.hidden_act)
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, activation=activation)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
@@ -260,7 +236,7 @@ class BertTransform(nn.Module):
 class BertHeads(nn.Module):
     """Holds the masked-LM head under its name in checkpoints."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: EncoderConfig):
         self.predictions = BertPredictions(config)
 
 
@@ -272,7 +248,7 @@ class BertForMaskedLM(BertPreTrainedModel, MaskedLM):
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
 
-    def build(self, config: BertConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config)
         self.cls = BertHeads(config)
         if config.tie_word_embeddings:
@@ -290,7 +266,7 @@ class BertForMaskedLM(BertPreTrainedModel, MaskedLM):
 class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
     """BERT that classifies sequences. Parameters: see `BertModel`."""
 
-    def build(self, config: BertConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config, pools=config.classifier_pooling is None)
         self.dropout = nn.Dropout(config.head_dropout())
         self.classifier = nn.Linear(config.hidden_size, len(config.id2label))
@@ -307,7 +283,7 @@ class BertForSequenceClassification(BertPreTrainedModel, SequenceClassifier):
 class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
     """BERT that classifies tokens. Parameters: see `BertModel`."""
 
-    def build(self, config: BertConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config)
         self.dropout = nn.Dropout(config.head_dropout())
         self.classifier = nn.Linear(config.hidden_size, len(config.id2label))
@@ -316,7 +292,7 @@ class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
 class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
     """BERT that finds answers in a text. Parameters: see `BertModel`."""
 
-    def build(self, config: BertConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config)
         self.qa_outputs = nn.Linear(config.hidden_size, span_labels(config))
 
@@ -324,7 +300,7 @@ class BertForQuestionAnswering(BertPreTrainedModel, QuestionAnswerer):
 class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
     """BERT that chooses between texts. Parameters: see `BertModel`."""
 
-    def build(self, config: BertConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config, pools=True)
         self.dropout = nn.Dropout(config.head_dropout())
         self.classifier = nn.Linear(config.hidden_size, 1)
@@ -337,7 +313,7 @@ class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
 class BertForRelationExtraction(BertPreTrainedModel, RelationClassifier):
     """BERT that classifies relations. Parameters: see `BertModel`."""
 
-    def build(self, config: BertConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config)
         self.dropout = nn.Dropout(config.head_dropout())
         self.classifier = nn.Linear(2 * config.hidden_size, len(config.id2label))

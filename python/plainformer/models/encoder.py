@@ -92,23 +92,34 @@ class Encoder(PreTrainedModel):
         return sequences.rows_of(like_ids("token_type_ids", token_type_ids, sequences.shape))
 
 
+def run_layers(
+    layers: Iterable[Module], x: Tensor, sequences: Sequences, *beside: Tensor, recomputes: bool
+) -> Tensor:
+    """Layers one after another, each (x, *beside, sequences=) -> (x,), on x (N, C).
+
+    recomputes : keep only what each layer is given, and run it again in the backward pass
+    """
+    report_state(sequences, x)
+    for layer in layers:
+        if recomputes:
+            (x,) = recompute(layer, x, *beside, sequences=sequences)
+        else:
+            (x,) = layer(x, *beside, sequences=sequences)
+        report_state(sequences, x)
+    return x
+
+
 class EncoderLayers(Module):
-    """Layers one after another, each (x, sequences) -> (x,), so that it can be computed again."""
+    """Layers one after another, see `run_layers`; what is beside x is the same for all."""
 
     def __init__(self, layers: Iterable[Module]):
         self.recomputes = False
         self.layer = list(layers)
 
-    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
+    def forward(self, x: Tensor, sequences: Sequences, *beside: Tensor) -> Tensor:
         """x (N, C) to the same shape."""
-        report_state(sequences, x)
-        for layer in self.layer:
-            if self.recomputes and self.training:
-                (x,) = recompute(layer, x, sequences=sequences)
-            else:
-                (x,) = layer(x, sequences)
-            report_state(sequences, x)
-        return x
+        recomputes = self.recomputes and self.training
+        return run_layers(self.layer, x, sequences, *beside, recomputes=recomputes)
 
 
 class BareEncoder(Encoder):

@@ -4,13 +4,18 @@ The registry, what `plainformer.models` and `plainformer` export and what type c
 from it: a class finds its family by `config_class` and says by `model_task` what it is for.
 """
 
+from .albert import *
 from .bart import *
 from .bert import *
 from .distilbert import *
+from .electra import *
 from .gpt2 import *
 from .llama import *
 from .marian import *
+from .modernbert import *
+from .mpnet import *
 from .qwen2 import *
 from .roberta import *
 from .t5 import *
 from .transformer import *
+from .xlm_roberta import *

@@ -151,6 +151,26 @@ def token_labels(rows: Sequences, labels: Any) -> Array:
     return rows.rows_of(like_ids("labels", labels, rows.shape))
 
 
+def replaced_loss(
+    logits: Tensor, labels: Any, rows: Sequences, num_items: int | None = None
+) -> Tensor:
+    """Binary cross entropy of logits (N, 1) with labels (B, L) of 0 and 1; -100 takes no part."""
+    target = token_labels(rows, labels)
+    places = kernels.xp(target).flatnonzero(target != IGNORE_INDEX)
+    kept = target[places]
+    if ((kept != 0) & (kept != 1)).any():
+        raise ConfigError(
+            f"labels: got {shown(int(kept[(kept != 0) & (kept != 1)][0]))}, expected 1 for a "
+            "replaced token, 0 for another, or -100"
+        )
+    return sequence_loss(
+        functional.take_rows(logits, places),
+        kept.astype(np.float32),
+        "multi_label_classification",
+        num_items=num_items,
+    )
+
+
 def count_token_labels(batch: Mapping[str, Any]) -> int:
     """How many labels of a batch with a label a token are neither -100 nor at padding."""
     ids = as_ids("labels", batch["labels"])

@@ -73,6 +73,27 @@ def positions_of(rows: Sequences, position_ids: Any = None, past: Array | None =
     )
 
 
+def positions_after_padding(batch: Any, rows: Sequences, pad: int) -> Array:
+    """Positions (N,) that count only tokens other than padding, from pad + 1 on.
+
+    A token that a mask hides between two others is counted, whatever the mask says; a padding
+    token has the position `pad`. Ott et al., "fairseq", 2019, arXiv:1904.01038.
+    """
+    ids = rows.rows_of(batch)
+    if not len(ids):
+        return ids
+    if isinstance(batch, RaggedRows):
+        own = (ids != pad).cumsum()
+    else:
+        counts = (batch != pad).reshape(-1).cumsum()
+        own = counts[kernels.asarray(rows.places(), counts)]
+    xp = kernels.xp(ids)
+    starts = kernels.asarray(rows.cu_seqlens[:-1], own)
+    starts = xp.minimum(starts, len(ids) - 1)  # an empty sequence at the end has none
+    own = own - rows.for_rows(own[starts] - (ids[starts] != pad))  # 1 for the first
+    return xp.where(ids != pad, own + pad, pad)
+
+
 def check_positions(
     positions: Array, limit: int, name: str = "max_position_embeddings", first: int = 0
 ) -> None:

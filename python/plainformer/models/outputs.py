@@ -17,8 +17,8 @@ from ..outputs import Output
 from ..tensor import Tensor
 
 __all__ = [
-    "BaseModelOutput", "CausalLMOutput", "MaskedLMOutput", "ModelOutput",
-    "MultipleChoiceModelOutput", "QuestionAnsweringModelOutput", "Seq2SeqLMOutput",
+    "BaseModelOutput", "CausalLMOutput", "ElectraForPreTrainingOutput", "MaskedLMOutput",
+    "ModelOutput", "MultipleChoiceModelOutput", "QuestionAnsweringModelOutput", "Seq2SeqLMOutput",
     "Seq2SeqQuestionAnsweringModelOutput", "Seq2SeqSequenceClassifierOutput",
     "SequenceClassifierOutput", "TokenClassifierOutput",
 ]  # fmt: skip
@@ -79,6 +79,10 @@ class SequenceClassifierOutput(CausalLMOutput):
 
 class TokenClassifierOutput(CausalLMOutput):
     """Output of a token classifier. logits : Tensor (B, L, num_labels)"""
+
+
+class ElectraForPreTrainingOutput(CausalLMOutput):
+    """Output of ELECTRA's discriminator. logits : Tensor (B, L), above 0 for replaced tokens"""
 
 
 class MultipleChoiceModelOutput(CausalLMOutput):

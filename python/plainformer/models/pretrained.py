@@ -387,6 +387,22 @@ def normal_matrix(shape: Shape, rng: np.random.Generator, deviation: float) -> A
     return weights
 
 
+def truncated_matrix(
+    shape: Shape, rng: np.random.Generator, deviation: float, cutoff: float
+) -> Array | None:
+    """As `normal_matrix`, but no draw is farther from 0 than `cutoff` >= 1 deviations."""
+    weights = normal_matrix(shape, rng, 1.0)
+    if weights is None:
+        return None
+    flat = weights.reshape(-1)
+    far = np.flatnonzero(np.abs(flat) > cutoff)
+    while len(far):
+        flat[far] = rng.standard_normal(len(far), dtype=np.float32)
+        far = far[np.abs(flat[far]) > cutoff]
+    weights *= np.float32(deviation)
+    return weights
+
+
 def loaded_dtype(dtype: str) -> str:
     """What a checkpoint's dtype is held in: CPU kernels have no float16."""
     return "float32" if dtype == "float16" else dtype

@@ -54,6 +54,7 @@ MODEL_TASKS = (
     "question-answering",
     "multiple-choice",
     "relation-extraction",
+    "replaced-token-detection",
     "feature-extraction",
 )
 # What models are for a task of `plainformer.tasks`, or for a word of transformers' pipelines, the

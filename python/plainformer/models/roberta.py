@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .. import kernels, nn
+from .. import nn
 from ..errors import ConfigError
 from ..tensor import Array, Tensor
 from .bert import (
@@ -25,8 +25,9 @@ from .bert import (
     BertPreTrainedModel,
 )
 from .classifiers import SequenceClassifier
+from .encoder_config import EncoderConfig
 from .heads import read_pooled
-from .inputs import positions_of
+from .inputs import positions_after_padding, positions_of
 from .masked_lm import MaskedLM
 
 __all__ = [
@@ -70,37 +71,21 @@ class RobertaPreTrainedModel(BertPreTrainedModel):
     base_prefix = "roberta."
     head_keys = ("*pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*")
 
-    def add_body(self, config: BertConfig, *, pools: bool = False) -> None:
+    def add_body(self, config: EncoderConfig, *, pools: bool = False) -> None:
         """The encoder under its name in checkpoints, with a pooling layer or without."""
         self.roberta = RobertaModel(config, add_pooling_layer=pools, seed=None)
 
     def row_positions(self, batch: Array, sequences: nn.Sequences, position_ids: Any) -> Array:
-        """Positions (N,) that count only tokens other than padding, as transformers does.
-
-        A token that a mask hides between two others is counted, whatever the mask says.
-        """
+        """Positions (N,) that count only tokens other than padding, as transformers does."""
         if position_ids is not None:
             return positions_of(sequences, position_ids)
-        pad = self.config.pad_token_id
-        ids = sequences.rows_of(batch)
-        if not len(ids):
-            return ids
-        if isinstance(batch, nn.RaggedRows):
-            own = (ids != pad).cumsum()
-        else:
-            counts = (batch != pad).reshape(-1).cumsum()
-            own = counts[kernels.asarray(sequences.places(), counts)]
-        xp = kernels.xp(ids)
-        starts = kernels.asarray(sequences.cu_seqlens[:-1], own)
-        starts = xp.minimum(starts, len(ids) - 1)  # an empty sequence at the end has none
-        own = own - sequences.for_rows(own[starts] - (ids[starts] != pad))  # 1 for the first
-        return xp.where(ids != pad, own + pad, pad)
+        return positions_after_padding(batch, sequences, self.config.pad_token_id or 0)
 
 
 class RobertaModel(RobertaPreTrainedModel, BertModel):
     """RoBERTa without a head. Parameters: see `BertModel`."""
 
-    def make_embeddings(self, config: BertConfig) -> BertEmbeddings:
+    def make_embeddings(self, config: EncoderConfig) -> BertEmbeddings:
         """The first layer; the position of padding is not trained either."""
         return BertEmbeddings(config, position_padding=config.pad_token_id)
 
@@ -108,7 +93,7 @@ class RobertaModel(RobertaPreTrainedModel, BertModel):
 class RobertaLMHead(nn.Module):
     """norm(gelu(dense(x))), a projection that is mostly tied, and its bias."""
 
-    def __init__(self, config: RobertaConfig):
+    def __init__(self, config: EncoderConfig):
         C = config.hidden_size
         self.dense = nn.Linear(C, C, activation="gelu")
         self.layer_norm = nn.LayerNorm(C, config.layer_norm_eps)
@@ -125,7 +110,7 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, MaskedLM):
         "lm_head.decoder.bias": "lm_head.bias",
     }
 
-    def build(self, config: RobertaConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config)
         self.lm_head = RobertaLMHead(config)
         if config.tie_word_embeddings:
@@ -146,10 +131,12 @@ class RobertaClassificationHead(nn.Module):
     `classifier_pooling` says what else than the first token is read.
     """
 
-    def __init__(self, config: RobertaConfig):
+    activation = "tanh"
+
+    def __init__(self, config: EncoderConfig):
         C = config.hidden_size
         self.pooling = config.classifier_pooling
-        self.dense = nn.Linear(C, C, activation="tanh")
+        self.dense = nn.Linear(C, C, activation=self.activation)
         self.dropout = nn.Dropout(config.head_dropout())
         self.out_proj = nn.Linear(C, len(config.id2label))
 
@@ -162,7 +149,7 @@ class RobertaClassificationHead(nn.Module):
 class RobertaForSequenceClassification(RobertaPreTrainedModel, SequenceClassifier):
     """RoBERTa that classifies sequences. Parameters: see `BertModel`."""
 
-    def build(self, config: RobertaConfig) -> None:
+    def build(self, config: EncoderConfig) -> None:
         self.add_body(config)
         self.classifier = RobertaClassificationHead(config)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from .. import functional, kernels, nn
 from ..kernels._arrays import largest
 from ..tensor import Array, Tensor
 from .config import ACTIVATIONS
+from .relative_bias import relative_buckets, relative_position_bias
 from .seq2seq_lm import EncoderOutput
 
 End = Callable[[nn.Linear, Tensor], Tensor]  # how the last projection is applied
@@ -21,30 +19,6 @@ GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gelu_tanh": lambda gate, up: functional.geglu(gate, up, "tanh"),
     "silu": functional.swiglu,
 }
-
-
-def relative_buckets(
-    distances: Array, *, bidirectional: bool, num_buckets: int, max_distance: int
-) -> Array:
-    """The bucket of each distance from query to key: exact when small, then logarithmic.
-
-    Half of the buckets are for later keys if `bidirectional`; else those share bucket 0. Computed
-    in float32 as transformers does, because rounding decides at the borders of buckets.
-    """
-    xp = kernels.xp(distances)
-    result = xp.zeros(distances.shape, np.int64)
-    if bidirectional:
-        num_buckets //= 2
-        result += num_buckets * (distances > 0)
-        distances = xp.abs(distances)
-    else:
-        distances = xp.maximum(-distances, 0)
-    exact = num_buckets // 2
-    ratio = xp.maximum(distances, exact).astype(np.float32) / np.float32(exact)
-    log = xp.log(ratio.astype(np.float64)).astype(np.float32)  # correctly rounded everywhere
-    scaled = log / np.float32(math.log(max_distance / exact)) * np.float32(num_buckets - exact)
-    large = xp.minimum(exact + scaled.astype(np.int64), num_buckets - 1)
-    return result + xp.where(distances < exact, distances, large)
 
 
 class T5Attention(nn.Module):
@@ -208,6 +182,7 @@ class T5Stack(nn.Module):
     def __init__(self, config: Any, embed_tokens: nn.Embedding, *, is_decoder: bool):
         self.is_decoder = is_decoder
         self.max_distance = config.relative_attention_max_distance
+        self.num_buckets = config.relative_attention_num_buckets
         self.recomputes = False
         self.embed_tokens = embed_tokens
         count = config.num_decoder_layers if is_decoder else config.num_layers
@@ -245,25 +220,18 @@ class T5Stack(nn.Module):
         With holes in a mask it is (B, H, L, L).
         """
         weight = self.block[0].layer[0].SelfAttention.relative_attention_bias.weight
-        L = rows.max_length
-        if rows.has_holes:  # a hidden token keeps its place, so distances differ by sequence
-            places = rows.padded_positions()
-            distances = places[:, None, :] - places[:, :, None]
-            return functional.bucket_bias(weight, self._buckets(distances, weight))
-        if not L:
-            return Tensor(kernels.xp(weight.data).empty((1, weight.shape[1], 0, 0), weight.dtype))
-        if cache is None or cache.is_empty:
-            distances = kernels.xp(rows.cu_seqlens).arange(1 - L, L)
-            return functional.relative_bias(weight, self._buckets(distances, weight), L)
+        if cache is None or cache.is_empty or rows.has_holes or not rows.max_length:
+            return relative_position_bias(weight, rows, self._buckets)
         xp = kernels.xp(cache.lengths)
-        places = cache.lengths[:, None, None] + xp.arange(L)[:, None]  # (B, L, 1)
-        buckets = self._buckets(xp.arange(largest(places) + 1) - places, weight)
-        return functional.bucket_bias(weight, buckets)
+        places = cache.lengths[:, None, None] + xp.arange(rows.max_length)[:, None]  # (B, L, 1)
+        return functional.bucket_bias(
+            weight, self._buckets(xp.arange(largest(places) + 1) - places)
+        )
 
-    def _buckets(self, distances: Array, weight: Tensor) -> Array:
+    def _buckets(self, distances: Array) -> Array:
         return relative_buckets(
             distances,
             bidirectional=not self.is_decoder,
-            num_buckets=weight.shape[0],
+            num_buckets=self.num_buckets,
             max_distance=self.max_distance,
         )

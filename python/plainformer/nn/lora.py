@@ -25,7 +25,10 @@ from .layers import Conv1D, Dropout, Linear
 from .module import Module
 
 # Projections to queries and values in the families here, which peft adapts by default.
-USUAL_TARGETS = ("query", "value", "q_lin", "v_lin", "q_proj", "v_proj", "q", "v", "c_attn")
+USUAL_TARGETS = (
+    "query", "value", "q_lin", "v_lin", "q_proj", "v_proj", "query_proj", "value_proj", "q", "v",
+    "c_attn", "Wqkv",
+)  # fmt: skip
 
 
 @documented()
