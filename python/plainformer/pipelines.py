@@ -33,6 +33,7 @@ _Objects = list[dict[str, Any]]
 _Listing = Literal[
     "text-classification", "sentiment-analysis", "translation", "summarization",
     "language-modeling", "text-generation", "text2text-generation",
+    "fill-mask",
 ]  # fmt: skip
 _Tagging = Literal["token-classification", "ner"]
 _Answering = Literal["question-answering", "multiple-choice", "relation-extraction", "dialogue"]

@@ -414,6 +414,14 @@ GOOD = {
         [TextExample("one, two", "good"), TextExample("three", "bad")],
         "CSV (text, label)",
     ),
+    "text with masks": (
+        "fill-mask",
+        "a.txt",
+        "one\ntwo\n",
+        {},
+        [TextExample("one\ntwo\n")],
+        "text",
+    ),
     "text": (
         "language-modeling",
         "a.txt",
@@ -437,7 +445,7 @@ def test_formats(tmp_path, name):
     assert examples[0].file == str(tmp_path / file)
 
 
-LINES = [name for name in GOOD if name != "text"]  # plain text keeps its line ends
+LINES = [name for name in GOOD if GOOD[name][5] != "text"]  # plain text keeps its line ends
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -656,7 +664,8 @@ def test_what_a_task_says_of_its_fields_is_what_its_examples_have(task):
     assert fields.alone in (*fields.given, fields.other, "")
     own = {f.name for f in dataclasses.fields(fields.example)} - {"file", "line"}
     own -= {"text_pair"} if task == "language-modeling" else set()  # which classifiers alone have
-    own -= {"text_pair", "label"} if task == "feature-extraction" else set()  # these neither
+    if task in ("feature-extraction", "fill-mask"):  # these neither
+        own -= {"text_pair", "label"}
     own -= {"spans"} if task == "token-classification" else set()  # where its words are in a text
     if fields.example is PairExample:  # whose words differ by task
         assert (len(fields.given), len(fields.gold)) == (1, 1)

@@ -24,6 +24,8 @@ FUNCTIONS: dict[str, Call] = {
     "answer_f1": Call(M.answer_f1, prediction=TEXT, reference=TEXT),
     "best_no_answer_threshold": Call(M.best_no_answer_threshold, predictions=TEXTS,
                                      references=ANSWERS, no_answer_scores=SCORES),
+    "bits_per_byte": Call(M.bits_per_byte, negative_log_likelihood=one_of(3.0),
+                          n_bytes=one_of(7)),
     "bits_per_character": Call(M.bits_per_character, negative_log_likelihood=one_of(3.0),
                                characters=one_of(7)),
     "bleu": Call(M.bleu, predictions=TEXTS, references=TEXTS, tokenize=one_of(None, "zh", "char"),

@@ -15,10 +15,13 @@ def test_perplexity_of_a_uniform_guess_is_the_number_of_choices():
 
 
 def test_bits_a_character():
+    assert metrics.bits_per_byte(8 * math.log(2), 4) == pytest.approx(2)
     assert metrics.bits_per_character(8 * math.log(2), 4) == pytest.approx(2)
 
 
-@pytest.mark.parametrize("function", [metrics.perplexity, metrics.bits_per_character])
+@pytest.mark.parametrize(
+    "function", [metrics.perplexity, metrics.bits_per_character, metrics.bits_per_byte]
+)
 def test_bad_sums_are_named(function):
     with pytest.raises(DataError, match="got nan"):
         function(math.nan, 1)

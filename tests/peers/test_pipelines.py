@@ -175,3 +175,34 @@ def test_pairs_of_texts(tmp_path, name):
         mine, other = classify(given), ask(given, truncation=True)
         assert mine["label"] == other["label"]
         assert mine["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta"])
+def test_fill_mask(tmp_path, name):
+    config, tokenizer = ENCODERS[name]
+    texts = ["the sun is warm and wet .", "the rain is up .", "a sea is cold and warm ."]
+    pf.pretrain(
+        [{"text": text} for text in texts * 8], config=config, tokenizer=tokenizer,
+        objective="mlm", packing=True, block_size=24, max_steps=40, learning_rate=1e-2,
+        output_dir=tmp_path, save_strategy="no", disable_tqdm=True,
+    )  # fmt: skip
+    ask, fill = theirs("fill-mask", tmp_path), pf.pipeline("fill-mask", tmp_path)
+    mask, tokens = ask.tokenizer.mask_token, ask.tokenizer.convert_ids_to_tokens(range(10, 30, 3))
+    asked = [f"the sun is {mask} .", f"the {mask} is wet and {mask} ."]
+    for text in asked:
+        for options in ({}, {"top_k": 3}, {"targets": tokens}, {"targets": tokens, "top_k": 2}):
+            _same_tokens(fill(text, **options), ask(text, **options))
+    for mine, other in zip(fill(asked), ask(asked), strict=True):
+        _same_tokens(mine, other)
+
+
+def _same_tokens(mine, other):
+    """Of each mask the same tokens and texts in the same order, scores within 1e-5."""
+    if isinstance(other[0], list):
+        assert len(mine) == len(other)
+        for one, more in zip(mine, other):
+            _same_tokens(one, more)
+        return
+    for name in ("token", "token_str", "sequence"):
+        assert [one[name] for one in mine] == [one[name] for one in other]
+    assert [one["score"] for one in mine] == pytest.approx([o["score"] for o in other], abs=1e-5)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import plainformer as pf
+from plainformer.cli import main
 from plainformer.data import TextExample, read_tokenizer
 from plainformer.data.batches import IGNORE_INDEX
 from plainformer.data.control_codes import control_codes
@@ -323,3 +325,41 @@ def test_beams_write_the_best_texts_and_batches_change_nothing(tmp_path):
     assert ask(prompts, batch_size=3) == each
     with pytest.raises(ConfigError, match="expected at most num_beams 3"):
         ask("the sun", num_return_sequences=4)
+
+
+def test_a_pretrained_directory_is_evaluated_on_any_text_file(tmp_path):
+    texts = ["the sun is warm and the rain is wet . ", "\u592a\u9633\u5f88\u6696 . "]
+    rows = [{"text": text * 8} for text in texts]
+    pf.pretrain(
+        rows, config=DECODER, tokenizer="bpe:300", max_steps=2, block_size=16,
+        output_dir=tmp_path / "out", save_strategy="no", disable_tqdm=True,
+    )  # fmt: skip
+    held = tmp_path / "held.txt"
+    held.write_text("".join(text * 5 for text in texts), encoding="utf-8")
+    result = CliRunner().invoke(
+        main, ["evaluate", str(tmp_path / "out"), "--data", str(held), "--json"]
+    )
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["task"] == "language-modeling"
+    text = held.read_text(encoding="utf-8")
+    tokenizer = pf.load_tokenizer(tmp_path / "out")
+    ids, model = tokenizer.encode(text), pf.load(tmp_path / "out")
+    total = 0.0
+    for begin in range(0, len(ids) - 1, 16):  # the tokens that it has learned from
+        inputs = ids[begin : begin + 16][: len(ids) - 1 - begin]
+        logits = np.asarray(model([inputs]).logits)[0].astype(np.float64)
+        wanted = ids[begin + 1 : begin + 1 + len(inputs)]
+        total -= (logits - np.log(np.exp(logits).sum(-1, keepdims=True)))[
+            np.arange(len(wanted)), wanted
+        ].sum()
+    first = tokenizer.decode(ids[:1])
+    bits = total / np.log(2)
+    assert found["eval_loss"] == pytest.approx(total / (len(ids) - 1), rel=1e-5)
+    assert found["eval_perplexity"] == pytest.approx(np.exp(found["eval_loss"]))
+    assert found["eval_bits_per_character"] == pytest.approx(
+        bits / (len(text) - len(first)), rel=1e-5
+    )
+    assert found["eval_bits_per_byte"] == pytest.approx(
+        bits / (len(text.encode()) - len(first.encode())), rel=1e-5
+    )

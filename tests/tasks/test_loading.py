@@ -156,6 +156,9 @@ def test_numbered_labels_are_no_labels(first, tmp_path):
 def test_a_model_without_task_file_is_opened_for_a_named_task(first, tmp_path):
     copy = copytree(first, tmp_path / "copy")
     (copy / "task.json").unlink()
+    assert open_task(copy).name == "text-classification"  # as `architectures` says
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
     with pytest.raises(ConfigError, match=r"has no task.json; say what the model is for"):
         open_task(copy)
     assert pf.pipeline("text-classification", copy)("so good it was")[0]["label"] == "pos"

@@ -20,7 +20,6 @@ from ..errors import ConfigError, shown
 from ..options import did_you_mean
 
 _LANGUAGES = re.compile("translation_[a-zA-Z]+_to_[a-zA-Z]+")  # transformers' pipelines
-_MODELS_ALONE = ("fill-mask",)  # words that `models.load` alone takes
 _ALIASES = {
     "ner": "token-classification",
     "sentiment-analysis": "text-classification",
@@ -235,9 +234,11 @@ FIELDS = {
     ),
     "dialogue": _fields(DialogueExample, "text", given="messages"),
     "feature-extraction": _fields(TextExample, "text", given="text", formats="table lines"),
+    "fill-mask": _fields(TextExample, "text", given="text", formats="table lines"),
     # its labels, if any, say what a text is like
     "language-modeling": _fields(TextExample, "text", given="text", more="label"),
 }  # fmt: skip
+PROSE = {"language-modeling", "fill-mask"}  # whose data is any text, whole files too
 GOLD = {name for fields in FIELDS.values() for name in fields.gold}
 
 
@@ -255,11 +256,6 @@ def task_name(task: str) -> str:
         name = "translation"
     if name in FIELDS:
         return name
-    if task in _MODELS_ALONE:
-        raise ConfigError(
-            f"task: got {shown(task)}, which nothing answers; pf.load(directory, {shown(task)}) "
-            "is a model for it"
-        )
     near = did_you_mean(task, [*FIELDS, *_ALIASES], f"expected one of {', '.join(FIELDS)}")
     raise ConfigError(f"task: got {shown(task)}{near}")
 

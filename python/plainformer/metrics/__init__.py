@@ -20,7 +20,7 @@ from .classification import (
 from .code import function_body, function_heads, parse_rate
 from .entities import entity_metrics, entity_scores
 from .intent import intent_metrics
-from .language import bits_per_character, distinct_n, perplexity
+from .language import bits_per_byte, bits_per_character, distinct_n, perplexity
 from .multi_label import multi_label_metrics, multi_label_scores
 from .multiple_choice import multiple_choice_accuracy
 from .regression import pearson_correlation, regression_metrics, spearman_correlation
@@ -38,6 +38,7 @@ __all__ = [
     "accuracy",
     "answer_f1",
     "best_no_answer_threshold",
+    "bits_per_byte",
     "bits_per_character",
     "bleu",
     "check_tags",

@@ -1,4 +1,4 @@
-"""Perplexity, bits a character, and how varied generated text is."""
+"""Perplexity, bits a character or a byte, and how varied generated text is."""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ def bits_per_character(negative_log_likelihood: float, characters: int) -> float
     ConfigError : no characters
     """
     return _mean(negative_log_likelihood, characters, "characters") / math.log(2)
+
+
+def bits_per_byte(negative_log_likelihood: float, n_bytes: int) -> float:
+    """sum / (bytes ln 2): the sum of -ln p over all tokens, and the bytes of their text in UTF-8.
+
+    Does not depend on the tokenizer either, and compares languages better than characters do.
+
+    Raises
+    ------
+    DataError : a sum that is NaN or negative
+    ConfigError : no bytes
+    """
+    return _mean(negative_log_likelihood, n_bytes, "n_bytes") / math.log(2)
 
 
 def distinct_n(

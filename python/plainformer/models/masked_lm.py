@@ -79,6 +79,21 @@ class MaskedLM(Encoder):
                 logits = rows.sequences.batch_of(self.projection()(self.transformed(x)))
         return MaskedLMOutput(loss, logits=logits)
 
+    def logits_at(
+        self,
+        places: Any,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+    ) -> Tensor:
+        """Logits (M, V) at `places` (M,) alone, counted over the tokens of all rows without
+        padding; the same bytes as `forward` has there."""
+        with self.recording(False):
+            rows = self.rows(input_ids, attention_mask, token_type_ids, None, None)
+            x = self.hidden_rows(rows)
+            chosen = functional.take_rows(x, kernels.asarray(places, x.data))
+            return self.projection()(self.transformed(chosen))
+
     def count_labels(self, batch: Mapping[str, Any]) -> int:
         """How many labels of a batch (the arguments of a call) enter the loss."""
         return count_token_labels(batch)

@@ -5,6 +5,7 @@ from .dialogue import Dialogue
 from .directory import make_task, open_task
 from .feature_extraction import FeatureExtraction
 from .features import Feature, TaskExamples
+from .fill_mask import FillMask
 from .finetune import finetune
 from .language_modeling import LanguageModeling
 from .multiple_choice import MultipleChoice
@@ -26,6 +27,7 @@ __all__ = [
     "Dialogue",
     "Feature",
     "FeatureExtraction",
+    "FillMask",
     "FineTuneResult",
     "LanguageModeling",
     "MultipleChoice",

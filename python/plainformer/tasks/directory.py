@@ -36,6 +36,7 @@ from .task import Task, TaskSettings
 
 TASK_FILE = "task.json"
 ADAPTER = "adapter"
+_USUAL = {"causal-lm": "language-modeling", "seq2seq-lm": "text2text-generation"}
 _TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
@@ -77,7 +78,7 @@ def open_task(
     Parameters
     ----------
     path : a directory that `finetune` wrote, or a Hugging Face directory whose model fits `name`
-    name : the task; None means the one in `task.json`
+    name : the task; None means the one in `task.json`, or else what the model's head is for
     tokenizer : a directory or what `load_tokenizer` gives; None means that in `path`
     dtype : float32, bfloat16 or float64; None means the configuration's
     device : "cpu", "cuda", "cuda:1" or "auto"; None means the CPU
@@ -151,11 +152,12 @@ class TaskDirectory:
 
     def _kind(self, name: str | None) -> type[Task]:
         if name is None:
-            if self.task is None:
+            usual = self.task or usual_task(self.config)
+            if usual is None:
                 raise ConfigError(
                     f"task: {self.path} has no {TASK_FILE}; say what the model is for"
                 )
-            return task_class(self.task)
+            return task_class(usual)
         kind = task_class(name)
         opens = (None, kind.name, *kind.opens)
         if self.task not in opens and not kind.any_directory:
@@ -163,6 +165,20 @@ class TaskDirectory:
                 f"task: got {shown(kind.name)}, but {self.path} was fine-tuned for {self.task}"
             )
         return kind
+
+
+def usual_task(config: Mapping[str, Any]) -> str | None:
+    """The task of the model that `architectures` in a `config.json` names; None of a bare one."""
+    family = models.MODELS.get(str(config.get("model_type")))
+    named = config.get("architectures")
+    if family is None or not isinstance(named, list):
+        return None
+    words = (word for word, model in family.models.items() if model.__name__ in named)
+    word = next(words, None)
+    fitting = (
+        name for name, kind in TASKS.items() if not kind.any_directory and word in kind.model_tasks
+    )
+    return _USUAL.get(str(word)) or next(fitting, None)
 
 
 def make_task(name: str | None, model: Any, tokenizer: Any, **settings: Any) -> Task:

@@ -50,7 +50,7 @@ def _worse(
     then, now = before.get(name), after.get(name)
     if then is None or now is None:
         return None
-    grows = metric.endswith(("loss", "perplexity", "bits_per_character"))
+    grows = metric.endswith(("loss", "perplexity", "bits_per_character", "bits_per_byte"))
     if (now > then) if grows else (now < then):
         return f"{metric} is {now:.4g}, and was {then:.4g} before training"
     if now == 0 and not grows:

@@ -101,7 +101,7 @@ class LanguageModeling(Task):
         return blocks
 
     def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
-        """Loss and perplexity a token, and bits a character.
+        """Loss and perplexity a token, and bits a character and a byte of UTF-8.
 
         Of consecutive windows: every token but the first is predicted once, whose characters do
         not count; ends between texts are tokens without characters. With control codes of each
@@ -114,15 +114,19 @@ class LanguageModeling(Task):
 
     def _evaluated(self, examples: Sequence[Any]) -> tuple[TextLoss, Iterator[Inputs]]:
         """A sum that knows how many characters are predicted, and what the model takes."""
-        characters = sum(len(example.text) for example in examples)
+        loss = TextLoss()
+        loss.characters = sum(len(example.text) for example in examples)
+        loss.bytes = sum(len(example.text.encode()) for example in examples)
         if self.control is not None:
             encode = self.control.examples
-            return TextLoss(characters=characters), (f.inputs for e in examples for f in encode(e))
+            return loss, (f.inputs for e in examples for f in encode(e))
         tokens = self._tokens(examples)
         tell_unknown(self.name, self.tokenizer, tokens)
         windows = EvaluationWindows(tokens, self._block_size())
-        first = len(decode_text(self.tokenizer, tokens[:1].tolist()))
-        return TextLoss(characters=characters - first), (windows[i] for i in range(len(windows)))
+        first = decode_text(self.tokenizer, tokens[:1].tolist())
+        loss.characters -= len(first)
+        loss.bytes -= len(first.encode())
+        return loss, (windows[i] for i in range(len(windows)))
 
     def _tokens(self, examples: Iterable[Any]) -> Array:
         documents = (Document(e.text, e.file, e.line or 1) for e in examples)

@@ -30,7 +30,7 @@ from .. import kernels
 from ..data import Encoded, LabelMap, TextEncoder
 from ..data.examples import FIELDS, texts_of
 from ..errors import ConfigError, DataError, NonFiniteError, listed
-from ..metrics import bits_per_character, perplexity
+from ..metrics import bits_per_byte, bits_per_character, perplexity
 from ..options import COUNT, check, option
 from ..reprs import unusual
 from ..training.batches import collate_rows
@@ -61,18 +61,22 @@ class TaskSettings:
 
 @dataclass
 class TextLoss(LossSum):
-    """The loss of texts, and how many characters were predicted."""
+    """The loss of texts, and how many characters and bytes were predicted."""
 
     characters: int = 0
+    bytes: int = 0
 
     def metrics(self) -> dict[str, float]:
-        """Loss and perplexity a token, and bits a character, which tokenizers can be compared by.
+        """Loss and perplexity a token, and bits a character and a byte where they were counted,
+        which tokenizers can be compared by.
 
         A text of which nothing was predicted has 0 characters and no bits.
         """
         metrics = {"loss": self.mean, "perplexity": perplexity(self.total, self.count)}
         if self.characters:
             metrics["bits_per_character"] = bits_per_character(self.total, self.characters)
+        if self.bytes:
+            metrics["bits_per_byte"] = bits_per_byte(self.total, self.bytes)
         return metrics
 
 

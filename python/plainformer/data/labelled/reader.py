@@ -9,7 +9,7 @@ from typing import Any
 from ...checkpoints.files import PathLike
 from ...errors import ConfigError, DataError, DTypeError, shown
 from ...kinds import check_kind
-from ..examples import FIELDS, Example, TextExample, required_fields, task_name
+from ..examples import FIELDS, PROSE, Example, TextExample, required_fields, task_name
 from ..records.annotations import read_annotated_lines, read_annotations
 from ..records.conll import read_conll
 from ..records.docbin import read_docbin
@@ -60,7 +60,7 @@ class _Reader:
                 yield example
             skipped = reading.skipped - before
             name = "standard input" if files[0] == STANDARD_INPUT else files[0]
-            if count == 0 and not (self.task == "language-modeling" and reading.skip_bad_lines):
+            if count == 0 and not (self.task in PROSE and reading.skip_bad_lines):
                 raise DataError(f"holds no examples{reading.told(skipped)}", name)
             reading.tell(name, self.formats[name], count, "example", skipped)
             total += count
@@ -84,7 +84,7 @@ class _Reader:
                 one, other = required_fields(self.task, True)
                 records = read_parallel(first, second, (one, other))
                 yield from build.examples(records, self.reading, first.name)
-        elif self.task == "language-modeling" and not self._has_labels(files[0]):
+        elif self.task in PROSE and not self._has_labels(files[0]):
             yield from self._texts(files[0])
         else:
             with Source(files[0]) as source:
@@ -94,8 +94,8 @@ class _Reader:
 
     def _has_labels(self, file: str) -> bool:
         """Whether a file for language-modeling has texts with labels."""
-        if not os.path.isfile(file):  # a directory, or a pipe, which can be read once
-            return False
+        if "label" not in self.names or not os.path.isfile(file):
+            return False  # a directory, or a pipe, which can be read once
         with Source(file) as source:
             return sniff_labels(source, self.names["label"]) is not None
 
@@ -242,7 +242,7 @@ def read_examples(
     ConfigError : an unknown task, field in `columns`, scheme, or `bad_spans`
     """
     task = task_name(task)
-    files = find_files(paths, SEARCHED if task == "language-modeling" else ())
+    files = find_files(paths, SEARCHED if task in PROSE else ())
     if not files:
         raise DataError("paths: got none, expected at least one file")
     names = field_names(task, columns, () if labelled else FIELDS[task].gold)
