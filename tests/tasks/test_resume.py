@@ -210,3 +210,56 @@ def test_a_model_that_was_replaced_by_what_it_became_can_be_resumed(tmp_path, fi
         resume_from_checkpoint=True,
     )
     assert again.metrics["steps"] == 3
+
+
+# The best step is the second of four: text that is learned fast and forgotten at a high rate.
+WORSENS = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps",
+           "save_steps": 1, "metric_for_best_model": "loss", "greater_is_better": True}  # fmt: skip
+
+
+def checkpoints(directory):
+    return sorted(path.name for path in directory.glob("checkpoint-*"))
+
+
+def test_one_checkpoint_is_left_of_a_run_that_ended_well(tmp_path):
+    result = tune("text-classification", tmp_path, **WORSENS)
+    assert result.metrics["best_step"] == 1
+    assert checkpoints(tmp_path) == ["checkpoint-4"]
+    assert (tmp_path / "latest").read_text().strip() == "checkpoint-4"
+    model = (tmp_path / "model.safetensors").stat().st_size
+    kept = sum(p.stat().st_size for p in (tmp_path / "checkpoint-4").glob("*.safetensors"))
+    assert kept < 3.5 * model  # weights and two moments
+
+
+def test_a_limit_that_is_said_holds_to_the_end(tmp_path):
+    tune("text-classification", tmp_path, save_total_limit=2, **WORSENS)
+    assert checkpoints(tmp_path) == ["checkpoint-1", "checkpoint-3", "checkpoint-4"]
+
+
+@pytest.mark.parametrize("extra", [{}, {"lora_r": 2}], ids=lambda extra: "-".join(extra) or "plain")
+def test_an_extended_run_finds_the_best_model_of_before(tmp_path, extra):
+    """Whether its checkpoint was kept or only the model in the output directory."""
+    options = {**WORSENS, **extra, "lr_scheduler_type": "constant"}
+    longer = {**options, "max_steps": 6, "resume_from_checkpoint": True}
+    results = {}
+    for name, limit in {"whole": {"save_total_limit": None}, "cut": {}}.items():
+        tune("text-classification", tmp_path / name, **options, **limit)
+        results[name] = tune("text-classification", tmp_path / name, **longer, **limit)
+    assert results["cut"].metrics["best_step"] == 1
+    assert checkpoints(tmp_path / "cut") == ["checkpoint-1"] * bool(extra) + ["checkpoint-6"]
+    assert_same(results["whole"], results["cut"], tmp_path)
+
+
+def test_a_best_model_that_was_replaced_since_is_not_taken_for_it(tmp_path, caplog):
+    tune("text-classification", tmp_path, **WORSENS)
+    other = tmp_path / "checkpoint-4" / "model.safetensors"
+    shutil.copy(other, tmp_path / "model.safetensors")
+    tune("text-classification", tmp_path, **WORSENS, resume_from_checkpoint=True)
+    assert "checkpoint-1, the best model, is not there; keeping the last one" in caplog.text
+    assert weights(tmp_path) == other.read_bytes()
+
+
+def test_a_run_that_was_stopped_keeps_what_it_has(tmp_path):
+    with pytest.raises(TrainingInterrupted):
+        tune("text-classification", tmp_path, callbacks=[StopAt(3)], **WORSENS)
+    assert checkpoints(tmp_path) == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]

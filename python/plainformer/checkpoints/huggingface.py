@@ -161,11 +161,15 @@ def is_of_model(name: str) -> bool:
     )
 
 
+def is_weights(name: str) -> bool:
+    """Whether `save_model` writes weights, or their index, into a file of this name."""
+    return name in (WEIGHTS, INDEX) or _SHARD.fullmatch(name) is not None
+
+
 def _remove_stale(directory: Path, keep: set[str]) -> None:
     """Delete weight files of an earlier save, which a reader would take for this one's."""
     for path in directory.iterdir():
-        is_weights = path.name in (WEIGHTS, INDEX) or _SHARD.fullmatch(path.name)
-        if is_weights and path.name not in keep:
+        if is_weights(path.name) and path.name not in keep:
             path.unlink()
 
 

@@ -115,6 +115,7 @@ class Pretraining:
         self.validation = None
         if validation is not None:
             self.validation = as_sources("validation", validation, column)
+        self._limits_checkpoints = "save_total_limit" in training
         self.args = TrainingArguments(**{**training, "output_dir": output_dir})
         self.args.check_evaluated("validation", validation)
         self.args.check_device()
@@ -179,6 +180,8 @@ class Pretraining:
         if trainer.state.best_step is not None:
             metrics["best_step"] = trainer.state.best_step
         trainer.save_model()
+        if not self._limits_checkpoints:
+            trainer.keep_newest_checkpoint()
         return PretrainResult(self.model, PreTrainedTokenizer(self.tokenizer), metrics)
 
     def _inputs(self) -> dict[str, Any]:

@@ -131,6 +131,8 @@ class FineTuning:
         output = trainer.train()
         self._keep_adapters()
         trainer.save_model()
+        if "save_total_limit" not in self._training:
+            trainer.keep_newest_checkpoint(has_best=self.strategy.lora_r is None)
         after = self._tests(trainer)
         for doubt in doubts(self.task, self.tests, before, after):
             logger.warning("%s", doubt)

@@ -191,7 +191,8 @@ class TrainingArguments:
     )
     save_total_limit: int | None = option(
         2,
-        "Checkpoints to keep, the newest; the best one is kept besides. 0 keeps all.",
+        "Checkpoints to keep, the newest; the best one is kept besides. 0 keeps all. Where none is "
+        "said, finetune and pretrain keep one once a run has ended.",
         NOT_NEGATIVE,
     )
     load_best_model_at_end: bool = option(

@@ -46,6 +46,7 @@ POINTER = "latest"
 STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.safetensors"
 EXTRA = "interrupted.json"
+BEST = "best.json"  # see `kept`
 _PARTS = {"state": dict, "data": dict, "inputs": dict, "callbacks": dict[str, dict[str, Any]]}
 _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]*)")  # as `path` writes them
 
@@ -166,7 +167,7 @@ class CheckpointDirectory:
         write_pointer(self.root / POINTER, self.path(own).name)
         for step in self.steps():
             if step > own:
-                self._delete(step)
+                self.delete(step)
         self._rotate(best_step)
 
     def _own_step(self, path: Path) -> int | None:
@@ -191,13 +192,14 @@ class CheckpointDirectory:
             else:
                 (self.root / POINTER).unlink()
         for step in extra:
-            self._delete(step)
+            self.delete(step)
 
     def clear(self) -> None:
         """Delete every checkpoint and the pointer."""
-        (self.root / POINTER).unlink(missing_ok=True)
+        for name in (POINTER, BEST):
+            (self.root / name).unlink(missing_ok=True)
         for step in self.steps():
-            self._delete(step)
+            self.delete(step)
 
     def tidy(self) -> None:
         """Remove what killed processes left half written, also one folder down (tokens/, ...)."""
@@ -235,12 +237,13 @@ class CheckpointDirectory:
         regular = [step for step in self.steps() if not self._is_extra(step)]
         for step in regular[: -self.limit]:
             if step != best_step:
-                self._delete(step)
+                self.delete(step)
 
     def _is_extra(self, step: int) -> bool:
         return (self.path(step) / EXTRA).exists()
 
-    def _delete(self, step: int) -> None:
+    def delete(self, step: int) -> None:
+        """Delete the checkpoint of a step."""
         remove_directory(self.path(step))
 
     def _last_words(self) -> str:

@@ -20,6 +20,7 @@ from .best import best_score, compare, score_of
 from .callbacks import CallbackList
 from .checkpoint import Checkpoint, CheckpointDirectory
 from .inputs import changed_inputs
+from .kept import best_weights
 from .log import RunLog, strict
 from .losses import Batch, compute_loss, count_labels
 from .progress import make_progress
@@ -290,11 +291,12 @@ class TrainingLoop:
         self.callbacks.call("on_train_end", self.args, self.state, self.control)
 
     def _load_best(self, step: int) -> None:
-        path = self.directory.path(step)
-        if not path.is_dir():  # resumed from another directory, or from before a better one
+        weights = best_weights(self.directory, step)
+        if weights is None:  # resumed from another directory, or from before a better one
+            path = self.directory.path(step)
             logger.warning("%s, the best model, is not there; keeping the last one", path)
             return
-        self.model.load_state_dict(self.directory.load_weights(step))
+        self.model.load_state_dict(weights)
         logger.info("loaded the best model, of step %d", step)
 
 

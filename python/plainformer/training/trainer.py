@@ -19,6 +19,7 @@ from ..reprs import table_of
 from .arguments import TrainingArguments
 from .batches import Collator, PaddedCollator, as_dataset, sequential_batches
 from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
+from .checkpoint import CheckpointDirectory
 from .evaluation import (
     ComputeMetrics,
     PredictionOutput,
@@ -28,6 +29,7 @@ from .evaluation import (
     with_prefix,
 )
 from .inputs import as_json, dataset_inputs, model_inputs
+from .kept import keep_newest
 from .log import RunLog
 from .loop import TrainingLoop
 from .losses import LossSum
@@ -206,6 +208,18 @@ class Trainer:
         directory = Path(self.args.output_dir if output_dir is None else output_dir)
         with lock_directory(directory):
             self.write_model(directory)
+
+    def keep_newest_checkpoint(self, *, has_best: bool = True) -> None:
+        """Delete all checkpoints but the newest, from which training can go on.
+
+        For a run that ended and whose model `save_model` has written into `output_dir`.
+
+        has_best : whether that is the best model as a checkpoint has it; if not, as of a model
+            that was changed since, the best one's checkpoint stays as well
+        """
+        with lock_directory(self.args.output_dir):
+            directory = CheckpointDirectory(self.args.output_dir, None)
+            keep_newest(directory, self.state.best_step, has_best=has_best)
 
     def write_model(self, directory: Path) -> None:
         """Write the model, and the tokenizer where there is one, into an existing directory."""
