@@ -63,6 +63,7 @@ BESIDE = {
     ("qwen2", "use_sliding_window"): {"sliding_window": 2, "max_window_layers": 0},
     ("qwen2", "layer_types"): {"use_sliding_window": True, "sliding_window": 2},
 }
+BESIDE |= {("qwen3", field): beside for (family, field), beside in BESIDE.items()}
 
 # Tested below, or kept for others and written back: names of classes, tokens of generators.
 BY_BATCHES = {("mpnet", "pad_token_id")}  # transformers' MPNet has its own

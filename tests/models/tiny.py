@@ -42,6 +42,8 @@ CONFIGS = {
     },
 }  # fmt: skip
 CONFIGS["qwen2"] = CONFIGS["llama"]
+CONFIGS["qwen3"] = CONFIGS["llama"] | {"head_dim": 4}
+CONFIGS["mistral"] = CONFIGS["llama"] | {"sliding_window": 4}
 CONFIGS["marian"] = {
     "vocab_size": VOCAB, "max_position_embeddings": 18, "d_model": 12, "encoder_layers": 2,
     "encoder_attention_heads": 3, "encoder_ffn_dim": 20, "decoder_layers": 2,

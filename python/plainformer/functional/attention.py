@@ -123,6 +123,7 @@ def attention_weights(
     softmax_scale: float | None = None,
     causal: bool = False,
     window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
 ) -> list[Array]:
     """What `attention` weighs values with, for people to look at; nothing is recorded.
 
@@ -133,7 +134,7 @@ def attention_weights(
     borders = _beside(borders, q)
     kernels.flash_attn_varlen_func(  # says what is wrong with an argument
         q, k, k, *borders, softmax_scale=softmax_scale, causal=causal, window_size=window_size,
-        attn_bias=attn_bias,
+        softcap=softcap, attn_bias=attn_bias,
     )  # fmt: skip
     xp = kernels.xp(q)
     group = q.shape[1] // k.shape[1]
@@ -145,6 +146,8 @@ def attention_weights(
         k_s = xp.repeat(k_s, group, axis=0)
         with np.errstate(all="ignore"):  # as the kernels
             scores = kernels.matmul(q_s, k_s, transpose_b=True) * q.dtype.type(scale)
+            if softcap:
+                scores = (softcap * xp.tanh(scores / softcap)).astype(q.dtype)
         Lq, Lk = scores.shape[1:]
         if attn_bias is not None:
             wanted = (len(borders.cu_seqlens_q) - 1, num_heads, *borders[2:])

@@ -12,9 +12,11 @@ from .electra import *
 from .gpt2 import *
 from .llama import *
 from .marian import *
+from .mistral import *
 from .modernbert import *
 from .mpnet import *
 from .qwen2 import *
+from .qwen3 import *
 from .roberta import *
 from .t5 import *
 from .transformer import *

@@ -8,7 +8,7 @@ Parameter names and `config.json`: transformers' `LlamaForCausalLM`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -117,6 +117,16 @@ class LlamaConfig(PretrainedConfig):
         """Whether the projections to queries, keys and values have biases."""
         return self.attention_bias
 
+    @property
+    def attention_scale(self) -> float | None:
+        """What scores are multiplied with; None means 1 / sqrt(head_dim)."""
+        return None
+
+    @property
+    def attention_softcap(self) -> float:
+        """What scores are capped at, smoothly; 0 means not at all."""
+        return 0.0
+
 
 class LlamaAttention(nn.Module):
     """Queries, keys and values with rotary positions; groups of query heads share key heads."""
@@ -128,31 +138,42 @@ class LlamaAttention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, KV * D, config.qkv_bias)
         self.v_proj = nn.Linear(config.hidden_size, KV * D, config.qkv_bias)
         self.o_proj = nn.Linear(H * D, config.hidden_size, config.attention_bias)
-        self.attention = nn.Attention(
-            H,
-            num_kv_heads=KV,
-            dropout=config.attention_dropout,
-            causal=True,
-            window_size=config.window_size(layer),
-        )
+        self.attention = attention_of(config, layer)
+
+    def project(self, x: Tensor) -> Sequence[Tensor]:
+        """Queries (N, H D), keys and values (N, KV D) of x (N, C), before they are turned."""
+        return nn.linear_together(x, self.q_proj, self.k_proj, self.v_proj)
 
     def forward(
         self,
         x: Tensor,
-        residual: Tensor,
+        residual: Tensor | None,
         rows: nn.Sequences,
         turn: Turn,
         cache: nn.KeyValueCache | None = None,
         layer: int = 0,
     ) -> Tensor:
-        """What attention makes of x (N, C), added to the residual stream (N, C)."""
-        q, k, v = nn.linear_together(x, self.q_proj, self.k_proj, self.v_proj)
+        """What attention makes of x (N, C), added to the residual stream (N, C) if given."""
+        q, k, v = self.project(x)
         q, k = turn(q, self.attention.num_heads), turn(k, self.attention.num_kv_heads)
         if cache is None:
             y = self.attention(q, k, v, rows)
         else:
             y = self.attention.cached(q, k, v, rows, cache, layer)
-        return nn.add_onto(residual, self.o_proj, y)
+        return self.o_proj(y) if residual is None else nn.add_onto(residual, self.o_proj, y)
+
+
+def attention_of(config: LlamaConfig, layer: int) -> nn.Attention:
+    """What a layer does between its projections."""
+    return nn.Attention(
+        config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads,
+        scale=config.attention_scale,
+        dropout=config.attention_dropout,
+        causal=True,
+        window_size=config.window_size(layer),
+        softcap=config.attention_softcap,
+    )
 
 
 class LlamaMLP(nn.Module):
@@ -165,14 +186,18 @@ class LlamaMLP(nn.Module):
         self.up_proj = nn.Linear(C, inner, bias)
         self.down_proj = nn.Linear(inner, C, bias)
 
-    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        """x and the residual stream (N, C) to the same shape."""
-        gate, up = nn.linear_together(x, self.gate_proj, self.up_proj)
+    def project(self, x: Tensor) -> Sequence[Tensor]:
+        """The gate and what it lets through (N, inner) of x (N, C)."""
+        return nn.linear_together(x, self.gate_proj, self.up_proj)
+
+    def forward(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        """x (N, C) to the same shape, added to the residual stream (N, C) if given."""
+        gate, up = self.project(x)
         if self.activation == "silu":
             h = functional.swiglu(gate, up)
         else:
             h = functional.geglu(gate, up, "tanh" if self.activation == "gelu_tanh" else "none")
-        return nn.add_onto(residual, self.down_proj, h)
+        return self.down_proj(h) if residual is None else nn.add_onto(residual, self.down_proj, h)
 
 
 class LlamaDecoderLayer(nn.Module):
@@ -181,9 +206,12 @@ class LlamaDecoderLayer(nn.Module):
     The adds are made where the last projections end, in cache.
     """
 
+    attention_class: ClassVar[type[nn.Module]] = LlamaAttention
+    mlp_class: ClassVar[type[nn.Module]] = LlamaMLP
+
     def __init__(self, config: LlamaConfig, layer: int):
-        self.self_attn = LlamaAttention(config, layer)
-        self.mlp = LlamaMLP(config)
+        self.self_attn = self.attention_class(config, layer)
+        self.mlp = self.mlp_class(config)
         self.input_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
@@ -211,6 +239,10 @@ class LlamaPreTrainedModel(PreTrainedModel):
     ignored_keys = ("*rotary_emb.inv_freq",)
     head_keys = ("lm_head.*", "score.*")
 
+    def bare(self, config: Any) -> LlamaModel:
+        """The model that the family's heads stand on."""
+        return LlamaModel(config, seed=None)
+
     def hidden_rows(self, rows: Rows) -> Tensor:
         """The last hidden states (N, C), normed."""
         return self.base_model.states(rows.ids, rows.sequences, rows.positions)
@@ -230,12 +262,22 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
+    layer_class: ClassVar[type[nn.Module]] = LlamaDecoderLayer
+
     def build(self, config: LlamaConfig) -> None:
         self.recomputes = False
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = [LlamaDecoderLayer(config, i) for i in range(config.num_hidden_layers)]
+        self.layers = [self.layer_class(config, i) for i in range(config.num_hidden_layers)]
         self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary = Rotary(config.head_dim or 0, config.rope_parameters or {})
+
+    def embed(self, ids: Array) -> Tensor:
+        """The vectors (N, C) of token ids (N,) that the layers begin with."""
+        return self.embed_tokens(ids)
+
+    def turns(self, rows: nn.Sequences, positions: Array, like: Array) -> Sequence[Turn]:
+        """What turns the rows in each layer."""
+        return [self.rotary.at(positions, like)] * len(self.layers)
 
     def states(
         self,
@@ -246,9 +288,9 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
     ) -> Tensor:
         """Hidden states (N, C) of token ids (N,), after the last norm."""
         check_positions(positions, self.config.max_position_embeddings)
-        x = self.embed_tokens(ids)
-        turn = self.rotary.at(positions, x.data)
-        for i, layer in enumerate(self.layers):
+        x = self.embed(ids)
+        turns = self.turns(rows, positions, x.data)
+        for i, (layer, turn) in enumerate(zip(self.layers, turns)):
             nn.report_state(rows, x)
             if self.recomputes and self.training:
                 (x,) = nn.recompute(layer, x, rows=rows, turn=turn)
@@ -271,7 +313,7 @@ class LlamaForCausalLM(LlamaPreTrainedModel, CausalLM):
     tied_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.embed_tokens.weight"}
 
     def build(self, config: LlamaConfig) -> None:
-        self.model = LlamaModel(config, seed=None)
+        self.model = self.bare(config)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
@@ -293,7 +335,7 @@ class LlamaForSequenceClassification(LlamaPreTrainedModel, LastTokenClassifier):
     """A Llama that classifies sequences. Parameters: see `LlamaForCausalLM`."""
 
     def build(self, config: LlamaConfig) -> None:
-        self.model = LlamaModel(config, seed=None)
+        self.model = self.bare(config)
         self.score = nn.Linear(config.hidden_size, len(config.id2label), bias=False)
 
 
@@ -301,7 +343,7 @@ class LlamaForTokenClassification(LlamaPreTrainedModel, TokenClassifier):
     """A Llama that classifies tokens. Parameters: see `LlamaForCausalLM`."""
 
     def build(self, config: LlamaConfig) -> None:
-        self.model = LlamaModel(config, seed=None)
+        self.model = self.bare(config)
         self.dropout = nn.Dropout(config.head_dropout())
         self.score = nn.Linear(config.hidden_size, len(config.id2label))
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..errors import ConfigError, shown
-from ..options import at_least
-from .config import MAX_SIZE
+from .layer_types import FULL, SLIDING, check_layer_types, window_of
 from .llama import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -54,29 +52,16 @@ class Qwen2Config(LlamaConfig):
         super().__post_init__()
         if not self.use_sliding_window:
             self.sliding_window = None
-        elif self.sliding_window is not None:
-            at_least(1, MAX_SIZE).check("sliding_window", self.sliding_window)
         if self.layer_types is None:
             full = self.num_hidden_layers
             if self.sliding_window is not None:
                 full = min(self.max_window_layers, full)
-            windows = self.num_hidden_layers - full
-            self.layer_types = ["full_attention"] * full + ["sliding_attention"] * windows
-        kinds = {"full_attention", "sliding_attention"}
-        if len(self.layer_types) != self.num_hidden_layers or not kinds.issuperset(
-            self.layer_types
-        ):
-            raise ConfigError(
-                f"layer_types: got {shown(self.layer_types)}, expected {self.num_hidden_layers} "
-                "words full_attention or sliding_attention"
-            )
-        if "sliding_attention" in self.layer_types and self.sliding_window is None:
-            raise ConfigError("layer_types: got sliding_attention, but use_sliding_window is off")
+            self.layer_types = [FULL] * full + [SLIDING] * (self.num_hidden_layers - full)
+        check_layer_types(self, "use_sliding_window is off")
 
     def window_size(self, layer: int) -> tuple[int, int]:
         """How far back and ahead a row of this layer sees; a window counts the row itself."""
-        sliding = self.layer_types is not None and self.layer_types[layer] == "sliding_attention"
-        return (self.sliding_window - 1, -1) if sliding and self.sliding_window else (-1, -1)
+        return window_of(self, layer)
 
     @property
     def qkv_bias(self) -> bool:

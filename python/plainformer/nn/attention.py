@@ -31,6 +31,7 @@ class Attention(Module):
     dropout : float, on the attention weights, inside the kernel
     causal : bool, no row sees a later one
     window_size : (left, right), how far back and ahead a row sees; -1 means all the way
+    softcap : float, c > 0 replaces scores s by c tanh(s / c) before anything is added; 0: no cap
     """
 
     @checked
@@ -43,6 +44,7 @@ class Attention(Module):
         dropout: float = 0.0,
         causal: bool = False,
         window_size: tuple[int, int] = (-1, -1),
+        softcap: float = 0.0,
     ):
         kv_heads = num_kv_heads or num_heads
         if num_heads < 1 or num_heads % kv_heads:
@@ -50,7 +52,9 @@ class Attention(Module):
         self.num_heads, self.num_kv_heads = num_heads, kv_heads
         self.causal = causal
         self.dropout = Dropout(dropout)
-        self._options: dict[str, Any] = {"softmax_scale": scale, "window_size": window_size}
+        self._options: dict[str, Any] = {
+            "softmax_scale": scale, "window_size": window_size, "softcap": softcap,
+        }  # fmt: skip
 
     def forward(
         self,
