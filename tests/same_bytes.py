@@ -43,6 +43,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 40},
     "llama": _LLAMA,
     "qwen2": _LLAMA,
+    "qwen3": _LLAMA | {"head_dim": 8},
+    "mistral": _LLAMA | {"sliding_window": 8},
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
@@ -57,7 +59,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "transformer": _BART,
     "t5": {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2},
 }  # fmt: skip
-DECODERS = ("gpt2", "llama", "qwen2")
+DECODERS = tuple(family for family in FAMILIES if "causal-lm" in MODELS[family].models)
 ENCODERS = tuple(family for family in FAMILIES if "masked-lm" in MODELS[family].models)
 # What each objective trains, with which tokenizer.
 OBJECTIVES = {
@@ -68,7 +70,7 @@ OBJECTIVES = {
 }
 # What each task trains, with which tokenizer; the first two columns of a row are its fields.
 TASKS = {
-    "text-classification": ((*ENCODERS, "gpt2", "llama", "qwen2", "bart"), "wordpiece:90"),
+    "text-classification": ((*ENCODERS, *DECODERS, "bart"), "wordpiece:90"),
     "token-classification": ((*ENCODERS, "gpt2", "llama"), "wordpiece:90"),
     "relation-extraction": (("bert", "roberta"), "wordpiece:90"),
     "question-answering": ((*ENCODERS, "bart"), "wordpiece:90"),

@@ -11,7 +11,7 @@ from plainformer.nn import dropout_state
 from plainformer.tape import run_backward
 from tests.differences import numeric_gradient
 
-from .tiny import ENCODERS, batch_for, config_of, make, outputs_of, tasks_of
+from .tiny import DECODERS, ENCODERS, batch_for, config_of, make, outputs_of, tasks_of
 
 TASKS = (
     "masked-lm",
@@ -319,7 +319,7 @@ def test_distilbert_may_start_from_sinusoids():
     assert plain.state_dict()[name].std() < 0.05
 
 
-@pytest.mark.parametrize("family", [*ENCODERS, "gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("family", [*ENCODERS, *DECODERS])
 class TestSentenceEmbeddings:
     def test_they_are_pooled_states(self, family, rng):
         model = make(family, "feature-extraction").eval()

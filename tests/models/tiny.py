@@ -60,6 +60,8 @@ CONFIGS["t5"] = {
     "relative_attention_num_buckets": 6, "relative_attention_max_distance": 5,
 }  # fmt: skip
 
+DECODERS = tuple(family for family in CONFIGS if "causal-lm" in MODELS[family].models)
+
 SEQUENCE_TASKS = ("sequence-classification", "multiple-choice")
 
 

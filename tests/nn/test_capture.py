@@ -11,7 +11,7 @@ from plainformer.functional import Borders
 from plainformer.nn import Sequences, capture, part, report_state
 from plainformer.nn.capture import report_attention
 from plainformer.tensor import Tensor
-from tests.models.tiny import ENCODERS, batch_for, make
+from tests.models.tiny import DECODERS, ENCODERS, batch_for, make
 
 
 def softmax(x):
@@ -20,9 +20,9 @@ def softmax(x):
 
 
 class TestModels:
-    @pytest.mark.parametrize("family", [*ENCODERS, "gpt2", "llama", "qwen2"])
+    @pytest.mark.parametrize("family", [*ENCODERS, *DECODERS])
     def test_states_and_weights_of_every_layer(self, family, rng):
-        model = make(family, "causal-lm" if family in ("gpt2", "llama", "qwen2") else None).eval()
+        model = make(family, "causal-lm" if family in DECODERS else None).eval()
         batch = batch_for("masked-lm", rng)
         plain = model(**batch)
         assert plain.hidden_states is None
@@ -37,7 +37,7 @@ class TestModels:
             np.testing.assert_allclose(rows[mask == 1], 1, rtol=1e-5)
             assert not rows[mask == 0].any()
             assert not weights.data.transpose(0, 3, 1, 2)[mask == 0].any()
-            if family in ("gpt2", "llama", "qwen2"):
+            if family in DECODERS:
                 assert not np.triu(weights.data, 1).any()
         one = model(**batch, output_attentions=True)
         assert one.hidden_states is None

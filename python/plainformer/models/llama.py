@@ -206,8 +206,8 @@ class LlamaDecoderLayer(nn.Module):
     The adds are made where the last projections end, in cache.
     """
 
-    attention_class: ClassVar[type[nn.Module]] = LlamaAttention
-    mlp_class: ClassVar[type[nn.Module]] = LlamaMLP
+    attention_class: ClassVar[type[LlamaAttention]] = LlamaAttention
+    mlp_class: ClassVar[type[LlamaMLP]] = LlamaMLP
 
     def __init__(self, config: LlamaConfig, layer: int):
         self.self_attn = self.attention_class(config, layer)
@@ -262,7 +262,7 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
     seed : int, of the initial weights; None leaves matrices at zero, to be loaded
     """
 
-    layer_class: ClassVar[type[nn.Module]] = LlamaDecoderLayer
+    layer_class: ClassVar[type[LlamaDecoderLayer]] = LlamaDecoderLayer
 
     def build(self, config: LlamaConfig) -> None:
         self.recomputes = False
