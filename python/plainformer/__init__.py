@@ -17,6 +17,7 @@ Answers
 
     classify = pf.pipeline("text-classification", "MODEL")
     classify("a charming film")                         [{"label": "positive", "score": 0.98}]
+    pf.highlight(text, pf.pipeline("ner", "MODEL")(text))   entities marked, in a notebook too
 
 Training
 
@@ -86,6 +87,7 @@ _NAMES = {
     "TrainingArguments": "training",
     "finetune": "tasks",
     "get_num_threads": "runtime",
+    "highlight": "tasks",
     "load": "models",
     "load_tokenizer": "data",
     "no_grad": "tape",

@@ -38,6 +38,7 @@ from .runtime import threadpool_info as threadpool_info
 from .runtime import trim_memory as trim_memory
 from .tape import no_grad as no_grad
 from .tasks import finetune as finetune
+from .tasks import highlight as highlight
 from .tensor import Tensor as Tensor
 from .training import EarlyStoppingCallback as EarlyStoppingCallback
 from .training import Trainer as Trainer

@@ -4,17 +4,43 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
+
+import click
 
 from ..data.records.files import TABLES
 from ..errors import warn_once
 from ..tasks import Task
 from ..tasks.answers import ERROR, Writer, given_names
+from ._annotations import ANNOTATIONS, SUFFIXES, TASK, annotation_writer
 
-FORMATS = ("jsonl", "csv", "tsv", "text")
+FORMATS = ("jsonl", "csv", "tsv", "text", *ANNOTATIONS)
 _BY_NAME = {**{suffix: suffix[1:] for suffix in TABLES}, ".txt": "text"}
+
+
+@contextmanager
+def writers_to(
+    file: TextIO, path: str | None, task: Task, form: str | None = None
+) -> Iterator[Callable[[Callable[[], Any]], Writer]]:
+    """What makes the writer of `writer_for` once the header is known. Entities may also be in
+    the forms of annotation tools, which have an end.
+
+    Raises
+    ------
+    UsageError : such a form for a task without entities
+    """
+    suffix = Path(path).suffix.lower() if path is not None else ""
+    name = form or (SUFFIXES.get(suffix) if task.name == TASK else None)
+    if name not in ANNOTATIONS:
+        yield lambda header: writer_for(file, path, task, header, form)
+        return
+    if task.name != TASK:
+        raise click.UsageError(f"--format: got {name}, which has no effect on {task.name}")
+    with annotation_writer(file, name, task, Path(path or "").stem) as writer:
+        yield lambda header: writer
 
 
 def writer_for(

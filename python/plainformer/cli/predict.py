@@ -20,7 +20,7 @@ from ._option_flags import flags_given, option_flags
 from ._output import OUTPUT, output_of, refuse_overwriting
 from ._questions import Questions, question_flags
 from ._task_flags import opened_by, settings_flags
-from ._writers import FORMATS, writer_for
+from ._writers import FORMATS, writers_to
 
 LEARNING = ("tag_scheme", "bad_spans", "max_train_samples")  # options of labelled data alone
 _STANDARD_INPUT = "-"
@@ -45,7 +45,8 @@ _STANDARD_INPUT = "-"
     "output_format",
     type=click.Choice(FORMATS),
     help="What answers are written as, whatever the file is called. text: the answer alone, a line "
-    "for each line of the input, blank ones too.",
+    "for each line of the input, blank ones too. Of entities also what annotation tools read; "
+    "highlight marks them in the text, html on a page.",
 )
 @question_flags
 @option_flags(OpeningOptions)
@@ -65,7 +66,9 @@ def predict(
 
     A TEXT that begins with { is an object with the fields of the task's data. Files are JSONL,
     tables (CSV, TSV) or texts, one a line; whatever else an object or a row has comes back with
-    its answer. --output x.csv writes a table, x.txt the answers alone. A question may be asked of
+    its answer. --output x.csv writes a table, x.txt the answers alone;
+    of entities x.html a page, x.conll words and tags, --format doccano and others what those read.
+    A question may be asked of
     whole files: --question "Who went?" --context-file report.txt.
     """
     reading = flags_given(DataOptions, flags)
@@ -82,11 +85,10 @@ def predict(
         refuse_overwriting(output_file, asked.files, "--context-file")
     elif not texts:
         refuse_overwriting(output_file, [path], "--input")
-    with output_of(output_file) as file:
-
-        def writer(header: Callable[[], Any]) -> Writer:
-            return writer_for(file, output_file, opened, header, output_format)
-
+    with (
+        output_of(output_file) as file,
+        writers_to(file, output_file, opened, output_format) as writer,
+    ):
         answers = answer_all(
             opened, how, asked, writer, flush=file.flush, skip=skip, reading=reading
         )

@@ -7,6 +7,7 @@ from .feature_extraction import FeatureExtraction
 from .features import Feature, TaskExamples
 from .fill_mask import FillMask
 from .finetune import finetune
+from .highlighting import Highlighted, highlight
 from .language_modeling import LanguageModeling
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
@@ -29,6 +30,7 @@ __all__ = [
     "FeatureExtraction",
     "FillMask",
     "FineTuneResult",
+    "Highlighted",
     "LanguageModeling",
     "MultipleChoice",
     "QuestionAnswering",
@@ -42,6 +44,7 @@ __all__ = [
     "TokenClassification",
     "Translation",
     "finetune",
+    "highlight",
     "make_task",
     "open_task",
     "semantic_search",

@@ -254,6 +254,7 @@ class TokenClassification(Task):
 
     def record(self, example: Any, prediction: Tagging) -> dict[str, Any]:
         return {
+            "text": self._text(example)[0],
             "tokens": self._words(example),
             "tags": list(prediction.tags),
             "entities": self.answer(example, prediction),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ...errors import shown
 from ...metrics.tags import Span, tags_of
 from ..examples import CharSpan
+from ..records.annotations import entity_parts
 from ..words import word_spans
 from .build import check_string
 
@@ -73,6 +74,11 @@ def tagged_words(text: str, given: Sequence[Sequence[Any]], how: str, scheme: st
             left_out.append(str(error))
     kept = _apart(found, text, how, left_out)
     return TaggedWords(tokens, spans, tags_of(kept, len(tokens), scheme=scheme), left_out)
+
+
+def entity_of(value: Any, text: str) -> Entity:
+    """A checked entity of a text, in any of the spellings of `records.annotations`."""
+    return _entity(entity_parts(value), text)
 
 
 class MisalignedError(ValueError):

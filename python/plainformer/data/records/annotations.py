@@ -129,7 +129,7 @@ def _flat(value: Mapping[str, Any], names: Mapping[str, Any], labelled: bool) ->
         return fields
     entities = _entities_in(value, names["entities"])
     if entities is not None:
-        fields["entities"] = [_entity(entity) for entity in entities]
+        fields["entities"] = [entity_parts(entity) for entity in entities]
     return fields
 
 
@@ -176,7 +176,7 @@ def _of_label_studio(
         raise UnannotatedError
     best = next((one for one in whole if one.get("ground_truth")), whole[0])
     regions = [one for one in _list("result", best.get("result", [])) if _is_entity(one)]
-    return {"text": texts[key], "entities": [_entity(one["value"]) for one in regions]}
+    return {"text": texts[key], "entities": [entity_parts(one["value"]) for one in regions]}
 
 
 def _list(name: str, value: Any) -> list[Any]:
@@ -197,7 +197,7 @@ def _is_entity(region: Any) -> bool:
     )
 
 
-def _entity(value: Any) -> list[Any]:
+def entity_parts(value: Any) -> list[Any]:
     """`[start, end, label, text or None]` of an entity in any spelling, unchecked."""
     if isinstance(value, (list, tuple)) and len(value) in (3, 4):
         return [*value[:3], None]
