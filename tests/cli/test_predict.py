@@ -222,7 +222,7 @@ KNOWN = {
         "batch_size",
         "json",
     },
-    "evaluate": READING | {"data", "batch_size", "tag_scheme", "json"},
+    "evaluate": READING | {"data", "batch_size", "tag_scheme", "bad_spans", "json"},
 }
 OPENING = {"task", "adapter", "dtype", "device"}
 SETTINGS = {name for kind in KINDS.values() for name in names_of(kind.settings_class)}

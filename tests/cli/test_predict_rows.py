@@ -289,7 +289,6 @@ def test_half_a_character_is_written_escaped(outputs, tmp_path):
     ("task", "text", "kind"),
     [
         ("text-classification", '[{"text": "so good"}]', "an array"),
-        ("token-classification", '\n[\n  {"text": "so good"}\n]', "an array"),
         ("question-answering", '[ {"question": "who ?"}]', "an array"),
         ("dialogue", '{\n  "text": "so good"\n}', "one value over several lines"),
     ],

@@ -120,7 +120,7 @@ def perfect(task, features, tags):
     for row, feature in zip(logits, features):
         place = feature.place
         counts = place.counts[place.window.start : place.window.stop]
-        first = place.before + np.cumsum(counts) - counts
+        first = place.pieces.before + np.cumsum(counts) - counts
         for position, tag in zip(first, tags[place.window.start : place.window.stop]):
             row[position, LABELS.index(tag)] = 20
     return task.outputs(SimpleNamespace(logits=logits), features)

@@ -69,7 +69,7 @@ class TokenClassificationSettings(TaskSettings):
     )
 
 
-class WindowPlace(NamedTuple):
+class Place(NamedTuple):
     """Where a feature is in its sentence: its window, how many sub-tokens of words it has, those of
     each word of the sentence (W,), and the sentence's sub-tokens."""
 
@@ -138,7 +138,7 @@ class TokenClassification(Task):
                     constant_values=IGNORE_INDEX,
                 )
             cut = int(counts[window.start : window.stop].sum()) > len(tokens)
-            features.append(Feature(inputs, WindowPlace(window, len(tokens), counts, pieces), cut))
+            features.append(Feature(inputs, Place(window, len(tokens), counts, pieces), cut))
         return features
 
     def _window_size(self, added: int, length: int) -> tuple[int, int]:
