@@ -148,12 +148,14 @@ ABlock a_in_place(Matrix<T> A) {
 }
 
 // Whether the tile should read A where it stands. Where columns of A lie together every step
-// fetches a cache line, which only the widest tile is slow enough to hide.
+// fetches a cache line, which only the widest tile is slow enough to hide; and where steps are
+// whole pages apart all those lines share a set of L1 and are gone before the next tile wants them.
 template <typename T>
 bool reads_a_in_place(Matrix<T> A, int64_t K) {
     if (!stored_as_units<T>) return false;
     if (A.column == 1) return K % unit_elements<T> == 0;
-    return unit_elements<T> == 1 && tile_vectors == 4;
+    const bool shares_a_set = A.column * static_cast<int64_t>(sizeof(T)) % same_set_bytes == 0;
+    return unit_elements<T> == 1 && tile_vectors == 4 && !shares_a_set;
 }
 
 template <typename T>
