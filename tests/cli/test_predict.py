@@ -47,6 +47,10 @@ ROWS = {
     "multiple-choice": [
         {"question": f"{it} is", "choices": ["wet", "dry"], "label": 0} for it in ("rain", "sea")
     ],
+    "sentence-similarity": [
+        {"text": "so good", "text_pair": "truly good", "label": 1},
+        {"text": "so good", "text_pair": "so bad", "label": 0},
+    ],
     "translation": [{"source": "a x", "target": "x a"}, {"source": "b y", "target": "y b"}],
     "summarization": [{"document": "a x", "summary": "x a"}, {"document": "b y", "summary": "y b"}],
     "text2text-generation": [

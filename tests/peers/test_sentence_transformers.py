@@ -9,6 +9,8 @@ import pytest
 import plainformer as pf
 from plainformer.checkpoints.sentence_transformers import SentenceFiles, write_sentence_files
 from plainformer.tasks import semantic_search
+from plainformer.tasks.sentence_losses import SentenceLearner
+from plainformer.tensor import Tensor
 from tests.tasks.tiny import tune
 
 from .test_minilm import PACKAGE, SENTENCES
@@ -66,3 +68,40 @@ def test_search(rng):
         assert [hit["corpus_id"] for hit in own] == [hit["corpus_id"] for hit in other]
         np.testing.assert_allclose([h["score"] for h in own], [h["score"] for h in other],
                                    atol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"pooling": "cls", "normalize": True, "prompt": "so ", "max_length": 9},
+])  # fmt: skip
+def test_what_is_fine_tuned_opens(tmp_path, options):
+    tune("sentence-similarity", tmp_path, max_steps=2, **options)
+    ours = pf.pipeline("feature-extraction", tmp_path)
+    np.testing.assert_allclose(ours.task.vectors(TEXTS), theirs(tmp_path, TEXTS), atol=1e-5)
+
+
+def test_losses(rng):
+    """Beside theirs, on vectors that are given."""
+    torch = pytest.importorskip("torch")
+    losses = sentence_transformers.sentence_transformer.losses
+    vectors = rng.standard_normal((12, 4)).astype(np.float32)
+    labels = rng.integers(0, 2, 6).astype(np.float32)
+
+    def given(features):
+        return {"sentence_embedding": torch.tensor(features["x"])}
+
+    given.similarity_fn_name = "cosine"
+    unit = Tensor(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    for name, kind, group, options in (
+        ("MultipleNegativesRankingLoss", None, 2, {"scale": 20.0}),
+        ("MultipleNegativesRankingLoss", None, 3, {"scale": 20.0}),
+        ("CosineSimilarityLoss", "cosine", 2, {}),
+        ("ContrastiveLoss", "contrastive", 2, {"margin": 0.5}),
+    ):
+        count = len(vectors) // group
+        said = labels if kind else np.full(count, np.nan)
+        learner = SentenceLearner(None, pooling="mean", loss=kind)
+        ours = learner.loss_of(unit, said, None, group).item() / count
+        wanted = getattr(losses, name)(given, **options)
+        columns = [{"x": vectors[i::group]} for i in range(group)]
+        other = wanted(columns, torch.tensor(labels) if kind else None).item()
+        assert ours == pytest.approx(other, rel=1e-5), name

@@ -23,7 +23,7 @@ def outputs(tmp_path_factory):
 
 
 def test_every_task_is_tested():
-    assert set(KINDS) == set(TASKS)
+    assert {name for name, kind in KINDS.items() if kind.learns} == set(TASKS)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from plainformer.tasks.data import DataOptions, class_weights
 from plainformer.tasks.strategy import StrategyOptions
 from tests.data.templates import TEMPLATES
 
-from .tiny import BPE, DECODER, TASKS, TEXTS, TOKENS, tune, weights, write_jsonl
+from .tiny import BPE, DECODER, LIKE, TASKS, TEXTS, TOKENS, tune, weights, write_jsonl
 
 
 @dataclass
@@ -60,6 +60,8 @@ OPTIONS = {
     "replay_fraction": Case(1.0, {**AGAIN, "replay": TEXTS[5:]}),
     "replay_validation": Case(TEXTS[5:], AGAIN),
     "head_only": Case(True, AGAIN),
+    "few_shot": Case(True, AGAIN),
+    "few_shot_pairs": Case(1, {**AGAIN, "few_shot": True, "max_steps": -1}),
     "freeze_layers": Case(1),
     "gradual_unfreezing": Case(1.0, {"max_steps": 4}),
     "layerwise_lr_decay": Case(0.1),
@@ -72,8 +74,18 @@ PROSE = {"task": "language-modeling", "max_length": 16}
 DRAWN = {**PROSE, "do_sample": True}
 SHORT = {**PROSE, "train": TEXTS, "validation": TEXTS, "max_steps": 40}  # texts that end soon
 JOINED = [TextExample(e.text, f"{e.label};film" if "film" in e.text else e.label) for e in TEXTS]
+LIKENESS = {"task": "sentence-similarity"}
+UPPER = [replace(e, text=e.text.upper()) for e in LIKE]
+ALIKE = [replace(e, label=None) for e in LIKE if e.label]
 SETTINGS = {
     "max_length": Case(4),
+    "pooling": Case("cls", LIKENESS),
+    "normalize": Case(True, LIKENESS),
+    "lower_case": Case(True, {**LIKENESS, "train": UPPER, "validation": UPPER, "tokenizer": BPE}),
+    "loss": Case("contrastive", LIKENESS),
+    "margin": Case(0.1, {**LIKENESS, "loss": "contrastive"}),
+    "scale": Case(1.0, {**LIKENESS, "train": ALIKE, "validation": ALIKE}),
+    "largest_score": Case(2.0, LIKENESS),
     "out_of_scope": Case("neg", {"task": "text-classification"}),
     "problem_type": Case("multi_label_classification", {"task": "text-classification"}),
     "label_separator": Case(
@@ -155,7 +167,14 @@ def seen(task, directory, caplog, **options):
         asked = [*asked, TextExample("Ann-Lee saw Paris")]
     answers = [opened.record(e, p) for e, p in opened.predict(asked)]
     told = [m for m in caplog.messages if str(directory) not in m]
-    return {"weights": weights(directory), "answers": json.dumps(answers), **figures, "log": told}
+    modules = directory / "modules.json"
+    return {
+        "weights": weights(directory),
+        "answers": json.dumps(answers),
+        **figures,
+        "log": told,
+        "modules": modules.read_text() if modules.exists() else None,
+    }
 
 
 @pytest.mark.parametrize("name", [*OPTIONS, *SETTINGS])

@@ -18,6 +18,7 @@ from plainformer.data import (
     PairExample,
     QuestionExample,
     RelationExample,
+    SimilarityExample,
     TextExample,
     TokenExample,
 )
@@ -97,6 +98,11 @@ CHOICES = [
     ChoiceExample("sand is", ["wet", "dry"], 1),
     ChoiceExample("a lake is", ["wet", "dry"], 0),
 ]
+LIKE = [
+    SimilarityExample(a, b, float(kind == other))
+    for kind, a in zip("gggbb", [*GOOD[:3], *BAD[:2]])
+    for other, b in zip("gb", [GOOD[3], BAD[3]])
+]
 PAIRS = [PairExample(f"{a} {b}", f"{b} {a}") for a in "abc" for b in "xyz"]
 DIALOGUES = [
     DialogueExample(
@@ -113,6 +119,7 @@ TASKS = {
     "relation-extraction": (ENCODER, WORDPIECE, RELATIONS),
     "question-answering": (ENCODER, WORDPIECE, QUESTIONS),
     "multiple-choice": (ENCODER, WORDPIECE, CHOICES),
+    "sentence-similarity": (ENCODER, WORDPIECE, LIKE),
     "translation": (SEQ2SEQ, BPE, PAIRS),
     "summarization": (DECODER, BPE, PAIRS),
     "text2text-generation": (SEQ2SEQ, BPE, PAIRS),

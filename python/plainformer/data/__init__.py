@@ -13,6 +13,7 @@ from .examples import (
     PairExample,
     QuestionExample,
     RelationExample,
+    SimilarityExample,
     TextExample,
     TokenExample,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "QuestionExample",
     "RelationExample",
     "Shard",
+    "SimilarityExample",
     "TextEncoder",
     "TextExample",
     "TokenBlocks",

@@ -16,6 +16,7 @@ from .examples import (
     PairExample,
     QuestionExample,
     RelationExample,
+    SimilarityExample,
     TextExample,
     TokenExample,
     texts_of,
@@ -125,7 +126,7 @@ def _measures(example: Any) -> list[tuple[str, str, int]]:
     return found
 
 
-def _labelled(example: TextExample) -> str:
+def _labelled(example: TextExample | SimilarityExample) -> str:
     text = " | ".join(text for _, text in texts_of(example))
     if example.label is None:
         return text
@@ -137,7 +138,7 @@ def _labelled(example: TextExample) -> str:
 def _shown(example: Any) -> str:
     """An example on one line, what is to be learned first."""
     match example:
-        case TextExample():
+        case TextExample() | SimilarityExample():
             return _labelled(example)
         case TokenExample():
             tags = example.tags or [""] * len(example.tokens)

@@ -67,6 +67,23 @@ class TextExample:
 
 
 @dataclass(frozen=True, slots=True)
+class SimilarityExample:
+    """Two texts that are alike, or how much they are; or with a third that is less like the first.
+
+    label : how alike they are, 1 and 0, or a number that grows with likeness; None for texts that
+        are alike
+    negative : a text that is less like `text` than `text_pair` is
+    """
+
+    text: str
+    text_pair: str
+    label: float | None = None
+    negative: str | None = None
+    file: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TokenExample:
     """The words of a sentence and a tag for each.
 
@@ -153,6 +170,7 @@ class DialogueExample:
 
 Example = (
     TextExample
+    | SimilarityExample
     | TokenExample
     | RelationExample
     | QuestionExample
@@ -235,6 +253,9 @@ FIELDS = {
     "dialogue": _fields(DialogueExample, "text", given="messages"),
     "feature-extraction": _fields(TextExample, "text", given="text", formats="table lines"),
     "fill-mask": _fields(TextExample, "text", given="text", formats="table lines"),
+    "sentence-similarity": _fields(
+        SimilarityExample, given="text text_pair", more="label negative", formats="table"
+    ),
     # its labels, if any, say what a text is like
     "language-modeling": _fields(TextExample, "text", given="text", more="label"),
 }  # fmt: skip
@@ -292,6 +313,9 @@ def texts_of(example: Example) -> list[tuple[str, str]]:
             return [("source", example.source), *target]
         case DialogueExample():
             return [("turn", message.content) for message in example.messages]
+        case SimilarityExample():
+            third = [] if example.negative is None else [("negative", example.negative)]
+            return [("text", example.text), ("text_pair", example.text_pair), *third]
         case TextExample(text_pair=str(pair)):
             return [("text", example.text), ("text_pair", pair)]
         case _:

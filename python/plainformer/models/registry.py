@@ -65,6 +65,7 @@ _FITTING = {
     "summarization": ("seq2seq-lm", "causal-lm"),
     "dialogue": ("causal-lm",),
     "language-modeling": ("causal-lm",),
+    "sentence-similarity": ("feature-extraction",),
     "fill-mask": ("masked-lm",),
     "text2text-generation": ("seq2seq-lm",),
 }

@@ -15,6 +15,7 @@ from .registry import TASKS, task_class
 from .relation_extraction import RelationExtraction
 from .result import FineTuneResult
 from .search import semantic_search
+from .sentence_similarity import SentenceSimilarity
 from .summarization import Summarization
 from .task import Task, TaskSettings
 from .text2text_generation import Text2TextGeneration
@@ -35,6 +36,7 @@ __all__ = [
     "MultipleChoice",
     "QuestionAnswering",
     "RelationExtraction",
+    "SentenceSimilarity",
     "Summarization",
     "Task",
     "TaskExamples",

@@ -49,7 +49,7 @@ class TaskFiles:
     task: Task
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write the tokenizer's files and `task.json`."""
+        """Write the tokenizer's files, `task.json`, and what else the task has."""
         model = self.task.model
         save_tokenizer(
             self.task.tokenizer,
@@ -61,6 +61,7 @@ class TaskFiles:
         write_json_atomic(
             Path(directory, TASK_FILE), {"task": self.task.name, "settings": settings}
         )
+        self.task.save_files(directory)
 
 
 def open_task(

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
 from ..metrics import multiple_choice_accuracy
-from ..training.batches import collate_rows
+from ..training.batches import collate_groups
 from ..training.losses import LossSum
 from .features import Feature
 from .registry import register
@@ -44,16 +43,7 @@ class MultipleChoice(Task):
 
     def collate(self, inputs: Sequence[Inputs]) -> Batch:
         """A batch (B, choices, L). Raises ShapeError where examples have not as many choices."""
-        counts = {len(one["input_ids"]) for one in inputs}
-        if len(counts) > 1:
-            raise ShapeError(f"choices: got {sorted(counts)} in one batch, expected as many in all")
-        [count] = counts
-        keys = [key for key in inputs[0] if key != "labels"]
-        rows = [{key: one[key][i] for key in keys} for one in inputs for i in range(count)]
-        batch = collate_rows(rows, group=count)
-        if "labels" in inputs[0]:
-            batch["labels"] = np.stack([one["labels"] for one in inputs])
-        return batch
+        return collate_groups("choices", inputs)
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Array]:
         """Questions with as many choices as the one before are computed together."""

@@ -190,7 +190,7 @@ def _fields_of(task: str, item: Mapping[Any, Any]) -> dict[str, Any]:
 def is_pair(task: str, item: Any) -> bool:
     """Whether an item is two texts for a classifier, as sentence-transformers takes them."""
     return (
-        task == "text-classification"
+        task in ("text-classification", "sentence-similarity")
         and isinstance(item, (list, tuple))
         and len(item) == len(TWO_TEXTS)
         and all(isinstance(text, str) for text in item)
@@ -211,7 +211,7 @@ def _of_text(task: str, text: str) -> Example:
     check_string(text, "input")
     if task == "dialogue":
         return DialogueExample([Message("user", text)])
-    if task == "token-classification":
+    if task in ("token-classification", "sentence-similarity"):
         return TextExample(text)
     if not FIELDS[task].alone:
         raise ValueError(f"input: got a text, expected {_wanted(task)}")

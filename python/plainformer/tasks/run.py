@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.huggingface import check_directory
+from ..checkpoints.sentence_transformers import sentence_pooling
 from ..data import parse_spec
 from ..data.fingerprints import digest
 from ..errors import ConfigError
@@ -18,7 +19,15 @@ from ..nn import count_parameters, merge_lora
 from ..options import make, names_of
 from ..training import ParameterOptions, Trainer, TrainerState, TrainingArguments
 from ..training.best import decided_by
-from .arguments import OPTIONS, own_names, take_options, training_arguments, training_options
+from . import few_shot
+from .arguments import (
+    OPTIONS,
+    ModelOptions,
+    own_names,
+    take_options,
+    training_arguments,
+    training_options,
+)
 from .data import (
     check_known,
     class_weights,
@@ -106,11 +115,12 @@ class FineTuning:
             self.kind,
             tokenizer,
             Head(labels, None if problem is None else problem.name),
-            self.model_options,
-            reads_sentences=self.strategy.head_only,
+            self._head_options(),
+            reads_sentences=self.strategy.reads_sentences,
             seed=self.args.seed,
         )
         self.task = self.kind(tokenizer, loaded.model, settings)
+        self.task.watch(self.tests.get("eval", ()))
         self.args = self._arguments(self.task.metric)
         if labels is not None:
             logger.info("labels of the model: %d", len(self.task.labels))
@@ -121,6 +131,10 @@ class FineTuning:
             self.parameter_options = apply_strategy(
                 loaded.model, self.strategy, loaded.new_parameters, self.args.seed
             )
+        self.few = None
+        if self.strategy.few_shot:
+            pairs = self.strategy.few_shot_pairs
+            self.few = few_shot.FewShot(self.task, self.train, pairs or few_shot.PAIRS)
 
     def run(self, callbacks: Iterable[Any]) -> FineTuneResult:
         """Test, train, test again, and write the model."""
@@ -129,6 +143,8 @@ class FineTuning:
         self._forget_nothing(before)
         trained, total = count_parameters(self.task.model)
         output = trainer.train()
+        if self.few is not None:
+            self.few.fit()
         self._keep_adapters()
         trainer.save_model()
         if "save_total_limit" not in self._training:
@@ -157,6 +173,11 @@ class FineTuning:
         given = dict(self._training)
         if self.strategy.head_only:
             given.setdefault("learning_rate", HEAD_LEARNING_RATE)
+        if self.strategy.few_shot:
+            usual = dict(few_shot.DEFAULTS)
+            if given.get("max_steps", -1) > 0:
+                del usual["num_train_epochs"]
+            given = {**usual, **given}
         return training_arguments(given, self._output_dir, metric, self._has_validation, has_old)
 
     def _check_effects(self) -> None:
@@ -165,9 +186,22 @@ class FineTuning:
             raise ConfigError(
                 f"label_smoothing_factor: has no effect on {self.kind.name}; leave it out"
             )
+        if self.strategy.few_shot:
+            self._check_few_shot()
         for name in ("freeze", "train_only"):
             if getattr(self.args, name) is not None and self.strategy.freezes:
                 raise ConfigError(f"{name}: has no effect beside what freezes other parameters")
+
+    def _check_few_shot(self) -> None:
+        if self.kind.name != "text-classification":
+            raise ConfigError(f"few_shot: has no effect on {self.kind.name}; leave it out")
+        if self.source.directory is None:
+            raise ConfigError("few_shot: needs an encoder that has read much, a directory")
+        for name in ("class_weights", "replay", "adapter"):
+            if getattr(self.model_options, name) is not None:
+                raise ConfigError(f"{name}: has no effect beside few_shot; leave it out")
+        if self.args.label_smoothing_factor:
+            raise ConfigError("label_smoothing_factor: has no effect beside few_shot; leave it out")
 
     # Parts of `build`
 
@@ -185,7 +219,18 @@ class FineTuning:
             self.tests[name] = self.kind.with_labels(examples, problem, settings)
         if self.old is not None:
             self.old = self.kind.with_labels(self.old, problem, settings)
+        if self.strategy.few_shot and problem is not SingleLabel:
+            raise ConfigError(f"few_shot: learns one label a text, got {problem.name}")
         return problem
+
+    def _head_options(self) -> ModelOptions:
+        """What a new head is; one on few labels starts anew, and reads pooled states."""
+        options = self.model_options
+        if not self.strategy.few_shot:
+            return options
+        directory = self.source.directory
+        found = options.pooling or (directory and sentence_pooling(directory.path)) or "mean"
+        return dataclasses.replace(options, new_head=True, pooling=found)
 
     def _learned(self) -> list[Any]:
         """All examples that are learned from, new and old."""
@@ -205,12 +250,14 @@ class FineTuning:
             fraction = 0.25 if options.replay_fraction is None else options.replay_fraction
             dataset = ReplayDataset(new, task.dataset(self.old), fraction)
             logger.info("%d old examples in each epoch", dataset.count)
+        few = self.few
+        collate = task.collate if few is None else few.collate
         return Trainer(
-            task.model,
+            task.learner() if few is None else few.learner(),
             self.args,
-            dataset,
+            dataset if few is None else few.dataset,
             self._validation(),
-            task.collate if weights is None else partial(_weighted, task, weights),
+            collate if weights is None else partial(_weighted, task, weights),
             callbacks=callbacks,
             processing_class=TaskFiles(task),
             parameter_options=self.parameter_options,
@@ -221,7 +268,7 @@ class FineTuning:
         """What training is watched by: the new examples, and the old ones beside them."""
         new, old = (self.tests.get(name) for name in ("eval", "replay"))
         if new is None or old is None:
-            return None if new is None else self.task.examples(new)
+            return None if new is None else (self.few or self.task).examples(new)
         return ReplayExamples(self.task, new, old)
 
     def _inputs(self, weights: Any) -> dict[str, Any]:
@@ -253,6 +300,8 @@ class FineTuning:
     def _tests(self, trainer: Trainer) -> dict[str, float]:
         """Metrics on all test data, `eval_...`, `test_...`, `replay_...`."""
         metrics: dict[str, float] = {}
+        if self.few is not None:
+            self.few.fit()
         for prefix, examples in self.tests.items():
             self.task.cut = 0
             self.task.cut_fields.clear()

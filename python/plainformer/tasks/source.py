@@ -11,6 +11,7 @@ from ..checkpoints.files import read_json
 from ..checkpoints.sentence_transformers import sentence_pooling
 from ..data import Document, make_tokenizer, parse_spec
 from ..errors import ConfigError
+from ..options import names_of
 from .arguments import ModelOptions
 from .directory import TaskDirectory, model_task_for
 from .loading import Head, LoadedModel, from_checkpoint, from_values
@@ -104,6 +105,8 @@ class ModelSource:
     def _pooling(self, kind: type[Task], wanted: str | None, reads_sentences: bool) -> str | None:
         """What a new head reads, if that is not the family's own choice."""
         if kind.name != "text-classification":
+            if "pooling" in names_of(kind.settings_class):  # which reads it itself
+                return None
             if wanted is not None:
                 raise ConfigError(f"pooling: has no effect on {kind.name}; leave it out")
             return None

@@ -32,6 +32,15 @@ class StrategyOptions:
     head_only: bool = option(
         False, "Train the head alone, by default at a learning rate of 1e-3; the rest stays."
     )
+    few_shot: bool = option(
+        False,
+        "Learn from 8 to 64 texts a label: the encoder from pairs of them, then a head on its "
+        "vectors (SetFit), by default one epoch in batches of 16 at 5e-5.",
+    )
+    few_shot_pairs: int | None = option(
+        None, "Pairs of each kind, alike and not, that each text is in; default 20.", COUNT,
+        words="num_iterations",
+    )  # fmt: skip
     freeze_layers: int | None = option(
         None, "Freeze the embeddings and so many layers; 0: the embeddings alone.", NOT_NEGATIVE
     )
@@ -53,7 +62,7 @@ class StrategyOptions:
 
     def __post_init__(self) -> None:
         check(self)
-        ways = ("head_only", "freeze_layers", "gradual_unfreezing", "lora_r")
+        ways = ("head_only", "few_shot", "freeze_layers", "gradual_unfreezing", "lora_r")
         first = next((way for way in ways if way in given(self)), None)
         without = self.lora_r is None
         refuse_idle(
@@ -62,12 +71,19 @@ class StrategyOptions:
             *((name, without, "without lora_r") for name in ("lora_alpha", "lora_dropout")),
             ("target_modules", without, "without lora_r"),
             ("layerwise_lr_decay", self.head_only, "beside head_only"),
+            ("few_shot_pairs", not self.few_shot, "without few_shot"),
         )
+
+    @property
+    def reads_sentences(self) -> bool:
+        """Whether a new head reads what the encoder was trained with."""
+        return self.head_only or self.few_shot
 
     @property
     def freezes(self) -> bool:
         """Whether parameters are frozen for all of the run."""
-        return self.head_only or self.freeze_layers is not None or self.lora_r is not None
+        some = self.freeze_layers is not None or self.lora_r is not None
+        return some or self.reads_sentences
 
     def lora(self) -> LoraConfig | None:
         """The adapters that are asked for."""
@@ -97,6 +113,9 @@ def apply_strategy(
     layers = max(depths.values()) - 1
     if options.head_only:
         _train_head(model, new_parameters)
+    if options.few_shot:
+        names = {name for name, _ in model.named_parameters()}
+        train_only(model, names - head_of(model, new_parameters))
     if options.freeze_layers is not None:
         if options.freeze_layers > layers:
             raise ConfigError(
@@ -105,13 +124,15 @@ def apply_strategy(
         for name, parameter in model.named_parameters():
             if depths[name] <= options.freeze_layers:
                 parameter.requires_grad = False
+    # An encoder alone begins with its last layer.
+    first = layers + bool(head_of(model, new_parameters))
     decay, pace = options.layerwise_lr_decay, options.gradual_unfreezing
     if decay is None and pace is None:
         return {}
     return {
         name: ParameterOptions(
             lr_scale=1.0 if decay is None else decay ** (layers + 1 - depth),
-            start_epoch=0.0 if pace is None else pace * (layers + 1 - depth),
+            start_epoch=0.0 if pace is None else pace * max(0, first - depth),
         )
         for name, depth in depths.items()
     }
@@ -163,6 +184,8 @@ def head_of(model: Any, new_parameters: Sequence[str]) -> set[str]:
 def head_parameters(model: Any) -> list[str]:
     """Names of the parameters that are no part of the bare model."""
     prefix = model.base_prefix
+    if model.base_model is model:  # an encoder alone
+        return []
     return [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
 
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,7 +87,7 @@ class Task:
     `finetune` trains one; by hand it is what any trainer takes, with data that the task encodes and
     collates, and examples that it evaluates:
 
-        Trainer(task.model, args, task.dataset(train), task.examples(validation), task.collate)
+        Trainer(task.learner(), args, task.dataset(train), task.examples(validation), task.collate)
 
     Parameters
     ----------
@@ -119,6 +120,18 @@ class Task:
         self.labels = LabelMap.from_id2label(model.config.id2label if self.labelled else {})
         self.cut_fields: Counter[str] = Counter()
         self.cut = 0  # examples evaluated or predicted of which something had to be left out
+
+    # What a trainer needs
+
+    def learner(self) -> Any:
+        """What is trained: the model, or what stands for it with a loss that it has not."""
+        return self.model
+
+    def watch(self, examples: Sequence[Any]) -> None:
+        """Let the examples that decide which model is best say by which figure."""
+
+    def save_files(self, directory: str | Path) -> None:
+        """Write what else a directory of the task has, beside model, tokenizer and `task.json`."""
 
     # What a task adds to a tokenizer and a configuration, before there is a model
 

@@ -14,7 +14,9 @@ from .. import kernels
 from ..checkpoints.sentence_transformers import SentenceFiles, read_sentence_files
 from ..data import Encoded
 from ..models.config import POOLINGS
+from ..nn import evaluating
 from ..options import one_of, option
+from ..tape import no_grad
 from ..training.losses import LossSum
 from .features import Feature
 from .task import Array, Task, TaskSettings, chunks, float_array
@@ -104,9 +106,9 @@ class VectorTask(Task):
     def _pooled(self, batch: Mapping[str, Any]) -> Array:
         """The vectors (B, C) of a batch."""
         given = {"pooling": self.pooling, "normalize": self.normalize}
-        return float_array("vectors", kernels.asnumpy(
-            self.model.sentence_embeddings(**batch, **given).data
-        ))  # fmt: skip
+        with evaluating(self.model), no_grad():
+            found = self.model.sentence_embeddings(**batch, **given).data
+        return float_array("vectors", kernels.asnumpy(found))
 
     def _forward(self, features: list[Feature], loss: LossSum | None) -> list[Any]:
         return list(self._pooled(self.collate([feature.inputs for feature in features])))

@@ -16,7 +16,7 @@ import numpy as np
 from .. import kernels
 from ..data.batches import IGNORE_INDEX, check_examples, collate, epoch_order, of_epoch
 from ..data.fingerprints import digest
-from ..errors import ConfigError, shown
+from ..errors import ConfigError, ShapeError, shown
 from ..nn import RaggedRows
 from .arguments import TrainingArguments
 from .losses import Batch, takes
@@ -74,6 +74,25 @@ def collate_rows(examples: Iterable[Mapping[str, Any]], group: int = 1) -> Batch
     found = list(examples)
     check_examples(found)
     return {key: _column(key, [np.asarray(one[key]) for one in found], group) for key in found[0]}
+
+
+def collate_groups(name: str, examples: Sequence[Mapping[str, Any]]) -> Batch:
+    """As `collate_rows`, of examples with several rows each, in lists; labels are one an example.
+
+    Raises
+    ------
+    ShapeError : examples of another number of rows, which are called `name`
+    """
+    counts = {len(one["input_ids"]) for one in examples}
+    if len(counts) > 1:
+        raise ShapeError(f"{name}: got {sorted(counts)} in one batch, expected as many in all")
+    [count] = counts
+    keys = [key for key in examples[0] if key != "labels"]
+    rows = [{key: one[key][i] for key in keys} for one in examples for i in range(count)]
+    batch = collate_rows(rows, group=count)
+    if "labels" in examples[0]:
+        batch["labels"] = np.stack([one["labels"] for one in examples])
+    return batch
 
 
 def _column(key: str, arrays: list[np.ndarray], group: int) -> Any:

@@ -19,6 +19,7 @@ from ..examples import (
     PairExample,
     QuestionExample,
     RelationExample,
+    SimilarityExample,
     TextExample,
     required_fields,
 )
@@ -48,12 +49,14 @@ class Builder:
         self._choices: int | None = None
         self._paired: bool | None = None  # whether the first text has another beside it
         self._ids: set[str] = set()
+        self._others: set[str] | None = None  # what the first example has beside its two texts
         self._builders: dict[type, Callable[[dict[str, Any], dict[str, Any]], Example]] = {
             TextExample: self._prompt if prompts else self._text,
             RelationExample: self._relation,
             QuestionExample: self._question,
             ChoiceExample: self._choice,
             PairExample: self._pair,
+            SimilarityExample: self._similarity,
             DialogueExample: self._dialogue,
         }
 
@@ -178,6 +181,25 @@ class Builder:
         source = self._string(fields, one)
         target = self._string(fields, other) if other in fields else None
         return PairExample(source, target, **place)
+
+    def _similarity(self, fields: dict[str, Any], place: dict[str, Any]) -> SimilarityExample:
+        """Two texts; all examples of a data set have a label, or none has, and so a negative."""
+        text, pair = (self._string(fields, name) for name in ("text", "text_pair"))
+        others = {n: fields[n] for n in ("label", "negative") if fields.get(n, "") != ""}
+        if self._others is None:
+            self._others = set(others)
+        if set(others) != self._others:
+            [name, *_] = sorted(set(others) ^ self._others)
+            told = "a" if name in others else "no"
+            raise ValueError(
+                f"got {told} {shown(self.names[name])}, expected as in the first example; all "
+                "examples have one, or none"
+            )
+        if len(others) == 2:
+            raise ValueError("got a label and a negative, expected one of them or neither")
+        label = _likeness(others["label"], self.names["label"]) if "label" in others else None
+        negative = self._string(fields, "negative") if "negative" in others else None
+        return SimilarityExample(text, pair, label, negative, **place)
 
     def _dialogue(self, fields: dict[str, Any], place: dict[str, Any]) -> DialogueExample:
         given = fields["messages"]
@@ -366,6 +388,17 @@ def _label(value: Any) -> tuple[str, str]:
     if isinstance(value, str):
         return check_string(value, "label").strip(), "text"
     raise _wrong("label", value, "text or a whole number")
+
+
+def _likeness(value: Any, name: Any) -> float:
+    """How alike two texts are: a finite number, or a word for one."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise _wrong(shown(name), value, "a number that grows with likeness, such as 0 and 1")
+    return number
 
 
 def _is_int(value: Any) -> bool:

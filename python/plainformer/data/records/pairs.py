@@ -17,7 +17,9 @@ _PAIRS = (  # what both are called in SNLI and MNLI, GLUE, Quora's questions and
     ("question1", "question2"),
     ("query", "passage"),
     ("query", "document"),
+    ("anchor", "positive"),
 )
+_SCORES = ("score", "similarity", "similarity_score")  # how alike both are, in files for that
 _log = logging.getLogger("plainformer")
 
 
@@ -25,18 +27,22 @@ def names_in(source: Source, names: dict[str, Any]) -> dict[str, Any]:
     """What fields are called in a file, by its first object or its header; see `pair_names`."""
     for keys in _keys_of(source.first_line()):
         found = pair_names(names, keys)
-        if found is not names:
+        if [found.get(field) for field in TWO_TEXTS] != [names.get(field) for field in TWO_TEXTS]:
             _log.info("%s: %s and %s are the two texts", source.name, *map(found.get, TWO_TEXTS))
+        if found is not names:
             return found
     return names
 
 
 def pair_names(names: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """What fields are called among these keys: two texts may have one of the usual pairs of names.
+    """What fields are called among these keys: two texts may have one of the usual pairs of names,
+    and how alike they are one of the usual words.
 
     names : of each field; nothing is changed where they say what either text is called, or for
         tasks without a second text
     """
+    if "negative" in names and names["label"] == "label" and "label" not in keys:
+        names = next(({**names, "label": word} for word in _SCORES if word in keys), names)
     usual = all(names.get(field) == field for field in TWO_TEXTS)
     if not usual or TWO_TEXTS[0] in keys:
         return names
