@@ -87,6 +87,13 @@ def test_a_page_runs_and_its_model_learns(page, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("task", ["summaries", "generation"])
+def test_the_other_tasks_of_the_chinese_page_are_learned_too(task, tmp_path):
+    done = run("chinese_tasks.py", "--task", task, "--output-dir", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert improved(done.stdout), done.stdout
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_says_what_it_is_and_how_it_is_called(page, tmp_path):
     docstring = ast.get_docstring(ast.parse((EXAMPLES / page).read_text(encoding="utf-8")))
