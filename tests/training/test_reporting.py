@@ -4,6 +4,7 @@ import json
 import struct
 import sys
 import types
+from typing import ClassVar
 
 import pytest
 
@@ -196,3 +197,70 @@ def test_tensorboard_forgets_a_run_that_is_overwritten(tmp_path):
             max_steps=steps,
         ).train()  # fmt: skip
     assert sorted(events(tmp_path)[0]) == [1, 2]
+
+
+class Writer:
+    """A `SummaryWriter` that remembers."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, folder, purge_step=None, filename_suffix=""):
+        self.folder, self.purge_step, self.suffix = folder, purge_step, filename_suffix
+        self.scalars, self.texts, self.closed, self.flushed = {}, {}, 0, 0
+        Writer.made.append(self)
+
+    def add_text(self, name, text):
+        self.texts[name] = text
+
+    def add_scalar(self, name, value, step):
+        assert name not in self.scalars.setdefault(step, {})
+        self.scalars[step][name] = value
+
+    def flush(self):
+        self.flushed += 1
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def board(monkeypatch):
+    """A module that stands for tensorboardX."""
+    module = types.ModuleType("tensorboardX")
+    module.__spec__ = types.SimpleNamespace(name="tensorboardX")
+    module.SummaryWriter = Writer
+    monkeypatch.setattr(Writer, "made", [])
+    monkeypatch.setitem(sys.modules, "tensorboardX", module)
+    return module
+
+
+def test_tensorboard_is_told_what_the_log_is_told(tmp_path, board):
+    tiny_trainer(tmp_path, report_to="tensorboard", **EVALUATED).train()
+    [writer] = Writer.made
+    assert writer.folder == str(tmp_path / "runs")
+    assert writer.scalars == records(tmp_path)
+    assert (writer.purge_step, writer.closed) == (None, 1)
+    assert writer.flushed
+    told = {name: json.loads(text.strip("`\n")) for name, text in writer.texts.items()}
+    assert told["arguments"]["max_steps"] == 4
+    assert told["model_config"]["model_type"] == "gpt2"
+    usual = {**EVALUATED, "max_steps": 6}
+    tiny_trainer(tmp_path, report_to="tensorboard", **usual).train(resume_from_checkpoint=True)
+    again = Writer.made[-1]
+    assert (again.purge_step, again.suffix, sorted(again.scalars)) == (5, ".4", [6])
+
+
+def test_tensorboard_forgets_events_of_a_run_that_is_overwritten(tmp_path, board):
+    old = tmp_path / "runs" / "events.out.tfevents.1"
+    old.parent.mkdir()
+    old.write_text("")
+    tiny_trainer(tmp_path, report_to="tensorboard", **EVALUATED).train()
+    assert not old.exists()
+
+
+def test_wandb_is_told_the_configuration_of_the_model(tmp_path, wandb):
+    trainer = tiny_trainer(tmp_path, report_to="wandb", **EVALUATED)
+    trainer.train()
+    [reporter] = [c for c in trainer.callbacks.callbacks if isinstance(c, WandbCallback)]
+    assert reporter._run.options["model_type"] == "gpt2"
+    assert reporter._run.options["seed"] == trainer.args.seed

@@ -66,8 +66,11 @@ def test_callbacks_come_in_order(tmp_path):
     tiny_trainer(
         tmp_path, callbacks=[recorder], max_steps=1, eval_strategy="steps", num_train_epochs=3.0
     ).train()
-    assert recorder.events == ["on_train_begin", "on_step_begin", "on_step_end", "on_log",
-                               "on_evaluate", "on_save", "on_train_end"]  # fmt: skip
+    assert recorder.events == [
+        "on_init_end", "on_train_begin", "on_epoch_begin", "on_step_begin", "on_substep_end",
+        "on_pre_optimizer_step", "on_optimizer_step", "on_step_end", "on_log", "on_evaluate",
+        "on_save", "on_train_end",
+    ]  # fmt: skip
     recorder = Recorder()
     tiny_trainer(tmp_path / "epoch", callbacks=[recorder], max_steps=5).train()
     assert recorder.events.count("on_epoch_end") == 1

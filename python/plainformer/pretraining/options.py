@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
-from ..options import check, named, names_of, one_of, option, refuse_idle
+from ..options import COUNT, check, named, names_of, one_of, option, refuse_idle
 from ..training import TrainingArguments
 from ..training.words import LACKING
 
@@ -53,8 +53,25 @@ class PretrainingOptions:
         None, "denoise: shuffle sentences too; default in order."
     )
 
+    sample_prompt: str | Sequence[str] | None = option(
+        None,
+        "clm: continue this text at each evaluation (without one, at each checkpoint) and in the "
+        "end, drawn with the run's seed at temperature 0.8; shown, and kept in samples.jsonl. "
+        "Changes no byte of the training.",
+    )
+    sample_tokens: int | None = option(
+        None, "Most tokens written behind each sample_prompt; default 64.", COUNT
+    )
+
     def __post_init__(self) -> None:
         check(self)
+        refuse_idle(self, ("sample_tokens", self.sample_prompt is None, "without sample_prompt"))
+
+    @property
+    def prompts(self) -> list[str]:
+        """Those of `sample_prompt`."""
+        given = self.sample_prompt
+        return [] if given is None else [given] if isinstance(given, str) else list(given)
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -73,6 +90,8 @@ class PretrainingOptions:
         for name, able in users.items():
             why = f"with objective {objective}, only with {', '.join(able)}"
             refuse_idle(self, (name, objective not in able, why))
+        if objective != "clm":
+            refuse_idle(self, ("sample_prompt", True, f"with objective {objective}, only with clm"))
         if "max_length" in training and (objective != "clm" or self.packing):
             raise ConfigError("max_length: has no effect here; set block_size")
 

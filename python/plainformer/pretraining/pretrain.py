@@ -29,9 +29,11 @@ from .building import SavedTokenizer, check_block_size, checkpoint_model, new_mo
 from .objectives import LanguageData, make_objective, objective_data
 from .options import PretrainingOptions, split
 from .result import PretrainResult
+from .samples import SampleCallback
 from .text import as_sources, given_documents, load_tokens
 
 logger = logging.getLogger("plainformer")
+SAMPLED = 64  # tokens of a sample unless told
 
 
 @documented(PretrainingOptions, TrainingArguments)
@@ -133,6 +135,10 @@ class Pretraining:
         self._learned = make_objective(
             self.objective, self.vocabulary, self.block_size, self.options
         )
+        prompts, most = self.options.prompts, self.options.sample_tokens or SAMPLED
+        self._samples = []
+        if prompts:
+            self._samples = [SampleCallback(self.tokenizer, self.model, prompts, most)]
 
     def read(self) -> None:
         """Encode the text, and cut it into examples."""
@@ -158,6 +164,7 @@ class Pretraining:
 
     def run(self, callbacks: Iterable[Any] = ()) -> PretrainResult:
         """Train, evaluate, and write the model."""
+        callbacks = [*self._samples, *callbacks]
         trainer = Trainer(
             self.model,
             self.args,

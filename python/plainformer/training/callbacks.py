@@ -5,18 +5,28 @@ A callback gets the arguments, the state and the control, and may change the con
     class StopAtLoss(TrainerCallback):
         def on_log(self, args, state, control, logs):
             control.should_training_stop |= logs.get("loss", 9.0) < 1.0
+
+Whatever else it names it gets too, by name, and all of it with `**kwargs`, as in transformers,
+whose own callbacks are taken as they are:
+
+    class Write(TrainerCallback):
+        def on_evaluate(self, args, state, control, metrics, model, **kwargs):
+            print(model.generate([[1, 2, 3]], 20))
+
+    model, processing_class, optimizer, lr_scheduler, train_dataset, eval_dataset
+
+What a callback computes with the model changes no byte of the training, as dropout masks and
+orders of data follow from the seed and the update alone; what it changes in the model does.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import time
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from ..errors import CheckpointError, ConfigError, short, shown
+from ..errors import CheckpointError
 from ..kinds import check_kind
 from .arguments import TrainingArguments
 from .best import ModelScore, compare, score_of
@@ -26,21 +36,50 @@ logger = logging.getLogger("plainformer")
 
 
 class TrainerCallback:
-    """Base of callbacks: override what you need.
+    """Base of callbacks: override what you need. The order in an update:
+
+        on_epoch_begin, on_step_begin, on_substep_end (between the batches that are accumulated),
+        on_pre_optimizer_step, on_optimizer_step, on_step_end, on_epoch_end, on_log, on_evaluate,
+        on_save
 
     A callback that remembers something returns it from `state_dict` as plain values, and gets it
     back through `load_state_dict` when a run is resumed.
     """
+
+    def on_init_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """At the end of making a Trainer."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl
     ) -> None:
         """Before the first update, after a checkpoint was loaded."""
 
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """Before the first update of a pass over the training data."""
+
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl
     ) -> None:
         """Before the passes of one update."""
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """After a batch of several that are accumulated, but for the last."""
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """With all gradients of an update, before they are clipped."""
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """After the optimizer changed the weights."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl
@@ -56,6 +95,11 @@ class TrainerCallback:
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Record
     ) -> None:
         """After an evaluation; `metrics` have the prefix eval_."""
+
+    def on_predict(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Record
+    ) -> None:
+        """After `Trainer.predict`."""
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl
@@ -78,56 +122,6 @@ class TrainerCallback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-
-
-class CallbackList:
-    """Calls every callback in order, and carries their states into checkpoints."""
-
-    def __init__(self, callbacks: Iterable[TrainerCallback | type[TrainerCallback]]):
-        self.callbacks = [c() if isinstance(c, type) else c for c in callbacks]
-        for callback in self.callbacks:
-            if not isinstance(callback, TrainerCallback):
-                raise ConfigError(
-                    f"callbacks: got {shown(callback)}, expected TrainerCallback objects"
-                )
-            _check_signatures(callback)
-
-    def call(self, event: str, *args: Any) -> None:
-        """Call the method `event` of every callback."""
-        for callback in self.callbacks:
-            getattr(callback, event)(*args)
-
-    def state_dict(self) -> dict[str, dict[str, Any]]:
-        """Class name and place to state, of the callbacks that have one."""
-        states = {self._key(i): c.state_dict() for i, c in enumerate(self.callbacks)}
-        return {key: state for key, state in states.items() if state}
-
-    def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
-        """Give each callback its state back; one that was added since starts fresh."""
-        for i, callback in enumerate(self.callbacks):
-            if self._key(i) in states:
-                callback.load_state_dict(states[self._key(i)])
-
-    def _key(self, index: int) -> str:
-        """The class name, numbered among callbacks of that class."""
-        name = type(self.callbacks[index]).__name__
-        same = sum(type(c).__name__ == name for c in self.callbacks[:index])
-        return f"{name}.{same}"
-
-
-def _check_signatures(callback: TrainerCallback) -> None:
-    """Raise ConfigError unless each method takes what it will be called with."""
-    for event in (name for name in vars(TrainerCallback) if name.startswith("on_")):
-        given = list(inspect.signature(getattr(TrainerCallback, event)).parameters)[1:]
-        kind = type(callback)
-        has_self = inspect.isfunction(inspect.getattr_static(kind, event))
-        try:
-            inspect.signature(getattr(kind, event)).bind(*([callback] * has_self), *given)
-        except TypeError as error:
-            raise ConfigError(
-                f"callbacks: {type(callback).__name__}.{event} is called with "
-                f"({', '.join(given)}), which it does not take: {short(error)}"
-            ) from None
 
 
 class EarlyStoppingCallback(TrainerCallback):

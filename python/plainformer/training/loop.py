@@ -17,7 +17,7 @@ from ..functional.random import dropout_state
 from .arguments import TrainingArguments
 from .batches import Collator, UpdatePlan, count_tokens
 from .best import best_score, compare, score_of
-from .callbacks import CallbackList
+from .calling import CallbackList
 from .checkpoint import Checkpoint, CheckpointDirectory
 from .inputs import changed_inputs
 from .kept import best_weights
@@ -49,6 +49,7 @@ class Run(Protocol):
     def evaluate(self) -> dict[str, Any]: ...
     def inputs(self) -> dict[str, Any]: ...
     def write_model(self, directory: Path, /) -> None: ...
+    def callback_extras(self) -> dict[str, Any]: ...
 
 
 class TrainingLoop:
@@ -93,7 +94,7 @@ class TrainingLoop:
             parameter.grad = None
         try:
             self.progress.start(self.state)
-            self.callbacks.call("on_train_begin", self.args, self.state, self.control)
+            self._call("on_train_begin")
             with InterruptGuard() as guard:
                 while not (self.state.is_done or self.control.should_training_stop):
                     self._update()
@@ -105,6 +106,15 @@ class TrainingLoop:
             self.progress.close()
             self.updates.end()
         self._end()
+
+    def _call(self, event: str, *args: Any) -> None:
+        """Call an event of all callbacks."""
+        extras = {
+            "optimizer": self.updates.optimizer,
+            "lr_scheduler": self.updates.scheduler,
+            **self.trainer.callback_extras(),
+        }
+        self.callbacks.call(event, self.args, self.state, self.control, *args, extras=extras)
 
     # Before the first update
 
@@ -159,14 +169,18 @@ class TrainingLoop:
 
     def _update(self) -> None:
         """Forward and backward over the batches of one update, then the optimizer."""
-        self.callbacks.call("on_step_begin", self.args, self.state, self.control)
         step = self.state.global_step
+        if step % self.state.steps_per_epoch == 0:
+            self._call("on_epoch_begin")
+        self._call("on_step_begin")
         self.updates.begin(step + 1)
         with self.stopwatch.update():
             batches = self.plan.batches(step)
             items = self._count_items(batches)
-            loss = sum(self._backward(step, i, batch, items) for i, batch in enumerate(batches))
+            loss = self._backward_all(step, batches, items)
+            self._call("on_pre_optimizer_step")
             self.grad_norm, self.learning_rate = self.updates.step(step + 1)
+            self._call("on_optimizer_step")
         tokens = 0
         for batch in batches:
             batch_tokens = count_tokens(batch)
@@ -175,6 +189,15 @@ class TrainingLoop:
         self.tokens += tokens
         self.state.count_step(loss, tokens)
         self.progress.step()
+
+    def _backward_all(self, step: int, batches: list[Batch], items: int) -> float:
+        """Add the gradients of all batches of an update; its loss."""
+        loss = 0.0
+        for micro, batch in enumerate(batches):
+            if micro:
+                self._call("on_substep_end")
+            loss += self._backward(step, micro, batch, items)
+        return loss
 
     def _count_items(self, batches: list[Batch]) -> int:
         """Labels that count in all batches: what their losses are divided by, once."""
@@ -204,9 +227,9 @@ class TrainingLoop:
 
     def _after_update(self) -> None:
         decide(self.args, self.state, self.control)
-        self.callbacks.call("on_step_end", self.args, self.state, self.control)
+        self._call("on_step_end")
         if self.state.at_epoch_end:
-            self.callbacks.call("on_epoch_end", self.args, self.state, self.control)
+            self._call("on_epoch_end")
         if self.control.should_log:
             self._log()
         if self.control.should_evaluate:
@@ -228,7 +251,7 @@ class TrainingLoop:
         speed = self.stopwatch.take(state.max_steps - state.global_step)
         self.trainer.log.append_timing({"step": state.global_step, **speed.record()})
         self.progress.log(state, record, speed)
-        self.callbacks.call("on_log", self.args, state, self.control, record)
+        self._call("on_log", record)
 
     def _evaluate(self) -> None:
         start, state = time.perf_counter(), self.state
@@ -239,7 +262,7 @@ class TrainingLoop:
         seconds = round(time.perf_counter() - start, 6)
         self.trainer.log.append_timing({"step": state.global_step, "eval_seconds": seconds})
         self.progress.log(state, record)
-        self.callbacks.call("on_evaluate", self.args, state, self.control, metrics)
+        self._call("on_evaluate", metrics)
 
     def _record(self, record: dict[str, Any]) -> None:
         self.lock.check()
@@ -274,7 +297,7 @@ class TrainingLoop:
             self.state.best_step, extra=extra,
         )  # fmt: skip
         self.saved_step = step
-        self.callbacks.call("on_save", self.args, self.state, self.control)
+        self._call("on_save")
 
     def _ensure_saved(self, *, extra: bool = False) -> Path:
         if self.saved_step != self.state.global_step:
@@ -288,7 +311,7 @@ class TrainingLoop:
         self.directory.drop_extra()
         if self.args.load_best_model_at_end and self.state.best_step is not None:
             self._load_best(self.state.best_step)
-        self.callbacks.call("on_train_end", self.args, self.state, self.control)
+        self._call("on_train_end")
 
     def _load_best(self, step: int) -> None:
         weights = best_weights(self.directory, step)

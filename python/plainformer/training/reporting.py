@@ -60,7 +60,11 @@ class TensorBoardCallback(_Reporter):
         self._writer: Any = None
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
     ) -> None:
         from tensorboardX import SummaryWriter  # the extra `log`
 
@@ -71,7 +75,10 @@ class TensorBoardCallback(_Reporter):
         purge = None if begins else state.global_step + 1
         own = f".{state.global_step}"  # files are called by the second
         self._writer = SummaryWriter(str(folder), purge_step=purge, filename_suffix=own)
-        self._writer.add_text("arguments", f"```\n{json.dumps(args.to_dict(), indent=1)}\n```")
+        for name, values in (("arguments", args.to_dict()), ("model_config", _config_of(model))):
+            if values:
+                told = json.dumps(values, indent=1, default=str)
+                self._writer.add_text(name, f"```\n{told}\n```")
 
     def write(self, figures: dict[str, float], step: int) -> None:
         for name, value in figures.items():
@@ -100,7 +107,11 @@ class WandbCallback(_Reporter):
         self._own = False
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
     ) -> None:
         import wandb  # whose user installed it
 
@@ -109,7 +120,8 @@ class WandbCallback(_Reporter):
         self._own = wandb.run is None
         self._run = wandb.init(dir=args.output_dir) if self._own else wandb.run
         WandbCallback._begun = self._run if self._own else None
-        self._run.config.update(args.to_dict(), allow_val_change=True)
+        known = {**_config_of(model), **args.to_dict()}  # as in transformers: arguments win
+        self._run.config.update(known, allow_val_change=True)
         self._run.define_metric("*", step_metric="train/global_step", step_sync=True)
 
     def write(self, figures: dict[str, float], step: int) -> None:
@@ -136,6 +148,13 @@ def reporters(report_to: str | Sequence[str] | None) -> list[TrainerCallback]:
     if "all" in names:
         names = [name for name, kind in REPORTERS.items() if is_installed(kind.package)]
     return [REPORTERS[name]() for name in dict.fromkeys(names) if name != "none"]
+
+
+def _config_of(model: Any) -> dict[str, Any]:
+    """The configuration of a model; of a module of one's own nothing."""
+    config = getattr(model, "config", None)
+    as_dict = getattr(config, "to_dict", dict)
+    return dict(as_dict())
 
 
 def _numbers(record: Record) -> dict[str, float]:

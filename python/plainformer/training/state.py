@@ -57,6 +57,16 @@ class TrainerState:
         return mean
 
     @property
+    def is_world_process_zero(self) -> bool:
+        """Always: there is one process. Callbacks of transformers ask."""
+        return True
+
+    @property
+    def is_local_process_zero(self) -> bool:
+        """Always, as `is_world_process_zero`."""
+        return True
+
+    @property
     def at_epoch_end(self) -> bool:
         """Whether the last update was the last of a pass over the data."""
         return self.global_step > 0 and self.global_step % self.steps_per_epoch == 0

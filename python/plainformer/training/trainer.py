@@ -18,7 +18,8 @@ from ..kinds import check_kind
 from ..reprs import table_of
 from .arguments import TrainingArguments
 from .batches import Collator, PaddedCollator, as_dataset, sequential_batches
-from .callbacks import CallbackList, EarlyStoppingCallback, TrainerCallback
+from .callbacks import EarlyStoppingCallback, TrainerCallback
+from .calling import CallbackList
 from .checkpoint import CheckpointDirectory
 from .evaluation import (
     ComputeMetrics,
@@ -34,7 +35,7 @@ from .log import RunLog
 from .loop import TrainingLoop
 from .losses import LossSum
 from .reporting import reporters
-from .state import TrainerState
+from .state import TrainerControl, TrainerState
 from .trainable import Trainable, check_model, prepare_model
 from .updates import ParameterOptions, checked_options
 
@@ -82,7 +83,7 @@ class Trainer:
     data_collator : function from a list of items to a batch, a dict of arrays; by default rows
         are padded to the longest, input ids with 0 and labels with -100, with an attention mask
     compute_metrics : function from an EvalPrediction to a dict of numbers
-    callbacks : TrainerCallback objects or classes
+    callbacks : TrainerCallback objects or classes, or transformers' own
     processing_class : tokenizer with `save_pretrained(dir)` or `save(path)`, written beside the
         model into every checkpoint
     parameter_options : dict of parameter name to ParameterOptions: other learning rates, and
@@ -134,6 +135,7 @@ class Trainer:
         self.log: RunLog
         self.args.check_evaluated("eval_dataset", self.eval_dataset)
         prepare_model(model, self.args)
+        self._call("on_init_end")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self.model).__name__}, {self.args})"
@@ -201,7 +203,9 @@ class Trainer:
             loss, found = self._pass(dataset, keep_logits=True)
             metrics = metrics_of(loss, found, self.compute_metrics)
             predictions, labels = found.joined()
-        return PredictionOutput(predictions, labels, with_prefix(metrics, metric_key_prefix))
+        metrics = with_prefix(metrics, metric_key_prefix)
+        self._call("on_predict", metrics)
+        return PredictionOutput(predictions, labels, metrics)
 
     def save_model(self, output_dir: str | Path | None = None) -> None:
         """Write the model (and tokenizer) as a Hugging Face directory, `output_dir` by default."""
@@ -240,6 +244,21 @@ class Trainer:
             evaluated = self.eval_dataset if self.args.eval_strategy != "no" else None
             given = dataset_inputs(self.train_dataset, evaluated)
         return {**as_json("inputs", given), **model_inputs(self.model)}
+
+    def callback_extras(self) -> dict[str, Any]:
+        """What callbacks get by name beside what each event has."""
+        return {
+            "model": self.model,
+            "processing_class": self.processing_class,
+            "train_dataset": self.train_dataset,
+            "eval_dataset": self.eval_dataset,
+        }
+
+    def _call(self, event: str, *args: Any) -> None:
+        """Call an event that is outside of training."""
+        given = (self.args, self.state, TrainerControl(), *args)
+        extras = {"optimizer": None, "lr_scheduler": None, **self.callback_extras()}
+        self.callbacks.call(event, *given, extras=extras)
 
     def _pass(self, dataset: Any, *, keep_logits: bool) -> tuple[LossSum, Predictions]:
         loss, found = LossSum(), Predictions()
