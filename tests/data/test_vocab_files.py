@@ -16,6 +16,7 @@ from .tokenizer_files import (
     write_bpe,
     write_config,
     write_roberta,
+    write_sentencepiece,
     write_wordpiece,
 )
 
@@ -181,4 +182,45 @@ def test_sentencepiece_says_to_convert(tmp_path, names):
     for name in names:
         (tmp_path / name).write_bytes(b"\x0a\x0b")
     with pytest.raises(CheckpointError, match=rf"\['{names[0]}'.* convert it to tokenizer\.json"):
+        read_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": 2}, "got a BPE model, expected a unigram model as XLM-RoBERTa has"),
+        ({"first": ("<unk>", "</s>")}, r"got the first pieces \['<unk>', '</s>', '▁'\], expected"),
+    ],
+    ids=str,
+)
+def test_other_sentencepiece_models_are_refused(tmp_path, options, message):
+    write_sentencepiece(tmp_path, tokenizer_class="XLMRobertaTokenizer", **options)
+    with pytest.raises(CheckpointError, match=message):
+        read_tokenizer(tmp_path)
+
+
+def test_a_sentencepiece_model_is_read_by_the_type_of_its_model(tmp_path):
+    write_sentencepiece(tmp_path)
+    with pytest.raises(CheckpointError, match=r"SentencePiece model only .* XLM-RoBERTa"):
+        read_tokenizer(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    assert read_tokenizer(tmp_path).encode("the fox").tokens == ["<s>", "▁the", "▁fox", "</s>"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x0a\x0b", "it ends within a field"),
+        (b"\x0a\x03\x0a\x01\xff", "codec can't decode"),
+        (b"\x0a" + b"\xff" * 12, "more than 64 bits"),
+        (b"\x0a\x05\x15\x00\x00\xc0\x7f", "the piece '' has no score"),
+        (b"\x0b\x01", "a value of the kind 3"),
+        (b"\x08\x01", "a number where a message belongs"),
+    ],
+    ids=repr,
+)
+def test_damaged_sentencepiece_models_are_told(tmp_path, data, message):
+    write_sentencepiece(tmp_path, tokenizer_class="XLMRobertaTokenizer")
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(data)
+    with pytest.raises(CheckpointError, match=f"not a SentencePiece model: .*{message}"):
         read_tokenizer(tmp_path)

@@ -1,6 +1,7 @@
 """Small vocabularies in the files that came before tokenizer.json, written by tests."""
 
 import json
+import struct
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -61,6 +62,37 @@ def write_roberta(directory, **config):
     return write_bpe(directory, ["<s>", "<pad>", "</s>", "<unk>"], ["<mask>"], **config)
 
 
+# Pieces and scores of a unigram model, most of them letters.
+_PIECES = (
+    "\u2581 \u2581the \u2581The \u2581quick \u2581brown \u2581fox \u2581Fox \u2581lazy \u2581dog "
+    "qu ick own \u2581a \u2581deep \u2581den ' , . ; & : \u2014 ly s 1234 é ï ü \u6771 \u4eac"
+)
+
+
+def write_sentencepiece(directory, kind=1, first=("<unk>", "<s>", "</s>"), **config):
+    """XLM-RoBERTa's: SentencePiece's three first pieces, those above, letters and digits."""
+    directory.mkdir(exist_ok=True, parents=True)
+    pieces = dict.fromkeys([*first, *_PIECES.split(), *map(chr, (*range(48, 58), *range(65, 123)))])
+    types = dict(zip(first, (2, 3, 3)))  # unknown and control ones
+    data = b"".join(
+        field(1, field(1, piece.encode()) + b"\x15" + struct.pack("<f", score)
+              + bytes([0x18, types.get(piece, 1)]))
+        for piece, score in zip(pieces, range(0, -len(pieces), -1))
+    )  # fmt: skip
+    data += field(2, b"\x18" + bytes([kind]))
+    (directory / "sentencepiece.bpe.model").write_bytes(data)
+    write_config(directory, **config)
+    return directory
+
+
+def field(number, data):
+    """A field of bytes of a protocol buffer."""
+    size, length = len(data), b""
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + data
+
+
 def write_config(directory, **config):
     if config:
         (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -74,4 +106,7 @@ GOLDEN_CASES = {
         directory, tokenizer_class="RobertaTokenizer", mask_token=MASK
     ),
     "qwen2": lambda directory: write_bpe(directory, tokenizer_class="Qwen2Tokenizer"),
+    "xlm-roberta": lambda directory: write_sentencepiece(
+        directory, tokenizer_class="XLMRobertaTokenizer", mask_token=MASK
+    ),
 }

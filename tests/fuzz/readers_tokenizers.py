@@ -16,7 +16,13 @@ from plainformer.data.tokenizer import (
     train_wordpiece,
 )
 from plainformer.errors import DataError
-from tests.data.tokenizer_files import TEXTS, write_bpe, write_roberta, write_wordpiece
+from tests.data.tokenizer_files import (
+    TEXTS,
+    write_bpe,
+    write_roberta,
+    write_sentencepiece,
+    write_wordpiece,
+)
 
 from .reader import Reader
 
@@ -56,6 +62,10 @@ READERS: dict[str, Reader] = {
     ),
     "tokenizer/roberta": Reader(
         lambda d: write_roberta(d, size=270, tokenizer_class="RobertaTokenizer"), _use,
+        names=_NAMES,
+    ),
+    "tokenizer/sentencepiece": Reader(
+        lambda d: write_sentencepiece(d, tokenizer_class="XLMRobertaTokenizer"), _use,
         names=_NAMES,
     ),
 }  # fmt: skip

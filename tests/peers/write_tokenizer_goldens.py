@@ -16,7 +16,8 @@ def main() -> None:
     golden = {}
     for name, write in GOLDEN_CASES.items():
         with tempfile.TemporaryDirectory() as directory:
-            kind = {"bert": "Bert", "gpt2": "GPT2", "roberta": "Roberta", "qwen2": "Qwen2"}
+            kind = {"bert": "Bert", "gpt2": "GPT2", "roberta": "Roberta", "qwen2": "Qwen2",
+                    "xlm-roberta": "XLMRoberta"}  # fmt: skip
             cls = getattr(transformers, kind[name.split()[0]] + "Tokenizer")
             tokenizer = cls.from_pretrained(write(Path(directory)))
             one = tokenizer(TEXTS, return_offsets_mapping=True)

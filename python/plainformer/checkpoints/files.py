@@ -45,7 +45,7 @@ def read_text(path: PathLike) -> str:
     CheckpointError : naming the file and what is wrong with it
     """
     try:
-        return _read(path, MAX_TEXT_BYTES).decode("utf-8")
+        return read_bytes(path, MAX_TEXT_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path}: byte {error.start} is not valid UTF-8") from None
 
@@ -68,14 +68,20 @@ def read_json_list(path: PathLike) -> list[Any]:
 
 
 def _read_json(path: PathLike, kind: type) -> Any:
-    data = _read(path, MAX_JSON_BYTES)
+    data = read_bytes(path, MAX_JSON_BYTES)
     try:
         return parse_json_of(data, kind)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _read(path: PathLike, most: int) -> bytes:
+def read_bytes(path: PathLike, most: int) -> bytes:
+    """Read all of a regular file of at most `most` bytes.
+
+    Raises
+    ------
+    CheckpointError : naming the file and what is wrong with it
+    """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:

@@ -2,6 +2,7 @@
 
     vocab.txt                    WordPiece, as BERT and DistilBERT: a token a line
     vocab.json and merges.txt    byte-level BPE, as GPT-2, RoBERTa, BART and Qwen2
+    sentencepiece.bpe.model      pieces of a unigram model, as XLM-RoBERTa, see `sentencepiece.py`
 
 The files do not say how text is split before; the class in `tokenizer_config.json` does, or the
 model's type in `config.json`, or, without both, the special tokens in the vocabulary. A class that
@@ -29,6 +30,7 @@ from tokenizers import (
 from ..checkpoints.files import read_json, read_text
 from ..errors import CheckpointError, listed, shown
 from ._library import library_errors
+from .sentencepiece import SENTENCEPIECE, xlm_roberta
 from .special_tokens import ROLES, role_tokens, token_text
 
 VOCAB_TXT = "vocab.txt"
@@ -52,6 +54,7 @@ _KINDS = {  # by the class of the tokenizer, and by the type of the model
     "BartTokenizer": "roberta", "Qwen2Tokenizer": "qwen2",
     "bert": "wordpiece", "distilbert": "wordpiece", "electra": "wordpiece", "gpt2": "gpt2",
     "roberta": "roberta", "bart": "roberta", "qwen2": "qwen2",
+    "XLMRobertaTokenizer": "xlm-roberta", "xlm-roberta": "xlm-roberta",
 }  # fmt: skip
 _ANY_CLASS = {"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"}
 # How Qwen2 cuts text before the merges, from its tokenizer.json.
@@ -77,6 +80,8 @@ def from_vocab_files(
     with library_errors(lambda text: CheckpointError(f"{directory}: not a tokenizer: {text}")):
         if kind == "wordpiece":
             return _wordpiece_from(directory / VOCAB_TXT, options)
+        if kind == "xlm-roberta":
+            return _xlm_roberta_from(directory / SENTENCEPIECE, options)
         return _byte_level_from(directory, kind, options)
 
 
@@ -111,7 +116,7 @@ def enclose(tokenizer: Tokenizer, cls_token: str, sep_token: str) -> None:
 
 
 def _kind(directory: Path, options: Mapping[str, Any], config: Mapping[str, Any] | None) -> str:
-    """wordpiece, gpt2, roberta or qwen2."""
+    """wordpiece, gpt2, roberta, qwen2 or xlm-roberta."""
     files = (VOCAB_TXT, VOCAB_JSON, MERGES)
     present = {name for name in files if os.path.lexists(directory / name)}
     named = _named_kind(directory, options, config)
@@ -123,7 +128,9 @@ def _kind(directory: Path, options: Mapping[str, Any], config: Mapping[str, Any]
     kind = None if named is None else _KINDS.get(named)
     if VOCAB_TXT in present and kind in (None, "wordpiece"):
         return "wordpiece"
-    if {VOCAB_JSON, MERGES} <= present and kind != "wordpiece":
+    if kind == "xlm-roberta" and os.path.lexists(directory / SENTENCEPIECE):
+        return kind
+    if {VOCAB_JSON, MERGES} <= present and kind not in ("wordpiece", "xlm-roberta"):
         return kind or "byte-level"
     raise CheckpointError(f"{directory}: {_why_none(directory)}")
 
@@ -150,8 +157,9 @@ def _why_none(directory: Path) -> str:
     pieces = [name for name in names if name.endswith(_SENTENCEPIECE)]
     if pieces:
         return (
-            f"holds a SentencePiece model only ({shown(pieces)}), which is not read; convert it "
-            "to tokenizer.json: transformers' AutoTokenizer reads it, save_pretrained writes that"
+            f"holds a SentencePiece model only ({shown(pieces)}), which is read of XLM-RoBERTa "
+            f"alone, as {SENTENCEPIECE}; convert it to tokenizer.json: transformers' AutoTokenizer "
+            "reads it, save_pretrained writes that"
         )
     return (
         f"no tokenizer: expected tokenizer.json, or {VOCAB_TXT} (WordPiece), or {VOCAB_JSON} and "
@@ -178,6 +186,20 @@ def _wordpiece_from(path: Path, options: Mapping[str, Any]) -> Tokenizer:
     roles = _add_tokens(tokenizer, path.parent, options)
     _require(path, roles, "unk_token", "cls_token", "sep_token")
     enclose(tokenizer, roles["cls_token"], roles["sep_token"])
+    return tokenizer
+
+
+def _xlm_roberta_from(path: Path, options: Mapping[str, Any]) -> Tokenizer:
+    tokenizer = xlm_roberta(path)
+    _check_size(path, tokenizer.get_vocab_size() - 1)
+    roles = _add_tokens(tokenizer, path.parent, options)
+    _require(path, roles, "cls_token", "sep_token")
+    cls, sep = roles["cls_token"], roles["sep_token"]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{cls} $A {sep}",
+        pair=f"{cls} $A {sep} {sep} $B {sep}",
+        special_tokens=_with_ids(tokenizer, *dict.fromkeys((cls, sep))),
+    )
     return tokenizer
 
 
