@@ -29,3 +29,12 @@ def is_alphanumeric(text: str) -> bool:
 def is_chinese(texts: Iterable[str]) -> bool:
     """Whether texts are written in Chinese or kana characters, between which are no spaces."""
     return any(_CHINESE.search(text) for text in texts)
+
+
+def display_width(text: str) -> int:
+    """How many columns of a terminal a text takes: two for a Chinese character, none for an accent
+    that joins the letter before it."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )

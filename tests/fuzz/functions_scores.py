@@ -16,6 +16,7 @@ TEXTS = one_of(["the cat sat", "a dog", ""])
 TAGS = one_of([["B-PER", "I-PER", "O"], ["O", "B-LOC", "O"]])
 ANSWERS = one_of([["cat", "the cat"], ["dog"], []])
 SCORES = one_of([0.1, 0.5, 0.9])
+RIGHT = one_of([True, False, True], [0, 1, 0])
 SETS = one_of([["a", "b"], [], ["a"]])
 NUMBERS = one_of([0.1, 2.0, 3.5], np.array([1.0, 2.0, 0.5]))
 TEXT = one_of("the cat sat on the mat")
@@ -30,6 +31,8 @@ FUNCTIONS: dict[str, Call] = {
                                characters=one_of(7)),
     "bleu": Call(M.bleu, predictions=TEXTS, references=TEXTS, tokenize=one_of(None, "zh", "char"),
                  lowercase=one_of(False)),
+    "calibration_bins": Call(M.calibration_bins, confidences=SCORES, correct=RIGHT,
+                             bins=one_of(3)),
     "check_tags": Call(M.check_tags, tags=one_of(["B-A", "O"]), scheme=one_of("IOB2", "IOBES")),
     "chrf": Call(M.chrf, predictions=TEXTS, references=TEXTS, char_order=one_of(6),
                  word_order=one_of(0, 2), beta=one_of(2)),
@@ -44,6 +47,8 @@ FUNCTIONS: dict[str, Call] = {
     "entity_scores": Call(M.entity_scores, predictions=TAGS, references=TAGS,
                           mode=one_of(None, "strict"), scheme=one_of(None, "IOB2")),
     "exact_match": Call(M.exact_match, prediction=TEXT, reference=TEXT),
+    "expected_calibration_error": Call(M.expected_calibration_error, confidences=SCORES,
+                                       correct=RIGHT, bins=one_of(15)),
     "f1_score": Call(M.f1_score, predictions=LABELS, references=LABELS,
                      average=one_of("macro", "micro"), labels=one_of(None, ["a", "b"])),
     "function_body": Call(M.function_body, head=one_of("def f(x):"), completion=TEXT),

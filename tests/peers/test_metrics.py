@@ -165,3 +165,46 @@ def test_sklearn_of_several_labels(dice):
             wanted = theirs.f1_score(*rows, average=average, zero_division=0)
             assert told[f"{average}_f1"] == pytest.approx(wanted)
         assert told["subset_accuracy"] == pytest.approx(theirs.accuracy_score(*rows))
+
+
+def test_sklearn_of_calibration(dice):
+    calibration = pytest.importorskip("sklearn.calibration")
+    for _ in range(200):
+        bins, count = dice.choice([2, 5, 10, 15]), dice.randint(2, 60)
+        chances = [dice.choice([0.0, 0.2, 0.5, 1.0, dice.random()]) for _ in range(count)]
+        right = [dice.random() < 0.5 for _ in range(count)]
+        if len(set(right)) < 2:
+            continue
+        true, mean = calibration.calibration_curve(right, chances, n_bins=bins)
+        own = metrics.calibration_bins(chances, right, bins=bins)
+        filled = [one for one in own if one.size]
+        assert [one.accuracy for one in filled] == pytest.approx(list(true))
+        assert [one.confidence for one in filled] == pytest.approx(list(mean))
+        ece = sum(one.size * abs(t - m) for one, t, m in zip(filled, true, mean)) / count
+        assert metrics.expected_calibration_error(chances, right, bins=bins) == pytest.approx(ece)
+
+
+@pytest.mark.parametrize("count", [2, 5, 150])
+def test_sklearn_of_a_whole_report(dice, count):
+    """Scores, means and confusions of a report, as scikit-learn prints them."""
+    theirs = pytest.importorskip("sklearn.metrics")
+    import numpy as np
+
+    from plainformer.data import LabelMap
+    from plainformer.tasks.problems import SingleLabel
+
+    labels = LabelMap([f"l{i:03}" for i in range(count)])
+    rows = np.random.default_rng(count).dirichlet(np.ones(count), 400).astype(np.float32)
+    wanted = [dice.choice(labels.labels) for _ in rows]
+    report = SingleLabel(labels).report(list(rows), wanted, [{} for _ in rows])
+    found = [labels.labels[i] for i in rows.argmax(axis=1)]
+    told = theirs.classification_report(wanted, found, output_dict=True, zero_division=0)
+    names = ("precision", "recall", "f1-score", "support")
+    for label, score in report.scores.items():
+        assert tuple(score) == pytest.approx([told[label][name] for name in names])
+    assert (report.confusion[1] == theirs.confusion_matrix(wanted, found)).all()
+    for line in str(report).splitlines():
+        name = {"macro": "macro avg", "weighted": "weighted avg"}.get(line.partition(" ")[0])
+        if name is not None:
+            figures = [float(x) for x in line.split()[1:]]
+            assert figures == pytest.approx([told[name][n] for n in names], abs=5.1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -64,6 +64,29 @@ def writer_for(
     if form == "text":
         return lambda record: _line(file, " ".join(task.plain(record).split()))
     return lambda record: _line(file, _json(record, file.encoding or "utf-8"))
+
+
+def write_rows(file: TextIO, path: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write objects: as a table, a column for each part of those in objects (`probabilities:pos`),
+    where the file's name says so; else as JSONL."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLES:
+        for row in rows:
+            _line(file, _json(row, file.encoding or "utf-8"))
+        return
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    writer = csv.writer(file, delimiter=TABLES[suffix], lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in flat)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        inner = value if isinstance(value, Mapping) else None
+        found |= {name: value} if inner is None else {f"{name}:{k}": v for k, v in inner.items()}
+    return found
 
 
 class _Table:

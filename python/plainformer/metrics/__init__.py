@@ -9,6 +9,7 @@ they are always quoted. No figure depends on what else is installed.
 """
 
 from ._scores import LabelScore
+from .calibration import CalibrationBin, calibration_bins, expected_calibration_error
 from .classification import (
     accuracy,
     classification_metrics,
@@ -31,6 +32,7 @@ from .tags import Span, check_tags, detect_scheme, spans_of, tags_of
 from .translation import SignedScore, bleu, chrf
 
 __all__ = [
+    "CalibrationBin",
     "LabelScore",
     "RougeScore",
     "SignedScore",
@@ -41,6 +43,7 @@ __all__ = [
     "bits_per_byte",
     "bits_per_character",
     "bleu",
+    "calibration_bins",
     "check_tags",
     "chrf",
     "classification_metrics",
@@ -50,6 +53,7 @@ __all__ = [
     "entity_metrics",
     "entity_scores",
     "exact_match",
+    "expected_calibration_error",
     "f1_score",
     "function_body",
     "function_heads",

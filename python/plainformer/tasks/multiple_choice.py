@@ -16,6 +16,7 @@ from ..training.batches import collate_groups
 from ..training.losses import LossSum
 from .features import Feature
 from .registry import register
+from .report import Report, choices_report
 from .task import Array, Batch, Inputs, Task, probabilities
 
 
@@ -26,6 +27,7 @@ class MultipleChoice(Task):
     name = "multiple-choice"
     answer_fields = ("answer", "label", "score")
     metric = "accuracy"
+    reports = True
 
     def encode(self, examples: Sequence[Any], *, labelled: bool) -> list[list[Feature]]:
         questions = [example.question for example in examples for _ in example.choices]
@@ -58,6 +60,10 @@ class MultipleChoice(Task):
         return {
             "accuracy": multiple_choice_accuracy(predictions=list(predictions), references=labels)
         }
+
+    def report(self, predictions: Sequence[Array], examples: Sequence[Any]) -> Report:
+        """Choices have no names that scores could be of: calibration, and every answer."""
+        return choices_report(predictions, examples)
 
     def answer(self, example: Any, prediction: Array) -> dict[str, Any]:
         """The choice, its index and its probability."""

@@ -20,6 +20,7 @@ from ..metrics import (
     multi_label_scores,
     regression_metrics,
 )
+from .report import Report, labels_report, numbers_report, several_report
 from .task import Array, probabilities
 
 Label = str | float | tuple[str | float, ...]
@@ -54,6 +55,15 @@ class Problem:
     def score(self, predictions: Sequence[Array], wanted: Sequence[Any]) -> dict[str, float]:
         """Metrics of scores for labels."""
         raise NotImplementedError(f"{type(self).__name__} defines no score")
+
+    def report(
+        self,
+        predictions: Sequence[Array],
+        wanted: Sequence[Any],
+        asked: Sequence[dict[str, Any]],
+    ) -> Report:
+        """What is to be said of scores for labels, beside what was asked."""
+        raise NotImplementedError(f"{type(self).__name__} defines no report")
 
     def found(self, prediction: Array) -> dict[str, Any]:
         """The answer in a line of `predict`."""
@@ -96,6 +106,14 @@ class SingleLabel(Problem):
     def score(self, predictions: Sequence[Array], wanted: Sequence[str]) -> dict[str, float]:
         return classification_metrics(predictions=self.named(predictions), references=list(wanted))
 
+    def report(
+        self,
+        predictions: Sequence[Array],
+        wanted: Sequence[Any],
+        asked: Sequence[dict[str, Any]],
+    ) -> Report:
+        return labels_report("label", self.labels.labels, predictions, wanted, asked)
+
     def named(self, predictions: Sequence[Array]) -> list[str]:
         """The most probable label of each."""
         return self.labels.names(int(p.argmax()) for p in predictions)
@@ -130,6 +148,15 @@ class MultiLabel(Problem):
             each = multi_label_scores(predictions=found, references=wanted)
             metrics |= {f"f1_{name}": each[name].f1 for name in self.labels.labels if name in each}
         return metrics
+
+    def report(
+        self,
+        predictions: Sequence[Array],
+        wanted: Sequence[Any],
+        asked: Sequence[dict[str, Any]],
+    ) -> Report:
+        found = [self.above(p) for p in predictions]
+        return several_report(self.labels.labels, predictions, found, wanted, asked)
 
     def above(self, prediction: Array) -> list[str]:
         """The labels whose score reaches the threshold, best first."""
@@ -185,6 +212,14 @@ class Regression(Problem):
             for i in range(gold.shape[1])
         ]
         return {name: float(np.mean([own[name] for own in each])) for name in each[0]}
+
+    def report(
+        self,
+        predictions: Sequence[Array],
+        wanted: Sequence[Any],
+        asked: Sequence[dict[str, Any]],
+    ) -> Report:
+        return numbers_report(predictions, wanted, asked)
 
     def found(self, prediction: Array) -> dict[str, Any]:
         """The number; of a head of several all of them: the largest is no answer."""

@@ -24,10 +24,11 @@ from ..data import Encoded, RelationExample, TextEncoder
 from ..data.encoding import share_vocabulary
 from ..data.special_tokens import add_marks
 from ..errors import ConfigError
-from ..metrics import accuracy, f1_score, relation_metrics
+from ..metrics import accuracy, f1_score, relation_metrics, relation_scores
 from ..options import option
 from .features import Feature
 from .registry import register
+from .report import Report, asked_of, labels_report
 from .task import Array, Task, TaskSettings, ends_of, probabilities
 
 _MARKS = 4
@@ -47,7 +48,7 @@ class RelationExtraction(Task):
     name = "relation-extraction"
     answer_fields = ("label", "score")
     metric = "f1"
-    labelled = True
+    labelled = reports = True
     settings_class = RelationExtractionSettings
 
     def __init__(self, tokenizer: Tokenizer, model: Any, settings: Any = None):
@@ -137,6 +138,19 @@ class RelationExtraction(Task):
             **relation_metrics(predictions=found, references=wanted, other=self.settings.other),
             "macro_f1": macro,
         }
+
+    def report(self, predictions: Sequence[Array], examples: Sequence[Any]) -> Report:
+        """Scores are those of relations without their directions, as in `relation_scores`."""
+        found = self.labels.names(int(p.argmax()) for p in predictions)
+        wanted = [example.label for example in examples]
+        scores = relation_scores(predictions=found, references=wanted, other=self.settings.other)
+        asked = []
+        for example, prediction in zip(examples, predictions):
+            fields = {**self.answer(example, prediction), "text": example.text}
+            own = {name: fields[name] for name in ("head", "tail", "text")}
+            asked.append(asked_of(example, own))
+        labels = self.labels.labels
+        return labels_report("relation", labels, predictions, wanted, asked, scores)
 
     def answer(self, example: Any, prediction: Array) -> dict[str, Any]:
         """The relation, its probability, and the texts of both entities."""

@@ -38,6 +38,7 @@ from ..training.batches import collate_rows
 from ..training.evaluation import run_batches
 from ..training.losses import LossSum
 from .features import Feature, FeatureDataset, TaskExamples
+from .report import Report
 
 Array = np.ndarray
 Inputs = Mapping[str, Any]
@@ -108,6 +109,7 @@ class Task:
     labelled: ClassVar[bool] = False  # whether a head gives one of the labels of the data
     opens: ClassVar[tuple[str, ...]] = ()  # other tasks whose directories it can be put to
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
+    reports: ClassVar[bool] = False  # whether it has a `report`
     settings_class: ClassVar[type[TaskSettings]] = TaskSettings
     answer_fields: ClassVar[tuple[str, ...]]  # of `record`, what was found; the main one first
     _seed = 0
@@ -202,6 +204,10 @@ class Task:
         """Metrics of predictions for labelled examples, without a prefix."""
         raise NotImplementedError(f"{type(self).__name__} defines no score")
 
+    def report(self, predictions: Sequence[Any], examples: Sequence[Any]) -> Report:
+        """What is to be said of predictions for labelled examples beyond their metrics."""
+        raise NotImplementedError(f"{type(self).__name__} defines no report")
+
     def answer(self, example: Any, prediction: Any) -> Any:
         """A prediction as plain values, the way pipelines return it."""
         raise NotImplementedError(f"{type(self).__name__} defines no answer")
@@ -278,11 +284,29 @@ class Task:
 
     def evaluate(self, examples: Iterable[Any], batch_size: int = 32) -> dict[str, float]:
         """Loss, a mean over all labels that count, and metrics of labelled examples."""
+        loss, predictions, seen = self._found(examples, batch_size)
+        return {"loss": loss.mean, **self.score(predictions, seen)}
+
+    def judge(
+        self, examples: Iterable[Any], batch_size: int = 32
+    ) -> tuple[dict[str, float], Report | None]:
+        """What `evaluate` gives, and of tasks with labels a report beside it: the scores of each
+        label, confusions, calibration and every answer; None for the others."""
+        if not self.reports:
+            return self.evaluate(examples, batch_size), None
+        loss, predictions, seen = self._found(examples, batch_size)
+        metrics = {"loss": loss.mean, **self.score(predictions, seen)}
+        return metrics, self.report(predictions, seen)
+
+    def _found(
+        self, examples: Iterable[Any], batch_size: int
+    ) -> tuple[LossSum, list[Any], list[Any]]:
+        """The loss of labelled examples, their predictions, and the examples."""
         loss, seen, predictions = LossSum(), [], []
         for chunk in chunks(examples, batch_size):
             seen += chunk
             predictions += self._run(chunk, batch_size, loss)
-        return {"loss": loss.mean, **self.score(predictions, seen)}
+        return loss, predictions, seen
 
     def predict(self, examples: Iterable[Any], batch_size: int = 32) -> Iterator[tuple[Any, Any]]:
         """Each example with its prediction, in order; no more than a batch is held."""

@@ -19,6 +19,7 @@ from ..options import COUNT, NOT_EMPTY, PART, one_of, option, options_of
 from .features import Feature
 from .problems import MULTI, SINGLE, Problem, SingleLabel, problem_of, problem_to_learn
 from .registry import register
+from .report import Report, asked_of
 from .task import Array, Task, TaskSettings, at_line_of
 
 _OUT_OF_SCOPE = "oos"
@@ -57,7 +58,7 @@ class TextClassification(Task):
 
     name = "text-classification"
     metric = "accuracy"
-    labelled = True
+    labelled = reports = True
     settings_class = TextClassificationSettings
     answer_fields = ("label", "score")
 
@@ -135,6 +136,10 @@ class TextClassification(Task):
                     predictions=found, references=wanted, out_of_scope=self._out_of_scope
                 )
         return metrics
+
+    def report(self, predictions: Sequence[Array], examples: Sequence[Any]) -> Report:
+        asked = [asked_of(example) for example in examples]
+        return self.problem.report(predictions, [self._label(e) for e in examples], asked)
 
     def _label(self, example: Any) -> Any:
         return _label_of(example, type(self.problem), self.problem.separator)

@@ -43,6 +43,8 @@ from .aggregation import (
 )
 from .features import Feature
 from .registry import register
+from .report import Report
+from .report_entities import entities_report, words_report
 from .tag_decoding import TagDecoder
 from .task import Array, Task, TaskSettings, ends_of, float_array, probabilities
 
@@ -97,7 +99,7 @@ class TokenClassification(Task):
     name = "token-classification"
     answer_fields = ("tags", "entities")
     metric = "f1"
-    labelled = True
+    labelled = reports = True
     settings_class = TokenClassificationSettings
 
     @classmethod
@@ -200,6 +202,11 @@ class TokenClassification(Task):
             "f1": f1_score(predictions=flat_found, references=flat_wanted),
             "accuracy": accuracy(predictions=flat_found, references=flat_wanted),
         }
+
+    def report(self, predictions: Sequence[Tagging], examples: Sequence[Any]) -> Report:
+        """Of entities by their type; of other tags a word at a time."""
+        make = entities_report if self._has_entities else words_report
+        return make(predictions, examples, [self._text(example) for example in examples])
 
     @property
     def _has_entities(self) -> bool:

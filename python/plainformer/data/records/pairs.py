@@ -23,18 +23,18 @@ _SCORES = ("score", "similarity", "similarity_score")  # how alike both are, in 
 _log = logging.getLogger("plainformer")
 
 
-def names_in(source: Source, names: dict[str, Any]) -> dict[str, Any]:
+def names_in(source: Source, names: Mapping[str, Any]) -> dict[str, Any]:
     """What fields are called in a file, by its first object or its header; see `pair_names`."""
     for keys in _keys_of(source.first_line()):
         found = pair_names(names, keys)
         if [found.get(field) for field in TWO_TEXTS] != [names.get(field) for field in TWO_TEXTS]:
             _log.info("%s: %s and %s are the two texts", source.name, *map(found.get, TWO_TEXTS))
         if found is not names:
-            return found
-    return names
+            return dict(found)
+    return dict(names)
 
 
-def pair_names(names: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
+def pair_names(names: Mapping[str, Any], keys: Collection[str]) -> Mapping[str, Any]:
     """What fields are called among these keys: two texts may have one of the usual pairs of names,
     and how alike they are one of the usual words.
 
