@@ -204,6 +204,7 @@ OPERATIONS: dict[str, Call] = {
     "self_attention": Call(_F.self_attention, qkv=tensors(floats(5, 24)), cu_seqlens=CU_Q,
                            max_seqlen=one_of(3), num_heads=one_of(2)),
     "silu": Call(_F.silu, x=TX),
+    "softcap": Call(_F.softcap, x=TX, cap=one_of(1.0, 30.0)),
     "softmax": Call(_F.softmax, x=TX, dim=one_of(0, -1)),
     "split_heads": Call(_F.split_heads, qkv=floats(5, 24), num_heads=one_of(2, 4)),
     "swiglu": Call(_F.swiglu, gate=TX, up=TX),

@@ -44,6 +44,15 @@ CONFIGS = {
 CONFIGS["qwen2"] = CONFIGS["llama"]
 CONFIGS["qwen3"] = CONFIGS["llama"] | {"head_dim": 4}
 CONFIGS["mistral"] = CONFIGS["llama"] | {"sliding_window": 4}
+CONFIGS["gemma2"] = CONFIGS["llama"] | {
+    "head_dim": 4, "sliding_window": 4, "query_pre_attn_scalar": 3,
+    "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, "hidden_act": "gelu",
+    "layer_types": ["full_attention", "sliding_attention"],
+}  # fmt: skip
+CONFIGS["gemma3_text"] = CONFIGS["llama"] | {
+    "head_dim": 4, "sliding_window": 4, "layer_types": ["full_attention", "sliding_attention"],
+    "hidden_act": "gelu",
+}  # fmt: skip
 CONFIGS["marian"] = {
     "vocab_size": VOCAB, "max_position_embeddings": 18, "d_model": 12, "encoder_layers": 2,
     "encoder_attention_heads": 3, "encoder_ffn_dim": 20, "decoder_layers": 2,

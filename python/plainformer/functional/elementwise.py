@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..kernels._arrays import check_choice, check_number
+from ..kernels._arrays import accumulator_dtype, check_choice, check_number
 from ..tensor import Array, Tensor, needs_grad, record
 from ._data import data_of, floats_of
 from .random import take
 
 _LARGEST = float(np.finfo(np.float32).max)
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:
@@ -122,6 +123,35 @@ def silu(x: Tensor) -> Tensor:
 def tanh(x: Tensor) -> Tensor:
     """y = tanh(x)."""
     return activation(x, "tanh")
+
+
+def softcap(x: Tensor, cap: float) -> Tensor:
+    """y = cap tanh(x / cap), between -cap and cap: scores and logits as Gemma 2 bounds them.
+
+    Computed in float32 (float64) and rounded once. Gemma team, 2024, arXiv:2408.00118.
+    """
+    array = floats_of("x", x)
+    cap = check_number("cap", cap, _SMALLEST, _LARGEST)
+    wide = capped(array.astype(accumulator_dtype(array.dtype), copy=False), cap)
+    y = wide.astype(array.dtype, copy=False)
+    if not needs_grad(x):
+        return Tensor(y)
+
+    def backward(grad: Array) -> tuple[Array]:
+        return ((grad * cap_slopes(wide, cap)).astype(array.dtype, copy=False),)
+
+    return record(y, (x,), backward, is_fresh=True)
+
+
+def capped(x: Array, cap: float) -> Array:
+    """cap tanh(x / cap)."""
+    return kernels.tanh(x / x.dtype.type(cap)) * x.dtype.type(cap)
+
+
+def cap_slopes(y: Array, cap: float) -> Array:
+    """The derivatives of `capped` where it gave y."""
+    unit = y / y.dtype.type(cap)
+    return 1 - unit * unit
 
 
 def softmax(x: Tensor, dim: int = -1) -> Tensor:

@@ -13,6 +13,8 @@ from ..tensor import Array, Tensor, needs_grad, record, record_all
 from ._data import data_of, data_or_none, floats_of, last_size
 from .random import dropped, next_mask
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @overload
 def layer_norm(
@@ -101,6 +103,7 @@ def rms_norm(
     residual: None = ...,
     dropout_p: float = ...,
     keeps_input: Literal[False] = ...,
+    offset: float = ...,
 ) -> Tensor: ...
 @overload
 def rms_norm(
@@ -111,6 +114,7 @@ def rms_norm(
     residual: None = ...,
     dropout_p: float = ...,
     keeps_input: Literal[True],
+    offset: float = ...,
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def rms_norm(
@@ -120,6 +124,7 @@ def rms_norm(
     *,
     residual: Tensor,
     dropout_p: float = ...,
+    offset: float = ...,
 ) -> tuple[Tensor, Tensor]: ...
 def rms_norm(
     x: Tensor,
@@ -129,13 +134,15 @@ def rms_norm(
     residual: Tensor | None = None,
     dropout_p: float = 0.0,
     keeps_input: bool = False,
+    offset: float = 0.0,
 ) -> Any:
     """RMS norm over the last axis: y, or with `residual` the norm of x + residual and that sum.
 
-    `dropout_p` and `keeps_input` are those of `layer_norm`.
+    `dropout_p` and `keeps_input` are those of `layer_norm`. With an `offset` the norm is multiplied
+    with offset + weight, as in Gemma, whose weights begin at 0; a bfloat16 sum is not rounded.
     """
     x_data, added = data_of("x", x), data_or_none("residual", residual)
-    w, width = data_or_none("weight", weight), last_size("x", x_data)
+    w, width = _shifted(data_or_none("weight", weight), offset), last_size("x", x_data)
     drop = next_mask(dropout_p)
     if not needs_grad(x, weight, residual):
         y = kernels.rms_norm(x_data, width, w, eps, residual=added, **drop)
@@ -154,10 +161,21 @@ def rms_norm(
         dx, dweight, *rest = kernels.rms_norm_backward(
             grad, normed, w, rstd, grad_residual=grad_sum, **drop
         )
+        if offset and dweight is not None:
+            dweight = dweight.astype(weight.dtype, copy=False)  # type: ignore[union-attr]
         return dx, dweight, rest[0] if drop else dx
 
     tensors = record_all(outputs, (x, weight, residual), backward, is_fresh=residual is None)
     return _outputs(tensors, x, residual, keeps_input)
+
+
+def _shifted(weight: Array | None, offset: float) -> Array | None:
+    """offset + weight, in float32 for bfloat16, which kernels take beside it."""
+    offset = check_number("offset", offset, -_LARGEST, _LARGEST)
+    if not offset or weight is None:
+        return weight
+    wide = weight.astype(accumulator_dtype(weight.dtype), copy=False)
+    return wide + wide.dtype.type(offset)
 
 
 def _outputs(

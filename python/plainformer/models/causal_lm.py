@@ -31,6 +31,17 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         """The (V, C) weight of the head."""
         raise NotImplementedError(f"{type(self).__name__} defines no head_weight")
 
+    @property
+    def logit_softcap(self) -> float:
+        """What logits are capped at, smoothly; 0 means not at all."""
+        return 0.0
+
+    def head_logits(self, x: Tensor) -> Tensor:
+        """Logits (N, V) of the last hidden states (N, C)."""
+        logits = functional.linear(x, self.head_weight())
+        cap = self.logit_softcap
+        return functional.softcap(logits, cap) if cap else logits
+
     def forward(
         self,
         input_ids: Any,
@@ -86,6 +97,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
                     ignore_index=IGNORE_INDEX,
                     label_smoothing=label_smoothing,
                     num_items=num_items_in_batch,
+                    softcap=self.logit_softcap,
                 )
             if return_logits:
                 logits = self._logits(x, rows, logits_to_keep)
@@ -107,7 +119,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         if keep:
             index, rows = rows.tail(keep)
             x = functional.take_rows(x, index)
-        return rows.batch_of(functional.linear(x, self.head_weight()))
+        return rows.batch_of(self.head_logits(x))
 
     def new_cache(self, batch: int, capacity: int) -> KeyValueCache:
         """An empty cache for `batch` sequences of at most `capacity` tokens."""
@@ -126,7 +138,7 @@ class CausalLM(GenerationMixin, PreTrainedModel):
         x = self._rows(flat, rows, None, cache)
         if rows.num_rows > rows.count:
             x = functional.take_rows(x, rows.last_rows())
-        logits = functional.linear(x, self.head_weight()).data
+        logits = self.head_logits(x).data
         return logits.astype(np.float32, copy=False)
 
     def count_labels(self, batch: Mapping[str, Any]) -> int:

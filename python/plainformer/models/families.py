@@ -9,6 +9,8 @@ from .bart import *
 from .bert import *
 from .distilbert import *
 from .electra import *
+from .gemma2 import *
+from .gemma3_text import *
 from .gpt2 import *
 from .llama import *
 from .marian import *

@@ -21,12 +21,12 @@ def check_layer_types(config: Any, off: str = "sliding_window is None") -> None:
         raise ConfigError(
             f"layer_types: got {shown(words)}, expected {layers} words {FULL} or {SLIDING}"
         )
-    check_window(window)
+    check_sliding_window(window)
     if SLIDING in words and window is None:
         raise ConfigError(f"layer_types: got {SLIDING}, but {off}")
 
 
-def check_window(window: int | None) -> None:
+def check_sliding_window(window: int | None) -> None:
     """Raise for a window of no row; None is none."""
     if window is not None:
         at_least(1, MAX_SIZE).check("sliding_window", window)

@@ -75,9 +75,12 @@ class LlamaConfig(PretrainedConfig):
         gate = check_activation("hidden_act", self.hidden_act)
         if gate not in ("silu", "gelu", "gelu_tanh"):
             raise ConfigError(f"hidden_act: got {shown(self.hidden_act)}, expected silu or a gelu")
-        self.rope_parameters = check_rope(
-            self.rope_parameters, self.max_position_embeddings, theta=10000.0
-        )
+        self.rope_parameters = self._check_rope(self.rope_parameters, self.max_position_embeddings)
+
+    @classmethod
+    def _check_rope(cls, given: dict[str, Any] | None, length: int) -> dict[str, Any]:
+        """`rope_parameters` in full."""
+        return check_rope(given, length, theta=10000.0)
 
     @classmethod
     def _canonical(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,7 +272,11 @@ class LlamaModel(LlamaPreTrainedModel, BareEncoder):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = [self.layer_class(config, i) for i in range(config.num_hidden_layers)]
         self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.rotary = Rotary(config.head_dim or 0, config.rope_parameters or {})
+        self.rotary = self.make_rotary(config)
+
+    def make_rotary(self, config: Any) -> Any:
+        """What turns queries and keys."""
+        return Rotary(config.head_dim or 0, config.rope_parameters or {})
 
     def embed(self, ids: Array) -> Tensor:
         """The vectors (N, C) of token ids (N,) that the layers begin with."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .layer_types import check_window, window_behind
+from .layer_types import check_sliding_window, window_behind
 from .llama import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -44,7 +44,7 @@ class MistralConfig(LlamaConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_window(self.sliding_window)
+        check_sliding_window(self.sliding_window)
 
     def window_size(self, layer: int) -> tuple[int, int]:
         """How far back and ahead a row of this layer sees."""

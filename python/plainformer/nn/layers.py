@@ -173,23 +173,28 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """RMS norm over the last axis, optionally of a sum, which is then returned as well."""
+    """RMS norm over the last axis, optionally of a sum, which is then returned as well.
+
+    offset : what is added to `weight`, which begins where the sum is 1; Gemma's is 1
+    """
 
     @checked
-    def __init__(self, width: int, eps: float = 1e-6):
-        self.eps = eps
-        self.weight = Parameter(new_array((width,), 1.0))
+    def __init__(self, width: int, eps: float = 1e-6, *, offset: float = 0.0):
+        self.eps, self.offset = eps, offset
+        self.weight = Parameter(new_array((width,), 1.0 - offset))
 
     def forward(
         self, x: Tensor, residual: Tensor | None = None, dropout: Dropout | None = None
     ) -> Any:
         """y, or (y, dropout(x) + residual) with a residual, all in one pass."""
         p = 0.0 if dropout is None else dropout.rate
-        return functional.rms_norm(x, self.weight, self.eps, residual=residual, dropout_p=p)
+        return functional.rms_norm(
+            x, self.weight, self.eps, residual=residual, dropout_p=p, offset=self.offset
+        )
 
     def beside(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """y, and x for what else reads it: its gradient joins the norm's in one pass."""
-        return functional.rms_norm(x, self.weight, self.eps, keeps_input=True)
+        return functional.rms_norm(x, self.weight, self.eps, keeps_input=True, offset=self.offset)
 
 
 class Dropout(Module):
