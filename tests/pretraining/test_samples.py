@@ -65,7 +65,14 @@ def test_without_an_evaluation_checkpoints_and_the_end_are_sampled(tmp_path):
 def test_a_run_that_is_resumed_has_the_samples_of_one_that_is_not(tmp_path):
     given = {"sample_prompt": "the", "save_strategy": "steps", "save_steps": 2, **EVALUATED}
     learn(tmp_path / "whole", ROWS, **given)
-    learn(tmp_path / "cut", ROWS, **given)
+
+    class Crashes(pf.TrainerCallback):
+        def on_step_end(self, args, state, control):
+            if state.global_step == 3:
+                raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        learn(tmp_path / "cut", ROWS, callbacks=[Crashes], **given)
     with (tmp_path / "cut" / "samples.jsonl").open("a") as file:
         file.write('{"step": 5, "prompt": "the", "text": "the lost"}\n{"step": 6, "pro')
     checkpoint = tmp_path / "cut" / "checkpoint-2"

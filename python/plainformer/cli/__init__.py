@@ -17,6 +17,7 @@ COMMANDS = {
     "finetune": "Fine-tune a model for a task.",
     "generate": "Continue a prompt with a trained model.",
     "info": "Show version, processor, threads and memory.",
+    "plot": "Show the curves of trainings.",
     "predict": "Answer texts with a fine-tuned model.",
     "pretrain": "Train a model on unlabelled text.",
     "quantize": "Write a model with int8 weights.",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..checkpoints.atomic import atomic_file
-
-Curve = list[tuple[int, float]]  # (step, loss)
+from ..training.curves import Curve, read_figures
 
 
 def read_curves(log: Path) -> tuple[Curve, Curve]:
     """Training and evaluation losses of a `log.jsonl`, in order of step."""
-    records = [json.loads(line) for line in log.read_bytes().splitlines()]
-    training = [(r["step"], r["loss"]) for r in records if "loss" in r]
-    evaluation = [(r["step"], r["eval_loss"]) for r in records if "eval_loss" in r]
-    return training, evaluation
+    curves = read_figures(log)
+    return curves.get("loss", []), curves.get("eval_loss", [])
 
 
 def draw_png(training: Curve, evaluation: Curve, path: Path) -> None:
