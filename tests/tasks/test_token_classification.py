@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from plainformer.data import TextExample, TokenExample
+from plainformer.data import TextExample, TokenExample, examples_of
 from plainformer.data.batches import IGNORE_INDEX
+from plainformer.tasks import TaskExamples
 from plainformer.tasks.token_classification import Tagging
 
 from .tiny import TOKENS, tune
@@ -85,6 +86,28 @@ def test_entities_have_their_characters(task):
     assert entity["word"] == "Ann Lee" == example.text[entity["start"] : entity["end"]]
     assert entity["entity_group"] == "PER"
     assert entity["score"] == pytest.approx(0.8)
+
+
+def test_texts_with_entities_are_learned_as_they_are_asked(tmp_path):
+    """Cut at every hyphen and apostrophe, and offsets are those of the text that was given."""
+    rows = [
+        {"text": f"{name}'s  Anglo-Dutch/U.S. 东京 town", "entities": [[0, 3, "PER"], [7, 12, "X"]]}
+        for name in ("Ann", "Bob", "Eve")
+    ]
+    task = tune("token-classification", tmp_path, train=rows, validation=rows, max_steps=60).task
+    assert task.settings.word_joiners == ""
+    [learned] = examples_of(rows[:1], "ner")
+    [features] = task.encode([learned], labelled=True)
+    [asked] = task.encode([TextExample(rows[0]["text"])], labelled=False)
+    for one, other in zip(features, asked, strict=True):
+        assert (one.inputs["input_ids"] == other.inputs["input_ids"]).all()
+    answers = TaskExamples(task, rows).predict(2)
+    assert [[(e["start"], e["end"], e["entity_group"]) for e in own] for own in answers[0]] == [
+        [(0, 3, "PER"), (7, 12, "X")]
+    ] * 3
+    assert answers.metrics["f1"] == 1.0
+    tuples = [(row["text"], {"entities": [tuple(e) for e in row["entities"]]}) for row in rows]
+    assert TaskExamples(task, tuples).evaluate(2)["f1"] == 1.0
 
 
 def test_labels_that_are_no_entities_are_scored_word_by_word(tmp_path):

@@ -41,7 +41,7 @@ class DataOptions:
         "error",
         "What is done about entities at offsets that end inside words, or overlap: error; skip "
         "leaves them out; expand and contract move their ends to those of words.",
-        one_of(*BAD_SPANS),
+        one_of(*BAD_SPANS, strict="error"),
         words="alignment_mode",
     )
 

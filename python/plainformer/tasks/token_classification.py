@@ -106,6 +106,8 @@ class TokenClassification(Task):
     def settings_for(cls, settings: Any, examples: Sequence[Any]) -> Any:
         if settings.word_joiners is not None:
             return settings
+        if any(example.text is not None for example in examples):  # whose words are cut so
+            return dataclasses.replace(settings, word_joiners="")
         found = joiners_of(example.tokens for example in examples)
         return dataclasses.replace(settings, word_joiners=found)
 

@@ -118,16 +118,20 @@ class _Reader:
         else:
             kind = sniff(source, self.task, self.labelled, names)
         table = source.suffix[1:].upper() if source.suffix in TABLES else "table"
-        if kind == "jsonl" and self.task == "token-classification" and not _has_tokens(source):
+        if (
+            kind == "jsonl"
+            and self.task == "token-classification"
+            and not _has(source, names["tokens"])
+        ):
             fields = ("text", "entities")
         told = f" ({', '.join(fields)})" if kind in ("jsonl", "table", "lines") else ""
         self.formats[source.name] = _TOLD.get(kind, table) + told
         return records_of(source, kind, names, required, self.task, self.labelled)
 
 
-def _has_tokens(source: Source) -> bool:
-    """Whether the first line speaks of tokens, not of a text with entities."""
-    return b'"tokens"' in source.first_line()
+def _has(source: Source, name: Any) -> bool:
+    """Whether the first line of JSON has a key."""
+    return f'"{name}"'.encode() in source.first_line()
 
 
 def records_of(
