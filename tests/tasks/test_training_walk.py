@@ -225,6 +225,22 @@ def test_the_weighted_and_smoothed_loss_is_the_formula(task, tmp_path):
     assert float(np.asarray(output.loss)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("wanted", ["balanced", {"pos": 3, "neg": 0.5}], ids=str)
+def test_training_learns_by_the_weights_that_it_tells(tmp_path, caplog, wanted):
+    """The loss of the first step is the weighted one, over as many labels as there are."""
+    few = TASKS["text-classification"][2][:7]  # 5 of pos, 2 of neg
+    caplog.set_level("INFO", logger="plainformer")
+    result = tune("text-classification", tmp_path, train=few, validation=None, eval_strategy="no",
+                  max_steps=1, learning_rate=1e-12, per_device_train_batch_size=7,
+                  class_weights=wanted)  # fmt: skip
+    own = {"neg": 7 / 4, "pos": 7 / 10} if wanted == "balanced" else wanted
+    values = np.array([own[name] for name in result.task.labels.labels])
+    expected = weighted_loss(result.task, few, values, 0.0)
+    assert result.metrics["train_loss"] == pytest.approx(expected, rel=1e-5)
+    told = ", ".join(f"{k} {v:.4g}" for k, v in sorted(own.items(), key=lambda item: -item[1]))
+    assert f"class weights: {told}" in caplog.messages
+
+
 ROWS = {"text-classification": ENCODER, "token-classification": ENCODER, "translation": SEQ2SEQ,
         "summarization": DECODER, "question-answering": ENCODER, "multiple-choice": ENCODER,
         "relation-extraction": ENCODER}  # fmt: skip

@@ -21,6 +21,7 @@ from .problems import MultiLabel, Problem, Regression
 from .task import Task
 
 logger = logging.getLogger("plainformer")
+_WEIGHTS = 12  # labels whose weights are told
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,16 @@ def class_weights(task: Task, wanted: str | Mapping[str, float], examples: Any) 
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
             raise ConfigError(f"class_weights: {shown(name)} has {shown(weight)}, expected above 0")
     return np.array([wanted.get(name, 1.0) for name in task.labels.labels], np.float32)
+
+
+def tell_weights(task: Task, weights: np.ndarray) -> None:
+    """Log what the losses of labels are multiplied with; of very many labels the ends."""
+    order = np.argsort(-weights, kind="stable")
+    told = [f"{task.labels.labels[i]} {weights[i]:.4g}" for i in order]
+    if len(told) > _WEIGHTS:
+        half = _WEIGHTS // 2
+        told = [*told[:half], f"... ({len(told) - 2 * half} more) ...", *told[-half:]]
+    logger.info("class weights: %s", ", ".join(told))
 
 
 def tell_lengths(name: str, task: Task, dataset: Any) -> None:

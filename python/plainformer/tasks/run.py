@@ -35,6 +35,7 @@ from .data import (
     read_train,
     tell_cut,
     tell_lengths,
+    tell_weights,
     training_labels,
 )
 from .directory import ADAPTER, TaskFiles
@@ -245,6 +246,7 @@ class FineTuning:
         weights = None
         if options.class_weights is not None:
             weights = class_weights(task, options.class_weights, self._learned())
+            tell_weights(task, weights)
         dataset: Any = new
         if self.old is not None:
             fraction = 0.25 if options.replay_fraction is None else options.replay_fraction
