@@ -120,6 +120,8 @@ def test_a_run_that_goes_on_has_a_torn_last_line(tmp_path):
         ('{"step": 1}\n', "holds no figures yet"),
         ("no\n", "log.jsonl:1: is no record of a training"),
         ('{"loss": 1.0}\n', "log.jsonl:1: is no record of a training"),
+        ("[" * 100000 + "\n", "log.jsonl:1: is no record of a training"),
+        ('{"step": 1, "loss": 1' + "0" * 400 + "}\n", "holds no figures yet"),
         ('{"step": "a", "loss": 1.0}\n', "log.jsonl:1: is no record of a training"),
     ],
 )

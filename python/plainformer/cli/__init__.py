@@ -13,7 +13,7 @@ COMMANDS = {
     "bench": "Measure kernels against NumPy and PyTorch.",
     "chat": "Talk to a model fine-tuned for dialogue.",
     "embed": "Make vectors of texts.",
-    "evaluate": "Test a fine-tuned model on labelled data.",
+    "evaluate": "Test a model on labelled data, a language model on any text.",
     "finetune": "Fine-tune a model for a task.",
     "generate": "Continue a prompt with a trained model.",
     "info": "Show version, processor, threads and memory.",

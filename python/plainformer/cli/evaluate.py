@@ -27,7 +27,12 @@ _WIDTH = 100  # columns, where no terminal says how many it has
 
 @click.command(cls=Command)
 @click.argument("directory", type=ModelDirectory())
-@click.option("--data", cls=FilesOption, required=True, help="Files or globs with labels.")
+@click.option(
+    "--data",
+    cls=FilesOption,
+    required=True,
+    help="Files or globs with labels; for a language model any text.",
+)
 @click.option(
     "--output",
     "output_file",

@@ -55,7 +55,7 @@ def read_figures(run: str | Path) -> dict[str, Curve]:
 def _record(line: bytes, file: str, number: int) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict) or type(record.get("step")) is not int:
         raise DataError("is no record of a training: expected an object with step", file, number)
@@ -63,7 +63,9 @@ def _record(line: bytes, file: str, number: int) -> dict[str, Any]:
 
 
 def _is_figure(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    if type(value) is int:
+        return abs(value) < 1 << 53
+    return type(value) is float and math.isfinite(value)
 
 
 def sparkline(curve: Curve, width: int = 40, bars: str = _BARS) -> str:
