@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import few_labels
 import numpy as np
 import yaml
 
@@ -248,6 +249,7 @@ def write() -> None:
     lines += [f"Measured on: {'; '.join(machines)}.", ""]
     for name in names:
         lines += section(name, known[name], found[name])
+    lines += few_labels.section()
     PAGE.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 

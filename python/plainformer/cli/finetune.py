@@ -28,8 +28,8 @@ DEFAULTS = {  # see `training_arguments`
 EPILOG = (
     "Data is JSONL, CSV, TSV, CoNLL columns or SQuAD JSON, told by its beginning. TASK is "
     "text-classification, token-classification (ner), relation-extraction, question-answering, "
-    "multiple-choice, translation, summarization, text2text-generation, dialogue or "
-    "language-modeling (text-generation)."
+    "multiple-choice, sentence-similarity, translation, summarization, text2text-generation, "
+    "dialogue or language-modeling (text-generation)."
 )
 
 
