@@ -79,10 +79,21 @@ def test_a_task_without_labels_has_no_report(outputs, tmp_path, flag):
     assert f"{flag}: has no effect on translation" in run(*words, code=2).stderr
 
 
-def test_data_is_not_overwritten(outputs):
+@pytest.mark.parametrize("flag", ["--output", "--report", "--confusion-matrix"])
+def test_data_is_not_overwritten(outputs, flag):
     file = outputs / "texts.jsonl"
-    told = run(outputs / "text-classification", "--data", file, "--output", file, code=2).stderr
-    assert "which --data reads" in told
+    before = file.read_bytes()
+    for data in (file, outputs / "text*.jsonl"):
+        told = run(outputs / "text-classification", "--data", data, flag, file, code=2).stderr
+        assert f"{flag}: got" in told
+        assert "which --data reads" in told
+    assert file.read_bytes() == before
+
+
+def test_a_file_in_no_directory_is_told_before_anything_is_computed(outputs, tmp_path):
+    words = (outputs / "text-classification", "--data", outputs / "nothing.jsonl")
+    told = run(*words, "--report", tmp_path / "no" / "r.json", code=2).stderr
+    assert "--report: got" in told
 
 
 def test_a_missing_extra_is_named(outputs, monkeypatch, tmp_path):

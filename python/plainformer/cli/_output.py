@@ -32,17 +32,19 @@ class _OutputType(click.Path):
 OUTPUT = _OutputType(dir_okay=False)
 
 
-def refuse_overwriting(output: str | None, files: Iterable[str], flag: str) -> None:
+def refuse_overwriting(
+    output: str | None, files: Iterable[str], flag: str, written_by: str = "--output"
+) -> None:
     """UsageError if the output is a file that is read; `-` among them is standard input.
 
-    flag : that names them
+    flag, written_by : those that name the files, and the output
     """
     if output is None or not os.path.exists(output):
         return
     written = os.stat(output)
     if stat.S_ISREG(written.st_mode) and any(_is(written, file) for file in files):
         raise click.UsageError(
-            f"--output: got {short(output)}, which {flag} reads; name another file"
+            f"{written_by}: got {short(output)}, which {flag} reads; name another file"
         )
 
 

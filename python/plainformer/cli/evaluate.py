@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from .. import runtime
 from ..checkpoints.atomic import write_json_atomic
+from ..errors import short
 from ..tasks import Task
 from ..tasks.arguments import OpeningOptions
 from ..tasks.data import DataOptions, check_known, read, tell_cut
@@ -71,9 +73,11 @@ def evaluate(
     with usage_errors():
         opened, how = opened_by(directory, flags)
         options = DataOptions(**flags_given(DataOptions, flags))
-    _check_outputs(opened, output_file, report_file, chart)
-    refuse_overwriting(output_file, data, "--data")
+    outputs = {"--output": output_file, "--report": report_file, "--confusion-matrix": chart}
+    _check_outputs(opened, outputs)
     examples = read(list(data), type(opened), options, told="data")
+    for flag, path in outputs.items():  # globs are files by now
+        refuse_overwriting(path, getattr(examples, "source", data), "--data", flag)
     check_known(opened, "data", examples)
     start = time.perf_counter()
     metrics, report = opened.judge(examples, how.batch_size)
@@ -97,13 +101,16 @@ def evaluate(
     }
 
 
-def _check_outputs(task: Task, output: str | None, report: str | None, chart: str | None) -> None:
+def _check_outputs(task: Task, outputs: Mapping[str, str | None]) -> None:
     """Wrong usage where a file is wanted that cannot be written, before anything is computed."""
-    wanted = {"--output": output, "--report": report, "--confusion-matrix": chart}
-    flag = next((flag for flag, path in wanted.items() if path is not None), None)
-    if flag is not None and not task.reports:
-        raise click.UsageError(f"{flag}: has no effect on {task.name}; leave it out")
-    if chart is not None and not runtime.is_installed("matplotlib"):
+    for flag, path in outputs.items():
+        if path is None:
+            continue
+        if not task.reports:
+            raise click.UsageError(f"{flag}: has no effect on {task.name}; leave it out")
+        if not Path(path).absolute().parent.is_dir():
+            raise click.UsageError(f"{flag}: got {short(path)}, expected a file in a directory")
+    if outputs["--confusion-matrix"] is not None and not runtime.is_installed("matplotlib"):
         raise click.UsageError(
             "--confusion-matrix: needs matplotlib; pip install 'plainformer[viz]'"
         )
