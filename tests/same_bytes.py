@@ -50,6 +50,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
+    "deberta-v2": _BERT | {"relative_attention": True, "pos_att_type": "c2p|p2c",
+                          "position_buckets": 6},
     "modernbert": _BERT | {"local_attention": 8},
     "mpnet": _BERT,
     "electra": _BERT | {"embedding_size": 8},

@@ -38,6 +38,10 @@ VALUES = {
     "final_logit_softcapping": 1.0,
     "forced_bos_token_id": 4, "forced_eos_token_id": 4, "head_dim": 6, "hidden_act": "gelu_new",
     "hidden_dim": 28, "hidden_dropout": 0.4, "hidden_dropout_prob": 0.4, "hidden_size": 24,
+    "cls_dropout": 0.4, "max_relative_positions": 9, "norm_rel_ebd": "layer_norm",
+    "pooler_dropout": 0.4, "pooler_hidden_act": "relu", "pooler_hidden_size": 24,
+    "pos_att_type": ["c2p"], "position_biased_input": False, "position_buckets": 6,
+    "relative_attention": False, "share_att_key": True,
     "init_std": 0.1, "inner_group_num": 2, "initializer_factor": 2.0, "initializer_range": 0.1,
     "intermediate_size": 28, "is_gated_act": True, "layer_norm_eps": 0.1,
     "layer_norm_epsilon": 0.1, "layer_types": ["sliding_attention", "full_attention"],
@@ -59,6 +63,7 @@ VALUES = {
 
 # Fields that change something only beside another one.
 BESIDE = {
+    ("deberta-v2", "max_relative_positions"): {"position_buckets": -1},
     ("qwen2", "sliding_window"): {"use_sliding_window": True, "max_window_layers": 0},
     ("qwen2", "max_window_layers"): {"use_sliding_window": True, "sliding_window": 2},
     ("qwen2", "use_sliding_window"): {"sliding_window": 2, "max_window_layers": 0},

@@ -215,6 +215,8 @@ class TestTraining:
         width, inner = 12, 20
         layer = 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width
         layers = 2 * layer
+        if family == "deberta-v2":  # projections of the vectors of distances
+            layers += 2 * 2 * (width * width + width)
         if family == "modernbert":  # no biases, a gate, and no norm before the first attention
             layers = 2 * (4 * width * width + 3 * width * inner) + 3 * width
         assert model.flops_per_token(10) == 6 * layers + 2 * 12 * width * 10

@@ -29,6 +29,10 @@ CONFIGS = {
         "vocab_size": VOCAB, "dim": 12, "n_layers": 2, "n_heads": 3, "hidden_dim": 20,
         "max_position_embeddings": 18, "pad_token_id": 1,
     },
+    "deberta-v2": BERT | {
+        "relative_attention": True, "position_buckets": 4, "pos_att_type": ["c2p", "p2c"],
+        "type_vocab_size": 2, "pooler_dropout": 0.1,
+    },
     "modernbert": {
         "vocab_size": VOCAB, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,
         "intermediate_size": 20, "max_position_embeddings": 18, "pad_token_id": 1,

@@ -36,6 +36,9 @@ def test_the_directory_opens_and_its_states_are_the_same(tmp_path, family, rng):
         read = mean / mean.norm(dim=1, keepdim=True) * mean.shape[1] ** 0.5
         if family == "modernbert":  # its pooling is its own
             logits = peer.classifier(peer.head(mean))
+        elif family == "deberta-v2":
+            gelu = torch.nn.functional.gelu
+            logits = peer.classifier(gelu(peer.pooler.dense(read)))
         elif family == "electra":
             gelu = torch.nn.functional.gelu
             logits = peer.classifier.out_proj(gelu(peer.classifier.dense(read)))

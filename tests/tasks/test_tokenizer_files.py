@@ -22,7 +22,7 @@ WORDS = {
     "seq2seq-lm": "translation",
     "causal-lm": "language-modeling",
 }
-TYPED = ("albert", "bert", "electra", "roberta", "xlm-roberta")
+TYPED = ("albert", "bert", "deberta-v2", "electra", "roberta", "xlm-roberta")
 CASES = [(f, w) for f, family in MODELS.items() for w in WORDS if w in family.models]
 
 

@@ -28,8 +28,8 @@ OPTIONS = {
     "optim": ("adamw", "sgd"),
 }
 FIRST = {"gpt2": "h.[0]", "t5": "block.[0]", "albert": "albert_layer_groups.[0]",
-         **dict.fromkeys(("bert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"),
-                         "layer.[0]")}  # fmt: skip
+         **dict.fromkeys(("bert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta",
+                          "xlm-roberta"), "layer.[0]")}  # fmt: skip
 WALKED = [(f, task) for f in MODELS for task in tasks_of(f) if task != "feature-extraction"]
 
 

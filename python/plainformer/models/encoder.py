@@ -93,18 +93,23 @@ class Encoder(PreTrainedModel):
 
 
 def run_layers(
-    layers: Iterable[Module], x: Tensor, sequences: Sequences, *beside: Tensor, recomputes: bool
+    layers: Iterable[Module],
+    x: Tensor,
+    sequences: Sequences,
+    *beside: Tensor,
+    recomputes: bool,
+    **options: Any,
 ) -> Tensor:
-    """Layers one after another, each (x, *beside, sequences=) -> (x,), on x (N, C).
+    """Layers one after another, each (x, *beside, sequences=, **options) -> (x,), on x (N, C).
 
     recomputes : keep only what each layer is given, and run it again in the backward pass
     """
     report_state(sequences, x)
     for layer in layers:
         if recomputes:
-            (x,) = recompute(layer, x, *beside, sequences=sequences)
+            (x,) = recompute(layer, x, *beside, sequences=sequences, **options)
         else:
-            (x,) = layer(x, *beside, sequences=sequences)
+            (x,) = layer(x, *beside, sequences=sequences, **options)
         report_state(sequences, x)
     return x
 
@@ -116,10 +121,10 @@ class EncoderLayers(Module):
         self.recomputes = False
         self.layer = list(layers)
 
-    def forward(self, x: Tensor, sequences: Sequences, *beside: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sequences: Sequences, *beside: Tensor, **options: Any) -> Tensor:
         """x (N, C) to the same shape."""
         recomputes = self.recomputes and self.training
-        return run_layers(self.layer, x, sequences, *beside, recomputes=recomputes)
+        return run_layers(self.layer, x, sequences, *beside, recomputes=recomputes, **options)
 
 
 class BareEncoder(Encoder):

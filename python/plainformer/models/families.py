@@ -7,6 +7,7 @@ from it: a class finds its family by `config_class` and says by `model_task` wha
 from .albert import *
 from .bart import *
 from .bert import *
+from .deberta_v2 import *
 from .distilbert import *
 from .electra import *
 from .gemma2 import *

@@ -134,7 +134,9 @@ class MPNetEncoder(EncoderLayers):
         super().__init__(MPNetLayer(config) for _ in range(config.num_hidden_layers))
         self.relative_attention_bias = nn.Embedding(NUM_BUCKETS, config.num_attention_heads)
 
-    def forward(self, x: Tensor, sequences: nn.Sequences, *beside: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, sequences: nn.Sequences, *beside: Tensor, **options: Any
+    ) -> Tensor:
         """x (N, C) to the same shape."""
         bias = relative_position_bias(self.relative_attention_bias.weight, sequences, _buckets)
         return super().forward(x, sequences, bias)
