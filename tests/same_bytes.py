@@ -45,6 +45,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2": _LLAMA,
     "qwen3": _LLAMA | {"head_dim": 8},
     "mistral": _LLAMA | {"sliding_window": 8},
+    "phi3": _LLAMA,
     "gemma2": _LLAMA | {"head_dim": 8, "sliding_window": 8},
     "gemma3_text": _LLAMA | {"head_dim": 8, "sliding_window": 8},
     "bert": _BERT,

@@ -50,6 +50,7 @@ VALUES = {
     "norm_first": True, "num_attention_heads": 4, "num_decoder_layers": 1, "num_heads": 4,
     "num_hidden_groups": 1, "summary_last_dropout": 0.4,
     "num_hidden_layers": 1, "num_key_value_heads": 3, "num_labels": 4, "num_layers": 1,
+    "original_max_position_embeddings": 3,
     "output_attentions": True, "output_hidden_states": True, "pad_token_id": 5,
     "position_embedding_type": "learned", "problem_type": "multi_label_classification",
     "qa_dropout": 0.4, "query_pre_attn_scalar": 7, "relative_attention_max_distance": 7,

@@ -48,6 +48,12 @@ CONFIGS = {
 CONFIGS["qwen2"] = CONFIGS["llama"]
 CONFIGS["qwen3"] = CONFIGS["llama"] | {"head_dim": 4}
 CONFIGS["mistral"] = CONFIGS["llama"] | {"sliding_window": 4}
+CONFIGS["phi3"] = CONFIGS["llama"] | {
+    "pad_token_id": 1, "sliding_window": 4, "original_max_position_embeddings": 5,
+    "rope_parameters": {
+        "rope_type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [2.0, 5.0],
+    },
+}  # fmt: skip
 CONFIGS["gemma2"] = CONFIGS["llama"] | {
     "head_dim": 4, "sliding_window": 4, "query_pre_attn_scalar": 3,
     "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, "hidden_act": "gelu",

@@ -45,7 +45,7 @@ class DecoderContext:
     def next_logits(self, ids: Array) -> Array:
         """Float32 logits (rows, V) of the token after each row of `ids` (B, L)."""
         length = ids.shape[1]
-        restarts = self._forget(length) or self._starting
+        restarts = self._forget(length) | self._reread(length) or self._starting
         self._starting = False
         if self._cache is None or not self.use_cache:
             self._cache = self.model.new_cache(len(self._starts), self._capacity)
@@ -78,6 +78,17 @@ class DecoderContext:
         if self._cache is not None:
             self._cache.forget(full)
         return True
+
+    def _reread(self, length: int) -> bool:
+        """Forget rows that grow past the length from which their keys are others."""
+        border = self.model.config.rereads_after
+        if border is None or self._cache is None:
+            return False
+        held = self._cache.lengths
+        grown = (length - self._starts > border) & (held > 0) & (held <= border)
+        if grown.any():
+            self._cache.forget(grown)
+        return bool(grown.any())
 
 
 class TargetContext:

@@ -197,6 +197,11 @@ class PretrainedConfig:
         return getattr(self, "max_position_embeddings", None)
 
     @property
+    def rereads_after(self) -> int | None:
+        """The length of a sequence behind which what a cache holds has to be read again."""
+        return None
+
+    @property
     def num_layers(self) -> int:
         """Number of blocks that keep keys and values while decoding."""
         return getattr(self, "num_hidden_layers")  # noqa: B009 - a field of the subclass

@@ -18,6 +18,7 @@ from .marian import *
 from .mistral import *
 from .modernbert import *
 from .mpnet import *
+from .phi3 import *
 from .qwen2 import *
 from .qwen3 import *
 from .roberta import *

@@ -60,8 +60,7 @@ class Gemma3TextConfig(Gemma2Config):
     attn_logit_softcapping: float | None = None  # transformers' Gemma 3 caps no scores
     final_logit_softcapping: float | None = None
 
-    @classmethod
-    def _check_rope(cls, given: dict[str, Any] | None, length: int) -> dict[str, Any]:
+    def _check_rope(self, given: dict[str, Any] | None, length: int) -> dict[str, Any]:
         """Those of both kinds of layers; what is given for none is for those that see all."""
         given = dict(given or {})
         if given and not THETAS.keys() >= given.keys():

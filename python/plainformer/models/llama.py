@@ -77,8 +77,7 @@ class LlamaConfig(PretrainedConfig):
             raise ConfigError(f"hidden_act: got {shown(self.hidden_act)}, expected silu or a gelu")
         self.rope_parameters = self._check_rope(self.rope_parameters, self.max_position_embeddings)
 
-    @classmethod
-    def _check_rope(cls, given: dict[str, Any] | None, length: int) -> dict[str, Any]:
+    def _check_rope(self, given: dict[str, Any] | None, length: int) -> dict[str, Any]:
         """`rope_parameters` in full."""
         return check_rope(given, length, theta=10000.0)
 

@@ -87,6 +87,92 @@ class Rotary:
         return tables  # not the attribute: another thread may have made shorter ones since
 
 
+class LongRotary:
+    """Rotary positions of LongRoPE: pairs are slowed by other factors in sequences that are longer
+    than those of the first training.
+
+    Parameters
+    ----------
+    width : int, how many elements of a head are turned
+    parameters : of `check_long_rope`
+
+    References
+    ----------
+    Ding et al., "LongRoPE", 2024, arXiv:2402.13753.
+    """
+
+    def __init__(self, width: int, parameters: Mapping[str, Any]):
+        self.original = parameters["original_max_position_embeddings"]
+        self._short, self._long = (
+            Rotary(width, {**parameters, "factors": parameters[name]})
+            for name in ("short_factor", "long_factor")
+        )
+
+    def at(self, positions: Array, like: Array, is_long: Array) -> Turn:
+        """What turns rows at these positions (N,), each with the table that is_long (N,) says."""
+        if is_long.all() or not is_long.any():
+            one = self._long if is_long.any() else self._short
+            return one.at(positions, like)
+        xp, count = kernels.xp(like), largest(positions) + 1
+        short, long = self._short.tables(count, like), self._long.tables(count, like)
+        cos, sin = (xp.concatenate([a[:count], b[:count]]) for a, b in zip(short, long))
+        places = kernels.asarray(positions, like) + kernels.asarray(
+            is_long.astype(np.int32) * np.int32(count), like
+        )
+        return Turn(places, cos, sin)
+
+
+def check_long_rope(
+    parameters: Mapping[str, Any], pairs: int, original: int, length: int
+) -> dict[str, Any]:
+    """`rope_parameters` of LongRoPE in full, with the number that cos and sin are scaled by.
+
+    Parameters
+    ----------
+    parameters : rope_theta, short_factor and long_factor, perhaps factor or attention_factor
+    pairs : how many factors there are to be
+    original, length : tokens of a sequence in the first training, and now
+
+    Raises
+    ------
+    ConfigError : a parameter is missing, unknown, or no list of so many numbers
+    """
+    given = {name: value for name, value in parameters.items() if value is not None}
+    given.setdefault("original_max_position_embeddings", original)
+    known = {
+        "rope_type", "rope_theta", "short_factor", "long_factor", "factor", "attention_factor",
+        "original_max_position_embeddings",
+    }  # fmt: skip
+    for name in given.keys() - known:
+        raise ConfigError(f"rope_parameters: {short(name)} is unknown to rope_type 'longrope'")
+    for name in ("short_factor", "long_factor"):
+        found = given.get(name)
+        if not isinstance(found, list) or len(found) != pairs or not all(map(_is_number, found)):
+            raise ConfigError(
+                f"rope_parameters: {name}: got {shown(found)}, expected {pairs} numbers above 0"
+            )
+    for name in known - {"rope_type", "short_factor", "long_factor"}:
+        if name in given and not _is_number(given[name]):
+            raise ConfigError(
+                f"rope_parameters: {name}: got {shown(given[name])}, expected a number above 0"
+            )
+    if not 1 < given["original_max_position_embeddings"] < 2**31:
+        raise ConfigError(
+            "rope_parameters: original_max_position_embeddings: got "
+            f"{shown(given['original_max_position_embeddings'])}, expected 2 or more"
+        )
+    return given
+
+
+def long_scale(parameters: Mapping[str, Any], length: int) -> float:
+    """What LongRoPE scales cos and sin by."""
+    if parameters.get("attention_factor") is not None:
+        return float(parameters["attention_factor"])
+    original = parameters["original_max_position_embeddings"]
+    factor = parameters.get("factor") or length / original
+    return 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
+
+
 def check_rope(parameters: Mapping[str, Any] | None, length: int, theta: float) -> dict[str, Any]:
     """`rope_parameters` in full: rope_type, rope_theta and what the type needs.
 
@@ -149,6 +235,11 @@ def rope_frequencies(width: int, parameters: Mapping[str, Any]) -> tuple[Array, 
     exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
     plain = 1 / np.float32(parameters["rope_theta"]) ** exponents
     kind = parameters["rope_type"]
+    if kind == "longrope":
+        slowed = np.asarray(parameters["factors"], np.float32)
+        return 1 / (slowed * np.float32(parameters["rope_theta"]) ** exponents), float(
+            parameters["scale"]
+        )
     if kind == "linear":
         return plain / np.float32(parameters["factor"]), 1.0
     if kind == "llama3":
