@@ -213,7 +213,7 @@ class OpenedError(Exception):
     """Raised once a command has opened its model."""
 
 
-READING = {"columns", "skip_bad_lines"}
+READING = {"columns", "encoding", "skip_bad_lines"}
 # What each flag is for, beside settings: tests of this file and of test_answers.py.
 KNOWN = {
     "predict": READING
@@ -226,7 +226,7 @@ KNOWN = {
         "batch_size",
         "json",
     },
-    "evaluate": READING | {"data", "batch_size", "tag_scheme", "bad_spans", "json"},
+    "evaluate": READING | {"data", "batch_size", "tag_scheme", "bad_spans", "label_names", "json"},
 }
 OPENING = {"task", "adapter", "dtype", "device"}
 SETTINGS = {name for kind in KINDS.values() for name in names_of(kind.settings_class)}

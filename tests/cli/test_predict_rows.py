@@ -379,10 +379,10 @@ def test_outputs_by_name(outputs, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("begin", "message"),
     [
-        (b"PK\x03\x04\x14", "is an archive or a spreadsheet's workbook; save it as CSV"),
-        (b"PAR1\x15", "is in Parquet"),
+        (b"PK\x03\x04\x14", "is an archive; unpack it"),
+        (b"PAR1\x15", "is in Parquet; name the file"),
+        (b"\x28\xb5\x2f\xfd", "is compressed"),
         (b"\x1f\x8b\x08", "is compressed"),
-        (b"\xff\xfet\x00", "is in UTF-16"),
     ],
 )
 def test_files_of_other_programs_are_told(outputs, begin, message):

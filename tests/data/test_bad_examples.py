@@ -24,7 +24,7 @@ BAD = {
     "empty": (CLASSIFY, "a.jsonl", b"", None, "is empty"),
     "blank": (CLASSIFY, "a.csv", b"\n \r\n", None, "is empty"),
     "only a mark": (CLASSIFY, "a.jsonl", b"\xef\xbb\xbf", None, "is empty"),
-    "utf-16": (CLASSIFY, "a.csv", "text,label\na,x\n".encode("utf-16"), 1, "is in UTF-16"),
+    "utf-16": (CLASSIFY, "a.csv", "text,label\na,x\n".encode("utf-16")[:-1], 2, "not utf-16"),
     "a picture": (
         CLASSIFY,
         "a.png",
@@ -137,7 +137,7 @@ BAD = {
         "got 1 tokens and 2 tags",
     ),
     "tokens a string": (NER, "a.jsonl", jsonl({"tokens": "a", "tags": "O"}), 1, "expected a list"),
-    "tag a number": (NER, "a.jsonl", jsonl({"tokens": ["a"], "tags": [1]}), 1, r"tags\[0\]: got 1"),
+    "tag a number": (NER, "a.jsonl", jsonl({"tokens": ["a"], "tags": [1]}), 1, "tags are numbers"),
     # relations
     "no markers": (
         "relation-extraction",

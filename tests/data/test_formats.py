@@ -82,7 +82,7 @@ GOOD = {
         jsonl({"review": "a b", "stars": "x"}, {"review": "ç", "stars": "y"}),
         {"columns": {"text": "review", "label": "stars"}},
         TEXTS,
-        "JSONL (text, label)",
+        "JSONL (text from review, label from stars)",
     ),
     "jsonl without labels": (
         "text-classification",
@@ -106,7 +106,7 @@ GOOD = {
         "text;label\na b;x\nç;y\n",
         {},
         TEXTS,
-        "CSV (text, label)",
+        "CSV parted by semicolons (text, label)",
     ),
     "csv by position": (
         "text-classification",
@@ -114,7 +114,7 @@ GOOD = {
         "1,a b\n0,ç\n",
         {"columns": {"text": -1, "label": 0}},
         NUMBERS,
-        "CSV (text, label)",
+        "CSV (text from column -1, label from column 0)",
     ),
     "tsv without a header": (
         "text-classification",
@@ -130,7 +130,7 @@ GOOD = {
         "text\tlabel\na b\tx\nç\ty\n",
         {},
         TEXTS,
-        "table (text, label)",
+        "table parted by tabs (text, label)",
     ),
     "a text a line": (
         "text-classification",
@@ -349,7 +349,7 @@ GOOD = {
         "start,one,two,three,label\nIt,a,b,c,2\n",
         {"columns": {"question": "start", "choices": ["one", "two", "three"]}},
         CHOICES,
-        "CSV (question, choices, label)",
+        "CSV (question from start, choices from one and two and three, label)",
     ),
     "choices by position": (
         "multiple-choice",
@@ -357,7 +357,8 @@ GOOD = {
         "It\ta\tb\tc\t2\n",
         {"columns": {"question": 0, "choices": [1, 2, 3], "label": 4}},
         CHOICES,
-        "TSV (question, choices, label)",
+        "TSV (question from column 0, choices from column 1 and column 2 and column 3, "
+        "label from column 4)",
     ),
     "pairs": (
         "translation",
@@ -373,7 +374,7 @@ GOOD = {
         "a sentence\tein Satz\tCC\ntwo\tzwei\tCC\n",
         {"columns": {"source": 1, "target": 0}},
         PAIRS,
-        "TSV (source, target)",
+        "TSV (source from column 1, target from column 0)",
     ),
     "summaries": (
         "summarization",
@@ -429,7 +430,7 @@ GOOD = {
         'kind,text\ngood,"one, two"\nbad,three\n',
         {"columns": {"label": "kind"}},
         [TextExample("one, two", "good"), TextExample("three", "bad")],
-        "CSV (text, label)",
+        "CSV (text, label from kind)",
     ),
     "text with masks": (
         "fill-mask",

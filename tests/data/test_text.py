@@ -215,9 +215,9 @@ def test_tables_are_those_of_labelled_data(tmp_path):
 @pytest.mark.parametrize(
     ("begin", "message"),
     [
-        (b"\x1f\x8b\x08", "is compressed"),
-        (b"PAR1\x15", "is in Parquet"),
-        (b"\xff\xfet\0", "UTF-16"),
+        (b"\x28\xb5\x2f\xfd", "is compressed"),
+        (b"PAR1\x15", "cannot be read as Parquet"),
+        (b"\x1f\x8b\x08", "cannot be read"),
     ],
 )
 def test_files_of_other_programs_are_told(tmp_path, name, begin, message):

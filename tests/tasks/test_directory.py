@@ -10,9 +10,14 @@ from plainformer.models import load_adapter, save_adapter
 from plainformer.nn import LoraConfig, add_lora
 from plainformer.options import names_of
 from plainformer.tasks import TASKS, open_task
+from plainformer.tasks.data import DataOptions, columns_of, read
+from plainformer.tasks.directory import read_task
+from plainformer.tasks.requests import Requests
 from plainformer.training.state import TrainerState
 from tests.fuzz.readers import READERS
 from tests.models import tiny as models
+
+from .tiny import tune
 
 BAD = [
     ("text-classification", "max_length", "a", "int, at least 1, or None"),
@@ -142,3 +147,25 @@ def test_a_configuration_of_another_kind_names_the_field(name, value):
     wanted = "rope_type" if name == "rope_parameters" and isinstance(value, dict) else name
     with pytest.raises(ConfigError, match=f"{wanted}: got "):
         pf.models.from_config(values)
+
+
+def test_columns_are_remembered_where_a_file_has_them(tmp_path):
+    """As evaluate, predict and more fine-tuning read; the fields' own names go too."""
+    rows = [("a good film", "pos"), ("a bad film", "neg")] * 3
+    own, plain = tmp_path / "own.csv", tmp_path / "plain.csv"
+    for path, names in {own: ("Review", "Stars"), plain: ("text", "label")}.items():
+        path.write_text("".join(f"{text};{label}\n" for text, label in [names, *rows]))
+    columns = {"text": "Review", "label": "Stars"}
+    how = {"validation": None, "train": str(own)}
+    tune("text-classification", tmp_path / "out", columns=columns, **how)
+    known = read_task(tmp_path / "out")["reading"]
+    assert known == {"columns": columns}
+    kind = TASKS["text-classification"]
+    for path in (own, plain):
+        found = read(str(path), kind, DataOptions(), remembered=known)
+        assert [(e.text, e.label) for e in found] == rows
+        asked = Requests(kind.name, str(path), columns=columns_of(None, known))
+        assert [request.example.text for request in asked] == [text for text, _ in rows]
+    again = {"model": tmp_path / "out", "train": str(own), "validation": str(plain)}
+    assert "eval_accuracy" in tune("text-classification", tmp_path / "again", **again).metrics
+    assert read_task(tmp_path / "again")["reading"] == known

@@ -75,7 +75,7 @@ def evaluate(
         options = DataOptions(**flags_given(DataOptions, flags))
     outputs = {"--output": output_file, "--report": report_file, "--confusion-matrix": chart}
     _check_outputs(opened, outputs)
-    examples = read(list(data), type(opened), options, told="data")
+    examples = read(list(data), type(opened), options, told="data", remembered=opened.reading)
     for flag, path in outputs.items():  # globs are files by now
         refuse_overwriting(path, getattr(examples, "source", data), "--data", flag)
     check_known(opened, "data", examples)

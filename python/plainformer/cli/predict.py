@@ -13,7 +13,7 @@ from ..errors import DataError
 from ..tasks import Task
 from ..tasks.answers import Answers, Writer
 from ..tasks.arguments import OpeningOptions
-from ..tasks.data import DataOptions, tell_cut
+from ..tasks.data import DataOptions, columns_of, tell_cut
 from ..tasks.requests import Request, Requests, as_request, parse_item
 from ._common import Command, ModelDirectory, usage_errors
 from ._option_flags import flags_given, option_flags
@@ -22,7 +22,12 @@ from ._questions import Questions, question_flags
 from ._task_flags import opened_by, settings_flags
 from ._writers import FORMATS, writers_to
 
-LEARNING = ("tag_scheme", "bad_spans", "max_train_samples")  # options of labelled data alone
+LEARNING = (
+    "tag_scheme",
+    "bad_spans",
+    "label_names",
+    "max_train_samples",
+)  # options of labelled data alone
 _STANDARD_INPUT = "-"
 
 
@@ -71,12 +76,14 @@ def predict(
     A question may be asked of
     whole files: --question "Who went?" --context-file report.txt.
     """
-    reading = flags_given(DataOptions, flags)
+    reading: dict[str, Any] = flags_given(DataOptions, flags)
     skip = bool(reading.pop("skip_bad_lines", False))
     asks = bool(questions or context_files)
     _check_one_way(texts, asks, input_file is not None or bool(reading))
     with usage_errors():
         opened, how = opened_by(directory, flags)
+    known = columns_of(reading.get("columns"), opened.reading)
+    reading |= {} if known is None else {"columns": known}
     start = time.perf_counter()
     path = input_file or _STANDARD_INPUT
     asked: Any = texts or path

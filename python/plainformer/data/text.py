@@ -8,19 +8,19 @@ a long plain text comes in parts.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..checkpoints.files import PathLike
 from ..errors import DataError, shown
-from .records.files import JSON_LINES, STANDARD_INPUT, TABLES, TEXTS, find_files
+from .records.files import BINARY, JSON_LINES, STANDARD_INPUT, TABLES, TEXTS, find_files, suffix_of
 from .records.jsonl import read_jsonl
+from .records.opening import check_encoding
 from .records.source import Reading, Source, utf8
 from .records.table import open_table
 
-SEARCHED = TEXTS | JSON_LINES | TABLES.keys()  # what directories are searched for
+SEARCHED = TEXTS | JSON_LINES | TABLES.keys() | {".parquet"}  # what directories are searched for
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Documents:
     paths : files, directories (searched for .txt .md .rst .jsonl .csv .tsv, hidden files left out)
         or globs (`**` enters directories), in this order; what a directory or glob finds is sorted
     column : str, the JSONL field or the CSV or TSV column that holds the text
+    encoding : of their text; default UTF-8, or UTF-16 where a file begins with its mark
     skip_bad_lines : bool, leave bad lines out; `skipped` counts those of the last pass. Files
         without text (empty `__init__.py`) are left out too
 
@@ -68,8 +69,10 @@ class Documents:
         *,
         column: str = "text",
         skip_bad_lines: bool = False,
+        encoding: str | None = None,
     ):
         self.files = find_files(paths, SEARCHED)
+        self.encoding = None if encoding is None else check_encoding(encoding)
         self.column = column
         self.skip_bad_lines = skip_bad_lines
         self._reading = Reading(skip_bad_lines)
@@ -82,15 +85,17 @@ class Documents:
         reading = self._reading = Reading(self.skip_bad_lines)
         for file in self.files:
             before, count = reading.skipped, 0
-            for document in read_documents(file, self.column, reading):
+            for document in read_documents(file, self.column, reading, self.encoding):
                 count += not document.continues
                 yield document
-            end = os.path.splitext(file)[1].lower()
+            end = suffix_of(file)
             form = "plain text" if _is_plain(end) else end[1:]
             reading.tell(file, form, count, "document", reading.skipped - before)
 
 
-def read_documents(file: str, column: str, reading: Reading) -> Iterator[Document]:
+def read_documents(
+    file: str, column: str, reading: Reading, encoding: str | None = None
+) -> Iterator[Document]:
     """The documents of one file that are not empty; `reading` counts its bad lines.
 
     Raises
@@ -100,7 +105,7 @@ def read_documents(file: str, column: str, reading: Reading) -> Iterator[Documen
     if file == STANDARD_INPUT:
         raise DataError("is read once, and texts more often; name a file", "standard input")
     found = False
-    with Source(file) as source:
+    with Source(file, encoding=encoding) as source:
         plain = _is_plain(source.suffix)
         for document in _plain(source, reading) if plain else _rows(source, column, reading):
             if document.text:
@@ -112,7 +117,7 @@ def read_documents(file: str, column: str, reading: Reading) -> Iterator[Documen
 
 def _is_plain(end: str) -> bool:
     """Whether a name that ends like this is of a text that is one document."""
-    return end not in JSON_LINES and end not in TABLES
+    return end not in JSON_LINES and end not in TABLES and end not in BINARY
 
 
 def _rows(source: Source, column: str, reading: Reading) -> Iterator[Document]:

@@ -56,6 +56,7 @@ def fingerprint(tokenizer: Tokenizer, documents: Documents) -> str:
         tokenizer.to_str(),
         documents.column,
         documents.skip_bad_lines,
+        *([] if documents.encoding is None else [documents.encoding]),
         [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in files],
     ]
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.records.opening import ENCODING
 from ..errors import ConfigError
 from ..options import COUNT, check, named, names_of, one_of, option, refuse_idle
 from ..training import TrainingArguments
@@ -34,6 +35,9 @@ class PretrainingOptions:
 
     text_column: str = option("text", "JSONL field or table column with the text.")
     skip_bad_lines: bool = option(False, "Count bad lines and leave them out.")
+    encoding: str | None = option(
+        None, "What text is in, such as cp1252, gb18030 or utf-16; default UTF-8.", ENCODING
+    )
     packing: bool = option(
         False,
         "Documents that do not see each other, several in an example; without, examples are cut "
@@ -76,7 +80,11 @@ class PretrainingOptions:
     @property
     def reading(self) -> dict[str, Any]:
         """The arguments of `Documents`."""
-        return {"column": self.text_column, "skip_bad_lines": self.skip_bad_lines}
+        return {
+            "column": self.text_column,
+            "skip_bad_lines": self.skip_bad_lines,
+            "encoding": self.encoding,
+        }
 
     def check_effects(self, objective: str, training: Mapping[str, Any]) -> None:
         """Raise ConfigError for an option that would do nothing, or no such objective.

@@ -14,12 +14,24 @@ from ..data import describe, examples_of, read_examples
 from ..data.examples import Example
 from ..data.labelled.annotated import BAD_SPANS
 from ..data.labels import check_labels, label_counts, label_set, sort_labels, unseen_labels
+from ..data.records.naming import Remembered
+from ..data.records.opening import ENCODING
 from ..errors import ConfigError, DataError, shown
-from ..options import COUNT, check, one_of, option
+from ..options import COUNT, Rule, check, one_of, option
 from .features import FeatureDataset
 from .problems import MultiLabel, Problem, Regression
 from .task import Task
 
+
+def _names(given: Sequence[str]) -> list[str]:
+    """Several names, which may stand in one text between commas."""
+    names = given[0].split(",") if len(given) == 1 else list(given)
+    if len(names) < 2 or not all(name.strip() for name in names):
+        raise ValueError
+    return [name.strip() for name in names]
+
+
+LABEL_NAMES = Rule(_names, "at least two names")
 logger = logging.getLogger("plainformer")
 _WEIGHTS = 12  # labels whose weights are told
 
@@ -46,14 +58,34 @@ class DataOptions:
         words="alignment_mode",
     )
 
+    encoding: str | None = option(
+        None,
+        "What the text of files is in, such as cp1252, gb18030 or utf-16; default UTF-8, or what "
+        "a file's byte order mark says.",
+        ENCODING,
+    )
+    label_names: Sequence[str] | None = option(
+        None,
+        "What labels or tags that are numbers stand for, in order from 0, such as O,B-PER,I-PER.",
+        LABEL_NAMES,
+    )
+
     def __post_init__(self) -> None:
         check(self)
 
 
-def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None = None) -> Any:
+def read(
+    paths: Any,
+    kind: type[Task],
+    options: DataOptions,
+    *,
+    told: str | None = None,
+    remembered: Mapping[str, Any] | None = None,
+) -> Any:
     """Labelled examples of files, of objects with the task's fields, or examples as they are.
 
     told : what the examples are for; their description is logged under this name
+    remembered : how a model's directory says that files are read, where the options say nothing
 
     Raises
     ------
@@ -64,10 +96,11 @@ def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None
         if getattr(options, name) != usual and kind.name != "token-classification":
             raise ConfigError(f"{name}: has no effect on {kind.name}; leave it out")
     how: dict[str, Any] = {
-        "columns": options.columns,
+        "columns": columns_of(options.columns, remembered),
         "skip_bad_lines": options.skip_bad_lines,
         "tag_scheme": options.tag_scheme,
         "bad_spans": options.bad_spans,
+        "label_names": options.label_names or (remembered or {}).get("label_names"),
     }
     name = told or "examples"
     if isinstance(paths, Iterator):
@@ -84,7 +117,7 @@ def read(paths: Any, kind: type[Task], options: DataOptions, *, told: str | None
     _check_paths(name, paths)
     if told:
         logger.info("%s:", told)
-    examples = read_examples(paths, kind.name, **how)
+    examples = read_examples(paths, kind.name, encoding=options.encoding, **how)
     if told:
         logger.info("%s", _described(examples))
     return examples
@@ -95,9 +128,25 @@ def _described(examples: Any) -> str:
     return str(describe(examples)).partition("\n")[2]
 
 
-def read_train(paths: Any, kind: type[Task], options: DataOptions) -> Any:
+def columns_of(
+    given: Mapping[str, Any] | None, remembered: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """What fields are called: what is said, or else what is remembered."""
+    known = (remembered or {}).get("columns")
+    return given if given is not None or not known else Remembered(known)
+
+
+def reading_of(options: DataOptions, remembered: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a model's directory remembers of how the files were read that it learned from."""
+    said = {"columns": options.columns, "label_names": options.label_names}
+    return {**(remembered or {}), **{n: v for n, v in said.items() if v is not None}}
+
+
+def read_train(
+    paths: Any, kind: type[Task], options: DataOptions, remembered: Mapping[str, Any]
+) -> Any:
     """The examples to learn from: all, or the first ones."""
-    examples = read(paths, kind, options, told="train")
+    examples = read(paths, kind, options, told="train", remembered=remembered)
     limit = options.max_train_samples
     if limit is None or limit >= len(examples):
         return examples

@@ -3,7 +3,8 @@
     config.json         sizes, id2label; `architectures` names the head
     model.safetensors
     tokenizer.json, tokenizer_config.json
-    task.json           {"task": "token-classification", "settings": {"overlap": 16, ...}}
+    task.json           {"task": "token-classification", "settings": {"overlap": 16, ...},
+                        "reading": {"columns": {"tokens": "words"}}}
     adapter/            after LoRA, what was learned, in peft's layout; the model above has it in it
 
 transformers reads all but the last, which it does not look at.
@@ -30,6 +31,7 @@ from ..data.pretrained_tokenizer import as_backend
 from ..data.tokenizer import read_tokenizer, save_tokenizer
 from ..errors import CheckpointError, ConfigError, short, shown
 from ..kernels.devices import as_device
+from ..kinds import fits
 from ..options import make, options_of
 from .registry import TASKS, task_class
 from .task import Task, TaskSettings
@@ -44,9 +46,13 @@ _TOKENIZERS = (
 
 @dataclass(frozen=True)
 class TaskFiles:
-    """What a trainer writes beside a model; see `Trainer(processing_class=)`."""
+    """What a trainer writes beside a model; see `Trainer(processing_class=)`.
+
+    reading : how the files were read that it learned from: `columns`, `label_names`
+    """
 
     task: Task
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write the tokenizer's files, `task.json`, and what else the task has."""
@@ -58,9 +64,9 @@ class TaskFiles:
             token_types=getattr(model, "has_token_types", False),
         )
         settings = dataclasses.asdict(self.task.settings)
-        write_json_atomic(
-            Path(directory, TASK_FILE), {"task": self.task.name, "settings": settings}
-        )
+        values = {"task": self.task.name, "settings": settings}
+        told = {"reading": dict(self.reading)} if self.reading else {}
+        write_json_atomic(Path(directory, TASK_FILE), {**values, **told})
         self.task.save_files(directory)
 
 
@@ -101,19 +107,21 @@ class TaskDirectory:
     """The directory of a model, fine-tuned or not, whose small files have been read.
 
     config : the contents of `config.json`
-    task, settings : those of `task.json`; None and {} without one
+    task, settings, reading : those of `task.json`; None and {} without one
     """
 
     path: str
     config: dict[str, Any]
     task: str | None
     settings: dict[str, Any]
+    reading: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | Path) -> TaskDirectory:
         """Read both files, of which nothing that follows opens one again."""
         config, saved = read_config(path), read_task(path)
-        return cls(str(path), config, saved.get("task"), saved.get("settings", {}))
+        settings, reading = saved.get("settings", {}), saved.get("reading", {})
+        return cls(str(path), config, saved.get("task"), settings, reading)
 
     def open(
         self,
@@ -136,9 +144,11 @@ class TaskDirectory:
             models.load_adapter(model, adapter)
         if place is not None:
             model.to(device=place)
-        if tokenizer is None:
-            return kind(read_tokenizer(self.path, self.config), model, made)
-        return kind(as_backend(tokenizer), model, made)
+        own = tokenizer is None
+        backend = read_tokenizer(self.path, self.config) if own else as_backend(tokenizer)
+        task = kind(backend, model, made)
+        task.reading = self.reading
+        return task
 
     def saved_tokenizer(self) -> Tokenizer | None:
         """The tokenizer in the directory; None if there is none."""
@@ -227,7 +237,16 @@ def read_task(path: str | Path) -> dict[str, Any]:
     except ConfigError as error:
         raise CheckpointError(f"{file}: {error}") from error
     _check_no_file(made, file)
+    _check_reading(values.get("reading", {}), file)
     return values
+
+
+def _check_reading(reading: Any, file: Path) -> None:
+    if not isinstance(reading, dict) or not fits(reading.get("columns", {}), dict[str, Any]):
+        raise CheckpointError(f"{file}: reading: got {shown(reading)}, expected an object")
+    names = reading.get("label_names")
+    if not fits(names, list[str] | None):
+        raise CheckpointError(f"{file}: label_names: got {shown(names)}, expected a list of names")
 
 
 def _check_no_file(settings: TaskSettings, file: Path) -> None:

@@ -12,6 +12,8 @@ from ..data.labelled.build import Builder, check_string
 from ..data.labelled.objects import plain_values
 from ..data.labelled.reader import field_names, records_of
 from ..data.records.jsonl import parse_json, pick_fields
+from ..data.records.naming import Remembered
+from ..data.records.opening import check_encoding
 from ..data.records.pairs import TWO_TEXTS, names_in, pair_names
 from ..data.records.sniff import BY_LINE, sniff_requests
 from ..data.records.source import BLANK, Record, Source
@@ -43,6 +45,7 @@ class Requests:
     Parameters
     ----------
     columns : what the task's fields are called in the file
+    encoding : of its text; default UTF-8
     before_waiting : called when standard input has nothing more for now
 
     Attributes
@@ -62,15 +65,20 @@ class Requests:
         *,
         columns: Mapping[str, Any] | None = None,
         before_waiting: Callable[[], None] | None = None,
+        encoding: str | None = None,
     ):
         self.task = task
         other = FIELDS[task].other
         given = {k: v for k, v in (columns or {}).items() if k != other}
+        if isinstance(columns, Remembered):
+            given = Remembered(given)
         self._names = field_names(task, given, unread=FIELDS[task].gold)
         if other:
             self._names[other] = (columns or {}).get(other, other)
-        self._by_columns = columns is not None
-        self._source = Source(path, before_waiting)
+        self._by_columns = columns is not None and not isinstance(columns, Remembered)
+        if encoding is not None:
+            encoding = check_encoding(encoding)
+        self._source = Source(path, before_waiting, encoding)
         self.name = self._source.name
         self.header: list[str] | None = None
 

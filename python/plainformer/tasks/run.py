@@ -33,6 +33,7 @@ from .data import (
     class_weights,
     read,
     read_train,
+    reading_of,
     tell_cut,
     tell_lengths,
     tell_weights,
@@ -76,6 +77,8 @@ class FineTuning:
         own = {name: options[name] for name in options if name in names_of(kind.settings_class)}
         directory = self.source.directory
         saved = {} if directory is None else directory.settings_for(kind)
+        known = directory.reading if directory is not None and self.continues else {}
+        self.reading, self._remembered = reading_of(self.data, known), known
         self.settings = {**saved, **own}
         make(kind.settings_class, self.settings, owner=kind.name)
         self._output_dir, self._has_validation = output_dir, has_validation
@@ -88,9 +91,10 @@ class FineTuning:
     def read(self, train: Any, validation: Any, test: Any) -> None:
         """Read all data, and tell what it is."""
         extra = self.model_options
-        self.train = read_train(train, self.kind, self.data)
+        how = {"remembered": self._remembered}
+        self.train = read_train(train, self.kind, self.data, self._remembered)
         self.tests = {
-            name: read(paths, self.kind, self.data, told=told)
+            name: read(paths, self.kind, self.data, told=told, **how)
             for name, told, paths in (
                 ("eval", "validation", validation),
                 ("test", "test", test),
@@ -100,7 +104,7 @@ class FineTuning:
         }
         self.old = None
         if extra.replay is not None:
-            self.old = read(extra.replay, self.kind, self.data, told="replay")
+            self.old = read(extra.replay, self.kind, self.data, told="replay", **how)
 
     def build(self) -> None:
         """Tokenizer, model and task, and what of the model is trained."""
@@ -261,7 +265,7 @@ class FineTuning:
             self._validation(),
             collate if weights is None else partial(_weighted, task, weights),
             callbacks=callbacks,
-            processing_class=TaskFiles(task),
+            processing_class=TaskFiles(task, self.reading),
             parameter_options=self.parameter_options,
             inputs=self._inputs(weights),
         )

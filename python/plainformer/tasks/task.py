@@ -111,6 +111,7 @@ class Task:
     smooths: ClassVar[bool] = True  # whether its loss knows label smoothing
     reports: ClassVar[bool] = False  # whether it has a `report`
     settings_class: ClassVar[type[TaskSettings]] = TaskSettings
+    reading: Mapping[str, Any] = {}  # how files are read that are like those it learned from
     answer_fields: ClassVar[tuple[str, ...]]  # of `record`, what was found; the main one first
     _seed = 0
 

@@ -11,6 +11,7 @@ from ...errors import DataError
 from ..examples import Example, required_fields, task_name
 from ..records.annotations import annotated, is_tuple
 from ..records.jsonl import pick_fields
+from ..records.naming import known_names, with_label_names
 from ..records.pairs import pair_names
 from ..records.source import Reading, Record
 from .reader import field_names, make_builder
@@ -26,6 +27,7 @@ def examples_of(
     labelled: bool = True,
     tag_scheme: str | None = None,
     bad_spans: str = "error",
+    label_names: Sequence[str] | None = None,
 ) -> list[Example]:
     """Objects that have the task's fields, such as {"text": ..., "label": ...}, as its examples.
 
@@ -43,9 +45,11 @@ def examples_of(
     task = task_name(task)
     names = field_names(task, columns)
     build = make_builder(task, names, labelled, tag_scheme, bad_spans)
-    records = (
+    records: Iterable[Record] = (
         _record(value, number, names, task, labelled) for number, value in enumerate(objects, 1)
     )
+    if label_names is not None:
+        records = with_label_names(records, label_names)
     examples: list[Example] = list(build.examples(records, Reading(skip_bad_lines), name))
     if not examples:
         raise DataError("holds no examples", name)
@@ -75,9 +79,12 @@ def _record(value: Any, number: int, names: dict[str, Any], task: str, labelled:
     tagged = task == "token-classification"
     if isinstance(value, Mapping) or (tagged and is_tuple(value)):
         if tagged:
-            record = annotated(value, number, names, labelled)
+            known = known_names(names, value) if isinstance(value, Mapping) else names
+            record = annotated(value, number, known, labelled)
         else:
-            record = Record(pick_fields(value, pair_names(names, value)), number)
+            record = Record(
+                pick_fields(value, pair_names(known_names(names, value), value)), number
+            )
         return record._replace(
             fields={field: plain_values(v) for field, v in record.fields.items()}, own=None
         )

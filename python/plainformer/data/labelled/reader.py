@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...checkpoints.files import PathLike
@@ -13,8 +13,17 @@ from ..examples import FIELDS, PROSE, Example, TextExample, required_fields, tas
 from ..records.annotations import read_annotated_lines, read_annotations
 from ..records.conll import read_conll
 from ..records.docbin import read_docbin
-from ..records.files import JSON_LINES, STANDARD_INPUT, TABLES, find_files
+from ..records.files import (
+    BINARY,
+    JSON_LINES,
+    STANDARD_INPUT,
+    TABLES,
+    find_files,
+    suffix_of,
+)
 from ..records.jsonl import read_jsonl
+from ..records.naming import Remembered, told_names, with_label_names
+from ..records.opening import check_encoding
 from ..records.pairs import names_in
 from ..records.plain import read_lines, read_parallel
 from ..records.sniff import sniff, sniff_labels
@@ -33,6 +42,7 @@ _TOLD = {
     "conll": "CoNLL columns",
     "lines": "text",
 }
+_PARTED = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 
 
 class _Reader:
@@ -44,8 +54,11 @@ class _Reader:
         labelled: bool,
         names: Mapping[str, Any],
         reading: Reading,
+        encoding: str | None = None,
+        label_names: Sequence[str] | None = None,
         **tagging: Any,
     ):
+        self._encoding, self._label_names = encoding, label_names
         self.task, self.labelled, self.names, self.reading = task, labelled, names, reading
         self.formats: dict[str, str] = {}
         self._build = make_builder(task, names, labelled, **tagging)
@@ -70,8 +83,8 @@ class _Reader:
 
     def _groups(self, files: list[str]) -> list[list[str]]:
         """Files by what is read together: two plain text files are one set of pairs."""
-        ends = {os.path.splitext(file)[1].lower() for file in files}
-        is_text = not ends & {".json", *JSON_LINES, *TABLES}
+        ends = {suffix_of(file) for file in files}
+        is_text = not ends & {".json", *JSON_LINES, *TABLES, *BINARY}
         if is_text and len(files) == 2 and "pairs" in FIELDS[self.task].formats:
             return [files]
         return [[file] for file in files]
@@ -79,7 +92,7 @@ class _Reader:
     def _examples(self, files: list[str]) -> Iterator[Example]:
         build = self._build
         if len(files) == 2:
-            with Source(files[0]) as first, Source(files[1]) as second:
+            with self._source(files[0]) as first, self._source(files[1]) as second:
                 self.formats[first.name] = f"text, line by line with {second.name}"
                 one, other = required_fields(self.task, True)
                 records = read_parallel(first, second, (one, other))
@@ -87,22 +100,26 @@ class _Reader:
         elif self.task in PROSE and not self._has_labels(files[0]):
             yield from self._texts(files[0])
         else:
-            with Source(files[0]) as source:
+            with self._source(files[0]) as source:
                 yield from build.examples(self._records(source), self.reading, source.name)
                 if isinstance(build, TokenBuilder) and build.scheme:
                     self.formats[source.name] += f", tags {build.scheme}"
 
+    def _source(self, file: str) -> Source:
+        return Source(file, encoding=self._encoding)
+
     def _has_labels(self, file: str) -> bool:
         """Whether a file for language-modeling has texts with labels."""
-        if "label" not in self.names or not os.path.isfile(file):
+        if "label" not in self.names or not Path(file).is_file():
             return False  # a directory, or a pipe, which can be read once
-        with Source(file) as source:
+        with self._source(file) as source:
             return sniff_labels(source, self.names["label"]) is not None
 
     def _texts(self, file: str) -> Iterator[Example]:
         self.formats[file] = "text"
         parts: list[str] = []
-        for document in read_documents(file, str(self.names["text"]), self.reading):
+        column = str(self.names["text"])
+        for document in read_documents(file, column, self.reading, self._encoding):
             parts.append(document.text)
             if not document.continues:  # a long file comes in parts
                 line = document.line if len(parts) == 1 else 1
@@ -117,16 +134,26 @@ class _Reader:
             fields = FIELDS[self.task].names
         else:
             kind = sniff(source, self.task, self.labelled, names)
-        table = source.suffix[1:].upper() if source.suffix in TABLES else "table"
-        if (
-            kind == "jsonl"
-            and self.task == "token-classification"
-            and not _has(source, names["tokens"])
-        ):
+        words = kind == "jsonl" and self.task == "token-classification"
+        if words and not _has(source, names["tokens"]):
             fields = ("text", "entities")
-        told = f" ({', '.join(fields)})" if kind in ("jsonl", "table", "lines") else ""
-        self.formats[source.name] = _TOLD.get(kind, table) + told
-        return records_of(source, kind, names, required, self.task, self.labelled)
+        records = records_of(source, kind, names, required, self.task, self.labelled)
+        told = f" ({told_names(names, fields)})" if kind in ("jsonl", "table", "lines") else ""
+        self.formats[source.name] = _form(source, kind) + told
+        if self._label_names is None:
+            return records
+        return with_label_names(records, self._label_names)
+
+
+def _form(source: Source, kind: str) -> str:
+    """What a file was found to be, and what parts its cells where the name does not say it."""
+    if source.form:
+        return source.form
+    table = source.suffix[1:].upper() if source.suffix in TABLES else "table"
+    by = source.delimiter
+    if kind != "table" or by in (None, TABLES.get(source.suffix)):
+        return _TOLD.get(kind, table)
+    return f"{table} parted by {_PARTED.get(by, by)}"
 
 
 def _has(source: Source, name: Any) -> bool:
@@ -216,14 +243,17 @@ def read_examples(
     labelled: bool = True,
     tag_scheme: str | None = None,
     bad_spans: str = "error",
+    encoding: str | None = None,
+    label_names: Sequence[str] | None = None,
 ) -> Examples:
     """Read the labelled data of a task; `plainformer.data.examples` says what its examples are.
 
-    Formats are told by the file's name and beginning: JSONL, CSV and TSV (comma, semicolon or
-    tab; a header, or for text-classification two columns without one; cells quoted as Excel and
-    pandas do, or between tabs with quotes that are text), CoNLL columns, texts with
+    Formats are told by the file's name and beginning: JSONL, CSV and TSV (comma, semicolon,
+    tab or bar; a header, or for text-classification two columns without one; cells quoted as Excel
+    and pandas do, or between tabs with quotes that are text), CoNLL columns, texts with
     entities at offsets (`data.records.annotations`: of doccano, Label Studio, spaCy), SQuAD 1.1
-    and 2.0 JSON, and for translation and summarization two text files whose lines belong together.
+    and 2.0 JSON, Parquet, the first sheet of a workbook (.xlsx), TMX, and for translation and
+    summarization two text files whose lines belong together. Files may be packed (.gz, .bz2, .xz).
     Where `labelled` is False a text a line will do.
 
     Parameters
@@ -235,6 +265,8 @@ def read_examples(
         0 for tables without a header (`{"text": 1, "label": 0}`) and for CoNLL columns; a list
         for the choices of multiple-choice in a table
     labelled : bool, whether labels, tags, answers and targets must be there
+    encoding : of the text of files; default UTF-8, or UTF-16 where a file begins with its mark
+    label_names : what integer labels or tags stand for, in order from 0
     tag_scheme : None to tell IOB2, IOBES and BILOU by their letters, or one of them or "IOB1"
     bad_spans : what is done about entities at offsets that end inside words or overlap: "error";
         "skip" leaves them out; "expand" and "contract" move their ends to those of words
@@ -250,8 +282,16 @@ def read_examples(
     if not files:
         raise DataError("paths: got none, expected at least one file")
     names = field_names(task, columns, () if labelled else FIELDS[task].gold)
-    reading = Reading(skip_bad_lines)
-    reader = _Reader(task, labelled, names, reading, tag_scheme=tag_scheme, bad_spans=bad_spans)
+    reader = _Reader(
+        task,
+        labelled,
+        names,
+        Reading(skip_bad_lines),
+        None if encoding is None else check_encoding(encoding),
+        label_names,
+        tag_scheme=tag_scheme,
+        bad_spans=bad_spans,
+    )
     return Examples(reader, files)
 
 
@@ -267,7 +307,8 @@ def field_names(
     ConfigError : `columns` has a field that the task has not, or two are called the same
     """
     check_kind("columns", columns, Mapping | None, error=DTypeError)
-    names: dict[str, Any] = {field: field for field in FIELDS[task].names}
+    kind = Remembered if isinstance(columns, Remembered) else dict
+    names: dict[str, Any] = kind({field: field for field in FIELDS[task].names})
     for field, name in (columns or {}).items():
         if field not in names:
             raise ConfigError(

@@ -71,6 +71,8 @@ class TokenBuilder(Builder):
         tokens, tags = record.fields["tokens"], record.fields.get("tags")
         _check_strings(tokens, str(self.names["tokens"]))
         if tags is not None:
+            if isinstance(tags, list) and tags and all(isinstance(tag, int) for tag in tags):
+                raise ValueError("tags are numbers; say what they stand for with label_names")
             _check_strings(tags, str(self.names["tags"]))
             if len(tokens) != len(tags):
                 raise ValueError(f"got {len(tokens)} tokens and {len(tags)} tags, expected as many")

@@ -11,9 +11,19 @@ from ...checkpoints.files import PathLike
 from ...errors import DataError, DTypeError, shown
 
 STANDARD_INPUT = "-"
+_PACKED = frozenset({".gz", ".bz2", ".xz"})
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
 TABLES = {".csv": ",", ".tsv": "\t"}
+BINARY = frozenset({".xlsx", ".xlsm", ".parquet", ".tmx"})  # read as one of these, see `opening`
 TEXTS = frozenset({".txt", ".text", ".md", ".rst"})  # beside tables what a directory of texts has
+
+
+def suffix_of(path: str) -> str:
+    """How a name ends, in small letters and without what it was packed with: .csv of a.CSV.gz."""
+    name = Path(path)
+    if name.suffix.lower() in _PACKED:
+        name = name.with_suffix("")
+    return name.suffix.lower()
 
 
 def find_files(paths: PathLike | Iterable[PathLike], searched: Collection[str] = ()) -> list[str]:
@@ -56,7 +66,7 @@ def _files_below(directory: str, searched: Collection[str]) -> list[str]:
     files = sorted(
         path
         for path in Path(directory).rglob("*")
-        if path.suffix.lower() in searched
+        if suffix_of(str(path)) in searched
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(directory).parts)
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .naming import NESTED
 from .source import Record, Source
 
 
@@ -30,7 +31,11 @@ def parse_line(line: str) -> Any:
 
 
 def pick_fields(value: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
-    """The task's fields of an object: those that it has and that are not null."""
+    """The task's fields of an object: those that it has and that are not null. Languages may be
+    in an object of their own, `translation`."""
+    nested = value.get(NESTED)
+    if isinstance(nested, Mapping):
+        value = {**nested, **value}
     found = {field: value.get(name) for field, name in names.items()}
     return {field: v for field, v in found.items() if v is not None}
 

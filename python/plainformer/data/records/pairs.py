@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from .jsonl import parse_json
+from .naming import known_names
 from .source import Source
 from .table import possible_headers
 
@@ -24,12 +25,14 @@ _log = logging.getLogger("plainformer")
 
 
 def names_in(source: Source, names: Mapping[str, Any]) -> dict[str, Any]:
-    """What fields are called in a file, by its first object or its header; see `pair_names`."""
+    """What fields are called in a file, by its first object or its header; see `known_names` and
+    `pair_names`."""
     for keys in _keys_of(source.first_line()):
-        found = pair_names(names, keys)
-        if [found.get(field) for field in TWO_TEXTS] != [names.get(field) for field in TWO_TEXTS]:
+        known = known_names(names, keys)
+        found = pair_names(known, keys)
+        if [found.get(field) for field in TWO_TEXTS] != [known.get(field) for field in TWO_TEXTS]:
             _log.info("%s: %s and %s are the two texts", source.name, *map(found.get, TWO_TEXTS))
-        if found is not names:
+        if found != names:
             return dict(found)
     return dict(names)
 

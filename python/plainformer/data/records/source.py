@@ -11,23 +11,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...characters import CONTINUATION
 from ...errors import DataError
 from .files import STANDARD_INPUT
+from .opening import BROKEN, Opened, decoded, guessed, open_text
 
 BLANK = "blank line"
 BLOCK = 1 << 18  # bytes: several blocks make one batch for a tokenizer, whose threads share them
 _AT_ONCE = 1 << 16  # bytes
 _KEPT = 20  # messages of bad lines that are kept and logged; all are counted
 _OTHERS: list[tuple[bytes | tuple[bytes, ...], str]] = [  # how files begin that are no UTF-8
-    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "is in UTF-16; expected UTF-8: convert it"),
-    (b"PK\x03\x04", "is an archive or a spreadsheet's workbook; save it as CSV, or unpack it"),
-    (b"PAR1", "is in Parquet; write it as CSV or JSONL"),
+    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "is in UTF-16; say its encoding, utf-16"),
+    (b"PK\x03\x04", "is an archive; unpack it (a workbook's name ends in .xlsx)"),
+    (b"PAR1", "is in Parquet; name the file"),
     ((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"), "is compressed; unpack it"),
 ]
+_NOT_UTF8 = "not UTF-8: byte"
 _log = logging.getLogger("plainformer")
 
 
@@ -77,9 +78,10 @@ class Reading:
 
     def reject(self, message: str, file: str, line: int | None, lines: int = 1) -> None:
         """A bad line, or a row of so many: a DataError, or counted, kept and logged."""
-        error = DataError(message, file, line)
         if not self.skip_bad_lines:
-            raise error
+            hint = guessed(file) if message.startswith(_NOT_UTF8) else ""
+            raise DataError(message + hint, file, line)
+        error = DataError(message, file, line)
         self.skipped += lines
         if len(self.bad_lines) < _KEPT:
             self.bad_lines.append(str(error))
@@ -107,7 +109,7 @@ def utf8(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = data[error.start]
-        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from error
+        raise ValueError(f"{_NOT_UTF8} 0x{byte:02x} at column {error.start + 1}") from error
 
 
 class Source:
@@ -119,17 +121,26 @@ class Source:
     ----------
     path : str, a file; "-" is standard input, which can be read once
     before_waiting : called when standard input has nothing more for now, before it is waited for
+    encoding : of its text, see `opening`; packed files, workbooks and Parquet are read as text too
+
+    suffix : how its name ends, or would if it held its text alone
+    form : what it is told to be where the suffix does not say it
 
     Raises
     ------
     DataError : the file cannot be opened or read, is a directory, or begins as no text does
     """
 
-    def __init__(self, path: str, before_waiting: Callable[[], None] | None = None):
+    def __init__(
+        self,
+        path: str,
+        before_waiting: Callable[[], None] | None = None,
+        encoding: str | None = None,
+    ):
         self._before_waiting = before_waiting
         self.name = "standard input" if path == STANDARD_INPUT else path
-        self.suffix = Path(path).suffix.lower()
-        self._file = self._open(path)
+        self._file, self.suffix, self.form = self._open(path, encoding)
+        self.delimiter: str | None = None  # of a table, once it was told
         self._lines = enumerate(self._raw_lines(), 1)
 
     def __enter__(self) -> Source:
@@ -151,6 +162,12 @@ class Source:
                 break
         self._lines = chain(read, self._lines)  # type: ignore[assignment]
         return read[-1][1] if read and read[-1][1].strip() else b""
+
+    def first_lines(self, count: int) -> list[bytes]:
+        """So many first lines, blank ones among them; they will be read again."""
+        read = list(islice(self._lines, count))
+        self._lines = chain(read, self._lines)  # type: ignore[assignment]
+        return [data for _, data in read]
 
     def records(self, parse: Callable[[str, int], Record]) -> Iterator[Record]:
         """A record for each line: what `parse` makes of its text, or the ValueError that says why
@@ -176,17 +193,18 @@ class Source:
                 yield begin(data)
                 begin = bytes
 
-    def _open(self, path: str) -> Any:
+    def _open(self, path: str, encoding: str | None) -> Opened:
         if path == STANDARD_INPUT:
             if sys.stdin is None:
                 raise DataError("is closed; name a file", self.name)
-            return sys.stdin.buffer
+            return Opened(decoded(sys.stdin.buffer, self.name, encoding), "")
         try:
-            return open(path, "rb")
+            return open_text(path, encoding)
         except IsADirectoryError as error:
             raise DataError("is a directory; name its files, or a glob", path) from error
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", path) from error
+        except BROKEN as error:
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"cannot be read: {why}", path) from error
 
     def _raw_lines(self) -> Iterator[bytes]:
         waits = self._before_waiting is not None and _can_wait(self._file)
@@ -211,8 +229,9 @@ class Source:
     def _os_errors(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", self.name) from error
+        except BROKEN as error:
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"cannot be read: {why}", self.name) from error
 
     def _arriving(self) -> Iterator[bytes]:
         """The lines of standard input, each as soon as it is whole."""

@@ -13,7 +13,8 @@ from .rows import CSV, TSV, Row, RowError, row_of, table_rows
 from .source import BLANK, Record, Source, utf8
 
 _SAMPLE = 1000  # rows looked at to tell a header from a first example
-_DELIMITERS = (CSV, ";", TSV)
+_DELIMITERS = (CSV, ";", TSV, "|")
+_LOOKED_AT = 20  # lines, to tell what parts their cells
 _CHOICE = re.compile(r"(?:choice|ending|option)[ _]?(\d+)", re.IGNORECASE)
 LISTS = {"tokens", "messages", "head", "tail", "choices"}  # in a cell: JSON, or words
 Columns = dict[str, int | list[int]]
@@ -125,11 +126,26 @@ def _lines(source: Source, bad: dict[int, str]) -> Iterator[str]:
 
 def delimiter_of(source: Source, names: Mapping[str, Any], required: Sequence[str]) -> str:
     """Tabs where the name says so or a first line that is no .csv has one; else of comma,
-    semicolon and tab the first with which the header has the columns."""
+    semicolon, tab and bar the first with which the header has the columns, or else with which the
+    first lines have equally many cells. The source is told."""
     first = source.first_line()
     if source.suffix == ".tsv" or (source.suffix != ".csv" and TSV.encode() in first):
-        return TSV
-    return header_delimiter(first, names, required) or CSV
+        source.delimiter = TSV
+    else:
+        by_header = header_delimiter(first, names, required)
+        source.delimiter = by_header or _even_delimiter(source.first_lines(_LOOKED_AT)) or CSV
+    return source.delimiter
+
+
+def _even_delimiter(lines: list[bytes]) -> str | None:
+    """What parts all lines into as many cells, two at least."""
+    texts = [line.decode("utf-8", "replace") for line in lines]
+    for delimiter in _DELIMITERS:
+        widths = {len(row.fields) if isinstance(row.fields, list) else 0
+                  for row in table_rows(texts, delimiter) if row.fields}  # fmt: skip
+        if len(widths) == 1 and max(widths) > 1:
+            return delimiter
+    return None
 
 
 def header_delimiter(line: bytes, names: Mapping[str, Any], required: Sequence[str]) -> str | None:
