@@ -317,7 +317,7 @@ GOOD = {
         "sentence1,sentence2,score\na b,b a,4.5\na,ç,0\n",
         {},
         [SimilarityExample("a b", "b a", 4.5), SimilarityExample("a", "ç", 0.0)],
-        "CSV (text, text_pair)",
+        "CSV (text from sentence1, text_pair from sentence2)",
     ),
     "triplets": (
         "sentence-similarity",
@@ -325,7 +325,7 @@ GOOD = {
         jsonl({"anchor": "a b", "positive": "b a", "negative": "ç"}),
         {},
         [SimilarityExample("a b", "b a", None, "ç")],
-        "JSONL (text, text_pair)",
+        "JSONL (text from anchor, text_pair from positive)",
     ),
     "choices": (
         "multiple-choice",

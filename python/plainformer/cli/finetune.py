@@ -26,8 +26,8 @@ DEFAULTS = {  # see `training_arguments`
     "load_best_model_at_end": f"off, {_WATCHED}on",
 }
 EPILOG = (
-    "Data is JSONL, CSV, TSV, CoNLL columns, SQuAD JSON, TMX, a workbook or Parquet, packed or not, "
-    "told by its beginning. TASK is "
+    "Data is JSONL, CSV, TSV, CoNLL columns, SQuAD JSON, TMX, a workbook or Parquet, "
+    "packed or not, told by its beginning. TASK is "
     "text-classification, token-classification (ner), relation-extraction, question-answering, "
     "multiple-choice, sentence-similarity, translation, summarization, text2text-generation, "
     "dialogue or language-modeling (text-generation)."

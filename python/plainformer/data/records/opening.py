@@ -90,7 +90,11 @@ def open_text(path: str, encoding: str | None = None) -> Opened:
     unpack = next((unpack for magic, unpack in _UNPACKED.items() if begin.startswith(magic)), None)
     if unpack is not None:
         file = _closing(unpack(file), file)
-    return Opened(decoded(file, path, encoding), suffix)
+    try:
+        return Opened(decoded(file, path, encoding), suffix)
+    except BROKEN:
+        file.close()
+        raise
 
 
 def decoded(file: Any, name: str, encoding: str | None) -> Any:
