@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...errors import shown
+from ...errors import short, shown
 from ...metrics.tags import Span, tags_of
 from ..examples import CharSpan
 from ..records.annotations import entity_parts
@@ -169,4 +169,4 @@ def _apart(
 
 def _told(entity: Entity, text: str) -> str:
     start, end, label = entity
-    return f"entity {shown(text[start:end])} ({start} to {end}, {label})"
+    return f"entity {shown(text[start:end])} ({start} to {end}, {short(label)})"

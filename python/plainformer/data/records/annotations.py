@@ -181,7 +181,7 @@ def _of_label_studio(
 
 def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{name!r}: got {shown(value)}, expected a list")
+        raise ValueError(f"{shown(name)}: got {shown(value)}, expected a list")
     return value
 
 

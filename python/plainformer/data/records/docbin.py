@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...errors import DataError
+from ...errors import DataError, short
 from .source import Record
 
 
@@ -28,9 +28,7 @@ def read_docbin(path: str) -> Iterator[Record]:
     try:
         docs = list(DocBin().from_disk(path).get_docs(vocabulary))
     except Exception as error:  # whatever spaCy, zlib and msgpack raise of a damaged file
-        raise DataError(
-            f"cannot be read by spaCy: {type(error).__name__}: {error}", path
-        ) from error
+        raise DataError(f"cannot be read by spaCy: {short(error)}", path) from error
     for number, doc in enumerate(docs, 1):
         entities = [[ent.start_char, ent.end_char, ent.label_, None] for ent in doc.ents]
         yield Record({"text": doc.text, "entities": entities}, None, where=f"document {number}")
