@@ -154,9 +154,10 @@ def trials(family: str, options: dict[str, Any]) -> tuple[int, ...]:
     """With and without padding; this penalty favors the padding id too in transformers.
 
     There pairs of padding and the first token are banned, too, which matters to models that write
-    the padding's id.
+    the padding's id; and a batch is long for LongRoPE where its padded width is.
     """
     alone = "encoder_repetition_penalty" in options
+    alone |= family == "phi3"
     alone |= "no_repeat_ngram_size" in options and family in WRITE_PADDING
     return (0,) if alone else (0, 1)
 
