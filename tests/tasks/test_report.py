@@ -38,7 +38,7 @@ def test_confident_errors_come_first_and_doubtful_answers_next():
     assert [row["correct"] for row in rows] == [False, False, False, True]
     assert rows[0]["probabilities"] == pytest.approx({"a": 0.9, "b": 0.1, "c": 0.0})
     assert list(rows[0]) == [
-        "gold", "prediction", "correct", "score", "probabilities", "text", "line",
+        "gold", "prediction", "correct", "score", "text", "line", "probabilities",
     ]  # fmt: skip
     more = SingleLabel(LABELS).report(
         [np.array([0.9, 0.1, 0], "f4"), np.array([0.5, 0.4, 0.1], "f4")], ["a", "a"], asked(2)
@@ -178,10 +178,11 @@ def test_very_many_labels_do_not_overflow():
     assert told[2].split() == ["60", "92", "%", "label", "59", "label", "60"]
     assert len(told) == 22
     scores = {n: LabelScore(i / 150, i / 150, i / 150, 5) for i, n in enumerate(names)}
+    scores |= {"never seen": LabelScore(0.0, 0.0, 0.0, 0)}  # which tells of no error of its own
     table = scores_text("label", scores).splitlines()
     assert len(table) == 24
     assert table[1].startswith("label 0 ")
-    assert "20 of 150 labels, those with the least F1" in table[-1]
+    assert "20 of 151 labels, those with the least F1" in table[-1]
     assert max(map(len, [*told, *table])) <= 100
 
 

@@ -191,8 +191,11 @@ def asked_of(example: Any, fields: Mapping[str, Any] | None = None) -> dict[str,
 
 
 def _beside(given: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """What was answered, then what was asked."""
-    return fields | {name: value for name, value in given.items() if name not in fields}
+    """What was answered, what was asked, and at the end all probabilities, which may be many."""
+    chances = {name: value for name, value in fields.items() if name == "probabilities"}
+    first = {name: value for name, value in fields.items() if name not in chances}
+    asked = {name: value for name, value in given.items() if name not in fields}
+    return {**first, **asked, **chances}
 
 
 def _named(labels: Sequence[str], row: Array) -> dict[str, float]:

@@ -34,10 +34,10 @@ def report_text(report: Any, width: int) -> str:
 
 def scores_text(unit: str, scores: Mapping[Any, LabelScore]) -> str:
     """Precision, recall, F1 and support, a line a label, and their means; of very many labels
-    those with the least F1."""
+    those with the least F1, of which the data has some."""
     shown, more = list(scores.items()), ""
     if len(shown) > _MOST_LABELS:
-        shown = sorted(shown, key=lambda item: item[1].f1)[:_WORST]
+        shown = sorted(shown, key=lambda item: (not item[1].support, item[1].f1))[:_WORST]
         more = f"\n({_WORST} of {len(scores)} {unit}s, those with the least F1; --report has all)"
     names = [shortened(str(name), _NAME) for name, _ in shown]
     left = max(map(display_width, [unit, "weighted", *names]))
