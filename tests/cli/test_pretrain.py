@@ -327,8 +327,10 @@ def test_flags_that_are_not_training_arguments_change_the_run(files):
         run(*flags_of(files, data=bad), "--overwrite-output-dir", "--skip-bad-lines")[0] == 0
     )
     assert all(tried.values()), tried
-    # output_dir, run, model, json have tests above, what belongs to objectives in test_objectives
+    # output_dir, run, model, json have tests above, what belongs to objectives in test_objectives,
+    # samples, which change nothing, in tests/pretraining/test_samples.py
     elsewhere = {"output_dir", "run_file", "json", "help", "objective", "packing", "model"}
+    elsewhere |= {"sample_prompt", "sample_tokens"}
     elsewhere |= {flag for flags in OWN.values() for flag in flags}
     options = {o.name for o in pretrain.params if isinstance(o, click.Option)}
     assert options - training - elsewhere == set(tried)
