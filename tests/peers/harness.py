@@ -241,7 +241,8 @@ class PeerTests:
             assert name == other
             assert name in case.unused or torch.equal(a, b), name
         expected = theirs(peer, case.batch(), case)
-        assert_same(theirs(again, case.batch(), case), expected, rtol=1e-6)
+        # PyTorch adds what it gathered in no fixed order: twice the same is not the same bytes.
+        assert_same(theirs(again, case.batch(), case), expected, rtol=1e-5)
 
     def test_hidden_states_and_attentions_are_the_same(self, case, tmp_path):
         peer = case.build(attn_implementation="eager")

@@ -116,7 +116,16 @@ def test_a_forward(tmp_path, rng, family, task, name):
         inputs |= {"decoder_input_ids": target, "decoder_attention_mask": target_mask}
         mask = target_mask
     given = dict(inputs)
-    if family in ("albert", "bert", "electra", "gpt2", "llama", "modernbert", "qwen2"):
+    if family in (
+        "albert",
+        "bert",
+        "deberta-v2",
+        "electra",
+        "gpt2",
+        "llama",
+        "modernbert",
+        "qwen2",
+    ):
         given["position_ids"] = positions(mask)
     with torch.no_grad():
         expected = values(peer(**{k: torch.from_numpy(v) for k, v in given.items()}), task)
