@@ -36,6 +36,7 @@ _Listing = Literal[
     "fill-mask",
 ]  # fmt: skip
 _Tagging = Literal["token-classification", "ner"]
+_Comparing = Literal["feature-extraction", "sentence-similarity"]
 _Answering = Literal["question-answering", "multiple-choice", "relation-extraction", "dialogue"]
 
 
@@ -64,7 +65,8 @@ class Pipeline(Generic[Alone, Each]):
     @overload
     def __call__(self, inputs: Iterable[Any], **options: Any) -> list[Any]: ...
     def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        """The result of one input, or a list of the results of a list of inputs.
+        """The result of one input, or a list of the results of a list of inputs; for texts that
+        become vectors an array.
 
         Parameters
         ----------
@@ -197,6 +199,10 @@ def pipeline(
 def pipeline(
     task: _Answering, model: _Model = ..., tokenizer: Any = ..., **options: Any
 ) -> Pipeline[dict[str, Any], dict[str, Any]]: ...
+@overload
+def pipeline(  # of texts an array, of a text or a pair a row or a number
+    task: _Comparing, model: _Model = ..., tokenizer: Any = ..., **options: Any
+) -> Any: ...
 @overload
 def pipeline(
     task: str | None = ..., model: _Model = ..., tokenizer: Any = ..., **options: Any

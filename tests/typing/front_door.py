@@ -130,6 +130,7 @@ def answers(root: Path) -> None:
     assert_type(classify(["so good", "so bad"]), list[Any])
     assert_type(classify(np.array(["so good"])), list[Any])
     assert_type(list(classify.stream(["so good"])), list[Any])
+    assert_type(pf.pipeline("feature-extraction", root / "classifier")(["so good"]).shape, Any)
     write = pf.pipeline("text-generation", pf.load(root / "lm"), root / "lm", max_new_tokens=3)
     assert_type(write("the")[0]["generated_text"], Any)
 
