@@ -55,7 +55,7 @@ _WIDTH = 100  # columns, where no terminal says how many it has
     help="Draw the confusion matrix here, as .png, .svg or .pdf (needs the extra viz).",
 )
 @option_flags(OpeningOptions)
-@option_flags(DataOptions, exclude=["max_train_samples"])
+@option_flags(DataOptions, exclude=["max_train_samples", "validation_fraction"])
 @settings_flags
 def evaluate(
     directory: Path,

@@ -26,6 +26,7 @@ LEARNING = (
     "tag_scheme",
     "bad_spans",
     "label_names",
+    "validation_fraction",
     "max_train_samples",
 )  # options of labelled data alone
 _STANDARD_INPUT = "-"

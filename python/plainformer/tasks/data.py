@@ -17,7 +17,7 @@ from ..data.labels import check_labels, label_counts, label_set, sort_labels, un
 from ..data.records.naming import Remembered
 from ..data.records.opening import ENCODING
 from ..errors import ConfigError, DataError, shown
-from ..options import COUNT, Rule, check, one_of, option
+from ..options import COUNT, PART, Rule, check, one_of, option
 from .features import FeatureDataset
 from .problems import MultiLabel, Problem, Regression
 from .task import Task
@@ -63,6 +63,12 @@ class DataOptions:
         "What the text of files is in, such as cp1252, gb18030 or utf-16; default UTF-8, or what "
         "a file's byte order mark says.",
         ENCODING,
+    )
+    validation_fraction: float | None = option(
+        None,
+        "Hold back this part of the training data, of each label as much, to validate on; which "
+        "examples these are follows from the seed.",
+        PART,
     )
     label_names: Sequence[str] | None = option(
         None,

@@ -43,6 +43,7 @@ from .directory import ADAPTER, TaskFiles
 from .doubts import doubts
 from .features import TaskExamples
 from .loading import Head
+from .parts import cut_off, majority, oddities
 from .problems import SingleLabel
 from .replay import ReplayDataset, ReplayExamples
 from .result import FineTuneResult
@@ -81,6 +82,10 @@ class FineTuning:
         self.reading, self._remembered = reading_of(self.data, known), known
         self.settings = {**saved, **own}
         make(kind.settings_class, self.settings, owner=kind.name)
+        cuts = self.data.validation_fraction is not None
+        if cuts and has_validation:
+            raise ConfigError("validation_fraction: has no effect beside validation; leave one out")
+        has_validation = has_validation or cuts
         self._output_dir, self._has_validation = output_dir, has_validation
         self.args = self._arguments(kind.metric)
         self.args.check_evaluated("validation", has_validation or None)
@@ -93,6 +98,12 @@ class FineTuning:
         extra = self.model_options
         how = {"remembered": self._remembered}
         self.train = read_train(train, self.kind, self.data, self._remembered)
+        if self.data.validation_fraction is not None:
+            part = self.data.validation_fraction
+            self.train, validation = cut_off(self.train, part, self.args.seed)
+            logger.info(
+                "%d examples to learn from, %d held back", *map(len, (self.train, validation))
+            )
         self.tests = {
             name: read(paths, self.kind, self.data, told=told, **how)
             for name, told, paths in (
@@ -102,6 +113,8 @@ class FineTuning:
             )
             if paths is not None
         }
+        for told in oddities(self.train, {_TOLD.get(n, n): e for n, e in self.tests.items()}):
+            logger.warning("%s", told)
         self.old = None
         if extra.replay is not None:
             self.old = read(extra.replay, self.kind, self.data, told="replay", **how)
@@ -167,6 +180,7 @@ class FineTuning:
         }
         if trainer.state.best_step is not None:
             metrics["best_step"] = trainer.state.best_step
+        metrics |= self._baselines(metrics)
         self._tell_forgetting(metrics)
         return FineTuneResult(self.task, metrics, self._decided(trainer.state))
 
@@ -325,6 +339,16 @@ class FineTuning:
             return
         metrics = old.evaluate(self.tests["replay"], self.args.per_device_eval_batch_size)
         before.update({f"replay_{name}": value for name, value in metrics.items()})
+
+    def _baselines(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """What the most frequent label of the training data gives, beside each accuracy."""
+        found = {}
+        for name, examples in self.tests.items():
+            most = majority(self.train, examples) if f"{name}_accuracy" in metrics else None
+            if most is not None:
+                found[f"majority_{name}_accuracy"] = most[1]
+                logger.info("%s: always %s gives accuracy %.4f", _TOLD.get(name, name), *most)
+        return found
 
     def _decided(self, state: TrainerState) -> list[str]:
         """Which figures made a model the best one; none if none was chosen."""
