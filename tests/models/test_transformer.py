@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+import plainformer as pf
 from plainformer.errors import ConfigError
 from plainformer.models import TransformerConfig, from_config
 
 from .test_encoder_decoders import CONFIGS, SOURCE_MASK, SOURCES, make
+from .tiny import config_of
 
 
 def logits(model):
@@ -83,3 +85,25 @@ def test_norms_stand_where_the_configuration_says():
 def test_an_unknown_kind_of_positions_is_named():
     with pytest.raises(ConfigError, match="position_embedding_type: got 'rotary', expected one of"):
         TransformerConfig(position_embedding_type="rotary")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_it_becomes_a_marian_that_computes_the_same(rng, tied, tmp_path):
+    values = config_of("transformer", d_model=18, tie_word_embeddings=tied)
+    model = from_config(values, seed=3).eval()
+    for parameter in model.parameters():
+        parameter.writable()[...] += 0.1 * rng.standard_normal(parameter.shape)
+    model.to_marian().save_pretrained(tmp_path)
+    marian = pf.load(tmp_path)
+    assert type(marian).__name__ == "MarianMTModel"
+    ids, target = rng.integers(2, 31, (2, 7)), rng.integers(2, 31, (2, 5))
+    a, b = (m(ids, decoder_input_ids=target).logits.data for m in (model, marian))
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"position_embedding_type": "learned"}, {"norm_first": True}], ids=str
+)
+def test_what_a_marian_has_not_is_refused(options):
+    with pytest.raises(ConfigError, match=f"{next(iter(options))}: got .* a Marian has"):
+        from_config(config_of("transformer", **options)).to_marian()

@@ -130,3 +130,20 @@ def test_layers_start_from_the_same_distributions():
             own = ours[name].data
             assert np.std(own) == pytest.approx(np.std(drawn), rel=0.05), name
             assert largest(own) == pytest.approx(largest(drawn), rel=0.05), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_as_a_marian_it_opens_in_transformers(tied, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    model = from_config(CONFIG | {"tie_word_embeddings": tied}, seed=3).eval()
+    model.to_marian().save_pretrained(tmp_path)
+    peer, info = transformers.MarianMTModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values()), info
+    mask = SOURCES != 0
+    want = model(SOURCES, attention_mask=mask, decoder_input_ids=TARGETS[:, :3]).logits.data
+    with torch.no_grad():
+        found = peer.eval()(
+            input_ids=torch.from_numpy(SOURCES), attention_mask=torch.from_numpy(mask * 1),
+            decoder_input_ids=torch.from_numpy(TARGETS[:, :3]),
+        ).logits.numpy()  # fmt: skip
+    assert largest(found - want) <= RTOL * largest(want)

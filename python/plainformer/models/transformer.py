@@ -24,6 +24,7 @@ from ..tensor import Array
 from .config import Shape
 from .encoder_decoder import EncoderDecoderLM, Layout
 from .encoder_decoder_config import TranslationConfig
+from .marian import MarianConfig, MarianMTModel
 from .pretrained import normal_matrix
 
 __all__ = ["TransformerConfig", "TransformerForConditionalGeneration"]
@@ -93,6 +94,35 @@ class TransformerForConditionalGeneration(EncoderDecoderLM):
 
         return Layout(positions, pre_norm=config.norm_first)
 
+    def to_marian(self) -> MarianMTModel:
+        """The same model as a Marian, whose directories transformers opens.
+
+        Marian has sines before cosines where the paper interleaves them, so the channels of the
+        residual stream change places: the numbers are the same but for the order of sums. The
+        tokenizer files of a directory have to be copied beside it.
+
+        Raises
+        ------
+        ConfigError : learned positions, norms before the layers or int8 weights, which it has not
+        """
+        config = self.config
+        for name, wanted in (("position_embedding_type", "sinusoidal"), ("norm_first", False)):
+            if getattr(config, name) != wanted:
+                raise ConfigError(
+                    f"{name}: got {shown(getattr(config, name))}, a Marian has {shown(wanted)} only"
+                )
+        if config.quantization is not None:
+            raise ConfigError("to_marian: got int8 weights, expected float ones")
+        own = {"position_embedding_type", "norm_first", "model_type"}
+        values = {name: value for name, value in config.to_dict().items() if name not in own}
+        values = {"forced_eos_token_id": None, **values}
+        model = MarianMTModel(MarianConfig.from_dict(values), seed=None).to(config.dtype)
+        order = np.r_[0 : config.d_model : 2, 1 : config.d_model : 2]
+        kept = {n: p.data for n, p in model.named_state() if n == "final_logits_bias"}
+        state = {name: _reordered(name, x, order) for name, x in self.state_dict().items()}
+        model.load_state_dict({**kept, **state})
+        return model.train(self.training)
+
     def initial_value(self, name: str, shape: Shape, rng: np.random.Generator) -> Array | None:
         """Matrices are Xavier uniform, embeddings N(0, d_model^-0.5), so that logits start near 1.
 
@@ -107,3 +137,13 @@ class TransformerForConditionalGeneration(EncoderDecoderLM):
             outputs *= 3
         bound = math.sqrt(6 / (inputs + outputs))
         return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+
+def _reordered(name: str, x: Array, order: Array) -> Array:
+    """A parameter whose channels of the residual stream, in or out, take other places."""
+    part = name.split(".")[-2]
+    if part in ("q_proj", "k_proj", "v_proj", "fc1"):
+        return x[:, order] if x.ndim == 2 else x
+    if part in ("embed_tokens", "shared", "lm_head"):
+        return x[:, order]
+    return x[order]  # what is added to the stream, and norms
