@@ -576,3 +576,23 @@ def test_a_wrong_argument_is_named(name):
     call, kind, message = WRONG[name]
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_soft_caps_and_norms_with_an_offset(leaf, rng):
+    x, weight, table = leaf(5, 6), leaf(6), leaf(9, 6)
+    check_gradients(lambda: functional.softcap(x, 0.7), [x], rng)
+    check_gradients(lambda: functional.rms_norm(x, weight, 1e-6, offset=1.0), [x, weight], rng)
+    shifted = type(x)(1 + weight.data)
+    np.testing.assert_allclose(
+        functional.rms_norm(x, weight, 1e-6, offset=1.0).data,
+        functional.rms_norm(x, shifted, 1e-6).data,
+    )
+    target = np.array([1, -100, 8, 0, 3])
+
+    def loss():
+        return functional.fused_linear_cross_entropy(x, table, target, softcap=0.7)
+
+    check_gradients(loss, [x, table], rng)
+    logits = functional.softcap(functional.linear(x, table), 0.7)
+    wanted = functional.cross_entropy(logits, target).item()
+    np.testing.assert_allclose(loss().item(), wanted, rtol=1e-6)

@@ -27,7 +27,7 @@ from .module import Module
 # Projections to queries and values in the families here, which peft adapts by default.
 USUAL_TARGETS = (
     "query", "value", "q_lin", "v_lin", "q_proj", "v_proj", "query_proj", "value_proj", "q", "v",
-    "c_attn", "Wqkv",
+    "c_attn", "Wqkv", "qkv_proj",
 )  # fmt: skip
 
 
