@@ -9,7 +9,8 @@ import plainformer as pf
 from plainformer import models
 from plainformer.checkpoints.sentence_transformers import SentenceFiles, write_sentence_files
 from plainformer.errors import ConfigError, DTypeError, ShapeError
-from plainformer.tasks import open_task, search, semantic_search, vectors
+from plainformer.tasks import FeatureExtraction, open_task, search, semantic_search, vectors
+from tests.models.tiny import make
 
 from .tiny import TEXTS, tune
 
@@ -107,6 +108,16 @@ def test_a_head_that_reads_pooled_states_says_how(made, tmp_path):
     tune("text-classification", tmp_path, model=str(made), new_head=True,
          pooling="cls", max_steps=1, eval_strategy="no")  # fmt: skip
     assert open_task(tmp_path, "feature-extraction").pooling == "cls"
+
+
+FAMILIES = [name for name, family in models.MODELS.items() if "feature-extraction" in family.models]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_knows_how_wide_its_vectors_are(family, made):
+    model = make(family, "feature-extraction")
+    task = FeatureExtraction(open_task(made).tokenizer, model)
+    assert task.width == model.sentence_embeddings([[2, 5, 3]]).shape[1]
 
 
 def test_vectors_have_nothing_to_learn(encoder, tmp_path):

@@ -21,6 +21,7 @@ from ..training.losses import LossSum
 from .features import Feature
 from .task import Array, Task, TaskSettings, chunks, float_array
 
+_WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")  # what families call the width of states
 _AT_ONCE = 1024  # texts encoded, sorted by length and computed in batches
 
 
@@ -65,7 +66,8 @@ class VectorTask(Task):
     @property
     def width(self) -> int:
         """Numbers of a vector, C."""
-        return int(self.model.config.hidden_size)
+        config = self.model.config
+        return int(next(getattr(config, name) for name in _WIDTHS if hasattr(config, name)))
 
     @classmethod
     def settings_in(cls, path: str) -> dict[str, Any]:
