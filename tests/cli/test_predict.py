@@ -226,7 +226,9 @@ KNOWN = {
         "batch_size",
         "json",
     },
-    "evaluate": READING | {"data", "batch_size", "tag_scheme", "bad_spans", "label_names", "json"},
+    "evaluate": READING
+    | {"data", "batch_size", "tag_scheme", "bad_spans", "label_names", "json"}
+    | {"chart", "output_file", "report_file"},
 }
 OPENING = {"task", "adapter", "dtype", "device"}
 SETTINGS = {name for kind in KINDS.values() for name in names_of(kind.settings_class)}
