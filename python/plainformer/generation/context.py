@@ -39,6 +39,7 @@ class DecoderContext:
         capacity = total - int(starts.min())
         self._limit = model.config.context_length or capacity
         self._capacity = min(capacity, self._limit)
+        self._border = model.config.rereads_after
         self._cache = cache
         self._starting = True
 
@@ -81,7 +82,7 @@ class DecoderContext:
 
     def _reread(self, length: int) -> bool:
         """Forget rows that grow past the length from which their keys are others."""
-        border = self.model.config.rereads_after
+        border = self._border
         if border is None or self._cache is None:
             return False
         held = self._cache.lengths
