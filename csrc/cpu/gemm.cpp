@@ -99,14 +99,12 @@ bool is_small(const GemmArgs<T>& s) {
     return 2 * greatest(s.M, reading_rows) * s.N * s.K < kept_shared_flops;
 }
 
-// Columns of a task that walks the rows of B: some tasks for each thread, but long runs of memory.
+// Columns of a task that walks the rows of B: long runs of memory, as many for each thread.
 template <typename T>
 int64_t columns_per_task(const GemmArgs<T>& s) {
     if (is_small(s)) return s.N;
-    const int64_t threads = num_threads(), run = s.M <= tile_rows ? row_run : short_row_run;
-    const int64_t columns =
-        greatest(ceil_div(s.N, threads * row_tasks_per_thread), least(run, ceil_div(s.N, threads)));
-    return round_up(least(columns, longest_row_run), panel_columns<T>);
+    const int64_t tasks = num_threads() * greatest(1, s.N / (num_threads() * row_run));
+    return round_up(ceil_div(s.N, tasks), panel_columns<T>);
 }
 
 // Whether contiguous rows of B are multiplied where they stand: while that costs less than packing,
@@ -133,7 +131,7 @@ void multiply_rows(const PackedGemmArgs<T>& s) {
 template <typename T>
 void multiply_by_columns(const PackedGemmArgs<T>& s) {
     const RowsOfA<T> a(s);
-    const int64_t wanted = ceil_div(s.N, num_threads() * row_tasks_per_thread);
+    const int64_t wanted = ceil_div(s.N, num_threads() * column_tasks_per_thread);
     const int64_t width = is_small(s) ? s.N : round_up(wanted, column_groups<T>(1) * lanes<T>);
     const int64_t tasks = ceil_div(s.N, width);
     parallel_for(tasks, 1, [&](int64_t task) {

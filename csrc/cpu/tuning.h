@@ -87,10 +87,11 @@ constexpr int64_t packed_row_steps = 64;
 // Rows of B that one row walks at a time where they stand (more rows take twice as many: at 4 to 64
 // rows 8 took 1.1 to 1.4 and 32 up to 1.3 of the time where rows of B are 4096 bytes).
 constexpr int64_t row_walk_steps = 8;
-// Columns of such a task: for one tile of rows, which waits for memory, 192 instead of 768 took 1.5
-// of the time; for more rows; at most; and tasks a thread where columns suffice.
-constexpr int64_t row_run = 1024, short_row_run = 256, longest_row_run = 2048;
-constexpr int64_t row_tasks_per_thread = 4;
+// Columns of such a task where each thread has as many: 192 instead of 768 took 1.5 of the time for
+// one row, 256 instead of 1024 1.4 for 64 rows of 1024 x 4096, three tasks for two threads 1.4.
+constexpr int64_t row_run = 1024;
+// Tasks a thread where columns of B are contiguous.
+constexpr int64_t column_tasks_per_thread = 4;
 // Rows up to which columns of B are transposed in registers and multiplied there, and how far ahead
 // each column is fetched: 32 of them take 16 KB.
 constexpr int64_t transposed_rows = 3, columns_ahead_bytes = 512;
