@@ -269,12 +269,21 @@ PackedGemmArgs<T> turned(const PackedGemmArgs<T>& s) {
     return t;
 }
 
+// Whether there are so few rows that B is not packed once for all of them. Wide tiles do so sooner
+// where rows of B are contiguous: sums that go on from block to block cost them more.
+template <typename T>
+bool has_few_rows(const PackedGemmArgs<T>& s) {
+    const bool packs_sooner =
+        tile_vectors == 4 && unit_elements<T> == 1 && s.B_column == 1 && !s.panels;
+    return s.M <= (packs_sooner ? wide_few_rows : most_few_rows);
+}
+
 template <typename T>
 void multiply(const PackedGemmArgs<T>& s) {
     if (s.M == 0 || s.N == 0) return;
     if (s.N == 1 && s.M > 1 && s.C_row == 1 && !s.bias && !s.panels && !s.residual)
         return multiply(turned(s));
-    if (s.M > most_few_rows) return multiply_many_rows(s);
+    if (!has_few_rows(s)) return multiply_many_rows(s);
     if (s.panels) return s.M <= tile_rows ? multiply_kept_rows(s) : multiply_kept(s);
     if (reads_b_in_place(s)) return multiply_rows(s);
     if (s.B_row == 1 && s.M <= transposed_rows) return multiply_by_columns(s);
