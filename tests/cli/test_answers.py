@@ -153,7 +153,7 @@ def test_predict_counts_bad_lines_where_that_is_asked_for(trained, tmp_path):
 def test_texts_and_files_exclude_each_other(trained):
     code, _, err = run("predict", trained / "texts", "x", "--input", "y")
     assert code == 2
-    assert "give texts, or --input" in err
+    assert "got TEXT beside --input and how to read it; give one of them" in err
 
 
 def test_settings_and_dtype_change_what_is_computed(trained):

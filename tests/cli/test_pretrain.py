@@ -326,6 +326,10 @@ def test_flags_that_are_not_training_arguments_change_the_run(files):
     tried["skip_bad_lines"] = (
         run(*flags_of(files, data=bad), "--overwrite-output-dir", "--skip-bad-lines")[0] == 0
     )
+    (files / "cp1252.txt").write_text("é" + TEXT, encoding="cp1252")
+    assert run(*flags_of(files, data=files / "cp1252.txt"), "--overwrite-output-dir")[0] == 1
+    changed("encoding", "cp1252", data=files / "cp1252.txt")  # read without an error
+    tried["encoding"] = True
     assert all(tried.values()), tried
     # output_dir, run, model, json have tests above, what belongs to objectives in test_objectives,
     # samples, which change nothing, in tests/pretraining/test_samples.py

@@ -221,6 +221,8 @@ def linear(name, rng, dtype):
 @table("linear_int8", "pack_int8", "quantize_weight", "dequantize_weight")
 def linear_int8(name, rng, dtype):
     M, N, K = product_sizes(rng)
+    if dtype == np.float64 and name in ("linear_int8", "pack_int8"):
+        dtype = np.dtype(np.float32)
     weight = normal(rng, dtype, N, K)
     group = [None, 4, 32][rng.integers(3)]
     values, scale = kernels.quantize_weight(weight, group)
@@ -228,7 +230,6 @@ def linear_int8(name, rng, dtype):
         return frozen(kernels.quantize_weight, weight, group)
     if name == "dequantize_weight":
         return frozen(kernels.dequantize_weight, values, scale, group)
-    dtype = np.dtype(np.float32) if dtype == np.float64 else dtype
     x, bias = normal(rng, dtype, M, K), some(rng, normal(rng, dtype, N))
     dynamic = bool(rng.integers(2))
     if name == "pack_int8":

@@ -51,6 +51,9 @@ OPTIONS = {
         "IOB1", {"task": "token-classification", "train": "IOB1_FILE", "validation": None}
     ),
     "bad_spans": Case("skip", {**TAGS, "train": SPANS, "validation": None}, first="expand"),
+    "encoding": Case("cp1252", {"train": "CP1252", "validation": None}),
+    "validation_fraction": Case(0.5, {"validation": None}),
+    "label_names": Case(["bad", "good"], {"train": "NUMBERED", "validation": None}),
     "tokenizer": Case("wordpiece:60", first="wordpiece:120"),
     "adapter": Case("ADAPTER", AGAIN),
     "new_head": Case(True, AGAIN),
@@ -142,6 +145,9 @@ def made(tmp_path_factory):
     zephyr.write_text(TEMPLATES["Zephyr"].source)
     iob1 = root / "iob1.conll"
     iob1.write_text("".join(f"{w} {t}\n" for w, t in [("Ann", "I-PER"), ("saw", "O")]) + "\nso O\n")
+    cp1252 = root / "cp1252.csv"
+    cp1252.write_text("text,label\ncafé,pos\nthé,neg\n" * 4, encoding="cp1252")
+    numbered = [{"text": e.text, "label": int(e.label == "pos")} for e in TEXTS]
     return {
         "FIRST": root / "first",
         "ADAPTER": str(root / "lora" / "adapter"),
@@ -149,6 +155,8 @@ def made(tmp_path_factory):
         "BAD": str(write_jsonl(root / "bad.jsonl", [*bad, {"text": "no label"}])),
         "IOB1_FILE": str(iob1),
         "ZEPHYR": str(zephyr),
+        "CP1252": str(cp1252),
+        "NUMBERED": str(write_jsonl(root / "numbered.jsonl", numbered)),
     }
 
 

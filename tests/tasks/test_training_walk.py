@@ -68,8 +68,10 @@ CASES = {
     "disable_tqdm": Case(False),
     "report_to": Case("tensorboard"),
     "save_strategy": Case("best", EPOCHS),
-    "save_steps": Case(1, {"save_strategy": "steps", "eval_strategy": "no"}),
-    "save_total_limit": Case(1, {**EPOCHS, "load_best_model_at_end": False}),
+    "save_steps": Case(
+        1, {"save_strategy": "steps", "eval_strategy": "no", "save_total_limit": 9}
+    ),
+    "save_total_limit": Case(2, {**EPOCHS, "load_best_model_at_end": False}),
     "load_best_model_at_end": Case(False, {**STEPS, "max_steps": 6, "validation": TURNED}),
     "metric_for_best_model": Case("accuracy", {**BETTER, "greater_is_better": True}),
     "greater_is_better": Case(True, WORSE),

@@ -113,7 +113,7 @@ def _loss_in_parts(
         check_not_recorded(x, bias)
     counted = _counted(x.data, weight.shape[0], target, reduction, ignore_index, num_items)
     rows, labels = flat_rows(x.data), target.reshape(-1)
-    losses = np.zeros(len(rows), np.float32)
+    losses = kernels.xp(rows).zeros(len(rows), np.float32)
     for part in _parts(len(rows), weight.shape[0]):
         if (labels[part] != ignore_index).any():
             logits = linear(Tensor(rows[part]), weight, bias).data

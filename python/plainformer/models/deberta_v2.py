@@ -155,8 +155,10 @@ def distance_buckets(distances: Array, config: DebertaV2Config) -> Array:
         ratio = far.astype(np.float32) / np.float32(mid)
         log = xp.log(ratio.astype(np.float64)).astype(np.float32)
         most = np.float32(math.log(np.float32((config.max_distance - 1) / mid)))
-        large = xp.ceil(log / most * np.float32(mid - 1)).astype(np.int64) + mid
-        distances = xp.where(xp.abs(distances) <= mid, distances, large * xp.sign(distances))
+        above = -(-log / most * np.float32(mid - 1) // 1)  # the ceiling
+        large = above.astype(np.int64) + mid
+        large = xp.where(distances < 0, -large, large)
+        distances = xp.where(xp.abs(distances) <= mid, distances, large)
     return xp.clip(distances + span, 0, 2 * span - 1)
 
 

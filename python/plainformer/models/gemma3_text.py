@@ -86,7 +86,7 @@ class Gemma3TextConfig(Gemma2Config):
         given = check_kind(
             "rope_parameters", values.pop("rope_parameters", None), dict[str, Any] | None
         )
-        rope = {kind: dict((given or {}).get(kind) or {}) for kind in THETAS}
+        rope = {kind: _rope_of(kind, given or {}) for kind in THETAS}
         rope = {**(given or {}), **rope}
         rope[FULL] = {**(scaling or {}), **rope[FULL]}
         for name, kind, theta in (
@@ -170,3 +170,9 @@ class Gemma3TextForSequenceClassification(Gemma3PreTrainedModel, LlamaForSequenc
 
 class Gemma3TextForTokenClassification(Gemma3PreTrainedModel, LlamaForTokenClassification):
     """A Gemma 3 that classifies tokens, which transformers has not; see `LlamaForCausalLM`."""
+
+
+def _rope_of(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What rope_parameters say of one kind of layers; {} where they say nothing."""
+    said = check_kind(f"rope_parameters[{kind!r}]", given.get(kind), dict[str, Any] | None)
+    return dict(said or {})

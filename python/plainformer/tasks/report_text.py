@@ -102,7 +102,8 @@ def _means(scores: list[LabelScore]) -> list[tuple[str, LabelScore]]:
     figures = np.array([score[:3] for score in scores])
     support = np.array([score.support for score in scores])
     total = int(support.sum())
-    by_support = support @ figures / total if total else np.zeros(3)
+    weighted = (support[:, None] * figures).sum(axis=0)
+    by_support = weighted / total if total else np.zeros(3)
     means = {"macro": figures.mean(axis=0), "weighted": by_support}
     return [
         (name, LabelScore(float(p), float(r), float(f1), total))
