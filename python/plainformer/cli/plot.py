@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigError, DataError, listed
+from ..errors import ConfigError, listed
 from ..training.curves import SHOWN, check_picture, draw_curves, read_figures, told
 from ._common import Command, echo, usage_errors, wants_json
 
@@ -36,9 +36,6 @@ def plot(runs: tuple[str, ...], output: str | None, metrics: tuple[str, ...]) ->
         if output is not None:
             check_picture(output)
     read = {run: read_figures(run) for run in dict.fromkeys(runs)}
-    for run, curves in read.items():
-        if not curves:
-            raise DataError("holds no figures yet", run)
     names = metrics or SHOWN
     known = sorted({name for curves in read.values() for name in curves})
     for name in names:

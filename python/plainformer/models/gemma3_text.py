@@ -174,5 +174,5 @@ class Gemma3TextForTokenClassification(Gemma3PreTrainedModel, LlamaForTokenClass
 
 def _rope_of(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What rope_parameters say of one kind of layers; {} where they say nothing."""
-    said = check_kind(f"rope_parameters[{kind!r}]", given.get(kind), dict[str, Any] | None)
+    said = check_kind(f"rope_parameters of {kind}", given.get(kind), dict[str, Any] | None)
     return dict(said or {})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..checkpoints.atomic import atomic_file
-from ..training.curves import Curve, read_figures
+from ..training.curves import Curve, logged_figures
 
 
 def read_curves(log: Path) -> tuple[Curve, Curve]:
     """Training and evaluation losses of a `log.jsonl`, in order of step."""
-    curves = read_figures(log)
+    curves = logged_figures(log)
     return curves.get("loss", []), curves.get("eval_loss", [])
 
 

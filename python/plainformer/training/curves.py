@@ -24,6 +24,19 @@ _PLAIN_BARS = "_.-=*#"  # for terminals without the others
 
 
 def read_figures(run: str | Path) -> dict[str, Curve]:
+    """`logged_figures` of a run that has logged some.
+
+    Raises
+    ------
+    DataError : no log, one without a figure, or a line that is no record
+    """
+    found = logged_figures(run)
+    if not found:
+        raise DataError("holds no figures yet", str(_log_of(run)))
+    return found
+
+
+def logged_figures(run: str | Path) -> dict[str, Curve]:
     """Every figure that a run has logged, by name, in order of step; what is not finite left out.
 
     run : the directory of a training, or its `log.jsonl`; the last line of one that goes on may be
@@ -33,8 +46,7 @@ def read_figures(run: str | Path) -> dict[str, Curve]:
     ------
     DataError : no log, or a line that is no record
     """
-    path = Path(run)
-    path = path / LOG_NAME if path.is_dir() else path
+    path = _log_of(run)
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -48,6 +60,11 @@ def read_figures(run: str | Path) -> dict[str, Curve]:
             if name not in _PLACES and _is_figure(value):
                 found.setdefault(name, []).append((record["step"], float(value)))
     return found
+
+
+def _log_of(run: str | Path) -> Path:
+    path = Path(run)
+    return path / LOG_NAME if path.is_dir() else path
 
 
 def _record(line: bytes, file: str, number: int) -> dict[str, Any]:
