@@ -142,7 +142,7 @@ class Builder:
         named = given if isinstance(given, Mapping) else dict(enumerate(given))
         name = self.names["context"]
         return {
-            key: check_string(text, f"document {shown(key)} of {name!r}")
+            key: check_string(text, f"document {shown(key)} of {shown(name)}")
             for key, text in named.items()
         }
 
