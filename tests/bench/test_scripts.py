@@ -209,3 +209,11 @@ def test_results_of_scripts_are_kept_by_processor_and_level(tmp_path, monkeypatc
     other = running.Setup(threads=2, level="generic", **common)
     with pytest.raises(Exception, match="was measured with threads 1, not 2"):
         running.Results("encoder", other)
+
+
+def test_every_script_takes_arguments():
+    """So that --help tells of it, and does not run it."""
+    texts = {path.name: path.read_text() for path in BENCHMARKS.glob("*.py")}
+    scripts = [name for name, text in texts.items() if '__name__ == "__main__"' in text]
+    assert len(scripts) > 10
+    assert not [n for n in scripts if "argparse" not in texts[n] and "click" not in texts[n]]
