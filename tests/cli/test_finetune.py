@@ -90,6 +90,8 @@ def test_a_run_file_holds_any_flag(tmp_path):
 def value_of(option):
     if option.name in ("columns", "lr_scheduler_kwargs", "class_weights"):
         return '{"a": 1}', {"a": 1}
+    if option.name == "sweep":
+        return "learning-rate=1,2", {"learning_rate": [1, 2]}
     if isinstance(option.type, click.types.IntParamType):
         return "3", 3
     if isinstance(option.type, click.types.FloatParamType):
@@ -137,7 +139,7 @@ def test_flags_are_all_options_there_are():
     wanted = {name for kind in kinds for name in names_of(kind)}
     wanted |= {field.name for field in dataclasses.fields(TrainingArguments)}
     wanted |= {name for kind in OPTIONS for name in names_of(kind)}
-    assert flags == wanted | {"model", "train", "validation", "test"}
+    assert flags == wanted | {"model", "train", "validation", "test", "sweep"}
 
 
 @pytest.mark.parametrize(

@@ -332,9 +332,9 @@ def test_flags_that_are_not_training_arguments_change_the_run(files):
     tried["encoding"] = True
     assert all(tried.values()), tried
     # output_dir, run, model, json have tests above, what belongs to objectives in test_objectives,
-    # samples, which change nothing, in tests/pretraining/test_samples.py
+    # samples, which change nothing, in tests/pretraining/test_samples.py; sweep in tests/tasks
     elsewhere = {"output_dir", "run_file", "json", "help", "objective", "packing", "model"}
-    elsewhere |= {"sample_prompt", "sample_tokens"}
+    elsewhere |= {"sample_prompt", "sample_tokens", "sweep"}
     elsewhere |= {flag for flags in OWN.values() for flag in flags}
     options = {o.name for o in pretrain.params if isinstance(o, click.Option)}
     assert options - training - elsewhere == set(tried)

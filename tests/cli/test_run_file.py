@@ -38,7 +38,7 @@ OPTIONS = [
     (name, option.name)
     for name, command in TAKERS.items()
     for option in command.params
-    if isinstance(option, click.Option) and option.name not in ("run_file", "json")
+    if isinstance(option, click.Option) and option.name not in ("run_file", "json", "sweep")
 ]
 POSITIONAL = {"pretrain": [], "finetune": ["ner"]}
 
@@ -117,6 +117,15 @@ def test_resuming_may_be_a_word_or_a_path(both, name):
         assert read == told == {"resume_from_checkpoint": True}
     for text in OFF:
         assert both(name, "resume_from_checkpoint", [], text) == ({}, {})
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_a_sweep_reads_the_same_from_both(name, tmp_path):
+    file, told = tmp_path / "run.yaml", ["seed=1,2", "save-strategy=no,epoch"]
+    file.write_text(f"sweep: {json.dumps(told)}\n")
+    words = [word for text in told for word in ("--sweep", text)]
+    wanted = {"sweep": {"seed": [1, 2], "save_strategy": ["no", "epoch"]}}
+    assert result_of(name, [], file) == result_of(name, words) == wanted
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)

@@ -145,6 +145,8 @@ def tune(task: str, output_dir: Path, **options):
     }
     if "model" in options:
         del usual["tokenizer"]
+    for name in options.get("sweep") or ():
+        usual.pop(name, None)
     return pf.finetune(task, output_dir=output_dir, **{**usual, **options})
 
 

@@ -14,6 +14,7 @@ from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
 from ._option_flags import option_flags
 from ._run_file import run_file_option, with_run_file
+from ._sweep_flag import sweep_option
 from ._task_flags import finetune_flags
 
 REQUIRED = ("model", "train", "output_dir")
@@ -46,6 +47,7 @@ EPILOG = (
     "--replay-validation", cls=FilesOption, help="Old examples to test on, before and after."
 )
 @finetune_flags
+@sweep_option
 @run_file_option
 @option_flags(TrainingArguments, exclude=("output_dir", "max_length"), defaults=DEFAULTS)
 def finetune(task: str, run_file: Path | None, **flags: Any) -> dict[str, Any]:

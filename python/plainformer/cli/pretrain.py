@@ -14,6 +14,7 @@ from ..training import TrainingArguments
 from ._common import Command, FilesOption, echo, required, usage_errors
 from ._option_flags import option_flags
 from ._run_file import run_file_option, with_run_file
+from ._sweep_flag import sweep_option
 
 REQUIRED = ("data", "output_dir")
 FROM_NOTHING = ("config", "tokenizer")  # what a model is built from; or there is `model`
@@ -37,6 +38,7 @@ EPILOG = "Text is .txt, .md, .jsonl, .csv or .tsv; a .bin file holds tokens alre
 @click.option("--block-size", type=int, help="Tokens in a training example.  [default: positions]")
 @click.option("--output-dir", help="Where model, checkpoints and logs go.")
 @option_flags(PretrainingOptions)
+@sweep_option
 @run_file_option
 @option_flags(TrainingArguments, exclude=("output_dir",))
 def pretrain(run_file: Path | None, **flags: Any) -> dict[str, Any]:

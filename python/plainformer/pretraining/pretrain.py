@@ -25,6 +25,7 @@ from ..errors import ConfigError
 from ..options import documented
 from ..training import Trainer, TrainerCallback, TrainingArguments
 from ..training.checkpoint import claim_directory
+from ..training.sweep import Sweep, Values, combinations
 from .building import SavedTokenizer, check_block_size, checkpoint_model, new_model
 from .objectives import LanguageData, make_objective, objective_data
 from .options import PretrainingOptions, split
@@ -48,6 +49,7 @@ def pretrain(
     block_size: int | None = None,
     output_dir: str | Path,
     callbacks: Iterable[TrainerCallback | type[TrainerCallback]] = (),
+    sweep: Values | None = None,
     **options: Any,
 ) -> PretrainResult:
     """Train a model on unlabelled text.
@@ -66,6 +68,8 @@ def pretrain(
     block_size : tokens of an example; default what the model has positions for, or 512
     output_dir : where tokens, checkpoints and logs go, and at last the model
     callbacks : of `Trainer`
+    sweep : options and the values of each that are tried, {"learning_rate": [1e-3, 2e-3]}, every
+        combination in a run of its own in output_dir/sweep; the best on validation data is kept
     options : of text, objective and training, listed below
 
     Returns
@@ -79,14 +83,37 @@ def pretrain(
     CheckpointError : a model that cannot be read; another run is writing into output_dir
     NonFiniteError : training diverged
     """
-    run = Pretraining(
-        data, validation, config=config, tokenizer=tokenizer, model=model, objective=objective,
-        block_size=block_size, output_dir=output_dir, **options,
-    )  # fmt: skip
-    with claim_directory(run.args):
-        run.build()
-        run.read()
-        return run.run(callbacks)
+
+    def prepared(directory: str | Path, how: Mapping[str, Any]) -> Pretraining:
+        return Pretraining(
+            data, validation, config=config, tokenizer=tokenizer, model=model, objective=objective,
+            block_size=block_size, output_dir=directory, **how,
+        )  # fmt: skip
+
+    def train(run: Pretraining) -> PretrainResult:
+        with claim_directory(run.args):
+            run.build()
+            run.read()
+            return run.run(callbacks)
+
+    if sweep is None:
+        return train(prepared(output_dir, options))
+    if validation is None:
+        raise ConfigError("sweep: needs validation data, which say what is best")
+    runs = combinations(sweep, options)
+    for chosen in runs:  # what is not allowed is told before anything is trained
+        prepared(output_dir, {**options, **chosen})
+
+    def train_one(directory: Path, how: dict[str, Any]) -> tuple[PretrainResult, TrainingArguments]:
+        run = prepared(directory, how)
+        return train(run), run.args
+
+    metrics, result = Sweep(output_dir, runs, options).run(train_one)
+    if result is None:
+        made = checkpoint_model(output_dir, objective, TrainingArguments.seed)
+        result = PretrainResult(made[1], PreTrainedTokenizer(made[0]), metrics)
+    result.metrics = metrics
+    return result
 
 
 class Pretraining:
