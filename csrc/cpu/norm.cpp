@@ -18,8 +18,11 @@ struct RowStats {
     A mean, delta, rstd;  // true mean = mean + delta
 };
 
-PF_INLINE float sqrt_of(float x) { return __builtin_sqrtf(x); }
-PF_INLINE double sqrt_of(double x) { return __builtin_sqrt(x); }
+template <typename A>
+PF_INLINE A sqrt_of(A x) {
+    if constexpr (sizeof(A) == sizeof(float)) return __builtin_sqrtf(x);
+    return __builtin_sqrt(x);
+}
 
 // Squares of numbers above 1e19 overflow float32; rows with such numbers are measured in this unit.
 constexpr float large_unit = 0x1p96f;

@@ -166,9 +166,10 @@ std::string own_name() { return ""; }
 
 #endif
 
+#if defined(__x86_64__)
 // Linux saves tiles only for processes that ask for it (Documentation/arch/x86/xstate.rst).
 bool may_use_tiles() {
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__linux__)
     constexpr long request_permission = 0x1023, tile_data = 18;
     static const bool granted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
     return granted;
@@ -176,6 +177,7 @@ bool may_use_tiles() {
     return false;
 #endif
 }
+#endif
 
 }  // namespace
 
